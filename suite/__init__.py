@@ -1,0 +1,60 @@
+"""lstm_odyssey: which recurrent cell, on which task, at which cost?
+
+The public face; every name is loaded when it is first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lstm_odyssey.cell import Cell as Cell
+    from lstm_odyssey.cell.oracle import oracle as oracle
+    from lstm_odyssey.layer import RNN as RNN
+    from lstm_odyssey.registry import as_cell as as_cell
+    from lstm_odyssey.registry import task as task
+    from lstm_odyssey.registry import task_names as task_names
+    from lstm_odyssey.registry import variant as variant
+    from lstm_odyssey.registry import variant_names as variant_names
+    from lstm_odyssey.study import open_study as open_study
+    from lstm_odyssey.tasks.declare import Corpus as Corpus
+    from lstm_odyssey.tasks.declare import Task as Task
+    from lstm_odyssey.testing import check_variant as check_variant
+    from lstm_odyssey.variants.declare import Limit as Limit
+    from lstm_odyssey.variants.declare import TraceError as TraceError
+    from lstm_odyssey.variants.declare import Variant as Variant
+
+_HOMES = {
+    "Cell": "cell",
+    "oracle": "cell.oracle",
+    "RNN": "layer",
+    "as_cell": "registry",
+    "task": "registry",
+    "task_names": "registry",
+    "variant": "registry",
+    "variant_names": "registry",
+    "open_study": "study",
+    "Corpus": "tasks.declare",
+    "Task": "tasks.declare",
+    "check_variant": "testing",
+    "Limit": "variants.declare",
+    "TraceError": "variants.declare",
+    "Variant": "variants.declare",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604, F822 - the names are made by __getattr__
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lstm-odyssey")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lstm_odyssey' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"lstm_odyssey.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

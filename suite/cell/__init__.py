@@ -1,0 +1,115 @@
+"""A cell: its text, and everything that is read off it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from lstm_odyssey.cell.graph import Graph, build, reassociate
+from lstm_odyssey.cell.text import equations
+from lstm_odyssey.cell.trace import trace
+from lstm_odyssey.variants.declare import Limit, Variant
+
+__all__ = ["Cell"]
+
+
+class Cell:
+    """A traced variant.
+
+    Args:
+        variant: what the author declared.
+        name: the name it is registered under; by default the function's.
+        origin: where it came from, ``{"distribution": ..., "version": ...}``.
+
+    Raises:
+        TraceError: the text is outside the contract of a step.
+
+    Example:
+        >>> import lstm_odyssey as lo
+        >>> v = lo.variant("cifg")
+        >>> v.states
+        ('y', 'c')
+        >>> v.equations[2]
+        'c_t = z_t ⊙ i_t + c_{t-1} ⊙ (1 - i_t)'
+        >>> v.count(M=88, N=100)
+        56900
+    """
+
+    def __init__(self, variant: Variant, name: str | None = None, origin: Mapping[str, str] | None = None) -> None:
+        self.variant = variant
+        self.name = name or variant.step.__name__
+        self.origin = dict(origin or {"module": str(variant.step.__module__)})
+        traced = trace(variant.step)
+        self.graph: Graph = build(traced)
+        self.equations: tuple[str, ...] = equations(traced)
+        code = variant.step.__code__
+        self.spaces = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+
+    @property
+    def step(self) -> Callable[..., Any]:
+        """The text: the author's own function."""
+        return self.variant.step
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the states, the block's output first."""
+        return self.graph.states
+
+    @property
+    def parameters(self) -> dict[str, tuple[str, ...]]:
+        """Parameters and their shapes in the letters M (inputs) and N (blocks): ``{"W.z": ("N", "M"), ...}``."""
+        return dict(self.graph.parameters)
+
+    @property
+    def signature(self) -> str:
+        """Hash of the traced mathematics; equal for texts that differ in names of locals only."""
+        return self.graph.signature
+
+    @property
+    def aliases(self) -> Sequence[str]:
+        """Other names it is found under."""
+        return self.variant.aliases
+
+    @property
+    def collection(self) -> str | None:
+        """The set it belongs to."""
+        return self.variant.collection
+
+    @property
+    def reference(self) -> str | None:
+        """Where the equations come from."""
+        return self.variant.reference
+
+    @property
+    def limits(self) -> Sequence[Limit]:
+        """Cells it equals under a change of its parameters."""
+        return self.variant.limits
+
+    @property
+    def domains(self) -> Mapping[str, tuple[float, float]]:
+        """Bounds of the initial values of states."""
+        return self.variant.domains
+
+    @property
+    def ties(self) -> Sequence[str]:
+        """Ops whose kinks a check has to keep away from."""
+        return self.variant.ties
+
+    @cached_property
+    def lowered(self) -> Graph:
+        """The graph that backends run: hoisted terms of every sum come first."""
+        return reassociate(self.graph)
+
+    def shape(self, parameter: str, M: int, N: int) -> tuple[int, ...]:  # noqa: N803 - the paper's letters
+        """Shape of one parameter at M inputs and N blocks."""
+        return tuple({"M": M, "N": N}[size] for size in self.graph.parameters[parameter])
+
+    def count(self, M: int, N: int) -> int:  # noqa: N803 - the paper's letters
+        """Number of parameters of one layer and direction with M inputs and N blocks."""
+        return sum(math.prod(self.shape(name, M, N)) for name in self.graph.parameters)
+
+    def __repr__(self) -> str:
+        return f"Cell('{self.name}', states={self.states}, signature={self.signature[:12]})"
+

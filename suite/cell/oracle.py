@@ -1,0 +1,71 @@
+"""The oracle: the text itself, called example by example in float64. No compiler code takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def spaces(parameters: Mapping[str, Any]) -> dict[str, SimpleNamespace]:
+    """``{"W.z": value}`` as ``{"W": namespace with z}``, the form a step takes them in."""
+    found: dict[str, SimpleNamespace] = {}
+    for name, value in parameters.items():
+        space, gate = name.split(".", 1)
+        setattr(found.setdefault(space, SimpleNamespace()), gate, value)
+    return found
+
+
+def oracle(cell: Any, x: Any, state: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Every state of ``cell`` at every step, by calling its text.
+
+    Loops over time and over rows; autograd through it gives the oracle's gradient.
+
+    Args:
+        cell: a name, a step function, a ``Variant`` or a ``Cell``.
+        x: [T, B, M]; any dtype, computed in float64.
+        state: the initial states by name, each [B, N].
+        parameters: by name, ``"W.z"`` [N, M], ``"R.z"`` [N, N], ``"p.i"`` and ``"b.z"`` [N].
+
+    Returns:
+        Each state's values after every step, [T, B, N], float64; the first state is the output.
+
+    Raises:
+        ValueError: states or parameters are missing or unknown, or x has no three dimensions.
+
+    Example:
+        >>> import torch, lstm_odyssey as lo
+        >>> v = lo.variant("nog")
+        >>> parameters = {name: torch.ones([{"M": 2, "N": 3}[size] for size in shape]) for name, shape in v.parameters.items()}
+        >>> zero = torch.zeros(1, 3)
+        >>> lo.oracle(v, torch.ones(4, 1, 2), {"y": zero, "c": zero}, parameters)["y"].shape
+        torch.Size([4, 1, 3])
+    """
+    import torch
+
+    from lstm_odyssey.registry import as_cell
+
+    cell = as_cell(cell)
+    x = torch.as_tensor(x, dtype=torch.float64)
+    if x.ndim != 3:
+        raise ValueError(f"oracle of '{cell.name}': x has shape {tuple(x.shape)}; expected [T, B, M].")
+    for what, got, expected in (("state", state, cell.states), ("parameters", parameters, cell.parameters)):
+        if set(got) != set(expected):
+            raise ValueError(f"oracle of '{cell.name}': {what} has {sorted(got)}; expected exactly {sorted(expected)}.")
+    named = spaces({name: torch.as_tensor(value, dtype=torch.float64) for name, value in parameters.items()})
+    for space in cell.spaces:
+        named.setdefault(space, SimpleNamespace())
+    initial = [torch.as_tensor(state[name], dtype=torch.float64) for name in cell.states]
+    rows = []
+    for row in range(x.shape[1]):
+        values = [value[row] for value in initial]
+        steps = []
+        for t in range(x.shape[0]):
+            returned = cell.step(x[t, row], *values, **named)
+            values = list(returned) if isinstance(returned, tuple) else [returned]
+            steps.append(values)
+        rows.append([torch.stack([step[k] for step in steps]) for k in range(len(cell.states))])
+    return {name: torch.stack([row[k] for row in rows], dim=1) for k, name in enumerate(cell.states)}

@@ -1,0 +1,228 @@
+"""The eager backend: the traced graph evaluated with torch ops on [P, B, N], on any device and dtype; autograd differentiates.
+
+P members (a population; 1 for a single network) run in lockstep, padded to the largest N. What no state reaches is computed
+for all steps at once; products with the same right-hand vector are one batched product; a product whose sum begins with a
+hoisted term starts from that term.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lstm_odyssey.cell.graph import Graph, Products, stack
+from lstm_odyssey.cell.ops import OPS
+
+
+@dataclass(frozen=True)
+class Fused:
+    """One stacked product of a step, ``starts[k] + R_k @ operand``, and the nodes its rows stand for."""
+
+    products: Products
+    starts: tuple[int, ...]  # hoisted nodes the rows start from; empty: the plain product
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph in the order of execution."""
+
+    before: tuple[int | Products, ...]  # hoisted work, over all steps
+    step: tuple[int | Fused, ...]
+    sliced: tuple[int, ...]  # hoisted nodes made from the input that a step reads by themselves
+
+
+@lru_cache(maxsize=256)
+def _compile(key: str, graph: _Keyed) -> Program:
+    del key
+    return compile_program(graph.graph)
+
+
+class _Keyed:
+    """A graph as an argument of a cached function: equal if the signatures are."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def __hash__(self) -> int:
+        return hash(self.graph.signature)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Keyed) and other.graph.signature == self.graph.signature
+
+
+def compile_program(graph: Graph) -> Program:
+    """Order a (reassociated) graph for execution and fuse products with the sums they begin."""
+    uses = Counter(argument for node in graph.nodes for argument in node.args)
+    uses.update(graph.results)
+    hoisted = graph.hoisted
+    before: list[int | Products] = []
+    stacked = {group.results[0]: group for group in stack(graph, sorted(hoisted))}
+    for number in sorted(hoisted):
+        if number in stacked:
+            before.append(stacked[number])
+        elif graph.nodes[number].op != "matmul":
+            before.append(number)
+    # the add that a product feeds, where the other operand is hoisted and the product has no other use
+    feeds: dict[int, tuple[int, int]] = {}
+    for number, node in enumerate(graph.nodes):
+        if node.op == "add" and number not in hoisted:
+            for product, start in (node.args, node.args[::-1]):
+                recurrent = graph.nodes[product].op == "matmul" and product not in hoisted
+                if recurrent and start in hoisted and uses[product] == 1:
+                    feeds[product] = (number, start)
+    made: dict[int, Fused] = {}  # by the first node of the group in order
+    covered: set[int] = set()
+    for group in stack(graph, [number for number in range(len(graph.nodes)) if number not in hoisted]):
+        # two phases: a group is run where its operand exists, and all of it at once
+        if all(result in feeds for result in group.results):
+            outputs = tuple(feeds[result][0] for result in group.results)
+            fused = Fused(group, tuple(feeds[result][1] for result in group.results), outputs)
+        else:
+            fused = Fused(group, (), group.results)
+        made[group.results[0]] = fused
+        covered.update(group.results, fused.outputs)
+    step: list[int | Fused] = []
+    for number, node in enumerate(graph.nodes):
+        if number in made:
+            step.append(made[number])
+        elif number not in covered and number not in hoisted and node.op != "state":
+            step.append(number)
+    reads = {argument for item in step if isinstance(item, int) for argument in graph.nodes[item].args}
+    reads |= {item.products.operand for item in step if isinstance(item, Fused)} | set(graph.results)
+    return Program(tuple(before), tuple(step), tuple(sorted(reads & hoisted)))
+
+
+def _rows(product: Tensor, count: int) -> tuple[Tensor, ...]:
+    return product.chunk(count, dim=-1) if count > 1 else (product,)
+
+
+def scan(
+    graph: Graph,
+    parameters: Mapping[str, Tensor],
+    x: Tensor,
+    state: Mapping[str, Tensor],
+    active: Tensor | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run a cell over time.
+
+    Args:
+        graph: the cell's lowered graph.
+        parameters: W.g [P, N, M], R.g [P, N, N], p.g and b.g [P, N].
+        x: [T, P, B, M].
+        state: each state [P, B, N].
+        active: [T, 1 or P, B, 1], true where a row is not padding; there the state stands still.
+
+    Returns:
+        The output at every step [T, P, B, N] and the states after the last.
+    """
+    program = _compile(graph.signature, _Keyed(graph))
+    nodes = graph.nodes
+    steps = x.shape[0]
+    values: list[Any] = [None] * len(nodes)
+
+    def stacked(group: Products) -> Tensor:
+        return torch.cat([parameters[name] for name in group.parameters], dim=1).transpose(1, 2)
+
+    def over_time(value: Tensor) -> bool:
+        return isinstance(value, Tensor) and value.ndim == 4
+
+    for item in program.before:
+        if isinstance(item, Products):
+            product = _all_frames(values[item.operand], stacked(item))
+            for result, rows in zip(item.results, _rows(product, len(item.results)), strict=True):
+                values[result] = rows
+        elif nodes[item].op == "input":
+            values[item] = x
+        elif nodes[item].op == "vector":
+            values[item] = parameters[nodes[item].name].unsqueeze(1)
+        elif nodes[item].op == "constant":
+            values[item] = nodes[item].value
+        else:
+            values[item] = OPS[nodes[item].op].eager(*(values[argument] for argument in nodes[item].args))
+
+    sliced = {number: values[number].unbind(0) for number in program.sliced if over_time(values[number])}
+    instructions: list[tuple[Any, Callable[..., Any] | None, tuple[int, ...], Any]] = []
+    for item in program.step:
+        if isinstance(item, Fused):
+            weight = stacked(item.products).contiguous()
+            if item.starts:
+                starts = torch.cat([values[start].expand(*x.shape[:3], -1) for start in item.starts], dim=-1)
+            else:
+                starts = x.new_zeros(()).expand(*x.shape[:3], weight.shape[2])
+            operands: list[Tensor] | None = [] if torch.is_grad_enabled() and weight.requires_grad else None
+            if operands is not None:
+                starts = _RecurrentWeight.apply(starts, weight, operands)
+            product = (item.products.operand, weight.detach(), starts.unbind(0), operands)
+            instructions.append((item.outputs, None, (), product))
+        else:
+            instructions.append((item, OPS[nodes[item].op].eager, nodes[item].args, None))
+    places = [nodes.index(node) for node in nodes if node.op == "state"]
+    current = [state[nodes[place].name] for place in places]
+    order = [graph.states.index(nodes[place].name) for place in places]
+    mask = active.unbind(0) if active is not None else None
+    outputs = []
+    for t in range(steps):
+        for number, series in sliced.items():
+            values[number] = series[t]
+        for place, value in zip(places, current, strict=True):
+            values[place] = value
+        for out, function, args, product in instructions:
+            if function is not None:
+                values[out] = function(*[values[argument] for argument in args])
+                continue
+            operand, weight, starts, operands = product
+            if operands is not None:
+                operands.append(values[operand].detach())
+            rows = torch.baddbmm(starts[t], values[operand], weight)
+            for result, part in zip(out, _rows(rows, len(out)), strict=True):
+                values[result] = part
+        new = [_full_step(values[graph.results[k]], current[0]) for k in order]
+        if mask is not None:
+            new = [torch.where(mask[t], after, held) for after, held in zip(new, current, strict=True)]
+        current = new
+        outputs.append(current[order.index(0)])
+    return torch.stack(outputs), {nodes[place].name: value for place, value in zip(places, current, strict=True)}
+
+
+def _full_step(value: Tensor, like: Tensor) -> Tensor:
+    """A result made of parameters alone, [P, 1, N], for every row."""
+    return value if value.shape == like.shape else value.expand_as(like)
+
+
+def _all_frames(value: Tensor, weight: Tensor) -> Tensor:
+    """value [T, P, B, M] (or [P, 1, M], made of parameters alone) times weight [P, M, K] as one product a member."""
+    if value.ndim == 3:
+        return torch.bmm(value, weight)
+    steps, members, rows, _ = value.shape
+    product = torch.bmm(value.transpose(0, 1).reshape(members, steps * rows, -1), weight)
+    return product.view(members, steps, rows, -1).transpose(0, 1)
+
+
+class _RecurrentWeight(torch.autograd.Function):
+    """Passes the products' starts through and gives the recurrent weight its gradient, one product over all steps.
+
+    A step computes ``start_t + operand_t @ weight``, so the gradient of the starts is the gradient δ of the products, and
+    that of the weight Σ_t operand_tᵀ δ_t. Autograd by itself would add up a matrix in every step. ``operands`` is filled
+    by the loop, detached (the graph would hold itself alive otherwise).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, starts: Tensor, weight: Tensor, operands: list[Tensor]) -> Tensor:
+        del weight
+        ctx.operands = operands
+        return starts.view_as(starts)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]  # torch's own is untyped
+    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor, Tensor, None]:
+        steps, members, rows, width = delta.shape
+        operand = torch.stack(ctx.operands, dim=1).view(members, steps * rows, -1)
+        flat = delta.transpose(0, 1).reshape(members, steps * rows, width)
+        return delta, torch.bmm(operand.transpose(1, 2), flat), None

@@ -1,0 +1,34 @@
+"""Which backend runs a cell: ``auto`` resolved once, an unavailable one refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+BACKENDS: dict[str, str] = {"eager": "lstm_odyssey.kernels.eager"}
+"""Backends by name and the module that holds their ``scan``."""
+
+PADDED = frozenset({"eager"})
+"""Backends that pad a population to its largest member, so that rounding may depend on the neighbours."""
+
+
+def resolve(backend: str, device: Any = "cpu") -> str:
+    """The name of the backend that runs when ``backend`` is asked for on ``device``.
+
+    Raises:
+        ValueError: there is no such backend.
+    """
+    del device  # every backend there is runs everywhere
+    if backend == "auto":
+        return "eager"
+    if backend not in BACKENDS:
+        raise ValueError(f"backend '{backend}': not available; expected auto or one of {', '.join(BACKENDS)}.")
+    return backend
+
+
+def scan_function(backend: str) -> Callable[..., Any]:
+    """The ``scan`` of a resolved backend; see ``kernels.eager.scan`` for its contract."""
+    import importlib
+
+    function: Callable[..., Any] = importlib.import_module(BACKENDS[backend]).scan
+    return function

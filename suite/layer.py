@@ -1,0 +1,266 @@
+"""``lo.RNN``: any variant as a torch layer, one or both directions, one network or a population of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lstm_odyssey.cell import Cell
+from lstm_odyssey.kernels.scan import resolve, scan_function
+from lstm_odyssey.registry import as_cell
+from lstm_odyssey.variants.declare import Variant
+
+State = dict[str, Tensor]
+
+
+class CellParameters(nn.Module):
+    """The parameters of one direction, under the names of the text: ``W.z``, ``R.z``, ``p.i``, ``b.z``."""
+
+    def __init__(self, cell: Cell, input_size: int, sizes: Sequence[int], population: bool, **factory: Any) -> None:
+        super().__init__()
+        self.names = tuple(cell.parameters)
+        for name in self.names:
+            space, gate = name.split(".")
+            if not hasattr(self, space):
+                self.add_module(space, nn.Module())
+            shape = cell.shape(name, input_size, max(sizes))
+            value = nn.Parameter(torch.empty((len(sizes), *shape) if population else shape, **factory))
+            self.get_submodule(space).register_parameter(gate, value)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: self.get_parameter(name) for name in self.names}
+
+
+class RNN(nn.Module):
+    """A recurrent layer of any variant.
+
+    Args:
+        cell: a name (``"cifg"``), a step function, a ``Variant`` or a ``Cell``.
+        input_size: M, length of the input vectors.
+        hidden_size: N, blocks per direction; or a list of P of them: a population of P independent networks, which the
+            backend runs in lockstep.
+        bidirectional: run a second set of weights backwards over each sequence and set its output beside the first.
+        backend: ``"auto"`` or ``"eager"``.
+        initial_std: the weights are drawn from Normal(0, initial_std); 0.1 is the study's.
+        device, dtype: of the parameters, as torch's layers have them.
+
+    Shapes, with D = 2 if bidirectional else 1, M = input_size, N = hidden_size or the greatest of the list:
+
+    ========== ======================== =====================
+    .          one network              population of P
+    ========== ======================== =====================
+    x          [T, B, M]                [T, P, B, M]
+    y          [T, B, D·N]              [T, P, B, D·N]
+    state      {name: [D, B, N]}        {name: [D, P, B, N]}
+    W, R       [N, M], [N, N]           [P, N, M], [P, N, N]
+    p, b       [N]                      [P, N]
+    ========== ======================== =====================
+
+    Beyond a member's own N everything is 0: parameters, gradients, outputs, states.
+
+    Raises:
+        ValueError: a size is no positive number, or the backend is not available.
+        TraceError, UnknownNameError: the cell cannot be traced, or is not known.
+
+    Example:
+        >>> import torch, lstm_odyssey as lo
+        >>> layer = lo.RNN("cifg", input_size=39, hidden_size=100)
+        >>> y, state = layer(torch.zeros(7, 2, 39))
+        >>> y.shape, sorted(state)
+        (torch.Size([7, 2, 100]), ['c', 'y'])
+        >>> lo.RNN("cifg", 39, [64, 100, 20]).count()
+        [32448, 62000, 6760]
+    """
+
+    def __init__(
+        self,
+        cell: str | Callable[..., Any] | Variant | Cell,
+        input_size: int,
+        hidden_size: int | Sequence[int],
+        bidirectional: bool = False,
+        backend: str = "auto",
+        initial_std: float = 0.1,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.cell = as_cell(cell)
+        self.population = not isinstance(hidden_size, int)
+        sizes = [hidden_size] if isinstance(hidden_size, int) else list(hidden_size)
+        for what, value in (("input_size", input_size), *(("hidden_size", size) for size in sizes)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"RNN '{self.cell.name}': {what} is {value!r}; expected a whole number of at least 1.")
+        if not sizes:
+            raise ValueError(f"RNN '{self.cell.name}': hidden_size is an empty list; expected one size for each member.")
+        self.input_size, self.hidden_sizes, self.bidirectional = input_size, tuple(sizes), bidirectional
+        self.initial_std = initial_std
+        self.backend = backend
+        resolve(backend)
+        factory = {"device": device, "dtype": dtype}
+        self.cells = nn.ModuleList(
+            CellParameters(self.cell, input_size, sizes, self.population, **factory) for _ in range(1 + bidirectional)
+        )
+        width = max(sizes)
+        inside = torch.arange(width).unsqueeze(0) < torch.tensor(sizes).unsqueeze(1)
+        self.inside: Tensor | None
+        self.register_buffer("inside", None if bool(inside.all()) else inside.to(device), persistent=False)
+        self.reset_parameters()
+
+    @property
+    def hidden_size(self) -> int | tuple[int, ...]:
+        """N, or the N of each member."""
+        return self.hidden_sizes if self.population else self.hidden_sizes[0]
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew from Normal(0, initial_std), zero beyond each member's N."""
+        with torch.no_grad():
+            for parameters in self._directions():
+                for name, value in parameters.tensors().items():
+                    value.normal_(0.0, self.initial_std)
+                    value.copy_(self._masked(name, value))
+
+    def count(self) -> int | list[int]:
+        """Number of parameters; of a population, of each member."""
+        directions = len(self.cells)
+        counts = [directions * self.cell.count(self.input_size, size) for size in self.hidden_sizes]
+        return counts if self.population else counts[0]
+
+    def extra_repr(self) -> str:
+        text = f"'{self.cell.name}', {self.input_size}, {self.hidden_size}"
+        return text + (", bidirectional=True" if self.bidirectional else "") + f", backend='{self.backend}'"
+
+    def forward(
+        self, x: Tensor, state: Mapping[str, Tensor] | None = None, lengths: Tensor | Sequence[int] | None = None
+    ) -> tuple[Tensor, State]:
+        """Run the layer.
+
+        Args:
+            x: the input, see the class.
+            state: the initial states by name, all of them; zero by default.
+            lengths: [B] whole numbers, 1 to T: how much of each sequence is no padding. The output is 0 on padding, and
+                the final state is that of the last frame that is not.
+
+        Returns:
+            The outputs and the states after the last frame, by name.
+
+        Raises:
+            ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
+        """
+        x = self._checked_input(x)
+        steps, members, rows, _ = x.shape
+        initial = self._checked_state(state, x)
+        count = self._checked_lengths(lengths, steps, rows)
+        active = None
+        if count is not None:
+            inside = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
+            active = inside.view(steps, 1, rows, 1)
+            x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
+        scan = scan_function(resolve(self.backend, x.device))
+        outputs, finals = [], []
+        for direction, parameters in enumerate(self._directions()):
+            weights = {name: self._masked(name, value) for name, value in parameters.tensors().items()}
+            if not self.population:
+                weights = {name: value.unsqueeze(0) for name, value in weights.items()}
+            back = _reversal(steps, rows, count, x.device) if direction else None
+            y, final = scan(
+                self.cell.lowered,
+                weights,
+                x if back is None else _reorder(x, back),
+                {name: value[direction] for name, value in initial.items()},
+                active,
+            )
+            if back is not None:
+                y = _reorder(y, back)
+            outputs.append(y)
+            finals.append(final)
+        y = torch.cat(outputs, dim=-1)
+        keep = None if self.inside is None else self.inside.repeat(1, len(self.cells)).view(1, members, 1, -1)
+        y = _zeroed(_zeroed(y, active), keep)
+        ghost = None if self.inside is None else self.inside.view(1, members, 1, -1)
+        result = {name: _zeroed(torch.stack([final[name] for final in finals]), ghost) for name in self.cell.states}
+        if not self.population:
+            return y.squeeze(1), {name: value.squeeze(1) for name, value in result.items()}
+        return y, result
+
+    def _directions(self) -> list[CellParameters]:
+        return [module for module in self.cells if isinstance(module, CellParameters)]
+
+    def _masked(self, name: str, value: Tensor) -> Tensor:
+        """A parameter with what lies beyond each member's N set to 0, and so its gradient."""
+        if self.inside is None:
+            return value
+        inside = self.inside.to(value.dtype)
+        if name.startswith("R."):
+            return value * inside.unsqueeze(2) * inside.unsqueeze(1)
+        return value * (inside.unsqueeze(2) if name.startswith("W.") else inside)
+
+    def _fail(self, message: str) -> ValueError:
+        return ValueError(f"RNN '{self.cell.name}': {message}")
+
+    def _checked_input(self, x: Tensor) -> Tensor:
+        weight = next(self.parameters())
+        members = len(self.hidden_sizes)
+        shape = ["T", *([str(members)] if self.population else []), "B", str(self.input_size)]
+        fits = x.ndim == len(shape) and x.shape[-1] == self.input_size and (not self.population or x.shape[1] == members)
+        if not fits or 0 in x.shape:
+            raise self._fail(f"x has shape {tuple(x.shape)}; expected [{', '.join(shape)}] with T and B of at least 1.")
+        if x.dtype != weight.dtype or x.device != weight.device:
+            raise self._fail(
+                f"x is {x.dtype} on {x.device}; expected {weight.dtype} on {weight.device} as the weights. "
+                "Move one of them with .to(...)."
+            )
+        return x if self.population else x.unsqueeze(1)
+
+    def _checked_state(self, state: Mapping[str, Tensor] | None, x: Tensor) -> State:
+        directions, members, rows, width = len(self.cells), x.shape[1], x.shape[2], max(self.hidden_sizes)
+        full = (directions, members, rows, width)
+        if state is None:
+            initial = {name: x.new_zeros(full) for name in self.cell.states}
+        else:
+            if set(state) != set(self.cell.states):
+                raise self._fail(f"state has {sorted(state)}; expected all of {sorted(self.cell.states)}.")
+            shape = full if self.population else (directions, rows, width)
+            for name, value in state.items():
+                if tuple(value.shape) != shape or value.dtype != x.dtype or value.device != x.device:
+                    raise self._fail(
+                        f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "
+                        f"expected {shape} {x.dtype} on {x.device}."
+                    )
+            initial = {name: value.view(full) if not self.population else value for name, value in state.items()}
+        if self.inside is None:
+            return initial
+        ghost = self.inside.view(1, members, 1, width)
+        return {
+            # blocks beyond a member's N run along and are cut off; they start where the state may be
+            name: torch.where(ghost, value, x.new_tensor(sum(self.cell.domains.get(name, (0.0, 0.0))) / 2))
+            for name, value in initial.items()
+        }
+
+    def _checked_lengths(self, lengths: Tensor | Sequence[int] | None, steps: int, rows: int) -> Tensor | None:
+        if lengths is None:
+            return None
+        count = torch.as_tensor(lengths)
+        if count.ndim != 1 or len(count) != rows or count.is_floating_point() or count.dtype == torch.bool:
+            raise self._fail(f"lengths is {tuple(count.shape)} {count.dtype}; expected {rows} whole numbers, one a row.")
+        if bool((count < 1).any()) or bool((count > steps).any()):
+            raise self._fail(f"lengths has values from {int(count.min())} to {int(count.max())}; expected 1 to T = {steps}.")
+        return None if bool((count == steps).all()) else count.to(next(self.parameters()).device)
+
+
+def _zeroed(value: Tensor, keep: Tensor | None) -> Tensor:
+    return value if keep is None else torch.where(keep, value, value.new_zeros(()))
+
+
+def _reversal(steps: int, rows: int, lengths: Tensor | None, device: torch.device) -> Tensor:
+    """Time indices [T, B] that turn each sequence round within its own length; its own inverse."""
+    t = torch.arange(steps, device=device).unsqueeze(1).expand(steps, rows)
+    if lengths is None:
+        return steps - 1 - t
+    return torch.where(t < lengths, lengths - 1 - t, t)
+
+
+def _reorder(value: Tensor, index: Tensor) -> Tensor:
+    return value.gather(0, index.view(*index.shape[:1], 1, index.shape[1], 1).expand_as(value))
