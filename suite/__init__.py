@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from lstm_odyssey.cell import Cell as Cell
     from lstm_odyssey.cell.oracle import oracle as oracle
     from lstm_odyssey.layer import RNN as RNN
+    from lstm_odyssey.plan import Settings as Settings
     from lstm_odyssey.registry import as_cell as as_cell
     from lstm_odyssey.registry import task as task
     from lstm_odyssey.registry import task_names as task_names
     from lstm_odyssey.registry import variant as variant
     from lstm_odyssey.registry import variant_names as variant_names
     from lstm_odyssey.study import open_study as open_study
+    from lstm_odyssey.study import run as run
     from lstm_odyssey.tasks.declare import Corpus as Corpus
     from lstm_odyssey.tasks.declare import Task as Task
     from lstm_odyssey.testing import check_variant as check_variant
@@ -35,6 +37,8 @@ _HOMES = {
     "variant": "registry",
     "variant_names": "registry",
     "open_study": "study",
+    "run": "study",
+    "Settings": "plan",
     "Corpus": "tasks.declare",
     "Task": "tasks.declare",
     "check_variant": "testing",

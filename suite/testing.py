@@ -19,37 +19,37 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.nn.functional import pad
 
 import lstm_odyssey as lo
-from lstm_odyssey.conformance import BOUND, SIZES, Answer, Draw, Problem, ask, ask_oracle, build, compare, describe
-from lstm_odyssey.conformance import differentiate, flip, fresh, join, load, make
+from lstm_odyssey import limits, structure
+from lstm_odyssey.conformance import About, ask, ask_oracle, compare, make, require, shown
+from lstm_odyssey.kernels.scan import BACKENDS
+from lstm_odyssey.problems import FIXED, SIZES, Draw
 
-__all__ = ["CHECKS", "Draw", "checks", "check_variant", "draws", "parametrize_with_checks"]
+__all__ = ["CHECKS", "Draw", "check_variant", "checks", "draws", "parametrize_with_checks"]
 
-FIXED = (Draw(2, 2, 1, 3), Draw(4, 3, 17, 1, seed=1), Draw(4, 2, 3, 17, seed=2), Draw(12, 3, 3, 33, seed=3))
 LONG = (Draw(50, 2, 3, 33), Draw(300, 1, 3, 17, seed=1))
 Draws = Sequence[Draw]
 
 
 def check_declaration(cell: Any, backend: Any = "eager", draws: Draws = ()) -> None:
     """What is declared beside the text speaks of states and parameters that are in it."""
-    cell, about = _cell(cell), f"{_cell(cell).name}, what is declared beside the text"
+    cell, about = lo.as_cell(cell), f"{lo.as_cell(cell).name}, what is declared beside the text"
     for state, (low, high) in cell.domains.items():
-        _require(state in cell.states, f"{about}: domains has '{state}'; the states are {cell.states}")
-        _require(low < high, f"{about}: the domain of '{state}' is ({low}, {high}); expected the lesser bound first")
+        require(state in cell.states, f"{about}: domains has '{state}'; the states are {cell.states}")
+        require(low < high, f"{about}: the domain of '{state}' is ({low}, {high}); expected the lesser bound first")
     for limit in cell.limits:
         for state in limit.states or ():
-            _require(state in cell.states, f"{about}: a limit of {limit.of} has '{state}'; the states are {cell.states}")
+            require(state in cell.states, f"{about}: a limit of {limit.of} has '{state}'; the states are {cell.states}")
 
 
 def check_equations(cell: Any, backend: Any = "eager", draws: Draws = ()) -> None:
     """Step 2: the equations read off the text are those of its docstring's block, character by character."""
-    cell = _cell(cell)
+    cell = lo.as_cell(cell)
     lines = (line.strip().split("  ")[0] for line in (cell.step.__doc__ or "").splitlines())
     block = [line for line in lines if line.partition(" = ")[0].rstrip().endswith("_t") and " = " in line]
     rendered = "\n    ".join(cell.equations)
-    _require(
+    require(
         block == list(cell.equations),
         f"{cell.name}: the docstring's block and the text say different things. The docstring of the step says\n    "
         + ("\n    ".join(block) or "(no line 'n_t = ...')")
@@ -59,20 +59,20 @@ def check_equations(cell: Any, backend: Any = "eager", draws: Draws = ()) -> Non
 
 def check_draws_say_something(cell: Any, backend: Any = "eager", draws: Draws = ()) -> None:
     """The kit is not vacuous: x and every parameter have a derivative that is neither zero nor infinite."""
-    cell = _cell(cell)
+    cell = lo.as_cell(cell)
     answer = ask_oracle(cell, Draw(4, 2, 17, 17).problem(cell))
     for name in ("y", "gradient of x", *(f"gradient of {name}" for name in cell.parameters)):
         largest = answer[name].abs().max().item()
-        _require(0 < largest < float("inf"), f"{cell.name}, oracle: max |{name}| is {largest}; nothing can be compared")
+        require(0 < largest < float("inf"), f"{cell.name}, oracle: max |{name}| is {largest}; nothing can be compared")
 
 
 def check_oracle(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
     """Step 3: outputs, final states and all gradients, of the initial state too, are the oracle's."""
-    cell = _cell(cell)
+    cell = lo.as_cell(cell)
     for draw in draws:
         problem = draw.problem(cell)
         (answer,) = ask(make(cell, backend, problem.parameters), problem)
-        compare(answer, ask_oracle(cell, problem), describe(cell, backend, draw, "compared with the oracle"))
+        compare(answer, ask_oracle(cell, problem), About(cell, backend, draw, "compared with the oracle"))
 
 
 def check_long_sequences(cell: Any, backend: Any = "eager", draws: Draws = LONG) -> None:
@@ -82,139 +82,101 @@ def check_long_sequences(cell: Any, backend: Any = "eager", draws: Draws = LONG)
 
 def check_default_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED[:1]) -> None:
     """No initial state means the zero state."""
-    cell = _cell(cell)
+    cell = lo.as_cell(cell)
     for draw in draws:
         problem = draw.problem(cell)
         layer = make(cell, backend, problem.parameters)
-        zero = {name: torch.zeros_like(value).unsqueeze(0) for name, value in problem.state.items()}
-        (y, final), (y0, final0) = layer(problem.x), layer(problem.x, zero)
-        about = describe(cell, backend, draw, "without an initial state")
-        compare({"y": y, **final}, {"y": y0, **final0}, about)
+        zero = replace(problem, state={name: torch.zeros_like(value) for name, value in problem.state.items()})
+        (answer,) = ask(layer, zero, run=lambda x, state, lengths, layer=layer: layer(x))
+        for name in cell.states:
+            del answer[f"gradient of initial {name}"]  # there is none to differentiate by
+        (reference,) = ask(layer, zero)
+        about = About(cell, backend, draw, "without an initial state", zero)
+        compare(answer, {name: reference[name] for name in answer}, about)
 
 
-def check_rows(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
-    """Step 5: a batch is its rows one by one; only the parameters' gradients are summed."""
-    cell = _cell(cell)
-    for draw in draws:
-        draw = replace(draw, B=max(draw.B, 2))
-        problem = draw.problem(cell)
-        layer = make(cell, backend, problem.parameters)
-        (answer,) = ask(layer, problem)
-        alone = [ask(layer, problem.rows([row]))[0] for row in range(draw.B)]
-        compare(answer, join(alone, draw.T), describe(cell, backend, draw, "a batch compared with its rows alone"))
+CHECKS: tuple[Callable[..., None], ...] = (
+    check_declaration,
+    check_equations,
+    check_draws_say_something,
+    check_oracle,
+    check_long_sequences,
+    check_default_state,
+    structure.check_rows,
+    structure.check_permutation,
+    structure.check_carried_state,
+    structure.check_causality,
+    structure.check_padding,
+    structure.check_bidirectional,
+    structure.check_population,
+    structure.check_repeated_call,
+    limits.check_limits,
+)
+"""All promises; each is called as ``check(cell, backend, draws=...)`` and has draws of its own by default."""
+
+OF_THE_TEXT = (check_declaration, check_equations, check_draws_say_something)
+"""Those in which no backend takes part."""
 
 
-def check_permutation(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
-    """Step 5: the order of a batch's rows is the order of the results, and changes no number."""
-    cell = _cell(cell)
-    for draw in draws:
-        draw = replace(draw, B=max(draw.B, 3))
-        problem, order = draw.problem(cell), list(range(1, draw.B)) + [0]
-        layer = make(cell, backend, problem.parameters)
-        (shuffled,), (answer,) = ask(layer, problem.rows(order)), ask(layer, problem)
-        for name in ("y", "gradient of x"):
-            answer[name] = answer[name][:, order]
-        for state in cell.states:
-            for name in (f"final {state}", f"gradient of initial {state}"):
-                answer[name] = answer[name][order]
-        compare(shuffled, answer, describe(cell, backend, draw, "with the rows of the batch permuted"))
+def checks(backends: Iterable[Any] | None = None) -> Iterator[tuple[str, Callable[..., None]]]:
+    """Every promise on every backend as a name and a function of a cell; by default on all backends there are."""
+    backends = list(BACKENDS if backends is None else backends)
+    if not backends:
+        raise ValueError("checks: got no backend, expected at least one. Leave the argument out for all there are.")
+    for check in CHECKS:
+        name = check.__name__.removeprefix("check_")
+        if check in OF_THE_TEXT:
+            yield name, check
+            continue
+        for backend in backends:
+            yield f"{name}-{shown(backend)}", partial(check, backend=backend)
 
 
-def check_carried_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
-    """Step 5: T1 frames and then T2 from the carried state are T1 + T2 frames, gradients included."""
-    cell = _cell(cell)
-    for draw in draws:
-        problem = draw.problem(cell)
-        layer = make(cell, backend, problem.parameters)
-        cut = draw.T // 2
+def check_variant(cell: Any, backends: Iterable[Any] | None = None) -> None:
+    """Check everything a cell promises.
 
-        class InTwoParts(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.cells = layer.cells
+    Args:
+        cell: a name, a step function, a ``Variant`` or a ``Cell``.
+        backends: names of backends (by default all there are), or callables that make a layer as ``lo.RNN`` does.
 
-            def forward(self, x, state, lengths):  # noqa: B023 - used in this turn of the loop only
-                first, carried = layer(x[:cut], state)  # noqa: B023
-                second, final = layer(x[cut:], carried)  # noqa: B023
-                return torch.cat([first, second]), final
+    Raises:
+        AssertionError: on the first broken promise; the message names the tensor, its error, the bound and the draw.
 
-        about = describe(cell, backend, draw, f"{cut} frames and then the others from the carried state")
-        compare(ask(InTwoParts(), problem)[0], ask(layer, problem)[0], about)
+    Example:
+        >>> import lstm_odyssey as lo
+        >>> lo.check_variant("no_peepholes")
+    """
+    for _, check in checks(backends):
+        check(cell)
 
 
-def check_causality(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
-    """Step 5: what comes later changes no output, and its gradient is exactly zero."""
-    cell = _cell(cell)
-    for draw in draws:
-        problem = draw.problem(cell)
-        layer = make(cell, backend, problem.parameters)
-        cut = draw.T // 2
-        about = describe(cell, backend, draw, f"with other frames from the {cut + 1}th on")
-        x = fresh({"x": problem.x})["x"]
-        state = {name: value.unsqueeze(0) for name, value in problem.state.items()}
-        y, _ = layer(x, state)
-        other, _ = layer(torch.cat([problem.x[:cut], -3 * problem.x[cut:]]), state)
-        compare({"the output before": other[:cut]}, {"the output before": y[:cut]}, about)
-        later = differentiate((y[:cut] * problem.adjoint_y[:cut]).sum(), {"x": x})["x"][cut:]
-        _require(not later.any(), f"{about}: earlier outputs have a derivative by them, max {later.abs().max():.3g}")
-        _require(not torch.equal(other[cut:], y[cut:]), f"{about}: no output changed at all")
+def parametrize_with_checks(cells: Iterable[Any], backends: Iterable[Any] | None = None) -> Any:
+    """A decorator for pytest: one test ``test(cell, check)`` for each cell, promise and backend.
+
+    Example::
+
+        @parametrize_with_checks(["my_cell"])
+        def test_my_cell(cell, check):
+            check(cell)
+    """
+    import pytest
+
+    cells, named = list(cells), list(checks(backends))
+    if not cells:
+        raise ValueError("parametrize_with_checks: got no cell, expected at least one. An empty test would pass.")
+    return pytest.mark.parametrize(
+        ("cell", "check"),
+        [
+            pytest.param(cell, check, id=f"{cell if isinstance(cell, str) else lo.as_cell(cell).name}-{name}")
+            for cell in cells
+            for name, check in named
+        ],
+    )
 
 
-def check_padding(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
-    """Step 5: with lengths, a row is what it is alone; padding, be it NaN, changes nothing, and is 0 in y and gradient."""
-    cell = _cell(cell)
-    for draw in draws:
-        draw = replace(draw, B=max(draw.B, 2))
-        problem = draw.problem(cell)
-        layer = make(cell, backend, problem.parameters)
-        for lengths in (draw.lengths(), draw.lengths().clamp(max=draw.T - 1)):  # the longest may be shorter than T
-            alone = [ask(layer, problem.rows([b]).frames(length))[0] for b, length in enumerate(lengths.tolist())]
-            padding = (torch.arange(draw.T)[:, None] >= lengths)[:, :, None]
-            for filler in (float("nan"), 1e3):
-                padded = replace(problem, x=problem.x.masked_fill(padding, filler))
-                (answer,) = ask(layer, padded, lengths=lengths)
-                about = describe(cell, backend, draw, f"lengths {lengths.tolist()}, padded with {filler}")
-                compare(answer, join(alone, draw.T), about)
-                for name in ("y", "gradient of x"):
-                    _require(not (answer[name] * padding).any(), f"{about}: {name} is not exactly 0 on padding")
+def draws(T: tuple[int, int] = (2, 12)) -> Any:  # noqa: N803 - the paper's letter
+    """A hypothesis strategy of draws for the argument of the same name; needs hypothesis."""
+    from hypothesis import strategies as st
 
-
-def check_bidirectional(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
-    """Step 5: two directions are two layers, the second fed each row's own frames in reverse order."""
-    cell = _cell(cell)
-    for draw in draws:
-        forward, backward = draw.problem(cell), replace(draw, seed=draw.seed + 1).problem(cell)
-        layer = make(cell, backend, forward.parameters, backward.parameters)
-        for lengths in (None, draw.lengths()):
-            valid = torch.full((draw.B,), draw.T) if lengths is None else lengths
-            turned = replace(backward, x=flip(forward.x, valid), adjoint_y=flip(backward.adjoint_y, valid))
-            (one,) = ask(make(cell, backend, forward.parameters), forward, lengths=lengths)
-            (two,) = ask(make(cell, backend, backward.parameters), turned, lengths=lengths)
-            both = one["gradient of x"] + flip(two["gradient of x"], valid)
-            expected = ({**one, "gradient of x": both}, {**two, "gradient of x": both, "y": flip(two["y"], valid)})
-            answers = ask(layer, forward, backward, lengths=lengths)
-            for answer, reference, direction in zip(answers, expected, ("forwards", "backwards"), strict=True):
-                about = describe(cell, backend, draw, f"{direction} of two directions, lengths {valid.tolist()}")
-                compare(answer, reference, about)
-
-
-def check_population(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
-    """Step 5: members of different N are what they are alone; beyond a member's N everything is exactly 0."""
-    from lstm_odyssey.populations import check_members
-
-    cell = _cell(cell)
-    for draw in draws:
-        for directions in (1, 2):
-            check_members(cell, backend, draw, directions)
-
-
-def check_repeated_call(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
-    """Step 5: the same call twice gives the same bits."""
-    cell = _cell(cell)
-    for draw in draws:
-        problem = draw.problem(cell)
-        layer = make(cell, backend, problem.parameters)
-        (first,), (second,) = ask(layer, problem), ask(layer, problem)
-        for name, value in first.items():
-            about = describe(cell, backend, draw, "the same call twice")
-            _require(torch.equal(value, second[name]), f"{about}: {name} has other bits the second time")
+    sizes = st.sampled_from(SIZES)
+    return st.builds(Draw, T=st.integers(*T), B=st.integers(1, 3), M=sizes, N=sizes, seed=st.integers(0, 2**32 - 1))

@@ -1,0 +1,82 @@
+"""Corpora as tensors: the training sequences in their order with their noise, and a split in padded batches to score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lstm_odyssey.streams import stream
+from lstm_odyssey.tasks.objectives.base import Objective
+
+SCORED_FRAMES = 4096  # padded frames a batch when a split is scored; padding changes nothing beyond rounding
+
+
+@dataclass(frozen=True)
+class Batch:
+    """x [T, B, M], what the objective made of the targets, lengths [B], and the noise that goes with it (or None)."""
+
+    x: Tensor
+    target: Any
+    lengths: Tensor
+    noise: Tensor | None = None
+
+    @property
+    def padded(self) -> bool:
+        return bool((self.lengths != self.x.shape[0]).any())
+
+
+def _pad(arrays: Sequence[np.ndarray[Any, Any]], steps: int) -> np.ndarray[Any, Any]:
+    padded = np.zeros((steps, len(arrays), arrays[0].shape[1]), dtype=arrays[0].dtype)
+    for row, array in enumerate(arrays):
+        padded[: len(array), row] = array
+    return padded
+
+
+class Batches:
+    """Makes batches of one corpus for one objective.
+
+    Args:
+        objective: collates the targets.
+        dtype, device: of the tensors.
+    """
+
+    def __init__(self, objective: Objective, dtype: torch.dtype, device: Any) -> None:
+        self.objective, self.dtype, self.device = objective, dtype, device
+
+    def make(self, pairs: Sequence[tuple[Any, Any]], noise: Sequence[np.ndarray[Any, Any]] | None = None) -> Batch:
+        lengths = torch.tensor([len(features) for features, _ in pairs])
+        steps = int(lengths.max())
+        target = self.objective.collate([target for _, target in pairs], lengths, steps, self.dtype, self.device)
+        x = self._tensor(_pad([features for features, _ in pairs], steps))
+        return Batch(x, target, lengths, None if noise is None else self._tensor(_pad(noise, steps)))
+
+    def _tensor(self, array: np.ndarray[Any, Any]) -> Tensor:
+        return torch.from_numpy(array).to(device=self.device, dtype=self.dtype)
+
+    def scored(self, split: Sequence[tuple[Any, Any]]) -> list[Batch]:
+        """A split in batches of sequences of like length, at most ``SCORED_FRAMES`` padded frames each."""
+        order = sorted(range(len(split)), key=lambda index: (len(split[index][0]), index))
+        groups: list[list[int]] = [[]]
+        for index in order:
+            if groups[-1] and len(split[index][0]) * (len(groups[-1]) + 1) > SCORED_FRAMES:
+                groups.append([])
+            groups[-1].append(index)
+        return [self.make([split[index] for index in group]) for group in groups]
+
+    def epoch(
+        self, split: Sequence[tuple[Any, Any]], seed: int, corpus: str, epoch: int, batch: int
+    ) -> Iterator[Batch]:
+        """The training batches of one epoch: order and unit noise from (seed, corpus, epoch), common to all trials."""
+        frames = np.cumsum([0, *(len(features) for features, _ in split)])
+        noise = stream("noise", seed, corpus, epoch).standard_normal((frames[-1], split[0][0].shape[1]))
+        order = stream("order", seed, corpus, epoch).permutation(len(split))
+        for start in range(0, len(order), batch):
+            chosen = order[start : start + batch]
+            yield self.make(
+                [split[index] for index in chosen], [noise[frames[index] : frames[index + 1]] for index in chosen]
+            )

@@ -1,0 +1,217 @@
+"""A block: consecutive trials of one variant on one task, trained together by one worker.
+
+A block that pads must always have the same members, so that a trial's rounding never depends on which of its neighbours
+were missing: absent indices are filled with ghosts, drawn like any trial and not stored.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from lstm_odyssey import registry
+from lstm_odyssey.kernels.scan import PADDED
+from lstm_odyssey.plan import load_corpus
+from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.search import draw
+from lstm_odyssey.store import FORMAT, Store, StoreError, environment, trial_id
+from lstm_odyssey.streams import digest
+from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.distributions import distribution_from_dict
+from lstm_odyssey.training import Population, Trial, train
+
+FINISHED = ("ok", "diverged")
+MEASURED = ("seconds", "frames_per_second", "environment")
+"""Fields of a trial that are measured times or say where it ran; two runs of a trial differ in these alone."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of a stored study.
+
+    Args:
+        study: the content of study.json.
+        task, variant: names.
+        number: the block holds the trials number·size to number·size + size - 1.
+    """
+
+    study: dict[str, Any]
+    task: str
+    variant: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """What its checkpoint and its progress are filed under."""
+        return digest([self.task, self.variant, self.number])[:16]
+
+    @property
+    def indices(self) -> range:
+        size = self.study["block_size"]
+        return range(self.number * size, (self.number + 1) * size)
+
+    @property
+    def reported(self) -> range:
+        """The indices that the study asks for; the rest are ghosts."""
+        return range(self.indices.start, min(self.indices.stop, self.study["trials"]))
+
+    def hyperparameters(self, index: int) -> dict[str, Any]:
+        space = self.study["tasks"][self.task]["space"]
+        return draw(
+            {name: distribution_from_dict(content) for name, content in space.items()},
+            seed=self.study["seed"],
+            task=self.task,
+            variant=self.variant,
+            index=index,
+            draws=self.study["draws"],
+        )
+
+    def trial_id(self, index: int) -> str:
+        study = self.study
+        backend = {"name": study["backend"]}
+        if study["backend"] in PADDED:
+            backend["block_size"] = study["block_size"]
+        if study["device"] != "cpu":
+            backend["device"] = study["device"]
+        return trial_id(
+            signature=study["variants"][self.variant]["signature"],
+            variant=self.variant,
+            corpus=study["tasks"][self.task]["checksum"],
+            hyperparameters=self.hyperparameters(index),
+            trial=index,
+            seed=study["seed"],
+            protocol=Protocol.from_dict(study["protocol"]).departures(),
+            dtype=study["dtype"],
+            backend=backend,
+        )
+
+    def missing(self, store: Store) -> list[int]:
+        """Reported indices that are not finished; failed ones are tried again."""
+        found = {index: store.read_trial(self.trial_id(index)) for index in self.reported}
+        return [index for index, trial in found.items() if trial is None or trial["status"] not in FINISHED]
+
+    def record(self, index: int, result: dict[str, Any]) -> dict[str, Any]:
+        """A trial as it is stored."""
+        return {
+            "format": FORMAT,
+            "trial_id": self.trial_id(index),
+            "task": self.task,
+            "variant": self.variant,
+            "trial": index,
+            "seed": self.study["seed"],
+            "hyperparameters": self.hyperparameters(index),
+            "environment": environment(),
+            **result,
+        }
+
+    def failed(self, index: int, reason: str) -> dict[str, Any]:
+        """The record of a trial that could not be run."""
+        absent = (
+            "diverged_epoch best_epoch best_valid best_test best_test_per_sequence final_valid n_parameters epochs seconds "
+            "frames_per_second"
+        ).split()
+        curves: dict[str, list[Any]] = {"train_loss": [], "valid": [], "test": [], "epoch_seconds": []}
+        return self.record(index, {"status": "failed", "reason": reason, "curves": curves, **dict.fromkeys(absent)})
+
+
+def run_block(spec: dict[str, Any]) -> int:
+    """Train what is missing of a block and store it; the function that workers run.
+
+    Args:
+        spec: ``store`` (path), ``token`` (of the study), ``task``, ``variant``, ``number`` and ``data`` (a path or None).
+
+    Returns:
+        How many trials were stored.
+
+    Raises:
+        StoreError: the worker does not see the study's store, or the corpus or the variant is another one here.
+        CorpusError: the corpus cannot be loaded here.
+    """
+    store = Store(spec["store"])
+    study = store.study()
+    if study is None or study["token"] != spec["token"]:
+        raise StoreError(
+            f"store {store.path}: a worker finds {'no study' if study is None else 'another study'} there; expected the one "
+            "the study was started with. The store must be one path that all machines share."
+        )
+    block = Block(study, spec["task"], spec["variant"], spec["number"])
+    missing = block.missing(store)
+    if not missing:
+        store.end_block(block.name)
+        return 0
+    corpus = load_corpus(block.task, spec["data"])
+    expected = study["tasks"][block.task]
+    if corpus.fingerprint != expected["checksum"]:
+        raise CorpusError(
+            f"task '{block.task}': the corpus here has checksum {corpus.fingerprint[:12]}, the study's has "
+            f"{expected['checksum'][:12]}. Pass --data {block.task}=PATH with the study's corpus."
+        )
+    cell = registry.variant(block.variant)
+    signature = study["variants"][block.variant]["signature"]
+    if cell.signature != signature:
+        raise StoreError(
+            f"variant '{block.variant}': its signature here is {cell.signature[:12]}, the study's {signature[:12]}. "
+            "Install the same version of its package on every machine."
+        )
+    trials = [Trial(index, block.hyperparameters(index), index not in block.reported) for index in block.indices]
+    told = [0.0]
+
+    def tell(population: Population) -> None:
+        if time.monotonic() - told[0] > 0.3:
+            told[0] = time.monotonic()
+            best = float(population.best_valid.min())
+            store.report_progress(block.name, population.epoch, population.protocol.epochs, best)
+
+    try:
+        population = train(
+            cell,
+            corpus,
+            expected["objective"],
+            trials,
+            Protocol.from_dict(study["protocol"]),
+            seed=study["seed"],
+            bidirectional=expected["bidirectional"],
+            backend=study["backend"],
+            dtype=study["dtype"],
+            device=study["device"],
+            keep_weights=study["keep_weights"] == "best",
+            checkpoint_file=store.checkpoints_folder / f"{block.name}.npz",
+            on_epoch=tell,
+        )
+        _store(store, block, population, missing)
+    except (StoreError, CorpusError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a trial that cannot be run is a result, with its reason
+        advice = " Make a new study with a smaller --block-size." if "out of memory" in str(error).lower() else ""
+        for index in missing:
+            store.write_trial(block.failed(index, f"{type(error).__name__}: {error}{advice}"))
+    store.end_block(block.name)
+    return len(missing)
+
+
+def _store(store: Store, block: Block, population: Population, missing: list[int]) -> None:
+    """Store the missing trials; what was stored before has to come out the same, bit for bit."""
+    for member, index in enumerate(block.indices):
+        if index not in block.reported or index in missing:
+            continue
+        record = block.record(index, population.record(member))
+        there = store.read_trial(record["trial_id"])
+        if there is not None and comparable(there) != comparable(record):
+            raise ArithmeticError(
+                f"trial {index} of '{block.variant}' on '{block.task}' is stored and came out otherwise when its block was "
+                f"run again: stored on {there['environment']}, now on {environment()}. Numbers are bitwise the same on one "
+                "processor model and versions only; make a new study here, or go on where this one was begun"
+            )
+    for member, index in enumerate(block.indices):
+        if index in missing:
+            record = block.record(index, population.record(member))
+            if population.best_weights is not None:
+                store.write_weights(record["trial_id"], population.best_member_weights(member))
+            store.write_trial(record)
+
+
+def comparable(record: dict[str, Any]) -> dict[str, Any]:
+    """A stored trial without what is measured in seconds or says where it ran."""
+    kept = {key: value for key, value in record.items() if key not in MEASURED}
+    return {**kept, "curves": {key: value for key, value in record["curves"].items() if key != "epoch_seconds"}}

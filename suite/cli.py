@@ -1,0 +1,175 @@
+"""The ``odyssey`` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(
+    help="Which recurrent cell, on which task, at which cost?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Names = Annotated[list[str] | None, typer.Option(show_default=False)]
+
+
+def _names(values: list[str] | None) -> list[str] | None:
+    """Names given as repeated options, or several in one, separated by commas."""
+    if values is None:
+        return None
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def _pairs(values: list[str] | None) -> dict[str, str]:
+    from lstm_odyssey.plan import SettingsError
+
+    found = {}
+    for value in values or []:
+        task, sign, path = value.partition("=")
+        if not sign or not task or not path:
+            raise SettingsError(f"--data: got {value!r}; expected TASK=PATH, as --data jsb_chorales=corpus.pickle.")
+        found[task] = str(Path(path).absolute())
+    return found
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, typer.Argument(help="A study.toml with these options; the command line beats it.")] = None,
+    variants: Annotated[list[str] | None, typer.Option(help="Names, comma separated; 'all' for every one. (the paper's nine)")] = None,
+    tasks: Annotated[list[str] | None, typer.Option(help="Names, comma separated. (the embedded ones)")] = None,
+    trials: Annotated[int | None, typer.Option(help="Random-search trials for each variant and task. (profile)")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs at most. (profile)")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random. (1)")] = None,
+    profile: Annotated[str | None, typer.Option(help="smoke, standard or paper. (standard)")] = None,
+    draws: Annotated[str | None, typer.Option(help="independent, or common to all variants. (independent)")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; 0 runs in this one. (one a core)")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler that exists.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda. (cpu)")] = None,
+    backend: Annotated[str | None, typer.Option(help="auto or eager. (auto)")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64. (float32)")] = None,
+    block_size: Annotated[int | None, typer.Option(help="Trials in lockstep on a backend that pads. (profile)")] = None,
+    keep_weights: Annotated[str | None, typer.Option(help="best stores each trial's best weights; none. (none)")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")] = None,
+    store: Annotated[Path | None, typer.Option(help="The study's folder. (study)")] = None,
+) -> None:
+    """Run a study, or go on with one: what is stored is never run again."""
+    from rich.console import Console
+
+    from lstm_odyssey.config import read_config
+    from lstm_odyssey.engine import default_workers, engine
+    from lstm_odyssey.plan import Settings, SettingsError
+    from lstm_odyssey.progress import StudyProgress
+    from lstm_odyssey.study import run as run_study
+
+    options = read_config(config) if config is not None else {}
+    said: dict[str, Any] = {
+        "variants": _names(variants), "tasks": _names(tasks), "trials": trials, "epochs": epochs, "seed": seed,
+        "profile": profile, "draws": draws, "workers": workers, "scheduler": scheduler, "device": device,
+        "backend": backend, "dtype": dtype, "block_size": block_size, "keep_weights": keep_weights, "store": store,
+    }  # fmt: skip
+    options |= {name: value for name, value in said.items() if value is not None}
+    options["data"] = {**options.get("data", {}), **_pairs(data)}
+    place = Path(options.pop("store", "study"))
+    count, address = options.pop("workers", None), options.pop("scheduler", None)
+    if count is not None and count < 0:
+        raise SettingsError(f"--workers: got {count}; expected 0 (in this process) or more.")
+    if options.get("device") == "cuda":
+        _need_cuda()
+    console = Console()
+    progress = StudyProgress(console)
+
+    def workers_for(store: Any, plan: Any, todo: Any) -> Any:
+        number = default_workers(len(todo.blocks)) if count is None else count
+        return engine(number, address, str(store.path), plan.study["token"])
+
+    try:
+        with progress:
+            study = run_study(place, Settings(**options), workers_for, progress.start, progress.block_done)
+    except KeyboardInterrupt:
+        console.print(f"Stopped. Nothing finished is lost: go on with `odyssey run --store {place}`.")
+        raise SystemExit(130) from None
+    _conclude(console, study, place)
+
+
+def _conclude(console: Any, study: Any, place: Path) -> None:
+    from lstm_odyssey.reports import page
+    from lstm_odyssey.tables import results
+
+    for part in results(study):
+        console.print(part)
+    report = place / "report.html"
+    page.write(study, report)
+    console.print(f"Results: {place / 'study.nc'}\nReport:  {report}", soft_wrap=True)
+
+
+def _need_cuda() -> None:
+    import torch
+
+    from lstm_odyssey.plan import SettingsError
+
+    if not torch.cuda.is_available():
+        raise SettingsError("--device cuda: no CUDA device here; expected one. Leave --device out to run on the CPU.")
+
+
+@app.command()
+def report(
+    store: Annotated[Path, typer.Argument(help="A study's folder, or its study.nc.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The page to write. (STORE/report.html)")] = None,
+) -> None:
+    """Write a study's page: one HTML file with its table and figures."""
+    from rich.console import Console
+
+    from lstm_odyssey.reports import page
+    from lstm_odyssey.study import open_study
+
+    target = output or (store if store.is_dir() else store.parent) / "report.html"
+    page.write(open_study(store), target)
+    Console().print(f"Report: {target}", soft_wrap=True)
+
+
+@app.command()
+def variants() -> None:
+    """List the variants: their equations and how many parameters they have."""
+    from rich.console import Console
+
+    from lstm_odyssey.tables import variant_list
+
+    console = Console()
+    for part in variant_list():
+        console.print(part)
+
+
+@app.command()
+def tasks() -> None:
+    """List the tasks: what they ask, their corpora and licences."""
+    from rich.console import Console
+
+    from lstm_odyssey.tables import task_list
+
+    console = Console()
+    for part in task_list():
+        console.print(part, soft_wrap=True)
+
+
+def _fail(error: Exception) -> NoReturn:
+    print(f"odyssey: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def main() -> None:
+    """The command's entry point: an error a user can mend is one line, any other keeps its traceback."""
+    try:
+        app()
+    except (ValueError, TypeError, LookupError, OSError, RuntimeError) as error:
+        if not type(error).__module__.startswith("lstm_odyssey."):
+            raise
+        _fail(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""``study.toml``: the options of ``odyssey run`` in a file.
+
+.. code-block:: toml
+
+    variants = ["vanilla", "cifg"]
+    tasks = ["bach"]
+    trials = 50
+    profile = "standard"
+
+    [protocol]
+    patience = 10
+
+    [data]
+    jsb_chorales = "corpora/JSB Chorales.pickle"
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from lstm_odyssey.plan import Settings, SettingsError
+
+RUN_OPTIONS = ("store", "workers", "scheduler")
+_TYPES = {"variants": list, "tasks": list, "protocol": dict, "data": dict, "trials": int, "epochs": int, "seed": int}
+_TYPES |= {"block_size": int, "workers": int}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The options of a study file: fields of ``Settings``, and ``store workers scheduler``.
+
+    Paths of data are taken from the file's own folder.
+
+    Raises:
+        SettingsError: the file is missing or no TOML, an option is unknown, or has the wrong type.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as TOML ({error}). Give a file of options, as `trials = 50`.") from error
+    known = [field.name for field in fields(Settings)] + list(RUN_OPTIONS)
+    for name, value in content.items():
+        if name not in known:
+            near = ", ".join(difflib.get_close_matches(name, known, n=len(known), cutoff=0.0))
+            raise SettingsError(f"{path}: unknown option '{name}'; expected one of {near}.")
+        expected = _TYPES.get(name, str)
+        if not isinstance(value, expected) or isinstance(value, bool):
+            raise SettingsError(f"{path}: {name} is {value!r}; expected {_words(expected)}.")
+    if "data" in content:
+        content["data"] = {task: str(path.parent / place) for task, place in content["data"].items()}
+    return content
+
+
+def _words(expected: type) -> str:
+    return {list: "a list of names", dict: "a table", int: "a whole number", str: "a text"}[expected]

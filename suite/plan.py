@@ -1,0 +1,250 @@
+"""From what a user asks to what a store holds: a new study, or the one that is there, extended."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from lstm_odyssey import registry
+from lstm_odyssey.cell import Cell
+from lstm_odyssey.kernels.scan import resolve
+from lstm_odyssey.profiles import COLLECTION, PROFILES
+from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.search import DRAWS
+from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError, environment
+from lstm_odyssey.tasks import objectives
+from lstm_odyssey.tasks.declare import Corpus
+
+DTYPES = ("float32", "float64")
+DEVICES = ("cpu", "cuda")
+
+
+class SettingsError(ValueError):
+    """What was asked for makes no study; the message says subject, got, expected, what to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user asks of a study. None means: not said; then the store decides, or the profile, or the default.
+
+    Args:
+        variants, tasks: names; by default the paper's nine and the embedded tasks. ``("all",)`` is every one installed.
+        trials, epochs: for each variant and task.
+        seed: of everything random (1).
+        profile: ``smoke``, ``standard`` (default) or ``paper``.
+        draws: ``independent`` (default) or ``common``.
+        dtype, backend, device: of the computation (float32, auto, cpu).
+        block_size: trials in lockstep on a backend that pads.
+        keep_weights: ``best`` stores each trial's best weights; ``none`` (default).
+        protocol: options of ``Protocol`` beside epochs.
+        data: where a task's corpus lies, by task.
+    """
+
+    variants: Sequence[str] | None = None
+    tasks: Sequence[str] | None = None
+    trials: int | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    profile: str | None = None
+    draws: str | None = None
+    dtype: str | None = None
+    backend: str | None = None
+    device: str | None = None
+    block_size: int | None = None
+    keep_weights: str | None = None
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise ``SettingsError`` for a value that no study can have."""
+        for name in ("trials", "epochs", "block_size"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise SettingsError(f"{_option(name)}: got {value!r}; expected a whole number of at least 1.")
+        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
+            raise SettingsError(f"--seed: got {self.seed!r}; expected a whole number.")
+        for name, known in (
+            ("profile", tuple(PROFILES)),
+            ("draws", DRAWS),
+            ("dtype", DTYPES),
+            ("device", DEVICES),
+            ("keep_weights", ("best", "none")),
+        ):
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise SettingsError(f"{_option(name)}: got {value!r}; expected one of {', '.join(known)}.")
+        for name in ("variants", "tasks"):
+            value = getattr(self, name)
+            if value is not None and len(value) == 0:
+                raise SettingsError(f"{_option(name)}: got no name; expected names, as `odyssey {name}` lists them.")
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's content as stored, and which part of it is to be run now."""
+
+    study: dict[str, Any]
+    variants: tuple[str, ...]
+    tasks: tuple[str, ...]
+    data: dict[str, str]
+
+
+def make_plan(store: Store, settings: Settings) -> Plan:
+    """What is to be run: a new study as ``settings`` say, or the stored one, extended.
+
+    Raises:
+        SettingsError: a value no study can have.
+        StoreError: the store is damaged, foreign or newer, or holds another study; both values are named.
+        UnknownNameError, PluginError, TraceError: a variant or task is not to be had.
+        CorpusError: a corpus is missing, or not the one it should be.
+    """
+    settings.check()
+    stored = store.study()
+    study = dict(stored) if stored else _new(settings)
+    if stored:
+        _refuse_other(store, stored, settings)
+        study["trials"] = max(stored["trials"], settings.trials or 0)
+    cells = _cells(settings.variants, tuple(study["variants"]))
+    tasks = settings.tasks or tuple(study["tasks"]) or _embedded()
+    if tuple(tasks) == ("all",):
+        tasks = registry.task_names()
+    tasks = tuple(dict.fromkeys(tasks))
+    unused = sorted(set(settings.data) - set(tasks))
+    if unused:
+        raise SettingsError(f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {', '.join(tasks)}.")
+    for cell in cells.values():
+        _extend(store, study, "variants", cell.name, _variant_facts(cell), "signature")
+    for name in tasks:
+        _extend(store, study, "tasks", name, _task_facts(name, settings.data.get(name), study), "checksum")
+    return Plan(study, tuple(cells), tasks, dict(settings.data))
+
+
+def _new(settings: Settings) -> dict[str, Any]:
+    profile_name = settings.profile or "standard"
+    profile = PROFILES[profile_name]
+    try:
+        protocol = replace(Protocol(), epochs=profile.epochs, patience=profile.patience)
+        options = {**settings.protocol, **({"epochs": settings.epochs} if settings.epochs else {})}
+        protocol = Protocol.from_dict({**protocol.as_dict(), **options})
+        backend = resolve(settings.backend or "auto", settings.device or "cpu")
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    return {
+        "format": FORMAT,
+        "package": PACKAGE,
+        "token": uuid.uuid4().hex,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": 1 if settings.seed is None else settings.seed,
+        "draws": settings.draws or "independent",
+        "profile": profile_name,
+        "protocol": protocol.as_dict(),
+        "dtype": settings.dtype or "float32",
+        "backend": backend,
+        "device": settings.device or "cpu",
+        "block_size": settings.block_size or profile.block_size,
+        "keep_weights": settings.keep_weights or "none",
+        "trials": settings.trials or profile.trials,
+        "tasks": {},
+        "variants": {},
+        "environment": environment(),
+    }
+
+
+def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings) -> None:
+    """A resume uses what is stored; an explicit other value is another study."""
+    asked: dict[str, Any] = {
+        name: getattr(settings, name)
+        for name in ("seed", "profile", "draws", "dtype", "device", "block_size", "keep_weights")
+    }
+    if settings.backend not in (None, "auto"):
+        asked["backend"] = settings.backend
+    protocol = {**settings.protocol, "epochs": settings.epochs}
+    for name, value, there in (
+        *((name, value, stored[name]) for name, value in asked.items()),
+        *((name, value, stored["protocol"].get(name)) for name, value in protocol.items()),
+    ):
+        if value is not None and value != there:
+            raise StoreError(
+                f"store {store.path}: it holds a study with {name} = {there!r}, and {value!r} was asked for. A store holds "
+                f"one study: leave {_option(name)} out to go on with it, or choose another --store."
+            )
+
+
+def _cells(asked: Sequence[str] | None, stored: Sequence[str]) -> dict[str, Cell]:
+    if asked is not None and tuple(asked) == ("all",):
+        asked = registry.variant_names()
+    if asked is None and not stored:
+        everyone = [registry.variant(name) for name in registry.variant_names()]
+        return {cell.name: cell for cell in everyone if cell.collection == COLLECTION}
+    return {cell.name: cell for cell in map(registry.variant, asked or stored)}
+
+
+def _embedded() -> tuple[str, ...]:
+    return tuple(name for name in registry.task_names() if registry.task(name).embedded)
+
+
+def _extend(store: Store, study: dict[str, Any], kind: str, name: str, facts: dict[str, Any], key: str) -> None:
+    """Add a variant or task to the study; one that is there already has to be the same."""
+    there = study[kind].get(name)
+    if there is not None and there[key] != facts[key]:
+        raise StoreError(
+            f"store {store.path}: {kind[:-1]} '{name}' has {key} {there[key][:12]} in this study and {facts[key][:12]} now; "
+            "it has changed, so this is another study. Choose another --store, or bring the old one back."
+        )
+    study[kind] = {**study[kind], name: there or facts}
+
+
+def _variant_facts(cell: Cell) -> dict[str, Any]:
+    return {
+        "signature": cell.signature,
+        "equations": list(cell.equations),
+        "states": list(cell.states),
+        "parameters": {name: list(shape) for name, shape in cell.parameters.items()},
+        "origin": cell.origin,
+        "collection": cell.collection,
+        "reference": cell.reference,
+    }
+
+
+def _task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[str, Any]:
+    task = registry.task(name)
+    objective = objectives.get(task.objective)
+    corpus = load_corpus(name, path)
+    narrower = PROFILES[study["profile"]].space
+    space = {key: narrower.get(key, distribution) for key, distribution in task.space.items()}
+    return {
+        "checksum": corpus.fingerprint,
+        "metric": objective.metric,
+        "units": objective.units,
+        "direction": objective.direction,
+        "chance": float(objective.chance(corpus.train, corpus.test, corpus.labels)),
+        "family": task.family,
+        "objective": task.objective,
+        "bidirectional": task.bidirectional,
+        "licence": task.licence,
+        "url": task.url,
+        "origin": task.origin,
+        "input_size": corpus.input_size,
+        "n_outputs": objective.n_outputs(corpus),
+        "provenance": corpus.provenance,
+        "warnings": list(corpus.warnings),
+        "space": {key: distribution.as_dict() for key, distribution in space.items()},
+        "space_note": PROFILES[study["profile"]].note if any(key in task.space for key in narrower) else "",
+    }
+
+
+_corpora: dict[tuple[str, str | None], Corpus] = {}
+
+
+def load_corpus(name: str, path: str | None) -> Corpus:
+    """A task's corpus, loaded once a process."""
+    if (name, path) not in _corpora:
+        _corpora[name, path] = registry.task(name).load(path)
+    return _corpora[name, path]

@@ -1,0 +1,109 @@
+"""What a running study shows: trials done, the best so far, time left. It reads the store, so it works with any engine."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as TimeLeft
+
+from lstm_odyssey.block import Block
+from lstm_odyssey.plan import Plan
+from lstm_odyssey.store import Store
+from lstm_odyssey.study import Pending
+
+
+class StudyProgress:
+    """A progress bar fed by the store's words of progress; a context manager.
+
+    Where the output is no terminal, one line a block stands for the bar.
+
+    Args:
+        console: where to show it.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("trials"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[best]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeLeft(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.stop = threading.Event()
+        self.lock = threading.Lock()
+        self.task: TaskID | None = None
+        self.best: dict[str, float] = {}
+        self.units: dict[str, str] = {}
+        self.blocks: dict[str, tuple[Block, int]] = {}
+        self.done = 0
+
+    def __enter__(self) -> StudyProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop.set()
+        if self.task is not None:
+            self._show(self.done)
+            self.bar.stop()
+
+    def start(self, store: Store, plan: Plan, todo: Pending) -> None:
+        """Begin to show; the callback ``on_start`` of a study."""
+        kept = f", {todo.stored} of them stored already" if todo.stored else ""
+        total = todo.trials + todo.stored
+        self.console.print(
+            f"{total} trials{kept}: {len(plan.variants)} variants x {', '.join(plan.tasks)} x {plan.study['trials']} trials of "
+            f"{plan.study['protocol']['epochs']} epochs at most, {plan.study['backend']} on {plan.study['device']}"
+        )
+        self.store, self.stored = store, todo.stored
+        self.units = {name: facts["units"] for name, facts in plan.study["tasks"].items()}
+        self.blocks = {block.name: (block, missing) for block, missing in todo.blocks}
+        self.done = todo.stored
+        self.task = self.bar.add_task("trials", total=total, completed=todo.stored, best="")
+        self.bar.start()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def block_done(self, block: Block, missing: int) -> None:
+        """A block is finished; the callback ``on_block`` of a study."""
+        for index in block.reported:
+            trial = self.store.read_trial(block.trial_id(index))
+            if trial is not None:
+                self._better(block.task, trial["best_valid"])
+        with self.lock:
+            self.blocks.pop(block.name, None)
+            self.done += missing
+        self._show(self.done)
+        if not self.console.is_terminal:
+            self.console.print(f"  {self.done} done: {block.variant} on {block.task}, {missing} trials {self._words()}")
+
+    def _better(self, task: str, value: float | None) -> None:
+        if value is not None and value < self.best.get(task, float("inf")):
+            self.best[task] = value
+
+    def _words(self) -> str:
+        return ", ".join(f"best on {task} {value:.3f} {self.units[task]}" for task, value in self.best.items())
+
+    def _show(self, done: float) -> None:
+        if self.task is not None:
+            self.bar.update(self.task, completed=int(done), best=self._words())
+
+    def _watch(self) -> None:
+        while not self.stop.wait(0.5):
+            words = self.store.progress()
+            part = 0.0
+            with self.lock:
+                for name, word in words.items():
+                    if name in self.blocks:
+                        block, missing = self.blocks[name]
+                        self._better(block.task, word["best"])
+                        part += missing * word["epoch"] / max(1, word["epochs"])
+                done = self.done
+            self._show(min(done + part, done + sum(missing for _, missing in self.blocks.values())))

@@ -1,0 +1,42 @@
+"""The random search: what trial k of a variant on a task is, from the seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lstm_odyssey.streams import stream
+from lstm_odyssey.tasks.distributions import Distribution
+
+DRAWS = ("independent", "common")
+
+
+def draw(
+    space: Mapping[str, Distribution], *, seed: int, task: str, variant: str, index: int, draws: str = "independent"
+) -> dict[str, Any]:
+    """The hyperparameters of one trial.
+
+    Every hyperparameter has a stream of its own, so that one more of them, or a narrower range of another, changes no
+    draw of the rest.
+
+    Args:
+        space: the task's hyperparameters and their distributions.
+        seed, task, variant, index: what the draw depends on, and nothing else.
+        draws: ``"independent"`` for every variant, or ``"common"``: trial k has the same hyperparameters in all variants,
+            for paired comparisons.
+
+    Raises:
+        ValueError: ``draws`` is neither.
+
+    Example:
+        >>> from lstm_odyssey.tasks.distributions import Uniform
+        >>> one = draw({"input_noise": Uniform(0, 1)}, seed=1, task="bach", variant="nig", index=3)
+        >>> one == draw({"input_noise": Uniform(0, 1)}, seed=1, task="bach", variant="nig", index=3)
+        True
+    """
+    if draws not in DRAWS:
+        raise ValueError(f"draws is {draws!r}; expected one of {', '.join(DRAWS)}.")
+    who = variant if draws == "independent" else ""
+    return {
+        name: distribution.draw(stream("draw", seed, task, who, index, name)) for name, distribution in space.items()
+    }

@@ -1,0 +1,224 @@
+"""The store of a study: one folder, one study, one JSON file a finished trial.
+
+``STORE/study.json`` says what the study is; ``STORE/trials/<id>.json`` holds a trial each, written whole or not at all and
+never twice; ``STORE/checkpoints`` what is unfinished. Resuming is submitting what is missing, so nothing else has to be
+fault tolerant.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lstm_odyssey.files import TEMPORARY, replacing, write_text
+from lstm_odyssey.streams import canonical, digest
+
+FORMAT = 1
+PACKAGE = "lstm-odyssey"
+_STUDY_KEYS = (
+    "format package token seed draws profile protocol dtype backend device block_size trials tasks variants "
+    "keep_weights environment"
+).split()
+_TRIAL_KEYS = "format trial_id task variant trial seed hyperparameters status reason curves environment".split()
+
+
+class StoreError(RuntimeError):
+    """A store is damaged, foreign, newer, or holds another study; the message says which file and what to do."""
+
+
+@cache
+def _environment() -> dict[str, str]:
+    processor = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass  # not Linux: the name above stands
+    packages = ("torch", "numpy", "scipy", PACKAGE)
+    versions = {name: metadata.version(name) for name in packages}
+    return {"cpu": processor, "platform": platform.platform(), "python": platform.python_version(), **versions}
+
+
+def environment() -> dict[str, str]:
+    """What a number may depend on beside its trial id: processor, platform and versions."""
+    return dict(_environment())
+
+
+def trial_id(
+    *,
+    signature: str,
+    corpus: str,
+    hyperparameters: Mapping[str, Any],
+    trial: int,
+    seed: int,
+    variant: str,
+    protocol: Mapping[str, Any],
+    dtype: str,
+    backend: Mapping[str, Any],
+) -> str:
+    """Hash of everything a trial's numbers depend on.
+
+    Args:
+        signature: of the variant's mathematics. ``variant``, its name, is part of the seed of the initial weights.
+        corpus: fingerprint of the corpus.
+        hyperparameters, trial, seed: the draw, its index and the study's seed.
+        protocol: its departures from the default only, so that a new option leaves old ids alone.
+        dtype: of the computation.
+        backend: name and, where it pads, block size; the device where it is not the CPU.
+
+    Returns:
+        24 hex digits.
+    """
+    content = {
+        "format": FORMAT,
+        "signature": signature,
+        "variant": variant,
+        "corpus": corpus,
+        "hyperparameters": dict(hyperparameters),
+        "trial": trial,
+        "seed": seed,
+        "protocol": dict(protocol),
+        "dtype": dtype,
+        "backend": dict(backend),
+    }
+    return digest(content)[:24]
+
+
+class Store:
+    """A study's folder.
+
+    Args:
+        path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).absolute()
+        self.study_file = self.path / "study.json"
+        self.trials_folder = self.path / "trials"
+        self.checkpoints_folder = self.path / "checkpoints"
+        self.progress_folder = self.path / "progress"
+        self.weights_folder = self.path / "weights"
+        self.consolidated = self.path / "study.nc"
+
+    def study(self) -> dict[str, Any] | None:
+        """What the store says it holds; None if the folder is new or empty.
+
+        Raises:
+            StoreError: the folder holds something else, or its study.json is damaged or newer.
+        """
+        if not self.study_file.exists():
+            content = [entry.name for entry in self.path.iterdir()] if self.path.is_dir() else []
+            content = [name for name in content if not name.startswith(TEMPORARY)]
+            if self.path.exists() and not self.path.is_dir():
+                raise StoreError(f"store {self.path}: a file; expected a folder. Choose another --store.")
+            if content:
+                raise StoreError(
+                    f"store {self.path}: got a folder with {', '.join(sorted(content)[:5])} and no study.json; expected an "
+                    "empty folder or a store. Choose another --store."
+                )
+            return None
+        return self._read(self.study_file, _STUDY_KEYS)
+
+    def _read(self, path: Path, keys: list[str]) -> dict[str, Any]:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"store {self.path}: {path.name} is damaged ({error}). Restore it, or delete it if it is a trial: the next "
+                "run computes that trial again."
+            ) from error
+        written = content.get("format") if isinstance(content, dict) else None
+        if not isinstance(written, int) or content.get("package", PACKAGE) != PACKAGE:
+            raise StoreError(f"store {self.path}: {path.name} is not a file of {PACKAGE}. Choose another --store.")
+        if written > FORMAT:
+            raise StoreError(
+                f"store {self.path}: {path.name} has format {written}, this version reads up to {FORMAT}; "
+                f"it was written by a newer {PACKAGE}. Upgrade: pip install -U {PACKAGE}."
+            )
+        missing = [key for key in keys if key not in content]
+        if missing:
+            raise StoreError(
+                f"store {self.path}: {path.name} is damaged: it lacks {', '.join(missing)}. Restore it, or delete it if it "
+                "is a trial: the next run computes that trial again."
+            )
+        return dict(content)
+
+    def write_study(self, content: Mapping[str, Any]) -> None:
+        """Write study.json; only the client of a study does."""
+        write_text(self.study_file, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+    def trial_file(self, identity: str) -> Path:
+        return self.trials_folder / f"{identity}.json"
+
+    def read_trial(self, identity: str) -> dict[str, Any] | None:
+        """The stored trial of that id, or None.
+
+        Raises:
+            StoreError: its file is damaged or newer, or holds another trial.
+        """
+        path = self.trial_file(identity)
+        if not path.exists():
+            return None
+        content = self._read(path, _TRIAL_KEYS)
+        if content["trial_id"] != identity:
+            raise StoreError(f"store {self.path}: {path.name} holds trial {content['trial_id']}. Delete or rename the file.")
+        return content
+
+    def write_trial(self, record: Mapping[str, Any]) -> None:
+        """Store a finished trial, whole or not at all."""
+        write_text(self.trial_file(record["trial_id"]), canonical(record) + "\n")
+
+    def trials(self) -> Iterator[dict[str, Any]]:
+        """All stored trials, in the order of their ids.
+
+        Raises:
+            StoreError: a file is damaged or newer.
+        """
+        for path in sorted(self.trials_folder.glob("*.json")):
+            content = self.read_trial(path.stem)
+            if content is not None:
+                yield content
+
+    def write_weights(self, identity: str, weights: Mapping[str, Any]) -> None:
+        """Store a trial's weights by name as .npz (read them with ``numpy.load(..., allow_pickle=False)``)."""
+        import numpy as np
+
+        with replacing(self.weights_folder / f"{identity}.npz") as temporary, open(temporary, "wb") as file:
+            np.savez(file, allow_pickle=False, **weights)
+
+    def report_progress(self, block: str, epoch: int, epochs: int, best: float | None) -> None:
+        """Say how far a running block is; any process may, the client shows it. Losing it loses nothing."""
+        path = self.progress_folder / f"{block}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
+        temporary.write_text(json.dumps({"epoch": epoch, "epochs": epochs, "best": best}), encoding="utf-8")
+        os.replace(temporary, path)
+
+    def progress(self) -> dict[str, dict[str, Any]]:
+        """The last word of every running block."""
+        found = {}
+        for path in self.progress_folder.glob("[!.]*.json"):
+            try:
+                found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue  # just being replaced, or gone: shown at the next look
+        return found
+
+    def end_block(self, block: str) -> None:
+        """Remove what a block kept while it ran."""
+        (self.checkpoints_folder / f"{block}.npz").unlink(missing_ok=True)
+        (self.progress_folder / f"{block}.json").unlink(missing_ok=True)
+
+    def clean(self) -> None:
+        """Remove temporary files of killed processes and old words of progress; the client does at its start."""
+        for folder in (self.path, self.trials_folder, self.checkpoints_folder, self.progress_folder, self.weights_folder):
+            for path in folder.glob(f"{TEMPORARY}*"):
+                path.unlink(missing_ok=True)
+        for path in self.progress_folder.glob("*.json"):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,189 @@
+"""A study: what is missing is submitted, what is stored is gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstm_odyssey.block import Block, run_block
+from lstm_odyssey.plan import Plan, Settings, make_plan
+from lstm_odyssey.store import Store, StoreError
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What is left to do: blocks in the order they are run, and how many trials of them are missing."""
+
+    blocks: tuple[tuple[Block, int], ...]
+    trials: int
+    stored: int
+
+
+def pending(store: Store, plan: Plan) -> Pending:
+    """Blocks with something missing, in rounds: the first block of every variant, then the second, and so on."""
+    size, trials = plan.study["block_size"], plan.study["trials"]
+    found: list[tuple[Block, int]] = []
+    total = 0
+    for number in range(-(-trials // size)):
+        for task in plan.tasks:
+            for variant in plan.variants:
+                block = Block(plan.study, task, variant, number)
+                total += len(block.reported)
+                missing = len(block.missing(store))
+                if missing:
+                    found.append((block, missing))
+    left = sum(missing for _, missing in found)
+    return Pending(tuple(found), left, total - left)
+
+
+def run(
+    path: str | Path,
+    settings: Settings | None = None,
+    engine: Callable[[Store, Plan, Pending], AbstractContextManager[Executor]] | None = None,
+    on_start: Callable[[Store, Plan, Pending], None] | None = None,
+    on_block: Callable[[Block, int], None] | None = None,
+) -> xarray.Dataset:
+    """Run a study to its end, or go on with one.
+
+    Args:
+        path: the store's folder.
+        settings: what is asked; by default what the store says.
+        engine: gives the executor the blocks are submitted to; by default they run in this process.
+        on_start: called once, before the first block, with what there is to do.
+        on_block: called after each block, with the number of trials it was missing.
+
+    Returns:
+        The consolidated study, as it lies in ``STORE/study.nc``.
+
+    Raises:
+        SettingsError, StoreError, CorpusError, UnknownNameError, EngineError: see ``make_plan`` and ``engine``.
+
+    Example:
+        >>> import lstm_odyssey as lo
+        >>> settings = lo.Settings(variants=["nog"], tasks=["bach"], trials=2, epochs=1, profile="smoke", block_size=2)
+        >>> study = lo.run("study", settings)  # doctest: +SKIP
+    """
+    store = Store(path)
+    plan = make_plan(store, settings or Settings())
+    store.path.mkdir(parents=True, exist_ok=True)
+    store.write_study(plan.study)
+    store.clean()
+    todo = pending(store, plan)
+    if on_start is not None:
+        on_start(store, plan, todo)
+    try:
+        if todo.blocks:
+            from lstm_odyssey.engine import InProcess
+
+            with engine(store, plan, todo) if engine is not None else InProcess() as executor:
+                _submit(store, plan, todo, executor, on_block)
+    finally:
+        dataset = consolidate(store)
+    return dataset
+
+
+def _submit(
+    store: Store, plan: Plan, todo: Pending, executor: Executor, on_block: Callable[[Block, int], None] | None
+) -> None:
+    waiting: dict[Future[Any], tuple[Block, int]] = {}
+
+    def done(block: Block, missing: int, future: Future[Any]) -> None:
+        error = future.exception()
+        if error is not None and type(error).__name__ in ("KilledWorker", "BrokenProcessPool"):
+            for index in block.missing(store):
+                store.write_trial(block.failed(index, f"its worker died again and again: {error}"))
+        elif error is not None:
+            raise error
+        if on_block is not None:
+            on_block(block, missing)
+
+    for block, missing in todo.blocks:
+        spec = {
+            "store": str(store.path),
+            "token": plan.study["token"],
+            "task": block.task,
+            "variant": block.variant,
+            "number": block.number,
+            "data": plan.data.get(block.task),
+        }
+        future = executor.submit(run_block, spec)
+        if future.done():  # an executor that runs at once
+            done(block, missing, future)
+        else:
+            waiting[future] = (block, missing)
+    try:
+        for future in as_completed(waiting):
+            done(*waiting[future], future)
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        raise
+
+
+def consolidate(store: Store) -> xarray.Dataset:
+    """Gather all stored trials of a study into one dataset and write it to ``STORE/study.nc``."""
+    from lstm_odyssey.reports import netcdf
+
+    dataset = gather(store)
+    netcdf.save(dataset, store.consolidated)
+    return dataset
+
+
+def gather(store: Store) -> xarray.Dataset:
+    """All stored trials of a study as one dataset.
+
+    Raises:
+        StoreError: there is no study, or a file of it is damaged or newer.
+    """
+    from lstm_odyssey.reports import schema
+
+    study = store.study()
+    if study is None:
+        raise StoreError(f"store {store.path}: there is no study; expected study.json. Check the path, or run a study first.")
+    known: dict[str, list[dict[str, Any]]] = {}
+    for trial in store.trials():
+        known.setdefault(trial["trial_id"], []).append(trial)
+    wanted = _wanted(study)
+    strays = sorted(set(known) - set(wanted))
+    if strays:
+        raise StoreError(
+            f"store {store.path}: trials {', '.join(strays[:3])} do not belong to its study; expected ids that follow from "
+            "study.json. The store was mixed with another one: take those files out."
+        )
+    study.pop("token")  # it tells this store from others, and says nothing of the results
+    return schema.build(study, [trial for identity in wanted for trial in known.get(identity, [])])
+
+
+def _wanted(study: dict[str, Any]) -> Sequence[str]:
+    size = study["block_size"]
+    blocks = (
+        Block(study, task, variant, number)
+        for task in study["tasks"]
+        for variant in study["variants"]
+        for number in range(-(-study["trials"] // size))
+    )
+    return [block.trial_id(index) for block in blocks for index in block.reported]
+
+
+def open_study(path: str | Path) -> xarray.Dataset:
+    """A study as one dataset, dims (task, variant, trial, epoch).
+
+    Args:
+        path: a store's folder, or a consolidated netCDF file.
+
+    Raises:
+        StoreError, SchemaError: there is no study, or it is damaged, foreign or newer; the message says which and what to do.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return gather(Store(path))
+    from lstm_odyssey.reports import netcdf
+
+    return netcdf.load(path)

@@ -1,0 +1,107 @@
+"""What the command line prints: the variants with their equations, the tasks with their licences, a study's results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    import xarray
+
+COUNTED = ((88, 20), (88, 100), (88, 200))
+"""(M, N) at which parameters are counted for the list of variants."""
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position == 0 else "right")
+    return table
+
+
+def variant_list() -> Iterator[RenderableType]:
+    """Every variant: name, aliases, states, equations; then the parameters of one layer at some sizes.
+
+    A plugin that cannot be loaded is listed with its reason and stops nothing.
+    """
+    from lstm_odyssey import registry
+
+    counts = _table("variant", *(f"M={m} N={n}" for m, n in COUNTED), title="Parameters of one layer and direction")
+    for name in registry.variant_names():
+        try:
+            cell = registry.variant(name)
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's package raises is shown, not raised
+            yield Text(f"{name}: not usable: {type(error).__name__}: {error}\n", style="red")
+            continue
+        aliases = f" (also {', '.join(cell.aliases)})" if cell.aliases else ""
+        yield Text.assemble((cell.name, "bold"), aliases, f"  states {' '.join(cell.states)}  [{cell.collection or '-'}]")
+        yield Text("\n".join(f"    {equation}" for equation in cell.equations) + "\n")
+        counts.add_row(Text(cell.name), *(f"{cell.count(m, n):,}" for m, n in COUNTED))
+    yield counts
+
+
+def task_list() -> Iterator[RenderableType]:
+    """Every task: family, objective, chance level, where the corpus comes from and under which licence."""
+    from lstm_odyssey import registry
+    from lstm_odyssey.tasks import objectives
+
+    for name in registry.task_names():
+        try:
+            task = registry.task(name)
+            objective = objectives.get(task.objective)
+        except Exception as error:  # noqa: BLE001 - as above
+            yield Text(f"{name}: not usable: {type(error).__name__}: {error}\n", style="red")
+            continue
+        chance = "not declared" if task.chance is None else f"{task.chance:.2f} {objective.units}"
+        corpus = "embedded in the package" if task.embedded else f"downloaded once, or --data {name}=PATH"
+        yield Text.assemble((name, "bold"), f"  {task.family}, {task.objective}: {objective.metric}; chance level {chance}")
+        facts = {"corpus": corpus, "licence": task.licence, "source": task.url, "mirror": task.mirror}
+        yield Text("".join(f"    {fact:8} {value}\n" for fact, value in facts.items() if value))
+
+
+def results(study: xarray.Dataset) -> Iterator[RenderableType]:
+    """A study's table, one for each task, and in words what it rests on."""
+    from lstm_odyssey.reports.table import score, summary, whole
+
+    frame = summary(study)
+    for task in study["task"].values.tolist():
+        facts = study.sel(task=task)
+        units, chance = str(facts["units"].item()), float(facts["chance"])
+        title = f"{task}: {facts['metric'].item()}, {units}; chance level {score(chance)}"
+        table = _table(
+            "variant", "trials", "div.", "best 10 %", "best", "> chance", "parameters", "frames/s", title=title
+        )
+        rows = frame.loc[task].sort_values("mean_test", kind="stable")
+        for variant, row in rows.iterrows():
+            table.add_row(
+                Text(str(variant)),
+                f"{row['finished']}/{row['trials']}",
+                str(row["diverged"]),
+                score(row["mean_test"]),
+                score(row["best_test"]),
+                "yes" if row["beats_chance"] else "no",
+                whole(row["n_parameters"]),
+                whole(row["frames_per_second"]),
+            )
+        yield table
+        yield Text(
+            "Test scores of each trial's best validation epoch. best 10 %: the mean of the best tenth of the trials by "
+            "validation, two at least; best: the best of those, with its parameters; > chance: better than the best constant "
+            f"prediction; div.: diverged; frames/s: training, median.\n{_space(study, task)}\n"
+        )
+
+
+def _space(study: xarray.Dataset, task: str) -> str:
+    import json
+
+    from lstm_odyssey.tasks.distributions import distribution_from_dict
+
+    spaces: dict[str, Any] = json.loads(study.attrs["distributions"])[task]
+    words = "; ".join(f"{name} {distribution_from_dict(content)}" for name, content in spaces.items())
+    note = json.loads(study.attrs["tasks"])[task].get("space_note", "")
+    return f"Drawn from: {words}" + (f" ({note})." if note else ".")
