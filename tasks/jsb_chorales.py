@@ -1,0 +1,108 @@
+"""JSB Chorales, the paper's music corpus: predict the next quarter's notes.
+
+    x_t in {0, 1}^88, one column a key; given x_1..x_t the net says p(x_{t+1}) = Π_k Bernoulli(x_{t+1,k}; σ(l_tk))
+    score = mean over frames of -ln p(x_{t+1}), nats a frame
+
+382 chorales of J. S. Bach, 229/76/77, 60.56 frames on average, sampled every quarter and transposed to C; the split is
+the one of Allan and Williams (2005).
+
+Source: Boulanger-Lewandowski et al., ICML 2012 (arXiv 1206.6392); one Python 2 pickle, downloaded once, checked by its
+sha256 before it is unpickled, by an Unpickler that admits two names. Licence: none is stated; the music is in the
+public domain. The file is therefore not carried by the package.
+
+Departure from the paper: none known. Chance level 11.0904 nats a frame (weighted by frames; 11.0359 as the mean over
+pieces), fitted on the targets x_2..x_T of the training pieces; fitted on all their frames x_1..x_T it is 11.0907
+(11.0360). Both round to the published 11.09 (11.04).
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from lstm_odyssey.tasks import locate, music
+from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+
+FILENAME = "JSB Chorales.pickle"
+URL = "http://www-etud.iro.umontreal.ca/~boulanni/JSB%20Chorales.pickle"
+MIRROR = "https://web.archive.org/web/20141211164413id_/" + URL
+CHECKSUM = "69dc4c3e52800959ac0ab3b82aa3e5f55285ce64f1705acb3e3a8ef77a5c051c"
+
+
+def _admitted() -> dict[tuple[str, str], Any]:
+    """The only two globals a pickle may name: a number's type and a number, under numpy's old and new module names."""
+    scalar = np.int64(0).__reduce__()[0]
+    return {
+        ("numpy", "dtype"): np.dtype,
+        ("numpy.core.multiarray", "scalar"): scalar,
+        ("numpy._core.multiarray", "scalar"): scalar,
+    }
+
+
+class RestrictedUnpickler(pickle.Unpickler):
+    """Makes numbers of numpy and Python's own containers, and refuses every other name."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        """The admitted object, or `CorpusError`."""
+        admitted = _admitted()
+        if (module_name, global_name) not in admitted:
+            raise CorpusError(
+                f"task 'jsb_chorales': the pickle names {module_name}.{global_name}; expected numbers only. "
+                f"The file is not the corpus, and may be hostile: delete it, and get the original from {URL}."
+            )
+        return admitted[module_name, global_name]
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """{'train', 'valid', 'test'} -> pieces -> frames -> MIDI numbers, from the bytes of the pickle.
+
+    Check the sha256 first: the restriction is the second wall, not the first.
+
+    Errors: `CorpusError` for bytes that are no such pickle.
+    """
+    try:
+        splits = RestrictedUnpickler(io.BytesIO(data), encoding="latin1").load()
+    except CorpusError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a malformed pickle may raise anything
+        raise CorpusError(
+            f"task 'jsb_chorales': the file is no pickle of the corpus ({type(error).__name__}: {error}). "
+            f"Get the original from {URL}."
+        ) from None
+    if not isinstance(splits, dict) or set(splits) != {"train", "valid", "test"}:
+        raise CorpusError(
+            f"task 'jsb_chorales': the pickle holds a {type(splits).__name__}; expected a dict with the keys train, "
+            f"valid and test. Get the original from {URL}."
+        )
+    return splits
+
+
+def load(path: str | PathLike[str] | None = None) -> Corpus:
+    """The corpus, from a file (or the folder that holds ``JSB Chorales.pickle``), ``$ODYSSEY_DATA`` or a download.
+
+    Errors: `CorpusError` if it is not at hand and cannot be had, or if its sha256 is another.
+    """
+    file = locate.locate("jsb_chorales", path)
+    if file is None:
+        file = locate.download("jsb_chorales", FILENAME, CHECKSUM, URL, MIRROR)
+    elif file.is_dir():
+        file = file / FILENAME
+    data = locate.read("jsb_chorales", file, CHECKSUM, URL)
+    return music.corpus(f"task 'jsb_chorales': {file}", decode(data), f"{file.name}, sha256 {CHECKSUM}, {URL}")
+
+
+task = Task(
+    load,
+    objective="next_frame",
+    family="music",
+    space=PAPER_SPACE,
+    url=URL,
+    mirror=MIRROR,
+    checksum=CHECKSUM,
+    licence="public-domain music; the file states no licence and is not redistributed here",
+    chance=11.0904,
+)

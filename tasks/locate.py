@@ -1,0 +1,111 @@
+"""Where a corpus lies: a path that was given, ``$ODYSSEY_DATA``, or a download into the user's cache.
+
+The rule, the same for every task: a given path; else a file or folder ``$ODYSSEY_DATA/TASK`` or
+``$ODYSSEY_DATA/TASK.*``; else, for a corpus that may be had freely, one download, kept in the user's cache and checked
+by its sha256 each time. ``ODYSSEY_OFFLINE=1`` forbids the download. pooch is imported when a download is at hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from lstm_odyssey.tasks.declare import CorpusError
+
+MAX_BYTES = 64 * 2**20
+"""A file that is read whole may not be larger than this."""
+
+
+def locate(task: str, path: str | PathLike[str] | None = None) -> Path | None:
+    """The file or folder the user gave for ``task``, or None.
+
+    Errors: `CorpusError` if it does not exist, if ``$ODYSSEY_DATA`` is no folder, or if two entries there fit.
+    """
+    if path is not None:
+        given = Path(path).expanduser()
+        if not given.exists():
+            raise CorpusError(f"task {task!r}: {given} does not exist. Pass an existing path, as --data {task}=PATH.")
+        return given
+    folder = os.environ.get("ODYSSEY_DATA", "")
+    if not folder:
+        return None
+    if not Path(folder).is_dir():
+        raise CorpusError(
+            f"task {task!r}: ODYSSEY_DATA is {folder!r}; expected a folder. Create it, or unset ODYSSEY_DATA."
+        )
+    found = sorted(each for each in Path(folder).iterdir() if each.name == task or each.name.startswith(f"{task}."))
+    if len(found) > 1:
+        names = ", ".join(each.name for each in found)
+        raise CorpusError(f"task {task!r}: {folder} holds {names}; expected one. Keep one, or pass --data {task}=PATH.")
+    return found[0] if found else None
+
+
+def missing(task: str, reason: str, url: str | None) -> CorpusError:
+    """The one error for a corpus that is not at hand."""
+    source = f"; the corpus is at {url}" if url else ""
+    return CorpusError(f"task {task!r}: {reason}. Pass --data {task}=PATH or set ODYSSEY_DATA{source}.")
+
+
+def read(task: str, path: Path, checksum: str | None = None, url: str | None = None) -> bytes:
+    """The bytes of a file, at most `MAX_BYTES`, after their sha256 held.
+
+    The bytes returned are the bytes checked: the file is read once.
+
+    Errors: `CorpusError` for a folder, an unreadable or oversized file, or another checksum.
+    """
+    if not path.is_file():
+        raise CorpusError(f"task {task!r}: {path} is not a file; expected the corpus's file. Pass --data {task}=FILE.")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). Check its permissions.") from None
+    if len(data) > MAX_BYTES:
+        raise CorpusError(
+            f"task {task!r}: {path} is larger than {MAX_BYTES} bytes; it is not the corpus. Pass its file."
+        )
+    got = hashlib.sha256(data).hexdigest()
+    if checksum is not None and got != checksum:
+        source = f"Get the original file from {url}" if url else "Get the original file"
+        raise CorpusError(
+            f"task {task!r}: {path} has {len(data)} bytes and the sha256 {got}; expected {checksum}. {source}, "
+            f"and pass --data {task}=PATH."
+        )
+    return data
+
+
+def cache_folder() -> Path:
+    """The user's cache of downloads, ``~/.cache/lstm-odyssey`` on Linux."""
+    import pooch
+
+    return Path(pooch.os_cache("lstm-odyssey"))
+
+
+def download(task: str, filename: str, checksum: str, url: str, mirror: str | None = None) -> Path:
+    """The cached copy of a file, downloaded when there is none, from ``url`` or else from ``mirror``.
+
+    Errors: `CorpusError` when ``ODYSSEY_OFFLINE`` forbids it or no address delivers the file with this sha256.
+    """
+    import pooch
+
+    cached = cache_folder() / filename
+    if cached.is_file() and pooch.file_hash(str(cached), alg="sha256") == checksum:
+        return cached
+    if os.environ.get("ODYSSEY_OFFLINE", "0") not in ("", "0"):
+        raise missing(task, "not on this machine, and ODYSSEY_OFFLINE forbids the download", url)
+    failures = []
+    for address in filter(None, (url, mirror)):
+        fetch: Any = pooch.HTTPDownloader(timeout=30)
+        try:
+            return Path(pooch.retrieve(address, f"sha256:{checksum}", filename, str(cached.parent), downloader=fetch))
+        except (OSError, ValueError) as error:
+            failures.append(f"{address}: {_first_line(error)}")
+    raise missing(task, f"not on this machine, and the download failed ({'; '.join(failures)})", url)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -1,0 +1,118 @@
+"""CTC: a sequence of labels shorter than the frames, its alignment unknown (the characters of a line of handwriting).
+
+The outputs are the blank, at index 0, and the labels, shifted by one. A path π gives every frame an output; B(π) merges
+equal neighbours and then drops blanks. With a = log_softmax(logits) and the label sequence z:
+
+    loss      = -ln Σ_{π: B(π) = z} Π_t exp(a_t,π(t))      nats; infinite where z needs more frames than there are
+    score     = 100 Σ edit distance(B(argmax path), z) / Σ |z|      character error rate, %
+
+z needs |z| frames and one more for each label that equals the one before it. An infinite loss is left as it is, a value
+for the trainer; the gradient of such a sequence has no meaning, that of its neighbours is not touched.
+
+Source: Graves et al., ICML 2006; Greff et al. 2017, section III.B. Departure: best-path decoding, as the paper has it,
+not prefix search. On a GPU torch sums the gradient in an order of its own: equal only to rounding from call to call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from rapidfuzz.distance import Levenshtein
+from torch import Tensor
+from torch.nn.functional import ctc_loss
+
+from lstm_odyssey.tasks.declare import Corpus, Split
+from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, padding
+
+BLANK = 0
+
+
+class CTCTarget(NamedTuple):
+    """``labels`` int64 [B, longest], counted from 1, 0 in the padding; ``label_lengths`` int64 [B]; ``mask`` as ever."""
+
+    labels: Tensor
+    label_lengths: Tensor
+    mask: Tensor | None
+
+
+def decode(path: Sequence[int]) -> list[int]:
+    """B(π): merge equal neighbours, then drop blanks.
+
+    Example:
+        >>> decode([0, 1, 1, 0, 1, 2, 2, 0])
+        [1, 1, 2]
+    """
+    return [output for output, _ in groupby(path) if output != BLANK]
+
+
+class CTC(Objective):
+    """Connectionist temporal classification; the score is the character error rate of the best path."""
+
+    name = "ctc"
+    metric = "character error rate of the best path"
+    units = "%"
+    scale = 100.0
+
+    def n_outputs(self, corpus: Corpus) -> int:
+        """K, the number of labels and one for the blank."""
+        check_labels(self.name, corpus, framewise=False)
+        return len(corpus.labels) + 1
+
+    def collate(
+        self, targets: Sequence[Any], lengths: Tensor, n_frames: int, dtype: torch.dtype, device: torch.device | str
+    ) -> CTCTarget:
+        check_targets(self.name, targets, lengths, framewise=False)
+        mask = padding(lengths, n_frames, device)
+        label_lengths = torch.tensor([len(target) for target in targets])
+        labels = torch.full((len(targets), int(label_lengths.max())), BLANK)
+        for index, target in enumerate(targets):
+            labels[index, : len(target)] = torch.as_tensor(np.asarray(target, dtype=np.int64)) + 1
+        return CTCTarget(labels.to(device), label_lengths.to(device), mask)
+
+    def loss(self, logits: Tensor, target: CTCTarget, lengths: Tensor) -> Tensor:
+        n_frames, members, batch, outputs = logits.shape
+        log_softmax = clear(logits, target.mask).log_softmax(-1)
+        loss = ctc_loss(
+            log_softmax.reshape(n_frames, members * batch, outputs),
+            target.labels.repeat(members, 1),
+            lengths.to(logits.device).repeat(members),
+            target.label_lengths.repeat(members),
+            blank=BLANK,
+            reduction="none",
+            zero_infinity=False,
+        )
+        return loss.reshape(members, batch)
+
+    def score(self, logits: Tensor, target: CTCTarget, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Edit distances [P, B] and label lengths [B]."""
+        with torch.no_grad():
+            logits = clear(logits, target.mask)
+            paths = logits.argmax(-1).permute(1, 2, 0).tolist()
+            broken = logits.isnan().any(-1).any(0)
+        frames = lengths.tolist()
+        counts = target.label_lengths.tolist()
+        labels = [row[:count] for row, count in zip(target.labels.tolist(), counts, strict=True)]
+        distances = [
+            [
+                Levenshtein.distance(decode(path[:length]), expected)
+                for path, length, expected in zip(member, frames, labels, strict=True)
+            ]
+            for member in paths
+        ]
+        numerator = torch.tensor(distances, dtype=torch.float64, device=logits.device)
+        return numerator.masked_fill(broken, torch.nan), target.label_lengths.to(torch.float64)
+
+    def chance(self, train: Split, test: Split, labels: Sequence[str]) -> float:
+        """Character error rate, %, of the best constant output: no text at all (100 %) or one label, chosen on train."""
+        constants = [[], *([index] for index in range(len(labels)))]
+        best = min(constants, key=lambda constant: _distance(constant, train))
+        return float(self.scale * _distance(best, test) / sum(len(target) for _, target in test))
+
+
+def _distance(constant: list[int], split: Split) -> int:
+    """Σ edit distance between a constant output and the targets of a split."""
+    return sum(Levenshtein.distance(constant, target.tolist()) for _, target in split)

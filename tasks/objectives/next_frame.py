@@ -1,0 +1,88 @@
+"""The next frame: K independent Bernoulli variables a frame (the keys of a piano), predicted from the frames before.
+
+With logits l and the frame that comes next, x in [0, 1]^K, σ the logistic function:
+
+    loss      = Σ_t Σ_k  softplus(l_tk) - x_tk l_tk        = -ln Π Bernoulli(x_tk; σ(l_tk)), nats
+    dloss/dl  = σ(l) - x
+    score     = Σ loss / Σ frames                           nats a frame
+
+A corpus holds pairs (x_1..x_{T-1}, x_2..x_T), so a frame's loss is that of predicting it.
+
+Source: Boulanger-Lewandowski et al., ICML 2012 (arXiv 1206.6392); Greff et al. 2017, section III.C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from lstm_odyssey.tasks.declare import Corpus, CorpusError, Split
+from lstm_odyssey.tasks.objectives.base import Objective, check_targets, clear, padding, stack
+
+
+class NextFrameTarget(NamedTuple):
+    """``frames`` [T, 1, B, K], 0 in the padding; ``mask`` [T, 1, B, 1], True in the padding, or None without any."""
+
+    frames: Tensor
+    mask: Tensor | None
+
+
+class NextFrame(Objective):
+    """Bernoulli cross entropy of the next frame, summed over its K components."""
+
+    name = "next_frame"
+    metric = "negative log-likelihood per frame"
+    units = "nats/frame"
+
+    def n_outputs(self, corpus: Corpus) -> int:
+        """K, the width of the targets."""
+        if corpus.labels:
+            raise CorpusError(
+                "objective 'next_frame': the corpus has labels; expected targets that are frames. Leave labels empty, "
+                "or use the objective 'frames' or 'ctc'."
+            )
+        for split, pairs in corpus.splits.items():
+            for index, (_, target) in enumerate(pairs):
+                if target.min() < 0 or target.max() > 1:
+                    raise CorpusError(
+                        f"objective 'next_frame': the target of {split}[{index}] has values from {target.min()} to "
+                        f"{target.max()}; expected probabilities, from 0 to 1. Rescale them."
+                    )
+        return int(corpus.train[0][1].shape[1])
+
+    def collate(
+        self, targets: Sequence[Any], lengths: Tensor, n_frames: int, dtype: torch.dtype, device: torch.device | str
+    ) -> NextFrameTarget:
+        check_targets(self.name, targets, lengths, framewise=True)
+        mask = padding(lengths, n_frames, device)
+        frames = torch.zeros(n_frames, 1, len(targets), targets[0].shape[1], dtype=dtype)
+        for index, target in enumerate(targets):
+            frames[: len(target), 0, index] = torch.as_tensor(target, dtype=dtype)
+        return NextFrameTarget(frames.to(device), mask)
+
+    def loss(self, logits: Tensor, target: NextFrameTarget, lengths: Tensor) -> Tensor:
+        logits = clear(logits, target.mask)
+        terms = binary_cross_entropy_with_logits(logits, target.frames.expand_as(logits), reduction="none")
+        return clear(terms, target.mask).sum((0, 3))
+
+    def loss_and_gradient(self, logits: Tensor, target: NextFrameTarget, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            return self.loss(logits, target, lengths), clear(logits.sigmoid() - target.frames, target.mask)
+
+    def score(self, logits: Tensor, target: NextFrameTarget, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Nats [P, B] and frames [B]; the logarithms are taken in float64."""
+        with torch.no_grad():
+            exact = NextFrameTarget(target.frames.double(), target.mask)
+            return self.loss(logits.double(), exact, lengths), lengths.to(logits.device, torch.float64)
+
+    def chance(self, train: Split, test: Split, labels: Sequence[str] = ()) -> float:
+        """Nats a frame of a constant Bernoulli model: the mean of the training targets, clipped to [1e-6, 1 - 1e-6]."""
+        fitted = stack([target for _, target in train]).mean(0, dtype=np.float64).clip(1e-6, 1 - 1e-6)
+        frames = stack([target for _, target in test]).astype(np.float64)
+        nats = -(frames @ np.log(fitted) + (1 - frames) @ np.log1p(-fitted))
+        return float(self.scale * nats.mean())

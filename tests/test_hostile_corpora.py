@@ -1,0 +1,199 @@
+"""Corpora are strangers' files: whatever they hold, the answer is the corpus or one clear error."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lstm_odyssey.tasks import bach, jsb_chorales, locate
+from lstm_odyssey.tasks.declare import Corpus, CorpusError
+from tests.corpora import real_file
+
+JSB = "JSB Chorales.pickle"
+
+
+class Bomb:
+    """Pickles as a call of os.system that leaves a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch '{self.mark}'",)
+
+
+def test_a_pickle_that_runs_a_command_is_refused_by_its_checksum(tmp_path: Path) -> None:
+    """The first wall: another sha256, said before anything is unpickled."""
+    mark, file = tmp_path / "mark", tmp_path / JSB
+    file.write_bytes(pickle.dumps({"train": Bomb(mark), "valid": [], "test": []}))
+    with pytest.raises(CorpusError, match=rf"sha256 [0-9a-f]{{64}}; expected {jsb_chorales.CHECKSUM}"):
+        jsb_chorales.load(file)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_that_runs_a_command_is_refused_by_the_unpickler(tmp_path: Path, protocol: int) -> None:
+    """The second wall, the checksum out of the way: the name is refused and nothing runs; pickle itself would run it."""
+    data = pickle.dumps(Bomb(tmp_path / "mark"), protocol)
+    with pytest.raises(CorpusError, match=r"the pickle names (posix|nt)\.system; expected numbers only"):
+        jsb_chorales.decode(data)
+    assert not (tmp_path / "mark").exists()
+    pickle.loads(data)
+    assert (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cbuiltins\neval\n(S'1'\ntR.",
+        b"cnumpy\nload\n(S'x'\ntR.",
+        b"cnumpy.core.multiarray\n_reconstruct\n.",
+        b"\x80\x04\x8c\x05numpy\x8c\x0cdtype.newbyteorder\x93.",
+        b"\x80\x04\x8c\x08lstm_odyssey.tasks\x8c\x02os\x93.",
+    ],
+)
+def test_only_two_names_are_admitted(data: bytes) -> None:
+    """Builtins, other names of numpy, attributes of an admitted name: all are refused."""
+    with pytest.raises(CorpusError):
+        jsb_chorales.decode(data)
+
+
+@pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
+def test_numbers_of_old_and_new_numpy_are_admitted(module: str) -> None:
+    """Pieces whose notes are numpy's scalars are read under either name of the module."""
+    data = pickle.dumps({split: [[(np.int64(60),)]] for split in ("train", "valid", "test")}, 3)
+    data = data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray").replace(
+        b"numpy.core.multiarray", module.encode()
+    )
+    assert jsb_chorales.decode(data)["test"] == [[(60,)]]
+
+
+def test_the_real_file_cut_short_is_refused(tmp_path: Path) -> None:
+    """A truncated download is named with both checksums; without the checksum the unpickler's error is as clear."""
+    data = real_file(JSB).read_bytes()
+    (tmp_path / JSB).write_bytes(data[: len(data) // 2])
+    with pytest.raises(
+        CorpusError, match=r"has 1025904 bytes and the sha256 .*; expected 69dc4c3e.*--data jsb_chorales="
+    ):
+        jsb_chorales.load(tmp_path / JSB)
+    with pytest.raises(CorpusError, match="is no pickle of the corpus"):
+        jsb_chorales.decode(data[: len(data) // 2])
+
+
+def test_one_flipped_bit_is_refused(tmp_path: Path) -> None:
+    """A file of the right size that differs in one bit has another checksum."""
+    data = bytearray(real_file(JSB).read_bytes())
+    data[1000] ^= 1
+    (tmp_path / JSB).write_bytes(data)
+    with pytest.raises(CorpusError, match="expected 69dc4c3e"):
+        jsb_chorales.load(tmp_path / JSB)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"<html>404</html>", bach.FILE.read_bytes()])
+def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Nothing, an archive, an error page, another corpus: one error that says what to get, and from where."""
+    (tmp_path / "jsb_chorales.pickle").write_bytes(content)
+    with pytest.raises(CorpusError, match=r"task 'jsb_chorales': .*Get the original file from http"):
+        jsb_chorales.load(tmp_path / "jsb_chorales.pickle")
+    with pytest.raises(CorpusError, match="task 'jsb_chorales'"):
+        jsb_chorales.decode(content)
+
+
+@pytest.mark.parametrize(
+    "splits",
+    [
+        [],
+        {"train": [], "valid": []},
+        {"train": [], "valid": [], "test": []},
+        {"train": [[(60,), (61,)]], "valid": [[(60,)]], "test": [[(60,), (61,)]]},
+        {"train": [[(60,), (200,)]], "valid": [[(60,), (61,)]], "test": [[(60,), (61,)]]},
+        {"train": [[(60,), ("x",)]], "valid": [[(60,), (61,)]], "test": [[(60,), (61,)]]},
+        {"train": [[(60,), None]], "valid": [[(60,), (61,)]], "test": [[(60,), (61,)]]},
+        {"train": 7, "valid": 7, "test": 7},
+    ],
+)
+def test_a_pickle_of_another_content_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, splits: Any) -> None:
+    """With the checksum out of the way, missing splits, empty ones, odd notes and no lists are each one error."""
+    file = tmp_path / JSB
+    file.write_bytes(pickle.dumps(splits))
+    read = locate.read
+    monkeypatch.setattr(locate, "read", lambda task, path, *_: read(task, path))
+    with pytest.raises(CorpusError):
+        jsb_chorales.load(file)
+
+
+def test_a_file_without_end_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More bytes than a corpus may have are an error, after reading no more than that."""
+    monkeypatch.setattr(locate, "MAX_BYTES", 1000)
+    (tmp_path / "large").write_bytes(bytes(1001))
+    with pytest.raises(CorpusError, match="larger than 1000 bytes"):
+        locate.read("toy", tmp_path / "large")
+
+
+def compressed(content: Any) -> bytes:
+    return gzip.compress(json.dumps(content).encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"no gzip", "not a .json.gz list"),
+        (bach.FILE.read_bytes()[:5000], "truncated"),
+        (gzip.compress(b"[" * 100_000), "not a .json.gz list"),
+        (gzip.compress(b"\xff\xfe"), "not a .json.gz list"),
+        (compressed({"name": 1}), "not a .json.gz list"),
+        (compressed([{"name": "a"}]), "not a .json.gz list"),
+        (compressed([]), "is empty"),
+        (compressed([{"name": str(n), "frames": 3} for n in range(9)]), "not three splits of lists of frames"),
+        (compressed([{"name": str(n), "frames": [[60], [300]]} for n in range(9)]), "the note 300"),
+        (compressed([{"name": str(n), "frames": [[60], [60.5]]} for n in range(9)]), "the note 60.5"),
+        (compressed([{"name": str(n), "frames": [[60]]} for n in range(9)]), "at least 2"),
+        (compressed([{"name": str(n), "frames": [[]] * 300_000} for n in range(5)]), "frames in all"),
+    ],
+)
+def test_a_hostile_bach_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    """No gzip, a truncated one, deep nesting, other content, notes beyond the keyboard, endless pieces."""
+    (tmp_path / "bach.json.gz").write_bytes(data)
+    with pytest.raises(CorpusError, match=message):
+        bach.load(tmp_path / "bach.json.gz")
+
+
+def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
+    """A small file that unpacks to more than the bound stops at the bound."""
+    data = gzip.compress(bytes(locate.MAX_BYTES + 10), compresslevel=1)
+    assert len(data) < 10**6
+    with pytest.raises(CorpusError, match="larger than"):
+        bach.decode("bach", data)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 2000))
+def test_rubbish_never_escapes_as_another_error(rubbish: bytes, where: int) -> None:
+    """Any bytes, alone or inside a good file, end in the corpus or in the one kind of error."""
+    good = pickle.dumps({split: [[(np.int64(60),)]] for split in ("train", "valid", "test")}, 3)
+    for decode, data in (
+        (jsb_chorales.decode, rubbish),
+        (jsb_chorales.decode, good[: where % len(good)] + rubbish + good[where % len(good) :]),
+        (lambda data: bach.decode("bach", data), rubbish),
+        (lambda data: bach.decode("bach", data), gzip.compress(rubbish)),
+    ):
+        try:
+            decode(data)
+        except CorpusError as error:
+            assert str(error)
+
+
+def test_an_array_of_objects_is_no_corpus() -> None:
+    """Features of dtype object, which would be pickled, are refused."""
+    features = np.array([[None]], dtype=object)
+    with pytest.raises(CorpusError, match="features is object"):
+        Corpus([(features, features)], [(features, features)], [(features, features)])
