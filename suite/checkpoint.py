@@ -65,7 +65,7 @@ def load(population: Population, path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             content = {name: stored[name] for name in stored.files}
         if str(content["identity"]) != identity(population):
             raise ValueError("it belongs to another population")

@@ -236,6 +236,7 @@ def _task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[s
         "provenance": corpus.provenance,
         "warnings": list(corpus.warnings),
         "space": {key: distribution.as_dict() for key, distribution in space.items()},
+        "task_space": {key: distribution.as_dict() for key, distribution in task.space.items()},
         "space_note": PROFILES[study["profile"]].note if any(key in task.space for key in narrower) else "",
     }
 

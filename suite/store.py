@@ -151,7 +151,7 @@ class Store:
 
     def write_study(self, content: Mapping[str, Any]) -> None:
         """Write study.json; only the client of a study does."""
-        write_text(self.study_file, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        write_text(self.study_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def trial_file(self, identity: str) -> Path:
         return self.trials_folder / f"{identity}.json"

@@ -39,9 +39,9 @@ class Cell:
 
     def __init__(self, variant: Variant, name: str | None = None, origin: Mapping[str, str] | None = None) -> None:
         self.variant = variant
+        traced = trace(variant.step)
         self.name = name or variant.step.__name__
         self.origin = dict(origin or {"module": str(variant.step.__module__)})
-        traced = trace(variant.step)
         self.graph: Graph = build(traced)
         self.equations: tuple[str, ...] = equations(traced)
         code = variant.step.__code__

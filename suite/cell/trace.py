@@ -246,6 +246,14 @@ def _arguments(step: Callable[..., Any]) -> tuple[list[str], list[str]]:
     return positional, spaces
 
 
+def _line(error: BaseException, code: CodeType) -> int | None:
+    """The line of ``code`` that an exception came through."""
+    walk = error.__traceback__
+    while walk is not None and walk.tb_frame.f_code is not code:
+        walk = walk.tb_next
+    return walk.tb_lineno if walk is not None else None
+
+
 def trace(step: Callable[..., Any]) -> Trace:
     """Call ``step`` once with symbols and return what it did.
 
@@ -269,6 +277,10 @@ def trace(step: Callable[..., Any]) -> Trace:
     sys.setprofile(at_return)
     try:
         returned = step(x, *states, **{space: Space(recorder, space) for space in spaces})
+    except TraceError as error:
+        if str(error).startswith("cell '"):
+            raise
+        raise TraceError(f"{place(code, _line(error, code))}: {error}") from None  # an op's own, which knows no cell
     finally:
         sys.setprofile(before)
     results = returned if isinstance(returned, tuple) else (returned,)
