@@ -91,7 +91,7 @@ def check_default_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED[
         for name in cell.states:
             del answer[f"gradient of initial {name}"]  # there is none to differentiate by
         (reference,) = ask(layer, zero)
-        about = About(cell, backend, draw, "without an initial state", zero)
+        about = About(cell, backend, draw, "without an initial state", [zero])
         compare(answer, {name: reference[name] for name in answer}, about)
 
 
