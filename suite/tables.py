@@ -18,9 +18,9 @@ COUNTED = ((88, 20), (88, 100), (88, 200))
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position == 0 else "right")
+        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
     return table
 
 
@@ -74,7 +74,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         units, chance = str(facts["units"].item()), float(facts["chance"])
         title = f"{task}: {facts['metric'].item()}, {units}; chance level {score(chance)}"
         table = _table(
-            "variant", "trials", "div.", "best 10 %", "best", "> chance", "parameters", "frames/s", title=title
+            "variant", "trials", "div.", "best 10 %", "best", "> chance", "params", "frames/s", title=title
         )
         rows = frame.loc[task].sort_values("mean_test", kind="stable")
         for variant, row in rows.iterrows():
@@ -91,7 +91,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         yield table
         yield Text(
             "Test scores of each trial's best validation epoch. best 10 %: the mean of the best tenth of the trials by "
-            "validation, two at least; best: the best of those, with its parameters; > chance: better than the best constant "
+            "validation, two at least; best: the best of those, with its number of parameters; > chance: better than the best constant "
             f"prediction; div.: diverged; frames/s: training, median.\n{_space(study, task)}\n"
         )
 
