@@ -17,7 +17,7 @@ from lstm_odyssey.files import replacing
 from lstm_odyssey.streams import digest
 
 if TYPE_CHECKING:
-    from lstm_odyssey.training import Population
+    from lstm_odyssey.population import Population
 
 FORMAT = 1
 _ARRAYS = ("running", "diverged_epoch", "best_epoch", "best_valid", "best_test", "best_test_per_sequence")

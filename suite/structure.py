@@ -6,7 +6,7 @@ Each promise is a function of a cell, a backend and draws, and raises AssertionE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 
 import lstm_odyssey as lo
 from lstm_odyssey.conformance import About, ask, build, compare, differentiate, fresh, join, load, make, require
-from lstm_odyssey.problems import FIXED, Draw, Problem, flip
+from lstm_odyssey.problems import FIXED, Draw, flip
 
 Draws = Sequence[Draw]
 
@@ -148,10 +148,10 @@ def _check_members(cell: Any, backend: Any, draw: Draw, directions: int) -> None
             value = pad(value, [0, 0] * (value.ndim - 1 - axis) + after, value=filler)
         return value
 
-    def stacked(pick: Callable[[Problem], Tensor], axes: Sequence[int], filler: float = 0.0) -> Tensor:
-        """[D, P, ...] of what ``pick`` takes from each direction's and member's problem."""
+    def stacked(values: list[list[Tensor]], axes: Sequence[int], filler: float = 0.0) -> Tensor:
+        """[D, P, ...] from each member's list of each direction's value."""
         return torch.stack(
-            [torch.stack([wide(pick(problems[d]), axes, filler) for problems in members]) for d in range(directions)]
+            [torch.stack([wide(directed[d], axes, filler) for directed in values]) for d in range(directions)]
         )
 
     def own(value: Tensor, size: int, axes: Sequence[int], what: str) -> Tensor:
@@ -167,15 +167,18 @@ def _check_members(cell: Any, backend: Any, draw: Draw, directions: int) -> None
     for name, value in layer.named_parameters():
         for m, size in enumerate(sizes):
             own(value[m], size, axes[name.split(".", 2)[2]], f"{name} as initialised")
-    weights = {name: stacked(lambda p, name=name: p.parameters[name], where) for name, where in axes.items()}
+    weights = {
+        name: stacked([[p.parameters[name] for p in ps] for ps in members], where) for name, where in axes.items()
+    }
     load(layer, *({name: value[d] for name, value in weights.items()} for d in range(directions)))
-    x = torch.stack([problems[0].x for problems in members], 1).requires_grad_()
-    state = fresh({name: stacked(lambda p, name=name: p.state[name], [1]) for name in cell.states})
+    x = torch.stack([ps[0].x for ps in members], 1).requires_grad_()
+    state = fresh({name: stacked([[p.state[name] for p in ps] for ps in members], [1]) for name in cell.states})
     y, final = layer(x, state, lengths)
     y = y.unflatten(-1, (directions, width)).permute(3, 1, 0, 2, 4)  # [D, P, T, B, N]
-    total = (y * stacked(lambda p: p.adjoint_y, [2], filler=0.5)).sum()
+    total = (y * stacked([[p.adjoint_y for p in ps] for ps in members], [2], filler=0.5)).sum()
     for name, value in final.items():
-        total = total + (value * stacked(lambda p, name=name: p.adjoint_state[name], [1], filler=0.5)).sum()
+        adjoint = stacked([[p.adjoint_state[name] for p in ps] for ps in members], [1], filler=0.5)
+        total = total + (value * adjoint).sum()
     parameters = dict(layer.named_parameters())
     by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
     for m, size in enumerate(sizes):

@@ -7,7 +7,7 @@ from hypothesis import given
 
 import lstm_odyssey as lo
 from lstm_odyssey.cell.graph import reassociate
-from lstm_odyssey.cell.trace import MODULE_ATTRIBUTES
+from lstm_odyssey.cell.symbols import MODULE_ATTRIBUTES
 from lstm_odyssey.variants.ops import exp, maximum, relu, sigmoid, softplus, tanh
 
 

@@ -39,24 +39,6 @@ class Program:
 
 
 @lru_cache(maxsize=256)
-def _compile(key: str, graph: _Keyed) -> Program:
-    del key
-    return compile_program(graph.graph)
-
-
-class _Keyed:
-    """A graph as an argument of a cached function: equal if the signatures are."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-
-    def __hash__(self) -> int:
-        return hash(self.graph.signature)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Keyed) and other.graph.signature == self.graph.signature
-
-
 def compile_program(graph: Graph) -> Program:
     """Order a (reassociated) graph for execution and fuse products with the sums they begin."""
     uses = Counter(argument for node in graph.nodes for argument in node.args)
@@ -122,7 +104,7 @@ def scan(
     Returns:
         The output at every step [T, P, B, N] and the states after the last.
     """
-    program = _compile(graph.signature, _Keyed(graph))
+    program = compile_program(graph)
     nodes = graph.nodes
     steps = x.shape[0]
     values: list[Any] = [None] * len(nodes)
@@ -163,9 +145,8 @@ def scan(
             instructions.append((item.outputs, None, (), product))
         else:
             instructions.append((item, OPS[nodes[item].op].eager, nodes[item].args, None))
-    places = [nodes.index(node) for node in nodes if node.op == "state"]
-    current = [state[nodes[place].name] for place in places]
-    order = [graph.states.index(nodes[place].name) for place in places]
+    places = [number for number, node in enumerate(nodes) if node.op == "state"]
+    current = [state[name] for name in graph.states]
     mask = active.unbind(0) if active is not None else None
     outputs = []
     for t in range(steps):
@@ -183,12 +164,12 @@ def scan(
             rows = torch.baddbmm(starts[t], values[operand], weight)
             for result, part in zip(out, _rows(rows, len(out)), strict=True):
                 values[result] = part
-        new = [_full_step(values[graph.results[k]], current[0]) for k in order]
+        new = [_full_step(values[result], current[0]) for result in graph.results]
         if mask is not None:
             new = [torch.where(mask[t], after, held) for after, held in zip(new, current, strict=True)]
         current = new
-        outputs.append(current[order.index(0)])
-    return torch.stack(outputs), {nodes[place].name: value for place, value in zip(places, current, strict=True)}
+        outputs.append(current[0])
+    return torch.stack(outputs), dict(zip(graph.states, current, strict=True))
 
 
 def _full_step(value: Tensor, like: Tensor) -> Tensor:
