@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy
 import xarray
 
+from lstm_odyssey.reports.files import replacing
 from lstm_odyssey.reports.validation import SchemaError, error, refuse_newer, validate
 from lstm_odyssey.reports.variables import CURVE, PACKAGE, WHOLE_ATTRIBUTES
 
@@ -26,15 +26,8 @@ def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
         encoding[str(name)] = {} if variable.dtype.kind == "U" else {"_FillValue": None}
         if variable.dims == CURVE:
             encoding[str(name)] |= {"zlib": True, "complevel": 4, "shuffle": True}
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
-    try:
+    with replacing(target) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
     return target
 
 

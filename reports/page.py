@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import xarray
 from markupsafe import Markup
 
 from lstm_odyssey.reports import figures, words
+from lstm_odyssey.reports.files import write_text
 from lstm_odyssey.reports.schema import attribute, hyperparameters
 from lstm_odyssey.reports.table import maximizes, score, summary, whole
 
@@ -55,16 +55,8 @@ def render(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
 
 def write(dataset: xarray.Dataset, path: str | os.PathLike[str], order: Sequence[str] | None = None) -> Path:
     """Write the page, whole or not at all: a browser that reloads never sees half of it."""
-    target, text = Path(path), render(dataset, order)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    target = Path(path)
+    write_text(target, render(dataset, order))
     return target
 
 

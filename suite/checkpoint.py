@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lstm_odyssey.files import replacing
+from lstm_odyssey.reports.files import replacing
 from lstm_odyssey.streams import digest
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lstm_odyssey.files import TEMPORARY, replacing, write_text
+from lstm_odyssey.reports.files import TEMPORARY, replacing, write_text
 from lstm_odyssey.streams import canonical, digest
 
 FORMAT = 1

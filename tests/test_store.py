@@ -76,7 +76,7 @@ def test_nothing_else_is_left_behind(store):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     """A file is whole or as it was."""
-    from lstm_odyssey.files import replacing, write_text
+    from lstm_odyssey.reports.files import replacing, write_text
 
     file = tmp_path / "a.json"
     write_text(file, "old")

@@ -1,5 +1,8 @@
-"""Training speed of variant x task. A benchmark's name holds both: asv tells cases of ``params`` apart by their position,
-so that one more plugin would hand a case's history to its neighbour."""
+"""Training speed of variant x task.
+
+A benchmark's name holds both: asv tells cases of ``params`` apart by their position, so that one more plugin would hand a
+case's history to its neighbour.
+"""
 
 from __future__ import annotations
 
