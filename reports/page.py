@@ -43,6 +43,7 @@ def render(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
         summary=words.summary_text(dataset, table),
         tasks=[_task(dataset, table, task, position, order) for position, task in enumerate(dataset["task"].values)],
         space=_space(dataset),
+        notes=sorted({str(facts["space_note"]) for facts in attribute(dataset, "tasks").values() if facts.get("space_note")}),
         cells=_cells(dataset, order),
         references=_references(dataset, order),
         protocol=words.flat(attribute(dataset, "protocol")),

@@ -135,7 +135,7 @@ def scan(
         if isinstance(item, Fused):
             weight = stacked(item.products).contiguous()
             if item.starts:
-                starts = torch.cat([values[start].expand(*x.shape[:3], -1) for start in item.starts], dim=-1)
+                starts = torch.cat([_over_frames(values[start], x, weight) for start in item.starts], dim=-1)
             else:
                 starts = x.new_zeros(()).expand(*x.shape[:3], weight.shape[2])
             operands: list[Tensor] | None = [] if torch.is_grad_enabled() and weight.requires_grad else None
@@ -175,6 +175,12 @@ def scan(
 def _full_step(value: Tensor, like: Tensor) -> Tensor:
     """A result made of parameters alone, [P, 1, N], for every row."""
     return value if value.shape == like.shape else value.expand_as(like)
+
+
+def _over_frames(value: Tensor | float, x: Tensor, weight: Tensor) -> Tensor:
+    """A hoisted term at its full size [T, P, B, N], whether it was made of the input, of parameters or is a number."""
+    value = value if isinstance(value, Tensor) else x.new_full((1,), value)
+    return value.expand(*x.shape[:3], weight.shape[1])
 
 
 def _all_frames(value: Tensor, weight: Tensor) -> Tensor:
