@@ -43,9 +43,7 @@ def _has_token(path: str, token: str) -> bool:
 
 
 @contextmanager
-def engine(
-    workers: int, scheduler: str | None, store: str, token: str, timeout: float = 30.0
-) -> Iterator[Executor]:
+def engine(workers: int, scheduler: str | None, store: str, token: str, timeout: float = 30.0) -> Iterator[Executor]:
     """An executor for a study.
 
     Args:

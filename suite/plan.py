@@ -118,7 +118,9 @@ def make_plan(store: Store, settings: Settings) -> Plan:
     tasks = tuple(dict.fromkeys(tasks))
     unused = sorted(set(settings.data) - set(tasks))
     if unused:
-        raise SettingsError(f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {', '.join(tasks)}.")
+        raise SettingsError(
+            f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {', '.join(tasks)}."
+        )
     for cell in cells.values():
         _extend(store, study, "variants", cell.name, _variant_facts(cell), "signature")
     for name in tasks:

@@ -8,7 +8,7 @@ stop when validation stands still. Epoch 0 is the score before training.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,7 @@ class Population:
         self.batches = Batches(objective, dtype, device)
         self.valid, self.test = self.batches.scored(corpus.valid), self.batches.scored(corpus.test)
         self.epoch = -1
+        self.part = 0.0  # how much of the running epoch is done
         self.curves = Curves()
         self.running = np.ones(members, dtype=bool)
         self.diverged_epoch = np.full(members, -1)
@@ -129,20 +130,25 @@ class Population:
             weights.add_(velocity)
         return loss.sum(dim=1)
 
-    def train_epoch(self) -> np.ndarray[Any, Any]:
+    def train_epoch(self, on_update: Callable[[Population], None] | None) -> np.ndarray[Any, Any]:
         """One pass over the training set; returns each member's loss per frame."""
         frames = sum(len(features) for features, _ in self.corpus.train)
         total = torch.zeros(len(self.trials), dtype=torch.float64, device=self.velocity.device)
         seed, corpus = self.seed, self.corpus.fingerprint
+        updates = -(-len(self.corpus.train) // self.protocol.batch)
         for batch in self.batches.epoch(self.corpus.train, seed, corpus, self.epoch, self.protocol.batch):
             total += self.update(batch)
+            self.part += 1 / updates
+            if on_update is not None:
+                on_update(self)
         return (total / frames).cpu().numpy()
 
-    def advance(self) -> None:
+    def advance(self, on_update: Callable[[Population], None] | None = None) -> None:
         """Train one epoch (none at epoch 0), score it, and settle who improved, diverged or stopped."""
         started = time.perf_counter()
         self.epoch += 1
-        loss = self.train_epoch() if self.epoch else np.full(len(self.trials), NAN)
+        self.part = 0.0
+        loss = self.train_epoch(on_update) if self.epoch else np.full(len(self.trials), NAN)
         valid, _ = self.score(self.valid)
         sound = np.isfinite(valid) & (np.isfinite(loss) | (self.epoch == 0))
         self.diverged_epoch[self.running & ~sound] = self.epoch

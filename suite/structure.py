@@ -38,7 +38,7 @@ def check_permutation(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -
     cell = lo.as_cell(cell)
     for draw in draws:
         draw = replace(draw, B=max(draw.B, 3))
-        problem, order = draw.problem(cell), list(range(1, draw.B)) + [0]
+        problem, order = draw.problem(cell), [*range(1, draw.B), 0]
         layer = make(cell, backend, problem.parameters)
         (shuffled,), (answer,) = ask(layer, problem.rows(order)), ask(layer, problem)
         for name in ("y", "gradient of x"):

@@ -174,7 +174,7 @@ def parametrize_with_checks(cells: Iterable[Any], backends: Iterable[Any] | None
     )
 
 
-def draws(T: tuple[int, int] = (2, 12)) -> Any:  # noqa: N803 - the paper's letter
+def draws(T: tuple[int, int] = (2, 12)) -> Any:
     """A hypothesis strategy of draws for the argument of the same name; needs hypothesis."""
     from hypothesis import strategies as st
 

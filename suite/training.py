@@ -49,6 +49,7 @@ def train(
     keep_weights: bool = False,
     checkpoint_file: Path | None = None,
     on_epoch: Callable[[Population], None] | None = None,
+    on_update: Callable[[Population], None] | None = None,
 ) -> Population:
     """Train a population to its end.
 
@@ -61,7 +62,7 @@ def train(
         keep_weights: remember each trial's weights of its best epoch.
         checkpoint_file: where to keep the state; if it exists the training goes on from there, bit for bit as if it had not
             stopped. It is removed by the caller once the results are stored.
-        on_epoch: called after every epoch.
+        on_epoch, on_update: called after every epoch, and after every update of the weights.
 
     Returns:
         The population; ``record(member)`` is the result of a trial.
@@ -84,7 +85,7 @@ def train(
             checkpoint.load(population, checkpoint_file)
         saved_epoch, saved_at = population.epoch, time.monotonic()
         while not population.finished:
-            population.advance()
+            population.advance(on_update)
             due = population.epoch - saved_epoch >= CHECKPOINT_EPOCHS
             due = due or time.monotonic() - saved_at > CHECKPOINT_SECONDS
             if checkpoint_file is not None and due and not population.finished:

@@ -5,6 +5,7 @@ import io
 import pickle
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -141,6 +142,32 @@ def test_a_weight_changed_between_forward_and_backward_is_noticed():
         y.sum().backward()
 
 
+def test_a_state_changed_between_forward_and_backward_is_noticed():
+    """The same for the initial state, which the gradient of R needs."""
+    layer = lo.RNN("vanilla", 2, 3)
+    state = {name: torch.randn(1, 2, 3) for name in "yc"}
+    y, _ = layer(torch.randn(3, 2, 2), state)
+    state["y"].zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_torch_func_differentiates_a_functional_call():
+    """torch.func.grad over functional_call gives the gradients of backward."""
+    layer = lo.RNN("vanilla", 2, 3)
+    x = torch.randn(3, 2, 2)
+    parameters = dict(layer.named_parameters())
+    gradients = torch.func.grad(lambda p: torch.func.functional_call(layer, p, (x,))[0].sum())(parameters)
+    layer(x)[0].sum().backward()
+    assert all(torch.allclose(gradients[name], value.grad) for name, value in parameters.items())
+
+
+@pytest.mark.parametrize("size", [np.int64(4), [np.int64(4), 3], np.array([4, 3])], ids=["number", "list", "array"])
+def test_sizes_may_be_numpy_integers(size):
+    """Whole numbers of numpy are whole numbers."""
+    assert lo.RNN("cifg", np.int64(3), size).count() == lo.RNN("cifg", 3, [4, 3] if np.ndim(size) else 4).count()
+
+
 def test_nan_in_a_weight_gives_nan_out():
     """A NaN weight is not swallowed."""
     layer = lo.RNN("vanilla", 2, 3)
@@ -176,9 +203,13 @@ MISTAKES = {
     "negative hidden size": (lambda: lo.RNN("vanilla", 3, -4), "hidden_size is -4; expected"),
     "one member of size 0": (lambda: lo.RNN("vanilla", 3, [4, 0]), "hidden_size is 0; expected"),
     "no members": (lambda: lo.RNN("vanilla", 3, []), "hidden_size is an empty list"),
+    "hidden size with a fraction": (lambda: lo.RNN("vanilla", 3, 4.0), "hidden_size is 4.0; expected"),
     "hidden size True": (lambda: lo.RNN("vanilla", 3, [True]), "hidden_size is True; expected"),
     "input size of text": (lambda: lo.RNN("vanilla", "3", 4), "input_size is '3'; expected"),
-    "unknown backend": (lambda: lo.RNN("vanilla", 3, 4, backend="cuda"), "backend 'cuda': not available; expected auto"),
+    "unknown backend": (
+        lambda: lo.RNN("vanilla", 3, 4, backend="cuda"),
+        "backend 'cuda': not available; expected auto",
+    ),
     "x of two dimensions": (lambda: layer()(X[0]), "x has shape (2, 3); expected [T, B, 3]"),
     "x of another width": (lambda: layer()(torch.zeros(5, 2, 4)), "x has shape (5, 2, 4); expected [T, B, 3]"),
     "no frames": (lambda: layer()(torch.zeros(0, 2, 3)), "x has shape (0, 2, 3); expected"),
@@ -190,7 +221,10 @@ MISTAKES = {
         lambda: layer()(X, state(c=torch.zeros(2, 4))),
         "state 'c' is (2, 4) torch.float32 on cpu; expected (1, 2, 4)",
     ),
-    "state of another dtype": (lambda: layer()(X, state(c=torch.zeros(1, 2, 4).double())), "state 'c' is (1, 2, 4) torch.f"),
+    "state of another dtype": (
+        lambda: layer()(X, state(c=torch.zeros(1, 2, 4).double())),
+        "state 'c' is (1, 2, 4) torch.f",
+    ),
     "too few lengths": (lambda: layer()(X, lengths=[5]), "lengths is (1,) torch.int64; expected 2 whole numbers"),
     "lengths with fractions": (lambda: layer()(X, lengths=[5.0, 4.0]), "expected 2 whole numbers"),
     "length beyond T": (lambda: layer()(X, lengths=[5, 6]), "lengths has values from 5 to 6; expected 1 to T = 5"),

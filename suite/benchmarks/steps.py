@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lstm_odyssey.batches import Batch
-    from lstm_odyssey.training import Population
+    from lstm_odyssey.population import Population
 
 VARIANTS = ("vanilla",)
 """The variants tracked by default; the tasks are those whose corpus is embedded."""
@@ -30,9 +30,9 @@ class TrainingStep:
 
         import lstm_odyssey as lo
         from lstm_odyssey.kernels.scan import resolve
+        from lstm_odyssey.population import Population, Trial
         from lstm_odyssey.protocol import Protocol
         from lstm_odyssey.tasks import objectives
-        from lstm_odyssey.training import Population, Trial
 
         torch.set_num_threads(1)  # as in training
         declaration = lo.task(task)

@@ -120,7 +120,9 @@ class Symbol:
             f"expected + - * / {' '.join(FUNCTIONS)}."
         )
 
-    __pow__ = __rpow__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __lt__ = __le__ = __gt__ = __ge__ = _unknown
+    __pow__ = __rpow__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __lt__ = __le__ = __gt__ = __ge__ = (
+        _unknown
+    )
     __getitem__ = __setitem__ = __len__ = __float__ = __int__ = __iter__ = __eq__ = __ne__ = __invert__ = _unknown
     __hash__ = object.__hash__
 

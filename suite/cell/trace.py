@@ -34,7 +34,9 @@ class Trace:
 def _arguments(step: Callable[..., Any]) -> tuple[list[str], list[str]]:
     code = getattr(step, "__code__", None)
     if not inspect.isfunction(step) or code is None:
-        raise TraceError(f"cell {step!r}: got {type(step).__name__}, expected a plain function step(x, y, ..., *, W, R, p, b).")
+        raise TraceError(
+            f"cell {step!r}: got {type(step).__name__}, expected a plain function step(x, y, ..., *, W, R, p, b)."
+        )
     positional: list[str] = []
     spaces: list[str] = []
     for parameter in inspect.signature(step).parameters.values():

@@ -138,7 +138,7 @@ def scan(
                 starts = torch.cat([_over_frames(values[start], x, weight) for start in item.starts], dim=-1)
             else:
                 starts = x.new_zeros(()).expand(*x.shape[:3], weight.shape[2])
-            operands: list[Tensor] | None = [] if torch.is_grad_enabled() and weight.requires_grad else None
+            operands = _Operands() if torch.is_grad_enabled() and weight.requires_grad else None
             if operands is not None:
                 starts = _RecurrentWeight.apply(starts, weight, operands)
             product = (item.products.operand, weight.detach(), starts.unbind(0), operands)
@@ -160,7 +160,7 @@ def scan(
                 continue
             operand, weight, starts, operands = product
             if operands is not None:
-                operands.append(values[operand].detach())
+                operands.append((values[operand].detach(), values[operand]._version))
             rows = torch.baddbmm(starts[t], values[operand], weight)
             for result, part in zip(out, _rows(rows, len(out)), strict=True):
                 values[result] = part
@@ -192,24 +192,36 @@ def _all_frames(value: Tensor, weight: Tensor) -> Tensor:
     return product.view(members, steps, rows, -1).transpose(0, 1)
 
 
+class _Operands(list[tuple[Tensor, int]]):
+    """Right-hand vectors of a product, step by step, with their versions; not a list to torch.func, which would copy it."""
+
+
 class _RecurrentWeight(torch.autograd.Function):
     """Passes the products' starts through and gives the recurrent weight its gradient, one product over all steps.
 
     A step computes ``start_t + operand_t @ weight``, so the gradient of the starts is the gradient δ of the products, and
     that of the weight Σ_t operand_tᵀ δ_t. Autograd by itself would add up a matrix in every step. ``operands`` is filled
-    by the loop, detached (the graph would hold itself alive otherwise).
+    by the loop, detached (the graph would hold itself alive otherwise), each with its version, as autograd would check it.
     """
 
     @staticmethod
-    def forward(ctx: Any, starts: Tensor, weight: Tensor, operands: list[Tensor]) -> Tensor:
-        del weight
-        ctx.operands = operands
+    def forward(starts: Tensor, weight: Tensor, operands: _Operands) -> Tensor:
+        del weight, operands
         return starts.view_as(starts)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.operands = inputs[2]
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]  # torch's own is untyped
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor, Tensor, None]:
         steps, members, rows, width = delta.shape
-        operand = torch.stack(ctx.operands, dim=1).view(members, steps * rows, -1)
+        if any(operand._version != version for operand, version in ctx.operands):
+            raise RuntimeError(
+                "one of the states needed for gradient computation has been modified by an inplace operation "
+                "between forward and backward; clone it first."
+            )
+        operand = torch.stack([operand for operand, _ in ctx.operands], dim=1).view(members, steps * rows, -1)
         flat = delta.transpose(0, 1).reshape(members, steps * rows, width)
         return delta, torch.bmm(operand.transpose(1, 2), flat), None
