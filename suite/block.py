@@ -78,6 +78,8 @@ class Block:
             signature=study["variants"][self.variant]["signature"],
             variant=self.variant,
             corpus=study["tasks"][self.task]["checksum"],
+            objective=study["tasks"][self.task]["objective"],
+            bidirectional=study["tasks"][self.task]["bidirectional"],
             hyperparameters=self.hyperparameters(index),
             trial=index,
             seed=study["seed"],
@@ -184,8 +186,9 @@ def run_block(spec: dict[str, Any]) -> int:
     except (StoreError, CorpusError):
         raise
     except Exception as error:  # noqa: BLE001 - a trial that cannot be run is a result, with its reason
-        advice = " Make a new study with a smaller --block-size." if "out of memory" in str(error).lower() else ""
-        for index in missing:
+        memory = any(words in str(error).lower() for words in ("out of memory", "allocate memory"))
+        advice = " Make a new study with a smaller --block-size." if memory else ""
+        for index in block.missing(store):  # looked up anew: what has been stored meanwhile stands
             store.write_trial(block.failed(index, f"{type(error).__name__}: {error}{advice}"))
     store.end_block(block.name)
     return len(missing)

@@ -14,13 +14,22 @@ import numpy as np
 import torch
 
 from lstm_odyssey.reports.files import replacing
+from lstm_odyssey.store import environment
 from lstm_odyssey.streams import digest
 
 if TYPE_CHECKING:
     from lstm_odyssey.population import Population
 
 FORMAT = 1
-_ARRAYS = ("running", "diverged_epoch", "best_epoch", "best_valid", "best_test", "best_test_per_sequence")
+_ARRAYS = (
+    "running",
+    "diverged_epoch",
+    "best_epoch",
+    "best_valid",
+    "best_test",
+    "best_test_per_sequence",
+    "training_seconds",
+)
 
 
 def identity(population: Population) -> str:
@@ -36,6 +45,7 @@ def identity(population: Population) -> str:
             "dtype": str(population.velocity.dtype),
             "backend": population.network.rnn.backend,
             "keeps": population.best_weights is not None,
+            "environment": environment(),  # bits are promised on one processor model and versions only
         }
     )
 

@@ -100,7 +100,15 @@ def run(
         with progress:
             study = run_study(place, Settings(**options), workers_for, progress.start, progress.block_done)
     except KeyboardInterrupt:
-        command = shlex.join(["odyssey", "run", "--store", str(place), *(f"--data={pair}" for pair in data or [])])
+        command = shlex.join(
+            [
+                "odyssey",
+                "run",
+                "--store",
+                str(place),
+                *(f"--data={name}={path}" for name, path in options["data"].items()),
+            ]
+        )
         console.print(f"Stopped. Nothing finished is lost: go on with `{command}`.", highlight=False, soft_wrap=True)
         raise SystemExit(130) from None
     _conclude(console, study, place)
@@ -108,13 +116,17 @@ def run(
 
 def _conclude(console: Any, study: Any, place: Path) -> None:
     from lstm_odyssey.reports import page
-    from lstm_odyssey.tables import results
+    from lstm_odyssey.tables import failures, results
 
     for part in results(study):
         console.print(part)
     report = place / "report.html"
     page.write(study, report)
     console.print(f"Results: {place / 'study.nc'}\nReport:  {report}", soft_wrap=True)
+    reasons = failures(study)
+    if reasons:
+        console.print("\n".join(f"failed: {reason}" for reason in reasons), soft_wrap=True, markup=False)
+        raise SystemExit(1)
 
 
 def _need_cuda() -> None:
@@ -153,7 +165,7 @@ def variants() -> None:
 
     console = Console()
     for part in variant_list():
-        console.print(part)
+        console.print(part, soft_wrap=True)
 
 
 @app.command()

@@ -51,6 +51,12 @@ def read_config(path: Path) -> dict[str, Any]:
         expected = _TYPES.get(name, str)
         if not isinstance(value, expected) or isinstance(value, bool):
             raise SettingsError(f"{path}: {name} is {value!r}; expected {_words(expected)}.")
+    for name in ("variants", "tasks"):
+        if not all(isinstance(entry, str) for entry in content.get(name, [])):
+            raise SettingsError(f"{path}: {name} is {content[name]!r}; expected a list of names.")
+    for task, place in content.get("data", {}).items():
+        if not isinstance(place, str):
+            raise SettingsError(f"{path}: data.{task} is {place!r}; expected a path as a text.")
     if "data" in content:
         content["data"] = {task: str(path.parent / place) for task, place in content["data"].items()}
     return content

@@ -99,6 +99,16 @@ class RNN(nn.Module):
             raise ValueError(
                 f"RNN '{self.cell.name}': hidden_size is an empty list; expected one size for each member."
             )
+        if not self.cell.parameters:
+            raise ValueError(f"RNN '{self.cell.name}': the cell has no parameters; expected at least one, as W.z.")
+        if not isinstance(bidirectional, bool):
+            raise ValueError(f"RNN '{self.cell.name}': bidirectional is {bidirectional!r}; expected True or False.")  # noqa: TRY004 - one kind of error for all arguments
+        if not initial_std >= 0:
+            raise ValueError(
+                f"RNN '{self.cell.name}': initial_std is {initial_std!r}; expected a number of at least 0."
+            )
+        if dtype is not None and not dtype.is_floating_point:
+            raise ValueError(f"RNN '{self.cell.name}': dtype is {dtype}; expected one of floating point.")
         self.input_size, self.hidden_sizes, self.bidirectional = input_size, tuple(sizes), bidirectional
         self.initial_std = initial_std
         self.backend = backend
@@ -208,6 +218,8 @@ class RNN(nn.Module):
         weight = next(self.parameters())
         members = len(self.hidden_sizes)
         shape = ["T", *([str(members)] if self.population else []), "B", str(self.input_size)]
+        if not isinstance(x, Tensor):
+            raise self._fail(f"x is {type(x).__name__}; expected a tensor [{', '.join(shape)}].")
         fits = (
             x.ndim == len(shape) and x.shape[-1] == self.input_size and (not self.population or x.shape[1] == members)
         )
@@ -226,6 +238,10 @@ class RNN(nn.Module):
         if state is None:
             initial = {name: x.new_zeros(full) for name in self.cell.states}
         else:
+            if not isinstance(state, Mapping):
+                raise self._fail(
+                    f"state is {type(state).__name__}; expected a dict {{name: tensor}}, as forward returns it."
+                )
             if set(state) != set(self.cell.states):
                 raise self._fail(f"state has {sorted(state)}; expected all of {sorted(self.cell.states)}.")
             shape = full if self.population else (directions, rows, width)
@@ -248,7 +264,10 @@ class RNN(nn.Module):
     def _checked_lengths(self, lengths: Tensor | Sequence[int] | None, steps: int, rows: int) -> Tensor | None:
         if lengths is None:
             return None
-        count = torch.as_tensor(lengths)
+        try:
+            count = torch.as_tensor(lengths)
+        except (TypeError, ValueError) as error:
+            raise self._fail(f"lengths is {lengths!r}; expected {rows} whole numbers, one a row.") from error
         if count.ndim != 1 or len(count) != rows or count.is_floating_point() or count.dtype == torch.bool:
             raise self._fail(
                 f"lengths is {tuple(count.shape)} {count.dtype}; expected {rows} whole numbers, one a row."

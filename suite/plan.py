@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 from lstm_odyssey import registry
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.kernels.scan import resolve
-from lstm_odyssey.profiles import COLLECTION, PROFILES
+from lstm_odyssey.profiles import COLLECTION, HYPERPARAMETERS, PROFILES
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.search import DRAWS
 from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError, environment
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.declare import Corpus
+from lstm_odyssey.variants.declare import TraceError
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "cuda")
@@ -110,7 +112,7 @@ def make_plan(store: Store, settings: Settings) -> Plan:
     study = dict(stored) if stored else _new(settings)
     if stored:
         _refuse_other(store, stored, settings)
-        study["trials"] = max(stored["trials"], settings.trials or 0)
+        study["trials"] = settings.trials or stored["trials"]
     cells = _cells(settings.variants, tuple(study["variants"]))
     tasks = settings.tasks or tuple(study["tasks"]) or _embedded()
     if tuple(tasks) == ("all",):
@@ -122,19 +124,19 @@ def make_plan(store: Store, settings: Settings) -> Plan:
             f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {', '.join(tasks)}."
         )
     for cell in cells.values():
-        _extend(store, study, "variants", cell.name, _variant_facts(cell), "signature")
+        _extend(store, study, "variants", cell.name, _variant_facts(cell), ("signature",))
+    same = ("checksum", "objective", "bidirectional", "direction", "space")
     for name in tasks:
-        _extend(store, study, "tasks", name, _task_facts(name, settings.data.get(name), study), "checksum")
+        _extend(store, study, "tasks", name, _task_facts(name, settings.data.get(name), study), same)
     return Plan(study, tuple(cells), tasks, dict(settings.data))
 
 
 def _new(settings: Settings) -> dict[str, Any]:
     profile_name = settings.profile or "standard"
     profile = PROFILES[profile_name]
+    given = replace(Protocol(), epochs=profile.epochs, patience=profile.patience).as_dict()
+    protocol = _protocol({**given, **settings.protocol, **({"epochs": settings.epochs} if settings.epochs else {})})
     try:
-        protocol = replace(Protocol(), epochs=profile.epochs, patience=profile.patience)
-        options = {**settings.protocol, **({"epochs": settings.epochs} if settings.epochs else {})}
-        protocol = Protocol.from_dict({**protocol.as_dict(), **options})
         backend = resolve(settings.backend or "auto", settings.device or "cpu")
     except ValueError as error:
         raise SettingsError(str(error)) from error
@@ -159,14 +161,27 @@ def _new(settings: Settings) -> dict[str, Any]:
     }
 
 
+def _protocol(content: Mapping[str, Any]) -> Protocol:
+    try:
+        return Protocol.from_dict(content)
+    except (ValueError, TypeError) as error:
+        raise SettingsError(str(error)) from error
+
+
 def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings) -> None:
     """A resume uses what is stored; an explicit other value is another study."""
+    if settings.trials is not None and settings.trials < stored["trials"]:
+        raise StoreError(
+            f"store {store.path}: it holds a study of {stored['trials']} trials, and {settings.trials} were asked for; a study "
+            "only grows. Leave --trials out to go on with it, or choose another --store."
+        )
     asked: dict[str, Any] = {
         name: getattr(settings, name)
         for name in ("seed", "profile", "draws", "dtype", "device", "block_size", "keep_weights")
     }
     if settings.backend not in (None, "auto"):
         asked["backend"] = settings.backend
+    _protocol({**stored["protocol"], **settings.protocol})  # an option that no protocol has is no other study
     protocol = {**settings.protocol, "epochs": settings.epochs}
     for name, value, there in (
         *((name, value, stored[name]) for name, value in asked.items()),
@@ -175,7 +190,8 @@ def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings) -
         if value is not None and value != there:
             raise StoreError(
                 f"store {store.path}: it holds a study with {name} = {there!r}, and {value!r} was asked for. A store holds "
-                f"one study: leave {_option(name)} out to go on with it, or choose another --store."
+                f"one study: leave {_option(name) if name in asked or name == 'epochs' else f'{name} of [protocol]'} out to go "
+                "on with it, or choose another --store."
             )
 
 
@@ -183,23 +199,36 @@ def _cells(asked: Sequence[str] | None, stored: Sequence[str]) -> dict[str, Cell
     if asked is not None and tuple(asked) == ("all",):
         asked = registry.variant_names()
     if asked is None and not stored:
-        everyone = [registry.variant(name) for name in registry.variant_names()]
+        everyone = _usable("variant", registry.variant, registry.variant_names())
         return {cell.name: cell for cell in everyone if cell.collection == COLLECTION}
     return {cell.name: cell for cell in map(registry.variant, asked or stored)}
 
 
 def _embedded() -> tuple[str, ...]:
-    return tuple(name for name in registry.task_names() if registry.task(name).embedded)
+    return tuple(task.name for task in _usable("task", registry.task, registry.task_names()) if task.embedded)
 
 
-def _extend(store: Store, study: dict[str, Any], kind: str, name: str, facts: dict[str, Any], key: str) -> None:
+def _usable(kind: str, find: Callable[[str], Any], names: Sequence[str]) -> Iterator[Any]:
+    """The plugins that can be loaded. One that cannot is a warning where nobody asked for it, and stops nothing."""
+    for name in names:
+        try:
+            yield find(name)
+        except (registry.PluginError, TraceError) as error:
+            warnings.warn(f"{kind} '{name}' is left out: {error}", stacklevel=2)
+
+
+def _extend(
+    store: Store, study: dict[str, Any], kind: str, name: str, facts: dict[str, Any], keys: Sequence[str]
+) -> None:
     """Add a variant or task to the study; one that is there already has to be the same."""
     there = study[kind].get(name)
-    if there is not None and there[key] != facts[key]:
-        raise StoreError(
-            f"store {store.path}: {kind[:-1]} '{name}' has {key} {there[key][:12]} in this study and {facts[key][:12]} now; "
-            "it has changed, so this is another study. Choose another --store, or bring the old one back."
-        )
+    for key in keys if there is not None else ():
+        if there[key] != facts[key]:
+            old, new = (str(value)[:60] if key == "space" else str(value)[:12] for value in (there[key], facts[key]))
+            raise StoreError(
+                f"store {store.path}: {kind[:-1]} '{name}' has {key} {old} in this study and {new} now; "
+                "it has changed, so this is another study. Choose another --store, or bring the old one back."
+            )
     study[kind] = {**study[kind], name: there or facts}
 
 
@@ -220,6 +249,11 @@ def _task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[s
     objective = objectives.get(task.objective)
     corpus = load_corpus(name, path)
     narrower = PROFILES[study["profile"]].space
+    if set(task.space) != set(HYPERPARAMETERS):
+        raise SettingsError(
+            f"task '{name}': its space has {', '.join(sorted(task.space))}; expected exactly {', '.join(HYPERPARAMETERS)}, "
+            "which are what a training reads. Mend the task's declaration."
+        )
     space = {key: narrower.get(key, distribution) for key, distribution in task.space.items()}
     return {
         "checksum": corpus.fingerprint,

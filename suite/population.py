@@ -90,6 +90,7 @@ class Population:
         self.best_valid = np.full(members, np.inf)
         self.best_test = np.full(members, NAN)
         self.best_test_per_sequence = np.full(members, NAN)
+        self.training_seconds = np.zeros(members)  # without the scoring
 
     @property
     def finished(self) -> bool:
@@ -149,6 +150,7 @@ class Population:
         self.epoch += 1
         self.part = 0.0
         loss = self.train_epoch(on_update) if self.epoch else np.full(len(self.trials), NAN)
+        self.training_seconds[self.running] += (time.perf_counter() - started) / len(self.trials)
         valid, _ = self.score(self.valid)
         sound = np.isfinite(valid) & (np.isfinite(loss) | (self.epoch == 0))
         self.diverged_epoch[self.running & ~sound] = self.epoch
@@ -197,7 +199,7 @@ class Population:
         curves = {name: np.array(rows)[:, member] for name, rows in vars(self.curves).items()}
         ran = int(np.isfinite(curves["epoch_seconds"]).sum())  # epochs 0 .. ran - 1
         epochs = ran - 1
-        trained = curves["epoch_seconds"][1:ran].sum()
+        trained = self.training_seconds[member]
         frames = epochs * sum(len(features) for features, _ in self.corpus.train)
         return {
             "status": "ok" if diverged < 0 else "diverged",
@@ -211,7 +213,7 @@ class Population:
             "n_parameters": self.network.count()[member],
             "epochs": epochs,
             "seconds": float(np.nansum(curves["epoch_seconds"])),
-            "frames_per_second": float(frames / trained) if trained > 0 else None,
+            "frames_per_second": float(frames / trained) if epochs > 0 else None,
             "curves": {name: [_plain(value) for value in curve[:ran]] for name, curve in curves.items()},
         }
 

@@ -11,7 +11,7 @@ from rich.progress import TimeRemainingColumn as TimeLeft
 
 from lstm_odyssey.block import Block
 from lstm_odyssey.plan import Plan
-from lstm_odyssey.store import Store
+from lstm_odyssey.store import Store, environment
 from lstm_odyssey.study import Pending
 
 
@@ -65,6 +65,10 @@ class StudyProgress:
             f"{total} trials{kept}: {len(plan.variants)} variants x {', '.join(plan.tasks)} x {plan.study['trials']} trials of "
             f"{plan.study['protocol']['epochs']} epochs at most, {plan.study['backend']} on {plan.study['device']}"
         )
+        here, there = environment(), plan.study["environment"]
+        other = [f"{name} {there.get(name)} then, {here[name]} now" for name in here if there.get(name) != here[name]]
+        if other:
+            self.console.print(f"This study was begun elsewhere; bits may differ ({'; '.join(other)}).", markup=False)
         self.store, self.stored = store, todo.stored
         self.units = {name: facts["units"] for name, facts in plan.study["tasks"].items()}
         self.blocks = {block.name: (block, missing) for block, missing in todo.blocks}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -33,8 +34,9 @@ class Protocol:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"protocol: {name} is {value!r}; expected a whole number of at least 1.")
-        if not self.initial_std > 0:
-            raise ValueError(f"protocol: initial_std is {self.initial_std!r}; expected a number above 0.")
+        std = self.initial_std
+        if isinstance(std, bool) or not isinstance(std, (int, float)) or not (math.isfinite(std) and std > 0):
+            raise ValueError(f"protocol: initial_std is {std!r}; expected a finite number above 0.")
         if self.momentum not in ("nesterov", "classical"):
             raise ValueError(f"protocol: momentum is {self.momentum!r}; expected 'nesterov' or 'classical'.")
 

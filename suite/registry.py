@@ -60,11 +60,11 @@ def _load(kind: str, name: str) -> Any:
 
 
 def _names(kind: str) -> tuple[str, ...]:
-    return tuple(_points(kind))
+    return tuple(sorted(_points(kind)))
 
 
 def variant_names() -> tuple[str, ...]:
-    """Names of all variants that are installed, built-in and plugins', in the order of their registration.
+    """Names of all variants that are installed, built-in and plugins', in alphabetical order.
 
     Reads entry points only; nothing is imported. Aliases are not listed.
     """
@@ -77,7 +77,15 @@ def task_names() -> tuple[str, ...]:
 
 
 def _unknown(kind: str, name: str, known: tuple[str, ...]) -> UnknownNameError:
-    near = difflib.get_close_matches(name.lower(), known, n=len(known), cutoff=0.0)
+    spellings = {known_name: [known_name] for known_name in known}
+    for alias, home in (_aliases() if kind == "variant" else {}).items():
+        spellings[home].append(alias)
+
+    def likeness(known_name: str) -> float:
+        low = str(name).lower()
+        return max(difflib.SequenceMatcher(None, low, spelling.lower()).ratio() for spelling in spellings[known_name])
+
+    near = sorted(known, key=likeness, reverse=True)
     return UnknownNameError(
         f"{kind} '{name}': unknown; expected one of {', '.join(near)}. "
         f"`odyssey {kind}s` shows them; a plugin's package has to be installed."

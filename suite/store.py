@@ -10,22 +10,22 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from lstm_odyssey.reports.files import TEMPORARY, replacing, write_text
+from lstm_odyssey.stored import check_study, check_trial
 from lstm_odyssey.streams import canonical, digest
 
 FORMAT = 1
 PACKAGE = "lstm-odyssey"
-_STUDY_KEYS = (
-    "format package token seed draws profile protocol dtype backend device block_size trials tasks variants "
-    "keep_weights environment"
-).split()
-_TRIAL_KEYS = "format trial_id task variant trial seed hyperparameters status reason curves environment".split()
+STALE_SECONDS = 3600.0
+"""A temporary file older than this belongs to a process that was killed, not to one that writes."""
 
 
 class StoreError(RuntimeError):
@@ -54,6 +54,8 @@ def trial_id(
     *,
     signature: str,
     corpus: str,
+    objective: str,
+    bidirectional: bool,
     hyperparameters: Mapping[str, Any],
     trial: int,
     seed: int,
@@ -67,6 +69,7 @@ def trial_id(
     Args:
         signature: of the variant's mathematics. ``variant``, its name, is part of the seed of the initial weights.
         corpus: fingerprint of the corpus.
+        objective, bidirectional: what the task asks, and whether its net runs both ways.
         hyperparameters, trial, seed: the draw, its index and the study's seed.
         protocol: its departures from the default only, so that a new option leaves old ids alone.
         dtype: of the computation.
@@ -80,6 +83,8 @@ def trial_id(
         "signature": signature,
         "variant": variant,
         "corpus": corpus,
+        "objective": objective,
+        **({"bidirectional": True} if bidirectional else {}),
         "hyperparameters": dict(hyperparameters),
         "trial": trial,
         "seed": seed,
@@ -123,9 +128,9 @@ class Store:
                     "empty folder or a store. Choose another --store."
                 )
             return None
-        return self._read(self.study_file, _STUDY_KEYS)
+        return self._read(self.study_file, check_study)
 
-    def _read(self, path: Path, keys: list[str]) -> dict[str, Any]:
+    def _read(self, path: Path, check: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -141,17 +146,30 @@ class Store:
                 f"store {self.path}: {path.name} has format {written}, this version reads up to {FORMAT}; "
                 f"it was written by a newer {PACKAGE}. Upgrade: pip install -U {PACKAGE}."
             )
-        missing = [key for key in keys if key not in content]
-        if missing:
+        try:
+            check(content)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreError(
-                f"store {self.path}: {path.name} is damaged: it lacks {', '.join(missing)}. Restore it, or delete it if it "
-                "is a trial: the next run computes that trial again."
-            )
+                f"store {self.path}: {path.name} is damaged or newer: {error}. Restore it, or delete it if it is a trial: the "
+                "next run computes that trial again."
+            ) from error
         return dict(content)
 
     def write_study(self, content: Mapping[str, Any]) -> None:
         """Write study.json; only the client of a study does."""
-        write_text(self.study_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        with self._writing():
+            write_text(self.study_file, text + "\n")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A folder that cannot be written is the store's error, not a trial's result."""
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"store {self.path}: cannot be written ({error}). Give it room and permission, or choose another --store."
+            ) from error
 
     def trial_file(self, identity: str) -> Path:
         return self.trials_folder / f"{identity}.json"
@@ -165,7 +183,7 @@ class Store:
         path = self.trial_file(identity)
         if not path.exists():
             return None
-        content = self._read(path, _TRIAL_KEYS)
+        content = self._read(path, check_trial)
         if content["trial_id"] != identity:
             raise StoreError(
                 f"store {self.path}: {path.name} holds trial {content['trial_id']}. Delete or rename the file."
@@ -174,7 +192,8 @@ class Store:
 
     def write_trial(self, record: Mapping[str, Any]) -> None:
         """Store a finished trial, whole or not at all."""
-        write_text(self.trial_file(record["trial_id"]), canonical(record) + "\n")
+        with self._writing():
+            write_text(self.trial_file(record["trial_id"]), canonical(record) + "\n")
 
     def trials(self) -> Iterator[dict[str, Any]]:
         """All stored trials, in the order of their ids.
@@ -191,16 +210,18 @@ class Store:
         """Store a trial's weights by name as .npz (read them with ``numpy.load(..., allow_pickle=False)``)."""
         import numpy as np
 
-        with replacing(self.weights_folder / f"{identity}.npz") as temporary, open(temporary, "wb") as file:
+        path = self.weights_folder / f"{identity}.npz"
+        with self._writing(), replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, allow_pickle=False, **weights)
 
     def report_progress(self, block: str, epoch: float, epochs: int, best: float) -> None:
         """Say how far a running block is; any process may, the client shows it. Losing it loses nothing."""
         path = self.progress_folder / f"{block}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
-        temporary.write_text(json.dumps({"epoch": epoch, "epochs": epochs, "best": best}), encoding="utf-8")
-        os.replace(temporary, path)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
+            temporary.write_text(json.dumps({"epoch": epoch, "epochs": epochs, "best": best}), encoding="utf-8")
+            os.replace(temporary, path)
 
     def progress(self) -> dict[str, dict[str, Any]]:
         """The last word of every running block."""
@@ -227,6 +248,8 @@ class Store:
             self.weights_folder,
         ):
             for path in folder.glob(f"{TEMPORARY}*"):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # a worker elsewhere may write, or rename, at this moment
+                    if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                        path.unlink()
         for path in self.progress_folder.glob("*.json"):
             path.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -72,7 +72,6 @@ def run(
     """
     store = Store(path)
     plan = make_plan(store, settings or Settings())
-    store.path.mkdir(parents=True, exist_ok=True)
     store.write_study(plan.study)
     store.clean()
     todo = pending(store, plan)
@@ -149,10 +148,16 @@ def gather(store: Store) -> xarray.Dataset:
         raise StoreError(
             f"store {store.path}: there is no study; expected study.json. Check the path, or run a study first."
         )
-    known: dict[str, list[dict[str, Any]]] = {}
-    for trial in store.trials():
-        known.setdefault(trial["trial_id"], []).append(trial)
+    known = {trial["trial_id"]: trial for trial in store.trials()}
     wanted = _wanted(study)
+    for identity, expected in wanted.items():
+        trial = known.get(identity, expected)
+        for key, value in expected.items():
+            if trial[key] != value:
+                raise StoreError(
+                    f"store {store.path}: {identity}.json is damaged: {key} is {trial[key]!r}; expected {value!r}. Delete it: "
+                    "the next run computes that trial again."
+                )
     strays = sorted(set(known) - set(wanted))
     if strays:
         raise StoreError(
@@ -160,10 +165,11 @@ def gather(store: Store) -> xarray.Dataset:
             "study.json. The store was mixed with another one: take those files out."
         )
     study.pop("token")  # it tells this store from others, and says nothing of the results
-    return schema.build(study, [trial for identity in wanted for trial in known.get(identity, [])])
+    return schema.build(study, [known[identity] for identity in wanted if identity in known])
 
 
-def _wanted(study: dict[str, Any]) -> Sequence[str]:
+def _wanted(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The ids of all trials of a study, and what each of them is."""
     size = study["block_size"]
     blocks = (
         Block(study, task, variant, number)
@@ -171,7 +177,16 @@ def _wanted(study: dict[str, Any]) -> Sequence[str]:
         for variant in study["variants"]
         for number in range(-(-study["trials"] // size))
     )
-    return [block.trial_id(index) for block in blocks for index in block.reported]
+    return {
+        block.trial_id(index): {
+            "task": block.task,
+            "variant": block.variant,
+            "trial": index,
+            "hyperparameters": block.hyperparameters(index),
+        }
+        for block in blocks
+        for index in block.reported
+    }
 
 
 def open_study(path: str | Path) -> xarray.Dataset:
@@ -184,6 +199,8 @@ def open_study(path: str | Path) -> xarray.Dataset:
         StoreError, SchemaError: there is no study, or it is damaged, foreign or newer; the message says which and what to do.
     """
     path = Path(path)
+    if not path.exists():
+        raise StoreError(f"study {path}: nothing is there; expected a store's folder or its study.nc. Check the path.")
     if path.is_dir():
         return gather(Store(path))
     from lstm_odyssey.reports import netcdf

@@ -75,6 +75,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
     frame = summary(study)
     for task in study["task"].values.tolist():
         facts = study.sel(task=task)
+        failed = int(frame.loc[task]["failed"].sum())
         units, chance = str(facts["units"].item()), float(facts["chance"])
         title = f"{task}: {facts['metric'].item()}, {units}; chance level {score(chance)}"
         table = _table("variant", "trials", "div.", "best 10 %", "best", "> chance", "params", "frames/s", title=title)
@@ -92,11 +93,25 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
             )
         yield Text("")
         yield table
+        if failed:
+            yield Text(f"\n{failed} trials failed; the next run tries them again.", style="red")
         yield Text(
             "\nTest scores of each trial's best validation epoch. best 10 %: the mean of the best tenth of the trials by "
             "validation, two at least; best: the best of those, with its number of parameters; > chance: better than the best "
             f"constant prediction; div.: diverged; frames/s: training, median.\n{_space(study, task)}\n"
         )
+
+
+def failures(study: xarray.Dataset) -> list[str]:
+    """Why trials failed: each reason once, with how often and where it came first."""
+    found: dict[str, list[str]] = {}
+    for task in study["task"].values.tolist():
+        for variant in study["variant"].values.tolist():
+            part = study.sel(task=task, variant=variant)
+            for status, reason in zip(part["status"].values.tolist(), part["reason"].values.tolist(), strict=True):
+                if status == "failed":
+                    found.setdefault(reason, []).append(f"{variant} on {task}")
+    return [f"{len(places)} x, {places[0]}: {reason}" for reason, places in found.items()]
 
 
 def _space(study: xarray.Dataset, task: str) -> str:

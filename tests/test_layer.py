@@ -228,6 +228,13 @@ MISTAKES = {
     "too few lengths": (lambda: layer()(X, lengths=[5]), "lengths is (1,) torch.int64; expected 2 whole numbers"),
     "lengths with fractions": (lambda: layer()(X, lengths=[5.0, 4.0]), "expected 2 whole numbers"),
     "length beyond T": (lambda: layer()(X, lengths=[5, 6]), "lengths has values from 5 to 6; expected 1 to T = 5"),
+    "lengths of text": (lambda: layer()(X, lengths="ab"), "lengths is 'ab'; expected 2 whole numbers"),
+    "x of a list": (lambda: layer()([[0.0]]), "x is list; expected a tensor [T, B, 3]"),
+    "state of a tuple": (lambda: layer()(X, (X, X)), "state is tuple; expected a dict"),
+    "bidirectional text": (lambda: lo.RNN("vanilla", 3, 4, "no"), "bidirectional is 'no'; expected True or False"),
+    "negative deviation": (lambda: lo.RNN("vanilla", 3, 4, initial_std=-1), "initial_std is -1; expected"),
+    "integer dtype": (lambda: lo.RNN("vanilla", 3, 4, dtype=torch.int64), "dtype is torch.int64; expected"),
+    "no parameters": (lambda: lo.RNN(lambda x, y: y, 3, 4), "the cell has no parameters"),
     "an empty sequence": (lambda: layer()(X, lengths=[5, 0]), "lengths has values from 0 to 5; expected 1 to T = 5"),
 }
 

@@ -1,6 +1,7 @@
 """The trial store: ids, atomic files, and one clear error for what is damaged, foreign or newer."""
 
 import json
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -11,10 +12,13 @@ from lstm_odyssey.store import FORMAT, Store, StoreError, trial_id
 from lstm_odyssey.study import gather, pending
 from tests.small import chorales, settings
 
+BACH = entry_points(group="lstm_odyssey.tasks")["bach"]
 INGREDIENTS = {
     "signature": "abc",
     "variant": "vanilla",
     "corpus": "def",
+    "objective": "next_frame",
+    "bidirectional": False,
     "hyperparameters": {"hidden_size": 20, "learning_rate": 0.1},
     "trial": 3,
     "seed": 1,
@@ -30,6 +34,8 @@ INGREDIENTS = {
         {"signature": "abd"},
         {"variant": "copy_of_vanilla"},
         {"corpus": "deg"},
+        {"objective": "frames"},
+        {"bidirectional": True},
         {"hyperparameters": {"hidden_size": 20, "learning_rate": 0.10000000000000002}},
         {"trial": 4},
         {"seed": 2},
@@ -47,7 +53,7 @@ def test_a_trial_id_changes_with_everything_its_numbers_depend_on(change):
 
 def test_the_format_of_ids_stands_still():
     """An id is what it was when this was written: stores of old versions stay readable."""
-    assert trial_id(**INGREDIENTS) == "1d81f0d3e0de1db4dafe3a69"
+    assert trial_id(**INGREDIENTS) == "7c4f00850c128adba9ff4e00"
 
 
 @pytest.fixture
@@ -127,6 +133,97 @@ def test_a_damaged_foreign_or_newer_study_is_refused(store, tmp_path, change, me
         gather(store)
     with pytest.raises(StoreError, match=message):
         lo.run(store.path, settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("study", {"trials": "six"}),
+        ("study", {"trials": 10**9}),
+        ("study", {"block_size": 0}),
+        ("study", {"tasks": []}),
+        ("study", {"profile": "huge"}),
+        ("study", {"protocol": {"warmup": 3}}),
+        ("study", {"variants": {"nog": {}}}),
+        ("trial", {"curves": "abc"}),
+        ("trial", {"best_valid": "x"}),
+        ("trial", {"best_test": None}),
+        ("trial", {"trial": 99}),
+        ("trial", {"trial": "a"}),
+        ("trial", {"hyperparameters": [1]}),
+        ("trial", {"hyperparameters": {"learning_rate": 9.0}}),
+        ("trial", {"variant": "vanilla"}),
+    ],
+    ids=str,
+)
+def test_a_value_that_cannot_be_is_a_damaged_file(store, tmp_path, file, change):
+    """A field of another type, out of bounds, or not what the id says is refused, and the file named."""
+    path = store.study_file if file == "study" else next(store.trials_folder.glob("*.json"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(StoreError, match=f"{path.name} is damaged"):
+        gather(store)
+
+
+def test_fewer_trials_than_stored_are_refused(store, tmp_path):
+    """A study only grows; both numbers are named."""
+    with pytest.raises(StoreError, match="a study of 2 trials, and 1 were asked for"):
+        lo.run(store.path, settings(tmp_path, variants=["nog"], trials=1, epochs=1))
+
+
+def test_a_store_that_cannot_be_written_is_the_stores_error(tmp_path):
+    """Where no folder can be made, the error says so and what to do."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written|a file; expected a folder"):
+        lo.run(tmp_path / "file" / "store", settings(tmp_path))
+
+
+def test_no_study_at_a_path_is_one_clear_error(tmp_path):
+    """The likeliest typo is said plainly."""
+    with pytest.raises(StoreError, match="nothing is there; expected a store's folder or its study.nc"):
+        lo.open_study(tmp_path / "nothere")
+
+
+def test_temporary_files_of_a_live_worker_are_left_alone(store, tmp_path):
+    """Only what a killed process left an hour ago is cleaned up."""
+    import os
+
+    young, old = (store.trials_folder / f".tmp-{name}.json" for name in ("young", "old"))
+    young.write_text("")
+    old.write_text("")
+    os.utime(old, (1, 1))
+    store.clean()
+    assert young.exists() and not old.exists()
+
+
+def test_a_space_has_what_a_training_reads(tmp_path, monkeypatch):
+    """A hyperparameter that nothing reads, or one that is missing, is refused before anything is drawn."""
+    from lstm_odyssey import registry
+    from lstm_odyssey.plan import SettingsError
+    from lstm_odyssey.tasks.declare import PAPER_SPACE, Choice
+    from tests.corpora import made_task
+
+    less = {name: PAPER_SPACE[name] for name in ("hidden_size", "learning_rate")}
+    for space in ({**PAPER_SPACE, "clip_gradient": Choice((True, False))}, less):
+        made = registry.NamedTask(made_task(space=space), "made", {})
+        monkeypatch.setattr(registry, "task", lambda name, made=made: made)
+        with pytest.raises(SettingsError, match="its space has .* expected exactly hidden_size, learning_rate"):
+            make_plan(Store(tmp_path / "store"), settings(tmp_path, tasks=["made"], data={}))
+
+
+def test_a_broken_plugin_is_a_warning_where_nobody_asked_for_it(tmp_path, monkeypatch):
+    """A variant that cannot be loaded is left out of the default study, and is an error for who names it."""
+    from importlib.metadata import EntryPoint
+
+    from lstm_odyssey import registry
+
+    points = dict(registry._points("variant"))
+    points["bad"] = EntryPoint("bad", "nomodule:cell", "lstm_odyssey.variants")
+    monkeypatch.setattr(registry, "_points", lambda kind: points if kind == "variant" else {"bach": BACH})
+    with pytest.warns(UserWarning, match="variant 'bad' is left out: .*nomodule"):
+        plan = make_plan(Store(tmp_path / "store"), settings(tmp_path, variants=None))
+    assert len(plan.variants) == 9
+    with pytest.raises(registry.PluginError, match="nomodule"):
+        make_plan(Store(tmp_path / "store"), settings(tmp_path, variants=["bad"]))
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path):

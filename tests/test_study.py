@@ -126,6 +126,22 @@ def test_a_failed_trial_is_a_value_and_is_tried_again(tmp_path, monkeypatch):
     same(again, lo.run(tmp_path / "whole", settings(tmp_path)))
 
 
+def test_a_trial_that_is_stored_is_never_turned_into_a_failure(tmp_path, monkeypatch):
+    """When storing fails half way, what was stored stands, and the store's error stops the study."""
+    place = tmp_path / "store"
+    write, calls = Store.write_trial, []
+
+    def full(self, record):
+        calls.append(record)
+        if len(calls) == 2:
+            raise RuntimeError("something odd")
+        write(self, record)
+
+    monkeypatch.setattr(Store, "write_trial", full)
+    study = lo.run(place, settings(tmp_path, variants=["nog"], trials=2))
+    assert study["status"].values.ravel().tolist() == ["ok", "failed"]
+
+
 def test_best_weights_are_kept_when_asked(tmp_path):
     """--keep-weights best stores each trial's weights by name at its own size, without pickles."""
     place = tmp_path / "store"

@@ -1,6 +1,9 @@
 """The tracer: what it reads off a step, and every error of the contract."""
 
+import functools
+
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -292,7 +295,81 @@ def adds_text(x, y, *, W):
     return W.h @ x + y + "1"
 
 
+def swapped(x, y, c, *, W, R):
+    c_t = tanh(W.z @ x + R.z @ y) + c
+    y_t = tanh(c_t)
+    return c_t, y_t
+
+
+def hides_a_result(x, y, c, *, W, R):
+    c_t = tanh(W.z @ x + R.z @ y)
+    return c_t, tanh(c_t) + c
+
+
+def state_like_input(x, y, x_t, *, W):
+    h = W.h @ x + y
+    return h, h * x_t
+
+
+def states_alike(x, y, y_t, *, W):
+    h = W.h @ x + y
+    return h, h * y_t
+
+
+def decorate(step):
+    @functools.wraps(step)
+    def wrapper(*args, **spaces):
+        return step(*args, **spaces)
+
+    return wrapper
+
+
+@decorate
+def decorated(x, y, *, W):
+    y = W.h @ x + y
+    return y
+
+
+def returns_list(x, y, c, *, W):
+    return [W.h @ x + y, c]
+
+
+def infinite(x, y, *, W):
+    return (W.h @ x + y) * float("inf")
+
+
+def method_with_constant(x, y, *, W):
+    return (W.h @ x + y).maximum(0)
+
+
+def stacks(x, y, *, W):
+    return torch.stack([W.h @ x, y])
+
+
+def by_keyword(x, y, *, W):
+    return torch.tanh(input=W.h @ x) + y
+
+
+def numpy_constant(x, y, *, W):
+    return np.float64(2) * (W.h @ x) + y
+
+
+def double_star(x, y, **spaces):
+    return y
+
+
 WRONG = {
+    swapped: "the new value of the state 'y' is y_t in the equations, and 'y_t' is another value",
+    hides_a_result: "the new value of the state 'c' is c_t in the equations, and 'c_t' is another value",
+    state_like_input: "the new value of the state 'x_t' is x_t in the equations, and 'x' is another value",
+    states_alike: "the new value of the state 'y_t' is y_t in the equations, and 'y' is another value",
+    returns_list: "returns a list",
+    infinite: "a constant that is not finite",
+    method_with_constant: "'maximum' as a method",
+    stacks: "unknown op 'torch.stack'",
+    by_keyword: "unknown op 'torch.tanh'",
+    numpy_constant: "constants as Python numbers",
+    double_star: "takes **spaces",
     rebinds_argument: "bound a second time (it is already an argument)",
     rebinds_local: "bound a second time (it is already bound in line",
     augments: "'y' is bound a second time",
@@ -344,6 +421,12 @@ def test_a_wrong_text_is_one_clear_error(step):
     lines = {step.__code__.co_firstlineno, *(line for *_, line in step.__code__.co_lines() if line)}
     assert f"cell '{step.__name__}' (test_trace.py, line " in message
     assert int(message.split("line ")[1].split(")", maxsplit=1)[0]) in lines
+
+
+def test_a_decorated_step_is_refused():
+    """A decorator hides the text's bytecode, so that nothing of it would be checked."""
+    with pytest.raises(lo.TraceError, match="a decorated function"):
+        lo.as_cell(decorated)
 
 
 def test_the_line_of_a_second_binding_is_named():

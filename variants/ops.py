@@ -23,54 +23,61 @@ def _operand(op: str, *values: Value) -> None:
         )
 
 
+def _is_symbol(a: Value) -> bool:
+    """Whether this is the tracer's: symbols record ops by name, tensors have methods."""
+    return hasattr(type(a), "record")
+
+
+def _one(op: str, a: Value) -> Value:
+    _operand(op, a)
+    return a.record(op) if _is_symbol(a) else getattr(a, op)()
+
+
 def sigmoid(a: Value) -> Value:
     """σ(a) = 1 / (1 + exp(-a))."""
-    _operand("sigmoid", a)
-    return a.sigmoid()
+    return _one("sigmoid", a)
 
 
 def tanh(a: Value) -> Value:
     """Hyperbolic tangent."""
-    _operand("tanh", a)
-    return a.tanh()
+    return _one("tanh", a)
 
 
 def exp(a: Value) -> Value:
     """Exponential."""
-    _operand("exp", a)
-    return a.exp()
+    return _one("exp", a)
 
 
 def log(a: Value) -> Value:
     """Natural logarithm."""
-    _operand("log", a)
-    return a.log()
+    return _one("log", a)
 
 
 def relu(a: Value) -> Value:
     """max(a, 0); the derivative at 0 is 0, as in torch."""
-    _operand("relu", a)
-    return a.relu()
+    return _one("relu", a)
 
 
 def softplus(a: Value) -> Value:
     """log(1 + exp(a)), computed as max(a, 0) + log1p(exp(-|a|)) so that it does not overflow."""
     _operand("softplus", a)
-    traced = getattr(a, "softplus", None)  # torch has no such method; logaddexp is the same function
-    return traced() if traced is not None else a.logaddexp(a * 0)
+    if _is_symbol(a):
+        return a.record("softplus")
+    return a.logaddexp(a * 0)  # torch has no method of that name; this is the same function
 
 
 def absolute(a: Value) -> Value:
     """|a|; the derivative at 0 is 0, as in torch."""
-    _operand("absolute", a)
-    return a.absolute()
+    return _one("absolute", a)
 
 
 def _two(op: str, a: Value, b: Value) -> Value:
     _operand(op, a, b)
     if isinstance(a, (int, float)):
         a, b = b, a
-    if isinstance(b, (int, float)) and not getattr(a, "takes_constants", False):
+    if _is_symbol(a):
+        return a.record(op, b)
+    if isinstance(b, (int, float)):
         b = a * 0 + b  # torch's maximum takes tensors only; made of `a`, it passes NaN on
     return getattr(a, op)(b)
 

@@ -7,7 +7,9 @@ kernel later; and they refuse every operation a cell cannot have, with the line 
 from __future__ import annotations
 
 import keyword
+import math
 import sys
+from contextlib import suppress
 from types import CodeType, FrameType
 from typing import Any, NoReturn
 
@@ -48,7 +50,6 @@ class Recorder:
 class Symbol:
     """A vector of the step: of length M (the input and what is made of it alone) or N (all else)."""
 
-    takes_constants = True  # ops.maximum and minimum hand a constant over as it is
     __array_priority__ = 1000
 
     def __init__(self, recorder: Recorder, op: str, args: tuple[Any, ...], size: str, name: str = "") -> None:
@@ -70,6 +71,8 @@ class Symbol:
                 f"{op} of a vector of length M and one of length N; expected one length. Project the input first: W.g @ x."
             )
         args = tuple(value if isinstance(value, Symbol) else float(value) for value in args)
+        if any(isinstance(value, float) and not math.isfinite(value) for value in args):
+            self.recorder.fail(f"{op} with a constant that is not finite; expected a finite number.")
         return Symbol(self.recorder, op, args, sizes.pop())
 
     def __getattr__(self, name: str) -> Any:
@@ -77,7 +80,14 @@ class Symbol:
             raise AttributeError(name)
         if name not in FUNCTIONS:
             self.recorder.fail(f"unknown op '{name}'; expected one of + - * / {' '.join(FUNCTIONS)}.")
-        return lambda *others: self._record(name, self, *others)
+        self.recorder.fail(
+            f"'{name}' as a method, which means something else to a tensor, or nothing; expected the function {name}(...) of "
+            "lstm_odyssey.variants.ops."
+        )
+
+    def record(self, op: str, *others: Any) -> Any:
+        """The op of this vector and others; how ``variants.ops`` applies its functions to a symbol."""
+        return self._record(op, self, *others)
 
     def __add__(self, other: Any) -> Any:
         return self._record("add", self, other)
@@ -130,15 +140,31 @@ class Symbol:
         self.recorder.fail("a value is asked whether it is true; expected straight-line code. Use maximum or a gate.")
 
     def __array_ufunc__(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        self.recorder.fail(
+            f"unknown op 'numpy.{function.__name__}'; expected one of + - * / {' '.join(FUNCTIONS)}, and constants as Python "
+            "numbers: float(k)."
+        )
+
+    def __array_function__(self, function: Any, *args: Any) -> Any:
         self.recorder.fail(f"unknown op 'numpy.{function.__name__}'; expected one of + - * / {' '.join(FUNCTIONS)}.")
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        symbol = next(value for value in args if isinstance(value, Symbol))
-        symbol.recorder.fail(
+        _first_symbol([*args, *(kwargs or {}).values()]).recorder.fail(
             f"unknown op 'torch.{getattr(function, '__name__', function)}'; expected ops of lstm_odyssey.variants.ops: "
             f"+ - * / {' '.join(FUNCTIONS)}."
         )
+
+
+def _first_symbol(values: Any) -> Symbol:
+    """The first symbol among values that may be nested in lists and tuples."""
+    for value in values:
+        if isinstance(value, Symbol):
+            return value
+        if isinstance(value, (list, tuple)):
+            with suppress(LookupError):
+                return _first_symbol(value)
+    raise LookupError
 
 
 class Matrix:

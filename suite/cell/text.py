@@ -96,10 +96,18 @@ def equations(trace: Trace) -> tuple[str, ...]:
     write = _Writer(trace, named)
     text = [f"{shown} = {write(value, whole=True)}" for shown, value in lines]
     text += [f"{shown} = {other}" for shown, other in again]
+    own = {(_now(name), identity) for identity, names in trace.names.items() for name in names}
     for state, result in zip(trace.states, trace.results, strict=True):
         shown = _now(state)
-        if named.get(id(result)) != shown and shown not in taken:
+        if shown in taken and (shown, id(result)) not in own:
+            raise TraceError(
+                f"{place(trace.code, None)}: the new value of the state '{state}' is {shown} in the equations, and "
+                f"'{taken[shown]}' is another value of that name; expected one. Check the order of what is returned, or rename."
+            )
+        if shown not in taken:
             text.append(f"{shown} = {write(result)}")
+        taken[shown] = state
+        own.discard((shown, id(result)))
     return tuple(text)
 
 

@@ -37,11 +37,17 @@ def _arguments(step: Callable[..., Any]) -> tuple[list[str], list[str]]:
         raise TraceError(
             f"cell {step!r}: got {type(step).__name__}, expected a plain function step(x, y, ..., *, W, R, p, b)."
         )
+    if hasattr(step, "__wrapped__"):
+        raise TraceError(
+            f"{place(code, None)}: a decorated function, whose text is that of '{step.__name__}' and whose code is not; "
+            "expected a plain function. Take the decorator away."
+        )
     positional: list[str] = []
     spaces: list[str] = []
     for parameter in inspect.signature(step).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise TraceError(f"{place(code, None)}: takes *{parameter.name}; expected named arguments only.")
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+            raise TraceError(f"{place(code, None)}: takes {stars}{parameter.name}; expected named arguments only.")
         if parameter.default is not parameter.empty:
             raise TraceError(f"{place(code, None)}: argument '{parameter.name}' has a default; expected none.")
         (spaces if parameter.kind is parameter.KEYWORD_ONLY else positional).append(parameter.name)
@@ -93,6 +99,8 @@ def trace(step: Callable[..., Any]) -> Trace:
         sys.setprofile(before)
     results = returned if isinstance(returned, tuple) else (returned,)
     where = place(code, None)
+    if isinstance(returned, list):
+        raise TraceError(f"{where}: returns a list; expected the values themselves, separated by commas.")
     if len(results) != len(states):
         raise TraceError(
             f"{where}: returns {len(results)} value(s); expected {len(states)}, one for each state "

@@ -1,0 +1,93 @@
+"""What a file of a store must look like: types and sizes, checked before anything relies on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lstm_odyssey.profiles import PROFILES
+from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.tasks.distributions import distribution_from_dict
+
+MAX_TRIALS = 1_000_000
+"""More trials than this in one study.json is a damaged number, not a study."""
+
+STUDY: dict[str, type | tuple[type, ...]] = {
+    "format": int,
+    "package": str,
+    "token": str,
+    "seed": int,
+    "draws": str,
+    "profile": str,
+    "protocol": dict,
+    "dtype": str,
+    "backend": str,
+    "device": str,
+    "block_size": int,
+    "trials": int,
+    "tasks": dict,
+    "variants": dict,
+    "keep_weights": str,
+    "environment": dict,
+}
+TRIAL: dict[str, type | tuple[type, ...]] = {
+    "format": int,
+    "trial_id": str,
+    "task": str,
+    "variant": str,
+    "trial": int,
+    "seed": int,
+    "hyperparameters": dict,
+    "status": str,
+    "reason": str,
+    "curves": dict,
+    "environment": dict,
+}
+NUMBERS = (
+    "diverged_epoch best_epoch best_valid best_test best_test_per_sequence final_valid n_parameters epochs seconds "
+    "frames_per_second"
+).split()
+CURVES = ("train_loss", "valid", "test", "epoch_seconds")
+TASK = ("checksum", "objective", "bidirectional", "metric", "units", "direction", "chance", "space")
+
+
+def _check(content: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]]) -> None:
+    missing = [key for key in types if key not in content]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    for key, expected in types.items():
+        value = content[key]
+        if not isinstance(value, expected) or isinstance(value, bool):
+            raise ValueError(f"{key} is {value!r}")  # noqa: TRY004 - a damaged file, not a caller's mistake
+
+
+def check_study(content: Mapping[str, Any]) -> None:
+    """Raise ValueError with what is wrong with the content of study.json."""
+    _check(content, STUDY)
+    for key, most in (("trials", MAX_TRIALS), ("block_size", MAX_TRIALS)):
+        if not 1 <= content[key] <= most:
+            raise ValueError(f"{key} is {content[key]}")
+    if content["profile"] not in PROFILES:
+        raise ValueError(f"profile is {content['profile']!r}")
+    Protocol.from_dict(content["protocol"])
+    for facts in content["variants"].values():
+        _check(facts if isinstance(facts, dict) else {}, {"signature": str, "equations": list})
+    for facts in content["tasks"].values():
+        missing = [key for key in TASK if not isinstance(facts, dict) or key not in facts]
+        if missing:
+            raise ValueError(f"a task lacks {', '.join(missing)}")
+        for distribution in facts["space"].values():
+            distribution_from_dict(distribution)
+
+
+def check_trial(content: Mapping[str, Any]) -> None:
+    """Raise ValueError with what is wrong with the content of a trial's file."""
+    _check(content, TRIAL)
+    number = (int, float, type(None))
+    _check(content, dict.fromkeys(NUMBERS, number))
+    _check(content["curves"], dict.fromkeys(CURVES, list))
+    for name in CURVES:
+        if not all(isinstance(value, number) and not isinstance(value, bool) for value in content["curves"][name]):
+            raise ValueError(f"curve {name} holds something that is no number")
+    if content["status"] == "ok" and None in (content["best_valid"], content["best_test"]):
+        raise ValueError("status is ok and there is no score")
