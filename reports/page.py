@@ -19,8 +19,8 @@ from lstm_odyssey.reports.files import write_text
 from lstm_odyssey.reports.schema import attribute, hyperparameters
 from lstm_odyssey.reports.table import maximizes, score, summary, whole
 
-BASELINE = "vanilla"
-"""The cell that the others are compared with, as the paper does."""
+ORDER = ("vanilla", "cifg", "fgr", "no_peepholes", "nog", "niaf", "nig", "nfg", "noaf")
+"""The order of the paper's figures; its first cell is the one the others are compared with."""
 
 
 def render(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
@@ -28,9 +28,9 @@ def render(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
 
     Args:
         dataset: a study, whole or still running.
-        order: the variants in the order of the tables and figures; by default the baseline first.
+        order: the variants in the order of the tables and figures; by default the paper's.
     """
-    order = list(order or _baseline_first(dataset["variant"].values.tolist()))
+    order = list(order or _paper_order(dataset["variant"].values.tolist()))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -59,9 +59,9 @@ def render(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
     )
 
 
-def _baseline_first(variants: list[str]) -> list[str]:
-    """The variant the others are compared with stands first, if it is there; the rest keep their order."""
-    return sorted(variants, key=lambda name: name != BASELINE)
+def _paper_order(variants: list[str]) -> list[str]:
+    """The paper's nine in the order of its figures, the baseline first; others after them, in their own order."""
+    return sorted(variants, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
 
 def write(dataset: xarray.Dataset, path: str | os.PathLike[str], order: Sequence[str] | None = None) -> Path:

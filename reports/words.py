@@ -166,9 +166,10 @@ def flat(facts: Any, prefix: str = "") -> dict[str, str]:
 
 
 def commands(dataset: xarray.Dataset) -> list[str]:
-    """The two commands that run the study again and report it."""
-    attributes = dataset.attrs
-    epochs = attribute(dataset, "protocol").get("epochs")
+    """The two commands that run the study again and report it; options of its protocol come in a study.toml."""
+    attributes, more = dataset.attrs, attribute(dataset, "more")
+    protocol = dict(attribute(dataset, "protocol"))
+    epochs = protocol.pop("epochs", None)
     options = {
         "profile": attributes["profile"],
         "tasks": ",".join(dataset["task"].values.tolist()),
@@ -179,9 +180,15 @@ def commands(dataset: xarray.Dataset) -> list[str]:
         "draws": attributes["draws"],
         "backend": attributes["backend"],
         "device": attributes["device"],
+        "dtype": attributes["dtype"],
+        "block-size": more.get("block_size"),
+        "keep-weights": more.get("keep_weights"),
     }
     words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value not in ("", None)]
-    return [f"odyssey run {' '.join(words)} --store STORE", "odyssey report STORE"]
+    lines = [f"{name} = {json.dumps(value)}" for name, value in protocol.items()]
+    file = [f"printf '%s\\n' '[protocol]' {' '.join(map(shlex.quote, lines))} > study.toml"] if lines else []
+    study = "study.toml " if lines else ""
+    return [*file, f"odyssey run {study}{' '.join(words)} --store STORE", "odyssey report STORE"]
 
 
 def _span(ends: tuple[int, int]) -> str:
