@@ -37,6 +37,10 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         SettingsError: the file is missing or no TOML, an option is unknown, or has the wrong type.
     """
+    if not path.is_file():
+        raise SettingsError(
+            f"{path}: there is no such file; expected a file of options, as `trials = 50`. Check the path."
+        )
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -89,8 +89,8 @@ class RNN(nn.Module):
     ) -> None:
         super().__init__()
         self.cell = as_cell(cell)
-        self.population = isinstance(hidden_size, Iterable)
-        given = list(hidden_size) if isinstance(hidden_size, Iterable) else [hidden_size]
+        self.population = isinstance(hidden_size, Iterable) and not isinstance(hidden_size, str)
+        given: list[Any] = list(hidden_size) if self.population else [hidden_size]  # type: ignore[arg-type]  # as just asked
         for what, value in (("input_size", input_size), *(("hidden_size", size) for size in given)):
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"RNN '{self.cell.name}': {what} is {value!r}; expected a whole number of at least 1.")

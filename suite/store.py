@@ -238,6 +238,13 @@ class Store:
         (self.checkpoints_folder / f"{block}.npz").unlink(missing_ok=True)
         (self.progress_folder / f"{block}.json").unlink(missing_ok=True)
 
+    def forget(self) -> None:
+        """Take back a study that has not begun, so that the folder may hold another."""
+        self.study_file.unlink(missing_ok=True)
+        for folder in (self.progress_folder, self.trials_folder, self.path):
+            with suppress(OSError):  # not there, or not empty
+                folder.rmdir()
+
     def clean(self) -> None:
         """Remove temporary files of killed processes and old words of progress; the client does at its start."""
         for folder in (

@@ -72,6 +72,7 @@ def run(
     """
     store = Store(path)
     plan = make_plan(store, settings or Settings())
+    new = not store.study_file.exists()
     store.write_study(plan.study)
     store.clean()
     todo = pending(store, plan)
@@ -83,9 +84,13 @@ def run(
 
             with engine(store, plan, todo) if engine is not None else InProcess() as executor:
                 _submit(store, plan, todo, executor, on_block)
-    finally:
-        dataset = consolidate(store)
-    return dataset
+    except BaseException:
+        if new and not any(store.trials()) and not store.checkpoints_folder.exists():
+            store.forget()  # nothing was trained: the folder is not bound to what was asked this time
+        else:
+            consolidate(store)
+        raise
+    return consolidate(store)
 
 
 def _submit(

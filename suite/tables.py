@@ -87,7 +87,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
                 str(row["diverged"]),
                 score(row["mean_test"]),
                 score(row["best_test"]),
-                "yes" if row["beats_chance"] else "no",
+                "–" if not row["finished"] else "yes" if row["beats_chance"] else "no",
                 whole(row["n_parameters"]),
                 whole(row["frames_per_second"]),
             )

@@ -50,6 +50,10 @@ def check_equations(cell: Any, backend: Any = "eager", draws: Draws = ()) -> Non
     block = [line for line in lines if line.partition(" = ")[0].rstrip().endswith("_t") and " = " in line]
     rendered = "\n    ".join(cell.equations)
     require(
+        bool(block),
+        f"{cell.name}: the docstring of the step has no equations; expected the block\n    {rendered}\nPaste it in.",
+    )
+    require(
         block == list(cell.equations),
         f"{cell.name}: the docstring's block and the text say different things. The docstring of the step says\n    "
         + ("\n    ".join(block) or "(no line 'n_t = ...')")

@@ -27,7 +27,12 @@ WRONG_CELLS = {
     "a recurrent matrix of another gate": ("vanilla", ("R.i @", "R.f @")),
     "recurrence from the cell": ("vanilla", ("R.z @ y", "R.z @ c")),
     "a sign": ("vanilla", ("+ p.f * c", "- p.f * c")),
-    "results in the wrong order": ("vanilla", ("return tanh(c_t) * o, c_t", "return c_t, tanh(c_t) * o")),
+    "results in the wrong order": (
+        "vanilla",
+        ("c_t = z * i", "new = z * i"),
+        ("p.o * c_t", "p.o * new"),
+        ("return tanh(c_t) * o, c_t", "return new, tanh(new) * o"),
+    ),
     "an input gate where there is none": ("nig", ("z + c * f", "z * (1 - f) + c * f")),
     "a forget gate where there is none": ("nfg", ("z * i + c", "z * i + c * (1 - i)")),
     "no output gate, but another's": ("nog", ("return tanh(c_t)", "return tanh(c_t) * f")),
@@ -49,7 +54,13 @@ WRONG_CELLS = {
     "FGR with source and target exchanged": ("fgr", ("R.if_ @ i ", "R.fi @ i "), ("R.fi @ f ", "R.if_ @ f ")),
     "FGR whose gates do not see the output gate": ("fgr", ("R.oi @ o ", "R.oi @ f ")),
     "FGR whose block input sees a gate": ("fgr", ("R.z @ y", "R.z @ y + R.ii @ i")),
-    "FGR that carries the wrong gate": ("fgr", ("i_t, f_t, o_t", "f_t, i_t, o_t")),
+    "FGR that carries the wrong gate": (
+        "fgr",
+        ("i_t = sigmoid(", "a = sigmoid("),
+        ("f_t = sigmoid(", "d = sigmoid("),
+        ("z * i_t + c * f_t", "z * a + c * d"),
+        ("c_t, i_t, f_t, o_t", "c_t, d, a, o_t"),
+    ),
 }
 
 

@@ -128,7 +128,7 @@ def test_a_wrong_study_file_is_one_clear_error(tmp_path, text, message):
         (["--data=timit=x"], r"--data: got a path for timit; expected one of the study's tasks: bach"),
         (["--data=bach=/nowhere/x.json.gz"], r"task 'bach': .*nowhere"),
         (["--variants="], r"--variants: got no name"),
-        (["/nowhere/study.toml"], r"/nowhere/study.toml: cannot be read"),
+        (["/nowhere/study.toml"], r"/nowhere/study.toml: there is no such file"),
         (["--tasks=jsb_chorales"], r"task 'jsb_chorales': .*--data jsb_chorales=PATH"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

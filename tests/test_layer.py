@@ -202,6 +202,7 @@ MISTAKES = {
     "hidden size 0": (lambda: lo.RNN("vanilla", 3, 0), "hidden_size is 0; expected a whole number of at least 1"),
     "negative hidden size": (lambda: lo.RNN("vanilla", 3, -4), "hidden_size is -4; expected"),
     "one member of size 0": (lambda: lo.RNN("vanilla", 3, [4, 0]), "hidden_size is 0; expected"),
+    "hidden size of text": (lambda: lo.RNN("vanilla", 3, "16"), "hidden_size is '16'; expected"),
     "no members": (lambda: lo.RNN("vanilla", 3, []), "hidden_size is an empty list"),
     "hidden size with a fraction": (lambda: lo.RNN("vanilla", 3, 4.0), "hidden_size is 4.0; expected"),
     "hidden size True": (lambda: lo.RNN("vanilla", 3, [True]), "hidden_size is True; expected"),

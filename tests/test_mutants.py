@@ -122,7 +122,7 @@ WRONG_DECLARATIONS = {
     "a domain of no state": ("declaration", lo.Variant(right, domains={"n": (0, 1)}), "domains has 'n'"),
     "an empty domain": ("declaration", lo.Variant(right, domains={"c": (1, 1)}), "the lesser bound first"),
     "equations that are another cell's": ("equations", says_another_thing, r"y_t = σ\(W_z x_t \+ R_z y_\{t-1\}\)"),
-    "no equations": ("equations", says_nothing, "no line 'n_t = ...'"),
+    "no equations": ("equations", says_nothing, "has no equations; expected the block"),
     "a parameter without effect": ("draws_say_something", has_a_dead_parameter, r"gradient of b.z\| is 0"),
 }
 

@@ -171,6 +171,19 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     assert before.items() <= stamps(place).items()
 
 
+def test_a_study_that_did_not_begin_leaves_its_folder_free(tmp_path):
+    """When the workers are not to be had, the store is not bound to what was asked that time."""
+    from lstm_odyssey.engine import EngineError
+
+    def engine(store, plan, todo):
+        raise EngineError("none")
+
+    with pytest.raises(EngineError):
+        lo.run(tmp_path / "store", settings(tmp_path), engine=engine)
+    assert not (tmp_path / "store").exists()
+    lo.run(tmp_path / "store", settings(tmp_path, variants=["nog"], trials=1, epochs=1))
+
+
 def test_any_executor_will_do(tmp_path):
     """The harness asks for submit and futures only: a thread pool gives the same study."""
 
