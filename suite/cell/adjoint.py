@@ -145,6 +145,8 @@ def adjoint(graph: Graph, leaves: Iterable[int] = ()) -> Adjoint:
         if whole is None:
             continue
         totals[number] = Total(whole.number, simple.number if simple is not None else None, tuple(term.number for term in made))
+        if number in stop:
+            continue
         if node.op == "matmul":
             deltas[number] = whole.number
             (operand,) = node.args
@@ -152,7 +154,7 @@ def adjoint(graph: Graph, leaves: Iterable[int] = ()) -> Adjoint:
             if operand in depends:
                 new = builder.add(Node("transposed", (whole.number,), node.name, size=size))
                 products.setdefault(operand, []).append(Term(builder, new))
-        elif number not in stop and node.args:
+        elif node.args:
             operands = [Term(builder, argument) for argument in node.args]
             parts = OPS[node.op].pullback(whole, Term(builder, number), *operands)
             for argument, part in zip(node.args, parts, strict=True):

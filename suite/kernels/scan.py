@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-BACKENDS: dict[str, str] = {"eager": "lstm_odyssey.kernels.eager"}
+BACKENDS: dict[str, str] = {"eager": "lstm_odyssey.kernels.eager", "numba": "lstm_odyssey.kernels.numba_scan"}
 """Backends by name and the module that holds their ``scan``."""
 
 PADDED = frozenset({"eager"})
