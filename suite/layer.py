@@ -22,6 +22,7 @@ class CellParameters(nn.Module):
     def __init__(self, cell: Cell, input_size: int, sizes: Sequence[int], population: bool, **factory: Any) -> None:
         super().__init__()
         self.names = tuple(cell.parameters)
+        self.places = tuple((name, *name.split(".")) for name in self.names)
         for name in self.names:
             space, gate = name.split(".")
             if not hasattr(self, space):
@@ -31,7 +32,8 @@ class CellParameters(nn.Module):
             self.get_submodule(space).register_parameter(gate, value)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {name: self.get_parameter(name) for name in self.names}
+        modules = self._modules
+        return {name: getattr(modules[space], gate) for name, space, gate in self.places}
 
 
 class RNN(nn.Module):
@@ -43,7 +45,7 @@ class RNN(nn.Module):
         hidden_size: N, blocks per direction; or a list of P of them: a population of P independent networks, which the
             backend runs in lockstep.
         bidirectional: run a second set of weights backwards over each sequence and set its output beside the first.
-        backend: ``"auto"`` or ``"eager"``.
+        backend: ``"auto"``, ``"numba"`` (compiled for the CPU; the choice of auto there) or ``"eager"`` (torch, any device).
         initial_std: the weights are drawn from Normal(0, initial_std); 0.1 is the study's.
         device, dtype: of the parameters, as torch's layers have them.
 
@@ -162,8 +164,6 @@ class RNN(nn.Module):
         outputs, finals = [], []
         for direction, parameters in enumerate(self._directions()):
             weights = {name: self._masked(name, value) for name, value in parameters.tensors().items()}
-            if not self.population:
-                weights = {name: value.unsqueeze(0) for name, value in weights.items()}
             back = _reversal(steps, rows, count, x.device) if direction else None
             y, final = scan(
                 self.cell.lowered,
@@ -171,16 +171,17 @@ class RNN(nn.Module):
                 x if back is None else _reorder(x, back),
                 {name: value[direction] for name, value in initial.items()},
                 active,
+                self.hidden_sizes,
             )
             if back is not None:
                 y = _reorder(y, back)
             outputs.append(y)
             finals.append(final)
-        y = torch.cat(outputs, dim=-1)
+        y = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
         keep = None if self.inside is None else self.inside.repeat(1, len(self.cells)).view(1, members, 1, -1)
         y = _zeroed(_zeroed(y, active), keep)
         ghost = None if self.inside is None else self.inside.view(1, members, 1, -1)
-        result = {name: _zeroed(torch.stack([final[name] for final in finals]), ghost) for name in self.cell.states}
+        result = {name: _zeroed(_stacked([final[name] for final in finals]), ghost) for name in self.cell.states}
         if not self.population:
             return y.squeeze(1), {name: value.squeeze(1) for name, value in result.items()}
         return y, result
@@ -248,6 +249,10 @@ class RNN(nn.Module):
         if bool((count < 1).any()) or bool((count > steps).any()):
             raise self._fail(f"lengths has values from {int(count.min())} to {int(count.max())}; expected 1 to T = {steps}.")
         return None if bool((count == steps).all()) else count.to(next(self.parameters()).device)
+
+
+def _stacked(values: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(values)) if len(values) > 1 else values[0].unsqueeze(0)
 
 
 def _zeroed(value: Tensor, keep: Tensor | None) -> Tensor:

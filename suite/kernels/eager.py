@@ -8,7 +8,7 @@ hoisted term starts from that term.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -109,19 +109,24 @@ def scan(
     x: Tensor,
     state: Mapping[str, Tensor],
     active: Tensor | None = None,
+    sizes: Sequence[int] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Run a cell over time.
 
     Args:
         graph: the cell's lowered graph.
-        parameters: W.g [P, N, M], R.g [P, N, N], p.g and b.g [P, N].
+        parameters: W.g [P, N, M], R.g [P, N, N], p.g and b.g [P, N]; of a single network also without the P.
         x: [T, P, B, M].
         state: each state [P, B, N].
         active: [T, 1 or P, B, 1], true where a row is not padding; there the state stands still.
+        sizes: each member's own N; this backend computes all at the widest.
 
     Returns:
         The output at every step [T, P, B, N] and the states after the last.
     """
+    del sizes
+    whole = {name: 1 + len(shape) for name, shape in graph.parameters.items()}
+    parameters = {name: value if value.ndim == whole[name] else value.unsqueeze(0) for name, value in parameters.items()}
     program = _compile(graph.signature, _Keyed(graph))
     nodes = graph.nodes
     steps = x.shape[0]

@@ -23,8 +23,24 @@ from lstm_odyssey.kernels.vectors import call, entry, fill{size} as fill, first{
 
 SIZE, LANES, BYTES = {size}, {lanes}, {bytes}
 {names} = (getattr(FUNCTIONS[SIZE], name) for name in {words})
+
+
+@njit(forceinline=True, error_model="numpy")
+def move(to, at, count):
+    """Copy numbers."""
+    for n in range(0, count, LANES):
+        keep = first(count - n)
+        store(to + n * SIZE, load(at + n * SIZE, keep), keep)
+
+
+@njit(forceinline=True, error_model="numpy")
+def wipe(to, count):
+    """Set numbers to 0."""
+    for n in range(0, count, LANES):
+        store(to + n * SIZE, fill(0.0), first(count - n))
 '''
-_COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns", "zeros", "history", "slots", "operands")
+COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns")
+KEPT = ("history", "slots", "operands")
 _OPTIONS = 'nogil=True, error_model="numpy", cache={cached}'
 
 
@@ -151,9 +167,12 @@ class _Forward(_Pass):
         functions = [self._block(block).function(f"step{block}", arguments) for block in range(blocks)]
         inputs = [f"x{k}" for k in range(len(plan.inputs))]
         packs = [f"input_pack{k}" for k in range(len(plan.input_runs))] + [f"pack{k}" for k in range(len(plan.recurrent))]
-        names = (*_COMMON, "bias", *self.fixed.values(), *inputs, *packs,
-                 *self.weights((*plan.input_runs, *plan.recurrent)))  # fmt: skip
+        states = range(len(self.states))
+        names = (*COMMON, *KEPT, "zeros", "bias", *packs, "y", *(f"final{k}" for k in states), *inputs, *self.fixed.values(),
+                 *self.weights((*plan.input_runs, *plan.recurrent)), *(f"initial{k}" for k in states))  # fmt: skip
         body = [*_table(names), f"places = {plan.places}", "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span"]
+        body += ["wipe(zeros, max(M, N))", f"wipe(bias, {len(self.accumulators)} * N)"]
+        body += [f"move(history + {k} * state_line, initial{k}, B * N)" for k in states]
         body += self._starts()
         body += [f"call(pack_columns, ({_word(name)}, {_word(name)}_line, N, N, pack{k}, {row} * N, {len(run.parameters)} * N, B))"
                  for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
@@ -172,7 +191,9 @@ class _Forward(_Pass):
             loop += self._products({number for number in plan.operands if plan.phase[number] == block})
         text = "\n\n".join(functions)
         text += f"\n\n@njit({options})\ndef forward(table):\n{_indented(body, 4)}\n    for t in range(T):\n{_indented(loop, 8)}\n"
-        return names, text
+        end = ["move(y, history + row_line, frames * N)"]
+        end += [f"move(final{k}, history + {k} * state_line + T * row_line, B * N)" for k in states]
+        return names, f"{text}{_indented(end, 4)}\n"
 
     def _block(self, number: int) -> Block:
         plan, phase = self.plan, self.plan.phase
@@ -255,13 +276,19 @@ class _Backward(_Pass):
         functions = [self._block(block, blocks).function(f"back{block}", arguments) for block in range(blocks)]
         runs = (*plan.input_runs, *plan.recurrent)
         parameters = list(dict.fromkeys(name for run in runs for name in run.parameters))
-        names = (*_COMMON, "deltas", "waiting", "lambdas", "dys", *self.fixed.values(), *(f"d{n}" for n in self.fixed.values()),
-                 *(f"{x}{k}" for k in range(len(plan.inputs)) for x in ("x", "dx")), "pack_x",
-                 *(f"pack{k}" for k in range(len(plan.recurrent))), *self.weights(runs),
-                 *(f"d{_word(name)}{end}" for name in parameters for end in ("", "_line")))  # fmt: skip
+        states = range(len(self.states))
+        names = (*COMMON, *KEPT, "zeros", "deltas", "waiting", "lambdas", "pack_x", *(f"pack{k}" for k in range(len(plan.recurrent))),
+                 "dys", *(f"dfinal{k}" for k in states), *(f"x{k}" for k in range(len(plan.inputs))), *self.fixed.values(),
+                 *self.weights(runs), *(f"dx{k}" for k in range(len(plan.inputs))), *(f"d{n}" for n in self.fixed.values()),
+                 *(f"d{_word(name)}{end}" for name in parameters for end in ("", "_line")),
+                 *(f"dinitial{k}" for k in states))  # fmt: skip
         body = [*_table(names), f"places, count = {plan.places}, {len(self.accumulators)}",
                 "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span",
-                f"lambda_bytes = {len(self.states)} * row_line"]  # fmt: skip
+                f"lambda_bytes = {len(self.states)} * row_line", "wipe(zeros, max(M, N))"]  # fmt: skip
+        for k in states:
+            body += [f"if dfinal{k}:", f"    move(lambdas + {k} * row_line, dfinal{k}, B * N)", "else:",
+                     f"    wipe(lambdas + {k} * row_line, B * N)"]  # fmt: skip
+        body += [f"wipe(d{name}, N)" for name in self.fixed.values()]
         body += [f"call(pack_lines, ({_word(name)}, {_word(name)}_line, N, N, pack{k}, {row} * N, {len(run.parameters)} * N, B))"
                  for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
         loop = ["t = T - 1 - turn", "frame = t * B", "before = lambdas + turn % 2 * lambda_bytes",
@@ -280,7 +307,9 @@ class _Backward(_Pass):
             loop += self._products(block, blocks)
         text = "\n\n".join(functions) + f"\n\n@njit({options})\ndef backward(table):\n{_indented(body, 4)}\n"
         text += f"    for turn in range(T):\n{_indented(loop, 8)}\n{_indented(self._parameters(), 4)}\n"
-        return names, text
+        end = [line for k in states for line in (
+            f"if dinitial{k}:", f"    move(dinitial{k}, lambdas + T % 2 * lambda_bytes + {k} * row_line, B * N)")]  # fmt: skip
+        return names, f"{text}{_indented(end, 4)}\n"
 
     def _roots(self) -> list[tuple[int | None, str]]:
         """What a step of the backward pass has to write, and where."""

@@ -10,12 +10,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
+
+import threading
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
 from lstm_odyssey.cell.graph import Graph
 from lstm_odyssey.cell.ops import OPS
@@ -28,7 +31,7 @@ from lstm_odyssey.kernels.vectors import vector_bytes
 _SIZES = {torch.float32: 4, torch.float64: 8}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """A cell compiled for one float type."""
 
@@ -42,7 +45,14 @@ class Kernel:
     pack_lines: int
     pack_columns: int
 
-    @property
+    @cached_property
+    def cuts(self) -> tuple[int, int, int]:
+        """Where fixed vectors, matrices and states begin in a list of all tensors."""
+        inputs = max(len(self.plan.inputs), 1)
+        fixed = inputs + len(self.plan.vectors)
+        return inputs, fixed, fixed + len(self.matrices)
+
+    @cached_property
     def matrices(self) -> tuple[str, ...]:
         """The parameters that stand in products of the scan."""
         runs = (*self.plan.input_runs, *self.plan.recurrent)
@@ -82,198 +92,144 @@ def kernel(graph: Graph, dtype: torch.dtype) -> Kernel:
     return _compiled(graph.signature, _SIZES[dtype])
 
 
-class Workspace:
-    """Areas of one tensor, each on a vector's boundary."""
+@dataclass(frozen=True)
+class Layout:
+    """Where the areas of a call lie, in bytes from the beginning of a tensor, and how many floats each tensor has."""
 
-    def __init__(self, areas: Mapping[str, int], like: Tensor) -> None:
-        lanes = vector_bytes() // like.element_size()
-        places, total = {}, 0
-        for name, count in areas.items():
-            places[name] = total
-            total += -(-max(count, 1) // lanes) * lanes
-        self.tensor = torch.empty(total + lanes, dtype=like.dtype)
-        first = self.tensor.data_ptr()
-        first += -first % vector_bytes()
-        self.offset = (first - self.tensor.data_ptr()) // like.element_size()
-        self.places = places
-        self.addresses = {name: first + place * like.element_size() for name, place in places.items()}
-
-    def area(self, name: str, *shape: int) -> Tensor:
-        count = 1
-        for extent in shape:
-            count *= extent
-        start = self.offset + self.places[name]
-        return self.tensor[start : start + count].view(shape)
+    kept: tuple[int, ...]
+    kept_total: int
+    forward: tuple[int, ...]
+    forward_total: int
+    backward: tuple[int, ...]
+    backward_total: int
 
 
-def _packed(steps: int, columns: int, lanes: int) -> int:
-    return steps * -(-columns // lanes) * lanes
+@lru_cache(maxsize=4096)
+def _layout(made: Kernel, T: int, B: int, N: int, M: int) -> Layout:  # noqa: N803 - the paper's letters
+    the, lanes = made.plan, vector_bytes() // made.size
+    frames, count, states = T * B, len(made.plan.accumulators), len(made.plan.graph.states)
+
+    def packed(lines: int, columns: int) -> int:
+        return lines * -(-columns // lanes) * lanes
+
+    def areas(*sizes: int) -> tuple[tuple[int, ...], int]:
+        places, total = [], 0
+        for size in sizes:
+            places.append(total * made.size)
+            total += -(-size // lanes) * lanes
+        return tuple(places), total
+
+    rows = [len(run.parameters) * N for run in the.recurrent]
+    return Layout(
+        *areas(states * (T + 1) * B * N, frames * the.places * N, len(the.operands) * frames * N),
+        *areas(max(M, N), count * N, *(packed(M, len(run.parameters) * N) for run in the.input_runs),
+               *(packed(N, row) for row in rows)),
+        *areas(max(M, N), frames * count * N, len(the.operands) * B * N, 2 * states * B * N, packed(count * N, M),
+               *(packed(row, N) for row in rows)),
+    )  # fmt: skip
 
 
-def run_forward(made: Kernel, N: int, M: int, inputs: Sequence[Tensor], fixed: Sequence[Tensor],  # noqa: N803
-                matrices: Mapping[str, Tensor], active: Tensor | None, state: Sequence[Tensor]) -> Workspace:  # fmt: skip
-    """One member forward: inputs [T,B,M], fixed [>=N], matrices with at least N lines, states [B,N]."""
-    the = made.plan
-    lanes = vector_bytes() // made.size
-    B = state[0].shape[0]  # noqa: N806
-    T = inputs[0].shape[0]  # noqa: N806
-    frames = T * B
-    kept = Workspace(
-        {
-            "history": len(state) * (T + 1) * B * N,
-            "slots": frames * the.places * N,
-            "operands": len(the.operands) * frames * N,
-        },
-        inputs[0],
-    )
-    areas = {"zeros": max(M, N, 1) + len(the.accumulators) * N, "bias": len(the.accumulators) * N}
-    areas |= {f"input_pack{k}": _packed(M, len(run.parameters) * N, lanes) for k, run in enumerate(the.input_runs)}
-    areas |= {f"pack{k}": _packed(N, len(run.parameters) * N, lanes) for k, run in enumerate(the.recurrent)}
-    work = Workspace(areas, inputs[0])
-    work.area("zeros", areas["zeros"]).zero_()
-    work.area("bias", areas["bias"]).zero_()
-    history = kept.area("history", len(state), T + 1, B, N)
-    for place, value in enumerate(state):
-        history[place, 0] = value
-    entries = {
-        "T": T, "B": B, "N": N, "M": M, "active": 0 if active is None else active.data_ptr(),
-        "product": made.product, "pack_lines": made.pack_lines, "pack_columns": made.pack_columns,
-        **kept.addresses, **work.addresses,
-    }  # fmt: skip
-    _name(entries, made, inputs, fixed, matrices)
-    table = array("q", [entries[name] for name in made.forward_names])
-    made.forward(table.buffer_info()[0])
-    return kept
+class _Scratch(threading.local):
+    """A tensor for what a call needs only while it runs; one a thread, as large as the largest call so far."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[torch.dtype, Tensor] = {}
+
+    def address(self, floats: int, dtype: torch.dtype) -> int:
+        tensor = self.tensors.get(dtype)
+        if tensor is None or tensor.numel() < floats:
+            tensor = self.tensors[dtype] = torch.empty(floats, dtype=dtype)
+        return tensor.data_ptr()
 
 
-def _name(entries: dict[str, int], made: Kernel, inputs: Sequence[Tensor], fixed: Sequence[Tensor],
-          matrices: Mapping[str, Tensor], prefix: str = "") -> None:  # fmt: skip
-    """Put the addresses of inputs, vectors and matrices into a table's entries."""
-    for k, value in enumerate(inputs):
-        entries[f"{prefix}x{k}"] = value.data_ptr()
-    for k, value in enumerate(fixed):
-        entries[f"{prefix}f{k}"] = value.data_ptr()
-    for name, value in matrices.items():
-        word = prefix + name.replace(".", "_")
-        entries[word], entries[f"{word}_line"] = value.data_ptr(), value.stride(-2) * made.size
+_SCRATCH = _Scratch()
 
 
-def run_backward(made: Kernel, N: int, M: int, inputs: Sequence[Tensor], fixed: Sequence[Tensor],  # noqa: N803
-                 matrices: Mapping[str, Tensor], active: Tensor | None, kept: Workspace, dy: Tensor,
-                 dstate: Sequence[Tensor | None], dinputs: Sequence[Tensor | None], dfixed: Sequence[Tensor],
-                 dmatrices: Mapping[str, Tensor]) -> list[Tensor]:  # fmt: skip
-    """One member backward; fills dinputs, dfixed and dmatrices and returns the adjoints of the initial states [B,N]."""
-    the = made.plan
-    lanes = vector_bytes() // made.size
-    T, B = dy.shape[:2]  # noqa: N806
-    frames, count, states = T * B, len(the.accumulators), len(dstate)
-    areas = {
-        "zeros": max(M, N),
-        "deltas": frames * count * N,
-        "waiting": len(the.operands) * B * N,
-        "lambdas": 2 * states * B * N,
-        "pack_x": _packed(count * N, M, lanes),
-    }
-    areas |= {f"pack{k}": _packed(len(run.parameters) * N, N, lanes) for k, run in enumerate(the.recurrent)}
-    work = Workspace(areas, dy)
-    work.area("zeros", max(M, N)).zero_()
-    lambdas = work.area("lambdas", 2, states, B, N)
-    for place, value in enumerate(dstate):
-        lambdas[0, place] = 0.0 if value is None else value
-    entries = {
-        "T": T, "B": B, "N": N, "M": M, "active": 0 if active is None else active.data_ptr(),
-        "product": made.product, "pack_lines": made.pack_lines, "pack_columns": made.pack_columns,
-        "dys": dy.data_ptr(), **kept.addresses, **work.addresses,
-    }  # fmt: skip
-    _name(entries, made, inputs, fixed, matrices)
-    _name(entries, made, (), dfixed, dmatrices, "d")
-    for k, value in enumerate(dinputs):
-        entries[f"dx{k}"] = 0 if value is None else value.data_ptr()
-    table = array("q", [entries[name] for name in made.backward_names])
-    made.backward(table.buffer_info()[0])
-    return list(lambdas[T % 2].unbind(0))
+def _addresses(tensors: Sequence[Tensor | None]) -> list[int]:
+    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
-class _Scan(torch.autograd.Function):
-    """The compiled scan of all members; tensors come as inputs, fixed vectors, matrices, states."""
+def _lines(tensors: Sequence[Tensor | None], size: int) -> list[int]:
+    """Address and distance of lines of each matrix."""
+    return [n for tensor in tensors for n in ((0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0) * size))]
+
+
+class Member:
+    """One member's scan: tensors without the member's dimension, contiguous, all of one dtype.
+
+    Args:
+        made: the compiled cell.
+        inputs: [T, B, M]; fixed: [N]; matrices: [N, M] or [N, N], contiguous in the last dimension; state: [B, N].
+        active: [T, B] bytes, or None.
+    """
+
+    def __init__(self, made: Kernel, N: int, inputs: Sequence[Tensor], fixed: Sequence[Tensor],  # noqa: N803
+                 matrices: Sequence[Tensor], active: Tensor | None) -> None:  # fmt: skip
+        T, B, M = inputs[0].shape  # noqa: N806
+        self.made, self.sizes, self.dtype = made, (T, B, N, M), inputs[0].dtype
+        self.layout = _layout(made, T, B, N, M)
+        self.head = [T, B, N, M, 0 if active is None else active.data_ptr(),
+                     made.product, made.pack_lines, made.pack_columns]  # fmt: skip
+        self.arguments = [*_addresses(inputs[: len(made.plan.inputs)]), *_addresses(fixed), *_lines(matrices, made.size)]
+
+    def _base(self, kept: Tensor, places: Sequence[int], floats: int) -> list[int]:
+        first, scratch = kept.data_ptr(), _SCRATCH.address(floats, self.dtype)
+        return [*self.head, *(first + place for place in self.layout.kept), *(scratch + place for place in places)]
+
+    def forward(self, state: Sequence[Tensor], y: Tensor, final: Sequence[Tensor]) -> Tensor:
+        """Fill y [T, B, N] and the final states; returns what the backward pass needs."""
+        kept = torch.empty(self.layout.kept_total, dtype=self.dtype)
+        base = self._base(kept, self.layout.forward, self.layout.forward_total)
+        table = array("q", [*base, y.data_ptr(), *_addresses(final), *self.arguments, *_addresses(state)])
+        self.made.forward(table.buffer_info()[0])
+        return kept
+
+    def backward(self, kept: Tensor, dy: Tensor, dfinal: Sequence[Tensor | None], dinputs: Sequence[Tensor | None],
+                 dfixed: Sequence[Tensor], dmatrices: Sequence[Tensor | None], dstate: Sequence[Tensor | None]) -> None:  # fmt: skip
+        """Fill the gradients; those given as None are not computed."""
+        base = self._base(kept, self.layout.backward, self.layout.backward_total)
+        table = array("q", [
+            *base, dy.data_ptr(), *_addresses(dfinal), *self.arguments, *_addresses(dinputs), *_addresses(dfixed),
+            *_lines(dmatrices, self.made.size), *_addresses(dstate),
+        ])  # fmt: skip
+        self.made.backward(table.buffer_info()[0])
+
+
+class _Single(torch.autograd.Function):
+    """The compiled scan of one network; tensors come as inputs, fixed vectors, matrices, states."""
 
     @staticmethod
-    def forward(ctx: Any, made: Kernel, sizes: Sequence[int], active: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
-        the, matrices = made.plan, made.matrices
-        counts = (max(len(the.inputs), 1), len(the.vectors), len(matrices))
-        a, b, c = counts[0], counts[0] + counts[1], sum(counts)
-        inputs, fixed, weights, state = tensors[:a], tensors[a:b], tensors[b:c], tensors[c:]
-        _, rows, width = state[0].shape
-        steps, M = inputs[0].shape[0], inputs[0].shape[-1]  # noqa: N806
-        frames = [value.transpose(0, 1).contiguous() for value in inputs]
-        ctx.kept, ys, finals = [], [], []
-        for p, N in enumerate(sizes):  # noqa: N806
-            mask = _member_mask(active, p)
-            kept = run_forward(
-                made, N, M, [value[p] for value in frames], [value[p] for value in fixed],
-                dict(zip(matrices, (value[p] for value in weights), strict=True)), mask, [value[p, :, :N] for value in state],
-            )  # fmt: skip
-            history = kept.area("history", len(state), steps + 1, rows, N)
-            ys.append(history[0, 1:])
-            finals.append(history[:, -1])
-            ctx.kept.append(kept)
-        ctx.made, ctx.sizes, ctx.active, ctx.counts = made, tuple(sizes), active, counts
+    def forward(ctx: Any, made: Kernel, active: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+        a, b, c = made.cuts
+        state = tensors[c:]
+        B, N = state[0].shape  # noqa: N806
+        ctx.member = member = Member(made, N, tensors[:a], tensors[a:b], tensors[b:c], active)
+        y = torch.empty((member.sizes[0], B, N), dtype=member.dtype)
+        final = [torch.empty_like(value) for value in state]
+        kept = member.forward(state, y, final)
+        ctx.active = active  # its address is in the member's table
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors)
-        y, final = _padded(ys, width, 1), _padded(finals, width, 1)
-        return (y, *final.unbind(0))
+        ctx.save_for_backward(kept, *tensors)
+        return (y, *final)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]  # torch's own is untyped
     def backward(ctx: Any, dy: Tensor | None, *dfinal: Tensor | None) -> tuple[Any, ...]:
-        tensors = ctx.saved_tensors
-        made, (na, nb, nc) = ctx.made, ctx.counts
-        inputs, fixed, weights, state = tensors[:na], tensors[na : na + nb], tensors[na + nb : na + nb + nc], tensors[na + nb + nc :]
-        _, rows, width = state[0].shape
-        steps, M = inputs[0].shape[0], inputs[0].shape[-1]  # noqa: N806
-        frames = [value.transpose(0, 1).contiguous() for value in inputs]
-        needs = ctx.needs_input_grad[3:]
-        dframes = [_gradient_of(value, made.plan) if need else None for value, need in zip(frames, needs, strict=False)]
-        dfixed = [torch.zeros_like(value, memory_format=torch.contiguous_format) for value in fixed]
-        whole = all(N == width for N in ctx.sizes)
-        make = torch.empty_like if whole else torch.zeros_like
-        dweights = [make(value, memory_format=torch.contiguous_format) for value in weights]
-        dstates = []
-        for p, N in enumerate(ctx.sizes):  # noqa: N806
-            member_dy = dy[:, p, :, :N].contiguous() if dy is not None else frames[0].new_zeros(steps, rows, N)
-            dstates.append(torch.stack(run_backward(
-                made, N, M, [value[p] for value in frames], [value[p] for value in fixed],
-                dict(zip(made.matrices, (value[p] for value in weights), strict=True)), _member_mask(ctx.active, p),
-                ctx.kept[p], member_dy, [None if d is None else d[p, :, :N] for d in dfinal],
-                [None if d is None else d[p] for d in dframes], [d[p] for d in dfixed],
-                dict(zip(made.matrices, (d[p] for d in dweights), strict=True)),
-            )))  # fmt: skip
-        initial = _padded(dstates, width, 1)
-        dinputs = [None if d is None else d.transpose(0, 1) for d in dframes]
-        return (None, None, None, *dinputs, *dfixed, *dweights, *initial.unbind(0))
-
-
-def _gradient_of(value: Tensor, the: Plan) -> Tensor:
-    """Room for the gradient of an input; a cell that multiplies none by a matrix leaves it zero."""
-    return torch.empty_like(value) if the.inputs else torch.zeros_like(value)
-
-
-def _member_mask(active: Tensor | None, member: int) -> Tensor | None:
-    """[T, B] bytes."""
-    if active is None:
-        return None
-    return active[:, member if active.shape[1] > 1 else 0, :, 0].to(torch.uint8).contiguous()
-
-
-def _padded(parts: Sequence[Tensor], width: int, dim: int) -> Tensor:
-    """Members side by side in a new dimension, zero beyond each one's N."""
-    first = parts[0]
-    if len(parts) == 1 and first.shape[-1] == width:
-        return first.unsqueeze(dim).clone()
-    whole = first.new_zeros(*first.shape[:dim], len(parts), *first.shape[dim:-1], width)
-    for p, part in enumerate(parts):
-        whole.select(dim, p)[..., : part.shape[-1]] = part
-    return whole
+        kept, *tensors = ctx.saved_tensors
+        member: Member = ctx.member
+        made = member.made
+        a, b, c = made.cuts
+        T, B, N, _ = member.sizes  # noqa: N806
+        dy = torch.zeros((T, B, N), dtype=member.dtype) if dy is None else dy.contiguous()
+        needs = ctx.needs_input_grad[2:]
+        made_of = [torch.empty_like(value) if need or a <= k < b else None
+                   for k, (value, need) in enumerate(zip(tensors, needs, strict=True))]  # fmt: skip
+        if not made.plan.inputs and made_of[0] is not None:
+            made_of[0].zero_()
+        dfinal = tuple(None if value is None else value.contiguous() for value in dfinal)
+        inputs = made_of[:a] if made.plan.inputs else []
+        member.backward(kept, dy, dfinal, inputs, made_of[a:b], made_of[b:c], made_of[c:])
+        return (None, None, *made_of)
 
 
 def scan(
@@ -293,15 +249,36 @@ def scan(
     if x.device.type != "cpu":
         raise ValueError(f"backend 'numba': x is on {x.device}; expected the CPU. Use backend='auto' or 'eager'.")
     made = kernel(graph, x.dtype)
-    members, width = next(iter(state.values())).shape[0], next(iter(state.values())).shape[2]
+    members, _, width = next(iter(state.values())).shape
     sizes = [width] * members if sizes is None else list(sizes)
     values = _before(graph, made.plan, parameters, x, sizes)
     inputs = [values[number] for number in made.plan.inputs] or [x]
-    fixed = [values[number].squeeze(1) for number in made.plan.vectors]
-    weights = [parameters[name].contiguous() for name in made.matrices]
+    fixed = [values[number] for number in made.plan.vectors]
+    weights = [parameters[name] for name in made.matrices]
     initial = [state[name] for name in graph.states]
-    y, *final = _Scan.apply(made, sizes, active, *inputs, *fixed, *weights, *initial)
-    return y, dict(zip(graph.states, final, strict=True))
+    if members == 1 and sizes[0] == width:
+        one = [*(value.squeeze(1) for value in inputs), *(value if value.ndim == 1 else value.view(-1) for value in fixed),
+               *(value if value.ndim == 2 else value.squeeze(0) for value in weights),
+               *(value.squeeze(0) for value in initial)]  # fmt: skip
+        mask = None if active is None else _mask(active, 0)
+        y, *final = _Single.apply(made, mask, *(value.contiguous() for value in one))
+        return y.unsqueeze(1), {name: value.unsqueeze(0) for name, value in zip(graph.states, final, strict=True)}
+    parts = []
+    for p, N in enumerate(sizes):  # noqa: N806
+        tensors = [*(value[:, p] for value in inputs), *(value[p, 0, :N] for value in fixed),
+                   *(value[p, :N, : N if shape[1] == "N" else None] for value, shape in
+                     zip(weights, (graph.parameters[name] for name in made.matrices), strict=True)),
+                   *(value[p, :, :N] for value in initial)]  # fmt: skip
+        mask = None if active is None else _mask(active, p)
+        parts.append(_Single.apply(made, mask, *(value.contiguous() for value in tensors)))
+    padded = [torch.stack([pad(value, (0, width - value.shape[-1])) for value in values], dim)
+              for values, dim in zip(zip(*parts, strict=True), (1, *(0 for _ in initial)), strict=True)]  # fmt: skip
+    return padded[0], dict(zip(graph.states, padded[1:], strict=True))
+
+
+def _mask(active: Tensor, member: int) -> Tensor:
+    """[T, B] bytes."""
+    return active[:, member if active.shape[1] > 1 else 0, :, 0].to(torch.uint8).contiguous()
 
 
 def _before(graph: Graph, the: Plan, parameters: Mapping[str, Tensor], x: Tensor, sizes: Sequence[int]) -> dict[int, Any]:
@@ -314,7 +291,8 @@ def _before(graph: Graph, the: Plan, parameters: Mapping[str, Tensor], x: Tensor
             if node.op == "input":
                 values[number] = x
             elif node.op == "vector":
-                values[number] = parameters[node.name].unsqueeze(1)
+                vector = parameters[node.name]
+                values[number] = vector if vector.ndim == 1 else vector.unsqueeze(1)
             elif node.op == "constant":
                 values[number] = node.value
             elif node.op == "matmul":
@@ -330,6 +308,8 @@ def _before(graph: Graph, the: Plan, parameters: Mapping[str, Tensor], x: Tensor
 
 def _member_products(vector: Tensor, matrix: Tensor, sizes: Sequence[int]) -> Tensor:
     """matrix @ vector for each member at its own N, so that rounding does not depend on the widest."""
+    if matrix.ndim == 2:
+        return matrix @ vector
     width = matrix.shape[1]
-    parts = [torch.nn.functional.pad(matrix[p, :N, :N] @ vector[p, 0, :N], (0, width - N)) for p, N in enumerate(sizes)]
+    parts = [pad(matrix[p, :N, :N] @ vector[p, 0, :N], (0, width - N)) for p, N in enumerate(sizes)]
     return torch.stack(parts).unsqueeze(1)

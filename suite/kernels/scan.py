@@ -18,9 +18,8 @@ def resolve(backend: str, device: Any = "cpu") -> str:
     Raises:
         ValueError: there is no such backend.
     """
-    del device  # every backend there is runs everywhere
     if backend == "auto":
-        return "eager"
+        return "numba" if str(device).split(":")[0] == "cpu" else "eager"
     if backend not in BACKENDS:
         raise ValueError(f"backend '{backend}': not available; expected auto or one of {', '.join(BACKENDS)}.")
     return backend
