@@ -31,6 +31,11 @@ class CellParameters(nn.Module):
             value = nn.Parameter(torch.empty((len(sizes), *shape) if population else shape, **factory))
             self.get_submodule(space).register_parameter(gate, value)
 
+    def first(self) -> Tensor:
+        """Any of the parameters: all are of one dtype and on one device."""
+        _, space, gate = self.places[0]
+        return getattr(self._modules[space], gate)  # type: ignore[no-any-return]  # a parameter
+
     def tensors(self) -> dict[str, Tensor]:
         modules = self._modules
         return {name: getattr(modules[space], gate) for name, space, gate in self.places}
@@ -122,7 +127,7 @@ class RNN(nn.Module):
             for parameters in self._directions():
                 for name, value in parameters.tensors().items():
                     value.normal_(0.0, self.initial_std)
-                    value.copy_(self._masked(name, value))
+                    value.copy_(value if self.inside is None else _masked(name, value, self.inside))
 
     def count(self) -> int | list[int]:
         """Number of parameters; of a population, of each member."""
@@ -152,18 +157,20 @@ class RNN(nn.Module):
             ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
         """
         x = self._checked_input(x)
-        steps, members, rows, _ = x.shape
+        steps, *_, rows, _ = x.shape
         initial = self._checked_state(state, x)
         count = self._checked_lengths(lengths, steps, rows)
         active = None
         if count is not None:
             inside = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
-            active = inside.view(steps, 1, rows, 1)
+            active = inside.view(steps, 1, rows, 1) if self.population else inside.unsqueeze(2)
             x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
         scan = scan_function(resolve(self.backend, x.device))
         outputs, finals = [], []
         for direction, parameters in enumerate(self._directions()):
-            weights = {name: self._masked(name, value) for name, value in parameters.tensors().items()}
+            weights = parameters.tensors()
+            if self.inside is not None:
+                weights = {name: _masked(name, value, self.inside) for name, value in weights.items()}
             back = _reversal(steps, rows, count, x.device) if direction else None
             y, final = scan(
                 self.cell.lowered,
@@ -178,31 +185,22 @@ class RNN(nn.Module):
             outputs.append(y)
             finals.append(final)
         y = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
-        keep = None if self.inside is None else self.inside.repeat(1, len(self.cells)).view(1, members, 1, -1)
-        y = _zeroed(_zeroed(y, active), keep)
-        ghost = None if self.inside is None else self.inside.view(1, members, 1, -1)
-        result = {name: _zeroed(_stacked([final[name] for final in finals]), ghost) for name in self.cell.states}
-        if not self.population:
-            return y.squeeze(1), {name: value.squeeze(1) for name, value in result.items()}
+        y = _zeroed(y, active)
+        result = {name: _stacked([final[name] for final in finals]) for name in self.cell.states}
+        if self.inside is not None:
+            ghost = self.inside.view(1, len(self.hidden_sizes), 1, -1)
+            y = _zeroed(y, ghost.repeat(1, 1, 1, len(self.cells)))
+            result = {name: _zeroed(value, ghost) for name, value in result.items()}
         return y, result
 
     def _directions(self) -> list[CellParameters]:
         return [module for module in self.cells if isinstance(module, CellParameters)]
 
-    def _masked(self, name: str, value: Tensor) -> Tensor:
-        """A parameter with what lies beyond each member's N set to 0, and so its gradient."""
-        if self.inside is None:
-            return value
-        inside = self.inside.to(value.dtype)
-        if name.startswith("R."):
-            return value * inside.unsqueeze(2) * inside.unsqueeze(1)
-        return value * (inside.unsqueeze(2) if name.startswith("W.") else inside)
-
     def _fail(self, message: str) -> ValueError:
         return ValueError(f"RNN '{self.cell.name}': {message}")
 
     def _checked_input(self, x: Tensor) -> Tensor:
-        weight = next(self.parameters())
+        weight = self._directions()[0].first()
         members = len(self.hidden_sizes)
         shape = ["T", *([str(members)] if self.population else []), "B", str(self.input_size)]
         fits = x.ndim == len(shape) and x.shape[-1] == self.input_size and (not self.population or x.shape[1] == members)
@@ -213,24 +211,23 @@ class RNN(nn.Module):
                 f"x is {x.dtype} on {x.device}; expected {weight.dtype} on {weight.device} as the weights. "
                 "Move one of them with .to(...)."
             )
-        return x if self.population else x.unsqueeze(1)
+        return x
 
     def _checked_state(self, state: Mapping[str, Tensor] | None, x: Tensor) -> State:
-        directions, members, rows, width = len(self.cells), x.shape[1], x.shape[2], max(self.hidden_sizes)
-        full = (directions, members, rows, width)
+        members, width = len(self.hidden_sizes), max(self.hidden_sizes)
+        full = (len(self.cells), *x.shape[1:-1], width)
         if state is None:
             initial = {name: x.new_zeros(full) for name in self.cell.states}
         else:
             if set(state) != set(self.cell.states):
                 raise self._fail(f"state has {sorted(state)}; expected all of {sorted(self.cell.states)}.")
-            shape = full if self.population else (directions, rows, width)
             for name, value in state.items():
-                if tuple(value.shape) != shape or value.dtype != x.dtype or value.device != x.device:
+                if tuple(value.shape) != full or value.dtype != x.dtype or value.device != x.device:
                     raise self._fail(
                         f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "
-                        f"expected {shape} {x.dtype} on {x.device}."
+                        f"expected {full} {x.dtype} on {x.device}."
                     )
-            initial = {name: value.view(full) if not self.population else value for name, value in state.items()}
+            initial = dict(state)
         if self.inside is None:
             return initial
         ghost = self.inside.view(1, members, 1, width)
@@ -251,6 +248,14 @@ class RNN(nn.Module):
         return None if bool((count == steps).all()) else count.to(next(self.parameters()).device)
 
 
+def _masked(name: str, value: Tensor, inside: Tensor) -> Tensor:
+    """A parameter with what lies beyond each member's N set to 0, and so its gradient."""
+    inside = inside.to(value.dtype)
+    if name.startswith("R."):
+        return value * inside.unsqueeze(2) * inside.unsqueeze(1)
+    return value * (inside.unsqueeze(2) if name.startswith("W.") else inside)
+
+
 def _stacked(values: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(values)) if len(values) > 1 else values[0].unsqueeze(0)
 
@@ -268,4 +273,5 @@ def _reversal(steps: int, rows: int, lengths: Tensor | None, device: torch.devic
 
 
 def _reorder(value: Tensor, index: Tensor) -> Tensor:
-    return value.gather(0, index.view(*index.shape[:1], 1, index.shape[1], 1).expand_as(value))
+    between = (1,) * (value.ndim - 3)  # the members of a population
+    return value.gather(0, index.view(index.shape[0], *between, index.shape[1], 1).expand_as(value))

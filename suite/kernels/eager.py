@@ -115,18 +115,27 @@ def scan(
 
     Args:
         graph: the cell's lowered graph.
-        parameters: W.g [P, N, M], R.g [P, N, N], p.g and b.g [P, N]; of a single network also without the P.
+        parameters: W.g [P, N, M], R.g [P, N, N], p.g and b.g [P, N].
         x: [T, P, B, M].
         state: each state [P, B, N].
         active: [T, 1 or P, B, 1], true where a row is not padding; there the state stands still.
         sizes: each member's own N; this backend computes all at the widest.
 
+    Of a single network everything, results too, may come without the dimension P.
+
     Returns:
         The output at every step [T, P, B, N] and the states after the last.
     """
     del sizes
-    whole = {name: 1 + len(shape) for name, shape in graph.parameters.items()}
-    parameters = {name: value if value.ndim == whole[name] else value.unsqueeze(0) for name, value in parameters.items()}
+    if x.ndim == 3:
+        y, final = scan(
+            graph,
+            {name: value.unsqueeze(0) for name, value in parameters.items()},
+            x.unsqueeze(1),
+            {name: value.unsqueeze(0) for name, value in state.items()},
+            None if active is None else active.unsqueeze(1),
+        )
+        return y.squeeze(1), {name: value.squeeze(0) for name, value in final.items()}
     program = _compile(graph.signature, _Keyed(graph))
     nodes = graph.nodes
     steps = x.shape[0]

@@ -249,28 +249,26 @@ def scan(
     if x.device.type != "cpu":
         raise ValueError(f"backend 'numba': x is on {x.device}; expected the CPU. Use backend='auto' or 'eager'.")
     made = kernel(graph, x.dtype)
-    members, _, width = next(iter(state.values())).shape
-    sizes = [width] * members if sizes is None else list(sizes)
     values = _before(graph, made.plan, parameters, x, sizes)
     inputs = [values[number] for number in made.plan.inputs] or [x]
     fixed = [values[number] for number in made.plan.vectors]
     weights = [parameters[name] for name in made.matrices]
     initial = [state[name] for name in graph.states]
-    if members == 1 and sizes[0] == width:
-        one = [*(value.squeeze(1) for value in inputs), *(value if value.ndim == 1 else value.view(-1) for value in fixed),
-               *(value if value.ndim == 2 else value.squeeze(0) for value in weights),
-               *(value.squeeze(0) for value in initial)]  # fmt: skip
-        mask = None if active is None else _mask(active, 0)
-        y, *final = _Single.apply(made, mask, *(value.contiguous() for value in one))
-        return y.unsqueeze(1), {name: value.unsqueeze(0) for name, value in zip(graph.states, final, strict=True)}
+    if x.ndim == 3:
+        mask = None if active is None else active.squeeze(2).to(torch.uint8).contiguous()
+        tensors = [value.contiguous() for value in (*inputs, *fixed, *weights, *initial)]
+        y, *final = _Single.apply(made, mask, *tensors)
+        return y, dict(zip(graph.states, final, strict=True))
+    members, _, width = initial[0].shape
+    sizes = [width] * members if sizes is None else list(sizes)
     parts = []
     for p, N in enumerate(sizes):  # noqa: N806
-        tensors = [*(value[:, p] for value in inputs), *(value[p, 0, :N] for value in fixed),
+        single = [*(value[:, p] for value in inputs), *(value[p, 0, :N] for value in fixed),
                    *(value[p, :N, : N if shape[1] == "N" else None] for value, shape in
                      zip(weights, (graph.parameters[name] for name in made.matrices), strict=True)),
                    *(value[p, :, :N] for value in initial)]  # fmt: skip
         mask = None if active is None else _mask(active, p)
-        parts.append(_Single.apply(made, mask, *(value.contiguous() for value in tensors)))
+        parts.append(_Single.apply(made, mask, *(value.contiguous() for value in single)))
     padded = [torch.stack([pad(value, (0, width - value.shape[-1])) for value in values], dim)
               for values, dim in zip(zip(*parts, strict=True), (1, *(0 for _ in initial)), strict=True)]  # fmt: skip
     return padded[0], dict(zip(graph.states, padded[1:], strict=True))
@@ -281,7 +279,7 @@ def _mask(active: Tensor, member: int) -> Tensor:
     return active[:, member if active.shape[1] > 1 else 0, :, 0].to(torch.uint8).contiguous()
 
 
-def _before(graph: Graph, the: Plan, parameters: Mapping[str, Tensor], x: Tensor, sizes: Sequence[int]) -> dict[int, Any]:
+def _before(graph: Graph, the: Plan, parameters: Mapping[str, Tensor], x: Tensor, sizes: Sequence[int] | None) -> dict[int, Any]:
     """What torch computes: nodes made of the input alone or of parameters alone, as far as the scan reads them."""
     values: dict[int, Any] = {}
 
@@ -292,7 +290,7 @@ def _before(graph: Graph, the: Plan, parameters: Mapping[str, Tensor], x: Tensor
                 values[number] = x
             elif node.op == "vector":
                 vector = parameters[node.name]
-                values[number] = vector if vector.ndim == 1 else vector.unsqueeze(1)
+                values[number] = vector if x.ndim == 3 else vector.unsqueeze(1)
             elif node.op == "constant":
                 values[number] = node.value
             elif node.op == "matmul":
@@ -306,10 +304,11 @@ def _before(graph: Graph, the: Plan, parameters: Mapping[str, Tensor], x: Tensor
     return values
 
 
-def _member_products(vector: Tensor, matrix: Tensor, sizes: Sequence[int]) -> Tensor:
+def _member_products(vector: Tensor, matrix: Tensor, sizes: Sequence[int] | None) -> Tensor:
     """matrix @ vector for each member at its own N, so that rounding does not depend on the widest."""
     if matrix.ndim == 2:
         return matrix @ vector
     width = matrix.shape[1]
+    sizes = [width] * len(matrix) if sizes is None else sizes
     parts = [pad(matrix[p, :N, :N] @ vector[p, 0, :N], (0, width - N)) for p, N in enumerate(sizes)]
     return torch.stack(parts).unsqueeze(1)
