@@ -236,13 +236,13 @@ class _Forward(_Pass):
                       f"{len(run.parameters)} * N, frames))" for row, name in enumerate(run.parameters)]  # fmt: skip
         started = bool(plan.input_runs) and len(plan.input_runs[0].parameters) == count
         if count and not started:
-            lines.append(f"call(product, (bias, 0, zeros, 0, 0, zeros, BYTES, slots, places * span, frames, 0, {count} * N))")
+            lines.append(f"call(product, (bias, 0, zeros, 0, 0, zeros, BYTES, slots, places * span, frames, 0, {count} * N, 0))")
         for k, run in enumerate(plan.input_runs):
             to = f"slots + {run.first} * span"
             start = "bias, 0" if started and k == 0 else f"{to}, places * span"
             x = f"x{plan.inputs.index(run.operand)}"
             lines.append(f"call(product, ({start}, {x}, M * SIZE, SIZE, input_pack{k}, 0, {to}, places * span, frames, M, "
-                         f"{len(run.parameters)} * N))")  # fmt: skip
+                         f"{len(run.parameters)} * N, 0))")  # fmt: skip
         return lines
 
     def _products(self, operands: set[int]) -> list[str]:
@@ -255,7 +255,7 @@ class _Forward(_Pass):
                     vector = f"operands + {self.plan.operands.index(run.operand)} * operand_line + frame * span"
                 to = f"slots + frame * places * span + {run.first} * span"
                 lines.append(f"call(product, ({to}, places * span, {vector}, span, SIZE, pack{k}, 0, {to}, places * span, B, N, "
-                             f"{len(run.parameters)} * N))")  # fmt: skip
+                             f"{len(run.parameters)} * N, t % 2))")  # fmt: skip
         return lines
 
 
@@ -369,7 +369,7 @@ class _Backward(_Pass):
             if ready == block:
                 at = f"deltas + (frame * count + {run.first}) * span"
                 lines.append(f"call(product, ({start}, {at}, count * span, SIZE, pack{k}, 0, {to}, span, B, "
-                             f"{len(run.parameters)} * N, N))")  # fmt: skip
+                             f"{len(run.parameters)} * N, N, t % 2))")  # fmt: skip
         return lines
 
     def _parameters(self) -> list[str]:
@@ -384,7 +384,7 @@ class _Backward(_Pass):
             lines += [f"    call(pack_lines, ({_word(name)}, {_word(name)}_line, N, M, pack_x, {row} * N, {count} * N, frames))"
                       for row, name in enumerate(run.parameters)]  # fmt: skip
             lines.append(f"    call(product, ({start}, deltas + {run.first} * span, count * span, SIZE, pack_x, 0, {x}, M * SIZE, "
-                         f"frames, {count} * N, M))")  # fmt: skip
+                         f"frames, {count} * N, M, 0))")  # fmt: skip
         for run in (*plan.input_runs, *plan.recurrent):
             if run.operand in self.state_of:
                 vector, columns = f"history + {self.state_of[run.operand]} * state_line", "N"
@@ -398,5 +398,5 @@ class _Backward(_Pass):
                 begun.add(to)
                 lines.append(f"if {to}:")
                 lines.append(f"    call(product, ({start}, deltas + {run.first + row} * span, SIZE, count * span, {vector}, "
-                             f"{columns} * SIZE, {to}, {to}_line, N, frames, {columns}))")  # fmt: skip
+                             f"{columns} * SIZE, {to}, {to}_line, N, frames, {columns}, 0))")  # fmt: skip
         return lines

@@ -129,20 +129,41 @@ def _layout(made: Kernel, T: int, B: int, N: int, M: int) -> Layout:  # noqa: N8
     )  # fmt: skip
 
 
-class _Scratch(threading.local):
-    """A tensor for what a call needs only while it runs; one a thread, as large as the largest call so far."""
+class Pool(threading.local):
+    """Memory of earlier calls, used again: fresh pages cost as much as a short scan. One pool a thread."""
 
     def __init__(self) -> None:
-        self.tensors: dict[torch.dtype, Tensor] = {}
+        self.scratch: dict[torch.dtype, Tensor] = {}
+        self.free: list[Tensor] = []
 
     def address(self, floats: int, dtype: torch.dtype) -> int:
-        tensor = self.tensors.get(dtype)
+        """Of memory for what a call needs only while it runs."""
+        tensor = self.scratch.get(dtype)
         if tensor is None or tensor.numel() < floats:
-            tensor = self.tensors[dtype] = torch.empty(floats, dtype=dtype)
+            tensor = self.scratch[dtype] = torch.empty(floats, dtype=dtype)
         return tensor.data_ptr()
 
+    def take(self, floats: int, dtype: torch.dtype) -> Tensor:
+        """A tensor of at least this many floats, and at most twice as many."""
+        for place, tensor in enumerate(self.free):
+            if tensor.dtype == dtype and floats <= tensor.numel() <= 2 * floats:
+                return self.free.pop(place)
+        return torch.empty(floats, dtype=dtype)
 
-_SCRATCH = _Scratch()
+
+POOL = Pool()
+
+
+class Kept:
+    """What a forward pass leaves for the backward pass; the memory returns to the pool when the graph is gone."""
+
+    def __init__(self, floats: int, dtype: torch.dtype) -> None:
+        self.tensor = POOL.take(floats, dtype)
+
+    def __del__(self) -> None:
+        free = getattr(POOL, "free", None)  # gone when the interpreter ends
+        if free is not None and len(free) < 8:
+            free.append(self.tensor)
 
 
 def _addresses(tensors: Sequence[Tensor | None]) -> list[int]:
@@ -172,19 +193,19 @@ class Member:
                      made.product, made.pack_lines, made.pack_columns]  # fmt: skip
         self.arguments = [*_addresses(inputs[: len(made.plan.inputs)]), *_addresses(fixed), *_lines(matrices, made.size)]
 
-    def _base(self, kept: Tensor, places: Sequence[int], floats: int) -> list[int]:
-        first, scratch = kept.data_ptr(), _SCRATCH.address(floats, self.dtype)
+    def _base(self, kept: Kept, places: Sequence[int], floats: int) -> list[int]:
+        first, scratch = kept.tensor.data_ptr(), POOL.address(floats, self.dtype)
         return [*self.head, *(first + place for place in self.layout.kept), *(scratch + place for place in places)]
 
-    def forward(self, state: Sequence[Tensor], y: Tensor, final: Sequence[Tensor]) -> Tensor:
+    def forward(self, state: Sequence[Tensor], y: Tensor, final: Sequence[Tensor]) -> Kept:
         """Fill y [T, B, N] and the final states; returns what the backward pass needs."""
-        kept = torch.empty(self.layout.kept_total, dtype=self.dtype)
+        kept = Kept(self.layout.kept_total, self.dtype)
         base = self._base(kept, self.layout.forward, self.layout.forward_total)
         table = array("q", [*base, y.data_ptr(), *_addresses(final), *self.arguments, *_addresses(state)])
         self.made.forward(table.buffer_info()[0])
         return kept
 
-    def backward(self, kept: Tensor, dy: Tensor, dfinal: Sequence[Tensor | None], dinputs: Sequence[Tensor | None],
+    def backward(self, kept: Kept, dy: Tensor, dfinal: Sequence[Tensor | None], dinputs: Sequence[Tensor | None],
                  dfixed: Sequence[Tensor], dmatrices: Sequence[Tensor | None], dstate: Sequence[Tensor | None]) -> None:  # fmt: skip
         """Fill the gradients; those given as None are not computed."""
         base = self._base(kept, self.layout.backward, self.layout.backward_total)
@@ -206,16 +227,16 @@ class _Single(torch.autograd.Function):
         ctx.member = member = Member(made, N, tensors[:a], tensors[a:b], tensors[b:c], active)
         y = torch.empty((member.sizes[0], B, N), dtype=member.dtype)
         final = [torch.empty_like(value) for value in state]
-        kept = member.forward(state, y, final)
+        ctx.kept = member.forward(state, y, final)
         ctx.active = active  # its address is in the member's table
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(kept, *tensors)
+        ctx.save_for_backward(*tensors)
         return (y, *final)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]  # torch's own is untyped
     def backward(ctx: Any, dy: Tensor | None, *dfinal: Tensor | None) -> tuple[Any, ...]:
-        kept, *tensors = ctx.saved_tensors
+        tensors = ctx.saved_tensors
         member: Member = ctx.member
         made = member.made
         a, b, c = made.cuts
@@ -228,7 +249,7 @@ class _Single(torch.autograd.Function):
             made_of[0].zero_()
         dfinal = tuple(None if value is None else value.contiguous() for value in dfinal)
         inputs = made_of[:a] if made.plan.inputs else []
-        member.backward(kept, dy, dfinal, inputs, made_of[a:b], made_of[b:c], made_of[c:])
+        member.backward(ctx.kept, dy, dfinal, inputs, made_of[a:b], made_of[b:c], made_of[c:])
         return (None, None, *made_of)
 
 

@@ -26,23 +26,42 @@ def panels_of(columns, rows):
     return vectors, (vectors + widest - 1) // widest
 
 
-def product(start, start_row, a, a_row, a_k, b, b_line, c, c_row, rows, steps, columns):
+def product(start, start_row, a, a_row, a_k, b, b_line, c, c_row, rows, steps, columns, backwards):
     """C[rows, columns] = start + A[rows, steps] B[steps, columns]; ``b_line`` 0: B is packed for this number of rows.
 
     With ``start_row`` 0 every row starts from the same numbers. All strides in bytes; rows of C lie side by side in memory.
+    ``backwards`` walks B from its end: what the call before read last is still in the nearest cache.
     """
     vectors, panels = panels_of(columns, rows)
-    for panel in range(panels):
+    for turn in range(panels):
+        panel = panels - 1 - turn if backwards else turn
         before = vectors * panel // panels
         width = vectors * (panel + 1) // panels - before
         keep = first(columns - (before + width - 1) * LANES)
         shift = before * BYTES
         if b_line == 0:
-            b_at, b_k = b + shift * steps, width * BYTES
+            b_first, b_k = b + shift * steps, width * BYTES
         else:
-            b_at, b_k = b + shift, b_line
-        row = 0
+            b_first, b_k = b + shift, b_line
+        a_first = a
+        if backwards:
+            a_first, b_first = a + (steps - 1) * a_k, b_first + (steps - 1) * b_k
+            a_step, b_k = -a_k, -b_k
+        else:
+            a_step = a_k
+        # with many rows a part of the panel that fits the nearest cache serves them all
+        part = steps if rows < 8 else max(16, 32768 // (width * BYTES))
+        from_, from_row = start + shift, start_row
+        done = 0
+        while True:
+            count = min(part, steps - done)
+            a_at, b_at = a_first + done * a_step, b_first + done * b_k
+            row = 0
 {blocks}
+            done += count
+            if done >= steps:
+                break
+            from_, from_row = c + shift, c_row
 
 
 def pack_lines(source, line, rows, columns, target, row, of, width_rows):
@@ -84,7 +103,7 @@ def copy(to, at):
 
 
 integer = types.intp
-product = cfunc(types.void(*[integer] * 12), {options})(product)
+product = cfunc(types.void(*[integer] * 13), {options})(product)
 pack_lines = cfunc(types.void(*[integer] * 8), {options})(pack_lines)
 pack_columns = cfunc(types.void(*[integer] * 8), {options})(pack_columns)
 '''
@@ -96,18 +115,18 @@ def source(size: int, options: str) -> str:
     wide, narrow, heights = (14, 6, (4, 2, 1)) if width == 64 else (14, 3, (4, 2, 1))
     tiles, blocks = [], []
     for height in heights:
-        blocks.append(f"        while row + {height} <= rows:")
+        blocks.append(f"            while row + {height} <= rows:")
         for vectors in range(1, (wide if height == 1 else narrow) + 1):
             name = f"tile_{height}_{vectors}"
             sets = max(1, min(4, (12 if width == 64 else 8) // (height * vectors)))
             tiles.append(f"{name} = tile({size}, {height}, {vectors}, {sets})")
             words = "if" if vectors == 1 else "elif"
-            blocks.append(f"            {words} width == {vectors}:")
+            blocks.append(f"                {words} width == {vectors}:")
             blocks.append(
-                f"                {name}(start + shift + row * start_row, start_row, a + row * a_row, a_row, a_k, b_at, b_k, "
-                "c + shift + row * c_row, c_row, steps, keep)"
+                f"                    {name}(from_ + row * from_row, from_row, a_at + row * a_row, a_row, a_step, b_at, b_k, "
+                "c + shift + row * c_row, c_row, count, keep)"
             )
-        blocks.append(f"            row += {height}")
+        blocks.append(f"                row += {height}")
     return _SOURCE.format(
         size=size, lanes=width // size, bytes=width, wide=wide, narrow=narrow, options=options,
         tiles="\n".join(tiles), blocks="\n".join(blocks),

@@ -12,7 +12,7 @@ from typing import Any
 
 from numba import njit
 
-from lstm_odyssey.kernels.vectors import fill4, fill8, nan_of, natural_logarithm, pick, power_of_two
+from lstm_odyssey.kernels.vectors import fill4, fill8, nan_of, natural_logarithm, pick, power_of_two, reciprocal
 
 # greatest exponents, ln 2 in two parts, shift, degree of the polynomial, where tanh is 1
 _FLOAT = {
@@ -59,7 +59,7 @@ def _functions(size: int) -> SimpleNamespace:
         inside = pick(negative, bound, bound, negative)
         inside = pick(-bound, inside, -bound, inside)
         scale, m = reduced(inside)
-        return 1.0 / (scale * m + (scale + 1.0))
+        return reciprocal(scale * m + (scale + 1.0))
 
     @made
     def tanh(a: Any) -> Any:
@@ -68,7 +68,7 @@ def _functions(size: int) -> SimpleNamespace:
         inside = pick(-bound, inside, -bound, inside)
         scale, m = reduced(inside + inside)
         m = scale * m + (scale - 1.0)
-        return m / (m + 2.0)
+        return m * reciprocal(m + 2.0)
 
     @made
     def log(a: Any) -> Any:
