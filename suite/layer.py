@@ -37,8 +37,12 @@ class CellParameters(nn.Module):
         return getattr(self._modules[space], gate)  # type: ignore[no-any-return]  # a parameter
 
     def tensors(self) -> dict[str, Tensor]:
-        modules = self._modules
-        return {name: getattr(modules[space], gate) for name, space, gate in self.places}
+        found = {}
+        for name, space, gate in self.places:  # reading _parameters spares the slow look-up of a module's attribute
+            module = self._modules[space]
+            value = module._parameters.get(gate)  # type: ignore[union-attr]  # made by __init__
+            found[name] = getattr(module, gate) if value is None else value
+        return found
 
 
 class RNN(nn.Module):
@@ -176,7 +180,7 @@ class RNN(nn.Module):
                 self.cell.lowered,
                 weights,
                 x if back is None else _reorder(x, back),
-                {name: value[direction] for name, value in initial.items()},
+                {name: value.select(0, direction) for name, value in initial.items()},
                 active,
                 self.hidden_sizes,
             )

@@ -53,6 +53,14 @@ class Kernel:
         return inputs, fixed, fixed + len(self.matrices)
 
     @cached_property
+    def plain(self) -> tuple[str, ...] | None:
+        """The names of the fixed vectors, if they and the input go into the scan as they are."""
+        nodes = self.plan.graph.nodes
+        if all(nodes[n].op == "input" for n in self.plan.inputs) and all(nodes[n].op == "vector" for n in self.plan.vectors):
+            return tuple(nodes[n].name for n in self.plan.vectors)
+        return None
+
+    @cached_property
     def matrices(self) -> tuple[str, ...]:
         """The parameters that stand in products of the scan."""
         runs = (*self.plan.input_runs, *self.plan.recurrent)
@@ -66,6 +74,9 @@ def _plan(graph: Graph) -> Plan:
     if graph.signature not in _PLANS:
         _PLANS[graph.signature] = plan(graph)
     return _PLANS[graph.signature]
+
+
+_KERNELS: dict[tuple[str, torch.dtype], Kernel] = {}
 
 
 @lru_cache(maxsize=512)
@@ -86,10 +97,13 @@ def kernel(graph: Graph, dtype: torch.dtype) -> Kernel:
     Raises:
         TypeError: there is none for this dtype.
     """
-    if dtype not in _SIZES:
-        raise TypeError(f"backend 'numba': x is {dtype}; expected float32 or float64. Use backend='eager' for other types.")
-    _plan(graph)
-    return _compiled(graph.signature, _SIZES[dtype])
+    made = _KERNELS.get((graph.signature, dtype))
+    if made is None:
+        if dtype not in _SIZES:
+            raise TypeError(f"backend 'numba': x is {dtype}; expected float32 or float64. Use backend='eager' for other types.")
+        _plan(graph)
+        made = _KERNELS[graph.signature, dtype] = _compiled(graph.signature, _SIZES[dtype])
+    return made
 
 
 @dataclass(frozen=True)
@@ -270,11 +284,16 @@ def scan(
     if x.device.type != "cpu":
         raise ValueError(f"backend 'numba': x is on {x.device}; expected the CPU. Use backend='auto' or 'eager'.")
     made = kernel(graph, x.dtype)
-    values = _before(graph, made.plan, parameters, x, sizes)
-    inputs = [values[number] for number in made.plan.inputs] or [x]
-    fixed = [values[number] for number in made.plan.vectors]
-    weights = [parameters[name] for name in made.matrices]
     initial = [state[name] for name in graph.states]
+    if made.plain is not None:
+        inputs, fixed = [x], [parameters[name] for name in made.plain]
+        if x.ndim == 4:
+            fixed = [value.unsqueeze(1) for value in fixed]
+    else:
+        values = _before(graph, made.plan, parameters, x, sizes)
+        inputs = [values[number] for number in made.plan.inputs] or [x]
+        fixed = [values[number] for number in made.plan.vectors]
+    weights = [parameters[name] for name in made.matrices]
     if x.ndim == 3:
         mask = None if active is None else active.squeeze(2).to(torch.uint8).contiguous()
         tensors = [value.contiguous() for value in (*inputs, *fixed, *weights, *initial)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 BACKENDS: dict[str, str] = {"eager": "lstm_odyssey.kernels.eager", "numba": "lstm_odyssey.kernels.numba_scan"}
@@ -25,6 +26,7 @@ def resolve(backend: str, device: Any = "cpu") -> str:
     return backend
 
 
+@cache
 def scan_function(backend: str) -> Callable[..., Any]:
     """The ``scan`` of a resolved backend; see ``kernels.eager.scan`` for its contract."""
     import importlib

@@ -82,7 +82,7 @@ def _functions(size: int) -> SimpleNamespace:
     @made
     def minimum(a: Any, b: Any) -> Any:
         x, y = a + fill(0.0), b + fill(0.0)
-        return nan_of(x, pick(x, y, y, x))
+        return nan_of(x, pick(y, x, x, y))
 
     @made
     def relu(a: Any) -> Any:
