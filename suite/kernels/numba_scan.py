@@ -17,7 +17,6 @@ import threading
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from lstm_odyssey.cell.graph import Graph
@@ -248,8 +247,12 @@ class _Single(torch.autograd.Function):
         return (y, *final)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch's own is untyped
     def backward(ctx: Any, dy: Tensor | None, *dfinal: Tensor | None) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():  # once_differentiable would let a second derivative pass as zero where dy is constant
+            raise RuntimeError(
+                "backend 'numba': asked for a gradient that can be differentiated again (create_graph=True); expected one "
+                "derivative only. Use backend='eager' for higher ones."
+            )
         tensors = ctx.saved_tensors
         member: Member = ctx.member
         made = member.made
