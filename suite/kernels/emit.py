@@ -173,10 +173,11 @@ class _Forward(_Pass):
         body = [*_table(names), f"places = {plan.places}", "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span"]
         body += ["wipe(zeros, max(M, N))", f"wipe(bias, {len(self.accumulators)} * N)"]
         body += [f"move(history + {k} * state_line, initial{k}, B * N)" for k in states]
-        body += self._starts()
+        body += self._biases()
+        body += ["ready, chunk = 0, max(2, 32 // B)"]
         body += [f"call(pack_columns, ({_word(name)}, {_word(name)}_line, N, N, pack{k}, {row} * N, {len(run.parameters)} * N, B))"
                  for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
-        loop = ["frame = t * B"]
+        loop = ["frame = t * B", *self._starts()]
         rows = ["s = slots + (frame + b) * places * span", "h = history + (frame + b) * span", "o = operands + (frame + b) * span"]
         for block in range(blocks):
             held = []
@@ -221,29 +222,35 @@ class _Forward(_Pass):
                 block.store(f"h + row_line + {place} * state_line", node)
         return block
 
-    def _starts(self) -> list[str]:
-        """Bias, input product of all frames."""
-        plan = self.plan
-        count = len(self.accumulators)
+    def _biases(self) -> list[str]:
+        """Before the loop: what the sums start from, and the packed W."""
         lines = []
         for place, accumulator in enumerate(self.accumulators):
             if accumulator.biases:
                 total = " + ".join(f"load({self.fixed[bias]} + n * BYTES, keep)" for bias in accumulator.biases)
                 lines += ["for n in range(whole + 1):", "    keep = first(N - n * LANES)",
                           f"    store(bias + {place} * span + n * BYTES, {total}, keep)"]  # fmt: skip
-        for k, run in enumerate(plan.input_runs):
+        for k, run in enumerate(self.plan.input_runs):
             lines += [f"call(pack_columns, ({_word(name)}, {_word(name)}_line, N, M, input_pack{k}, {row} * N, "
                       f"{len(run.parameters)} * N, frames))" for row, name in enumerate(run.parameters)]  # fmt: skip
+        return lines
+
+    def _starts(self) -> list[str]:
+        """The input product of a few dozen frames at once: as many as stay in a near cache until their step comes."""
+        plan, count = self.plan, len(self.accumulators)
+        lines = []
         started = bool(plan.input_runs) and len(plan.input_runs[0].parameters) == count
         if count and not started:
-            lines.append(f"call(product, (bias, 0, zeros, 0, 0, zeros, BYTES, slots, places * span, frames, 0, {count} * N, 0))")
+            lines.append(f"call(product, (bias, 0, zeros, 0, 0, zeros, BYTES, ahead, places * span, rows, 0, {count} * N, 0))")
         for k, run in enumerate(plan.input_runs):
-            to = f"slots + {run.first} * span"
+            to = f"ahead + {run.first} * span"
             start = "bias, 0" if started and k == 0 else f"{to}, places * span"
-            x = f"x{plan.inputs.index(run.operand)}"
-            lines.append(f"call(product, ({start}, {x}, M * SIZE, SIZE, input_pack{k}, 0, {to}, places * span, frames, M, "
+            x = f"x{plan.inputs.index(run.operand)} + frame * M * SIZE"
+            lines.append(f"call(product, ({start}, {x}, M * SIZE, SIZE, input_pack{k}, 0, {to}, places * span, rows, M, "
                          f"{len(run.parameters)} * N, 0))")  # fmt: skip
-        return lines
+        take = ["take = chunk if T - t > chunk + 1 else T - t", "ready += take", "rows = take * B",
+                "ahead = slots + frame * places * span"]  # fmt: skip
+        return ["if t == ready:", *(f"    {line}" for line in (*take, *lines))] if lines else []
 
     def _products(self, operands: set[int]) -> list[str]:
         lines = []
