@@ -33,35 +33,32 @@ def product(start, start_row, a, a_row, a_k, b, b_line, c, c_row, rows, steps, c
     ``backwards`` walks B from its end: what the call before read last is still in the nearest cache.
     """
     vectors, panels = panels_of(columns, rows)
-    for turn in range(panels):
-        panel = panels - 1 - turn if backwards else turn
-        before = vectors * panel // panels
-        width = vectors * (panel + 1) // panels - before
-        keep = first(columns - (before + width - 1) * LANES)
-        shift = before * BYTES
-        if b_line == 0:
-            b_first, b_k = b + shift * steps, width * BYTES
-        else:
-            b_first, b_k = b + shift, b_line
-        a_first = a
-        if backwards:
-            a_first, b_first = a + (steps - 1) * a_k, b_first + (steps - 1) * b_k
-            a_step, b_k = -a_k, -b_k
-        else:
-            a_step = a_k
-        # with many rows a part of the panel that fits the nearest cache serves them all
-        part = steps if rows < 8 else max(16, 32768 // (width * BYTES))
-        from_, from_row = start + shift, start_row
-        done = 0
-        while True:
-            count = min(part, steps - done)
-            a_at, b_at = a_first + done * a_step, b_first + done * b_k
+    # with many rows, a block of lines of B that fits the nearest cache serves all rows, a block of A all panels
+    part = steps if rows < 8 else {block}
+    done = 0
+    while True:
+        count = min(part, steps - done)
+        for turn in range(panels):
+            panel = panels - 1 - turn if backwards else turn
+            before = vectors * panel // panels
+            width = vectors * (panel + 1) // panels - before
+            keep = first(columns - (before + width - 1) * LANES)
+            shift = before * BYTES
+            if b_line == 0:
+                b_at, b_k = b + shift * steps, width * BYTES
+            else:
+                b_at, b_k = b + shift, b_line
+            a_at, a_step = a, a_k
+            if backwards:
+                a_at, b_at = a_at + (steps - 1) * a_k, b_at + (steps - 1) * b_k
+                a_step, b_k = -a_k, -b_k
+            a_at, b_at = a_at + done * a_step, b_at + done * b_k
             row = 0
 {blocks}
-            done += count
-            if done >= steps:
-                break
-            from_, from_row = c + shift, c_row
+        done += count
+        if done >= steps:
+            break
+        start, start_row = c, c_row
 
 
 def pack_lines(source, line, rows, columns, target, row, of, width_rows):
@@ -123,11 +120,11 @@ def source(size: int, options: str) -> str:
             words = "if" if vectors == 1 else "elif"
             blocks.append(f"                {words} width == {vectors}:")
             blocks.append(
-                f"                    {name}(from_ + row * from_row, from_row, a_at + row * a_row, a_row, a_step, b_at, b_k, "
+                f"                    {name}(start + shift + row * start_row, start_row, a_at + row * a_row, a_row, a_step, b_at, b_k, "
                 "c + shift + row * c_row, c_row, count, keep)"
             )
         blocks.append(f"                row += {height}")
     return _SOURCE.format(
-        size=size, lanes=width // size, bytes=width, wide=wide, narrow=narrow, options=options,
+        size=size, lanes=width // size, bytes=width, wide=wide, narrow=narrow, block=32768 // (narrow * width), options=options,
         tiles="\n".join(tiles), blocks="\n".join(blocks),
     )  # fmt: skip
