@@ -170,6 +170,7 @@ class RNN(nn.Module):
             active = inside.view(steps, 1, rows, 1) if self.population else inside.unsqueeze(2)
             x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
         scan = scan_function(resolve(self.backend, x.device))
+        alone = not self.population and len(self.cells) == 1  # then the states' first dimension is as good a P as any
         outputs, finals = [], []
         for direction, parameters in enumerate(self._directions()):
             weights = parameters.tensors()
@@ -180,7 +181,7 @@ class RNN(nn.Module):
                 self.cell.lowered,
                 weights,
                 x if back is None else _reorder(x, back),
-                {name: value.select(0, direction) for name, value in initial.items()},
+                initial if alone else {name: value.select(0, direction) for name, value in initial.items()},
                 active,
                 self.hidden_sizes,
             )
@@ -190,7 +191,7 @@ class RNN(nn.Module):
             finals.append(final)
         y = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
         y = _zeroed(y, active)
-        result = {name: _stacked([final[name] for final in finals]) for name in self.cell.states}
+        result = finals[0] if alone else {name: torch.stack([final[name] for final in finals]) for name in self.cell.states}
         if self.inside is not None:
             ghost = self.inside.view(1, len(self.hidden_sizes), 1, -1)
             y = _zeroed(y, ghost.repeat(1, 1, 1, len(self.cells)))
@@ -206,9 +207,9 @@ class RNN(nn.Module):
     def _checked_input(self, x: Tensor) -> Tensor:
         weight = self._directions()[0].first()
         members = len(self.hidden_sizes)
-        shape = ["T", *([str(members)] if self.population else []), "B", str(self.input_size)]
-        fits = x.ndim == len(shape) and x.shape[-1] == self.input_size and (not self.population or x.shape[1] == members)
-        if not fits or 0 in x.shape:
+        fits = x.ndim == 3 + self.population and x.shape[-1] == self.input_size
+        if not fits or 0 in x.shape or (self.population and x.shape[1] != members):
+            shape = ["T", *([str(members)] if self.population else []), "B", str(self.input_size)]
             raise self._fail(f"x has shape {tuple(x.shape)}; expected [{', '.join(shape)}] with T and B of at least 1.")
         if x.dtype != weight.dtype or x.device != weight.device:
             raise self._fail(
@@ -258,10 +259,6 @@ def _masked(name: str, value: Tensor, inside: Tensor) -> Tensor:
     if name.startswith("R."):
         return value * inside.unsqueeze(2) * inside.unsqueeze(1)
     return value * (inside.unsqueeze(2) if name.startswith("W.") else inside)
-
-
-def _stacked(values: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(values)) if len(values) > 1 else values[0].unsqueeze(0)
 
 
 def _zeroed(value: Tensor, keep: Tensor | None) -> Tensor:

@@ -121,7 +121,7 @@ def scan(
         active: [T, 1 or P, B, 1], true where a row is not padding; there the state stands still.
         sizes: each member's own N; this backend computes all at the widest.
 
-    Of a single network everything, results too, may come without the dimension P.
+    Of a single network everything, results too, may come without the dimension P; the states may come with it all the same.
 
     Returns:
         The output at every step [T, P, B, N] and the states after the last.
@@ -132,10 +132,10 @@ def scan(
             graph,
             {name: value.unsqueeze(0) for name, value in parameters.items()},
             x.unsqueeze(1),
-            {name: value.unsqueeze(0) for name, value in state.items()},
+            {name: value.view(1, *value.shape[-2:]) for name, value in state.items()},
             None if active is None else active.unsqueeze(1),
         )
-        return y.squeeze(1), {name: value.squeeze(0) for name, value in final.items()}
+        return y.squeeze(1), {name: value.view(state[name].shape) for name, value in final.items()}
     program = _compile(graph.signature, _Keyed(graph))
     nodes = graph.nodes
     steps = x.shape[0]

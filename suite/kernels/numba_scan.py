@@ -236,7 +236,7 @@ class _Single(torch.autograd.Function):
     def forward(ctx: Any, made: Kernel, active: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
         a, b, c = made.cuts
         state = tensors[c:]
-        B, N = state[0].shape  # noqa: N806
+        B, N = state[0].shape[-2:]  # noqa: N806
         ctx.member = member = Member(made, N, tensors[:a], tensors[a:b], tensors[b:c], active)
         y = torch.empty((member.sizes[0], B, N), dtype=member.dtype)
         final = [torch.empty_like(value) for value in state]

@@ -84,13 +84,14 @@ def pack_columns(source, line, rows, columns, target, column, of, width_rows):
         before = vectors * panel // panels
         width = vectors * (panel + 1) // panels - before
         low, high = max(before * LANES - column, 0), min((before + width) * LANES - column, rows)
-        for row in range(low, high):
-            to = target + before * BYTES * columns + (column + row - before * LANES) * SIZE
-            at = source + row * line
-            for k in range(columns):
-                copy(to, at)
-                to += width * BYTES
-                at += SIZE
+        for k_first in range(0, columns, 64):  # the lines written stay near until all their lanes are there
+            for row in range(low, high):
+                to = target + (before * columns + k_first * width) * BYTES + (column + row - before * LANES) * SIZE
+                at = source + row * line + k_first * SIZE
+                for _ in range(min(64, columns - k_first)):
+                    copy(to, at)
+                    to += width * BYTES
+                    at += SIZE
 
 
 @njit(error_model="numpy", forceinline=True)
