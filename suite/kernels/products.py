@@ -116,7 +116,7 @@ def source(size: int, options: str) -> str:
         blocks.append(f"            while row + {height} <= rows:")
         for vectors in range(1, (wide if height == 1 else narrow) + 1):
             name = f"tile_{height}_{vectors}"
-            sets = max(1, min(4, (12 if width == 64 else 8) // (height * vectors)))
+            sets = max(1, min(4, (24 if width == 64 else 8) // (height * vectors)))
             tiles.append(f"{name} = tile({size}, {height}, {vectors}, {sets})")
             words = "if" if vectors == 1 else "elif"
             blocks.append(f"                {words} width == {vectors}:")
