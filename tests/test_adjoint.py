@@ -121,7 +121,8 @@ def broken_promises(graph, gradient):
     values = evaluate(ring, gradient.nodes)
     seeds = [leaf("adjoint", state, k) for state in graph.states for k in range(SIZE)]
     wrong = []
-    directions = [(node.op, node.name, (k,)) for node in graph.nodes if node.op in ("input", "state", "vector") for k in range(SIZE)]
+    vectors = [node for node in graph.nodes if node.op in ("input", "state", "vector")]
+    directions = [(node.op, node.name, (k,)) for node in vectors for k in range(SIZE)]
     directions += [("matrix", name, entry) for name in graph.parameters if name[0] in "WR" for entry in entries(name)]
     numbers = {(node.op, node.name): number for number, node in enumerate(graph.nodes)}
     for what, name, index in directions:

@@ -57,7 +57,8 @@ def run(layer, x, adjoint=None, **options):
     total = (y * (torch.ones_like(y) if adjoint is None else adjoint)).sum() + sum(value.sum() for value in state.values())
     layer.zero_grad()
     total.backward()
-    return [y.detach(), *(value.detach() for value in state.values()), x.grad, *(value.grad.clone() for value in layer.parameters())]
+    gradients = [value.grad.clone() for value in layer.parameters()]
+    return [y.detach(), *(value.detach() for value in state.values()), x.grad, *gradients]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -74,7 +75,8 @@ def test_a_member_is_bitwise_alone(name, rows, dtype):
     for p, N in enumerate(sizes):  # noqa: N806
         alone = lo.RNN(CELLS[name], 3, N, backend="numba", dtype=dtype)
         shapes = {key: value.shape for key, value in alone.state_dict().items()}
-        alone.load_state_dict({key: value[p][tuple(slice(k) for k in shapes[key])] for key, value in population.state_dict().items()})
+        own = {key: value[p][tuple(map(slice, shapes[key]))] for key, value in population.state_dict().items()}
+        alone.load_state_dict(own)
         expected = run(alone, x[:, p])
         got = [together[0][:, p, :, :N], *(value[:, p, :, :N] for value in together[1 : 1 + states]), together[1 + states][:, p]]
         got += [value[p][tuple(slice(k) for k in reference.shape)] for value, reference in

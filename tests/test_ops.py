@@ -31,7 +31,7 @@ def meaning(op):
 def exact(expression, values):
     """The expression in 40 digits."""
     symbols = [sympy.Symbol(letter, real=True) for letter in LETTERS[: len(values)]]
-    modules = ["mpmath", {"Max": max, "Min": min, "Abs": abs, "sign": mpmath.sign, "Heaviside": lambda a, h=0.5: mpmath.mpf(a > 0)}]
+    modules = ["mpmath", {"Max": max, "Min": min, "Abs": abs, "sign": mpmath.sign}]
     function = sympy.lambdify(symbols, expression, modules)
     with mpmath.workdps(40):
         return [float(function(*(mpmath.mpf(float(v)) for v in row))) for row in zip(*values, strict=True)]

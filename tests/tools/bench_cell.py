@@ -74,8 +74,8 @@ def main() -> None:
     parser.add_argument("--wall", action="store_true", help="wall clock instead of the thread's CPU time")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{cpu_name()}; batch {arguments.batch}, T {arguments.frames}, M {arguments.inputs}, one thread, ms forward + backward, "
-          "ratio to torch.nn.LSTM")  # fmt: skip
+    sizes = f"batch {arguments.batch}, T {arguments.frames}, M {arguments.inputs}"
+    print(f"{cpu_name()}; {sizes}, one thread, ms forward + backward, ratio to torch.nn.LSTM")
     ratios: dict[str, list[float]] = {}
     for N in arguments.sizes:  # noqa: N806
         functions = cases(list(arguments.variants), arguments.backend, N, arguments)
