@@ -24,7 +24,8 @@ class Backward(Pass):
         runs = (*plan.input_runs, *plan.recurrent)
         parameters = list(dict.fromkeys(name for run in runs for name in run.parameters))
         states = range(len(self.states))
-        names = (*COMMON, *KEPT, "zeros", "deltas", "waiting", "lambdas", "pack_x", *(f"pack{k}" for k in range(len(plan.recurrent))),
+        names = (*COMMON, *KEPT, "zeros", "deltas", "waiting", "lambdas", "pack_x",
+                 *(f"pack{k}" for k in range(len(plan.recurrent))),
                  "dys", *(f"dfinal{k}" for k in states), *(f"x{k}" for k in range(len(plan.inputs))), *self.fixed.values(),
                  *self.weights(runs), *(f"dx{k}" for k in range(len(plan.inputs))), *(f"d{n}" for n in self.fixed.values()),
                  *(f"d{word(name)}{end}" for name in parameters for end in ("", "_line")),
@@ -40,7 +41,8 @@ class Backward(Pass):
                  for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
         loop = ["t = T - 1 - turn", "frame = t * B", "before = lambdas + turn % 2 * lambda_bytes",
                 "after = lambdas + (turn + 1) % 2 * lambda_bytes"]  # fmt: skip
-        rows = ["s = slots + (frame + b) * places * span", "h = history + (frame + b) * span", "o = operands + (frame + b) * span",
+        rows = ["s = slots + (frame + b) * places * span", "h = history + (frame + b) * span",
+                "o = operands + (frame + b) * span",
                 "d = deltas + (frame + b) * count * span", "u = waiting + b * span", "l = before + b * span",
                 "l_out = after + b * span", "dy = dys + (frame + b) * span"]  # fmt: skip
         for block in range(blocks):
@@ -130,8 +132,8 @@ class Backward(Pass):
             lines.append(f"if {x}:")
             lines += [f"    call(pack_lines, ({word(name)}, {word(name)}_line, N, M, pack_x, {row} * N, {count} * N, frames))"
                       for row, name in enumerate(run.parameters)]  # fmt: skip
-            lines.append(f"    call(product, ({start}, deltas + {run.first} * span, count * span, SIZE, pack_x, 0, {x}, M * SIZE, "
-                         f"frames, {count} * N, M, 0))")  # fmt: skip
+            lines.append(f"    call(product, ({start}, deltas + {run.first} * span, count * span, SIZE, pack_x, 0, "
+                         f"{x}, M * SIZE, frames, {count} * N, M, 0))")  # fmt: skip
         for run in (*plan.input_runs, *plan.recurrent):
             if run.operand in self.state_of:
                 vector, columns = f"history + {self.state_of[run.operand]} * state_line", "N"

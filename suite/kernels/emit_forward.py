@@ -16,7 +16,8 @@ class Forward(Pass):
         states = range(len(self.states))
         names = (*COMMON, *KEPT, "zeros", "bias", *packs, "y", *(f"final{k}" for k in states), *inputs, *self.fixed.values(),
                  *self.weights((*plan.input_runs, *plan.recurrent)), *(f"initial{k}" for k in states))  # fmt: skip
-        body = [*table_lines(names), f"places = {plan.places}", "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span"]
+        body = [*table_lines(names), f"places = {plan.places}",
+                "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span"]  # fmt: skip
         body += ["wipe(zeros, max(M, N))", f"wipe(bias, {len(self.accumulators)} * N)"]
         body += [f"move(history + {k} * state_line, initial{k}, B * N)" for k in states]
         body += self._biases()
@@ -24,7 +25,8 @@ class Forward(Pass):
         body += [f"call(pack_columns, ({word(name)}, {word(name)}_line, N, N, pack{k}, {row} * N, {len(run.parameters)} * N, B))"
                  for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
         loop = ["frame = t * B", *self._starts()]
-        rows = ["s = slots + (frame + b) * places * span", "h = history + (frame + b) * span", "o = operands + (frame + b) * span"]
+        rows = ["s = slots + (frame + b) * places * span", "h = history + (frame + b) * span",
+                "o = operands + (frame + b) * span"]  # fmt: skip
         for block in range(blocks):
             held = []
             if block == blocks - 1:

@@ -213,7 +213,8 @@ class Member:
         return kept
 
     def backward(self, kept: Kept, dy: Tensor, dfinal: Sequence[Tensor | None], dinputs: Sequence[Tensor | None],
-                 dfixed: Sequence[Tensor], dmatrices: Sequence[Tensor | None], dstate: Sequence[Tensor | None]) -> None:  # fmt: skip
+                 dfixed: Sequence[Tensor], dmatrices: Sequence[Tensor | None],
+                 dstate: Sequence[Tensor | None]) -> None:  # fmt: skip
         """Fill the gradients; those given as None are not computed."""
         base = self._base(kept, self.layout.backward, self.layout.backward_total)
         table = array("q", [

@@ -121,8 +121,8 @@ def source(size: int, options: str) -> str:
             words = "if" if vectors == 1 else "elif"
             blocks.append(f"                {words} width == {vectors}:")
             blocks.append(
-                f"                    {name}(start + shift + row * start_row, start_row, a_at + row * a_row, a_row, a_step, b_at, b_k, "
-                "c + shift + row * c_row, c_row, count, keep)"
+                f"                    {name}(start + shift + row * start_row, start_row, "
+                "a_at + row * a_row, a_row, a_step, b_at, b_k, c + shift + row * c_row, c_row, count, keep)"
             )
         blocks.append(f"                row += {height}")
     return _SOURCE.format(
