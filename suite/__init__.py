@@ -47,7 +47,7 @@ _HOMES = {
     "Variant": "variants.declare",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604, F822 - the names are made by __getattr__
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the names are made by __getattr__
 
 
 def __getattr__(name: str) -> Any:

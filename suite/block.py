@@ -161,7 +161,8 @@ def run_block(spec: dict[str, Any]) -> int:
         if time.monotonic() - told[0] > 0.3:
             told[0] = time.monotonic()
             best = float(population.best_valid.min())
-            store.report_progress(block.name, population.epoch, population.protocol.epochs, best)
+            done = max(0, population.epoch - 1) + population.part  # of epochs; the scoring before training is none
+            store.report_progress(block.name, done, population.protocol.epochs, best)
 
     try:
         population = train(
@@ -177,7 +178,7 @@ def run_block(spec: dict[str, Any]) -> int:
             device=study["device"],
             keep_weights=study["keep_weights"] == "best",
             checkpoint_file=store.checkpoints_folder / f"{block.name}.npz",
-            on_epoch=tell,
+            on_update=tell,
         )
         _store(store, block, population, missing)
     except (StoreError, CorpusError):

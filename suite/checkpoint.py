@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lstm_odyssey.files import replacing
+from lstm_odyssey.reports.files import replacing
 from lstm_odyssey.streams import digest
 
 if TYPE_CHECKING:
-    from lstm_odyssey.training import Population
+    from lstm_odyssey.population import Population
 
 FORMAT = 1
 _ARRAYS = ("running", "diverged_epoch", "best_epoch", "best_valid", "best_test", "best_test_per_sequence")
@@ -65,7 +65,7 @@ def load(population: Population, path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             content = {name: stored[name] for name in stored.files}
         if str(content["identity"]) != identity(population):
             raise ValueError("it belongs to another population")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -39,10 +40,16 @@ def _pairs(values: list[str] | None) -> dict[str, str]:
 
 @app.command()
 def run(
-    config: Annotated[Path | None, typer.Argument(help="A study.toml with these options; the command line beats it.")] = None,
-    variants: Annotated[list[str] | None, typer.Option(help="Names, comma separated; 'all' for every one. (the paper's nine)")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(help="A study.toml with these options; the command line beats it.")
+    ] = None,
+    variants: Annotated[
+        list[str] | None, typer.Option(help="Names, comma separated; 'all' for every one. (the paper's nine)")
+    ] = None,
     tasks: Annotated[list[str] | None, typer.Option(help="Names, comma separated. (the embedded ones)")] = None,
-    trials: Annotated[int | None, typer.Option(help="Random-search trials for each variant and task. (profile)")] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Random-search trials for each variant and task. (profile)")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs at most. (profile)")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random. (1)")] = None,
     profile: Annotated[str | None, typer.Option(help="smoke, standard or paper. (standard)")] = None,
@@ -53,7 +60,9 @@ def run(
     backend: Annotated[str | None, typer.Option(help="auto or eager. (auto)")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64. (float32)")] = None,
     block_size: Annotated[int | None, typer.Option(help="Trials in lockstep on a backend that pads. (profile)")] = None,
-    keep_weights: Annotated[str | None, typer.Option(help="best stores each trial's best weights; none. (none)")] = None,
+    keep_weights: Annotated[
+        str | None, typer.Option(help="best stores each trial's best weights; none. (none)")
+    ] = None,
     data: Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")] = None,
     store: Annotated[Path | None, typer.Option(help="The study's folder. (study)")] = None,
 ) -> None:
@@ -91,7 +100,8 @@ def run(
         with progress:
             study = run_study(place, Settings(**options), workers_for, progress.start, progress.block_done)
     except KeyboardInterrupt:
-        console.print(f"Stopped. Nothing finished is lost: go on with `odyssey run --store {place}`.")
+        command = shlex.join(["odyssey", "run", "--store", str(place), *(f"--data={pair}" for pair in data or [])])
+        console.print(f"Stopped. Nothing finished is lost: go on with `{command}`.", highlight=False, soft_wrap=True)
         raise SystemExit(130) from None
     _conclude(console, study, place)
 
@@ -119,7 +129,9 @@ def _need_cuda() -> None:
 @app.command()
 def report(
     store: Annotated[Path, typer.Argument(help="A study's folder, or its study.nc.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The page to write. (STORE/report.html)")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page to write. (STORE/report.html)")
+    ] = None,
 ) -> None:
     """Write a study's page: one HTML file with its table and figures."""
     from rich.console import Console

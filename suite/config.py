@@ -40,7 +40,9 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read as TOML ({error}). Give a file of options, as `trials = 50`.") from error
+        raise SettingsError(
+            f"{path}: cannot be read as TOML ({error}). Give a file of options, as `trials = 50`."
+        ) from error
     known = [field.name for field in fields(Settings)] + list(RUN_OPTIONS)
     for name, value in content.items():
         if name not in known:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -122,14 +122,14 @@ def ask(
 class About:
     """The beginning of every message: which cell, on which backend, what was promised, at which draw.
 
-    ``problem`` is the one whose answer is in question, where it is not the draw's own.
+    ``problems`` are those whose joined answers are in question, where it is not just the draw's own.
     """
 
     cell: Any
     backend: Any
     draw: Draw
     what: str
-    problem: Problem | None = None
+    problems: Sequence[Problem] = ()
 
     def __str__(self) -> str:
         return f"{self.cell.name} on {shown(self.backend)}, {self.what}, {self.draw}"
@@ -156,7 +156,7 @@ def compare(answer: Answer, reference: Answer, about: About) -> None:
             continue  # not so for a NaN, wherever it is
         allowed = BOUND
         if error <= USELESS * largest:
-            rounding = rounding or rounding_error(about.cell, about.problem or about.draw.problem(about.cell))
+            rounding = rounding or rounding_error(about.cell, *(about.problems or [about.draw.problem(about.cell)]))
             allowed = max(BOUND, TIMES_ROUNDING * rounding.get(name, 0.0))
         require(
             error <= min(allowed, USELESS) * largest,
@@ -165,24 +165,17 @@ def compare(answer: Answer, reference: Answer, about: About) -> None:
         )
 
 
-def rounding_error(cell: Any, problem: Problem) -> dict[str, float]:
+def rounding_error(cell: Any, *problems: Problem) -> dict[str, float]:
     """How far the oracle's answer moves, in parts of its greatest entry, as the inputs' last two bits are changed."""
-    reference, worst = ask_oracle(cell, problem), {}
+    T = max(len(problem.x) for problem in problems)
+    reference: Answer = join([ask_oracle(cell, problem) for problem in problems], T)
+    worst = dict.fromkeys(reference, 0.0)
     for seed in range(3):
         generator = torch.Generator().manual_seed(seed)
-
-        def jitter(value: Tensor, generator: torch.Generator = generator) -> Tensor:
-            return value * (1 + 2.0**-51 * torch.randn(value.shape, generator=generator, dtype=value.dtype))
-
-        other = replace(
-            problem,
-            x=jitter(problem.x),
-            state={name: jitter(value) for name, value in problem.state.items()},
-            parameters={name: jitter(value) for name, value in problem.parameters.items()},
-        )
-        for name, value in ask_oracle(cell, other).items():
-            moved = (value - reference[name]).abs().max().item()
-            worst[name] = max(worst.get(name, 0.0), moved / max(reference[name].abs().max().item(), 1e-300))
+        others = [problem.jittered(generator) for problem in problems]
+        for name, value in join([ask_oracle(cell, other) for other in others], T).items():
+            largest = max(reference[name].abs().max().item(), 1e-300)
+            worst[name] = max(worst[name], (value - reference[name]).abs().max().item() / largest)
     return worst
 
 
@@ -200,14 +193,6 @@ def join(parts: Sequence[Answer], T: int) -> Answer:
         return torch.stack([part[name] for part in parts]).sum(0)
 
     return {name: joined(name) for name in parts[0]}
-
-
-def flip(tensor: Tensor, lengths: Tensor) -> Tensor:
-    """[T,B,...] with the valid frames of every row in reverse order, what follows them left where it is."""
-    flipped = tensor.clone()
-    for row, length in enumerate(lengths.tolist()):
-        flipped[:length, row] = tensor[:length, row].flip(0)
-    return flipped
 
 
 def require(holds: bool, message: str) -> None:

@@ -43,13 +43,14 @@ def _has_token(path: str, token: str) -> bool:
 
 
 @contextmanager
-def engine(workers: int, scheduler: str | None, store: str, token: str) -> Iterator[Executor]:
+def engine(workers: int, scheduler: str | None, store: str, token: str, timeout: float = 30.0) -> Iterator[Executor]:
     """An executor for a study.
 
     Args:
         workers: worker processes on this machine, one thread each; 0 runs everything in this process.
         scheduler: address of a dask scheduler that exists; then ``workers`` is not used.
         store, token: the store's path and what its study.json must say; every worker reads it back before work begins.
+        timeout: seconds to wait for the scheduler.
 
     Raises:
         EngineError: the scheduler cannot be reached or has no workers, or a worker does not see the store.
@@ -77,7 +78,7 @@ def engine(workers: int, scheduler: str | None, store: str, token: str) -> Itera
             target = scheduler
         try:
             try:
-                client = Client(target, timeout="30s", set_as_default=False)
+                client = Client(target, timeout=timeout, set_as_default=False)
             except (OSError, ValueError) as error:
                 raise EngineError(
                     f"--scheduler {scheduler}: no dask scheduler answers there ({error}). Start one with `dask scheduler` and "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -99,13 +100,16 @@ class RNN(nn.Module):
     ) -> None:
         super().__init__()
         self.cell = as_cell(cell)
-        self.population = not isinstance(hidden_size, int)
-        sizes = [hidden_size] if isinstance(hidden_size, int) else list(hidden_size)
-        for what, value in (("input_size", input_size), *(("hidden_size", size) for size in sizes)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        self.population = isinstance(hidden_size, Iterable)
+        given = list(hidden_size) if isinstance(hidden_size, Iterable) else [hidden_size]
+        for what, value in (("input_size", input_size), *(("hidden_size", size) for size in given)):
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"RNN '{self.cell.name}': {what} is {value!r}; expected a whole number of at least 1.")
+        input_size, sizes = int(input_size), [int(size) for size in given]
         if not sizes:
-            raise ValueError(f"RNN '{self.cell.name}': hidden_size is an empty list; expected one size for each member.")
+            raise ValueError(
+                f"RNN '{self.cell.name}': hidden_size is an empty list; expected one size for each member."
+            )
         self.input_size, self.hidden_sizes, self.bidirectional = input_size, tuple(sizes), bidirectional
         self.initial_std = initial_std
         self.backend = backend
@@ -247,9 +251,13 @@ class RNN(nn.Module):
             return None
         count = torch.as_tensor(lengths)
         if count.ndim != 1 or len(count) != rows or count.is_floating_point() or count.dtype == torch.bool:
-            raise self._fail(f"lengths is {tuple(count.shape)} {count.dtype}; expected {rows} whole numbers, one a row.")
+            raise self._fail(
+                f"lengths is {tuple(count.shape)} {count.dtype}; expected {rows} whole numbers, one a row."
+            )
         if bool((count < 1).any()) or bool((count > steps).any()):
-            raise self._fail(f"lengths has values from {int(count.min())} to {int(count.max())}; expected 1 to T = {steps}.")
+            raise self._fail(
+                f"lengths has values from {int(count.min())} to {int(count.max())}; expected 1 to T = {steps}."
+            )
         return None if bool((count == steps).all()) else count.to(next(self.parameters()).device)
 
 

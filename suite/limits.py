@@ -54,7 +54,7 @@ def _check_limit(cell: Any, limit: Limit, backend: Any, draw: Draw) -> None:
         materialize_grads=True,
     )
     expected.update({f"gradient of {name}": value for name, value in zip(shared, pulled_back, strict=True)})
-    compare(answer, expected, replace(about, problem=ours))
+    compare(answer, expected, replace(about, problems=[ours]))
 
 
 def _parameters(

@@ -118,7 +118,9 @@ def make_plan(store: Store, settings: Settings) -> Plan:
     tasks = tuple(dict.fromkeys(tasks))
     unused = sorted(set(settings.data) - set(tasks))
     if unused:
-        raise SettingsError(f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {', '.join(tasks)}.")
+        raise SettingsError(
+            f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {', '.join(tasks)}."
+        )
     for cell in cells.values():
         _extend(store, study, "variants", cell.name, _variant_facts(cell), "signature")
     for name in tasks:
@@ -236,6 +238,7 @@ def _task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[s
         "provenance": corpus.provenance,
         "warnings": list(corpus.warnings),
         "space": {key: distribution.as_dict() for key, distribution in space.items()},
+        "task_space": {key: distribution.as_dict() for key, distribution in task.space.items()},
         "space_note": PROFILES[study["profile"]].note if any(key in task.space for key in narrower) else "",
     }
 

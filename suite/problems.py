@@ -16,6 +16,14 @@ from torch import Tensor
 SIZES = (1, 3, 17, 33)
 
 
+def flip(tensor: Tensor, lengths: Tensor) -> Tensor:
+    """[T,B,...] with the valid frames of every row in reverse order, what follows them left where it is."""
+    flipped = tensor.clone()
+    for row, length in enumerate(lengths.tolist()):
+        flipped[:length, row] = tensor[:length, row].flip(0)
+    return flipped
+
+
 @dataclass(frozen=True)
 class Problem:
     """One cell's inputs in float64: x [T,B,M], states [B,N], parameters, and what stands for the loss's derivatives."""
@@ -40,6 +48,27 @@ class Problem:
     def frames(self, stop: int) -> Problem:
         """The same problem for the first ``stop`` frames."""
         return replace(self, x=self.x[:stop], adjoint_y=self.adjoint_y[:stop])
+
+    def jittered(self, generator: torch.Generator) -> Problem:
+        """The same problem with the last two bits of every input changed at random."""
+
+        def jitter(value: Tensor) -> Tensor:
+            return value * (1 + 2.0**-51 * torch.randn(value.shape, generator=generator, dtype=value.dtype))
+
+        return replace(
+            self,
+            x=jitter(self.x),
+            state={name: jitter(value) for name, value in self.state.items()},
+            parameters={name: jitter(value) for name, value in self.parameters.items()},
+        )
+
+    def alone(self, lengths: Tensor) -> list[Problem]:
+        """One problem for each row, as long as the row is."""
+        return [self.rows([row]).frames(length) for row, length in enumerate(lengths.tolist())]
+
+    def turned(self, x: Tensor, lengths: Tensor) -> Problem:
+        """The same problem for ``x``, in which time runs backwards within each row's length."""
+        return replace(self, x=flip(x, lengths), adjoint_y=flip(self.adjoint_y, lengths))
 
 
 @dataclass(frozen=True)

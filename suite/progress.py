@@ -49,7 +49,9 @@ class StudyProgress:
     def __enter__(self) -> StudyProgress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop.set()
         if self.task is not None:
             self._show(self.done)

@@ -55,5 +55,7 @@ class Protocol:
         """
         unknown = sorted(set(content) - {field.name for field in fields(cls)})
         if unknown:
-            raise ValueError(f"protocol: unknown field {', '.join(unknown)}; written by a newer version of lstm-odyssey.")
+            raise ValueError(
+                f"protocol: unknown field {', '.join(unknown)}; written by a newer version of lstm-odyssey."
+            )
         return cls(**content)

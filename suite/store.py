@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lstm_odyssey.files import TEMPORARY, replacing, write_text
+from lstm_odyssey.reports.files import TEMPORARY, replacing, write_text
 from lstm_odyssey.streams import canonical, digest
 
 FORMAT = 1
@@ -151,7 +151,7 @@ class Store:
 
     def write_study(self, content: Mapping[str, Any]) -> None:
         """Write study.json; only the client of a study does."""
-        write_text(self.study_file, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        write_text(self.study_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def trial_file(self, identity: str) -> Path:
         return self.trials_folder / f"{identity}.json"
@@ -167,7 +167,9 @@ class Store:
             return None
         content = self._read(path, _TRIAL_KEYS)
         if content["trial_id"] != identity:
-            raise StoreError(f"store {self.path}: {path.name} holds trial {content['trial_id']}. Delete or rename the file.")
+            raise StoreError(
+                f"store {self.path}: {path.name} holds trial {content['trial_id']}. Delete or rename the file."
+            )
         return content
 
     def write_trial(self, record: Mapping[str, Any]) -> None:
@@ -192,7 +194,7 @@ class Store:
         with replacing(self.weights_folder / f"{identity}.npz") as temporary, open(temporary, "wb") as file:
             np.savez(file, allow_pickle=False, **weights)
 
-    def report_progress(self, block: str, epoch: int, epochs: int, best: float | None) -> None:
+    def report_progress(self, block: str, epoch: float, epochs: int, best: float) -> None:
         """Say how far a running block is; any process may, the client shows it. Losing it loses nothing."""
         path = self.progress_folder / f"{block}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -217,7 +219,13 @@ class Store:
 
     def clean(self) -> None:
         """Remove temporary files of killed processes and old words of progress; the client does at its start."""
-        for folder in (self.path, self.trials_folder, self.checkpoints_folder, self.progress_folder, self.weights_folder):
+        for folder in (
+            self.path,
+            self.trials_folder,
+            self.checkpoints_folder,
+            self.progress_folder,
+            self.weights_folder,
+        ):
             for path in folder.glob(f"{TEMPORARY}*"):
                 path.unlink(missing_ok=True)
         for path in self.progress_folder.glob("*.json"):

@@ -6,7 +6,7 @@ Each promise is a function of a cell, a backend and draws, and raises AssertionE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 import lstm_odyssey as lo
-from lstm_odyssey.conformance import About, ask, build, compare, differentiate, flip, fresh, join, load, make, require
-from lstm_odyssey.problems import FIXED, Draw, Problem
+from lstm_odyssey.conformance import About, ask, build, compare, differentiate, fresh, join, load, make, require
+from lstm_odyssey.problems import FIXED, Draw, flip
 
 Draws = Sequence[Draw]
 
@@ -38,7 +38,7 @@ def check_permutation(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -
     cell = lo.as_cell(cell)
     for draw in draws:
         draw = replace(draw, B=max(draw.B, 3))
-        problem, order = draw.problem(cell), list(range(1, draw.B)) + [0]
+        problem, order = draw.problem(cell), [*range(1, draw.B), 0]
         layer = make(cell, backend, problem.parameters)
         (shuffled,), (answer,) = ask(layer, problem.rows(order)), ask(layer, problem)
         for name in ("y", "gradient of x"):
@@ -73,7 +73,7 @@ def check_causality(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> 
         problem = draw.problem(cell)
         layer = make(cell, backend, problem.parameters)
         cut = draw.T // 2
-        about = About(cell, backend, draw, f"with other frames from the {cut + 1}th on", problem.frames(cut))
+        about = About(cell, backend, draw, f"with other frames from the {cut + 1}th on", [problem.frames(cut)])
         x = fresh({"x": problem.x})["x"]
         state = {name: value.unsqueeze(0) for name, value in problem.state.items()}
         y, _ = layer(x, state)
@@ -91,13 +91,14 @@ def check_padding(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> No
         problem = draw.problem(cell)
         layer = make(cell, backend, problem.parameters)
         for lengths in (draw.lengths(), draw.lengths().clamp(max=draw.T - 1)):  # the longest may be shorter than T
-            alone = [ask(layer, problem.rows([b]).frames(length))[0] for b, length in enumerate(lengths.tolist())]
+            parts = problem.alone(lengths)
+            expected = join([ask(layer, part)[0] for part in parts], draw.T)
             padding = (torch.arange(draw.T)[:, None] >= lengths)[:, :, None]
             for filler in (float("nan"), 1e3):
                 padded = replace(problem, x=problem.x.masked_fill(padding, filler))
                 (answer,) = ask(layer, padded, lengths=lengths)
-                about = About(cell, backend, draw, f"lengths {lengths.tolist()}, padded with {filler}")
-                compare(answer, join(alone, draw.T), about)
+                about = About(cell, backend, draw, f"lengths {lengths.tolist()}, padded with {filler}", parts)
+                compare(answer, expected, about)
                 for name in ("y", "gradient of x"):
                     require(not (answer[name] * padding).any(), f"{about}: {name} is not exactly 0 on padding")
 
@@ -110,7 +111,7 @@ def check_bidirectional(cell: Any, backend: Any = "eager", draws: Draws = FIXED)
         layer = make(cell, backend, forward.parameters, backward.parameters)
         for lengths in (None, draw.lengths()):
             valid = torch.full((draw.B,), draw.T) if lengths is None else lengths
-            turned = replace(backward, x=flip(forward.x, valid), adjoint_y=flip(backward.adjoint_y, valid))
+            turned = backward.turned(forward.x, valid)
             (one,) = ask(make(cell, backend, forward.parameters), forward, lengths=lengths)
             (two,) = ask(make(cell, backend, backward.parameters), turned, lengths=lengths)
             both = one["gradient of x"] + flip(two["gradient of x"], valid)
@@ -119,7 +120,7 @@ def check_bidirectional(cell: Any, backend: Any = "eager", draws: Draws = FIXED)
             for answer, reference, own in zip(answers, expected, (forward, turned), strict=True):
                 direction = "forwards" if own is forward else "backwards"
                 what = f"{direction} of two directions, lengths {valid.tolist()}"
-                compare(answer, reference, About(cell, backend, draw, what, own))
+                compare(answer, reference, About(cell, backend, draw, what, own.alone(valid)))
 
 
 def check_population(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
@@ -133,6 +134,7 @@ def check_population(cell: Any, backend: Any = "eager", draws: Draws = FIXED) ->
 def _check_members(cell: Any, backend: Any, draw: Draw, directions: int) -> None:
     sizes = [draw.N, 2 if draw.N == 1 else 1, 5]
     width, lengths = max(sizes), draw.lengths() if directions == 2 else None
+    valid = torch.full((draw.B,), draw.T) if lengths is None else lengths
     members = [
         [replace(draw, N=size, seed=draw.seed + 2 * m + d).problem(cell) for d in range(directions)]
         for m, size in enumerate(sizes)
@@ -146,10 +148,10 @@ def _check_members(cell: Any, backend: Any, draw: Draw, directions: int) -> None
             value = pad(value, [0, 0] * (value.ndim - 1 - axis) + after, value=filler)
         return value
 
-    def stacked(pick: Callable[[Problem], Tensor], axes: Sequence[int], filler: float = 0.0) -> Tensor:
-        """[D, P, ...] of what ``pick`` takes from each direction's and member's problem."""
+    def stacked(values: list[list[Tensor]], axes: Sequence[int], filler: float = 0.0) -> Tensor:
+        """[D, P, ...] from each member's list of each direction's value."""
         return torch.stack(
-            [torch.stack([wide(pick(problems[d]), axes, filler) for problems in members]) for d in range(directions)]
+            [torch.stack([wide(directed[d], axes, filler) for directed in values]) for d in range(directions)]
         )
 
     def own(value: Tensor, size: int, axes: Sequence[int], what: str) -> Tensor:
@@ -165,15 +167,18 @@ def _check_members(cell: Any, backend: Any, draw: Draw, directions: int) -> None
     for name, value in layer.named_parameters():
         for m, size in enumerate(sizes):
             own(value[m], size, axes[name.split(".", 2)[2]], f"{name} as initialised")
-    weights = {name: stacked(lambda p, name=name: p.parameters[name], where) for name, where in axes.items()}
+    weights = {
+        name: stacked([[p.parameters[name] for p in ps] for ps in members], where) for name, where in axes.items()
+    }
     load(layer, *({name: value[d] for name, value in weights.items()} for d in range(directions)))
-    x = torch.stack([problems[0].x for problems in members], 1).requires_grad_()
-    state = fresh({name: stacked(lambda p, name=name: p.state[name], [1]) for name in cell.states})
+    x = torch.stack([ps[0].x for ps in members], 1).requires_grad_()
+    state = fresh({name: stacked([[p.state[name] for p in ps] for ps in members], [1]) for name in cell.states})
     y, final = layer(x, state, lengths)
     y = y.unflatten(-1, (directions, width)).permute(3, 1, 0, 2, 4)  # [D, P, T, B, N]
-    total = (y * stacked(lambda p: p.adjoint_y, [2], filler=0.5)).sum()
+    total = (y * stacked([[p.adjoint_y for p in ps] for ps in members], [2], filler=0.5)).sum()
     for name, value in final.items():
-        total = total + (value * stacked(lambda p, name=name: p.adjoint_state[name], [1], filler=0.5)).sum()
+        adjoint = stacked([[p.adjoint_state[name] for p in ps] for ps in members], [1], filler=0.5)
+        total = total + (value * adjoint).sum()
     parameters = dict(layer.named_parameters())
     by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
     for m, size in enumerate(sizes):
@@ -186,8 +191,9 @@ def _check_members(cell: Any, backend: Any, draw: Draw, directions: int) -> None
             for name, where in axes.items():
                 found[f"gradient of {name}"] = (by[f"cells.{d}.{name}"][m], where)
             answer = {what: own(value.detach(), size, where, what) for what, (value, where) in found.items()}
-            problem = replace(members[m][d], x=members[m][0].x)
-            compare(answer, alone[d], replace(about, what=f"{about.what}, member {m}, direction {d}", problem=problem))
+            as_run = members[m][d].turned(members[m][0].x, valid) if d else members[m][d]
+            what = f"{about.what}, member {m}, direction {d}"
+            compare(answer, alone[d], replace(about, what=what, problems=as_run.alone(valid)))
 
 
 def check_repeated_call(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:

@@ -146,7 +146,9 @@ def gather(store: Store) -> xarray.Dataset:
 
     study = store.study()
     if study is None:
-        raise StoreError(f"store {store.path}: there is no study; expected study.json. Check the path, or run a study first.")
+        raise StoreError(
+            f"store {store.path}: there is no study; expected study.json. Check the path, or run a study first."
+        )
     known: dict[str, list[dict[str, Any]]] = {}
     for trial in store.trials():
         known.setdefault(trial["trial_id"], []).append(trial)

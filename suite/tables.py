@@ -18,9 +18,9 @@ COUNTED = ((88, 20), (88, 100), (88, 200))
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position == 0 else "right")
+        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
     return table
 
 
@@ -39,7 +39,9 @@ def variant_list() -> Iterator[RenderableType]:
             yield Text(f"{name}: not usable: {type(error).__name__}: {error}\n", style="red")
             continue
         aliases = f" (also {', '.join(cell.aliases)})" if cell.aliases else ""
-        yield Text.assemble((cell.name, "bold"), aliases, f"  states {' '.join(cell.states)}  [{cell.collection or '-'}]")
+        yield Text.assemble(
+            (cell.name, "bold"), aliases, f"  states {' '.join(cell.states)}  [{cell.collection or '-'}]"
+        )
         yield Text("\n".join(f"    {equation}" for equation in cell.equations) + "\n")
         counts.add_row(Text(cell.name), *(f"{cell.count(m, n):,}" for m, n in COUNTED))
     yield counts
@@ -59,7 +61,9 @@ def task_list() -> Iterator[RenderableType]:
             continue
         chance = "not declared" if task.chance is None else f"{task.chance:.2f} {objective.units}"
         corpus = "embedded in the package" if task.embedded else f"downloaded once, or --data {name}=PATH"
-        yield Text.assemble((name, "bold"), f"  {task.family}, {task.objective}: {objective.metric}; chance level {chance}")
+        yield Text.assemble(
+            (name, "bold"), f"  {task.family}, {task.objective}: {objective.metric}; chance level {chance}"
+        )
         facts = {"corpus": corpus, "licence": task.licence, "source": task.url, "mirror": task.mirror}
         yield Text("".join(f"    {fact:8} {value}\n" for fact, value in facts.items() if value))
 
@@ -73,9 +77,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         facts = study.sel(task=task)
         units, chance = str(facts["units"].item()), float(facts["chance"])
         title = f"{task}: {facts['metric'].item()}, {units}; chance level {score(chance)}"
-        table = _table(
-            "variant", "trials", "div.", "best 10 %", "best", "> chance", "parameters", "frames/s", title=title
-        )
+        table = _table("variant", "trials", "div.", "best 10 %", "best", "> chance", "params", "frames/s", title=title)
         rows = frame.loc[task].sort_values("mean_test", kind="stable")
         for variant, row in rows.iterrows():
             table.add_row(
@@ -91,8 +93,8 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         yield table
         yield Text(
             "Test scores of each trial's best validation epoch. best 10 %: the mean of the best tenth of the trials by "
-            "validation, two at least; best: the best of those, with its parameters; > chance: better than the best constant "
-            f"prediction; div.: diverged; frames/s: training, median.\n{_space(study, task)}\n"
+            "validation, two at least; best: the best of those, with its number of parameters; > chance: better than the best "
+            f"constant prediction; div.: diverged; frames/s: training, median.\n{_space(study, task)}\n"
         )
 
 

@@ -91,7 +91,7 @@ def check_default_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED[
         for name in cell.states:
             del answer[f"gradient of initial {name}"]  # there is none to differentiate by
         (reference,) = ask(layer, zero)
-        about = About(cell, backend, draw, "without an initial state", zero)
+        about = About(cell, backend, draw, "without an initial state", [zero])
         compare(answer, {name: reference[name] for name in answer}, about)
 
 
@@ -174,7 +174,7 @@ def parametrize_with_checks(cells: Iterable[Any], backends: Iterable[Any] | None
     )
 
 
-def draws(T: tuple[int, int] = (2, 12)) -> Any:  # noqa: N803 - the paper's letter
+def draws(T: tuple[int, int] = (2, 12)) -> Any:
     """A hypothesis strategy of draws for the argument of the same name; needs hypothesis."""
     from hypothesis import strategies as st
 

@@ -39,9 +39,9 @@ class Cell:
 
     def __init__(self, variant: Variant, name: str | None = None, origin: Mapping[str, str] | None = None) -> None:
         self.variant = variant
+        traced = trace(variant.step)
         self.name = name or variant.step.__name__
         self.origin = dict(origin or {"module": str(variant.step.__module__)})
-        traced = trace(variant.step)
         self.graph: Graph = build(traced)
         self.equations: tuple[str, ...] = equations(traced)
         code = variant.step.__code__
@@ -102,14 +102,13 @@ class Cell:
         """The graph that backends run: hoisted terms of every sum come first."""
         return reassociate(self.graph)
 
-    def shape(self, parameter: str, M: int, N: int) -> tuple[int, ...]:  # noqa: N803 - the paper's letters
+    def shape(self, parameter: str, M: int, N: int) -> tuple[int, ...]:
         """Shape of one parameter at M inputs and N blocks."""
         return tuple({"M": M, "N": N}[size] for size in self.graph.parameters[parameter])
 
-    def count(self, M: int, N: int) -> int:  # noqa: N803 - the paper's letters
+    def count(self, M: int, N: int) -> int:
         """Number of parameters of one layer and direction with M inputs and N blocks."""
         return sum(math.prod(self.shape(name, M, N)) for name in self.graph.parameters)
 
     def __repr__(self) -> str:
         return f"Cell('{self.name}', states={self.states}, signature={self.signature[:12]})"
-

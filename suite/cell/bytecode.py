@@ -45,7 +45,9 @@ def check_straight_line(step: Callable[..., Any]) -> None:
     """Raise ``TraceError`` with the line of the first thing in ``step`` that is not straight-line code."""
     code = step.__code__
     if code.co_flags & _GENERATOR:
-        raise TraceError(f"{place(code, None)}: a generator or coroutine; expected a plain function that returns values.")
+        raise TraceError(
+            f"{place(code, None)}: a generator or coroutine; expected a plain function that returns values."
+        )
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             what = _NESTED.get(constant.co_name, f"a nested function or class '{constant.co_name}'")
@@ -53,7 +55,7 @@ def check_straight_line(step: Callable[..., Any]) -> None:
                 f"{place(code, constant.co_firstlineno)}: {what}; expected straight-line code. "
                 "Write each equation as one assignment."
             )
-    bound = {name: "an argument" for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]}
+    bound = dict.fromkeys(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount], "an argument")
     for instruction in dis.get_instructions(code):
         line = instruction.positions.lineno if instruction.positions else None
         where = place(code, line)

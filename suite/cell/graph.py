@@ -14,7 +14,8 @@ from functools import cached_property
 from typing import Any
 
 from lstm_odyssey.cell.bytecode import place
-from lstm_odyssey.cell.trace import SPACES, Symbol, Trace
+from lstm_odyssey.cell.symbols import SPACES, Symbol
+from lstm_odyssey.cell.trace import Trace
 from lstm_odyssey.variants.declare import TraceError
 
 FORMAT = 1  # of the signature; a change makes every stored trial another one
@@ -31,9 +32,12 @@ class Node:
     size: str = "N"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Graph:
-    """A cell as data: nodes in order, the numbers of the results, states and parameters by name."""
+    """A cell as data: nodes in order (input, states, then the rest), the numbers of the results, states and parameters.
+
+    Two graphs are equal if their signatures are.
+    """
 
     nodes: tuple[Node, ...]
     results: tuple[int, ...]
@@ -57,6 +61,12 @@ class Graph:
             below = max((depth[argument] for argument in node.args), default=0)
             depth.append(below + (node.op == "matmul" and number not in self.hoisted))
         return tuple(depth)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Graph) and self.signature == other.signature
+
+    def __hash__(self) -> int:
+        return hash(self.signature)
 
     @cached_property
     def signature(self) -> str:

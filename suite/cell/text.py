@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from lstm_odyssey.cell.bytecode import place
 from lstm_odyssey.cell.ops import OPS
-from lstm_odyssey.cell.trace import Symbol, Trace
+from lstm_odyssey.cell.symbols import Symbol
+from lstm_odyssey.cell.trace import Trace
 from lstm_odyssey.variants.declare import TraceError
 
 _ATOM = 10

@@ -39,24 +39,6 @@ class Program:
 
 
 @lru_cache(maxsize=256)
-def _compile(key: str, graph: _Keyed) -> Program:
-    del key
-    return compile_program(graph.graph)
-
-
-class _Keyed:
-    """A graph as an argument of a cached function: equal if the signatures are."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-
-    def __hash__(self) -> int:
-        return hash(self.graph.signature)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Keyed) and other.graph.signature == self.graph.signature
-
-
 def compile_program(graph: Graph) -> Program:
     """Order a (reassociated) graph for execution and fuse products with the sums they begin."""
     uses = Counter(argument for node in graph.nodes for argument in node.args)
@@ -136,7 +118,7 @@ def scan(
             None if active is None else active.unsqueeze(1),
         )
         return y.squeeze(1), {name: value.view(state[name].shape) for name, value in final.items()}
-    program = _compile(graph.signature, _Keyed(graph))
+    program = compile_program(graph)
     nodes = graph.nodes
     steps = x.shape[0]
     values: list[Any] = [None] * len(nodes)
@@ -167,19 +149,18 @@ def scan(
         if isinstance(item, Fused):
             weight = stacked(item.products).contiguous()
             if item.starts:
-                starts = torch.cat([values[start].expand(*x.shape[:3], -1) for start in item.starts], dim=-1)
+                starts = torch.cat([_over_frames(values[start], x, weight) for start in item.starts], dim=-1)
             else:
                 starts = x.new_zeros(()).expand(*x.shape[:3], weight.shape[2])
-            operands: list[Tensor] | None = [] if torch.is_grad_enabled() and weight.requires_grad else None
+            operands = _Operands() if torch.is_grad_enabled() and weight.requires_grad else None
             if operands is not None:
                 starts = _RecurrentWeight.apply(starts, weight, operands)
             product = (item.products.operand, weight.detach(), starts.unbind(0), operands)
             instructions.append((item.outputs, None, (), product))
         else:
             instructions.append((item, OPS[nodes[item].op].eager, nodes[item].args, None))
-    places = [nodes.index(node) for node in nodes if node.op == "state"]
-    current = [state[nodes[place].name] for place in places]
-    order = [graph.states.index(nodes[place].name) for place in places]
+    places = [number for number, node in enumerate(nodes) if node.op == "state"]
+    current = [state[name] for name in graph.states]
     mask = active.unbind(0) if active is not None else None
     outputs = []
     for t in range(steps):
@@ -193,21 +174,27 @@ def scan(
                 continue
             operand, weight, starts, operands = product
             if operands is not None:
-                operands.append(values[operand].detach())
+                operands.append((values[operand].detach(), values[operand]._version))
             rows = torch.baddbmm(starts[t], values[operand], weight)
             for result, part in zip(out, _rows(rows, len(out)), strict=True):
                 values[result] = part
-        new = [_full_step(values[graph.results[k]], current[0]) for k in order]
+        new = [_full_step(values[result], current[0]) for result in graph.results]
         if mask is not None:
             new = [torch.where(mask[t], after, held) for after, held in zip(new, current, strict=True)]
         current = new
-        outputs.append(current[order.index(0)])
-    return torch.stack(outputs), {nodes[place].name: value for place, value in zip(places, current, strict=True)}
+        outputs.append(current[0])
+    return torch.stack(outputs), dict(zip(graph.states, current, strict=True))
 
 
 def _full_step(value: Tensor, like: Tensor) -> Tensor:
     """A result made of parameters alone, [P, 1, N], for every row."""
     return value if value.shape == like.shape else value.expand_as(like)
+
+
+def _over_frames(value: Tensor | float, x: Tensor, weight: Tensor) -> Tensor:
+    """A hoisted term at its full size [T, P, B, N], whether it was made of the input, of parameters or is a number."""
+    value = value if isinstance(value, Tensor) else x.new_full((1,), value)
+    return value.expand(*x.shape[:3], weight.shape[1])
 
 
 def _all_frames(value: Tensor, weight: Tensor) -> Tensor:
@@ -219,24 +206,36 @@ def _all_frames(value: Tensor, weight: Tensor) -> Tensor:
     return product.view(members, steps, rows, -1).transpose(0, 1)
 
 
+class _Operands(list[tuple[Tensor, int]]):
+    """Right-hand vectors of a product, step by step, with their versions; not a list to torch.func, which would copy it."""
+
+
 class _RecurrentWeight(torch.autograd.Function):
     """Passes the products' starts through and gives the recurrent weight its gradient, one product over all steps.
 
     A step computes ``start_t + operand_t @ weight``, so the gradient of the starts is the gradient δ of the products, and
     that of the weight Σ_t operand_tᵀ δ_t. Autograd by itself would add up a matrix in every step. ``operands`` is filled
-    by the loop, detached (the graph would hold itself alive otherwise).
+    by the loop, detached (the graph would hold itself alive otherwise), each with its version, as autograd would check it.
     """
 
     @staticmethod
-    def forward(ctx: Any, starts: Tensor, weight: Tensor, operands: list[Tensor]) -> Tensor:
-        del weight
-        ctx.operands = operands
+    def forward(starts: Tensor, weight: Tensor, operands: _Operands) -> Tensor:
+        del weight, operands
         return starts.view_as(starts)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.operands = inputs[2]
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]  # torch's own is untyped
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor, Tensor, None]:
         steps, members, rows, width = delta.shape
-        operand = torch.stack(ctx.operands, dim=1).view(members, steps * rows, -1)
+        if any(operand._version != version for operand, version in ctx.operands):
+            raise RuntimeError(
+                "one of the states needed for gradient computation has been modified by an inplace operation "
+                "between forward and backward; clone it first."
+            )
+        operand = torch.stack([operand for operand, _ in ctx.operands], dim=1).view(members, steps * rows, -1)
         flat = delta.transpose(0, 1).reshape(members, steps * rows, width)
         return delta, torch.bmm(operand.transpose(1, 2), flat), None

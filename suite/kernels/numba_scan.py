@@ -69,7 +69,7 @@ def scan(
     active: Tensor | None = None,
     sizes: Sequence[int] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a cell over time; see ``kernels.eager.scan`` for the contract.
+    """Run a cell over time; see ``kernels.eager.scan`` for the contract. Under torch.func's transforms that backend runs.
 
     Raises:
         TypeError: x is neither float32 nor float64.
@@ -77,6 +77,10 @@ def scan(
     """
     if x.device.type != "cpu":
         raise ValueError(f"backend 'numba': x is on {x.device}; expected the CPU. Use backend='auto' or 'eager'.")
+    if torch._C._are_functorch_transforms_active():  # torch.func and vmap cannot see into a compiled kernel
+        from lstm_odyssey.kernels import eager
+
+        return eager.scan(graph, parameters, x, state, active, sizes)
     made = kernel(graph, x.dtype)
     initial = [state[name] for name in graph.states]
     if made.plain is not None:

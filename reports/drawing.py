@@ -1,0 +1,78 @@
+"""How figures are made and written: the style sheet, a canvas without pyplot, SVG that can stand in a page."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The style sheet of the reports, for the time of a with block."""
+    with (
+        matplotlib.rc_context(fname=Path(__file__).parent / "templates" / "odyssey.mplstyle"),
+        warnings.catch_warnings(),
+    ):
+        # A stranger's name may be in a script that the font lacks; its letters become boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
+
+
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """The function run under the style sheet."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        with style():
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure, in inches."""
+    figure = Figure((width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+@styled
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure as its suffix says, vector (.svg, .pdf) or .png; the same figure gives the same bytes."""
+    kind = Path(path).suffix.lower()
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    figure.savefig(path, metadata=dates.get(kind))
+    return Path(path)
+
+
+@styled
+def svg(figure: Figure, label: str, prefix: str) -> str:
+    """A figure as an SVG element to stand in a page, its identifiers prefixed so that several may stand there.
+
+    Args:
+        figure: what to draw.
+        label: what a screen reader says.
+        prefix: start of every identifier; letters, digits and hyphens.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = buffer.getvalue()
+    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
+    spoken = label.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    width = f"max-width: {7.6 * figure.get_figwidth():.1f}rem"
+    return text.replace("<svg ", f'<svg role="img" aria-label="{spoken}" style="{width}" ', 1)

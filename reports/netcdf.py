@@ -1,0 +1,63 @@
+"""A study as a netCDF-4 file: written atomically, read back bit for bit, refused with one clear error."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy
+import xarray
+
+from lstm_odyssey.reports.files import replacing
+from lstm_odyssey.reports.validation import SchemaError, error, refuse_newer, validate
+from lstm_odyssey.reports.variables import CURVE, PACKAGE, WHOLE_ATTRIBUTES
+
+LARGEST = 4 * 2**30
+"""Bytes a file may unfold to: a stranger's file of a few kB can claim to hold any number of zeros."""
+
+
+def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
+    """Write a valid dataset as netCDF-4: under a temporary name first, so that a reader sees all of it or nothing."""
+    validate(dataset)
+    target = Path(path)
+    encoding: dict[str, dict[str, Any]] = {}
+    for name, variable in dataset.variables.items():
+        encoding[str(name)] = {} if variable.dtype.kind == "U" else {"_FillValue": None}
+        if variable.dims == CURVE:
+            encoding[str(name)] |= {"zlib": True, "complevel": 4, "shuffle": True}
+    with replacing(target) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    return target
+
+
+def load(path: str | os.PathLike[str]) -> xarray.Dataset:
+    """Read what ``save`` wrote, equal bit for bit; one ``SchemaError`` for a file that is something else."""
+    source = Path(path)
+    if not source.is_file():
+        found = "a folder" if source.is_dir() else "no such file"
+        raise FileNotFoundError(f"{source}: {found}; expected a study as netCDF. Pass the path of its .nc file.")
+    try:
+        with xarray.open_dataset(source, engine="h5netcdf", decode_cf=False) as lazy:
+            if lazy.attrs.get("package") != PACKAGE:
+                raise error(str(source), "another netCDF file", f"a study of {PACKAGE}", "Pass a study's .nc file.")
+            refuse_newer(lazy.attrs.get("format"), str(source))
+            if lazy.nbytes > LARGEST:
+                raise error(str(source), f"{lazy.nbytes} bytes", f"at most {LARGEST}", "The file is not to be trusted.")
+            dataset = lazy.load().drop_encoding()
+    except SchemaError:
+        raise
+    except Exception as damage:  # whatever HDF5 raises on a damaged file: OSError, RuntimeError, KeyError ...
+        expected = f"a netCDF-4 file written by {PACKAGE}"
+        cure = "The file is damaged or something else; write it again from its store."
+        raise error(str(source), f"what cannot be read ({damage})", expected, cure) from damage
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind in "OT":
+            dataset[name] = (variable.dims, numpy.array(variable.values.tolist(), str), variable.attrs)
+    for name in WHOLE_ATTRIBUTES:
+        dataset.attrs[name] = int(dataset.attrs.get(name, -1))
+    try:
+        validate(dataset)
+    except SchemaError as wrong:
+        raise SchemaError(f"{source}: {wrong}") from None
+    return dataset

@@ -1,0 +1,202 @@
+"""The table variant x task: what the best trials score, what they cost, and how many came to grief.
+
+Arrays first, the dataset after. As in the paper, a cell is judged by the best 10 % of its finished trials, *chosen by
+validation* and scored on the test set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+import pandas
+import xarray
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_odyssey.reports.variables import FINISHED
+
+ENOUGH = 10
+"""Below this many trials in the best 10 %, differences between cells are no ground for inference."""
+
+COLUMNS = {
+    "trials": "trials drawn",
+    "finished": "trials with scores: ended or diverged on the way",
+    "diverged": "trials whose loss ceased to be finite; their best score before that stands",
+    "failed": "trials that ended without a score",
+    "missing": "trials not run yet",
+    "selected": "trials among the best 10 % by validation",
+    "mean_test": "mean test score of the best 10 %",
+    "best_test": "best test score among the best 10 %",
+    "best_trial": "index of the trial that has it",
+    "chosen_test": "test score of the one trial that is best by validation",
+    "chance": "score of the best constant prediction",
+    "beats_chance": "whether the best trial beats the chance level",
+    "n_parameters": "parameters of the best trial",
+    "mean_parameters": "mean number of parameters of the best 10 %",
+    "frames_per_second": "median training throughput of the finished trials",
+}
+
+
+def best_count(n: int) -> int:
+    """How many of n finished trials are the best 10 %: at least two, as a mean of one is none.
+
+    >>> [best_count(n) for n in (0, 1, 6, 20, 21, 200)]
+    [0, 1, 2, 2, 3, 20]
+    """
+    return min(n, max(2, math.ceil(n / 10)))
+
+
+def best_fraction(
+    valid: ArrayLike, finished: ArrayLike | None = None, *, maximize: bool = False
+) -> NDArray[numpy.intp]:
+    """Indices of the best 10 % of the finished trials by validation score, best first.
+
+    Args:
+        valid: validation scores [n]; a trial without one (NaN) is never chosen.
+        finished: which trials count [n]; all, if not given.
+        maximize: whether larger scores are better.
+
+    >>> best_fraction([3.0, 1.0, 2.0, float("nan")]).tolist()
+    [1, 2]
+    """
+    scores = numpy.asarray(valid, float)
+    counted = numpy.ones(scores.shape, bool) if finished is None else numpy.asarray(finished, bool)
+    order = numpy.argsort(-scores if maximize else scores, kind="stable")
+    order = order[counted[order] & ~numpy.isnan(scores[order])]
+    chosen: NDArray[numpy.intp] = order[: best_count(int(counted.sum()))]
+    return chosen
+
+
+def ceiling(scores: ArrayLike, chance: float, *, maximize: bool = False) -> NDArray[numpy.float64]:
+    """Scores as a figure shows them: what is worse than chance, or no number, stands at the chance level.
+
+    >>> ceiling([9.0, 40.0, float("nan")], 11.0).tolist()
+    [9.0, 11.0, 11.0]
+    """
+    values = numpy.asarray(scores, float)
+    if math.isnan(chance):
+        known: NDArray[numpy.float64] = values[~numpy.isnan(values)]
+        return known
+    values = numpy.where(numpy.isnan(values), chance, values)
+    bound: NDArray[numpy.float64] = numpy.maximum(values, chance) if maximize else numpy.minimum(values, chance)
+    return bound
+
+
+def summarise(
+    status: ArrayLike,
+    best_valid: ArrayLike,
+    best_test: ArrayLike,
+    n_parameters: ArrayLike,
+    frames_per_second: ArrayLike,
+    *,
+    chance: float = math.nan,
+    maximize: bool = False,
+) -> dict[str, Any]:
+    """One row of the table from the arrays [n] of one cell on one task; the keys are those of ``COLUMNS``."""
+    status = numpy.asarray(status)
+    test, parameters = numpy.asarray(best_test, float), numpy.asarray(n_parameters, float)
+    finished = numpy.isin(status, FINISHED)
+    chosen = best_fraction(best_valid, finished, maximize=maximize)
+    scored = chosen[~numpy.isnan(test[chosen])]
+    sign = -1 if maximize else 1
+    best = int(scored[numpy.argmin(sign * test[scored])]) if scored.size else None
+    best_score = math.nan if best is None else float(test[best])
+    return {
+        "trials": status.size,
+        "finished": int(finished.sum()),
+        **{name: int((status == name).sum()) for name in ("diverged", "failed", "missing")},
+        "selected": chosen.size,
+        "mean_test": _mean(test[scored]),
+        "best_test": best_score,
+        "best_trial": -1 if best is None else best,
+        "chosen_test": float(test[chosen[0]]) if chosen.size else math.nan,
+        "chance": chance,
+        "beats_chance": bool(sign * best_score < sign * chance),
+        "n_parameters": math.nan if best is None else float(parameters[best]),
+        "mean_parameters": _mean(parameters[chosen]),
+        "frames_per_second": _median(numpy.asarray(frames_per_second, float)[finished]),
+    }
+
+
+def maximizes(dataset: xarray.Dataset, task: str) -> bool:
+    """Whether larger scores are better on a task."""
+    return str(dataset["direction"].sel(task=task).item()) == "maximize"
+
+
+def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pandas.DataFrame:
+    """One row for each task and variant; ``frame.attrs`` say what each column is and in which units the scores are."""
+    rows = {}
+    for task in dataset["task"].values.tolist():
+        for variant in order or dataset["variant"].values.tolist():
+            part = dataset.sel(task=task, variant=variant)
+            names = ("status", "best_valid", "best_test", "n_parameters", "frames_per_second")
+            arrays = {name: part[name].values for name in names}
+            rows[task, variant] = summarise(**arrays, chance=float(part["chance"]), maximize=maximizes(dataset, task))
+    frame = pandas.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
+    frame.index = pandas.MultiIndex.from_tuples(list(rows), names=["task", "variant"])
+    units = dict(zip(dataset["task"].values.tolist(), dataset["units"].values.tolist(), strict=True))
+    frame.attrs = {"columns": dict(COLUMNS), "units": units}
+    return frame
+
+
+def box_values(dataset: xarray.Dataset, task: str, variant: str, *, best: bool = False) -> NDArray[numpy.float64]:
+    """Test scores a box is drawn of: of all finished trials or of the best 10 %, with chance as the ceiling."""
+    part = dataset.sel(task=task, variant=variant)
+    finished = numpy.isin(part["status"].values, FINISHED)
+    maximize = maximizes(dataset, task)
+    chosen = best_fraction(part["best_valid"].values, finished, maximize=maximize) if best else finished
+    return ceiling(part["best_test"].values[chosen], float(part["chance"]), maximize=maximize)
+
+
+def markdown(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
+    """The table as text that is legible in a terminal and renders as Markdown."""
+    blocks = []
+    table = summary(dataset, order)
+    for task in dataset["task"].values.tolist():
+        units, chance = str(dataset["units"].sel(task=task).item()), float(dataset["chance"].sel(task=task))
+        head = (
+            "variant",
+            "finished",
+            "diverged",
+            "mean of best 10 %",
+            "best",
+            "beats chance",
+            "parameters",
+            "frames/s",
+        )
+        lines = [list(head)]
+        for variant, row in table.loc[task].iterrows():
+            numbers = [f"{row['finished']}/{row['trials']}", f"{row['diverged']}", score(row["mean_test"])]
+            numbers += [score(row["best_test"]), "yes" if row["beats_chance"] else "no"]
+            lines.append([str(variant), *numbers, whole(row["n_parameters"]), whole(row["frames_per_second"])])
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+        padded = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]
+        text = "\n".join("| " + " | ".join(line) + " |" for line in padded)
+        blocks.append(f"{task}: test scores in {units}, chance level {score(chance)}\n\n{text}")
+    return "\n\n".join(blocks)
+
+
+def score(value: float) -> str:
+    """A score in words: four digits, or a dash."""
+    return "–" if math.isnan(value) else f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def whole(value: float) -> str:
+    """A count in words, thousands set apart.
+
+    >>> whole(84788.0)
+    '84,788'
+    """
+    return "–" if math.isnan(value) else f"{value:,.0f}"
+
+
+def _mean(values: NDArray[numpy.float64]) -> float:
+    return float(numpy.mean(values)) if values.size else math.nan
+
+
+def _median(values: NDArray[numpy.float64]) -> float:
+    values = values[~numpy.isnan(values)]
+    return float(numpy.median(values)) if values.size else math.nan

@@ -1,0 +1,98 @@
+"""What a stored study holds, as data: every variable with its dimensions, meaning and units, and every attribute.
+
+``schema`` builds, checks, writes and reads datasets by these lists, so that a new variable is one line here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+FORMAT = 1
+"""Number of the layout; a file with a larger one was written by a newer package."""
+
+PACKAGE = "lstm-odyssey"
+
+STATUSES = ("ok", "diverged", "failed", "missing")
+"""How a trial ended. A hole of the array is a trial that has not been run: ``missing``."""
+
+FINISHED = ("ok", "diverged")
+"""Statuses that carry scores: what a diverged trial scored before it diverged stands."""
+
+DIRECTIONS = ("minimize", "maximize")
+
+TASK = ("task",)
+TRIAL = ("task", "variant", "trial")
+CURVE = (*TRIAL, "epoch")
+DIMENSIONS = CURVE
+
+COORDINATES = {
+    "task": "corpus bound to one objective",
+    "variant": "recurrent cell",
+    "trial": "index of the random draw",
+    "epoch": "epochs trained; 0 is before training",
+}
+
+
+class Stored(NamedTuple):
+    """One stored variable.
+
+    Attributes:
+        name: as in the dataset and in a trial's file.
+        kind: ``number`` (float64, NaN where there is none), ``whole`` (int64) or ``text`` (empty where there is none).
+        dims: dimensions, in order.
+        long_name: what it is, in words.
+        units: unit; ``1`` for a pure number, empty for a text.
+        score: the value is measured in the task's metric: its units and direction are the task's.
+        timed: measured with a clock or describing the machine: differs from run to run.
+    """
+
+    name: str
+    kind: Literal["number", "whole", "text"]
+    dims: tuple[str, ...]
+    long_name: str
+    units: str = ""
+    score: bool = False
+    timed: bool = False
+
+
+VARIABLES = (
+    Stored("metric", "text", TASK, "what the scores measure"),
+    Stored("units", "text", TASK, "units of the scores"),
+    Stored("direction", "text", TASK, "which scores are better"),
+    Stored("chance", "number", TASK, "score of the best constant prediction", score=True),
+    Stored("checksum", "text", TASK, "checksum of the corpus as trained on"),
+    Stored("status", "text", TRIAL, "how the trial ended: " + ", ".join(STATUSES)),
+    Stored("reason", "text", TRIAL, "why a trial failed or diverged"),
+    Stored("trial_id", "text", TRIAL, "hash of everything the trial's numbers depend on"),
+    Stored("seed", "whole", TRIAL, "seed of the study the trial belongs to", "1"),
+    Stored("diverged_epoch", "number", TRIAL, "epoch in which the loss ceased to be finite", "1"),
+    Stored("best_epoch", "number", TRIAL, "epoch of the best validation score", "1"),
+    Stored("best_valid", "number", TRIAL, "validation score at the best epoch", score=True),
+    Stored("best_test", "number", TRIAL, "test score at the best epoch", score=True),
+    Stored("best_test_per_sequence", "number", TRIAL, "test score at the best epoch, mean over sequences", score=True),
+    Stored("final_valid", "number", TRIAL, "validation score after the last epoch", score=True),
+    Stored("n_parameters", "number", TRIAL, "trained parameters of the whole net", "1"),
+    Stored("epochs", "number", TRIAL, "epochs trained", "1"),
+    Stored("seconds", "number", TRIAL, "time of the whole trial", "s", timed=True),
+    Stored("frames_per_second", "number", TRIAL, "training throughput", "frames/s", timed=True),
+    Stored("environment", "whole", TRIAL, "index into the attribute 'environments', -1 if none", "1", timed=True),
+    Stored("train_loss", "number", CURVE, "training loss of the task's objective, divided by frames", "nats/frame"),
+    Stored("valid", "number", CURVE, "validation score", score=True),
+    Stored("test", "number", CURVE, "test score, where validation improved", score=True),
+    Stored("epoch_seconds", "number", CURVE, "time of the epoch", "s", timed=True),
+)
+
+WORDS: dict[str, tuple[str, str]] = {
+    "hidden_size": ("blocks per layer and direction", "1"),
+    "learning_rate": ("learning rate", "1"),
+    "momentum": ("momentum", "1"),
+    "input_noise": ("standard deviation of the input noise", "1"),
+}
+"""Long name and units of the hyperparameters that are known; any other is called by its name."""
+
+TEXT_ATTRIBUTES = ("package", "created", "draws", "profile", "dtype", "backend", "device")
+WHOLE_ATTRIBUTES = ("format", "seed")
+JSON_ATTRIBUTES = ("protocol", "distributions", "tasks", "variants", "environment", "environments", "more")
+"""Attributes that hold one JSON text each: netCDF knows no attribute that is None, a truth value or a mapping."""
+
+TIMED_ATTRIBUTES = ("created", "environment", "environments")

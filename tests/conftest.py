@@ -1,0 +1,25 @@
+"""Strictness for all tests, in one place."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=25, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture
+def root() -> Path:
+    """The repository's top folder."""
+    return ROOT
+
+
+@pytest.fixture(autouse=True)
+def _no_download(monkeypatch):
+    """No test reaches the network: a corpus that is not there is an error, not a download."""
+    monkeypatch.setenv("ODYSSEY_OFFLINE", "1")

@@ -1,0 +1,324 @@
+"""Wrong cells, wrong calls of the oracle and wrong layers: what the tests of equality have to catch.
+
+A wrong cell is the text of a right one with a small change, as a slip of the pen would make it.
+"""
+
+import inspect
+
+import torch
+
+import lstm_odyssey as lo
+from lstm_odyssey.variants import ops
+
+WRONG_CELLS = {
+    "output peephole on c_{t-1}": ("vanilla", ("p.o * c_t", "p.o * c")),
+    "forget gate on the new c": ("vanilla", ("z * i + c * f", "(z * i + c) * f")),
+    "forget gate's peephole on the new input": ("vanilla", ("p.f * c", "p.f * (c + z * i)")),
+    "input gate multiplies c": ("vanilla", ("z * i + c * f", "z + c * f * i")),
+    "input and forget gate swapped": ("vanilla", ("z * i + c * f", "z * f + c * i")),
+    "the block input through a sigmoid": ("vanilla", ("z = tanh", "z = sigmoid")),
+    "the output gate through a tanh": ("vanilla", ("o = sigmoid", "o = tanh")),
+    "the cell leaves through a sigmoid": ("vanilla", ("tanh(c_t)", "sigmoid(c_t)")),
+    "y uses c_{t-1}": ("vanilla", ("tanh(c_t)", "tanh(c)")),
+    "no bias of the forget gate": ("vanilla", (" + b.f", "")),
+    "no peephole of the input gate": ("vanilla", (" + p.i * c", "")),
+    "no recurrent term of the output gate": ("vanilla", (" + R.o @ y", "")),
+    "a bias of another gate": ("vanilla", ("b.i", "b.f")),
+    "a recurrent matrix of another gate": ("vanilla", ("R.i @", "R.f @")),
+    "recurrence from the cell": ("vanilla", ("R.z @ y", "R.z @ c")),
+    "a sign": ("vanilla", ("+ p.f * c", "- p.f * c")),
+    "results in the wrong order": ("vanilla", ("return tanh(c_t) * o, c_t", "return c_t, tanh(c_t) * o")),
+    "an input gate where there is none": ("nig", ("z + c * f", "z * (1 - f) + c * f")),
+    "a forget gate where there is none": ("nfg", ("z * i + c", "z * i + c * (1 - i)")),
+    "no output gate, but another's": ("nog", ("return tanh(c_t)", "return tanh(c_t) * f")),
+    "NOG with a gate": (
+        "nog",
+        ("return tanh(c_t)", "o = sigmoid(W.o @ x + R.o @ y + p.o * c_t + b.o)\n    return tanh(c_t) * o"),
+    ),
+    "NIAF with its activation": ("niaf", ("z = W.z @ x + R.z @ y + b.z", "z = tanh(W.z @ x + R.z @ y + b.z)")),
+    "NOAF with its activation": ("noaf", ("return c_t * o", "return tanh(c_t) * o")),
+    "NP with a peephole": ("no_peepholes", ("+ b.o", "+ R.o @ c_t + b.o")),
+    "CIFG with f = i": ("cifg", ("(1 - i)", "i")),
+    "CIFG the other way round": ("cifg", ("z * i + c * (1 - i)", "z * (1 - i) + c * i")),
+    "FGR whose forget gate reads this step's input gate": ("fgr", ("R.if_ @ i ", "R.if_ @ i_t ")),
+    "FGR whose output gate reads this step's gates": (
+        "fgr",
+        ("R.io @ i ", "R.io @ i_t "),
+        ("R.fo @ f ", "R.fo @ f_t "),
+    ),
+    "FGR with source and target exchanged": ("fgr", ("R.if_ @ i ", "R.fi @ i "), ("R.fi @ f ", "R.if_ @ f ")),
+    "FGR whose gates do not see the output gate": ("fgr", ("R.oi @ o ", "R.oi @ f ")),
+    "FGR whose block input sees a gate": ("fgr", ("R.z @ y", "R.z @ y + R.ii @ i")),
+    "FGR that carries the wrong gate": ("fgr", ("i_t, f_t, o_t", "f_t, i_t, o_t")),
+}
+
+
+def wrong_cell(of, *changes):
+    """The step of the variant ``of`` with parts of its text replaced, each of which must be there."""
+    source = inspect.getsource(lo.variant(of).step)
+    head, quotes, rest = source.partition('"""')
+    text = head + "pass" + rest.partition('"""')[2] if quotes else source  # without the docstring, which is right
+    for before, after in changes:
+        assert before in text, f"the text of {of} no longer has {before!r}; change the mutant with it"
+        text = text.replace(before, after)
+    space = {name: getattr(ops, name) for name in ("sigmoid", "tanh")}
+    exec(compile(text, f"<wrong {of}>", "exec"), space)
+    return lo.as_cell(space[of])
+
+
+def with_parameters(change):
+    """The oracle with a change of its parameters; their gradients are changed with them."""
+    return lambda cell, x, state, parameters: lo.oracle(
+        cell, x, state, {name: change(name, value) for name, value in parameters.items()}
+    )
+
+
+def with_state(change):
+    """The oracle with a change of its initial states."""
+    return lambda cell, x, state, parameters: lo.oracle(
+        cell, x, {name: change(name, value) for name, value in state.items()}, parameters
+    )
+
+
+WRONG_CALLS = {
+    "transposed R": with_parameters(lambda name, value: value.mT if name.startswith("R.") else value),
+    "one transposed R": with_parameters(lambda name, value: value.mT if name == "R.z" else value),
+    "an initial state of zero": with_state(lambda name, value: torch.zeros_like(value)),
+    "an initial cell of zero": with_state(lambda name, value: torch.zeros_like(value) if name == "c" else value),
+    "initial states exchanged": lambda cell, x, state, parameters: lo.oracle(
+        cell, x, {**state, "y": state["c"], "c": state["y"]}, parameters
+    ),
+    "the first frame twice": lambda cell, x, state, parameters: lo.oracle(
+        cell, torch.cat([x[:1], x[:-1]]), state, parameters
+    ),
+    "time backwards": lambda cell, x, state, parameters: lo.oracle(cell, x.flip(0), state, parameters),
+    "no derivative by the initial state": with_state(lambda name, value: value.detach()),
+    "no derivative by the initial cell": with_state(lambda name, value: value.detach() if name == "c" else value),
+    "no derivative by the initial output": with_state(lambda name, value: value.detach() if name == "y" else value),
+    "no derivative by x": lambda cell, x, state, parameters: lo.oracle(cell, x.detach(), state, parameters),
+    "the derivative by R twice": with_parameters(
+        lambda name, value: 2 * value - value.detach() if name.startswith("R.") else value
+    ),
+    "no derivative by the biases": with_parameters(
+        lambda name, value: value.detach() if name.startswith("b.") else value
+    ),
+}
+
+
+class IgnoresLengths(lo.RNN):
+    """Padding is taken for frames."""
+
+    def forward(self, x, state=None, lengths=None):
+        return super().forward(x, state)
+
+
+class MasksOutputsOnly(lo.RNN):
+    """Outputs are 0 on padding, but the state goes on through it."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state)
+        if lengths is not None:
+            y = torch.where(torch.arange(len(x))[:, None, None] < lengths[:, None], y, 0.0)
+        return y, final
+
+
+class LeavesPaddingInOutputs(lo.RNN):
+    """The last valid output is repeated on padding."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        return torch.where(y == 0, final["y"][0], y), final
+
+
+class ReadsPadding(lo.RNN):
+    """What is in the padding comes in by a product with 0, which a NaN survives."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        return y + 0 * x.sum(), final
+
+
+class ReversesPadding(lo.RNN):
+    """The second direction starts at the end of the padding instead of the end of the row."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        if lengths is None or not self.bidirectional:
+            return y, final
+        wrong_y, wrong = super().forward(x, state)
+        N = self.hidden_size
+        second = torch.where(torch.arange(len(x))[:, None, None] < lengths[:, None], wrong_y[..., N:], 0.0)
+        return torch.cat([y[..., :N], second], -1), {
+            name: torch.stack([value[0], wrong[name][1]]) for name, value in final.items()
+        }
+
+
+class IgnoresState(lo.RNN):
+    """Every call starts from zero."""
+
+    def forward(self, x, state=None, lengths=None):
+        return super().forward(x, None, lengths)
+
+
+class DropsInitialGradient(lo.RNN):
+    """The initial state's gradient is zero."""
+
+    def forward(self, x, state=None, lengths=None):
+        return super().forward(x, state and {name: value.detach() for name, value in state.items()}, lengths)
+
+
+class DropsFinalGradient(lo.RNN):
+    """What is done with the final state has no effect on the gradient."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        return y, {name: value.detach() for name, value in final.items()}
+
+
+class TransposesR(lo.RNN):
+    """Parameters are loaded with R the other way round."""
+
+    def load_state_dict(self, values, *args, **kwargs):
+        turned = {name: value.mT if ".R." in name else value for name, value in values.items()}
+        return super().load_state_dict(turned, *args, **kwargs)
+
+
+class ReturnsPreviousState(lo.RNN):
+    """The final state is that of the last step but one."""
+
+    def forward(self, x, state=None, lengths=None):
+        return super().forward(x, state, lengths)[0], super().forward(x[:-1], state)[1]
+
+
+class StartsFromSomething(lo.RNN):
+    """Without an initial state it starts from one, not from zero."""
+
+    def forward(self, x, state=None, lengths=None):
+        if state is None:
+            return super().forward(x, {name: x.new_ones(1, x.shape[1], self.hidden_size) for name in self.cell.states})
+        return super().forward(x, state, lengths)
+
+
+class RoundsToFloat32(lo.RNN):
+    """The input passes through single precision."""
+
+    def forward(self, x, state=None, lengths=None):
+        return super().forward(x.float().double(), state, lengths)
+
+
+class LosesPrecisionSlowly(lo.RNN):
+    """From the 20th frame on an error grows by 1e-10 a frame, as a cheap approximation's would."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        drift = 1 + 1e-10 * torch.arange(len(x), dtype=x.dtype).clamp(min=20).sub(20)
+        return y * drift[:, None, None], final
+
+
+class MixesRows(lo.RNN):
+    """Each row sees a trace of the mean of the batch."""
+
+    def forward(self, x, state=None, lengths=None):
+        return super().forward(x + 1e-8 * x.mean(-2, keepdim=True), state, lengths)
+
+
+class PrefersTheFirstRow(lo.RNN):
+    """The first row of the batch is treated otherwise."""
+
+    def forward(self, x, state=None, lengths=None):
+        scale = torch.ones(x.shape[-2], 1, dtype=x.dtype)
+        scale[0] += 1e-8
+        return super().forward(x * scale, state, lengths)
+
+
+class CountsFrames(lo.RNN):
+    """The first frame of a call is treated otherwise, so that a carried state does not continue the sequence."""
+
+    def forward(self, x, state=None, lengths=None):
+        return super().forward(torch.cat([x[:1] * (1 + 1e-8), x[1:]]), state, lengths)
+
+
+class SeesTheFuture(lo.RNN):
+    """Each frame sees a trace of the next one."""
+
+    def forward(self, x, state=None, lengths=None):
+        return super().forward(torch.cat([x[:-1] + 1e-8 * x[1:], x[-1:]]), state, lengths)
+
+
+class ExchangesDirections(lo.RNN):
+    """The output's halves are the wrong way round."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        return (y.roll(y.shape[-1] // 2, -1) if self.bidirectional else y), final
+
+
+class FillsBeyondMembers(lo.RNN):
+    """Outputs beyond a member's N are not zero."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        return (y + 1e-30 * (y == 0) if self.population else y), final
+
+
+class LeaksGradientBeyondMembers(lo.RNN):
+    """Parameters beyond a member's N get a gradient, though no output shows it."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        return (y + sum(0 * value.sum() + (value - value.detach()).sum() for value in self.parameters())
+                if self.population else y), final  # fmt: skip
+
+
+class DrawsBeyondMembers(lo.RNN):
+    """Initial parameters beyond a member's N are not zero."""
+
+    def reset_parameters(self):
+        with torch.no_grad():
+            for value in self.parameters():
+                value.normal_()
+
+
+class ExchangesMembers(lo.RNN):
+    """The first member is fed the second one's input."""
+
+    def forward(self, x, state=None, lengths=None):
+        return super().forward(x.flip(1) if self.population else x, state, lengths)
+
+
+class NeverTheSame(lo.RNN):
+    """Each call differs from the one before in the last bits."""
+
+    calls = 0
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        NeverTheSame.calls += 1
+        return y * (1 + 1e-15 * NeverTheSame.calls), final
+
+
+WRONG_LAYERS = {  # and the check that is there to catch each
+    RoundsToFloat32: "oracle",
+    IgnoresState: "oracle",
+    DropsInitialGradient: "oracle",
+    DropsFinalGradient: "oracle",
+    TransposesR: "oracle",
+    ReturnsPreviousState: "oracle",
+    LosesPrecisionSlowly: "long_sequences",
+    StartsFromSomething: "default_state",
+    MixesRows: "rows",
+    PrefersTheFirstRow: "permutation",
+    CountsFrames: "carried_state",
+    SeesTheFuture: "causality",
+    IgnoresLengths: "padding",
+    MasksOutputsOnly: "padding",
+    LeavesPaddingInOutputs: "padding",
+    ReadsPadding: "padding",
+    ReversesPadding: "bidirectional",
+    ExchangesDirections: "bidirectional",
+    FillsBeyondMembers: "population",
+    LeaksGradientBeyondMembers: "population",
+    DrawsBeyondMembers: "population",
+    ExchangesMembers: "population",
+    NeverTheSame: "repeated_call",
+}

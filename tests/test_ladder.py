@@ -1,0 +1,123 @@
+"""The equality ladder over every registered variant: what the kit draws by itself, and what hypothesis draws."""
+
+import pytest
+from hypothesis import given, settings
+
+import lstm_odyssey as lo
+from lstm_odyssey.kernels.scan import BACKENDS
+from lstm_odyssey.testing import CHECKS, OF_THE_TEXT, check_long_sequences, draws, parametrize_with_checks
+from lstm_odyssey.variants.ops import absolute, exp, maximum, minimum, relu, sigmoid, softplus, tanh
+
+NAMES = lo.variant_names()
+
+
+def two_phases(x, y, *, W, R, b):
+    """A matrix times a value of the same step (the GRU of Cho et al. 2014).
+
+    r_t = σ(W_r x_t + R_r y_{t-1} + b_r)
+    u_t = σ(W_u x_t + R_u y_{t-1} + b_u)
+    h_t = tanh(W_h x_t + R_h (r_t ⊙ y_{t-1}) + b_h)
+    y_t = u_t ⊙ y_{t-1} + (1 - u_t) ⊙ h_t
+    """
+    r = sigmoid(W.r @ x + R.r @ y + b.r)
+    u = sigmoid(W.u @ x + R.u @ y + b.u)
+    h = tanh(W.h @ x + R.h @ (r * y) + b.h)
+    return u * y + (1 - u) * h
+
+
+def no_recurrence(x, y, *, W, b):
+    """No R at all (Feng et al. 2024).
+
+    f_t = σ(W_f x_t + b_f)
+    i_t = σ(W_i x_t + b_i)
+    y_t = (f_t ⊙ y_{t-1} + i_t ⊙ W_h x_t) / (f_t + i_t)
+    """
+    f = sigmoid(W.f @ x + b.f)
+    i = sigmoid(W.i @ x + b.i)
+    return (f * y + i * (W.h @ x)) / (f + i)
+
+
+def a_domain(x, y, c, n, m, *, W, R, b):
+    """Exponential gates, a stabiliser, and a normaliser that has to be positive (Beck et al. 2024).
+
+    z_t = tanh(W_z x_t + R_z y_{t-1} + b_z)
+    i_t = W_i x_t + R_i y_{t-1} + b_i
+    f_t = m_{t-1} - softplus(-(W_f x_t + R_f y_{t-1} + b_f))
+    o_t = σ(W_o x_t + R_o y_{t-1} + b_o)
+    m_t = maximum(f_t, i_t)
+    a_t = exp(i_t - m_t)
+    d_t = exp(f_t - m_t)
+    c_t = d_t ⊙ c_{t-1} + a_t ⊙ z_t
+    n_t = d_t ⊙ n_{t-1} + a_t
+    y_t = o_t ⊙ c_t / n_t
+    """
+    z = tanh(W.z @ x + R.z @ y + b.z)
+    i = W.i @ x + R.i @ y + b.i
+    f = m - softplus(-(W.f @ x + R.f @ y + b.f))
+    o = sigmoid(W.o @ x + R.o @ y + b.o)
+    m_t = maximum(f, i)
+    a = exp(i - m_t)
+    d = exp(f - m_t)
+    c_t = d * c + a * z
+    n_t = d * n + a
+    return o * c_t / n_t, c_t, n_t, m_t
+
+
+def kinks_and_constants(x, y, c, k, *, W, R, p):
+    """Kinks, numbers beside products, a state that never changes and one that is made of parameters and input alone.
+
+    a_t = W_a x_t + R_a y_{t-1}
+    s_t = σ(R_s y_{t-1} + 1)
+    c_t = 2 · p_c - W_c x_t
+    y_t = minimum(maximum(a_t, -1), 0.5) ⊙ s_t + relu(R_k k_{t-1}) - absolute(R_c c_{t-1})
+    k_t = k_{t-1}
+    """
+    a = W.a @ x + R.a @ y
+    s = sigmoid(R.s @ y + 1)
+    c_t = 2 * p.c - W.c @ x
+    return minimum(maximum(a, -1), 0.5) * s + relu(R.k @ k) - absolute(R.c @ c), c_t, k
+
+
+UNREGISTERED = (two_phases, no_recurrence, lo.Variant(a_domain, domains={"n": (0.1, 3.0)}), kinks_and_constants)
+DRAWN = [check for check in CHECKS if check not in (*OF_THE_TEXT, check_long_sequences)]
+few = settings(max_examples=max(3, settings.default.max_examples // 30), deadline=None)
+fewer = settings(max_examples=max(1, settings.default.max_examples // 100), deadline=None)
+
+
+def test_there_is_something_to_climb():
+    """Variants are found, and so are backends: an empty ladder would be climbed by anything."""
+    assert len(NAMES) >= 9
+    assert "eager" in BACKENDS
+    assert len(DRAWN) >= 10
+    assert any(lo.variant(name).limits for name in NAMES)
+
+
+@parametrize_with_checks(NAMES)
+def test_every_variant_keeps_its_promises(cell, check):
+    """The whole kit, with its own draws, on every backend."""
+    check(cell)
+
+
+@parametrize_with_checks(UNREGISTERED)
+def test_other_kinds_of_cells_keep_their_promises(cell, check):
+    """So do cells of kinds that are not registered: the contract of a step is wider than nine LSTMs."""
+    check(cell)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("check", DRAWN, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("name", NAMES)
+@few
+@given(draw=draws())
+def test_every_variant_keeps_its_promises_at_any_draw(name, check, backend, draw):
+    """The same promises at sizes and numbers that hypothesis chooses."""
+    check(name, backend, draws=[draw])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
+@fewer
+@given(draw=draws(T=(50, 300)))
+def test_long_sequences_equal_the_oracle(name, backend, draw):
+    """50 to 300 frames, as hypothesis chooses them, give the oracle's results and gradients."""
+    check_long_sequences(name, backend, draws=[draw])

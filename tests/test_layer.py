@@ -1,0 +1,253 @@
+"""lo.RNN as a torch layer: its habits, and one clear error for each mistake."""
+
+import copy
+import io
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import lstm_odyssey as lo
+from lstm_odyssey.variants.ops import sigmoid, tanh
+
+
+def gru(x, y, *, W, R, b):
+    r = sigmoid(W.r @ x + R.r @ y + b.r)
+    u = sigmoid(W.u @ x + R.u @ y + b.u)
+    h = tanh(W.h @ x + R.h @ (r * y) + b.h)
+    return (1 - u) * y + u * h
+
+
+def without_recurrent_matrix(x, y, *, W, b):
+    f = sigmoid(W.f @ x + b.f)
+    return f * y + (1 - f) * tanh(W.h @ x)
+
+
+def without_input(x, y, c, *, R, b):
+    z = tanh(R.z @ y + b.z)
+    return z * c, z + sigmoid(b.c)
+
+
+def of_parameters_alone(x, y, c, *, W, b):
+    return tanh(W.z @ x) + c, sigmoid(b.c)
+
+
+def projected(x, y, *, W, R):
+    return tanh(W.u @ tanh(2 * x) + R.u @ (W.v @ x) + R.v @ y)
+
+
+STEPS = [gru, without_recurrent_matrix, without_input, of_parameters_alone, projected]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
+def test_any_step_function_is_a_layer_equal_to_its_oracle(step):
+    """Two phases, no R, no W, results of parameters alone, products of hoisted values: all equal the oracle, unregistered."""
+    torch.manual_seed(0)
+    steps, rows, inputs, blocks = 4, 3, 5, 3
+    layer = lo.RNN(step, inputs, blocks, dtype=torch.float64, initial_std=1.0)
+    x = torch.randn(steps, rows, inputs, dtype=torch.float64, requires_grad=True)
+    names = layer.cell.states
+    state = {name: torch.randn(1, rows, blocks, dtype=torch.float64, requires_grad=True) for name in names}
+    y, final = layer(x, state)
+    parameters = {name: layer.cells[0].get_parameter(name) for name in layer.cell.parameters}
+    expected = lo.oracle(step, x, {name: value[0] for name, value in state.items()}, parameters)
+    assert (y - expected["y"]).abs().max() < 1e-11
+    assert max((final[name][0] - expected[name][-1]).abs().max() for name in names) < 1e-11
+    weights = torch.randn_like(y), {name: torch.randn(rows, blocks, dtype=torch.float64) for name in names}
+    leaves = [x, *state.values(), *parameters.values()]
+
+    def gradients(outputs, finals):
+        loss = (outputs * weights[0]).sum() + sum((finals[name] * weights[1][name]).sum() for name in names)
+        return torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+
+    ours = gradients(y, {name: value[0] for name, value in final.items()})
+    theirs = gradients(expected["y"], {name: value[-1] for name, value in expected.items()})
+    assert max((a - b).abs().max() for a, b in zip(ours, theirs, strict=True)) < 1e-11
+    assert sum(float(gradient.abs().max()) > 1e-3 for gradient in ours) >= len(ours) - 3
+
+
+def test_states_and_parameters_have_the_names_of_the_text():
+    """state_dict's keys are cells.D.W.z and so on; loading it gives the same outputs."""
+    one = lo.RNN("fgr", 3, 4, bidirectional=True)
+    other = lo.RNN("fgr", 3, 4, bidirectional=True)
+    assert {"cells.0.W.z", "cells.1.R.if_", "cells.0.p.o", "cells.1.b.f"} <= set(one.state_dict())
+    assert len(one.state_dict()) == 2 * len(lo.variant("fgr").parameters)
+    x = torch.randn(5, 2, 3)
+    assert not torch.equal(one(x)[0], other(x)[0])
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(one(x)[0], other(x)[0])
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer)), None])
+def test_a_layer_can_be_copied_pickled_and_saved(how):
+    """deepcopy, pickle and torch.save keep cell and weights."""
+    layer = lo.RNN("cifg", 3, [4, 2])
+    if how is None:
+        file = io.BytesIO()
+        torch.save(layer, file)
+        file.seek(0)
+        other = torch.load(file, weights_only=False)
+    else:
+        other = how(layer)
+    x = torch.randn(5, 2, 1, 3)
+    assert torch.equal(layer(x)[0], other(x)[0]) and other.cell.signature == layer.cell.signature
+
+
+def test_to_another_dtype_moves_everything():
+    """layer.double() computes in float64."""
+    layer = lo.RNN("vanilla", 3, [4, 2]).double()
+    y, state = layer(torch.randn(5, 2, 1, 3, dtype=torch.float64))
+    assert y.dtype == torch.float64 and state["c"].dtype == torch.float64
+
+
+def test_gradcheck_passes_and_a_layer_can_be_used_twice_in_one_graph():
+    """torch's own gradcheck holds, and two uses add their gradients."""
+    torch.manual_seed(1)
+    layer = lo.RNN("vanilla", 2, 3, dtype=torch.float64, initial_std=0.7)
+    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda value: layer(value)[0], (x,))
+    weight = layer.cells[0].R.z
+    once = torch.autograd.grad(layer(x)[0].sum(), weight)[0]
+    twice = torch.autograd.grad(layer(x)[0].sum() + layer(x)[0].sum(), weight)[0]
+    assert torch.allclose(twice, 2 * once)
+
+
+def test_no_grad_builds_no_graph():
+    """Under torch.no_grad the outputs ask for no gradient and are the same."""
+    layer = lo.RNN("vanilla", 2, 3)
+    x = torch.randn(3, 2, 2)
+    with torch.no_grad():
+        y, _ = layer(x)
+    assert not y.requires_grad and torch.equal(y, layer(x)[0])
+
+
+def test_double_backward_is_a_clear_error():
+    """A second derivative is refused, never silently wrong: by torch's own words or, on numba, when it is announced."""
+    layer = lo.RNN("vanilla", 2, 3)
+    x = torch.randn(3, 2, 2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="create_graph|once_differentiable|does not require grad"):
+        (gradient,) = torch.autograd.grad(layer(x)[0].sum(), x, create_graph=True)
+        gradient.sum().backward()
+
+
+def test_a_weight_changed_between_forward_and_backward_is_noticed():
+    """torch's version check holds for weights changed in place."""
+    layer = lo.RNN("vanilla", 2, 3)
+    y, _ = layer(torch.randn(3, 2, 2))
+    with torch.no_grad():
+        layer.cells[0].p.i.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_a_state_changed_between_forward_and_backward_is_noticed():
+    """The same for the initial state, which the gradient of R needs."""
+    layer = lo.RNN("vanilla", 2, 3)
+    state = {name: torch.randn(1, 2, 3) for name in "yc"}
+    y, _ = layer(torch.randn(3, 2, 2), state)
+    state["y"].zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_torch_func_differentiates_a_functional_call():
+    """torch.func.grad over functional_call gives the gradients of backward."""
+    layer = lo.RNN("vanilla", 2, 3)
+    x = torch.randn(3, 2, 2)
+    parameters = dict(layer.named_parameters())
+    gradients = torch.func.grad(lambda p: torch.func.functional_call(layer, p, (x,))[0].sum())(parameters)
+    layer(x)[0].sum().backward()
+    assert all(torch.allclose(gradients[name], value.grad) for name, value in parameters.items())
+
+
+@pytest.mark.parametrize("size", [np.int64(4), [np.int64(4), 3], np.array([4, 3])], ids=["number", "list", "array"])
+def test_sizes_may_be_numpy_integers(size):
+    """Whole numbers of numpy are whole numbers."""
+    assert lo.RNN("cifg", np.int64(3), size).count() == lo.RNN("cifg", 3, [4, 3] if np.ndim(size) else 4).count()
+
+
+def test_nan_in_a_weight_gives_nan_out():
+    """A NaN weight is not swallowed."""
+    layer = lo.RNN("vanilla", 2, 3)
+    with torch.no_grad():
+        layer.cells[0].W.z[1, 1] = float("nan")
+    assert layer(torch.randn(3, 2, 2))[0].isnan().any()
+
+
+def test_initial_weights_are_normal_with_the_given_deviation():
+    """Weights and biases are drawn from Normal(0, 0.1), or as asked; nothing beyond a member's own N."""
+    torch.manual_seed(2)
+    layer = lo.RNN("vanilla", 30, [40, 10]).requires_grad_(False)
+    values = torch.cat([value[0].flatten() for value in layer.parameters()])
+    assert abs(float(values.std()) - 0.1) < 0.005 and abs(float(values.mean())) < 0.005
+    assert all(float(value[1][10:].abs().max()) == 0 for value in layer.parameters())
+    assert layer.count() == [sum(value[0].numel() for value in layer.parameters()), layer.cell.count(30, 10)]
+    assert abs(float(lo.RNN("vanilla", 30, 40, initial_std=1.0).cells[0].R.z.detach().std()) - 1) < 0.1
+
+
+def layer():
+    return lo.RNN("vanilla", 3, 4)
+
+
+X = torch.zeros(5, 2, 3)
+
+
+def state(**other):
+    return {"y": torch.zeros(1, 2, 4), "c": torch.zeros(1, 2, 4), **other}
+
+
+MISTAKES = {
+    "hidden size 0": (lambda: lo.RNN("vanilla", 3, 0), "hidden_size is 0; expected a whole number of at least 1"),
+    "negative hidden size": (lambda: lo.RNN("vanilla", 3, -4), "hidden_size is -4; expected"),
+    "one member of size 0": (lambda: lo.RNN("vanilla", 3, [4, 0]), "hidden_size is 0; expected"),
+    "no members": (lambda: lo.RNN("vanilla", 3, []), "hidden_size is an empty list"),
+    "hidden size with a fraction": (lambda: lo.RNN("vanilla", 3, 4.0), "hidden_size is 4.0; expected"),
+    "hidden size True": (lambda: lo.RNN("vanilla", 3, [True]), "hidden_size is True; expected"),
+    "input size of text": (lambda: lo.RNN("vanilla", "3", 4), "input_size is '3'; expected"),
+    "unknown backend": (
+        lambda: lo.RNN("vanilla", 3, 4, backend="cuda"),
+        "backend 'cuda': not available; expected auto",
+    ),
+    "x of two dimensions": (lambda: layer()(X[0]), "x has shape (2, 3); expected [T, B, 3]"),
+    "x of another width": (lambda: layer()(torch.zeros(5, 2, 4)), "x has shape (5, 2, 4); expected [T, B, 3]"),
+    "no frames": (lambda: layer()(torch.zeros(0, 2, 3)), "x has shape (0, 2, 3); expected"),
+    "x of another dtype": (lambda: layer()(X.double()), "x is torch.float64 on cpu; expected torch.float32 on cpu"),
+    "x on another device": (lambda: layer()(X.to("meta")), "x is torch.float32 on meta; expected torch.float32 on cpu"),
+    "members of x": (lambda: lo.RNN("vanilla", 3, [4, 5])(torch.zeros(5, 3, 2, 3)), "expected [T, 2, B, 3]"),
+    "state without c": (lambda: layer()(X, {"y": torch.zeros(1, 2, 4)}), "state has ['y']; expected all of ['c', 'y']"),
+    "state of another shape": (
+        lambda: layer()(X, state(c=torch.zeros(2, 4))),
+        "state 'c' is (2, 4) torch.float32 on cpu; expected (1, 2, 4)",
+    ),
+    "state of another dtype": (
+        lambda: layer()(X, state(c=torch.zeros(1, 2, 4).double())),
+        "state 'c' is (1, 2, 4) torch.f",
+    ),
+    "too few lengths": (lambda: layer()(X, lengths=[5]), "lengths is (1,) torch.int64; expected 2 whole numbers"),
+    "lengths with fractions": (lambda: layer()(X, lengths=[5.0, 4.0]), "expected 2 whole numbers"),
+    "length beyond T": (lambda: layer()(X, lengths=[5, 6]), "lengths has values from 5 to 6; expected 1 to T = 5"),
+    "an empty sequence": (lambda: layer()(X, lengths=[5, 0]), "lengths has values from 0 to 5; expected 1 to T = 5"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_clear_error(name):
+    """Each wrong argument is a ValueError that says what was got and what was expected."""
+    attempt, message = MISTAKES[name]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        attempt()
+
+
+def test_the_oracle_refuses_what_does_not_fit():
+    """Missing states or parameters and x without three dimensions are named."""
+    v = lo.variant("nog")
+    good = {name: torch.zeros(v.shape(name, 3, 4)) for name in v.parameters}
+    zero = {"y": torch.zeros(2, 4), "c": torch.zeros(2, 4)}
+    with pytest.raises(ValueError, match=r"x has shape \(5, 3\); expected \[T, B, M\]"):
+        lo.oracle(v, X[:, 0], zero, good)
+    with pytest.raises(ValueError, match=r"state has \['y'\]; expected exactly \['c', 'y'\]"):
+        lo.oracle(v, X, {"y": zero["y"]}, good)
+    with pytest.raises(ValueError, match="parameters has"):
+        lo.oracle(v, X, zero, {**good, "p.z": torch.zeros(4)})

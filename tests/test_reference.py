@@ -1,0 +1,165 @@
+"""Step 0 of the ladder: the text of the nine cells is the paper."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lstm_odyssey as lo
+from tests.reference import NAMES, central_difference, reference_forward
+
+FORWARD, GRADIENT = 1e-12, 1e-8
+SIZES = st.sampled_from((1, 3, 17))
+few = settings(max_examples=max(3, settings.default.max_examples // 20), deadline=None)
+
+
+def random_values(cell, T, M, N, seed):
+    """x, non-zero initial states and parameters of standard deviation 1, all by name, as numpy arrays."""
+    random, sizes = np.random.default_rng(seed), {"M": M, "N": N}
+    return {
+        "x": random.standard_normal((T, M)),
+        **{f"initial {state}": random.standard_normal(N) for state in cell.states},
+        **{name: random.standard_normal([sizes[a] for a in shape]) for name, shape in cell.parameters.items()},
+    }
+
+
+def compare_with_reference(name, cell, T, M, N, seed, oracle=lo.oracle):
+    """Raise unless ``oracle`` of ``cell`` gives the states and the gradients of the reference's ``name``."""
+    values = random_values(lo.variant(name), T, M, N, seed)
+    values |= {key: value for key, value in random_values(cell, T, M, N, seed + 1).items() if key not in values}
+    state = {key.removeprefix("initial "): value for key, value in values.items() if key.startswith("initial ")}
+    expected = reference_forward(name, values["x"], state, {key: value for key, value in values.items() if "." in key})
+
+    leaves = {key: torch.tensor(value, requires_grad=True) for key, value in values.items()}
+    initial = {key: leaves[f"initial {key}"][None] for key in cell.states}
+    states = oracle(cell, leaves["x"][:, None], initial, {key: leaves[key] for key in cell.parameters})
+    assert set(states) == set(expected)
+    for key, value in expected.items():
+        error = np.abs(states[key][:, 0].detach().numpy() - value).max()
+        assert error <= FORWARD * max(1.0, np.abs(value).max()), f"{cell.name}: state {key} is off by {error:.3g}"
+
+    random = np.random.default_rng(seed + 2)
+    adjoint = {key: random.standard_normal((T, N)) for key in expected}
+    through = sum((states[key][:, 0] * torch.tensor(adjoint[key])).sum() for key in expected)
+    keys = ["x", *(f"initial {key}" for key in cell.states), *cell.parameters]
+    gradients = torch.autograd.grad(through, [leaves[key] for key in keys], materialize_grads=True)
+    for key, gradient in zip(keys, gradients, strict=True):
+        gradient, shape = gradient.numpy(), values[key].shape
+        assert np.abs(gradient).max() > 0, f"{cell.name}: the gradient of {key} is zero"
+        for direction in directions(shape, random):
+            error = abs(np.sum(gradient * direction) - central_difference(name, values, adjoint, key, direction))
+            bound = GRADIENT * max(1.0, np.abs(gradient).max())
+            assert error <= bound, f"{cell.name}: the gradient of {key} is off by {error:.3g}; {bound:.3g} is allowed"
+
+
+def directions(shape, random):
+    """Every unit vector of a small array; three of a large one, and one dense vector of length 1."""
+    size = int(np.prod(shape))
+    chosen = range(size) if size <= 9 else random.choice(size, 3, replace=False)
+    for k in chosen:
+        yield np.eye(1, size, k).reshape(shape)
+    if size > 9:
+        dense = random.standard_normal(shape)
+        yield dense / np.linalg.norm(dense)
+
+
+def test_the_reference_has_the_nine_cells():
+    """Every variant of the paper's collection has a second transcription, and nothing else has."""
+    names = {name for name in lo.variant_names() if lo.variant(name).collection == "odyssey-2017"}
+    assert names == set(NAMES)
+    assert len(NAMES) == 9
+
+
+@pytest.mark.parametrize("name", NAMES)
+@few
+@given(T=st.integers(2, 5), M=SIZES, N=SIZES, seed=st.integers(0, 2**32 - 1))
+def test_the_text_is_the_paper(name, T, M, N, seed):
+    """The oracle's states are the reference's to 1e-12, and its gradients are the reference's central differences."""
+    compare_with_reference(name, lo.variant(name), T, M, N, seed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_text_has_the_parameters_of_the_paper(name):
+    """A cell's states and parameters are those that the reference uses, no more and no fewer."""
+
+    class Watched(dict):
+        used = set()
+
+        def __getitem__(self, key):
+            self.used.add(key)
+            return super().__getitem__(key)
+
+    Watched.used = set()
+    cell = lo.variant(name)
+    values = random_values(cell, 2, 3, 3, seed=0)
+    initial = {state: values[f"initial {state}"] for state in cell.states}
+    states = reference_forward(name, values["x"], initial, Watched(values))
+    assert Watched.used == set(cell.parameters)
+    assert tuple(states) == cell.states
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_of_the_oracle_are_examples(name):
+    """Each row of a batch through the oracle is one example of the reference, with its own x and initial state."""
+    cell = lo.variant(name)
+    examples = [random_values(cell, 4, 3, 5, seed) for seed in (0, 1, 2)]
+    weights = {key: examples[0][key] for key in cell.parameters}
+    states = lo.oracle(
+        cell,
+        torch.tensor(np.stack([example["x"] for example in examples], 1)),
+        {key: torch.tensor(np.stack([example[f"initial {key}"] for example in examples])) for key in cell.states},
+        {key: torch.tensor(value) for key, value in weights.items()},
+    )
+    for row, example in enumerate(examples):
+        initial = {key: example[f"initial {key}"] for key in cell.states}
+        for key, value in reference_forward(name, example["x"], initial, weights).items():
+            error = np.abs(states[key][:, row].numpy() - value).max()
+            assert error <= FORWARD * max(1.0, np.abs(value).max()), f"{name}, row {row}: {key} is off by {error:.3g}"
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_no_peepholes_is_the_lstm_of_torch(bidirectional):
+    """NP equals torch.nn.LSTM: outputs, final states and all gradients, in one direction and in two."""
+    torch.manual_seed(0)
+    T, B, M, N, D = 7, 3, 5, 4, 1 + bidirectional
+    ours = lo.RNN("no_peepholes", M, N, bidirectional=bidirectional, dtype=torch.float64)
+    theirs = torch.nn.LSTM(M, N, bidirectional=bidirectional, dtype=torch.float64)
+    names = ("i", "f", "z", "o")  # the order of torch's blocks; what the paper calls z is there called g
+    suffixes = ("_l0", "_l0_reverse")[:D]
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.normal_(0, N**-0.5)
+        for d, suffix in enumerate(suffixes):
+            theirs.get_parameter(f"bias_hh{suffix}").zero_()
+            for space, kind in (("W", "weight_ih"), ("R", "weight_hh"), ("b", "bias_ih")):
+                for name, block in zip(names, theirs.get_parameter(kind + suffix).chunk(4), strict=True):
+                    ours.get_parameter(f"cells.{d}.{space}.{name}").copy_(block)
+    x = torch.randn(T, B, M, dtype=torch.float64)
+    state = {key: torch.randn(D, B, N, dtype=torch.float64) for key in ("y", "c")}
+    weights = [torch.randn(*shape, dtype=torch.float64) for shape in ((T, B, D * N), (D, B, N), (D, B, N))]
+
+    def everything(run, layer):
+        leaves = [value.clone().requires_grad_() for value in (x, state["y"], state["c"])]
+        results = run(*leaves)
+        loss = sum((result * weight).sum() for result, weight in zip(results, weights, strict=True))
+        layer.zero_grad()
+        loss.backward()
+        return [*results, *(leaf.grad for leaf in leaves)]
+
+    def run_ours(x, y, c):
+        output, final = ours(x, {"y": y, "c": c})
+        return output, final["y"], final["c"]
+
+    def run_theirs(x, h, c):
+        output, final = theirs(x, (h, c))
+        return output, *final
+
+    for got, expected in zip(everything(run_ours, ours), everything(run_theirs, theirs), strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
+    for d, suffix in enumerate(suffixes):
+        for space, kind in (("W", "weight_ih"), ("R", "weight_hh"), ("b", "bias_ih")):
+            got = torch.cat([ours.get_parameter(f"cells.{d}.{space}.{name}").grad for name in names])
+            expected = theirs.get_parameter(kind + suffix).grad
+            assert expected.abs().max() > 1e-3
+            torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)

@@ -1,0 +1,285 @@
+"""The contract of stored results: built, checked, written and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+import pytest
+import xarray
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lstm_odyssey.reports import netcdf, schema
+from lstm_odyssey.reports.schema import SchemaError
+from tests import made_studies as made
+
+
+def assert_same(one: xarray.Dataset, other: xarray.Dataset) -> None:
+    """Equal in every value, dtype, label and attribute."""
+    xarray.testing.assert_identical(one, other)
+    assert {n: v.dtype for n, v in one.variables.items()} == {n: v.dtype for n, v in other.variables.items()}
+    assert list(one.variables) == list(other.variables)
+    assert one.attrs == other.attrs
+    assert list(one.attrs) == list(other.attrs)
+    for name, variable in one.variables.items():
+        assert variable.values.tobytes() == other[name].values.tobytes(), name
+
+
+@pytest.fixture
+def dataset() -> xarray.Dataset:
+    study = made.study(trials=4)
+    return schema.build(study, made.whole(study)[1])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(made.studies(), st.randoms(use_true_random=False))
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, study: made.Made, random: object) -> None:
+    """Any study is built the same from its trials in any order and read back from its file bit for bit."""
+    facts, trials = study
+    built = schema.build(facts, trials)
+    shuffled = list(trials)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert_same(built, schema.build(facts, shuffled))
+    path = schema.save(built, tmp_path_factory.mktemp("study") / "study.nc")
+    assert_same(built, schema.load(path))
+    assert [p.name for p in path.parent.iterdir()] == ["study.nc"], "a temporary file was left"
+
+
+def test_values_arrive(dataset: xarray.Dataset) -> None:
+    """A trial's numbers stand at its task, variant and index, its curves are NaN where JSON says null."""
+    study = made.study(trials=4)
+    one = made.trial(study, "songs", "gated", 2)
+    at = dataset.sel(task="songs", variant="gated", trial=2)
+    for name in ("best_valid", "best_test", "n_parameters", "seconds", "best_epoch"):
+        assert at[name].item() == one[name]
+    assert at["learning_rate"].item() == one["hyperparameters"]["learning_rate"]
+    assert at["valid"].values.tolist() == one["curves"]["valid"]
+    assert numpy.isnan(at["train_loss"].values[0])
+    assert at["trial_id"].item() == one["trial_id"]
+    assert at["status"].item() == "ok"
+    assert schema.attribute(dataset, "environments")[at["environment"].item()] == one["environment"]
+
+
+def test_meaning_is_stored(dataset: xarray.Dataset) -> None:
+    """Units, direction, search space, equations and protocol are in the file and not in code."""
+    assert dataset["best_test"].attrs["units"] == "nats/frame"
+    assert dataset["best_test"].attrs["direction"] == "minimize"
+    assert dataset["seconds"].attrs["units"] == "s"
+    assert all("long_name" in variable.attrs for variable in dataset.variables.values())
+    assert schema.hyperparameters(dataset) == list(made.SPACE)
+    assert schema.attribute(dataset, "distributions")["songs"] == made.SPACE
+    assert schema.attribute(dataset, "variants")["plain"]["equations"] == made.VANILLA
+    assert schema.attribute(dataset, "protocol")["clip"] is None
+
+
+def test_tasks_of_two_units() -> None:
+    """Where tasks differ in units, a score's attribute says so and the variable `units` tells them apart."""
+    study = made.study({"songs": made.MUSIC, "talk": made.SPEECH}, trials=1)
+    dataset = schema.build(study, made.whole(study)[1])
+    assert dataset["best_test"].attrs["units"] == "by task"
+    assert dataset["units"].values.tolist() == ["nats/frame", "%"]
+
+
+def test_holes_are_missing() -> None:
+    """A trial that was not run has status missing, no identifier and no numbers."""
+    study = made.study(trials=3)
+    dataset = schema.build(study, [made.trial(study, "songs", "plain", 1)])
+    assert dataset["status"].values.ravel().tolist() == ["missing", "ok"] + ["missing"] * 4
+    hole = dataset.sel(task="songs", variant="gated", trial=0)
+    assert hole["trial_id"].item() == ""
+    assert numpy.isnan(hole["best_test"].item())
+    assert len(schema.frame(dataset)) == 1
+
+
+def test_no_trials_yet() -> None:
+    """A study that has just begun is a valid dataset of holes."""
+    dataset = schema.build(made.study(trials=2), [])
+    assert set(dataset["status"].values.ravel().tolist()) == {"missing"}
+
+
+def test_text_and_truth_values_can_be_drawn() -> None:
+    """A hyperparameter may be a text or a truth value; a task that does not draw it has none."""
+    study = made.study(trials=1)
+    drawn = {"form": "nesterov", "clip_gradient": True}
+    dataset = schema.build(study, [made.trial(study, "songs", "plain", 0, hyperparameters=drawn)])
+    assert dataset["form"].values.ravel().tolist() == ["nesterov", ""]
+    assert dataset["clip_gradient"].values.ravel()[0] == 1.0
+    assert {"form", "clip_gradient"} < set(schema.hyperparameters(dataset))
+
+
+def test_files_are_deterministic(dataset: xarray.Dataset, tmp_path: Path) -> None:
+    """The same study gives the same bytes."""
+    one, two = (schema.save(dataset, tmp_path / name).read_bytes() for name in ("one.nc", "two.nc"))
+    assert one == two
+
+
+def test_large_attributes(tmp_path: Path) -> None:
+    """A hundred cells with long references fit, though an HDF5 attribute of fixed length ends at 64 kB."""
+    study = made.study(variants=tuple(f"cell{i}" for i in range(100)), trials=1)
+    for facts in study["variants"].values():
+        facts["reference"] = "é" * 2000
+    dataset = schema.build(study, [])
+    assert_same(dataset, schema.load(schema.save(dataset, tmp_path / "study.nc")))
+
+
+def test_without_times(dataset: xarray.Dataset) -> None:
+    """Two runs that differ in clock and machine only are identical without their times."""
+    study = made.study(trials=4)
+    study |= {"created": "2027-01-01T00:00:00+00:00", "environment": {"cpu": "another"}}
+    trials = made.whole(study)[1]
+    for one in trials:
+        one |= {"seconds": 1.0, "frames_per_second": 2.0, "environment": {"cpu": "another"}}
+        one["curves"] = one["curves"] | {"epoch_seconds": [None, 3.0]}
+    other = schema.build(study, trials)
+    assert not dataset.identical(other)
+    assert_same(schema.without_times(dataset), schema.without_times(other))
+    trials[0]["best_test"] += 1e-12
+    assert not schema.without_times(dataset).identical(schema.without_times(schema.build(study, trials)))
+
+
+def drop(name: str) -> Callable[[xarray.Dataset], xarray.Dataset]:
+    return lambda d: d.drop_vars(name)
+
+
+def attrs(**given: object) -> Callable[[xarray.Dataset], xarray.Dataset]:
+    return lambda d: d.assign_attrs(given)
+
+
+def put(name: str, value: object) -> Callable[[xarray.Dataset], xarray.Dataset]:
+    """The dataset with one value of a variable replaced, that of the first trial."""
+
+    def change(dataset: xarray.Dataset) -> xarray.Dataset:
+        values = dataset[name].values.astype(object)
+        values.reshape(-1)[0] = value
+        kind = str if isinstance(value, str) else float
+        return dataset.assign({name: (dataset[name].dims, values.astype(kind), dataset[name].attrs)})
+
+    return change
+
+
+BROKEN: dict[str, tuple[Callable[[xarray.Dataset], xarray.Dataset], str]] = {
+    "variable": (drop("best_test"), "variable 'best_test': found no such variable, expected dimensions .*'trial'"),
+    "dimension": (lambda d: d.isel(trial=0), "dimension 'trial'.*expected a dimension with a coordinate"),
+    "coordinate": (lambda d: d.drop_vars("variant"), "dimension 'variant'"),
+    "label twice": (lambda d: d.assign_coords(variant=["a", "a"]), "dimension 'variant': found .*each once"),
+    "order": (lambda d: d.assign(valid=d["valid"].transpose("epoch", ...)), "variable 'valid': found dimensions"),
+    "dtype": (lambda d: d.assign(epochs=d["epochs"].astype(str)), "variable 'epochs': found dtype <U.*a number"),
+    "units": (lambda d: d.assign(seconds=d["seconds"].drop_attrs()), "variable 'seconds': found no attribute 'units'"),
+    "status": (put("status", "fine"), "variable 'status': found 'fine', expected one of ok, diverged"),
+    "direction": (put("direction", "up"), "variable 'direction': found 'up', expected one of minimize"),
+    "id": (put("trial_id", ""), "variable 'trial_id': found an empty one"),
+    "id twice": (lambda d: put("trial_id", str(d["trial_id"].values[0, 0, 1]))(d), "'trial_id': found one that occurs"),
+    "score": (
+        put("best_valid", float("nan")),
+        "'best_valid' at task 'songs', variant 'plain', trial 0: found no finite",
+    ),
+    "json": (attrs(protocol="{"), "attribute 'protocol': found '{', expected a JSON text"),
+    "attribute": (attrs(device=None), "attribute 'device': found None, expected a text"),
+    "package": (attrs(package="other"), "attribute 'package': found 'other'"),
+    "newer": (attrs(format=2), "found format 2, expected format 1. It was written by a newer package: update"),
+    "hyperparameter": (drop("learning_rate"), "variable 'learning_rate': found no such variable"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_validate_names_what_is_wrong(name: str, dataset: xarray.Dataset) -> None:
+    """Each broken promise is refused with its place, what was found and what was expected."""
+    change, message = BROKEN[name]
+    schema.validate(dataset)
+    with pytest.raises(SchemaError, match=message):
+        schema.validate(change(dataset))
+
+
+TRIALS = {
+    "task": ({"task": "other"}, "found task 'other', expected one of songs"),
+    "variant": ({"variant": "other"}, "found variant 'other', expected one of plain, gated"),
+    "index": ({"trial": -1}, "counted from 0"),
+    "field": ({"status": None}, "found no 'status'"),
+    "newer": ({"format": 9}, "found format 9, expected format 1"),
+}
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_build_refuses_foreign_trials(name: str) -> None:
+    """A trial that cannot belong to the study is refused by its identifier."""
+    change, message = TRIALS[name]
+    study = made.study()
+    with pytest.raises(SchemaError, match=f"trial '[0-9a-f]+': {message}|{message}"):
+        schema.build(study, [made.trial(study, "songs", "plain", 0) | change])
+
+
+def test_build_refuses_a_trial_twice() -> None:
+    """The same place cannot be filled twice."""
+    study = made.study()
+    with pytest.raises(SchemaError, match=r"twice, expected each trial once"):
+        schema.build(study, [made.trial(study, "songs", "plain", 0)] * 2)
+
+
+def test_build_refuses_a_name_that_is_taken() -> None:
+    """A hyperparameter cannot be called like a stored variable."""
+    study = made.study()
+    study["tasks"]["songs"]["space"]["seconds"] = {"kind": "uniform", "low": 0, "high": 1}
+    with pytest.raises(SchemaError, match="hyperparameter 'seconds'"):
+        schema.build(study, [])
+
+
+def test_load_refuses_other_files(dataset: xarray.Dataset, tmp_path: Path) -> None:
+    """A text, a cut file, a foreign netCDF, a newer study and a missing file each have one clear error."""
+    path = schema.save(dataset, tmp_path / "study.nc")
+    text = tmp_path / "text.nc"
+    text.write_text("hello")
+    with pytest.raises(SchemaError, match="damaged or something else"):
+        schema.load(text)
+    cut = tmp_path / "cut.nc"
+    cut.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(SchemaError, match="damaged or something else"):
+        schema.load(cut)
+    foreign = tmp_path / "foreign.nc"
+    xarray.Dataset({"a": ("x", [1.0])}).to_netcdf(foreign, engine="h5netcdf")
+    with pytest.raises(SchemaError, match="found another netCDF file, expected a study of lstm-odyssey"):
+        schema.load(foreign)
+    newer = tmp_path / "newer.nc"
+    dataset.assign_attrs(format=2).to_netcdf(newer, engine="h5netcdf")
+    with pytest.raises(SchemaError, match=r"format 2, expected format 1.*newer package"):
+        schema.load(newer)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        schema.load(tmp_path / "none.nc")
+    with pytest.raises(FileNotFoundError, match="a folder"):
+        schema.load(tmp_path)
+
+
+def test_load_bounds_its_size(dataset: xarray.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that unfolds to more than the bound is refused before it is read."""
+    path = schema.save(dataset, tmp_path / "study.nc")
+    monkeypatch.setattr(netcdf, "LARGEST", 1000)
+    with pytest.raises(SchemaError, match="not to be trusted"):
+        schema.load(path)
+
+
+def test_a_failed_write_leaves_the_old_file(
+    dataset: xarray.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that breaks in the middle changes nothing and leaves nothing behind."""
+    path = schema.save(dataset, tmp_path / "study.nc")
+    before = path.read_bytes()
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(xarray.Dataset, "to_netcdf", broken)
+    with pytest.raises(OSError, match="disk full"):
+        schema.save(dataset, path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["study.nc"]
+
+
+def test_plain_xarray_reads_it(dataset: xarray.Dataset, tmp_path: Path) -> None:
+    """The file means the same to somebody who has only xarray."""
+    path = schema.save(dataset, tmp_path / "study.nc")
+    with xarray.open_dataset(path, engine="h5netcdf") as plain:
+        assert plain["seconds"].dtype.kind == "f"
+        assert plain["best_test"].values.tolist() == dataset["best_test"].values.tolist()
+        assert json.loads(plain.attrs["protocol"])["patience"] == 15

@@ -1,0 +1,363 @@
+"""The population trainer: the protocol against a plain loop, trials independent of each other, resumption bit for bit."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import lstm_odyssey as lo
+from lstm_odyssey import checkpoint
+from lstm_odyssey.batches import Batches
+from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.streams import stream
+from lstm_odyssey.tasks import objectives
+from lstm_odyssey.training import Population, Trial, train
+from tests.corpora import CORPORA
+
+PROTOCOL = Protocol(epochs=3)
+
+
+def settings(hidden_size=7, learning_rate=1e-3, momentum=0.9, input_noise=0.3):
+    return {
+        "hidden_size": hidden_size,
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "input_noise": input_noise,
+    }
+
+
+def eight():
+    """Eight different trials at rates whose loss falls."""
+    generator = np.random.default_rng(3)
+    sizes = [7, 3, 17, 1, 12, 5, 8, 2]
+    return [
+        Trial(10 + k, settings(size, float(generator.uniform(1e-4, 2e-3)), float(generator.uniform(0, 0.95)), 0.1 * k))
+        for k, size in enumerate(sizes)
+    ]
+
+
+def run(trials, name="vanilla", objective="next_frame", protocol=PROTOCOL, **options):
+    options = {"dtype": "float64", "seed": 5, **options}
+    return train(lo.variant(name), CORPORA[objective](), objective, trials, protocol, **options)
+
+
+def results(population):
+    """All records without times."""
+    found = []
+    for member in range(len(population.trials)):
+        record = population.record(member)
+        for name in ("seconds", "frames_per_second"):
+            del record[name]
+        del record["curves"]["epoch_seconds"]
+        found.append(record)
+    return found
+
+
+def numbers(record):
+    """A record's curves and scores as one vector."""
+    curves = [value for curve in record["curves"].values() for value in curve]
+    return np.array([record["best_valid"], record["best_test"], *curves], dtype=float)
+
+
+@pytest.mark.parametrize("momentum", ["nesterov", "classical"])
+def test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm(momentum):
+    """Weights after two epochs equal those of torch.nn.LSTM + Linear under the protocol written out, in float64."""
+    corpus, h, seed, index = CORPORA["next_frame"](), settings(), 5, 2
+    protocol = Protocol(epochs=2, momentum=momentum)
+    population = run([Trial(index, h)], "no_peepholes", protocol=protocol)
+    trained = population.network.member_weights(0)
+
+    size, width = h["hidden_size"], corpus.input_size
+    lstm = torch.nn.LSTM(width, size, dtype=torch.float64)
+    linear = torch.nn.Linear(size, width, dtype=torch.float64)
+    start = {
+        name: torch.from_numpy(stream("init", seed, "no_peepholes", index, name).standard_normal(value.shape) * 0.1)
+        for name, value in trained.items()
+    }
+
+    def stacked(values, space):
+        return torch.cat([torch.as_tensor(values[f"cells.0.{space}.{gate}"]) for gate in "ifzo"])
+
+    with torch.no_grad():
+        for place, space in ((lstm.weight_ih_l0, "W"), (lstm.weight_hh_l0, "R"), (lstm.bias_ih_l0, "b")):
+            place.copy_(stacked(start, space))
+        lstm.bias_hh_l0.zero_()
+        linear.weight.copy_(start["V.0"])
+        linear.bias.copy_(start["a"])
+    weights = [lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, linear.weight, linear.bias]
+    velocities = [torch.zeros_like(weight) for weight in weights]
+    m, rate = h["momentum"], h["learning_rate"]
+    frames = np.cumsum([0, *(len(x) for x, _ in corpus.train)])
+    for epoch in (1, 2):
+        noise = stream("noise", seed, corpus.fingerprint, epoch).standard_normal((frames[-1], width))
+        for piece in stream("order", seed, corpus.fingerprint, epoch).permutation(len(corpus.train)):
+            x, target = (torch.from_numpy(array.astype(np.float64)) for array in corpus.train[piece])
+            x = x + h["input_noise"] * torch.from_numpy(noise[frames[piece] : frames[piece + 1]])
+            with torch.no_grad():
+                for weight, v in zip(weights, velocities, strict=True):
+                    v.mul_(m)
+                    if momentum == "nesterov":
+                        weight.add_(v)
+            logits = linear(lstm(x.unsqueeze(1))[0]).squeeze(1)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
+            gradients = torch.autograd.grad(loss, weights)
+            with torch.no_grad():
+                for weight, v, gradient in zip(weights, velocities, gradients, strict=True):
+                    d = (1 - m) * rate * gradient
+                    v.sub_(d)
+                    if momentum == "nesterov":
+                        weight.sub_(d)
+                    else:
+                        weight.add_(v)
+    after = {"W": lstm.weight_ih_l0, "R": lstm.weight_hh_l0, "b": lstm.bias_ih_l0}
+    for space, value in after.items():
+        assert (stacked(trained, space) - value).abs().max() < 1e-12
+        assert (stacked(start, space) - value).abs().max() > 1e-6, "the loop moved nothing"
+    assert np.abs(trained["V.0"] - linear.weight.detach().numpy()).max() < 1e-12
+    assert np.abs(trained["a"] - linear.bias.detach().numpy()).max() < 1e-12
+
+
+@pytest.mark.parametrize("objective", list(CORPORA))
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_trial_alone_and_in_a_population_of_eight_give_the_same_curve(objective, bidirectional):
+    """Curves of a trial alone equal those beside seven others of other sizes to 1e-9, for every objective."""
+    together = results(run(eight(), objective=objective, bidirectional=bidirectional))
+    for member in (0, 3, 6):
+        (alone,) = results(run([eight()[member]], objective=objective, bidirectional=bidirectional))
+        assert alone["n_parameters"] == together[member]["n_parameters"]
+        np.testing.assert_allclose(numbers(alone), numbers(together[member]), rtol=1e-9, atol=0)
+    losses = np.array([record["curves"]["train_loss"][1:] for record in together], dtype=float)
+    assert (losses[:, -1] < losses[:, 0]).mean() > 0.5, "the settings are meant to learn"
+
+
+@pytest.mark.parametrize("name", lo.variant_names())
+def test_every_variant_trains_alike_alone_and_together(name):
+    """The same for every variant, on one objective."""
+    together = results(run(eight()[:3], name))
+    (alone,) = results(run([eight()[1]], name))
+    np.testing.assert_allclose(numbers(alone), numbers(together[1]), rtol=1e-9, atol=0)
+
+
+def test_the_same_block_runs_bitwise_the_same():
+    """Two runs of one block agree in every bit."""
+    assert results(run(eight())) == results(run(eight()))
+
+
+def test_masked_members_and_ghosts_change_nothing():
+    """That a neighbour has stopped, diverged or is a ghost leaves a trial's bits alone."""
+    wild = [Trial(10, settings(5, 1e6)), *eight()[1:]]
+    calm = [dataclasses.replace(trial, ghost=True) if k > 2 else trial for k, trial in enumerate(wild)]
+    assert results(run(wild))[1] == results(run(calm))[1]
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 6, 11])
+def test_resuming_from_a_checkpoint_is_bitwise_not_having_stopped(stop, tmp_path, monkeypatch):
+    """Killed after any epoch and started again, a population ends with the same bits."""
+    monkeypatch.setattr("lstm_odyssey.training.CHECKPOINT_EPOCHS", 2)
+    protocol = Protocol(epochs=12, patience=20)
+    whole = run(eight(), protocol=protocol, keep_weights=True)
+
+    def kill(population):
+        if population.epoch == stop:
+            raise Stop
+
+    file = tmp_path / "block.npz"
+    with pytest.raises(Stop):
+        run(eight(), protocol=protocol, keep_weights=True, checkpoint_file=file, on_epoch=kill)
+    seen = []
+    again = run(
+        eight(),
+        protocol=protocol,
+        keep_weights=True,
+        checkpoint_file=file,
+        on_epoch=lambda population: seen.append(population.epoch),
+    )
+    assert results(again) == results(whole)
+    assert torch.equal(again.best_weights, whole.best_weights)
+    assert seen[0] <= stop + 1
+
+
+def test_a_checkpoint_is_really_used(tmp_path, monkeypatch):
+    """After a kill in epoch 7 with a checkpoint every two epochs, no epoch before 6 is run again."""
+    monkeypatch.setattr("lstm_odyssey.training.CHECKPOINT_EPOCHS", 2)
+    protocol = Protocol(epochs=9)
+    file = tmp_path / "block.npz"
+
+    def kill(population):
+        if population.epoch == 7:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(eight()[:2], protocol=protocol, checkpoint_file=file, on_epoch=kill)
+    seen = []
+    run(eight()[:2], protocol=protocol, checkpoint_file=file, on_epoch=lambda p: seen.append(p.epoch))
+    assert seen[0] in (6, 7, 8) and seen[-1] == 9
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "other"])
+def test_a_checkpoint_that_cannot_be_used_is_set_aside_with_a_warning(damage, tmp_path):
+    """A damaged, foreign or other population's checkpoint costs its epochs and no result."""
+    file = tmp_path / "block.npz"
+    population = run(eight()[:2])
+    checkpoint.save(population, file)
+    trials = eight()[:2]
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:-50])
+    elif damage == "foreign":
+        np.savez(file, identity=np.array("x"))
+    else:
+        trials = eight()[2:4]
+    with pytest.warns(UserWarning, match="computed again"):
+        again = run(trials, checkpoint_file=file)
+    assert results(again) == results(run(trials))
+
+
+def test_a_checkpoint_with_pickled_content_is_not_opened(tmp_path):
+    """An .npz that holds an object array, which could run code, is set aside."""
+    file = tmp_path / "block.npz"
+    np.savez(file, identity=np.array([print], dtype=object))
+    with pytest.warns(UserWarning, match="allow_pickle"):
+        run(eight()[:1], checkpoint_file=file)
+
+
+def test_a_loss_that_is_not_finite_ends_a_trial_as_diverged():
+    """Divergence is a status with its epoch; the best scores before it stand, and the neighbours go on."""
+    trials = [Trial(0, settings(5, 1e306, 0.0)), Trial(1, settings(5, 1e-3))]
+    wild, calm = results(run(trials, "noaf"))
+    assert wild["status"] == "diverged" and "not finite" in wild["reason"]
+    assert wild["diverged_epoch"] >= 1 and wild["best_epoch"] < wild["diverged_epoch"]
+    assert np.isfinite([wild["best_valid"], wild["best_test"]]).all()
+    assert wild["final_valid"] is None and wild["curves"]["valid"][-1] is None
+    assert wild["epochs"] == wild["diverged_epoch"]
+    assert calm["status"] == "ok" and calm["diverged_epoch"] is None and calm["epochs"] == 3
+
+
+def test_weights_that_are_nan_make_a_diverged_trial():
+    """A network of NaN is diverged at epoch 0 and has no best epoch."""
+    corpus = CORPORA["next_frame"]()
+    population = Population(
+        lo.variant("vanilla"),
+        corpus,
+        objectives.get("next_frame"),
+        eight()[:2],
+        PROTOCOL,
+        seed=1,
+        bidirectional=False,
+        backend="eager",
+        dtype=torch.float64,
+        device="cpu",
+    )
+    population.network.weights[0] = float("nan")
+    population.advance()
+    record = population.record(0)
+    assert (record["status"], record["diverged_epoch"], record["best_epoch"]) == ("diverged", 0, None)
+    assert record["best_valid"] is None and population.record(1)["status"] == "ok"
+
+
+def test_patience_stops_a_trial_that_does_not_improve():
+    """With a rate of almost 0 nothing improves beyond rounding, and the trial stops after its patience."""
+    protocol = Protocol(epochs=30, patience=3)
+    trials = [Trial(0, settings(5, 1e-30)), Trial(1, settings(5, 1e-3))]
+    stuck, learner = results(run(trials, protocol=protocol))
+    assert stuck["best_epoch"] == 0 and stuck["epochs"] == 3 and len(stuck["curves"]["valid"]) == 4
+    assert learner["epochs"] > 3
+
+
+def test_the_test_set_is_scored_when_validation_improves_and_only_then():
+    """The test curve has numbers exactly where validation reached a new minimum; epoch 0 counts."""
+    for record in results(run(eight(), protocol=Protocol(epochs=8))):
+        valid = np.array(record["curves"]["valid"], dtype=float)
+        improves = valid < np.minimum.accumulate(np.concatenate([[np.inf], valid[:-1]]))
+        scored = np.isfinite(np.array(record["curves"]["test"], dtype=float))
+        assert scored[0] and (scored == improves).all()
+        assert record["best_epoch"] == int(np.argmin(valid))
+        assert record["best_test"] == record["curves"]["test"][record["best_epoch"]]
+
+
+def test_order_and_noise_are_reshuffled_every_epoch_and_common_to_trials():
+    """Order and unit noise depend on seed, corpus and epoch alone."""
+    corpus = CORPORA["next_frame"]()
+    batches = Batches(objectives.get("next_frame"), torch.float64, "cpu")
+
+    def epoch(seed, number):
+        return [(batch.x, batch.noise) for batch in batches.epoch(corpus.train, seed, corpus.fingerprint, number, 1)]
+
+    first, same, other = epoch(1, 1), epoch(1, 1), epoch(1, 2)
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(first, same, strict=True))
+    assert [len(x) for x, _ in first] != [len(x) for x, _ in other]
+    assert sorted(len(x) for x, _ in first) == sorted(len(x) for x, _ in corpus.train)
+    unit = torch.cat([noise.flatten() for _, noise in first])
+    assert abs(float(unit.std()) - 1) < 0.15 and abs(float(unit.mean())) < 0.15
+
+
+def test_updates_by_batches_equal_the_sum_of_their_gradients():
+    """A batch of all sequences makes one update an epoch, by the sum over sequences: twice the corpus, twice the step."""
+    protocol = Protocol(epochs=1, batch=6)
+    population = run([Trial(0, settings(5, 1e-3, 0.0, 0.0))], protocol=protocol)
+    start = run([Trial(0, settings(5, 1e-30, 0.0, 0.0))], protocol=protocol).network.weights
+    corpus = CORPORA["next_frame"]()
+    objective = objectives.get("next_frame")
+    total = torch.zeros_like(start)
+    network = population.network
+    network.weights.copy_(start)
+    for pair in corpus.train:
+        batch = Batches(objective, torch.float64, "cpu").make([pair])
+        logits = network(batch.x.unsqueeze(1))
+        _, gradient = objective.loss_and_gradient(logits.detach(), batch.target, batch.lengths)
+        total += network.backward(logits, gradient)
+    after = run([Trial(0, settings(5, 1e-3, 0.0, 0.0))], protocol=protocol).network.weights
+    assert (after - (start - 1e-3 * total)).abs().max() < 1e-12
+    assert (after - start).abs().max() > 1e-4
+
+
+def test_training_restores_the_number_of_threads():
+    """Training computes with one thread and gives the others back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        inside = []
+        run(eight()[:1], on_epoch=lambda population: inside.append(torch.get_num_threads()))
+        assert set(inside) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_initial_weights_depend_on_seed_variant_and_index_alone():
+    """A trial starts from the same weights whatever its neighbours, and from others with another index or seed."""
+
+    def start(trials, **options):
+        return run(trials, protocol=Protocol(epochs=1), **options)
+
+    trials = [Trial(k, settings(size, 1e-30, 0.0, 0.0)) for k, size in enumerate((4, 9, 4))]
+    first = start(trials).network.member_weights(0)
+    alone = start(trials[:1]).network.member_weights(0)
+    assert all(np.array_equal(first[name], alone[name]) for name in first)
+    other = start(trials).network.member_weights(2)
+    assert not np.array_equal(first["cells.0.R.z"], other["cells.0.R.z"])
+    seeded = start(trials, seed=6).network.member_weights(0)
+    assert not np.array_equal(first["cells.0.R.z"], seeded["cells.0.R.z"])
+    pooled = np.concatenate([value.ravel() for value in first.values()])
+    assert abs(pooled.std() - 0.1) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("epochs", 0), ("patience", 0), ("batch", 1.5), ("initial_std", 0), ("momentum", "heavy")]
+)
+def test_a_protocol_outside_its_range_is_refused(field, value):
+    """Each field of the protocol says what it expects."""
+    with pytest.raises(ValueError, match=f"{field} is .*; expected"):
+        Protocol(**{field: value})
+
+
+def test_an_option_at_its_default_does_not_enter_ids():
+    """Only departures from the default are hashed, so that a new option leaves old ids alone."""
+    assert Protocol().departures() == {}
+    assert Protocol(epochs=3, batch=1).departures() == {"epochs": 3}
+    assert Protocol.from_dict(Protocol(epochs=3).as_dict()) == Protocol(epochs=3)
+    with pytest.raises(ValueError, match="unknown field warmup"):
+        Protocol.from_dict({"warmup": 1})
