@@ -19,15 +19,18 @@ from lstm_odyssey.reports.files import write_text
 from lstm_odyssey.reports.schema import attribute, hyperparameters
 from lstm_odyssey.reports.table import maximizes, score, summary, whole
 
+BASELINE = "vanilla"
+"""The cell that the others are compared with, as the paper does."""
+
 
 def render(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
     """The page as HTML; names and reasons, which are strangers' texts, come out escaped.
 
     Args:
         dataset: a study, whole or still running.
-        order: the variants in the order of the tables and figures; that of the dataset, if not given.
+        order: the variants in the order of the tables and figures; by default the baseline first.
     """
-    order = list(order or dataset["variant"].values.tolist())
+    order = list(order or _baseline_first(dataset["variant"].values.tolist()))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -43,7 +46,9 @@ def render(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
         summary=words.summary_text(dataset, table),
         tasks=[_task(dataset, table, task, position, order) for position, task in enumerate(dataset["task"].values)],
         space=_space(dataset),
-        notes=sorted({str(facts["space_note"]) for facts in attribute(dataset, "tasks").values() if facts.get("space_note")}),
+        notes=sorted(
+            {str(facts["space_note"]) for facts in attribute(dataset, "tasks").values() if facts.get("space_note")}
+        ),
         cells=_cells(dataset, order),
         references=_references(dataset, order),
         protocol=words.flat(attribute(dataset, "protocol")),
@@ -52,6 +57,11 @@ def render(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
         commands=words.commands(dataset),
         version=attribute(dataset, "environment").get("lstm-odyssey", ""),
     )
+
+
+def _baseline_first(variants: list[str]) -> list[str]:
+    """The variant the others are compared with stands first, if it is there; the rest keep their order."""
+    return sorted(variants, key=lambda name: name != BASELINE)
 
 
 def write(dataset: xarray.Dataset, path: str | os.PathLike[str], order: Sequence[str] | None = None) -> Path:

@@ -33,7 +33,7 @@ def _pairs(values: list[str] | None) -> dict[str, str]:
     for value in values or []:
         task, sign, path = value.partition("=")
         if not sign or not task or not path:
-            raise SettingsError(f"--data: got {value!r}; expected TASK=PATH, as --data jsb_chorales=corpus.pickle.")
+            raise SettingsError(f"--data: got {value!r}; expected TASK=PATH, as --data my_task=corpus.pickle.")
         found[task] = str(Path(path).absolute())
     return found
 

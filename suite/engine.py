@@ -70,7 +70,7 @@ def engine(workers: int, scheduler: str | None, store: str, token: str, timeout:
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
-                dashboard_address=None,
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
                 memory_limit=0,
                 silence_logs=logging.ERROR,
             )

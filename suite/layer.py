@@ -84,7 +84,7 @@ class RNN(nn.Module):
         >>> y.shape, sorted(state)
         (torch.Size([7, 2, 100]), ['c', 'y'])
         >>> lo.RNN("cifg", 39, [64, 100, 20]).count()
-        [32448, 62000, 6760]
+        [20096, 42200, 3640]
     """
 
     def __init__(

@@ -23,7 +23,7 @@ def stream(*key: str | int) -> np.random.Generator:
     """The random generator that belongs to ``key``, the same on every machine and in every order of use.
 
     Example:
-        >>> stream("order", 1, 3).integers(100) == stream("order", 1, 3).integers(100)
-        True
+        >>> int(stream("order", 1, 3).integers(1000))
+        644
     """
     return np.random.Generator(np.random.Philox(int(digest(list(key))[:32], 16)))

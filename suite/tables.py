@@ -18,7 +18,7 @@ COUNTED = ((88, 20), (88, 100), (88, 200))
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for position, column in enumerate(columns):
         table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
     return table
@@ -90,9 +90,10 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
                 whole(row["n_parameters"]),
                 whole(row["frames_per_second"]),
             )
+        yield Text("")
         yield table
         yield Text(
-            "Test scores of each trial's best validation epoch. best 10 %: the mean of the best tenth of the trials by "
+            "\nTest scores of each trial's best validation epoch. best 10 %: the mean of the best tenth of the trials by "
             "validation, two at least; best: the best of those, with its number of parameters; > chance: better than the best "
             f"constant prediction; div.: diverged; frames/s: training, median.\n{_space(study, task)}\n"
         )

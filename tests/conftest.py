@@ -13,10 +13,11 @@ hypothesis.settings.register_profile("ci", deadline=None, max_examples=25, deran
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
-@pytest.fixture
-def root() -> Path:
-    """The repository's top folder."""
-    return ROOT
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Benchmarks are off in a run of the tests, unless it is they that are asked for."""
+    if config.option.benchmark_only:
+        config.option.benchmark_disable = False
 
 
 @pytest.fixture(autouse=True)

@@ -46,7 +46,9 @@ def test_a_run_ends_with_a_table_and_the_path_of_the_report(odyssey, tmp_path):
 def test_a_run_again_runs_nothing(odyssey, tmp_path):
     """The second run says that everything is stored."""
     odyssey(*small(tmp_path))
-    code, output, _ = odyssey("run", f"--store={tmp_path / 'store'}", f"--data=bach={chorales(tmp_path)}", "--workers=0")
+    code, output, _ = odyssey(
+        "run", f"--store={tmp_path / 'store'}", f"--data=bach={chorales(tmp_path)}", "--workers=0"
+    )
     assert code == 0 and "4 trials, 4 of them stored already" in output
 
 
@@ -146,7 +148,9 @@ def test_a_corpus_with_a_wrong_checksum_is_refused(odyssey, tmp_path):
     """A file that is not the corpus is refused by its checksum, before anything reads it."""
     file = tmp_path / "JSB Chorales.pickle"
     file.write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    code, _, error = odyssey("run", f"--store={tmp_path / 'store'}", "--tasks=jsb_chorales", f"--data=jsb_chorales={file}")
+    code, _, error = odyssey(
+        "run", f"--store={tmp_path / 'store'}", "--tasks=jsb_chorales", f"--data=jsb_chorales={file}"
+    )
     assert code == 2 and "sha256" in error and "69dc4c3e" in error
 
 

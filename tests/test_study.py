@@ -261,6 +261,20 @@ def test_a_cluster_that_loses_a_worker_ends_the_study_whole(tmp_path):
     assert content(place) == content(tmp_path / "whole")
 
 
+def test_the_workers_of_one_machine_listen_on_loopback_only(tmp_path):
+    """Scheduler and workers open ports on 127.0.0.1 and nowhere else, and run what is submitted."""
+    import psutil
+
+    from lstm_odyssey.engine import engine
+
+    with engine(2, None, str(tmp_path), "token") as executor:
+        assert executor.submit(sum, (1, 2)).result(timeout=60) == 3
+        me = psutil.Process()
+        ports = [port for process in (me, *me.children(recursive=True)) for port in process.net_connections("inet")]
+        listening = {port.laddr.ip for port in ports if port.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
 def test_a_scheduler_that_does_not_answer_is_one_clear_error(tmp_path):
     """No scheduler at the address: the error says how to start one."""
     from lstm_odyssey.engine import EngineError, engine

@@ -343,7 +343,7 @@ def test_a_wrong_text_is_one_clear_error(step):
     assert WRONG[step] in message
     lines = {step.__code__.co_firstlineno, *(line for *_, line in step.__code__.co_lines() if line)}
     assert f"cell '{step.__name__}' (test_trace.py, line " in message
-    assert int(message.split("line ")[1].split(")")[0]) in lines
+    assert int(message.split("line ")[1].split(")", maxsplit=1)[0]) in lines
 
 
 def test_the_line_of_a_second_binding_is_named():

@@ -2,7 +2,7 @@
 
 Drops W_f, R_f, p_f and b_f. Parameters: 3(MN + N² + N) + 2N.
 
-Source: Greff et al. 2017, section II and appendix A.
+Source: Greff et al. 2017, section II (the cell) and section IV (its variants).
 """
 
 from lstm_odyssey.variants.declare import Variant

@@ -4,7 +4,7 @@ R_if leads from the input gate to the forget gate (``R.if_`` in the text: ``if``
 block input gets none. The gates are states, after their σ. Parameters: 4(MN + N² + N) + 3N + 9N². The first step's
 gates are zero in the study.
 
-Source: Greff et al. 2017, section II and appendix A.
+Source: Greff et al. 2017, section II (the cell) and section IV (its variants).
 """
 
 from lstm_odyssey.variants.declare import Limit, Variant
@@ -22,16 +22,10 @@ def fgr(x, y, c, i, f, o, *, W, R, p, b):
     y_t = tanh(c_t) ⊙ o_t  block output
     """
     z = tanh(W.z @ x + R.z @ y + b.z)
-    i_t = sigmoid(
-        W.i @ x + R.i @ y + R.ii @ i + R.fi @ f + R.oi @ o + p.i * c + b.i
-    )
-    f_t = sigmoid(
-        W.f @ x + R.f @ y + R.if_ @ i + R.ff @ f + R.of @ o + p.f * c + b.f
-    )
+    i_t = sigmoid(W.i @ x + R.i @ y + R.ii @ i + R.fi @ f + R.oi @ o + p.i * c + b.i)
+    f_t = sigmoid(W.f @ x + R.f @ y + R.if_ @ i + R.ff @ f + R.of @ o + p.f * c + b.f)
     c_t = z * i_t + c * f_t
-    o_t = sigmoid(
-        W.o @ x + R.o @ y + R.io @ i + R.fo @ f + R.oo @ o + p.o * c_t + b.o
-    )
+    o_t = sigmoid(W.o @ x + R.o @ y + R.io @ i + R.fo @ f + R.oo @ o + p.o * c_t + b.o)
     return tanh(c_t) * o_t, c_t, i_t, f_t, o_t
 
 

@@ -2,7 +2,7 @@
 
 Parameters: 4(MN + N² + N) + 3N, as vanilla.
 
-Source: Greff et al. 2017, section II and appendix A.
+Source: Greff et al. 2017, section II (the cell) and section IV (its variants).
 """
 
 from lstm_odyssey.variants.declare import Variant

@@ -2,7 +2,7 @@
 
 Drops W_i, R_i, p_i and b_i. Parameters: 3(MN + N² + N) + 2N.
 
-Source: Greff et al. 2017, section II and appendix A.
+Source: Greff et al. 2017, section II (the cell) and section IV (its variants).
 """
 
 from lstm_odyssey.variants.declare import Variant

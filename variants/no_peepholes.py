@@ -2,7 +2,7 @@
 
 Drops p_i, p_f and p_o. Parameters: 4(MN + N² + N). Equal to ``torch.nn.LSTM`` with one of its two biases zero.
 
-Source: Greff et al. 2017, section II and appendix A.
+Source: Greff et al. 2017, section II (the cell) and section IV (its variants).
 """
 
 from lstm_odyssey.variants.declare import Limit, Variant

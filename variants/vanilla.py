@@ -3,7 +3,7 @@
 Every gate sees the block's own output of the step before and, through a diagonal peephole p, its cell.
 Parameters: 4(MN + N² + N) + 3N.
 
-Source: Greff et al. 2017, section II and appendix A.
+Source: Greff et al. 2017, section II.
 """
 
 from lstm_odyssey.variants.declare import Limit, Variant

@@ -1,0 +1,156 @@
+"""What a user installs: a wheel is built from a copy of this tree, opened, and used without the tree."""
+
+import configparser
+import email
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HOMES = {
+    "suite": "lstm_odyssey",
+    "tasks": "lstm_odyssey/tasks",
+    "variants": "lstm_odyssey/variants",
+    "reports": "lstm_odyssey/reports",
+}
+ALONGSIDE = ("pyproject.toml", "README.md", "LICENSE", "NOTICE")
+NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The built wheel's path."""
+    tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
+    for folder in HOMES:
+        shutil.copytree(ROOT / folder, tree / folder, ignore=NOT_SOURCES)
+    for name in ALONGSIDE:
+        shutil.copy(ROOT / name, tree / name)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(tree)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def members(wheel):
+    """Every file in the wheel, by name."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def site(wheel, tmp_path_factory):
+    """A folder with the wheel's content, as pip would unpack it."""
+    folder = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def sources():
+    """Every file of the four folders and its place in the wheel."""
+    found = {}
+    for folder, home in HOMES.items():
+        for path in sorted((ROOT / folder).rglob("*")):
+            within = path.relative_to(ROOT / folder)
+            hidden = any(part == "__pycache__" or part.startswith(".") for part in within.parts)
+            if path.is_file() and not hidden and path.suffix != ".pyc":
+                found[f"{home}/{within.as_posix()}"] = path
+    return found
+
+
+def run(site, code):
+    """Run code where the wheel's content comes first on the path, away from the source tree."""
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=site,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_every_file_of_the_four_folders_is_in_the_wheel(members):
+    """Modules, corpora, templates, notices and the py.typed marker are all there, byte for byte."""
+    expected = sources()
+    assert sorted(set(expected) - set(members)) == []
+    assert [name for name, path in expected.items() if members[name] != path.read_bytes()] == []
+
+
+def test_the_sources_are_found():
+    """The comparison above has something to compare: code of every folder, and each kind of data."""
+    expected = sources()
+    for home in HOMES.values():
+        assert f"{home}/__init__.py" in expected
+    kinds = {Path(name).suffix for name in expected}
+    assert {".py", ".typed", ".gz", ".NOTICE", ".j2", ".mplstyle"} <= kinds
+
+
+def test_the_wheel_brings_nothing_else(members):
+    """One import name, no tests: what a wheel puts at the top of site-packages belongs to everybody."""
+    tops = {name.split("/", 1)[0] for name in members}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"lstm_odyssey"}
+    ours = {name for name in members if name.startswith("lstm_odyssey/")}
+    assert sorted(ours - set(sources())) == []
+
+
+def test_licence_and_notice_travel_with_the_wheel(members):
+    """LICENSE and NOTICE are in the metadata, and every embedded corpus has its own notice beside it."""
+    info = next(name.split("/", 1)[0] for name in members if ".dist-info/" in name)
+    for name in ("LICENSE", "NOTICE"):
+        assert members[f"{info}/licenses/{name}"] == (ROOT / name).read_bytes()
+    metadata = email.message_from_bytes(members[f"{info}/METADATA"])
+    assert metadata["License-Expression"] == "MIT"
+    corpora = [name for name in members if "/corpora/" in name and not name.endswith(".NOTICE")]
+    assert corpora
+    for corpus in corpora:
+        assert f"{corpus.split('.', 1)[0]}.NOTICE" in members
+
+
+def test_entry_points_lead_to_something(members, site):
+    """The command, every variant and every task that the wheel registers can be loaded from the wheel."""
+    (text,) = (content for name, content in members.items() if name.endswith(".dist-info/entry_points.txt"))
+    parser = configparser.ConfigParser()
+    parser.optionxform = str
+    parser.read_string(text.decode())
+    groups = {group: dict(parser[group]) for group in parser.sections()}
+    assert groups["console_scripts"] == {"odyssey": "lstm_odyssey.cli:main"}
+    assert len(groups["lstm_odyssey.variants"]) >= 9 and len(groups["lstm_odyssey.tasks"]) >= 2
+    targets = [target for points in groups.values() for target in points.values()]
+    done = run(
+        site,
+        "from importlib import import_module\n"
+        f"for target in {targets!r}:\n"
+        "    module, name = target.split(':')\n"
+        "    loaded = import_module(module)\n"
+        f"    assert loaded.__file__.startswith({str(site)!r}), loaded.__file__\n"
+        "    assert getattr(loaded, name, None) is not None, target\n",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_wheel_works_without_the_tree(site):
+    """From the wheel alone: names are listed, a cell is traced, an embedded corpus and the page's template are read."""
+    done = run(
+        site,
+        "import lstm_odyssey as lo\n"
+        f"assert lo.__file__.startswith({str(site)!r}), lo.__file__\n"
+        "for name in lo.variant_names():\n"
+        "    assert lo.variant(name).equations\n"
+        "for name in lo.task_names():\n"
+        "    if lo.task(name).embedded:\n"
+        "        print(len(lo.task(name).load().train))\n"
+        "from importlib.resources import files\n"
+        "assert list(files('lstm_odyssey.reports').joinpath('templates').iterdir())\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()

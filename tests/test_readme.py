@@ -1,0 +1,67 @@
+"""The README does what it says: its Python runs, its equations are those of the cells, its commands exist."""
+
+import re
+import subprocess
+import sys
+
+import lstm_odyssey as lo
+from tests.conftest import ROOT
+from tests.small import settings
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    """Every Python block runs, one after the other, beside a study called as the README calls it."""
+    lo.run(tmp_path / "my-study", settings(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    found = blocks("python")
+    assert len(found) >= 3
+    space = {"__name__": "readme"}
+    for block in found:
+        exec(compile(block, "README.md", "exec"), space)
+    assert space["y"].shape == (50, 8, 200)
+    said = capsys.readouterr().out.strip()
+    comment = re.search(r"# (u_t = .*)$", README, flags=re.MULTILINE)
+    assert said == comment.group(1)
+
+
+def test_the_cell_of_the_readme_is_the_one_of_the_package():
+    """The vanilla cell shown has the signature of the one that is registered."""
+    space = {}
+    exec(next(block for block in blocks("python") if "def vanilla" in block), space)
+    assert lo.as_cell(space["vanilla"]).signature == lo.variant("vanilla").signature
+
+
+def test_the_equations_of_the_readme_are_those_of_the_cells():
+    """The block of equations is what `odyssey variants` prints of each cell."""
+    (block,) = (block for block in blocks("text") if "σ(W_i" in block)
+    expected = []
+    for name in re.findall(r"^\| `(\w+)`", README, flags=re.MULTILINE):
+        expected += [name, *(f"    {equation}" for equation in lo.variant(name).equations), ""]
+    assert block.split("\n")[:-1] == expected[:-1]
+
+
+def test_every_command_of_the_readme_is_run_by_ci():
+    """Each kind of command that the README shows stands in .ci/run, in its quick form."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    shown = {line.split()[0] + " " + line.split()[1] for block in blocks("console") for line in block.splitlines()}
+    assert shown, "the README shows no command"
+    for command in shown:
+        program, verb = command.split()
+        program = program.rsplit("/", 1)[-1]
+        assert re.search(rf"\b{program}\b[^\n]*{re.escape(verb)}", script), f"{command} is not in .ci/run"
+
+
+def test_the_options_of_the_readme_exist():
+    """Every --option shown for odyssey run is one it has."""
+    asked = {name for block in blocks("console") for name in re.findall(r"odyssey run[^\n]*", block)}
+    options = {option for line in asked for option in re.findall(r"--[a-z-]+", line.split("#")[0])}
+    help_text = subprocess.run(
+        [sys.executable, "-m", "lstm_odyssey.cli", "run", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert options and all(option in help_text for option in options), options
