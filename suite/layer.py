@@ -195,7 +195,9 @@ class RNN(nn.Module):
             finals.append(final)
         y = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
         y = _zeroed(y, active)
-        result = finals[0] if alone else {name: torch.stack([final[name] for final in finals]) for name in self.cell.states}
+        result = (
+            finals[0] if alone else {name: torch.stack([final[name] for final in finals]) for name in self.cell.states}
+        )
         if self.inside is not None:
             ghost = self.inside.view(1, len(self.hidden_sizes), 1, -1)
             y = _zeroed(y, ghost.repeat(1, 1, 1, len(self.cells)))

@@ -20,7 +20,7 @@ from lstm_odyssey.cell.graph import Node
 from lstm_odyssey.cell.ops import OPS
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import ODD  # noqa: E402 - beside this file
+from cells import ODD
 
 SIZE = 2
 
@@ -49,18 +49,39 @@ class Value:
         self.ring, self.value = ring, sympy.sympify(value)
 
     def _op(self, name, *values):
-        return Value(self.ring, self.ring.op(name, *(v.value if isinstance(v, Value) else sympy.Rational(v) for v in values)))
+        return Value(
+            self.ring, self.ring.op(name, *(v.value if isinstance(v, Value) else sympy.Rational(v) for v in values))
+        )
 
-    def __add__(self, other): return self._op("add", self, other)  # noqa: E704
-    def __radd__(self, other): return self._op("add", other, self)  # noqa: E704
-    def __sub__(self, other): return self._op("sub", self, other)  # noqa: E704
-    def __rsub__(self, other): return self._op("sub", other, self)  # noqa: E704
-    def __mul__(self, other): return self._op("mul", self, other)  # noqa: E704
-    def __rmul__(self, other): return self._op("mul", other, self)  # noqa: E704
-    def __truediv__(self, other): return self._op("div", self, other)  # noqa: E704
-    def __neg__(self): return self._op("neg", self)  # noqa: E704
-    def sign(self): return self._op("sign", self)  # noqa: E704
-    def sigmoid(self): return self._op("sigmoid", self)  # noqa: E704
+    def __add__(self, other):
+        return self._op("add", self, other)
+
+    def __radd__(self, other):
+        return self._op("add", other, self)
+
+    def __sub__(self, other):
+        return self._op("sub", self, other)
+
+    def __rsub__(self, other):
+        return self._op("sub", other, self)
+
+    def __mul__(self, other):
+        return self._op("mul", self, other)
+
+    def __rmul__(self, other):
+        return self._op("mul", other, self)
+
+    def __truediv__(self, other):
+        return self._op("div", self, other)
+
+    def __neg__(self):
+        return self._op("neg", self)
+
+    def sign(self):
+        return self._op("sign", self)
+
+    def sigmoid(self):
+        return self._op("sigmoid", self)
 
 
 def leaf(*key):
@@ -68,7 +89,11 @@ def leaf(*key):
 
 
 def entries(name):
-    return [(row, column) for row in range(SIZE) for column in range(SIZE)] if name[0] in "WR" else [(k,) for k in range(SIZE)]
+    return (
+        [(row, column) for row in range(SIZE) for column in range(SIZE)]
+        if name[0] in "WR"
+        else [(k,) for k in range(SIZE)]
+    )
 
 
 def evaluate(ring, nodes, transposed=()):
@@ -83,7 +108,9 @@ def evaluate(ring, nodes, transposed=()):
         elif node.op in ("matmul", "transposed"):
             (vector,) = arguments
             at = (lambda n, m: (n, m)) if node.op == "matmul" else (lambda n, m: (m, n))
-            values.append([sympy.expand(sum(leaf(node.name, *at(n, m)) * vector[m] for m in range(SIZE))) for n in range(SIZE)])
+            values.append(
+                [sympy.expand(sum(leaf(node.name, *at(n, m)) * vector[m] for m in range(SIZE))) for n in range(SIZE)]
+            )
         else:
             values.append([ring.op(node.op, *(argument[k] for argument in arguments)) for k in range(SIZE)])
     return values
@@ -109,7 +136,9 @@ def tangents(ring, graph, values, direction):
             for k in range(SIZE):
                 operands = [Value(ring, values[argument][k]) for argument in node.args]
                 partial = OPS[node.op].pullback(Value(ring, 1), Value(ring, value[k]), *operands)
-                row.append(sum(part.value * found[argument][k] for part, argument in zip(partial, node.args, strict=True)))
+                row.append(
+                    sum(part.value * found[argument][k] for part, argument in zip(partial, node.args, strict=True))
+                )
             found.append(row)
     return found
 
@@ -126,8 +155,8 @@ def broken_promises(graph, gradient):
     numbers = {(node.op, node.name): number for number, node in enumerate(graph.nodes)}
     for what, name, index in directions:
         slopes = tangents(ring, graph, values[: len(graph.nodes)], (what, name, index))
-        expected = sum(seed * slope for seed, slope in
-                       zip(seeds, (slopes[result][k] for result in graph.results for k in range(SIZE)), strict=True))  # fmt: skip
+        ends = [slopes[result][k] for result in graph.results for k in range(SIZE)]
+        expected = sum(seed * slope for seed, slope in zip(seeds, ends, strict=True))
         if what == "matrix":
             uses = [(n, node) for n, node in enumerate(graph.nodes) if node.op == "matmul" and node.name == name]
             got = sum(values[gradient.deltas[n]][index[0]] * values[node.args[0]][index[1]] for n, node in uses)
@@ -164,17 +193,28 @@ def mutants():
 
     whole = right.totals[y]
     yield "one gate's Rᵀδ is missing", total(y, right.nodes[whole.node].args[0])
-    yield "R in place of its transpose", nodes(
-        lambda n, node: dataclasses.replace(node, op="matmul") if node.op == "transposed" and node.name[0] == "R" else node
+    yield (
+        "R in place of its transpose",
+        nodes(
+            lambda n, node: (
+                dataclasses.replace(node, op="matmul") if node.op == "transposed" and node.name[0] == "R" else node
+            )
+        ),
     )
     yield "the adjoint of the initial c is that of the new c", total(c, right.seeds["c"])
     squares = [n for n, node in enumerate(right.nodes) if n >= len(graph.nodes) and node.op == "sub"]
-    yield "σ' = σ instead of σ(1 - σ)", nodes(
-        lambda n, node: Node("mul", (node.args[1], node.args[0]), size=node.size) if n == squares[0] else node
+    yield (
+        "σ' = σ instead of σ(1 - σ)",
+        nodes(lambda n, node: Node("mul", (node.args[1], node.args[0]), size=node.size) if n == squares[0] else node),
     )
     peephole = numbers["vector", "p.o"]
-    yield "the output peephole's gradient uses c_{t-1}", nodes(
-        lambda n, node: dataclasses.replace(node, args=(node.args[0], c)) if n == right.totals[peephole].node else node
+    yield (
+        "the output peephole's gradient uses c_{t-1}",
+        nodes(
+            lambda n, node: (
+                dataclasses.replace(node, args=(node.args[0], c)) if n == right.totals[peephole].node else node
+            )
+        ),
     )
     products = [n for n, node in enumerate(graph.nodes) if node.op == "matmul" and node.name[0] == "R"]
     swapped = {products[0]: right.deltas[products[1]], products[1]: right.deltas[products[0]]}

@@ -21,7 +21,7 @@ from lstm_odyssey.problems import Draw
 
 pytest.importorskip("numba")
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import ODD  # noqa: E402 - beside this file
+from cells import ODD
 
 CELLS = {**{name: name for name in lo.variant_names()}, **ODD}
 WITHOUT_W = ("blind", "pointwise")  # the kit reads M off a W
@@ -54,7 +54,9 @@ def run(layer, x, adjoint=None, **options):
     """Output, final states and all gradients as one list."""
     x = x.clone().requires_grad_()
     y, state = layer(x, **options)
-    total = (y * (torch.ones_like(y) if adjoint is None else adjoint)).sum() + sum(value.sum() for value in state.values())
+    total = (y * (torch.ones_like(y) if adjoint is None else adjoint)).sum() + sum(
+        value.sum() for value in state.values()
+    )
     layer.zero_grad()
     total.backward()
     gradients = [value.grad.clone() for value in layer.parameters()]
@@ -72,13 +74,17 @@ def test_a_member_is_bitwise_alone(name, rows, dtype):
     x = torch.randn(6, len(sizes), rows, 3, dtype=dtype)
     together = run(population, x)
     states = len(population.cell.states)
-    for p, N in enumerate(sizes):  # noqa: N806
+    for p, N in enumerate(sizes):
         alone = lo.RNN(CELLS[name], 3, N, backend="numba", dtype=dtype)
         shapes = {key: value.shape for key, value in alone.state_dict().items()}
         own = {key: value[p][tuple(map(slice, shapes[key]))] for key, value in population.state_dict().items()}
         alone.load_state_dict(own)
         expected = run(alone, x[:, p])
-        got = [together[0][:, p, :, :N], *(value[:, p, :, :N] for value in together[1 : 1 + states]), together[1 + states][:, p]]
+        got = [
+            together[0][:, p, :, :N],
+            *(value[:, p, :, :N] for value in together[1 : 1 + states]),
+            together[1 + states][:, p],
+        ]
         got += [value[p][tuple(slice(k) for k in reference.shape)] for value, reference in
                 zip(together[2 + states :], expected[2 + states :], strict=True)]  # fmt: skip
         for place, (a, b) in enumerate(zip(got, expected, strict=True)):
@@ -92,7 +98,9 @@ def test_float32_is_as_good_as_eager():
         draw = Draw(2 + seed % 11, 1 + seed % 3, (1, 3, 17, 33)[seed % 4], (1, 3, 17, 33)[seed // 4 % 4], seed=seed)
         problem = draw.problem(lo.variant("vanilla"))
         parameters = {name: value.float() for name, value in problem.parameters.items()}
-        reference = lo.oracle("vanilla", problem.x.float(), {k: v.float() for k, v in problem.state.items()}, parameters)["y"]
+        reference = lo.oracle(
+            "vanilla", problem.x.float(), {k: v.float() for k, v in problem.state.items()}, parameters
+        )["y"]
         for backend, found in errors.items():
             layer = lo.RNN("vanilla", draw.M, draw.N, backend=backend)
             layer.load_state_dict({f"cells.0.{name}": value for name, value in parameters.items()})
@@ -133,7 +141,7 @@ def test_modules_habits():
     y, _ = layer(x)
     other = lo.RNN("cifg", 3, 5, backend="numba")
     other.load_state_dict(layer.state_dict())
-    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), other):  # noqa: S301 - our own bytes
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), other):
         assert torch.equal(twin(x)[0], y)
     with torch.no_grad():
         still, _ = layer(x)
@@ -214,7 +222,8 @@ print(layer.cells[0].W.y.grad.sum().item(), y.sum().item())
 
 def start(folder, factor, *options):
     return subprocess.Popen(
-        [sys.executable, *options, "-c", SCRIPT.format(factor=factor)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, *options, "-c", SCRIPT.format(factor=factor)], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "ODYSSEY_CACHE": str(folder)},
     )  # fmt: skip
 

@@ -13,14 +13,17 @@ from lstm_odyssey.cell.ops import OPS
 pytest.importorskip("numba")
 
 LETTERS = "ab"
-SMOOTH = sorted(name for name, op in OPS.items() if not any(word in op.meaning for word in ("Max", "Min", "Abs", "sign")))
+SMOOTH = sorted(
+    name for name, op in OPS.items() if not any(word in op.meaning for word in ("Max", "Min", "Abs", "sign"))
+)
 KINKED = sorted(set(OPS) - set(SMOOTH))
 
 
 def points(op, count=200, dtype=torch.float64):
     generator = torch.Generator().manual_seed(0)
     return [
-        low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64).to(dtype) for low, high in op.domain
+        low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64).to(dtype)
+        for low, high in op.domain
     ]
 
 
@@ -109,7 +112,7 @@ def compiled(op, dtype, constant=None):
         f"def run(a, b, out, count):\n    for n in range(0, count, {lanes}):\n        keep = first(count - n)\n"
         f"        store(out + n * {size}, {op.kernel.format(*operands)}, keep)\n"
     )
-    exec(text, scope)  # noqa: S102 - the table's own text
+    exec(text, scope)
     function = njit(error_model="numpy")(scope["run"])
 
     def call(*values):

@@ -63,7 +63,9 @@ class Term:
         return self.builder.nodes[self.number].size
 
     def _op(self, name: str, *values: Any) -> Term:
-        terms = [value if isinstance(value, Term) else Term(self.builder, constant(self.builder, value)) for value in values]
+        terms = [
+            value if isinstance(value, Term) else Term(self.builder, constant(self.builder, value)) for value in values
+        ]
         size = next((term.size for term in terms if term.size), "")
         return Term(self.builder, self.builder.add(Node(name, tuple(term.number for term in terms), size=size)))
 
@@ -144,7 +146,9 @@ def adjoint(graph: Graph, leaves: Iterable[int] = ()) -> Adjoint:
         whole = summed(([simple] if simple is not None else []) + made)
         if whole is None:
             continue
-        totals[number] = Total(whole.number, simple.number if simple is not None else None, tuple(term.number for term in made))
+        totals[number] = Total(
+            whole.number, simple.number if simple is not None else None, tuple(term.number for term in made)
+        )
         if number in stop:
             continue
         if node.op == "matmul":

@@ -40,7 +40,7 @@ def _versions() -> str:
     here = Path(__file__).parent
     modules = hashlib.sha256(b"".join((here / name).read_bytes() for name in _DEPENDS)).hexdigest()
     cpu = llvmlite.binding.get_host_cpu_name() + llvmlite.binding.get_host_cpu_features().flatten()
-    return "\n".join((modules, numba.__version__, llvmlite.binding.llvm_version_info.__repr__(), sys.version, cpu))
+    return f"{modules}\n{numba.__version__}\n{llvmlite.binding.llvm_version_info!r}\n{sys.version}\n{cpu}"
 
 
 def _usable() -> Path | None:
@@ -50,7 +50,9 @@ def _usable() -> Path | None:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         state = place.stat()
         if hasattr(os, "getuid") and (state.st_uid != os.getuid() or state.st_mode & 0o022):
-            raise PermissionError(f"it belongs to another user or others may write to it (mode {state.st_mode & 0o777:o})")
+            raise PermissionError(
+                f"it belongs to another user or others may write to it (mode {state.st_mode & 0o777:o})"
+            )
         if not os.access(place, os.W_OK | os.X_OK):
             raise PermissionError("it cannot be written")
     except OSError as error:
@@ -92,7 +94,7 @@ def _load(text: str, name: str) -> ModuleType:
     text, file = text.replace("{cached}", "False"), f"<{name}>"
     made = ModuleType(name)
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    exec(compile(text, file, "exec"), made.__dict__)  # noqa: S102 - our own text, made from a graph
+    exec(compile(text, file, "exec"), made.__dict__)
     return made
 
 
@@ -108,7 +110,8 @@ def _write(place: Path, name: str, text: str) -> Path:
 
 def _import(path: Path, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     made = importlib.util.module_from_spec(spec)
     sys.modules[name] = made  # numba looks a function's module up by name
     spec.loader.exec_module(made)

@@ -60,4 +60,4 @@ def source(plan: Plan, size: int) -> Source:
     options = f"types.void(types.intp), {_OPTIONS}"
     forward_names, forward_text = Forward(plan).text(options)
     backward_names, backward_text = Backward(plan).text(options)
-    return Source("\n\n".join((head, forward_text, backward_text)), forward_names, backward_names)
+    return Source(f"{head}\n\n{forward_text}\n\n{backward_text}", forward_names, backward_names)

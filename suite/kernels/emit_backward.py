@@ -7,6 +7,8 @@ from lstm_odyssey.kernels.plan import Plan
 
 
 class Backward(Pass):
+    """The backward pass of one plan."""
+
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         self.gradient, self.back = plan.gradient, plan.back
@@ -49,7 +51,8 @@ class Backward(Pass):
             held = []
             if block == blocks - 1:
                 held = [f"store(l_out + {k} * row_line + at, load(l + {k} * row_line + at, keep)"
-                        + (" + load(dy + at, keep)" if k == 0 else "") + ", keep)" for k in range(len(self.states))]  # fmt: skip
+                        + (" + load(dy + at, keep)" if k == 0 else "") + ", keep)"
+                        for k in range(len(self.states))]  # fmt: skip
             if block == 0:
                 held += [f"store(d + {k} * span + at, fill(0.0), keep)" for k in range(len(self.accumulators))]
             loop += rows_loop(f"back{block}", arguments, rows, held)

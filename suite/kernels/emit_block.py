@@ -58,9 +58,12 @@ def rows_loop(name: str, arguments: str, rows: Sequence[str], held: Sequence[str
 
 
 def indented(lines: Sequence[str], by: int) -> str:
+    """Lines as one text, moved right."""
     return "\n".join(" " * by + line for line in lines)
 
+
 def table_lines(names: Sequence[str]) -> list[str]:
+    """Lines that read a call's table of addresses and sizes into names."""
     lines = [f"{name} = entry(table, {place})" for place, name in enumerate(names)]
     return [*lines, "span = N * SIZE", "whole, rest = N // LANES, N % LANES", "frames = T * B"]
 
@@ -71,7 +74,9 @@ class Pass:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.nodes = plan, plan.graph.nodes
         self.states = plan.graph.states
-        self.state_of = {number: self.states.index(node.name) for number, node in enumerate(self.nodes) if node.op == "state"}
+        self.state_of = {
+            number: self.states.index(node.name) for number, node in enumerate(self.nodes) if node.op == "state"
+        }
         self.fixed = {number: f"f{place}" for place, number in enumerate(plan.vectors)}
         self.accumulators = plan.accumulators
         self.tops = {accumulator.top: place for place, accumulator in enumerate(plan.accumulators)}
@@ -103,4 +108,5 @@ class Pass:
 
 
 def word(parameter: str) -> str:
+    """A parameter's name as one in the source."""
     return parameter.replace(".", "_")

@@ -6,13 +6,17 @@ from lstm_odyssey.kernels.emit_block import COMMON, KEPT, Block, Pass, indented,
 
 
 class Forward(Pass):
+    """The forward pass of one plan."""
+
     def text(self, options: str) -> tuple[tuple[str, ...], str]:
         plan = self.plan
         blocks = 1 + max([0, *(plan.phase[number] for number in (*plan.graph.results, *plan.operands, *plan.kept))])
         arguments = ", ".join(("span", "state_line", "operand_line", "row_line", "s", "h", "o", *self.fixed.values()))
         functions = [self._block(block).function(f"step{block}", arguments) for block in range(blocks)]
         inputs = [f"x{k}" for k in range(len(plan.inputs))]
-        packs = [f"input_pack{k}" for k in range(len(plan.input_runs))] + [f"pack{k}" for k in range(len(plan.recurrent))]
+        packs = [f"input_pack{k}" for k in range(len(plan.input_runs))] + [
+            f"pack{k}" for k in range(len(plan.recurrent))
+        ]
         states = range(len(self.states))
         names = (*COMMON, *KEPT, "zeros", "bias", *packs, "y", *(f"final{k}" for k in states), *inputs, *self.fixed.values(),
                  *self.weights((*plan.input_runs, *plan.recurrent)), *(f"initial{k}" for k in states))  # fmt: skip
@@ -22,7 +26,8 @@ class Forward(Pass):
         body += [f"move(history + {k} * state_line, initial{k}, B * N)" for k in states]
         body += self._biases()
         body += ["ready, chunk = 0, max(2, 32 // B)"]
-        body += [f"call(pack_columns, ({word(name)}, {word(name)}_line, N, N, pack{k}, {row} * N, {len(run.parameters)} * N, B))"
+        body += [f"call(pack_columns, ({word(name)}, {word(name)}_line, N, N, pack{k}, {row} * N, "
+                 f"{len(run.parameters)} * N, B))"
                  for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
         loop = ["frame = t * B", *self._starts()]
         rows = ["s = slots + (frame + b) * places * span", "h = history + (frame + b) * span",
@@ -34,7 +39,7 @@ class Forward(Pass):
                         for k in range(len(self.states))]  # fmt: skip
                 held += [f"store(o + {k} * operand_line + at, fill(0.0), keep)" for k in range(len(plan.operands))]
             if block == 0:
-                loop += self._products({number for number in self.state_of})
+                loop += self._products(set(self.state_of))
                 loop += self._products({n for n in plan.operands if plan.phase[n] < 0})
             loop += rows_loop(f"step{block}", arguments, rows, held) if self._block(block).stores else []
             loop += self._products({number for number in plan.operands if plan.phase[number] == block})
@@ -89,7 +94,9 @@ class Forward(Pass):
         lines = []
         started = bool(plan.input_runs) and len(plan.input_runs[0].parameters) == count
         if count and not started:
-            lines.append(f"call(product, (bias, 0, zeros, 0, 0, zeros, BYTES, ahead, places * span, rows, 0, {count} * N, 0))")
+            lines.append(
+                f"call(product, (bias, 0, zeros, 0, 0, zeros, BYTES, ahead, places * span, rows, 0, {count} * N, 0))"
+            )
         for k, run in enumerate(plan.input_runs):
             to = f"ahead + {run.first} * span"
             start = "bias, 0" if started and k == 0 else f"{to}, places * span"
@@ -109,6 +116,6 @@ class Forward(Pass):
                 else:
                     vector = f"operands + {self.plan.operands.index(run.operand)} * operand_line + frame * span"
                 to = f"slots + frame * places * span + {run.first} * span"
-                lines.append(f"call(product, ({to}, places * span, {vector}, span, SIZE, pack{k}, 0, {to}, places * span, B, N, "
-                             f"{len(run.parameters)} * N, t % 2))")  # fmt: skip
+                lines.append(f"call(product, ({to}, places * span, {vector}, span, SIZE, pack{k}, 0, {to}, places * span, B, "
+                             f"N, {len(run.parameters)} * N, t % 2))")  # fmt: skip
         return lines

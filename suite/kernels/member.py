@@ -49,7 +49,9 @@ class Kernel:
     def plain(self) -> tuple[str, ...] | None:
         """The names of the fixed vectors, if they and the input go into the scan as they are."""
         nodes = self.plan.graph.nodes
-        if all(nodes[n].op == "input" for n in self.plan.inputs) and all(nodes[n].op == "vector" for n in self.plan.vectors):
+        if all(nodes[n].op == "input" for n in self.plan.inputs) and all(
+            nodes[n].op == "vector" for n in self.plan.vectors
+        ):
             return tuple(nodes[n].name for n in self.plan.vectors)
         return None
 
@@ -93,7 +95,9 @@ def kernel(graph: Graph, dtype: torch.dtype) -> Kernel:
     made = _KERNELS.get((graph.signature, dtype))
     if made is None:
         if dtype not in _SIZES:
-            raise TypeError(f"backend 'numba': x is {dtype}; expected float32 or float64. Use backend='eager' for other types.")
+            raise TypeError(
+                f"backend 'numba': x is {dtype}; expected float32 or float64. Use backend='eager' for other types."
+            )
         _plan(graph)
         made = _KERNELS[graph.signature, dtype] = _compiled(graph.signature, _SIZES[dtype])
     return made
@@ -112,7 +116,7 @@ class Layout:
 
 
 @lru_cache(maxsize=4096)
-def _layout(made: Kernel, T: int, B: int, N: int, M: int) -> Layout:  # noqa: N803 - the paper's letters
+def _layout(made: Kernel, T: int, B: int, N: int, M: int) -> Layout:
     the, lanes = made.plan, vector_bytes() // made.size
     frames, count, states = T * B, len(made.plan.accumulators), len(made.plan.graph.states)
 
@@ -179,7 +183,9 @@ def _addresses(tensors: Sequence[Tensor | None]) -> list[int]:
 
 def _lines(tensors: Sequence[Tensor | None], size: int) -> list[int]:
     """Address and distance of lines of each matrix."""
-    return [n for tensor in tensors for n in ((0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0) * size))]
+    return [
+        n for tensor in tensors for n in ((0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0) * size))
+    ]
 
 
 class Member:
@@ -191,14 +197,18 @@ class Member:
         active: [T, B] bytes, or None.
     """
 
-    def __init__(self, made: Kernel, N: int, inputs: Sequence[Tensor], fixed: Sequence[Tensor],  # noqa: N803
+    def __init__(self, made: Kernel, N: int, inputs: Sequence[Tensor], fixed: Sequence[Tensor],
                  matrices: Sequence[Tensor], active: Tensor | None) -> None:  # fmt: skip
-        T, B, M = inputs[0].shape  # noqa: N806
+        T, B, M = inputs[0].shape
         self.made, self.sizes, self.dtype = made, (T, B, N, M), inputs[0].dtype
         self.layout = _layout(made, T, B, N, M)
         self.head = [T, B, N, M, 0 if active is None else active.data_ptr(),
                      made.product, made.pack_lines, made.pack_columns]  # fmt: skip
-        self.arguments = [*_addresses(inputs[: len(made.plan.inputs)]), *_addresses(fixed), *_lines(matrices, made.size)]
+        self.arguments = [
+            *_addresses(inputs[: len(made.plan.inputs)]),
+            *_addresses(fixed),
+            *_lines(matrices, made.size),
+        ]
 
     def _base(self, kept: Kept, places: Sequence[int], floats: int) -> list[int]:
         first, scratch = kept.tensor.data_ptr(), POOL.address(floats, self.dtype)

@@ -27,7 +27,7 @@ class _Single(torch.autograd.Function):
     def forward(ctx: Any, made: Kernel, active: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
         a, b, c = made.cuts
         state = tensors[c:]
-        B, N = state[0].shape[-2:]  # noqa: N806
+        B, N = state[0].shape[-2:]
         ctx.member = member = Member(made, N, tensors[:a], tensors[a:b], tensors[b:c], active)
         y = torch.empty((member.sizes[0], B, N), dtype=member.dtype)
         final = [torch.empty_like(value) for value in state]
@@ -39,7 +39,9 @@ class _Single(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *dfinal: Tensor | None) -> tuple[Any, ...]:
-        if torch.is_grad_enabled():  # once_differentiable would let a second derivative pass as zero where dy is constant
+        if (
+            torch.is_grad_enabled()
+        ):  # once_differentiable would let a second derivative pass as zero where dy is constant
             raise RuntimeError(
                 "backend 'numba': asked for a gradient that can be differentiated again (create_graph=True); expected one "
                 "derivative only. Use backend='eager' for higher ones."
@@ -48,7 +50,7 @@ class _Single(torch.autograd.Function):
         member: Member = ctx.member
         made = member.made
         a, b, c = made.cuts
-        T, B, N, _ = member.sizes  # noqa: N806
+        T, B, N, _ = member.sizes
         dy = torch.zeros((T, B, N), dtype=member.dtype) if dy is None else dy.contiguous()
         needs = ctx.needs_input_grad[2:]
         made_of = [torch.empty_like(value) if need or a <= k < b else None
@@ -57,7 +59,8 @@ class _Single(torch.autograd.Function):
             made_of[0].zero_()
         dfinal = tuple(None if value is None else value.contiguous() for value in dfinal)
         inputs = made_of[:a] if made.plan.inputs else []
-        member.backward(ctx.kept, dy, dfinal, inputs, made_of[a:b], made_of[b:c], made_of[c:])
+        fixed = [value for value in made_of[a:b] if value is not None]  # all of them: the kernel fills every one
+        member.backward(ctx.kept, dy, dfinal, inputs, fixed, made_of[b:c], made_of[c:])
         return (None, None, *made_of)
 
 
@@ -100,7 +103,7 @@ def scan(
     members, _, width = initial[0].shape
     sizes = [width] * members if sizes is None else list(sizes)
     parts = []
-    for p, N in enumerate(sizes):  # noqa: N806
+    for p, N in enumerate(sizes):
         single = [*(value[:, p] for value in inputs), *(value[p, 0, :N] for value in fixed),
                    *(value[p, :N, : N if shape[1] == "N" else None] for value, shape in
                      zip(weights, (graph.parameters[name] for name in made.matrices), strict=True)),
@@ -112,12 +115,19 @@ def scan(
     return padded[0], dict(zip(graph.states, padded[1:], strict=True))
 
 
+def prepare(graph: Graph, dtype: torch.dtype) -> None:
+    """Compile a lowered graph's scan, or read it from the cache."""
+    kernel(graph, dtype)
+
+
 def _mask(active: Tensor, member: int) -> Tensor:
     """[T, B] bytes."""
     return active[:, member if active.shape[1] > 1 else 0, :, 0].to(torch.uint8).contiguous()
 
 
-def _before(graph: Graph, the: Plan, parameters: Mapping[str, Tensor], x: Tensor, sizes: Sequence[int] | None) -> dict[int, Any]:
+def _before(
+    graph: Graph, the: Plan, parameters: Mapping[str, Tensor], x: Tensor, sizes: Sequence[int] | None
+) -> dict[int, Any]:
     """What torch computes: nodes made of the input alone or of parameters alone, as far as the scan reads them."""
     values: dict[int, Any] = {}
 

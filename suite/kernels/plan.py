@@ -107,12 +107,14 @@ def _accumulators(graph: Graph, outside: frozenset[int]) -> list[Accumulator]:
             rest = tuple(part for part in parts if part not in products and part not in biases)
             found.append(Accumulator(number, products, biases, rest))
     covered = {product for accumulator in found for product in accumulator.products}
-    for number in range(len(graph.nodes)):
-        if is_product(number) and number not in covered:
-            found.append(Accumulator(number, (number,), (), ()))
+    alone = [number for number in range(len(graph.nodes)) if is_product(number) and number not in covered]
+    found += [Accumulator(number, (number,), (), ()) for number in alone]
+
     # those with the same right-hand vectors side by side, so that each vector's products are one run
     def order(accumulator: Accumulator) -> tuple[tuple[int, ...], int]:
-        sides = sorted({graph.nodes[product].args[0] for product in accumulator.products if product not in graph.hoisted})
+        sides = sorted(
+            {graph.nodes[product].args[0] for product in accumulator.products if product not in graph.hoisted}
+        )
         return tuple(sides), accumulator.products[0]
 
     return sorted(found, key=order)
@@ -128,7 +130,8 @@ def _runs(graph: Graph, accumulators: Sequence[Accumulator], size: str) -> list[
     runs = []
     for operand, rows in by_operand.items():
         while rows:
-            first, parameters = rows[0][0], []
+            first = rows[0][0]
+            parameters: list[str] = []
             rest = []
             for place, name in rows:
                 if place == first + len(parameters):
@@ -211,7 +214,7 @@ def _kept(
         for argument in node.args:
             need(argument)
 
-    asked = [gradient.deltas[accumulator.products[0]] for accumulator in accumulators]
+    asked: list[int | None] = [gradient.deltas[accumulator.products[0]] for accumulator in accumulators]
     for number, total in gradient.totals.items():
         if number < len(nodes) and (nodes[number].op == "state" or number in operands):
             asked.append(total.pointwise)
@@ -228,6 +231,7 @@ def _kept(
             need(number)
         else:
             stack.extend(gradient.nodes[number].args)
+
     def later(number: int, block: int) -> None:
         """A later block of the forward pass reads this node of the step: what is dear is kept, not computed twice."""
         if number in free or number in wanted:

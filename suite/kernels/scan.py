@@ -26,6 +26,15 @@ def resolve(backend: str, device: Any = "cpu") -> str:
     return backend
 
 
+def prepare(backend: str, graph: Any, dtype: Any) -> None:
+    """Compile what a resolved backend compiles for a lowered graph, so that the first step takes no longer than others."""
+    import importlib
+
+    make = getattr(importlib.import_module(BACKENDS[backend]), "prepare", None)
+    if make is not None:
+        make(graph, dtype)
+
+
 @cache
 def scan_function(backend: str) -> Callable[..., Any]:
     """The ``scan`` of a resolved backend; see ``kernels.eager.scan`` for its contract."""

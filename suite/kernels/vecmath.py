@@ -29,7 +29,7 @@ def _functions(size: int) -> SimpleNamespace:
     made = njit(forceinline=True, error_model="numpy")
     body = "".join(f"    p = p * r + {c!r}\n" for c in coefficients[1:])
     scope: dict[str, Any] = {"__name__": __name__}
-    exec(f"def polynomial(r):\n    p = r * 0 + {coefficients[0]!r}\n{body}    return p * (r * r) + r\n", scope)  # noqa: S102
+    exec(f"def polynomial(r):\n    p = r * 0 + {coefficients[0]!r}\n{body}    return p * (r * r) + r\n", scope)
     polynomial = made(scope["polynomial"])
 
     @made

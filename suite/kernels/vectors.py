@@ -121,7 +121,9 @@ def _binary(word: Any, instruction: str) -> None:
     infer_global(word)(Typing)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        left, right = (_as_vector(context, builder, sig.return_type, *pair) for pair in zip(args, sig.args, strict=True))
+        left, right = (
+            _as_vector(context, builder, sig.return_type, *pair) for pair in zip(args, sig.args, strict=True)
+        )
         return getattr(builder, instruction)(left, right, flags=FLAGS)
 
     for kinds in ((Vector, Vector), *((Vector, n) for n in (types.Float, types.Integer)),
@@ -231,7 +233,7 @@ def natural_logarithm(typing_context: Any, a: Any) -> Any:
 
 @intrinsic
 def reciprocal(typing_context: Any, a: Any) -> Any:
-    """1 / a for a normal, finite a: where the CPU has one, its estimate of 14 bits and a Newton step, exact to a unit or two."""
+    """1 / a for a normal, finite a: by its estimate of 14 bits and a Newton step where the CPU has one, to a unit or two."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         vector = sig.args[0]

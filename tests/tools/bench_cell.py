@@ -32,14 +32,18 @@ def cpu_name() -> str:
     return f"{name}, {8 * vector_bytes()}-bit vectors"
 
 
-def cases(names: list[str], backend: str, N: int, arguments: argparse.Namespace) -> dict[str, Callable[[], tuple[float, float]]]:  # noqa: N803
+def cases(
+    names: list[str], backend: str, N: int, arguments: argparse.Namespace
+) -> dict[str, Callable[[], tuple[float, float]]]:
     """By name, a function that does one forward and backward pass and returns both times."""
     clock = time.perf_counter if arguments.wall else time.thread_time
-    T, B, M = arguments.frames, arguments.batch, arguments.inputs  # noqa: N806 - the paper's letters
+    T, B, M = arguments.frames, arguments.batch, arguments.inputs
     torch.manual_seed(0)
     x, adjoint = torch.randn(T, B, M), torch.randn(T, B, N)
 
-    def case(layer: torch.nn.Module, states: int, pack: Callable[[list[torch.Tensor]], Any]) -> Callable[[], tuple[float, float]]:
+    def case(
+        layer: torch.nn.Module, states: int, pack: Callable[[list[torch.Tensor]], Any]
+    ) -> Callable[[], tuple[float, float]]:
         def once() -> tuple[float, float]:
             frames = x.clone().requires_grad_()
             state = pack([torch.zeros(1, B, N, requires_grad=True) for _ in range(states)])
@@ -77,7 +81,7 @@ def main() -> None:
     sizes = f"batch {arguments.batch}, T {arguments.frames}, M {arguments.inputs}"
     print(f"{cpu_name()}; {sizes}, one thread, ms forward + backward, ratio to torch.nn.LSTM")
     ratios: dict[str, list[float]] = {}
-    for N in arguments.sizes:  # noqa: N806
+    for N in arguments.sizes:
         functions = cases(list(arguments.variants), arguments.backend, N, arguments)
         for function in functions.values():
             for _ in range(3):
