@@ -21,7 +21,8 @@ _NESTED = {
     "<dictcomp>": "a comprehension",
     "<genexpr>": "a comprehension",
 }
-_JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
+# which lists of jumps `dis` has changes between Python 3.11 and 3.14
+_JUMPS = frozenset(code for name in ("hasjrel", "hasjabs", "hasjump") for code in getattr(dis, name, ()))
 _GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
