@@ -69,7 +69,7 @@ class StudyProgress:
         other = [f"{name} {there.get(name)} then, {here[name]} now" for name in here if there.get(name) != here[name]]
         if other:
             self.console.print(f"This study was begun elsewhere; bits may differ ({'; '.join(other)}).", markup=False)
-        self.store, self.stored = store, todo.stored
+        self.store = store
         self.units = {name: facts["units"] for name, facts in plan.study["tasks"].items()}
         self.blocks = {block.name: (block, missing) for block, missing in todo.blocks}
         self.done = todo.stored

@@ -64,8 +64,8 @@ def _check(content: Mapping[str, Any], types: Mapping[str, type | tuple[type, ..
 def check_study(content: Mapping[str, Any]) -> None:
     """Raise ValueError with what is wrong with the content of study.json."""
     _check(content, STUDY)
-    for key, most in (("trials", MAX_TRIALS), ("block_size", MAX_TRIALS)):
-        if not 1 <= content[key] <= most:
+    for key in ("trials", "block_size"):
+        if not 1 <= content[key] <= MAX_TRIALS:
             raise ValueError(f"{key} is {content[key]}")
     if content["profile"] not in PROFILES:
         raise ValueError(f"profile is {content['profile']!r}")
