@@ -1,7 +1,8 @@
 """A block: consecutive trials of one variant on one task, trained together by one worker.
 
-A block that pads must always have the same members, so that a trial's rounding never depends on which of its neighbours
-were missing: absent indices are filled with ghosts, drawn like any trial and not stored.
+On a backend that pads a block must always have the same members, so that a trial's rounding never depends on which of its
+neighbours were missing: absent indices are filled with ghosts, drawn like any trial and not stored.
+On other backends a block is no more than what a worker is given at once, and what is stored of it is not run again.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from lstm_odyssey import registry
-from lstm_odyssey.kernels.scan import PADDED
+from lstm_odyssey.kernels.scan import PADDED, prepare
 from lstm_odyssey.plan import load_corpus
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.search import draw
@@ -156,7 +159,8 @@ def run_block(spec: dict[str, Any]) -> int:
             f"variant '{block.variant}': its signature here is {cell.signature[:12]}, the study's {signature[:12]}. "
             "Install the same version of its package on every machine."
         )
-    trials = [Trial(index, block.hyperparameters(index), index not in block.reported) for index in block.indices]
+    members = block.indices if study["backend"] in PADDED else missing
+    trials = [Trial(index, block.hyperparameters(index), index not in block.reported) for index in members]
     told = [0.0]
 
     def tell(population: Population) -> None:
@@ -166,13 +170,16 @@ def run_block(spec: dict[str, Any]) -> int:
             done = max(0, population.epoch - 1) + population.part  # of epochs; the scoring before training is none
             store.report_progress(block.name, done, population.protocol.epochs, best)
 
+    protocol = Protocol.from_dict(study["protocol"])
     try:
+        store.report_progress(block.name, 0, protocol.epochs, float("inf"), "compiling kernels")
+        prepare(study["backend"], cell.lowered, getattr(torch, study["dtype"]))
         population = train(
             cell,
             corpus,
             expected["objective"],
             trials,
-            Protocol.from_dict(study["protocol"]),
+            protocol,
             seed=study["seed"],
             bidirectional=expected["bidirectional"],
             backend=study["backend"],
@@ -196,7 +203,8 @@ def run_block(spec: dict[str, Any]) -> int:
 
 def _store(store: Store, block: Block, population: Population, missing: list[int]) -> None:
     """Store the missing trials; what was stored before has to come out the same, bit for bit."""
-    for member, index in enumerate(block.indices):
+    indices = [trial.index for trial in population.trials]
+    for member, index in enumerate(indices):
         if index not in block.reported or index in missing:
             continue
         record = block.record(index, population.record(member))
@@ -207,10 +215,10 @@ def _store(store: Store, block: Block, population: Population, missing: list[int
                 f"run again: stored on {there['environment']}, now on {environment()}. Numbers are bitwise the same on one "
                 "processor model and versions only; make a new study here, or go on where this one was begun"
             )
-    for member, index in enumerate(block.indices):
+    for member, index in enumerate(indices):
         if index in missing:
             record = block.record(index, population.record(member))
-            if population.best_weights is not None:
+            if population.keeps_weights:
                 store.write_weights(record["trial_id"], population.best_member_weights(member))
             store.write_trial(record)
 

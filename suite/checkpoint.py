@@ -1,6 +1,8 @@
 """Checkpoints of a population: weights, velocities, epoch, curves. Going on from one is bitwise the same as not stopping.
 
-Nothing random is stored: order, noise and initial weights come from streams named after the epoch and the trial.
+A part of a population that is computed by itself is stored and found again by itself, so a population of fewer members
+goes on from the checkpoint of a larger one. Nothing random is stored: order, noise and initial weights come from streams
+named after the epoch and the trial.
 """
 
 from __future__ import annotations
@@ -12,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lstm_odyssey.reports.files import replacing
 from lstm_odyssey.store import environment
 from lstm_odyssey.streams import digest
 
 if TYPE_CHECKING:
+    from lstm_odyssey.lockstep import Lockstep
     from lstm_odyssey.population import Population
 
-FORMAT = 1
+FORMAT = 2
 _ARRAYS = (
     "running",
     "diverged_epoch",
@@ -33,7 +37,7 @@ _ARRAYS = (
 
 
 def identity(population: Population) -> str:
-    """Hash of all that a checkpoint has to agree with."""
+    """Hash of all that a checkpoint has to agree with, beside its trials."""
     return digest(
         {
             "format": FORMAT,
@@ -41,13 +45,16 @@ def identity(population: Population) -> str:
             "corpus": population.corpus.fingerprint,
             "protocol": population.protocol.departures(),
             "seed": population.seed,
-            "trials": [[trial.index, dict(trial.hyperparameters)] for trial in population.trials],
-            "dtype": str(population.velocity.dtype),
+            "dtype": str(population.dtype),
             "backend": population.network.rnn.backend,
-            "keeps": population.best_weights is not None,
+            "keeps": population.keeps_weights,
             "environment": environment(),  # bits are promised on one processor model and versions only
         }
     )
+
+
+def _trials(part: Lockstep) -> str:
+    return digest([[trial.index, dict(trial.hyperparameters)] for trial in part.trials])
 
 
 def save(population: Population, path: Path) -> None:
@@ -55,15 +62,19 @@ def save(population: Population, path: Path) -> None:
     content: dict[str, Any] = {
         "identity": np.array(identity(population)),
         "epoch": np.array(population.epoch),
-        "weights": population.network.weights.cpu().numpy(),
-        "velocity": population.velocity.cpu().numpy(),
+        "trials": np.array([_trials(part) for part in population.parts]),
         **{name: getattr(population, name) for name in _ARRAYS},
         **{f"curve_{name}": np.array(rows) for name, rows in vars(population.curves).items()},
     }
-    if population.best_weights is not None:
-        content["best_weights"] = population.best_weights.cpu().numpy()
+    for number, part in enumerate(population.parts):
+        content |= {f"{name}_{number}": value.cpu().numpy() for name, value in _tensors(part).items()}
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **content)
+
+
+def _tensors(part: Lockstep) -> dict[str, Tensor]:
+    found = {"weights": part.network.weights, "velocity": part.velocity}
+    return found if part.best_weights is None else {**found, "best_weights": part.best_weights}
 
 
 def load(population: Population, path: Path) -> bool:
@@ -79,21 +90,27 @@ def load(population: Population, path: Path) -> bool:
             content = {name: stored[name] for name in stored.files}
         if str(content["identity"]) != identity(population):
             raise ValueError("it belongs to another population")
-        curves = {entry.name: list(content[f"curve_{entry.name}"]) for entry in fields(population.curves)}
-        arrays = {name: content[name] for name in _ARRAYS}
-        weights, velocity = content["weights"], content["velocity"]
-        best = content.get("best_weights")
+        known = {name: number for number, name in enumerate(content["trials"].tolist())}
+        if not known.keys() >= {_trials(part) for part in population.parts}:
+            raise ValueError("it belongs to other trials")
+        numbers = [known[_trials(part)] for part in population.parts]
+        rows = [number * population.together + k for number in numbers for k in range(population.together)]
+        curves = {entry.name: list(content[f"curve_{entry.name}"][:, rows]) for entry in fields(population.curves)}
+        arrays = {name: content[name][rows] for name in _ARRAYS}
+        tensors = [
+            (value, torch.from_numpy(content[f"{name}_{number}"]))
+            for number, part in zip(numbers, population.parts, strict=True)
+            for name, value in _tensors(part).items()
+        ]
         epoch = int(content["epoch"])
     except Exception as error:  # noqa: BLE001 - zip, key, value and eof errors alike: a damaged file
         warnings.warn(f"checkpoint {path}: not usable ({error}); its epochs are computed again.", stacklevel=2)
         return False
     population.epoch = epoch
-    for name, rows in curves.items():
-        setattr(population.curves, name, rows)
+    for name, curve in curves.items():
+        setattr(population.curves, name, curve)
     for name, array in arrays.items():
         setattr(population, name, array)
-    population.network.weights.copy_(torch.from_numpy(weights))
-    population.velocity.copy_(torch.from_numpy(velocity))
-    if population.best_weights is not None and best is not None:
-        population.best_weights.copy_(torch.from_numpy(best))
+    for value, stored_value in tensors:
+        value.copy_(stored_value)
     return True

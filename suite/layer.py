@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.kernels.scan import resolve, scan_function
+from lstm_odyssey.masking import masked, reorder, reversal, zeroed
 from lstm_odyssey.registry import as_cell
 from lstm_odyssey.variants.declare import Variant
 
@@ -23,6 +24,7 @@ class CellParameters(nn.Module):
     def __init__(self, cell: Cell, input_size: int, sizes: Sequence[int], population: bool, **factory: Any) -> None:
         super().__init__()
         self.names = tuple(cell.parameters)
+        self.places = tuple((name, *name.split(".")) for name in self.names)
         for name in self.names:
             space, gate = name.split(".")
             if not hasattr(self, space):
@@ -31,8 +33,18 @@ class CellParameters(nn.Module):
             value = nn.Parameter(torch.empty((len(sizes), *shape) if population else shape, **factory))
             self.get_submodule(space).register_parameter(gate, value)
 
+    def first(self) -> Tensor:
+        """Any of the parameters: all are of one dtype and on one device."""
+        _, space, gate = self.places[0]
+        return getattr(self._modules[space], gate)  # type: ignore[no-any-return]  # a parameter
+
     def tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(getattr(self, name[0]), name[2:]) for name in self.names}
+        found = {}
+        for name, space, gate in self.places:  # reading _parameters spares the slow look-up of a module's attribute
+            module = self._modules[space]
+            value = module._parameters.get(gate)  # type: ignore[union-attr]  # made by __init__
+            found[name] = getattr(module, gate) if value is None else value
+        return found
 
 
 class RNN(nn.Module):
@@ -44,7 +56,7 @@ class RNN(nn.Module):
         hidden_size: N, blocks per direction; or a list of P of them: a population of P independent networks, which the
             backend runs in lockstep.
         bidirectional: run a second set of weights backwards over each sequence and set its output beside the first.
-        backend: ``"auto"`` or ``"eager"``.
+        backend: ``"auto"``, ``"numba"`` (compiled for the CPU; the choice of auto there) or ``"eager"`` (torch, any device).
         initial_std: the weights are drawn from Normal(0, initial_std); 0.1 is the study's.
         device, dtype: of the parameters, as torch's layers have them.
 
@@ -134,7 +146,7 @@ class RNN(nn.Module):
             for parameters in self._directions():
                 for name, value in parameters.tensors().items():
                     value.normal_(0.0, self.initial_std)
-                    value.copy_(self._masked(name, value))
+                    value.copy_(value if self.inside is None else masked(name, value, self.inside))
 
     def count(self) -> int | list[int]:
         """Number of parameters; of a population, of each member."""
@@ -164,58 +176,53 @@ class RNN(nn.Module):
             ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
         """
         x = self._checked_input(x)
-        steps, members, rows, _ = x.shape
+        steps, *_, rows, _ = x.shape
         initial = self._checked_state(state, x)
         count = self._checked_lengths(lengths, steps, rows)
         active = None
         if count is not None:
             inside = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
-            active = inside.view(steps, 1, rows, 1)
+            active = inside.view(steps, 1, rows, 1) if self.population else inside.unsqueeze(2)
             x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
         scan = scan_function(resolve(self.backend, x.device))
+        alone = not self.population and len(self.cells) == 1  # then the states' first dimension is as good a P as any
         outputs, finals = [], []
         for direction, parameters in enumerate(self._directions()):
-            weights = {name: self._masked(name, value) for name, value in parameters.tensors().items()}
-            if not self.population:
-                weights = {name: value.unsqueeze(0) for name, value in weights.items()}
-            back = _reversal(steps, rows, count, x.device) if direction else None
+            weights = parameters.tensors()
+            if self.inside is not None:
+                weights = {name: masked(name, value, self.inside) for name, value in weights.items()}
+            back = reversal(steps, rows, count, x.device) if direction else None
             y, final = scan(
                 self.cell.lowered,
                 weights,
-                x if back is None else _reorder(x, back),
-                {name: value[direction] for name, value in initial.items()},
+                x if back is None else reorder(x, back),
+                initial if alone else {name: value.select(0, direction) for name, value in initial.items()},
                 active,
+                self.hidden_sizes,
             )
             if back is not None:
-                y = _reorder(y, back)
+                y = reorder(y, back)
             outputs.append(y)
             finals.append(final)
-        y = torch.cat(outputs, dim=-1)
-        keep = None if self.inside is None else self.inside.repeat(1, len(self.cells)).view(1, members, 1, -1)
-        y = _zeroed(_zeroed(y, active), keep)
-        ghost = None if self.inside is None else self.inside.view(1, members, 1, -1)
-        result = {name: _zeroed(torch.stack([final[name] for final in finals]), ghost) for name in self.cell.states}
-        if not self.population:
-            return y.squeeze(1), {name: value.squeeze(1) for name, value in result.items()}
+        y = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
+        y = zeroed(y, active)
+        result = (
+            finals[0] if alone else {name: torch.stack([final[name] for final in finals]) for name in self.cell.states}
+        )
+        if self.inside is not None:
+            ghost = self.inside.view(1, len(self.hidden_sizes), 1, -1)
+            y = zeroed(y, ghost.repeat(1, 1, 1, len(self.cells)))
+            result = {name: zeroed(value, ghost) for name, value in result.items()}
         return y, result
 
     def _directions(self) -> list[CellParameters]:
         return [module for module in self.cells if isinstance(module, CellParameters)]
 
-    def _masked(self, name: str, value: Tensor) -> Tensor:
-        """A parameter with what lies beyond each member's N set to 0, and so its gradient."""
-        if self.inside is None:
-            return value
-        inside = self.inside.to(value.dtype)
-        if name.startswith("R."):
-            return value * inside.unsqueeze(2) * inside.unsqueeze(1)
-        return value * (inside.unsqueeze(2) if name.startswith("W.") else inside)
-
     def _fail(self, message: str) -> ValueError:
         return ValueError(f"RNN '{self.cell.name}': {message}")
 
     def _checked_input(self, x: Tensor) -> Tensor:
-        weight = next(self.parameters())
+        weight = self._directions()[0].first()
         members = len(self.hidden_sizes)
         shape = ["T", *([str(members)] if self.population else []), "B", str(self.input_size)]
         if not isinstance(x, Tensor):
@@ -230,11 +237,11 @@ class RNN(nn.Module):
                 f"x is {x.dtype} on {x.device}; expected {weight.dtype} on {weight.device} as the weights. "
                 "Move one of them with .to(...)."
             )
-        return x if self.population else x.unsqueeze(1)
+        return x
 
     def _checked_state(self, state: Mapping[str, Tensor] | None, x: Tensor) -> State:
-        directions, members, rows, width = len(self.cells), x.shape[1], x.shape[2], max(self.hidden_sizes)
-        full = (directions, members, rows, width)
+        members, width = len(self.hidden_sizes), max(self.hidden_sizes)
+        full = (len(self.cells), *x.shape[1:-1], width)
         if state is None:
             initial = {name: x.new_zeros(full) for name in self.cell.states}
         else:
@@ -244,14 +251,13 @@ class RNN(nn.Module):
                 )
             if set(state) != set(self.cell.states):
                 raise self._fail(f"state has {sorted(state)}; expected all of {sorted(self.cell.states)}.")
-            shape = full if self.population else (directions, rows, width)
             for name, value in state.items():
-                if tuple(value.shape) != shape or value.dtype != x.dtype or value.device != x.device:
+                if tuple(value.shape) != full or value.dtype != x.dtype or value.device != x.device:
                     raise self._fail(
                         f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "
-                        f"expected {shape} {x.dtype} on {x.device}."
+                        f"expected {full} {x.dtype} on {x.device}."
                     )
-            initial = {name: value.view(full) if not self.population else value for name, value in state.items()}
+            initial = dict(state)
         if self.inside is None:
             return initial
         ghost = self.inside.view(1, members, 1, width)
@@ -277,19 +283,3 @@ class RNN(nn.Module):
                 f"lengths has values from {int(count.min())} to {int(count.max())}; expected 1 to T = {steps}."
             )
         return None if bool((count == steps).all()) else count.to(next(self.parameters()).device)
-
-
-def _zeroed(value: Tensor, keep: Tensor | None) -> Tensor:
-    return value if keep is None else torch.where(keep, value, value.new_zeros(()))
-
-
-def _reversal(steps: int, rows: int, lengths: Tensor | None, device: torch.device) -> Tensor:
-    """Time indices [T, B] that turn each sequence round within its own length; its own inverse."""
-    t = torch.arange(steps, device=device).unsqueeze(1).expand(steps, rows)
-    if lengths is None:
-        return steps - 1 - t
-    return torch.where(t < lengths, lengths - 1 - t, t)
-
-
-def _reorder(value: Tensor, index: Tensor) -> Tensor:
-    return value.gather(0, index.view(*index.shape[:1], 1, index.shape[1], 1).expand_as(value))

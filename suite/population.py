@@ -1,5 +1,9 @@
 """A population in training: P trials of one variant and task in lockstep, each as if it were alone.
 
+Members of a backend that pads are computed together, at the widest. Elsewhere every member is computed by itself, as if it
+were alone: the same calls with the same shapes, so its numbers are the same bit by bit, and one that has stopped costs
+nothing.
+
 Protocol (Greff et al. 2017, section IV): after every sequence an update by stochastic gradient descent with Nesterov
 momentum, the loss *summed* over the sequence, no clipping, Gaussian noise on the inputs, order reshuffled every epoch;
 stop when validation stands still. Epoch 0 is the score before training.
@@ -8,7 +12,7 @@ stop when validation stands still. Epoch 0 is the score before training.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,21 +22,16 @@ from torch import Tensor
 
 from lstm_odyssey.batches import Batch, Batches
 from lstm_odyssey.cell import Cell
+from lstm_odyssey.kernels.scan import PADDED, resolve
+from lstm_odyssey.lockstep import Lockstep, Trial
 from lstm_odyssey.network import Network
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.tasks.declare import Corpus
 from lstm_odyssey.tasks.objectives.base import Objective
 
+__all__ = ["Curves", "Population", "Trial"]
+
 NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One draw: its index in the search and its hyperparameters. A ghost fills a block and is not reported."""
-
-    index: int
-    hyperparameters: Mapping[str, Any]
-    ghost: bool = False
 
 
 @dataclass
@@ -66,19 +65,16 @@ class Population:
         self.cell, self.corpus, self.objective, self.protocol, self.seed = cell, corpus, objective, protocol, seed
         self.trials = tuple(trials)
         members = len(self.trials)
-        sizes = [trial.hyperparameters["hidden_size"] for trial in self.trials]
         outputs = objective.n_outputs(corpus)
-        self.network = Network(cell, corpus.input_size, sizes, outputs, bidirectional, backend, dtype, device)
-        self.network.initialise(seed, cell.name, [trial.index for trial in self.trials], protocol.initial_std)
-        self.velocity = torch.zeros_like(self.network.weights)
-        self.best_weights = torch.zeros_like(self.network.weights) if keep_weights else None
-
-        def column(name: str) -> Tensor:
-            values = [trial.hyperparameters[name] for trial in self.trials]
-            return torch.tensor(values, dtype=torch.float64).to(dtype=dtype, device=device).unsqueeze(1)
-
-        self.momentum, self.rate = column("momentum"), column("learning_rate")
-        self.noise = column("input_noise").view(1, members, 1, 1)
+        together = members if resolve(backend, device) in PADDED else 1
+        self.parts: list[Lockstep] = []
+        for start in range(0, members, together):
+            group = self.trials[start : start + together]
+            sizes = [trial.hyperparameters["hidden_size"] for trial in group]
+            network = Network(cell, corpus.input_size, sizes, outputs, bidirectional, backend, dtype, device)
+            network.initialise(seed, cell.name, [trial.index for trial in group], protocol.initial_std)
+            self.parts.append(Lockstep(network, group, objective, protocol, keep_weights))
+        self.together, self.dtype, self.device = together, dtype, device
         self.batches = Batches(objective, dtype, device)
         self.valid, self.test = self.batches.scored(corpus.valid), self.batches.scored(corpus.test)
         self.epoch = -1
@@ -98,43 +94,40 @@ class Population:
         real = np.array([not trial.ghost for trial in self.trials])
         return self.epoch >= self.protocol.epochs or not bool((self.running & real).any())
 
-    def score(self, batches: Sequence[Batch]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """The metric of every member on a split, and its mean over sequences; not finite where a network overflowed."""
-        above, below = [], []
-        with torch.no_grad():
-            for batch in batches:
-                x = batch.x.unsqueeze(1).expand(-1, len(self.trials), -1, -1)
-                logits = self.network(x, batch.lengths if batch.padded else None)
-                numerator, denominator = self.objective.score(logits, batch.target, batch.lengths)
-                above.append(numerator)
-                below.append(denominator)
-        numerators, denominators = torch.cat(above, dim=-1), torch.cat(below, dim=-1)
-        whole = self.objective.reduce(numerators, denominators)
-        return whole.cpu().numpy(), self.objective.reduce_per_sequence(numerators, denominators).cpu().numpy()
+    @property
+    def network(self) -> Network:
+        """The network of a population that is computed together, or of its first member."""
+        return self.parts[0].network
+
+    @property
+    def keeps_weights(self) -> bool:
+        return self.parts[0].best_weights is not None
+
+    def _which(self, wanted: np.ndarray[Any, Any]) -> list[tuple[slice, Lockstep]]:
+        """The parts with a member that is wanted, and where their members stand."""
+        places = [slice(k * self.together, (k + 1) * self.together) for k in range(len(self.parts))]
+        return [(place, part) for place, part in zip(places, self.parts, strict=True) if wanted[place].any()]
+
+    def score(
+        self, batches: Sequence[Batch], wanted: np.ndarray[Any, Any]
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """The metric on a split, and its mean over sequences, of the members wanted; of others perhaps NaN."""
+        whole, per_sequence = np.full(len(self.trials), NAN), np.full(len(self.trials), NAN)
+        for place, part in self._which(wanted):
+            whole[place], per_sequence[place] = part.score(batches)
+        return whole, per_sequence
 
     def update(self, batch: Batch) -> Tensor:
-        """One update of every member on one batch; returns the summed loss of each member, [P]."""
-        weights, velocity = self.network.weights, self.velocity
-        nesterov = self.protocol.momentum == "nesterov"
-        velocity.mul_(self.momentum)
-        if nesterov:
-            weights.add_(velocity)
-        assert batch.noise is not None
-        x = batch.x.unsqueeze(1) + batch.noise.unsqueeze(1) * self.noise
-        logits = self.network(x, batch.lengths if batch.padded else None)
-        loss, gradient = self.objective.loss_and_gradient(logits.detach(), batch.target, batch.lengths)
-        step = self.network.backward(logits, gradient).mul_((1 - self.momentum) * self.rate)
-        velocity.sub_(step)
-        if nesterov:
-            weights.sub_(step)
-        else:
-            weights.add_(velocity)
-        return loss.sum(dim=1)
+        """One update of every member that runs; returns the summed loss of each, [P], NaN of those that have stopped."""
+        loss = torch.full((len(self.trials),), NAN, dtype=self.dtype, device=self.device)
+        for place, part in self._which(self.running):
+            loss[place] = part.update(batch)
+        return loss
 
     def train_epoch(self, on_update: Callable[[Population], None] | None) -> np.ndarray[Any, Any]:
         """One pass over the training set; returns each member's loss per frame."""
         frames = sum(len(features) for features, _ in self.corpus.train)
-        total = torch.zeros(len(self.trials), dtype=torch.float64, device=self.velocity.device)
+        total = torch.zeros(len(self.trials), dtype=torch.float64, device=self.device)
         seed, corpus = self.seed, self.corpus.fingerprint
         updates = -(-len(self.corpus.train) // self.protocol.batch)
         for batch in self.batches.epoch(self.corpus.train, seed, corpus, self.epoch, self.protocol.batch):
@@ -147,15 +140,16 @@ class Population:
     def advance(self, on_update: Callable[[Population], None] | None = None) -> None:
         """Train one epoch (none at epoch 0), score it, and settle who improved, diverged or stopped."""
         started = time.perf_counter()
+        working = sum(len(part.trials) for _, part in self._which(self.running))
         self.epoch += 1
         self.part = 0.0
         loss = self.train_epoch(on_update) if self.epoch else np.full(len(self.trials), NAN)
         self.training_seconds[self.running] += (time.perf_counter() - started) / len(self.trials)
-        valid, _ = self.score(self.valid)
+        valid, _ = self.score(self.valid, self.running)
         sound = np.isfinite(valid) & (np.isfinite(loss) | (self.epoch == 0))
         self.diverged_epoch[self.running & ~sound] = self.epoch
         improved = self.running & sound & (valid < self.best_valid)
-        test, per_sequence = self.score(self.test) if improved.any() else (np.full_like(valid, NAN),) * 2
+        test, per_sequence = self.score(self.test, improved)
         for best, now in (
             (self.best_valid, valid),
             (self.best_test, test),
@@ -163,10 +157,9 @@ class Population:
             (self.best_epoch, np.full(len(self.trials), self.epoch)),
         ):
             best[improved] = now[improved]
-        if self.best_weights is not None:
-            rows = torch.from_numpy(improved).to(self.velocity.device)
-            self.best_weights[rows] = self.network.weights[rows]
-        seconds = (time.perf_counter() - started) / len(self.trials)
+        for place, part in self._which(improved):
+            part.keep(improved[place])
+        seconds = (time.perf_counter() - started) / max(1, working)
         for curve, now in (
             (self.curves.train_loss, np.where(self.running & sound, loss, NAN)),
             (self.curves.valid, np.where(self.running & sound, valid, NAN)),
@@ -184,14 +177,11 @@ class Population:
         Raises:
             ValueError: the population was made without ``keep_weights``.
         """
-        if self.best_weights is None:
-            raise ValueError("population: no weights were kept; expected keep_weights=True. Train it so.")
-        now = self.network.weights.clone()
-        self.network.weights.copy_(self.best_weights)
-        try:
-            return self.network.member_weights(member)
-        finally:
-            self.network.weights.copy_(now)
+        return self.parts[member // self.together].best_member_weights(member % self.together)
+
+    def member_weights(self, member: int) -> dict[str, np.ndarray[Any, Any]]:
+        """A trial's weights as they are now, by name, at its own N."""
+        return self.parts[member // self.together].network.member_weights(member % self.together)
 
     def record(self, member: int) -> dict[str, Any]:
         """What is stored of one trial, as plain data; NaN is None."""
@@ -210,7 +200,7 @@ class Population:
             "best_test": _plain(self.best_test[member]),
             "best_test_per_sequence": _plain(self.best_test_per_sequence[member]),
             "final_valid": _plain(curves["valid"][ran - 1]),
-            "n_parameters": self.network.count()[member],
+            "n_parameters": self.parts[member // self.together].network.count()[member % self.together],
             "epochs": epochs,
             "seconds": float(np.nansum(curves["epoch_seconds"])),
             "frames_per_second": float(frames / trained) if epochs > 0 else None,

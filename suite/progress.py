@@ -45,6 +45,7 @@ class StudyProgress:
         self.units: dict[str, str] = {}
         self.blocks: dict[str, tuple[Block, int]] = {}
         self.done = 0
+        self.doing = ""
 
     def __enter__(self) -> StudyProgress:
         return self
@@ -86,6 +87,7 @@ class StudyProgress:
         with self.lock:
             self.blocks.pop(block.name, None)
             self.done += missing
+        self.doing = ""
         self._show(self.done)
         if not self.console.is_terminal:
             self.console.print(f"  {self.done} done: {block.variant} on {block.task}, {missing} trials {self._words()}")
@@ -95,7 +97,8 @@ class StudyProgress:
             self.best[task] = value
 
     def _words(self) -> str:
-        return ", ".join(f"best on {task} {value:.3f} {self.units[task]}" for task, value in self.best.items())
+        words = [f"best on {task} {value:.3f} {self.units[task]}" for task, value in self.best.items()]
+        return ", ".join(words if not self.doing else [*words, self.doing])
 
     def _show(self, done: float) -> None:
         if self.task is not None:
@@ -105,6 +108,7 @@ class StudyProgress:
         while not self.stop.wait(0.5):
             words = self.store.progress()
             part = 0.0
+            self.doing = next((word["doing"] for word in words.values() if word["doing"]), "")
             with self.lock:
                 for name, word in words.items():
                     if name in self.blocks:

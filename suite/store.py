@@ -214,13 +214,18 @@ class Store:
         with self._writing(), replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, allow_pickle=False, **weights)
 
-    def report_progress(self, block: str, epoch: float, epochs: int, best: float) -> None:
-        """Say how far a running block is; any process may, the client shows it. Losing it loses nothing."""
+    def report_progress(self, block: str, epoch: float, epochs: int, best: float, doing: str = "") -> None:
+        """Say how far a running block is, and what it does if it does not train. Losing it loses nothing.
+
+        Any process may say it; the client shows it.
+        """
         path = self.progress_folder / f"{block}.json"
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
-            temporary.write_text(json.dumps({"epoch": epoch, "epochs": epochs, "best": best}), encoding="utf-8")
+            temporary.write_text(
+                json.dumps({"epoch": epoch, "epochs": epochs, "best": best, "doing": doing}), encoding="utf-8"
+            )
             os.replace(temporary, path)
 
     def progress(self) -> dict[str, dict[str, Any]]:

@@ -68,7 +68,7 @@ def test_the_step_trains():
     """What is timed moves the weights and lowers the loss; a step that did nothing would be the fastest of all."""
     variant, task = steps.cases()[0]
     step = steps.TrainingStep(variant, task, hidden_size=8)
-    step.population.rate.fill_(1e-3)
+    step.population.parts[0].rate.fill_(1e-3)
     before = step.population.network.weights.clone()
     losses = [step() for _ in range(20)]
     assert (step.population.network.weights != before).any()

@@ -74,24 +74,48 @@ def test_a_study_grows_by_trials_and_variants(tmp_path):
     assert before.items() <= content(place).items()
 
 
-def test_a_block_stored_in_part_is_run_whole_and_reproduces_the_rest(tmp_path):
+@pytest.mark.parametrize("backend", ["eager", "numba"])
+def test_a_trial_of_a_block_that_is_gone_comes_back(backend, tmp_path):
     """A deleted trial comes back bit for bit, and its neighbour's file is not touched."""
     place = tmp_path / "store"
-    lo.run(place, settings(tmp_path))
+    lo.run(place, settings(tmp_path, backend=backend))
     before, files = content(place), stamps(place)
     gone = sorted(files)[3]
     (Store(place).trials_folder / gone).unlink()
-    lo.run(place, settings(tmp_path))
+    lo.run(place, settings(tmp_path, backend=backend))
     assert content(place) == before
     assert {name: stamp for name, stamp in stamps(place).items() if name != gone} == {
         name: stamp for name, stamp in files.items() if name != gone
     }
 
 
+@pytest.mark.parametrize(("backend", "members"), [("eager", 2), ("numba", 1)])
+def test_a_block_stored_in_part_is_run_whole_only_where_members_are_padded(backend, members, tmp_path, monkeypatch):
+    """A backend that pads runs the stored neighbour again; one that does not runs what is missing, without ghosts."""
+    options = {"variants": ["nog"], "trials": 3, "block_size": 2, "backend": backend}
+    place = tmp_path / "store"
+    lo.run(place, settings(tmp_path, **options))
+    before, files = content(place), sorted(Store(place).trials_folder.glob("*.json"))
+    first = next(file for file in files if json.loads(file.read_text())["trial"] == 1)
+    first.unlink()
+    ran = []
+    train = block_module.train
+
+    def watched(cell, corpus, objective, trials, *args, **given):
+        ran.append(len(trials))
+        return train(cell, corpus, objective, trials, *args, **given)
+
+    monkeypatch.setattr(block_module, "train", watched)
+    lo.run(place, settings(tmp_path, **options))
+    assert ran == [members] and content(place) == before
+    lo.run(place, settings(tmp_path, **{**options, "trials": 4}))
+    assert ran == [members, 2 if backend == "eager" else 1]
+
+
 def test_a_stored_trial_that_does_not_come_out_again_fails_its_neighbour_with_the_reason(tmp_path):
     """If a block cannot reproduce what it stored, nothing is overwritten and the reason says where both ran."""
     place = tmp_path / "store"
-    lo.run(place, settings(tmp_path, variants=["nog"], trials=2))
+    lo.run(place, settings(tmp_path, variants=["nog"], trials=2, backend="eager"))
     one, other = sorted(Store(place).trials_folder.glob("*.json"))
     other.unlink()
     changed = json.loads(one.read_text())

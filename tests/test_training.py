@@ -9,6 +9,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey import checkpoint
 from lstm_odyssey.batches import Batches
+from lstm_odyssey.network import Network
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.streams import stream
 from lstm_odyssey.tasks import objectives
@@ -178,7 +179,7 @@ def test_resuming_from_a_checkpoint_is_bitwise_not_having_stopped(stop, tmp_path
         on_epoch=lambda population: seen.append(population.epoch),
     )
     assert results(again) == results(whole)
-    assert torch.equal(again.best_weights, whole.best_weights)
+    assert torch.equal(again.parts[0].best_weights, whole.parts[0].best_weights)
     assert seen[0] <= stop + 1
 
 
@@ -361,3 +362,106 @@ def test_an_option_at_its_default_does_not_enter_ids():
     assert Protocol.from_dict(Protocol(epochs=3).as_dict()) == Protocol(epochs=3)
     with pytest.raises(ValueError, match="unknown field warmup"):
         Protocol.from_dict({"warmup": 1})
+
+
+@pytest.fixture(scope="module")
+def together():
+    """Eight trials on the compiled backend, a dozen epochs, float32; one of them stops early, one diverges."""
+    return compiled(wild_eight())
+
+
+SHORT = Protocol(epochs=12, patience=4)
+
+
+def wild_eight():
+    """As ``eight``, but one member diverges at once and one never improves."""
+    trials = eight()
+    trials[2] = Trial(12, settings(17, 3e38, 0.0))
+    trials[5] = Trial(15, settings(5, 1e-30))
+    return trials
+
+
+def compiled(trials, name="vanilla", protocol=SHORT, **options):
+    options = {"backend": "numba", "dtype": "float32", **options}
+    return run(trials, name, protocol=protocol, keep_weights=True, **options)
+
+
+def weights(population, member):
+    """A member's last and best weights."""
+    return [
+        *population.member_weights(member).values(),
+        *population.best_member_weights(member).values(),
+    ]
+
+
+def same_weights(one, other):
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
+
+
+def test_compiled_a_trial_alone_has_the_bits_it_has_among_eight(together):
+    """Records and weights are the same bit by bit, alone and beside seven of other sizes that diverge or stop."""
+    records = results(together)
+    assert {record["status"] for record in records} == {"ok", "diverged"}
+    assert len({record["epochs"] for record in records}) >= 3
+    for member, trial in enumerate(wild_eight()):
+        alone = compiled([trial])
+        assert results(alone) == [records[member]]
+        assert same_weights(weights(alone, 0), weights(together, member))
+
+
+@pytest.mark.parametrize("objective", list(CORPORA))
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_compiled_alone_and_together_for_every_objective(objective, bidirectional):
+    """The same for every objective, in batches of several sequences too, and near the numbers of the eager backend."""
+    protocol = Protocol(epochs=3, batch=1 + bidirectional)
+    options = {"objective": objective, "bidirectional": bidirectional, "protocol": protocol}
+    many = results(compiled(eight(), **options))
+    assert results(compiled(eight()[5:2:-1], **options)) == many[5:2:-1]
+    double = results(compiled(eight()[:3], dtype="float64", **options))
+    eager = results(run(eight()[:3], dtype="float64", **options))
+    for one, other in zip(double, eager, strict=True):
+        np.testing.assert_allclose(numbers(one), numbers(other), rtol=1e-9, atol=0)
+
+
+def test_compiled_resuming_with_half_of_the_trials_missing_changes_no_bit(together, tmp_path, monkeypatch):
+    """Killed with eight trials and started again with those four that are not stored: their bits, from the checkpoint."""
+    monkeypatch.setattr("lstm_odyssey.training.CHECKPOINT_EPOCHS", 2)
+
+    def kill(population):
+        if population.epoch == 3:
+            raise Stop
+
+    file = tmp_path / "block.npz"
+    with pytest.raises(Stop):
+        compiled(wild_eight(), checkpoint_file=file, on_epoch=kill)
+    half, seen = [7, 0, 5, 3], []
+    again = compiled(
+        [wild_eight()[member] for member in half],
+        checkpoint_file=file,
+        on_epoch=lambda population: seen.append(population.epoch),
+    )
+    assert seen[0] == 4, "the checkpoint was not used"
+    records = results(together)
+    assert results(again) == [records[member] for member in half]
+    for place, member in enumerate(half):
+        assert same_weights(weights(again, place), weights(together, member))
+
+
+def test_compiled_a_member_that_has_stopped_is_not_computed(monkeypatch):
+    """After its patience a member costs nothing, and its weights stay as they are."""
+    trials = [Trial(0, settings(5, 1e-30)), Trial(1, settings(6, 1e-3))]
+    calls = []
+    forward = Network.forward
+
+    def counted(self, *args):
+        calls.append(self.sizes)
+        return forward(self, *args)
+
+    monkeypatch.setattr(Network, "forward", counted)
+    stuck, learner = (
+        compiled(trials, protocol=Protocol(epochs=9, patience=2)),
+        compiled(trials[1:], protocol=Protocol(epochs=9)),
+    )
+    assert results(stuck)[0]["epochs"] == 2 and results(stuck)[1]["epochs"] == 9
+    assert results(stuck)[1] == results(learner)[0]
+    assert calls.count((5,)) < calls.count((6,)) / 3

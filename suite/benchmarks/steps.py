@@ -29,12 +29,14 @@ class TrainingStep:
         import torch
 
         import lstm_odyssey as lo
-        from lstm_odyssey.kernels.scan import resolve
+        from lstm_odyssey.kernels.scan import prepare, resolve
         from lstm_odyssey.population import Population, Trial
         from lstm_odyssey.protocol import Protocol
         from lstm_odyssey.tasks import objectives
 
         torch.set_num_threads(1)  # as in training
+        backend = resolve("auto", device)
+        prepare(backend, lo.variant(variant).lowered, torch.float32)
         declaration = lo.task(task)
         corpus = declaration.load()
         # So small a rate that ten thousand steps on one sequence leave the numbers as ordinary as they were.
@@ -47,7 +49,7 @@ class TrainingStep:
             Protocol(epochs=1),
             seed=1,
             bidirectional=declaration.bidirectional,
-            backend=resolve("auto", device),
+            backend=backend,
             dtype=torch.float32,
             device=device,
         )

@@ -8,7 +8,7 @@ hoisted term starts from that term.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -91,6 +91,7 @@ def scan(
     x: Tensor,
     state: Mapping[str, Tensor],
     active: Tensor | None = None,
+    sizes: Sequence[int] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Run a cell over time.
 
@@ -100,10 +101,23 @@ def scan(
         x: [T, P, B, M].
         state: each state [P, B, N].
         active: [T, 1 or P, B, 1], true where a row is not padding; there the state stands still.
+        sizes: each member's own N; this backend computes all at the widest.
+
+    Of a single network everything, results too, may come without the dimension P; the states may come with it all the same.
 
     Returns:
         The output at every step [T, P, B, N] and the states after the last.
     """
+    del sizes
+    if x.ndim == 3:
+        y, final = scan(
+            graph,
+            {name: value.unsqueeze(0) for name, value in parameters.items()},
+            x.unsqueeze(1),
+            {name: value.view(1, *value.shape[-2:]) for name, value in state.items()},
+            None if active is None else active.unsqueeze(1),
+        )
+        return y.squeeze(1), {name: value.view(state[name].shape) for name, value in final.items()}
     program = compile_program(graph)
     nodes = graph.nodes
     steps = x.shape[0]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-BACKENDS: dict[str, str] = {"eager": "lstm_odyssey.kernels.eager"}
+BACKENDS: dict[str, str] = {"eager": "lstm_odyssey.kernels.eager", "numba": "lstm_odyssey.kernels.numba_scan"}
 """Backends by name and the module that holds their ``scan``."""
 
 PADDED = frozenset({"eager"})
@@ -18,14 +19,23 @@ def resolve(backend: str, device: Any = "cpu") -> str:
     Raises:
         ValueError: there is no such backend.
     """
-    del device  # every backend there is runs everywhere
     if backend == "auto":
-        return "eager"
+        return "numba" if str(device).split(":")[0] == "cpu" else "eager"
     if backend not in BACKENDS:
         raise ValueError(f"backend '{backend}': not available; expected auto or one of {', '.join(BACKENDS)}.")
     return backend
 
 
+def prepare(backend: str, graph: Any, dtype: Any) -> None:
+    """Compile what a resolved backend compiles for a lowered graph, so that the first step takes no longer than others."""
+    import importlib
+
+    make = getattr(importlib.import_module(BACKENDS[backend]), "prepare", None)
+    if make is not None:
+        make(graph, dtype)
+
+
+@cache
 def scan_function(backend: str) -> Callable[..., Any]:
     """The ``scan`` of a resolved backend; see ``kernels.eager.scan`` for its contract."""
     import importlib

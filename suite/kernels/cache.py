@@ -1,0 +1,118 @@
+"""Where generated source lies: a folder of the user's own, one file a text, so that numba can keep what it compiled.
+
+A file's name is the hash of its text and of everything else it depends on: the modules it imports from this folder, the
+versions of numba, llvmlite and Python, and the CPU. So nothing in it is ever stale, and deleting the folder costs a
+compilation and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import linecache
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from functools import cache as once
+from pathlib import Path
+from types import ModuleType
+
+_DEPENDS = ("calls.py", "vectors.py", "vecmath.py", "tiles.py")
+_LOADED: dict[str, ModuleType] = {}
+_LOCK = threading.RLock()
+
+
+def folder() -> Path:
+    """``$ODYSSEY_CACHE``, or ``lstm-odyssey`` in the user's cache folder."""
+    chosen = os.environ.get("ODYSSEY_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lstm-odyssey"
+
+
+@once
+def _versions() -> str:
+    import llvmlite.binding
+    import numba
+
+    here = Path(__file__).parent
+    modules = hashlib.sha256(b"".join((here / name).read_bytes() for name in _DEPENDS)).hexdigest()
+    cpu = llvmlite.binding.get_host_cpu_name() + llvmlite.binding.get_host_cpu_features().flatten()
+    return f"{modules}\n{numba.__version__}\n{llvmlite.binding.llvm_version_info!r}\n{sys.version}\n{cpu}"
+
+
+def _usable() -> Path | None:
+    """The folder, made if need be; None, with a warning, if it cannot be written or is open to others."""
+    place = folder()
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        state = place.stat()
+        if hasattr(os, "getuid") and (state.st_uid != os.getuid() or state.st_mode & 0o022):
+            raise PermissionError(
+                f"it belongs to another user or others may write to it (mode {state.st_mode & 0o777:o})"
+            )
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError("it cannot be written")
+    except OSError as error:
+        _warn(place, str(error))
+        return None
+    return place
+
+
+@once
+def _warn(place: Path, why: str) -> None:
+    warnings.warn(
+        f"kernels: the cache folder {place} cannot be used: {why}. Kernels are compiled anew in every process; set "
+        "ODYSSEY_CACHE to a folder of your own to keep them.",
+        stacklevel=2,
+    )
+
+
+def module(text: str, about: str) -> ModuleType:
+    """The module with this source; ``{cached}`` in it becomes whether numba may keep its functions.
+
+    Args:
+        text: the source.
+        about: a word or two for the file's name.
+    """
+    key = hashlib.sha256(f"{_versions()}\n{text}".encode()).hexdigest()[:32]
+    with _LOCK:
+        if key not in _LOADED:
+            _LOADED[key] = _load(text, f"{about}_{key}")
+        return _LOADED[key]
+
+
+def _load(text: str, name: str) -> ModuleType:
+    place = _usable()
+    if place is not None:
+        try:
+            return _import(_write(place, name, text.replace("{cached}", "True")), name)
+        except OSError as error:
+            _warn(place, str(error))
+    text, file = text.replace("{cached}", "False"), f"<{name}>"
+    made = ModuleType(name)
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    exec(compile(text, file, "exec"), made.__dict__)
+    return made
+
+
+def _write(place: Path, name: str, text: str) -> Path:
+    path = place / f"{name}.py"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        handle, temporary = tempfile.mkstemp(dir=place, suffix=".tmp")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    return path
+
+
+def _import(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made  # numba looks a function's module up by name
+    spec.loader.exec_module(made)
+    return made

@@ -1,0 +1,165 @@
+"""The numba backend: a cell's scan compiled for this CPU, forward and backward, wrapped in one autograd Function.
+
+Each member of a population is computed at its own N, so its numbers are the same alone and among others, bit by bit. What
+is made of the input alone or of parameters alone is left to torch and its autograd; all else is in the compiled scan.
+The gradient is compiled too and cannot itself be differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lstm_odyssey.cell.graph import Graph
+from lstm_odyssey.cell.ops import OPS
+from lstm_odyssey.kernels.member import Kernel, Member, kernel
+from lstm_odyssey.kernels.plan import Plan
+
+
+class _Single(torch.autograd.Function):
+    """The compiled scan of one network; tensors come as inputs, fixed vectors, matrices, states."""
+
+    @staticmethod
+    def forward(ctx: Any, made: Kernel, active: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+        a, b, c = made.cuts
+        state = tensors[c:]
+        B, N = state[0].shape[-2:]
+        ctx.member = member = Member(made, N, tensors[:a], tensors[a:b], tensors[b:c], active)
+        y = torch.empty((member.sizes[0], B, N), dtype=member.dtype)
+        final = [torch.empty_like(value) for value in state]
+        ctx.kept = member.forward(state, y, final)
+        ctx.active = active  # its address is in the member's table
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+        return (y, *final)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor | None, *dfinal: Tensor | None) -> tuple[Any, ...]:
+        if (
+            torch.is_grad_enabled()
+        ):  # once_differentiable would let a second derivative pass as zero where dy is constant
+            raise RuntimeError(
+                "backend 'numba': asked for a gradient that can be differentiated again (create_graph=True); expected one "
+                "derivative only. Use backend='eager' for higher ones."
+            )
+        tensors = ctx.saved_tensors
+        member: Member = ctx.member
+        made = member.made
+        a, b, c = made.cuts
+        T, B, N, _ = member.sizes
+        dy = torch.zeros((T, B, N), dtype=member.dtype) if dy is None else dy.contiguous()
+        needs = ctx.needs_input_grad[2:]
+        made_of = [torch.empty_like(value) if need or a <= k < b else None
+                   for k, (value, need) in enumerate(zip(tensors, needs, strict=True))]  # fmt: skip
+        if not made.plan.inputs and made_of[0] is not None:
+            made_of[0].zero_()
+        dfinal = tuple(None if value is None else value.contiguous() for value in dfinal)
+        inputs = made_of[:a] if made.plan.inputs else []
+        fixed = [value for value in made_of[a:b] if value is not None]  # all of them: the kernel fills every one
+        member.backward(ctx.kept, dy, dfinal, inputs, fixed, made_of[b:c], made_of[c:])
+        return (None, None, *made_of)
+
+
+def scan(
+    graph: Graph,
+    parameters: Mapping[str, Tensor],
+    x: Tensor,
+    state: Mapping[str, Tensor],
+    active: Tensor | None = None,
+    sizes: Sequence[int] | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run a cell over time; see ``kernels.eager.scan`` for the contract. Under torch.func's transforms that backend runs.
+
+    Raises:
+        TypeError: x is neither float32 nor float64.
+        ValueError: x is not on the CPU.
+    """
+    if x.device.type != "cpu":
+        raise ValueError(f"backend 'numba': x is on {x.device}; expected the CPU. Use backend='auto' or 'eager'.")
+    if torch._C._are_functorch_transforms_active():  # torch.func and vmap cannot see into a compiled kernel
+        from lstm_odyssey.kernels import eager
+
+        return eager.scan(graph, parameters, x, state, active, sizes)
+    made = kernel(graph, x.dtype)
+    initial = [state[name] for name in graph.states]
+    if made.plain is not None:
+        inputs, fixed = [x], [parameters[name] for name in made.plain]
+        if x.ndim == 4:
+            fixed = [value.unsqueeze(1) for value in fixed]
+    else:
+        values = _before(graph, made.plan, parameters, x, sizes)
+        inputs = [values[number] for number in made.plan.inputs] or [x]
+        fixed = [values[number] for number in made.plan.vectors]
+    weights = [parameters[name] for name in made.matrices]
+    if x.ndim == 3:
+        mask = None if active is None else active.squeeze(2).to(torch.uint8).contiguous()
+        tensors = [value.contiguous() for value in (*inputs, *fixed, *weights, *initial)]
+        y, *final = _Single.apply(made, mask, *tensors)
+        return y, dict(zip(graph.states, final, strict=True))
+    members, _, width = initial[0].shape
+    sizes = [width] * members if sizes is None else list(sizes)
+    parts = []
+    for p, N in enumerate(sizes):
+        single = [*(value[:, p] for value in inputs), *(value[p, 0, :N] for value in fixed),
+                   *(value[p, :N, : N if shape[1] == "N" else None] for value, shape in
+                     zip(weights, (graph.parameters[name] for name in made.matrices), strict=True)),
+                   *(value[p, :, :N] for value in initial)]  # fmt: skip
+        mask = None if active is None else _mask(active, p)
+        parts.append(_Single.apply(made, mask, *(value.contiguous() for value in single)))
+    padded = [torch.stack([pad(value, (0, width - value.shape[-1])) for value in values], dim)
+              for values, dim in zip(zip(*parts, strict=True), (1, *(0 for _ in initial)), strict=True)]  # fmt: skip
+    return padded[0], dict(zip(graph.states, padded[1:], strict=True))
+
+
+def prepare(graph: Graph, dtype: torch.dtype) -> None:
+    """Compile a lowered graph's scan, or read it from the cache."""
+    kernel(graph, dtype)
+
+
+def _mask(active: Tensor, member: int) -> Tensor:
+    """[T, B] bytes."""
+    return active[:, member if active.shape[1] > 1 else 0, :, 0].to(torch.uint8).contiguous()
+
+
+def _before(
+    graph: Graph, the: Plan, parameters: Mapping[str, Tensor], x: Tensor, sizes: Sequence[int] | None
+) -> dict[int, Any]:
+    """What torch computes: nodes made of the input alone or of parameters alone, as far as the scan reads them."""
+    values: dict[int, Any] = {}
+
+    def value(number: int) -> Any:
+        if number not in values:
+            node = graph.nodes[number]
+            if node.op == "input":
+                values[number] = x
+            elif node.op == "vector":
+                vector = parameters[node.name]
+                values[number] = vector if x.ndim == 3 else vector.unsqueeze(1)
+            elif node.op == "constant":
+                values[number] = node.value
+            elif node.op == "matmul":
+                values[number] = _member_products(value(node.args[0]), parameters[node.name], sizes)
+            else:
+                values[number] = OPS[node.op].eager(*(value(argument) for argument in node.args))
+        return values[number]
+
+    for number in (*the.inputs, *the.vectors):
+        value(number)
+    return values
+
+
+def _member_products(vector: Tensor, matrix: Tensor, sizes: Sequence[int] | None) -> Tensor:
+    """matrix @ vector for each member at its own N, so that rounding does not depend on the widest.
+
+    Written as a sum: BLAS chooses its order of summation by addresses and strides, so its bits depend on the neighbours.
+    """
+    if matrix.ndim == 2:
+        return (matrix * vector).sum(-1)
+    width = matrix.shape[1]
+    sizes = [width] * len(matrix) if sizes is None else sizes
+    parts = [pad((matrix[p, :N, :N] * vector[p, 0, :N]).sum(-1), (0, width - N)) for p, N in enumerate(sizes)]
+    return torch.stack(parts).unsqueeze(1)

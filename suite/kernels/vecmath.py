@@ -1,0 +1,114 @@
+"""Functions on vectors, in numba: exp and what is made of it, to a few units in the last place.
+
+exp(a) = 2^k e^r with r = a - k ln 2, |r| <= ln 2 / 2; e^r - 1 is a polynomial, so that tanh = m / (m + 2) with
+m = exp(2a) - 1 keeps its relative precision near 0. Bounds are written so that NaN passes.
+"""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+from numba import njit
+
+from lstm_odyssey.kernels.vectors import fill4, fill8, nan_of, natural_logarithm, pick, power_of_two, reciprocal
+
+# greatest exponents, ln 2 in two parts, shift, degree of the polynomial, where tanh is 1
+_FLOAT = {
+    4: (88.0, -87.3, 0.693359375, -2.12194440e-4, 1.5 * 2.0**23, 7, 9.1),
+    8: (709.0, -708.3, 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1.5 * 2.0**52, 13, 19.2),
+}
+
+
+def _functions(size: int) -> SimpleNamespace:
+    highest, lowest, ln2, ln2_rest, shift, degree, flat = _FLOAT[size]
+    fill = {4: fill4, 8: fill8}[size]
+    log2e = 1 / math.log(2)
+    coefficients = tuple(1 / math.factorial(k) for k in range(degree, 1, -1))
+    made = njit(forceinline=True, error_model="numpy")
+    body = "".join(f"    p = p * r + {c!r}\n" for c in coefficients[1:])
+    scope: dict[str, Any] = {"__name__": __name__}
+    exec(f"def polynomial(r):\n    p = r * 0 + {coefficients[0]!r}\n{body}    return p * (r * r) + r\n", scope)
+    polynomial = made(scope["polynomial"])
+
+    @made
+    def reduced(a: Any) -> Any:
+        """(2^k, e^r - 1)."""
+        shifted = a * log2e + shift
+        k = shifted - shift
+        r = (a - k * ln2) - k * ln2_rest
+        return power_of_two(shifted), polynomial(r)
+
+    @made
+    def exp(a: Any) -> Any:
+        high, low = fill(highest + 0.72), fill(lowest)
+        inside = pick(a, high, high, a)
+        inside = pick(low, inside, low, inside)
+        half = inside * 0.5
+        scale, m = reduced(half)
+        root = scale * m + scale
+        value = root * root
+        value = pick(a, high, fill(math.inf), value)
+        return pick(low, a, fill(0.0), value)
+
+    @made
+    def sigmoid(a: Any) -> Any:
+        bound = fill(highest - 1.0)
+        negative = -a
+        inside = pick(negative, bound, bound, negative)
+        inside = pick(-bound, inside, -bound, inside)
+        scale, m = reduced(inside)
+        return reciprocal(scale * m + (scale + 1.0))
+
+    @made
+    def tanh(a: Any) -> Any:
+        bound = fill(flat)
+        inside = pick(a, bound, bound, a)
+        inside = pick(-bound, inside, -bound, inside)
+        scale, m = reduced(inside + inside)
+        m = scale * m + (scale - 1.0)
+        return m * reciprocal(m + 2.0)
+
+    @made
+    def log(a: Any) -> Any:
+        return natural_logarithm(a)
+
+    @made
+    def maximum(a: Any, b: Any) -> Any:
+        x, y = a + fill(0.0), b + fill(0.0)  # one may be a number
+        return nan_of(x, pick(x, y, x, y))
+
+    @made
+    def minimum(a: Any, b: Any) -> Any:
+        x, y = a + fill(0.0), b + fill(0.0)
+        return nan_of(x, pick(y, x, x, y))
+
+    @made
+    def relu(a: Any) -> Any:
+        zero = fill(0.0)
+        return pick(zero, a, zero, a)
+
+    @made
+    def absolute(a: Any) -> Any:
+        return pick(fill(0.0), a, -a, a)
+
+    @made
+    def sign(a: Any) -> Any:
+        zero = fill(0.0)
+        return pick(a, zero, fill(1.0), pick(zero, a, fill(-1.0), a))
+
+    @made
+    def softplus(a: Any) -> Any:
+        u = exp(-absolute(a))
+        w = 1.0 + u
+        part = w - 1.0
+        tiny = fill(0.0)
+        series = natural_logarithm(w) * u / pick(part, tiny, part, fill(1.0))
+        return relu(a) + pick(part, tiny, series, u)
+
+    return SimpleNamespace(**{name: value for name, value in locals().items() if name in _WORDS})
+
+
+_WORDS = ("exp", "sigmoid", "tanh", "log", "maximum", "minimum", "relu", "absolute", "sign", "softplus")
+FUNCTIONS = {size: _functions(size) for size in (4, 8)}

@@ -1,0 +1,105 @@
+"""Networks that are updated together: their weights, velocities and hyperparameters as a few tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lstm_odyssey.batches import Batch
+from lstm_odyssey.network import Network
+from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.tasks.objectives.base import Objective
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One draw: its index in the search and its hyperparameters. A ghost fills a block and is not reported."""
+
+    index: int
+    hyperparameters: Mapping[str, Any]
+    ghost: bool = False
+
+
+class Lockstep:
+    """P networks with an optimiser: Nesterov's or classical momentum, of the loss summed over time.
+
+    Args:
+        network: P networks.
+        trials: their draws.
+        objective, protocol: of the training.
+        keep_weights: have a place for the best weights.
+    """
+
+    def __init__(
+        self, network: Network, trials: Sequence[Trial], objective: Objective, protocol: Protocol, keep_weights: bool
+    ) -> None:
+        self.network, self.trials, self.objective, self.protocol = network, tuple(trials), objective, protocol
+        weights = network.weights
+        self.velocity = torch.zeros_like(weights)
+        self.best_weights = torch.zeros_like(weights) if keep_weights else None
+
+        def column(name: str) -> Tensor:
+            values = [trial.hyperparameters[name] for trial in self.trials]
+            return torch.tensor(values, dtype=torch.float64).to(dtype=weights.dtype, device=weights.device).unsqueeze(1)
+
+        self.momentum, self.rate = column("momentum"), column("learning_rate")
+        self.noise = column("input_noise").view(1, len(self.trials), 1, 1)
+
+    def update(self, batch: Batch) -> Tensor:
+        """One update of every network on one batch; returns the summed loss of each, [P]."""
+        weights, velocity = self.network.weights, self.velocity
+        nesterov = self.protocol.momentum == "nesterov"
+        velocity.mul_(self.momentum)
+        if nesterov:
+            weights.add_(velocity)
+        assert batch.noise is not None
+        x = batch.x.unsqueeze(1) + batch.noise.unsqueeze(1) * self.noise
+        logits = self.network(x, batch.lengths if batch.padded else None)
+        loss, gradient = self.objective.loss_and_gradient(logits.detach(), batch.target, batch.lengths)
+        step = self.network.backward(logits, gradient).mul_((1 - self.momentum) * self.rate)
+        velocity.sub_(step)
+        if nesterov:
+            weights.sub_(step)
+        else:
+            weights.add_(velocity)
+        return loss.sum(dim=1)
+
+    def score(self, batches: Sequence[Batch]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """The metric of every network on a split, and its mean over sequences; not finite where a network overflowed."""
+        above, below = [], []
+        with torch.no_grad():
+            for batch in batches:
+                x = batch.x.unsqueeze(1).expand(-1, len(self.trials), -1, -1)
+                logits = self.network(x, batch.lengths if batch.padded else None)
+                numerator, denominator = self.objective.score(logits, batch.target, batch.lengths)
+                above.append(numerator)
+                below.append(denominator)
+        numerators, denominators = torch.cat(above, dim=-1), torch.cat(below, dim=-1)
+        whole = self.objective.reduce(numerators, denominators)
+        return whole.cpu().numpy(), self.objective.reduce_per_sequence(numerators, denominators).cpu().numpy()
+
+    def keep(self, improved: np.ndarray[Any, Any]) -> None:
+        """Remember the weights of these networks as their best."""
+        if self.best_weights is not None:
+            rows = torch.from_numpy(improved).to(self.velocity.device)
+            self.best_weights[rows] = self.network.weights[rows]
+
+    def best_member_weights(self, member: int) -> dict[str, np.ndarray[Any, Any]]:
+        """A network's best weights by name, at its own N.
+
+        Raises:
+            ValueError: none were kept.
+        """
+        if self.best_weights is None:
+            raise ValueError("population: no weights were kept; expected keep_weights=True. Train it so.")
+        now = self.network.weights.clone()
+        self.network.weights.copy_(self.best_weights)
+        try:
+            return self.network.member_weights(member)
+        finally:
+            self.network.weights.copy_(now)

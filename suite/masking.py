@@ -1,0 +1,33 @@
+"""What lies outside a sequence's length or a member's size: set to 0, and kept out of a reversed direction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def masked(name: str, value: Tensor, inside: Tensor) -> Tensor:
+    """A parameter with what lies beyond each member's N set to 0, and so its gradient."""
+    inside = inside.to(value.dtype)
+    if name.startswith("R."):
+        return value * inside.unsqueeze(2) * inside.unsqueeze(1)
+    return value * (inside.unsqueeze(2) if name.startswith("W.") else inside)
+
+
+def zeroed(value: Tensor, keep: Tensor | None) -> Tensor:
+    """A value with 0 where ``keep`` is false."""
+    return value if keep is None else torch.where(keep, value, value.new_zeros(()))
+
+
+def reversal(steps: int, rows: int, lengths: Tensor | None, device: torch.device) -> Tensor:
+    """Time indices [T, B] that turn each sequence round within its own length; its own inverse."""
+    t = torch.arange(steps, device=device).unsqueeze(1).expand(steps, rows)
+    if lengths is None:
+        return steps - 1 - t
+    return torch.where(t < lengths, lengths - 1 - t, t)
+
+
+def reorder(value: Tensor, index: Tensor) -> Tensor:
+    """Frames [T, ..., B, features] in the order of ``index`` [T, B]."""
+    between = (1,) * (value.ndim - 3)  # the members of a population
+    return value.gather(0, index.view(index.shape[0], *between, index.shape[1], 1).expand_as(value))

@@ -1,0 +1,275 @@
+"""The compiled scan: equal to the oracle, members bitwise alone, at home in torch's habits, its cache never stale."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import stat
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+import lstm_odyssey as lo
+from lstm_odyssey import structure, testing
+from lstm_odyssey.kernels import cache
+from lstm_odyssey.problems import Draw
+
+pytest.importorskip("numba")
+sys.path.insert(0, str(Path(__file__).parent))
+from cells import ODD
+
+CELLS = {**{name: name for name in lo.variant_names()}, **ODD}
+WITHOUT_W = ("blind", "pointwise")  # the kit reads M off a W
+DRAWS = (Draw(2, 2, 1, 3), Draw(4, 3, 1, 1, seed=1), Draw(4, 1, 1, 17, seed=2), Draw(12, 5, 1, 33, seed=3))
+WITH_W = (Draw(2, 2, 1, 3), Draw(4, 3, 17, 1, seed=1), Draw(4, 1, 3, 17, seed=2), Draw(12, 5, 3, 33, seed=3),
+          Draw(3, 9, 33, 33, seed=4), Draw(5, 1, 17, 113, seed=5))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_compiled_scan_is_the_oracle(name):
+    """Outputs, final states, gradients of x, every parameter and the initial states, to 1e-11, for every kind of cell."""
+    testing.check_oracle(CELLS[name], "numba", DRAWS if name in WITHOUT_W else WITH_W)
+
+
+@pytest.mark.parametrize("name", sorted({*CELLS} - {*WITHOUT_W, "every_op"}))
+def test_long_sequences(name):
+    """The same over 50 and 300 frames (the cell of all ops is chaotic: there two roundings part)."""
+    testing.check_long_sequences(CELLS[name], "numba")
+
+
+@pytest.mark.parametrize("check", [structure.check_padding, structure.check_bidirectional, structure.check_rows,
+                                   structure.check_carried_state, structure.check_repeated_call])  # fmt: skip
+@pytest.mark.parametrize("name", ["vanilla", "fgr", "gru", "late", "minimal", "shared"])
+def test_structure(name, check):
+    """Padding, directions, rows, carried states and repetition hold for each kind of graph."""
+    check(CELLS[name], "numba")
+
+
+def run(layer, x, adjoint=None, **options):
+    """Output, final states and all gradients as one list."""
+    x = x.clone().requires_grad_()
+    y, state = layer(x, **options)
+    total = (y * (torch.ones_like(y) if adjoint is None else adjoint)).sum() + sum(
+        value.sum() for value in state.values()
+    )
+    layer.zero_grad()
+    total.backward()
+    gradients = [value.grad.clone() for value in layer.parameters()]
+    return [y.detach(), *(value.detach() for value in state.values()), x.grad, *gradients]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("name", ["vanilla", "fgr", "gru", "shared"])
+def test_a_member_is_bitwise_alone(name, rows, dtype):
+    """Each member of a population, whatever the sizes of the others, has the bits it has alone."""
+    sizes = [17, 5, 40]
+    torch.manual_seed(0)
+    population = lo.RNN(CELLS[name], 3, sizes, backend="numba", dtype=dtype, initial_std=0.5)
+    x = torch.randn(6, len(sizes), rows, 3, dtype=dtype)
+    together = run(population, x)
+    states = len(population.cell.states)
+    for p, N in enumerate(sizes):
+        alone = lo.RNN(CELLS[name], 3, N, backend="numba", dtype=dtype)
+        shapes = {key: value.shape for key, value in alone.state_dict().items()}
+        own = {key: value[p][tuple(map(slice, shapes[key]))] for key, value in population.state_dict().items()}
+        alone.load_state_dict(own)
+        expected = run(alone, x[:, p])
+        got = [
+            together[0][:, p, :, :N],
+            *(value[:, p, :, :N] for value in together[1 : 1 + states]),
+            together[1 + states][:, p],
+        ]
+        got += [value[p][tuple(slice(k) for k in reference.shape)] for value, reference in
+                zip(together[2 + states :], expected[2 + states :], strict=True)]  # fmt: skip
+        for place, (a, b) in enumerate(zip(got, expected, strict=True)):
+            assert torch.equal(a, b), f"member {p}, tensor {place}"
+
+
+def test_float32_is_as_good_as_eager():
+    """In float32 the median error over draws is at most 8 times that of the eager backend (ladder, step 4)."""
+    errors = {"numba": [], "eager": []}
+    for seed in range(48):
+        draw = Draw(2 + seed % 11, 1 + seed % 3, (1, 3, 17, 33)[seed % 4], (1, 3, 17, 33)[seed // 4 % 4], seed=seed)
+        problem = draw.problem(lo.variant("vanilla"))
+        parameters = {name: value.float() for name, value in problem.parameters.items()}
+        reference = lo.oracle(
+            "vanilla", problem.x.float(), {k: v.float() for k, v in problem.state.items()}, parameters
+        )["y"]
+        for backend, found in errors.items():
+            layer = lo.RNN("vanilla", draw.M, draw.N, backend=backend)
+            layer.load_state_dict({f"cells.0.{name}": value for name, value in parameters.items()})
+            y, _ = layer(problem.x.float(), {k: v.float()[None] for k, v in problem.state.items()})
+            found.append(((y - reference).abs().max() / max(1, reference.abs().max())).item())
+    medians = {name: torch.tensor(found).median().item() for name, found in errors.items()}
+    assert medians["numba"] <= 8 * medians["eager"] + 8 * torch.finfo(torch.float32).eps, medians
+
+
+def test_auto_is_numba_on_a_cpu():
+    """backend="auto" resolves to numba there and to eager elsewhere."""
+    from lstm_odyssey.kernels.scan import resolve
+
+    assert resolve("auto", torch.device("cpu")) == "numba"
+    assert resolve("auto", torch.device("meta")) == "eager"
+
+
+@pytest.mark.parametrize("parameter", ["W.z", "R.o", "p.i", "b.f"])
+def test_nan_in_nan_out(parameter):
+    """One NaN in a weight is seen in the output and in a gradient."""
+    layer = lo.RNN("vanilla", 3, 20, backend="numba")
+    layer.state_dict()[f"cells.0.{parameter}"].view(-1)[7] = float("nan")
+    y, *rest = run(layer, torch.randn(4, 1, 3))
+    assert y.isnan().any() and any(value.isnan().any() for value in rest)
+
+
+def test_a_half_precision_input_is_an_error():
+    """What has no compiled scan says so, with the way out."""
+    layer = lo.RNN("vanilla", 3, 4, backend="numba", dtype=torch.float16)
+    with pytest.raises(TypeError, match="eager"):
+        layer(torch.zeros(2, 1, 3, dtype=torch.float16))
+
+
+def test_modules_habits():
+    """deepcopy, pickle, state_dict, to(dtype) and no_grad give the same numbers."""
+    layer = lo.RNN("cifg", 3, 5, backend="numba")
+    x = torch.randn(4, 2, 3)
+    y, _ = layer(x)
+    other = lo.RNN("cifg", 3, 5, backend="numba")
+    other.load_state_dict(layer.state_dict())
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), other):
+        assert torch.equal(twin(x)[0], y)
+    with torch.no_grad():
+        still, _ = layer(x)
+    assert torch.equal(still, y) and not still.requires_grad
+    double = copy.deepcopy(layer).to(torch.float64)(x.double())[0]
+    torch.testing.assert_close(double.float(), y)
+
+
+def test_twice_in_one_graph():
+    """A layer used twice, its output changed in place between, has the gradient of the eager backend."""
+    x = torch.randn(4, 2, 5, dtype=torch.float64)
+    found = []
+    layer = lo.RNN("vanilla", 5, 5, backend="numba", dtype=torch.float64)
+    for backend in ("numba", "eager"):
+        twin = copy.deepcopy(layer)
+        twin.backend = backend
+        y, state = twin(x)
+        y.mul_(0.5)
+        y, _ = twin(y, state)
+        y.square().sum().backward()
+        found.append([value.grad for value in twin.parameters()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-13)
+
+
+def test_a_graph_kept_gives_the_same_again():
+    """retain_graph: the second backward pass has the bits of the first."""
+    layer = lo.RNN("vanilla", 3, 5, backend="numba")
+    x = torch.randn(4, 2, 3, requires_grad=True)
+    y, _ = layer(x)
+    first = torch.autograd.grad(y.sum(), [x, *layer.parameters()], retain_graph=True)
+    lo.RNN("vanilla", 3, 5, backend="numba")(x)[0].sum().backward()
+    for one, other in zip(first, torch.autograd.grad(y.sum(), [x, *layer.parameters()]), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_gradcheck():
+    """torch's own finite differences agree, for a part of the inputs too."""
+    layer = lo.RNN("vanilla", 2, 3, backend="numba", dtype=torch.float64)
+    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    c = torch.randn(1, 2, 3, dtype=torch.float64, requires_grad=True)
+    y = torch.randn(1, 2, 3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x, c: layer(x, {"y": y, "c": c})[0], (x, c))
+    assert torch.autograd.gradcheck(lambda c: tuple(layer(x.detach(), {"y": y, "c": c})[1].values()), (c,))
+
+
+def test_the_gradient_of_a_gradient_is_an_error():
+    """Double backward is refused when it is announced; torch's own decorator would give zero for a constant adjoint."""
+    layer = lo.RNN("vanilla", 2, 3, backend="numba")
+    x = torch.randn(3, 2, 2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="Use backend='eager'"):
+        torch.autograd.grad(layer(x)[0].sum(), x, create_graph=True)
+
+
+def test_a_weight_changed_in_place_before_backward_is_an_error():
+    """As with torch's own layers: the gradient would be of another function."""
+    layer = lo.RNN("vanilla", 2, 3, backend="numba")
+    y, _ = layer(torch.randn(3, 2, 2))
+    with torch.no_grad():
+        layer.get_parameter("cells.0.R.z").add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+SCRIPT = """
+import sys, torch, lstm_odyssey as lo
+from lstm_odyssey.variants.ops import tanh
+def cell(x, y, *, W, R):
+    return tanh(W.y @ x + R.y @ y) * {factor}
+torch.manual_seed(0)
+layer = lo.RNN(cell, 3, 5, backend="numba")
+x = torch.randn(3, 1, 3)
+y, _ = layer(x)
+y.sum().backward()
+print(layer.cells[0].W.y.grad.sum().item(), y.sum().item())
+"""
+
+
+def start(folder, factor, *options):
+    return subprocess.Popen(
+        [sys.executable, *options, "-c", SCRIPT.format(factor=factor)], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "ODYSSEY_CACHE": str(folder)},
+    )  # fmt: skip
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out, err
+
+
+@pytest.mark.slow
+def test_the_cache(tmp_path):
+    """Two processes may fill it at once; it is the user's alone; it is used; one character changed is another cell."""
+    folder = tmp_path / "kernels"
+    both = [start(folder, "0.5"), start(folder, "0.5")]
+    (first, _), (second, _) = map(finish, both)
+    assert first == second
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    files = {path.name for path in folder.glob("*.py")}
+    assert len(files) == 2 and not list(folder.glob("*.tmp")), files  # the products and the cell
+    compiled = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")}
+    again, _ = finish(start(folder, "0.5"))
+    assert again == first and compiled == {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")}
+    other, _ = finish(start(folder, "0.6"))
+    ratio = float(other.split()[1]) / float(first.split()[1])
+    assert other != first and len(list(folder.glob("*.py"))) == 3 and 1.0 < ratio < 1.5
+
+
+@pytest.mark.slow
+def test_a_cache_folder_that_cannot_be_used(tmp_path):
+    """There is one clear warning, and the kernel works."""
+    (tmp_path / "file").write_text("not a folder")
+    out, err = finish(start(tmp_path / "file", "0.5"))
+    assert out and err.count("UserWarning") == 1 and "cannot be used" in err and "ODYSSEY_CACHE" in err
+
+
+def test_a_folder_open_to_others_is_not_trusted(tmp_path, monkeypatch):
+    """Code others could have written is not imported."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    monkeypatch.setenv("ODYSSEY_CACHE", str(folder))
+    cache._warn.cache_clear()
+    with pytest.warns(UserWarning, match="others may write"):
+        made = cache.module("answer = 40 + 2\n", "test")
+    assert made.answer == 42 and not list(folder.iterdir())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it was said once
+        assert cache.module("answer = 43\n", "test").answer == 43
