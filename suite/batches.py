@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class Batches:
 
     def __init__(self, objective: Objective, dtype: torch.dtype, device: Any) -> None:
         self.objective, self.dtype, self.device = objective, dtype, device
+        self._alone: tuple[Any, list[Batch]] | None = None
 
     def make(self, pairs: Sequence[tuple[Any, Any]], noise: Sequence[np.ndarray[Any, Any]] | None = None) -> Batch:
         lengths = torch.tensor([len(features) for features, _ in pairs])
@@ -75,8 +76,19 @@ class Batches:
         frames = np.cumsum([0, *(len(features) for features, _ in split)])
         noise = stream("noise", seed, corpus, epoch).standard_normal((frames[-1], split[0][0].shape[1]))
         order = stream("order", seed, corpus, epoch).permutation(len(split))
+        if batch == 1:  # batches that are the same in every epoch, but for their order and noise
+            batches, whole = self._singles(split), self._tensor(noise).unsqueeze(1)
+            for index in order:
+                yield replace(batches[index], noise=whole[frames[index] : frames[index + 1]])
+            return
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
             yield self.make(
                 [split[index] for index in chosen], [noise[frames[index] : frames[index + 1]] for index in chosen]
             )
+
+    def _singles(self, split: Sequence[tuple[Any, Any]]) -> list[Batch]:
+        """A batch for every sequence, made once."""
+        if self._alone is None or self._alone[0] is not split:
+            self._alone = (split, [self.make([pair]) for pair in split])
+        return self._alone[1]

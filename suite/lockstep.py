@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.batches import Batch
+from lstm_odyssey.kernels.training_step import TrainingStep, Workspace
 from lstm_odyssey.network import Network
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.tasks.objectives.base import Objective
@@ -50,8 +51,8 @@ class Lockstep:
         self.momentum, self.rate = column("momentum"), column("learning_rate")
         self.noise = column("input_noise").view(1, len(self.trials), 1, 1)
 
-    def update(self, batch: Batch) -> Tensor:
-        """One update of every network on one batch; returns the summed loss of each, [P]."""
+    def update(self, batch: Batch) -> Tensor | float:
+        """One update of every network on one batch; returns the summed loss of each, [P] (a number where there is one)."""
         weights, velocity = self.network.weights, self.velocity
         nesterov = self.protocol.momentum == "nesterov"
         velocity.mul_(self.momentum)
@@ -74,14 +75,18 @@ class Lockstep:
         above, below = [], []
         with torch.no_grad():
             for batch in batches:
-                x = batch.x.unsqueeze(1).expand(-1, len(self.trials), -1, -1)
-                logits = self.network(x, batch.lengths if batch.padded else None)
-                numerator, denominator = self.objective.score(logits, batch.target, batch.lengths)
+                numerator, denominator = self.objective.score(self.logits(batch), batch.target, batch.lengths)
                 above.append(numerator)
                 below.append(denominator)
         numerators, denominators = torch.cat(above, dim=-1), torch.cat(below, dim=-1)
         whole = self.objective.reduce(numerators, denominators)
         return whole.cpu().numpy(), self.objective.reduce_per_sequence(numerators, denominators).cpu().numpy()
+
+    def logits(self, batch: Batch) -> Tensor:
+        """The outputs [T, P, B, K] of every network on one batch, without noise."""
+        x = batch.x.unsqueeze(1).expand(-1, len(self.trials), -1, -1)
+        logits: Tensor = self.network(x, batch.lengths if batch.padded else None)
+        return logits
 
     def keep(self, improved: np.ndarray[Any, Any]) -> None:
         """Remember the weights of these networks as their best."""
@@ -103,3 +108,55 @@ class Lockstep:
             return self.network.member_weights(member)
         finally:
             self.network.weights.copy_(now)
+
+
+class CompiledLockstep(Lockstep):
+    """One network on the CPU, its update one compiled step without autograd; the same numbers to rounding.
+
+    Args:
+        workspace: memory that all networks of a population share.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        trials: Sequence[Trial],
+        objective: Objective,
+        protocol: Protocol,
+        keep_weights: bool,
+        workspace: Workspace,
+    ) -> None:
+        super().__init__(network, trials, objective, protocol, keep_weights)
+        (trial,) = self.trials
+        drawn = trial.hyperparameters
+        self.step = TrainingStep(
+            network,
+            objective,
+            self.velocity,
+            momentum=drawn["momentum"],
+            rate=drawn["learning_rate"],
+            noise=drawn["input_noise"],
+            nesterov=protocol.momentum == "nesterov",
+            workspace=workspace,
+        )
+
+    def update(self, batch: Batch) -> float:
+        """One update on one batch; returns its loss, summed over the batch."""
+        return self.step(batch)
+
+    def logits(self, batch: Batch) -> Tensor:
+        return self.step.logits(batch)
+
+
+def training_steps(backend: str, dtype: torch.dtype) -> Callable[..., Lockstep]:
+    """What makes the parts of a population on a resolved backend; ``Lockstep``'s arguments are its own."""
+    if backend != "numba" or dtype not in (torch.float32, torch.float64):
+        return Lockstep
+    workspace = Workspace(dtype)
+
+    def make(network: Network, *arguments: Any) -> Lockstep:
+        if TrainingStep.fits(network):
+            return CompiledLockstep(network, *arguments, workspace)
+        return Lockstep(network, *arguments)
+
+    return make

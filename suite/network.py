@@ -64,6 +64,11 @@ class Network(nn.Module):
             self._gradient_slices.append(self.gradients[:, start:stop].view(value.shape))
             start = stop
 
+    def slices(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Every parameter by name, with the slice of the buffer of gradients that is its own."""
+        for (name, value), gradient in zip(self.named_parameters(), self._gradient_slices, strict=True):
+            yield name, value.data, gradient
+
     def backward(self, logits: Tensor, gradient: Tensor) -> Tensor:
         """The gradient [P, D] of all weights, from that of the logits; the buffer is used again by the next call."""
         gradients = torch.autograd.grad(logits, list(self.parameters()), gradient)

@@ -23,7 +23,7 @@ from torch import Tensor
 from lstm_odyssey.batches import Batch, Batches
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.kernels.scan import PADDED, resolve
-from lstm_odyssey.lockstep import Lockstep, Trial
+from lstm_odyssey.lockstep import Lockstep, Trial, training_steps
 from lstm_odyssey.network import Network
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.tasks.declare import Corpus
@@ -68,12 +68,13 @@ class Population:
         outputs = objective.n_outputs(corpus)
         together = members if resolve(backend, device) in PADDED else 1
         self.parts: list[Lockstep] = []
+        make = training_steps(resolve(backend, device), dtype)
         for start in range(0, members, together):
             group = self.trials[start : start + together]
             sizes = [trial.hyperparameters["hidden_size"] for trial in group]
             network = Network(cell, corpus.input_size, sizes, outputs, bidirectional, backend, dtype, device)
             network.initialise(seed, cell.name, [trial.index for trial in group], protocol.initial_std)
-            self.parts.append(Lockstep(network, group, objective, protocol, keep_weights))
+            self.parts.append(make(network, group, objective, protocol, keep_weights))
         self.together, self.dtype, self.device = together, dtype, device
         self.batches = Batches(objective, dtype, device)
         self.valid, self.test = self.batches.scored(corpus.valid), self.batches.scored(corpus.test)
@@ -125,17 +126,22 @@ class Population:
         return loss
 
     def train_epoch(self, on_update: Callable[[Population], None] | None) -> np.ndarray[Any, Any]:
-        """One pass over the training set; returns each member's loss per frame."""
-        frames = sum(len(features) for features, _ in self.corpus.train)
-        total = torch.zeros(len(self.trials), dtype=torch.float64, device=self.device)
-        seed, corpus = self.seed, self.corpus.fingerprint
-        updates = -(-len(self.corpus.train) // self.protocol.batch)
-        for batch in self.batches.epoch(self.corpus.train, seed, corpus, self.epoch, self.protocol.batch):
-            total += self.update(batch)
+        """One pass over the training set; returns each member's loss per frame, NaN of those that have stopped."""
+        train, seed, corpus, batch_size = self.corpus.train, self.seed, self.corpus.fingerprint, self.protocol.batch
+        updates = -(-len(train) // batch_size)
+        running = self._which(self.running)
+        sums: list[Tensor | float] = [0.0 for _ in running]
+        for batch in self.batches.epoch(train, seed, corpus, self.epoch, batch_size):
+            for index, (_, part) in enumerate(running):
+                loss = part.update(batch)
+                sums[index] = sums[index] + (loss.double() if isinstance(loss, Tensor) else loss)
             self.part += 1 / updates
             if on_update is not None:
                 on_update(self)
-        return (total / frames).cpu().numpy()
+        total = np.full(len(self.trials), NAN)
+        for (place, _), summed in zip(running, sums, strict=True):
+            total[place] = summed.cpu().numpy() if isinstance(summed, Tensor) else summed
+        return total / sum(len(features) for features, _ in train)
 
     def advance(self, on_update: Callable[[Population], None] | None = None) -> None:
         """Train one epoch (none at epoch 0), score it, and settle who improved, diverged or stopped."""

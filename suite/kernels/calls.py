@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from lstm_odyssey.kernels.vectors import pointer
+from lstm_odyssey.kernels.vectors import VECTORS, pointer
 
 
 @intrinsic
@@ -29,6 +29,37 @@ def flag(typing_context: Any, address: Any) -> Any:
         return builder.zext(builder.load(pointer(builder, args[0], ir.IntType(8))), ir.IntType(64))
 
     return types.intp(types.intp), generate
+
+
+def _numbers(size: int) -> Any:
+    number = types.float32 if size == 4 else types.float64
+
+    @intrinsic
+    def read(typing_context: Any, address: Any) -> Any:
+        """The float at an address."""
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return builder.load(pointer(builder, args[0], VECTORS[size].float))
+
+        return number(types.intp), generate
+
+    @intrinsic
+    def write(typing_context: Any, address: Any, value: Any) -> Any:
+        """Put a float at an address."""
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            builder.store(
+                context.cast(builder, args[1], sig.args[1], number), pointer(builder, args[0], VECTORS[size].float)
+            )
+            return context.get_dummy_value()
+
+        return types.void(types.intp, value), generate
+
+    return read, write
+
+
+read4, write4 = _numbers(4)
+read8, write8 = _numbers(8)
 
 
 @intrinsic

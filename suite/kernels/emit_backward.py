@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from lstm_odyssey.kernels.emit_block import COMMON, KEPT, Block, Pass, indented, rows_loop, table_lines, word
+from lstm_odyssey.kernels.emit_block import (
+    COMMON,
+    KEPT,
+    Block,
+    Pass,
+    indented,
+    rows_loop,
+    swinging,
+    table_lines,
+    to_and_fro,
+    word,
+)
 from lstm_odyssey.kernels.plan import Plan
 
 
@@ -34,7 +45,8 @@ class Backward(Pass):
                  *(f"dinitial{k}" for k in states))  # fmt: skip
         body = [*table_lines(names), f"places, count = {plan.places}, {len(self.accumulators)}",
                 "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span",
-                f"lambda_bytes = {len(self.states)} * row_line", "wipe(zeros, max(M, N))"]  # fmt: skip
+                f"lambda_bytes = {len(self.states)} * row_line", "wipe(zeros, max(M, N))",
+                *swinging(plan.recurrent).splitlines()]  # fmt: skip
         for k in states:
             body += [f"if dfinal{k}:", f"    move(lambdas + {k} * row_line, dfinal{k}, B * N)", "else:",
                      f"    wipe(lambdas + {k} * row_line, B * N)"]  # fmt: skip
@@ -57,7 +69,7 @@ class Backward(Pass):
                 held += [f"store(d + {k} * span + at, fill(0.0), keep)" for k in range(len(self.accumulators))]
             loop += rows_loop(f"back{block}", arguments, rows, held)
             loop += self._products(block, blocks)
-        text = "\n\n".join(functions) + f"\n\n@njit({options})\ndef backward(table):\n{indented(body, 4)}\n"
+        text = "\n\n".join(functions) + f"\n\n@cfunc({options})\ndef backward(table):\n{indented(body, 4)}\n"
         text += f"    for turn in range(T):\n{indented(loop, 8)}\n{indented(self._parameters(), 4)}\n"
         end = [line for k in states for line in (
             f"if dinitial{k}:", f"    move(dinitial{k}, lambdas + T % 2 * lambda_bytes + {k} * row_line, B * N)")]  # fmt: skip
@@ -107,7 +119,7 @@ class Backward(Pass):
 
     def _products(self, block: int, blocks: int) -> list[str]:
         """Rᵀδ: for a vector of the step as soon as all its δ are there, for states at the end of the step."""
-        lines, started = [], set()
+        ordered, free, started = [], [], set()
         for k, run in enumerate(self.plan.recurrent):
             ready = max(self.back[self.gradient.deltas[a.products[0]]]
                         for a in self.accumulators[run.first : run.first + len(run.parameters)])  # fmt: skip
@@ -120,9 +132,10 @@ class Backward(Pass):
                 started.add(run.operand)
             if ready == block:
                 at = f"deltas + (frame * count + {run.first}) * span"
+                lines = free if run.operand in self.state_of else ordered
                 lines.append(f"call(product, ({start}, {at}, count * span, SIZE, pack{k}, 0, {to}, span, B, "
-                             f"{len(run.parameters)} * N, N, t % 2))")  # fmt: skip
-        return lines
+                             f"{len(run.parameters)} * N, N, t % 2 * swing))")  # fmt: skip
+        return ordered + to_and_fro(free)
 
     def _parameters(self) -> list[str]:
         """After the loop: the gradients of x and of the matrices, each one product over all frames."""

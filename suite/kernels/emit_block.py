@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from lstm_odyssey.cell.graph import Node
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.kernels.plan import Plan, Run
+from lstm_odyssey.kernels.vectors import cache_bytes
 
 COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns")
 KEPT = ("history", "slots", "operands")
@@ -60,6 +61,26 @@ def rows_loop(name: str, arguments: str, rows: Sequence[str], held: Sequence[str
 def indented(lines: Sequence[str], by: int) -> str:
     """Lines as one text, moved right."""
     return "\n".join(" " * by + line for line in lines)
+
+
+def swinging(runs: Sequence[Run]) -> str:
+    """A line that says whether the scan walks its packed matrices to and fro, ``swing`` being 1, or always forwards.
+
+    What was read last is still in the nearest cache when the walk turns. That pays where it is a fair part of the whole,
+    or where the whole is more than the second cache holds; between, the processor's own prefetching of a forward walk wins.
+    """
+    near, far = cache_bytes()
+    rows = sum(len(run.parameters) for run in runs)
+    return (f"streamed = {rows} * N * N * SIZE\n"
+            f"swing = 1 if streamed <= {4 * near} or streamed > {9 * far // 10} else 0")  # fmt: skip
+
+
+def to_and_fro(products: Sequence[str]) -> list[str]:
+    """The calls of one round of products, in reverse order where the walk is backwards."""
+    if len(products) < 2:
+        return list(products)
+    return ["if t % 2 * swing:", *(f"    {line}" for line in reversed(products)), "else:",
+            *(f"    {line}" for line in products)]  # fmt: skip
 
 
 def table_lines(names: Sequence[str]) -> list[str]:

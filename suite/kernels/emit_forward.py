@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from lstm_odyssey.kernels.emit_block import COMMON, KEPT, Block, Pass, indented, rows_loop, table_lines, word
+from lstm_odyssey.kernels.emit_block import (
+    COMMON,
+    KEPT,
+    Block,
+    Pass,
+    indented,
+    rows_loop,
+    swinging,
+    table_lines,
+    to_and_fro,
+    word,
+)
 
 
 class Forward(Pass):
@@ -22,6 +33,7 @@ class Forward(Pass):
                  *self.weights((*plan.input_runs, *plan.recurrent)), *(f"initial{k}" for k in states))  # fmt: skip
         body = [*table_lines(names), f"places = {plan.places}",
                 "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span"]  # fmt: skip
+        body += swinging(plan.recurrent).splitlines()
         body += ["wipe(zeros, max(M, N))", f"wipe(bias, {len(self.accumulators)} * N)"]
         body += [f"move(history + {k} * state_line, initial{k}, B * N)" for k in states]
         body += self._biases()
@@ -39,13 +51,14 @@ class Forward(Pass):
                         for k in range(len(self.states))]  # fmt: skip
                 held += [f"store(o + {k} * operand_line + at, fill(0.0), keep)" for k in range(len(plan.operands))]
             if block == 0:
-                loop += self._products(set(self.state_of))
+                loop += to_and_fro(self._products(set(self.state_of)))
                 loop += self._products({n for n in plan.operands if plan.phase[n] < 0})
             loop += rows_loop(f"step{block}", arguments, rows, held) if self._block(block).stores else []
             loop += self._products({number for number in plan.operands if plan.phase[number] == block})
         text = "\n\n".join(functions)
-        text += f"\n\n@njit({options})\ndef forward(table):\n{indented(body, 4)}\n    for t in range(T):\n{indented(loop, 8)}\n"
-        end = ["move(y, history + row_line, frames * N)"]
+        text += f"\n\n@cfunc({options})\ndef forward(table):\n{indented(body, 4)}\n"
+        text += f"    for t in range(T):\n{indented(loop, 8)}\n"
+        end = ["if y:", "    move(y, history + row_line, frames * N)"]
         end += [f"move(final{k}, history + {k} * state_line + T * row_line, B * N)" for k in states]
         return names, f"{text}{indented(end, 4)}\n"
 
@@ -117,5 +130,5 @@ class Forward(Pass):
                     vector = f"operands + {self.plan.operands.index(run.operand)} * operand_line + frame * span"
                 to = f"slots + frame * places * span + {run.first} * span"
                 lines.append(f"call(product, ({to}, places * span, {vector}, span, SIZE, pack{k}, 0, {to}, places * span, B, "
-                             f"N, {len(run.parameters)} * N, t % 2))")  # fmt: skip
+                             f"N, {len(run.parameters)} * N, t % 2 * swing))")  # fmt: skip
         return lines

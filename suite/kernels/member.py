@@ -32,6 +32,7 @@ class Kernel:
     size: int
     forward: Callable[[int], None]
     backward: Callable[[int], None]
+    addresses: tuple[int, int]
     forward_names: tuple[str, ...]
     backward_names: tuple[str, ...]
     product: int
@@ -80,8 +81,9 @@ def _compiled(signature: str, size: int) -> Kernel:
     shared = module(products.source(size, 'nopython=True, error_model="numpy", cache={cached}'), f"products{size}")
     text = source(made, size)
     code = module(text.text, f"cell{size}")
+    scans = (code.forward, code.backward)
     return Kernel(
-        made, size, code.forward, code.backward, text.forward, text.backward,
+        made, size, *(scan.ctypes for scan in scans), (scans[0].address, scans[1].address), text.forward, text.backward,
         shared.product.address, shared.pack_lines.address, shared.pack_columns.address,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ m = exp(2a) - 1 keeps its relative precision near 0. Bounds are written so that 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,15 +22,29 @@ _FLOAT = {
 }
 
 
+def _estrin(name: str, coefficients: Sequence[float], result: str) -> str:
+    """Source of a function of r that evaluates a polynomial p in it, in few dependent steps, and returns ``result``."""
+    lines, parts, power = [f"def {name}(r):"], [repr(value) for value in coefficients], "r"
+    while len(parts) > 1:
+        pairs = []
+        for k in range(0, len(parts) - 1, 2):
+            pairs.append(f"{power}p{k}")
+            lines.append(f"    {pairs[-1]} = {parts[k]} + {power} * {parts[k + 1]}")
+        parts = pairs + parts[2 * len(pairs) :]
+        if len(parts) > 1:
+            lines.append(f"    {power}r = {power} * {power}")
+            power += "r"
+    return "\n".join([*lines, f"    p = {parts[0]}", f"    return {result}", ""])
+
+
 def _functions(size: int) -> SimpleNamespace:
     highest, lowest, ln2, ln2_rest, shift, degree, flat = _FLOAT[size]
     fill = {4: fill4, 8: fill8}[size]
     log2e = 1 / math.log(2)
-    coefficients = tuple(1 / math.factorial(k) for k in range(degree, 1, -1))
+    coefficients = tuple(1 / math.factorial(k) for k in range(2, degree + 1))
     made = njit(forceinline=True, error_model="numpy")
-    body = "".join(f"    p = p * r + {c!r}\n" for c in coefficients[1:])
     scope: dict[str, Any] = {"__name__": __name__}
-    exec(f"def polynomial(r):\n    p = r * 0 + {coefficients[0]!r}\n{body}    return p * (r * r) + r\n", scope)
+    exec(_estrin("polynomial", coefficients, "p * (r * r) + r"), scope)
     polynomial = made(scope["polynomial"])
 
     @made
@@ -98,17 +113,23 @@ def _functions(size: int) -> SimpleNamespace:
         zero = fill(0.0)
         return pick(a, zero, fill(1.0), pick(zero, a, fill(-1.0), a))
 
+    # log(1 + u) = 2 artanh(s) = 2 (s + s³/3 + s⁵/5 ...) with s = u / (2 + u) <= 1/3
+    terms = {4: 7, 8: 17}[size]
+    exec(_estrin("series", tuple(1 / (2 * k + 1) for k in range(1, terms)), "p * r + 1.0"), scope)
+    series = made(scope["series"])
+
+    @made
+    def log1p(u: Any) -> Any:
+        """log(1 + u) for u from 0 to 1."""
+        s = u / (2.0 + u)
+        return (2.0 * s) * series(s * s)
+
     @made
     def softplus(a: Any) -> Any:
-        u = exp(-absolute(a))
-        w = 1.0 + u
-        part = w - 1.0
-        tiny = fill(0.0)
-        series = natural_logarithm(w) * u / pick(part, tiny, part, fill(1.0))
-        return relu(a) + pick(part, tiny, series, u)
+        return relu(a) + log1p(exp(-absolute(a)))
 
     return SimpleNamespace(**{name: value for name, value in locals().items() if name in _WORDS})
 
 
-_WORDS = ("exp", "sigmoid", "tanh", "log", "maximum", "minimum", "relu", "absolute", "sign", "softplus")
+_WORDS = ("exp", "sigmoid", "tanh", "log", "maximum", "minimum", "relu", "absolute", "sign", "softplus", "log1p")
 FUNCTIONS = {size: _functions(size) for size in (4, 8)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding
@@ -24,6 +25,20 @@ from numba.extending import intrinsic
 def vector_bytes() -> int:
     """Width of this CPU's vectors."""
     return 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
+
+
+@cache
+def cache_bytes() -> tuple[int, int]:
+    """Sizes of a core's first and second data cache; common ones where the system does not tell."""
+    found = {1: 32 * 1024, 2: 1024 * 1024}
+    for place in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            level, kind, size = ((place / name).read_text().strip() for name in ("level", "type", "size"))
+            if kind != "Instruction" and int(level) in found and size.endswith("K"):
+                found[int(level)] = int(size[:-1]) * 1024
+        except (OSError, ValueError):
+            continue
+    return found[1], found[2]
 
 
 class Vector(types.Type):
@@ -216,6 +231,48 @@ def nan_of(typing_context: Any, a: Any, otherwise: Any) -> Any:
         return builder.select(builder.fcmp_unordered("uno", args[0], args[0]), args[0], args[1])
 
     return a(a, a), generate
+
+
+@intrinsic
+def only(typing_context: Any, keep: Any, a: Any, otherwise: Any) -> Any:
+    """``a`` in the lanes of a mask, the number ``otherwise`` in the others."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        other = _as_vector(context, builder, sig.return_type, args[2], sig.args[2])
+        return builder.select(args[0], args[1], other)
+
+    return a(keep, a, otherwise), generate
+
+
+def _across(builder: Any, vector: Vector, word: str, *args: Any, flags: Any = ()) -> Any:
+    kind = ir.FunctionType(vector.float, [*(vector.float for _ in args[:-1]), vector.ir])
+    name = f"llvm.vector.reduce.{word}.v{vector.lanes}f{8 * vector.size}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args, fastmath=flags)
+
+
+def _scalar(vector: Vector) -> Any:
+    return types.float32 if vector.size == 4 else types.float64
+
+
+@intrinsic
+def total(typing_context: Any, a: Any) -> Any:
+    """The sum of all lanes, as a number."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = sig.args[0]
+        return _across(builder, vector, "fadd", vector.float(-0.0), args[0], flags=("reassoc",))
+
+    return _scalar(a)(a), generate
+
+
+@intrinsic
+def greatest(typing_context: Any, a: Any) -> Any:
+    """The greatest lane, as a number; a NaN is passed over."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _across(builder, sig.args[0], "fmax", args[0])
+
+    return _scalar(a)(a), generate
 
 
 @intrinsic

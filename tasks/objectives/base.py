@@ -33,6 +33,11 @@ class Objective(ABC):
     direction: ClassVar[str] = "minimize"
     scale: ClassVar[float] = 1.0
     """The score of a split is scale * Σ numerator / Σ denominator."""
+    kernel: ClassVar[str | None] = None
+    """The loss and gradient of one frame a second time, as source of a compiled training step; None: that step calls
+    `loss_and_gradient`. A function ``frame_loss(logits, targets, frame, gradient, outputs)`` of addresses: from those of
+    the frame's logits and of all targets to the frame's loss, its gradient written to ``gradient``. The words it may use
+    are listed in ``lstm_odyssey.kernels.emit_training``."""
 
     @abstractmethod
     def n_outputs(self, corpus: Corpus) -> int:
@@ -74,6 +79,11 @@ class Objective(ABC):
             loss = self.loss(leaf, target, lengths)
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         return loss.detach(), gradient
+
+    def kernel_targets(self, target: Any) -> Tensor:
+        """What of a collated target the kernel reads: one contiguous tensor, [T, 1, B, ...]."""
+        targets: Tensor = target[0]
+        return targets
 
     def reduce(self, numerator: Tensor, denominator: Tensor) -> Tensor:
         """The score of a split, scale * Σ numerator / Σ denominator: [..., n] and [n] over its sequences -> [...]."""

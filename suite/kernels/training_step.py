@@ -1,0 +1,242 @@
+"""One network's training step, compiled: scans, output layer, loss and its gradient, update; no autograd takes part.
+
+The same mathematics as ``lockstep.Lockstep.update`` on the numba backend, to rounding. An objective without a kernel of its
+own (CTC) is called between the two halves of the step.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lstm_odyssey.kernels import emit_training
+from lstm_odyssey.kernels.cache import module
+from lstm_odyssey.kernels.emit_training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE
+from lstm_odyssey.kernels.member import Kernel, _layout, kernel
+from lstm_odyssey.kernels.vectors import vector_bytes
+
+if TYPE_CHECKING:
+    from lstm_odyssey.batches import Batch
+    from lstm_odyssey.network import Network
+    from lstm_odyssey.tasks.objectives.base import Objective
+
+X, NOISE, TARGETS, ACTIVE, LENGTHS = (NAMES.index(name) for name in ("x", "noise", "targets", "active", "lengths"))
+SCAN_ACTIVE = 4  # where a scan's table has the padding
+_SIZES = {torch.float32: 4, torch.float64: 8}
+
+
+@lru_cache(maxsize=64)
+def _compiled(size: int, loss: str | None) -> Callable[[int, int], None]:
+    code = module(emit_training.source(size, loss), f"training{size}")
+    return code.run.ctypes  # type: ignore[no-any-return]  # a generated module has no types
+
+
+def prepare(loss: str | None, dtype: torch.dtype) -> None:
+    """Compile the step of an objective whose kernel text is ``loss``, or read it from the cache."""
+    _compiled(_SIZES[dtype], loss)
+
+
+class Workspace:
+    """Memory that the steps of one population share: each uses all of it while it runs, and leaves nothing in it."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.memory, self.zeros = torch.empty(0, dtype=dtype), torch.zeros(0, dtype=dtype)
+        self.generation = 0
+
+    def require(self, floats: int, zeros: int) -> None:
+        """Make it at least so large; addresses of an earlier generation are void."""
+        if floats > self.memory.numel():
+            self.memory = torch.empty(floats, dtype=self.dtype)
+            self.generation += 1
+        if zeros > self.zeros.numel():
+            self.zeros = torch.zeros(zeros, dtype=self.dtype)
+            self.generation += 1
+
+
+class _Tables:
+    """The tables of a step for one shape of batch, and where the logits and their gradient lie."""
+
+    def __init__(self, step: array[int], scans: list[array[int]], logits: Tensor, delta: Tensor, *kept: Any) -> None:
+        self.step, self.scans, self.logits, self.delta, self.kept = step, scans, logits, delta, kept
+        self.address = step.buffer_info()[0]
+
+
+class TrainingStep:
+    """The step of one network.
+
+    Args:
+        network: of one member, on the CPU, its backend numba; its weights are changed in place.
+        objective: what is minimised.
+        velocity: [1, D], beside the network's weights.
+        momentum, rate, noise: of the optimiser and the inputs.
+        nesterov: or classical.
+        workspace: shared memory.
+    """
+
+    def __init__(self, network: Network, objective: Objective, velocity: Tensor, momentum: float, rate: float, noise: float,
+                 nesterov: bool, workspace: Workspace) -> None:  # fmt: skip
+        self.network, self.objective, self.velocity, self.workspace = network, objective, velocity, workspace
+        self.made: Kernel = kernel(network.rnn.cell.lowered, velocity.dtype)
+        self.nesterov = nesterov
+        self.numbers = torch.tensor([momentum, (1 - momentum) * rate, noise], dtype=torch.float64).to(velocity.dtype)
+        self.loss = torch.zeros((), dtype=torch.float64)
+        self._loss = ctypes.c_double.from_address(self.loss.data_ptr())
+        self.run = _compiled(self.made.size, objective.kernel)
+        self._made: dict[tuple[int, int], _Tables] = {}
+        self._generation = -1
+
+    @staticmethod
+    def fits(network: Network) -> bool:
+        """Whether the network's cell is compiled as a whole, nothing of it left to torch."""
+        return kernel(network.rnn.cell.lowered, network.weights.dtype).plain is not None
+
+    def __call__(self, batch: Batch) -> float:
+        """Look ahead, run, and update on one batch; returns the loss, summed over its sequences."""
+        tables, padding = self._set(batch, batch.noise)
+        if self.objective.kernel is not None:
+            self.run(tables.address, STEP)
+            return self._loss.value
+        self.run(tables.address, FORWARD)
+        loss, gradient = self.objective.loss_and_gradient(tables.logits, batch.target, batch.lengths)
+        tables.delta.copy_(gradient)
+        self.run(tables.address, BACKWARD | UPDATE)
+        del padding  # its address was in the table until now
+        return float(loss.sum())
+
+    def phases(self, batch: Batch) -> dict[str, Callable[[], None]]:
+        """The parts of a step apart, to be timed one after the other: forward (with the loss), backward, update."""
+
+        def forward() -> None:
+            tables, _ = self._set(batch, batch.noise)
+            if self.objective.kernel is not None:
+                self.run(tables.address, FORWARD | LOSS)
+            else:
+                self.run(tables.address, FORWARD)
+                _, gradient = self.objective.loss_and_gradient(tables.logits, batch.target, batch.lengths)
+                tables.delta.copy_(gradient)
+
+        def part(which: int) -> Callable[[], None]:
+            return lambda: self.run(self._tables(*batch.x.shape[:2]).address, which)
+
+        return {"forward": forward, "backward": part(BACKWARD), "update": part(UPDATE)}
+
+    def logits(self, batch: Batch) -> Tensor:
+        """The network's outputs [T, 1, B, K], without noise or look-ahead; overwritten by the next call of any step."""
+        tables, _padding = self._set(batch, None)
+        place = NAMES.index("velocity")
+        kept, tables.step[place] = tables.step[place], 0
+        self.run(tables.address, FORWARD)
+        tables.step[place] = kept
+        return tables.logits
+
+    def _set(self, batch: Batch, noise: Tensor | None) -> tuple[_Tables, Any]:
+        """The tables for a batch, its addresses filled in, and what has to live while they are used."""
+        x = batch.x
+        steps, rows = x.shape[:2]
+        tables = self._tables(steps, rows)
+        table = tables.step
+        table[X], table[NOISE] = x.data_ptr(), 0 if noise is None else noise.data_ptr()
+        if self.objective.kernel is not None:
+            table[TARGETS] = self.objective.kernel_targets(batch.target).data_ptr()
+        if rows == 1:  # a single sequence has no padding
+            return tables, None
+        active = (torch.arange(steps).unsqueeze(1) < batch.lengths).to(torch.uint8) if batch.padded else None
+        lengths = batch.lengths.contiguous()
+        address = 0 if active is None else active.data_ptr()
+        table[ACTIVE], table[LENGTHS] = address, lengths.data_ptr()
+        for scan in tables.scans:
+            scan[SCAN_ACTIVE] = address
+        return tables, (active, lengths)
+
+    def _tables(self, steps: int, rows: int) -> _Tables:
+        if self._generation != self.workspace.generation:
+            self._made.clear()
+        tables = self._made.get((steps, rows))
+        if tables is None:
+            tables = self._build(steps, rows)  # may make the workspace larger, and a new generation of it
+            if self._generation != self.workspace.generation:
+                self._made.clear()
+                self._generation = self.workspace.generation
+            self._made[steps, rows] = tables
+        return tables
+
+    def _build(self, T: int, B: int) -> _Tables:
+        network, made, size = self.network, self.made, self.made.size
+        M, N, K, directions = network.rnn.input_size, network.sizes[0], network.n_outputs, network.directions
+        layout, lanes, frames = _layout(made, T, B, N, M), vector_bytes() // size, T * B
+        states = len(made.plan.graph.states)
+        floats = {
+            **{f"kept{d}": layout.kept_total for d in range(directions)},
+            "scratch": max(layout.forward_total, layout.backward_total),
+            "final": states * B * N,
+            "noisy": frames * M,
+            "turned_x": frames * M * (directions - 1),
+            "turned_y": frames * N * (directions - 1),
+            "logits": frames * K,
+            "delta": frames * K,
+            "dy": frames * N * (3 if directions == 2 else 1),
+            "pack": N * -(-K // lanes) * lanes,
+        }
+        starts, total = {}, 0
+        for name, count in floats.items():
+            starts[name] = total
+            total += -(-count // lanes) * lanes
+        self.workspace.require(total + lanes, max(B * N, K, N, M))
+        memory, zeros = self.workspace.memory, self.workspace.zeros.data_ptr()
+        first = -(-memory.data_ptr() // vector_bytes()) * vector_bytes()
+        at = {name: first + start * size for name, start in starts.items()}
+        shift = (first - memory.data_ptr()) // size
+        whole = torch.full((B,), T, dtype=torch.int64)  # lengths of sequences that are not padded
+
+        head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]
+        places = {name: (value, gradient) for name, value, gradient in network.slices()}
+        scans: list[array[int]] = []
+        histories = []
+        for d in range(directions):
+            own = {name: places[f"rnn.cells.{d}.{name}"] for name in network.rnn.cell.parameters}
+            fixed = made.plain or ()
+            inputs = [at["turned_x" if d else "noisy"]] * len(made.plan.inputs)
+            weights = [[own[name][k].data_ptr() for name in fixed] for k in (0, 1)]
+            lines = [[n for name in made.matrices for n in (own[name][k].data_ptr(), own[name][k].stride(1) * size)]
+                     for k in (0, 1)]  # fmt: skip
+            kept = [at[f"kept{d}"] + place for place in layout.kept]
+            final = [at["final"] + k * B * N * size for k in range(states)]
+            scratch = at["scratch"]
+            scans.append(array("q", [
+                *head, *kept, *(scratch + place for place in layout.forward), 0, *final, *inputs, *weights[0], *lines[0],
+                *[zeros] * states,
+            ]))  # fmt: skip
+            dy = at["dy"] + d * frames * N * size
+            scans.append(array("q", [
+                *head, *kept, *(scratch + place for place in layout.backward), dy, *[0] * states, *inputs, *weights[0],
+                *lines[0], *[0] * len(inputs), *weights[1], *lines[1], *[0] * states,
+            ]))  # fmt: skip
+            histories.append(kept[0] + B * N * size)
+        lists = [array("q", [scan.buffer_info()[0] for scan in scans[k::2]]) for k in (0, 1)]
+        lists.append(array("q", histories))
+        (V, dV), (a, da) = places["V"], places["a"]
+        values = {
+            "T": T, "B": B, "M": M, "N": N, "K": K, "D": network.weights.shape[1], "directions": directions, "active": 0,
+            "lengths": whole.data_ptr(), "x": 0, "noise": 0, "noisy": at["noisy"], "turned_x": at["turned_x"],
+            "weights": network.weights.data_ptr(), "velocity": self.velocity.data_ptr(),
+            "gradient": network.gradients.data_ptr(), "numbers": self.numbers.data_ptr(), "nesterov": int(self.nesterov),
+            "logits": at["logits"], "delta": at["delta"], "targets": 0, "loss": self.loss.data_ptr(),
+            "V": V.data_ptr(), "dV": dV.data_ptr(), "a": a.data_ptr(), "da": da.data_ptr(), "zeros": zeros, "pack": at["pack"],
+            "product": made.product, "pack_columns": made.pack_columns, "forward": made.addresses[0],
+            "backward": made.addresses[1], "forward_tables": lists[0].buffer_info()[0],
+            "backward_tables": lists[1].buffer_info()[0], "histories": lists[2].buffer_info()[0],
+            "turned_y": at["turned_y"], "dy": at["dy"], "dy_bytes": frames * N * size,
+        }  # fmt: skip
+
+        def view(name: str) -> Tensor:
+            begin = starts[name] + shift
+            return memory[begin : begin + frames * K].view(T, 1, B, K)
+
+        return _Tables(array("q", [values[name] for name in NAMES]), scans, view("logits"), view("delta"), lists, whole)
