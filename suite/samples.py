@@ -13,7 +13,7 @@ CONFIDENCE = 0.95
 
 @lru_cache(maxsize=1024)
 def outside(n: int, confidence: float = CONFIDENCE) -> int:
-    """How many of n sorted samples lie beyond each end of the median's interval, the end itself included; 0: none is wide enough.
+    """How many of n sorted samples lie at or beyond each end of the median's interval; 0: no interval is wide enough.
 
     The median lies below the k-th smallest of n independent samples with the probability that fewer than k of n fair coins
     show heads. So the interval from the k-th smallest to the k-th largest misses it with probability
@@ -74,14 +74,14 @@ class Timing:
             return f"{len(self.samples)} samples, too few for an interval"
         notes = []
         if self.error > self.asked:
-            notes.append(f"known to ±{100 * self.error:.0f} %, asked for ±{100 * self.asked:g} %")
+            notes.append(f"known to ±{100 * self.error:.1f} %, asked for ±{100 * self.asked:g} %")
         half = len(self.samples) // 2
         early, late = self.samples[:half], self.samples[-half:]
         if outside(half):
             (low, high), (below, above) = _interval(early), _interval(late)
             change = statistics.median(late) / statistics.median(early) - 1 if statistics.median(early) > 0 else 0.0
             if abs(change) > self.asked and (high < below or above < low):
-                notes.append(f"the second half took {100 * change:+.0f} %")
+                notes.append(f"the second half took {100 * change:+.1f} %")
         return "; ".join(notes)
 
 

@@ -24,6 +24,7 @@ WARM_UP = 0.25
 MOST_CALLS = 100
 """Calls a turn at most."""
 
+
 def _nothing() -> None:
     return None
 

@@ -10,9 +10,7 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.bench.step import TrainingStep
 from lstm_odyssey.benchmarks import steps
-from lstm_odyssey.threads import one_thread
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "suite" / "benchmarks"

@@ -22,7 +22,7 @@ from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.timing import Region
 
 # So small a rate that ten thousand steps on one sequence leave the numbers as ordinary as they were.
-HYPERPARAMETERS = {"learning_rate": 1e-6, "momentum": 0.9, "input_noise": 0.1}
+LEARNING_RATE, MOMENTUM, INPUT_NOISE = 1e-6, 0.9, 0.1
 
 
 class Setting:
@@ -58,7 +58,9 @@ class Setting:
         except ValueError as error:
             raise TimingError(str(error)) from error
         if self.backend == "numba" and device != "cpu":
-            raise TimingError(f"backend 'numba': got device '{device}'; expected the CPU. Use backend 'auto' or 'eager'.")
+            raise TimingError(
+                f"backend 'numba': got device '{device}'; expected the CPU. Use backend 'auto' or 'eager'."
+            )
         self.cell, self.task = registry.as_cell(variant), registry.task(task)
         self.hidden_size, self.batch, self.device, self.dtype = hidden_size, batch, device, dtype
         self.kind: torch.dtype = getattr(torch, dtype)
@@ -71,12 +73,18 @@ class Setting:
 
     def population(self) -> Population:
         """One network in training, its kernels compiled."""
+        hyperparameters = {
+            "hidden_size": self.hidden_size,
+            "learning_rate": LEARNING_RATE,
+            "momentum": MOMENTUM,
+            "input_noise": INPUT_NOISE,
+        }
         prepare(self.backend, self.cell.lowered, self.kind)
         return Population(
             self.cell,
             self.corpus,
             self.objective,
-            [Trial(0, {"hidden_size": self.hidden_size, **HYPERPARAMETERS})],
+            [Trial(0, hyperparameters)],
             Protocol(epochs=1, batch=self.batch),
             seed=1,
             bidirectional=self.task.bidirectional,
@@ -85,25 +93,31 @@ class Setting:
             device=self.device,
         )
 
-    def plain(self, loss: Callable[[Tensor, Any], Tensor]) -> PlainTorch:
-        """The same network and training in plain torch."""
+    def plain(self) -> PlainTorch:
+        """The same network and training in plain torch; a target is a ``Batch``."""
         return PlainTorch(
             self.corpus.input_size,
             self.hidden_size,
             self.objective.n_outputs(self.corpus),
-            loss,
+            plain_loss(self.objective),
+            learning_rate=LEARNING_RATE,
+            momentum=MOMENTUM,
+            input_noise=INPUT_NOISE,
             bidirectional=self.task.bidirectional,
             dtype=self.kind,
             device=self.device,
-            **HYPERPARAMETERS,
         )
 
 
-def plain_loss(objective: Objective, batch: Batch) -> tuple[Callable[[Tensor, Any], Tensor], Any]:
-    """A batch's loss for plain torch, and its target: torch's own loss where that says it all, else the objective's."""
-    if objective.name == "next_frame" and not batch.padded:
-        return summed_bernoulli, batch.target.frames[:, 0]
-    return lambda logits, target: objective.loss(logits.unsqueeze(1), target, batch.lengths).sum(), batch.target
+def plain_loss(objective: Objective) -> Callable[[Tensor, Batch], Tensor]:
+    """A batch's loss for plain torch: torch's own where that says it all, else the objective's, for autograd."""
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        if objective.name == "next_frame" and not batch.padded:
+            return summed_bernoulli(logits, batch.target.frames[:, 0])
+        return objective.loss(logits.unsqueeze(1), batch.target, batch.lengths).sum()
+
+    return loss
 
 
 class TrainingStep:
@@ -134,8 +148,6 @@ class TrainingStep:
 
     def yardstick(self) -> Callable[[], float]:
         """The same step with torch.nn.LSTM and Linear, by autograd; returns the loss."""
-        loss, target = plain_loss(self.setting.objective, self.batch)
-        plain = self.setting.plain(loss)
-        noise = self.batch.noise
+        plain, batch, noise = self.setting.plain(), self.batch, self.batch.noise
         assert noise is not None
-        return lambda: float(plain.update(self.batch.x, noise, target))
+        return lambda: float(plain.update(batch.x, noise, batch))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from lstm_odyssey.bench.step import TrainingStep
 from lstm_odyssey.benchmarks.steps import HIDDEN_SIZE, cases
 from lstm_odyssey.timing import Region, measure
 
@@ -36,6 +35,8 @@ def _case(variant: str, task: str) -> type:
     class Case:
         def setup(self) -> None:
             import torch
+
+            from lstm_odyssey.bench.step import TrainingStep
 
             torch.set_num_threads(1)  # as in training; the process is asv's and this benchmark's alone
             self.step = TrainingStep(variant, task, HIDDEN_SIZE)
