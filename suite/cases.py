@@ -15,18 +15,19 @@ from lstm_odyssey.pytest_plugin import Case
 def test_train_step(benchmark: Any, odyssey_case: Case) -> None:
     """An update of a network is timed, and its loss is a number; its speed against torch.nn.LSTM stands beside the times."""
     from lstm_odyssey.bench.step import TrainingStep
+    from lstm_odyssey.benchmarks.steps import HIDDEN_SIZE
     from lstm_odyssey.threads import one_thread
     from lstm_odyssey.timing import Region, measure, throughput
 
     case = odyssey_case
     benchmark.name = benchmark.fullname = case.name("time_train_step")
     with one_thread():
-        step = TrainingStep(case.variant, case.task, device=case.device)
+        step = TrainingStep(case.variant, case.task, HIDDEN_SIZE, device=case.device)
         if benchmark.enabled:
             measure({"step": Region.of(step)}, seconds=1.0, rounds=1)  # warms up; rounds are planned by the first call
         assert math.isfinite(benchmark(step))
     if benchmark.enabled:
-        speed = throughput(case.variant, case.task, device=case.device, seconds=3.0)
+        speed = throughput(case.variant, case.task, hidden_size=HIDDEN_SIZE, device=case.device, seconds=3.0)
         benchmark.extra_info |= {
             "frames": speed.frames,
             "frames_per_second": speed.frames_per_second,

@@ -29,7 +29,7 @@ def outside(n: int, confidence: float = CONFIDENCE) -> int:
     below, k = 0, 0
     while k < n:
         below += math.comb(n, k)
-        if 2 * below > (1 - confidence) * 2**n:
+        if below / 2 ** (n - 1) > 1 - confidence:  # of whole numbers: a power of 2 may be too large for a float
             break
         k += 1
     return k

@@ -43,6 +43,11 @@ def _doubts(timings: Sequence[Timing], asked: float) -> str:
     return f" {words} More --seconds make them better." if words else ""
 
 
+def _place(device: str, clock: str) -> str:
+    """On what, and how, it was measured."""
+    return f"{processor(device)}; one thread; {clock} clock; torch {versions()['torch']}"
+
+
 def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]:
     """A table for each batch and pass: times of this package and of torch's LSTM, and ratios to every other way."""
     passes: dict[str, str | None] = {"forward": "forward"}
@@ -72,7 +77,7 @@ def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]
             yield Text("")
     measured = [timing for group in groups for timing in group.timings.values()]
     yield Text(
-        f"{processor(work.device)}; one thread; T {work.frames}, M {work.inputs}; {work.clock} clock; torch {versions()['torch']}. "
+        f"{_place(work.device, work.clock)}; T {work.frames}, M {work.inputs}. "
         "Medians; x: how many times as fast as that way; mean: geometric, over N."
         f"{_doubts(measured, work.relative_error)}"
     )
@@ -96,9 +101,9 @@ def epoch_table(found: Epochs, relative_error: float, clock: str) -> Iterator[Re
         table.add_row(Text(name), _time(timing, 1), f"{found.frames / timing.median:,.0f}", share)
     yield table
     yield Text(
-        f"\n{processor(found.device)}; one thread; {clock} clock; torch {versions()['torch']}. Medians of epochs in turn, of "
-        f"{found.sequences:,} sequences, {found.frames:,} frames; plain torch: nn.LSTM, Linear, autograd and a loop of SGD, the "
-        "same protocol; of plain torch: time over its time."
+        f"\n{_place(found.device, clock)}. Medians of epochs in turn, of "
+        f"{found.sequences:,} sequences, {found.frames:,} frames; plain torch: nn.LSTM, Linear, autograd and a loop of "
+        "SGD, the same protocol; of plain torch: time over its time."
         f"{_doubts(list(found.timings.values()), relative_error)}"
     )
 
@@ -116,7 +121,7 @@ def step_table(found: Sequence[Throughput], clock: str) -> Iterator[RenderableTy
             table.add_row(Text(each.variant), time, *phases, f"{each.frames_per_second:,.0f}", _ratio(each.ratio))
         yield table
     yield Text(
-        f"\n{found[0].processor}; one thread; {clock} clock; torch {found[0].versions['torch']}. x lstm: how many times as "
+        f"\n{_place(found[0].device, clock)}. x lstm: how many times as "
         "fast as nn.LSTM, Linear, autograd and a loop of SGD making the same update in the same run."
     )
     for each in found:

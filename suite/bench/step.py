@@ -146,8 +146,18 @@ class TrainingStep:
         """The step as forward, backward and update."""
         return Region(self.population.parts[0].phases(self.batch))
 
-    def yardstick(self) -> Callable[[], float]:
-        """The same step with torch.nn.LSTM and Linear, by autograd; returns the loss."""
-        plain, batch, noise = self.setting.plain(), self.batch, self.batch.noise
-        assert noise is not None
-        return lambda: float(plain.update(batch.x, noise, batch))
+    def yardstick(self) -> PlainStep:
+        """The same step with torch.nn.LSTM and Linear, by autograd."""
+        return PlainStep(self.setting.plain(), self.batch)
+
+
+class PlainStep:
+    """An update in plain torch on a batch; call it to make one."""
+
+    def __init__(self, plain: PlainTorch, batch: Batch) -> None:
+        self.plain, self.batch = plain, batch
+
+    def __call__(self) -> float:
+        """Make one step; returns the loss."""
+        assert self.batch.noise is not None
+        return float(self.plain.update(self.batch.x, self.batch.noise, self.batch))
