@@ -57,7 +57,7 @@ def cell(
 ) -> None:
     """Time a layer of each variant against torch.nn.LSTM and other ways to compute the same cell.
 
-    All of it takes half an hour: torch.compile compiles every step at every size, and the loops are slow.
+    All nine, at every size, take half an hour: torch.compile compiles each step anew, and the loops are slow.
     """
     from rich.console import Console
 
