@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lstm_odyssey.tasks.declare import Corpus as Corpus
     from lstm_odyssey.tasks.declare import Task as Task
     from lstm_odyssey.testing import check_variant as check_variant
+    from lstm_odyssey.timing import throughput as throughput
     from lstm_odyssey.variants.declare import Limit as Limit
     from lstm_odyssey.variants.declare import TraceError as TraceError
     from lstm_odyssey.variants.declare import Variant as Variant
@@ -42,6 +43,7 @@ _HOMES = {
     "Corpus": "tasks.declare",
     "Task": "tasks.declare",
     "check_variant": "testing",
+    "throughput": "timing",
     "Limit": "variants.declare",
     "TraceError": "variants.declare",
     "Variant": "variants.declare",

@@ -9,33 +9,16 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from lstm_odyssey.bench.command import bench
+from lstm_odyssey.options import names, pairs
+
 app = typer.Typer(
     help="Which recurrent cell, on which task, at which cost?",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-Names = Annotated[list[str] | None, typer.Option(show_default=False)]
-
-
-def _names(values: list[str] | None) -> list[str] | None:
-    """Names given as repeated options, or several in one, separated by commas."""
-    if values is None:
-        return None
-    return [name.strip() for value in values for name in value.split(",") if name.strip()]
-
-
-def _pairs(values: list[str] | None) -> dict[str, str]:
-    from lstm_odyssey.plan import SettingsError
-
-    found = {}
-    for value in values or []:
-        task, sign, path = value.partition("=")
-        if not sign or not task or not path:
-            raise SettingsError(f"--data: got {value!r}; expected TASK=PATH, as --data my_task=corpus.pickle.")
-        found[task] = str(Path(path).absolute())
-    return found
+app.add_typer(bench, name="bench")
 
 
 @app.command()
@@ -77,12 +60,12 @@ def run(
 
     options = read_config(config) if config is not None else {}
     said: dict[str, Any] = {
-        "variants": _names(variants), "tasks": _names(tasks), "trials": trials, "epochs": epochs, "seed": seed,
+        "variants": names(variants), "tasks": names(tasks), "trials": trials, "epochs": epochs, "seed": seed,
         "profile": profile, "draws": draws, "workers": workers, "scheduler": scheduler, "device": device,
         "backend": backend, "dtype": dtype, "block_size": block_size, "keep_weights": keep_weights, "store": store,
     }  # fmt: skip
     options |= {name: value for name, value in said.items() if value is not None}
-    options["data"] = {**options.get("data", {}), **_pairs(data)}
+    options["data"] = {**options.get("data", {}), **pairs(data)}
     place = Path(options.pop("store", "study"))
     count, address = options.pop("workers", None), options.pop("scheduler", None)
     if count is not None and count < 0:

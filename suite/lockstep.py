@@ -53,22 +53,44 @@ class Lockstep:
 
     def update(self, batch: Batch) -> Tensor | float:
         """One update of every network on one batch; returns the summed loss of each, [P] (a number where there is one)."""
+        value: Any = None
+        for phase in self.phases(batch).values():
+            value = phase(value)
+        loss: Tensor = value
+        return loss
+
+    def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
+        """One update in phases, ``forward``, ``backward`` and ``update``, for who times them.
+
+        Called in this order, each with what the one before returned (the first with None), they are one update; the last
+        returns the summed loss of each network, [P].
+        """
         weights, velocity = self.network.weights, self.velocity
         nesterov = self.protocol.momentum == "nesterov"
-        velocity.mul_(self.momentum)
-        if nesterov:
-            weights.add_(velocity)
-        assert batch.noise is not None
-        x = batch.x.unsqueeze(1) + batch.noise.unsqueeze(1) * self.noise
-        logits = self.network(x, batch.lengths if batch.padded else None)
-        loss, gradient = self.objective.loss_and_gradient(logits.detach(), batch.target, batch.lengths)
-        step = self.network.backward(logits, gradient).mul_((1 - self.momentum) * self.rate)
-        velocity.sub_(step)
-        if nesterov:
-            weights.sub_(step)
-        else:
-            weights.add_(velocity)
-        return loss.sum(dim=1)
+
+        def forward(_: None) -> Tensor:
+            velocity.mul_(self.momentum)
+            if nesterov:
+                weights.add_(velocity)
+            assert batch.noise is not None
+            x = batch.x.unsqueeze(1) + batch.noise.unsqueeze(1) * self.noise
+            return self.network(x, batch.lengths if batch.padded else None)  # type: ignore[no-any-return]  # a Module's call
+
+        def backward(logits: Tensor) -> tuple[Tensor, Tensor]:
+            loss, gradient = self.objective.loss_and_gradient(logits.detach(), batch.target, batch.lengths)
+            return loss, self.network.backward(logits, gradient)
+
+        def update(made: tuple[Tensor, Tensor]) -> Tensor:
+            loss, gradients = made
+            step = gradients.mul_((1 - self.momentum) * self.rate)
+            velocity.sub_(step)
+            if nesterov:
+                weights.sub_(step)
+            else:
+                weights.add_(velocity)
+            return loss.sum(dim=1)
+
+        return {"forward": forward, "backward": backward, "update": update}
 
     def score(self, batches: Sequence[Batch]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """The metric of every network on a split, and its mean over sequences; not finite where a network overflowed."""
@@ -143,6 +165,9 @@ class CompiledLockstep(Lockstep):
     def update(self, batch: Batch) -> float:
         """One update on one batch; returns its loss, summed over the batch."""
         return self.step(batch)
+
+    def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
+        return self.step.phases(batch)
 
     def logits(self, batch: Batch) -> Tensor:
         return self.step.logits(batch)

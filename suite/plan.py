@@ -113,8 +113,8 @@ def make_plan(store: Store, settings: Settings) -> Plan:
     if stored:
         _refuse_other(store, stored, settings)
         study["trials"] = settings.trials or stored["trials"]
-    cells = _cells(settings.variants, tuple(study["variants"]))
-    tasks = settings.tasks or tuple(study["tasks"]) or _embedded()
+    cells = chosen_cells(settings.variants, tuple(study["variants"]))
+    tasks = settings.tasks or tuple(study["tasks"]) or embedded_tasks()
     if tuple(tasks) == ("all",):
         tasks = registry.task_names()
     tasks = tuple(dict.fromkeys(tasks))
@@ -195,7 +195,8 @@ def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings) -
             )
 
 
-def _cells(asked: Sequence[str] | None, stored: Sequence[str]) -> dict[str, Cell]:
+def chosen_cells(asked: Sequence[str] | None, stored: Sequence[str] = ()) -> dict[str, Cell]:
+    """By name, the variants asked for, or those stored, or the collection's; ``("all",)`` is every one installed."""
     if asked is not None and tuple(asked) == ("all",):
         asked = registry.variant_names()
     if asked is None and not stored:
@@ -204,7 +205,8 @@ def _cells(asked: Sequence[str] | None, stored: Sequence[str]) -> dict[str, Cell
     return {cell.name: cell for cell in map(registry.variant, asked or stored)}
 
 
-def _embedded() -> tuple[str, ...]:
+def embedded_tasks() -> tuple[str, ...]:
+    """Names of the tasks whose corpus lies in its package."""
     return tuple(task.name for task in _usable("task", registry.task, registry.task_names()) if task.embedded)
 
 

@@ -17,7 +17,8 @@ COUNTED = ((88, 20), (88, 100), (88, 200))
 """(M, N) at which parameters are counted for the list of variants."""
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
+def new_table(*columns: str, title: str | None = None) -> Table:
+    """A table of this house: the first column on the left, all others, figures, on the right."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for position, column in enumerate(columns):
         table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
@@ -31,7 +32,7 @@ def variant_list() -> Iterator[RenderableType]:
     """
     from lstm_odyssey import registry
 
-    counts = _table("variant", *(f"M={m} N={n}" for m, n in COUNTED), title="Parameters of one layer and direction")
+    counts = new_table("variant", *(f"M={m} N={n}" for m, n in COUNTED), title="Parameters of one layer and direction")
     for name in registry.variant_names():
         try:
             cell = registry.variant(name)
@@ -78,7 +79,9 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         failed = int(frame.loc[task]["failed"].sum())
         units, chance = str(facts["units"].item()), float(facts["chance"])
         title = f"{task}: {facts['metric'].item()}, {units}; chance level {score(chance)}"
-        table = _table("variant", "trials", "div.", "best 10 %", "best", "> chance", "params", "frames/s", title=title)
+        table = new_table(
+            "variant", "trials", "div.", "best 10 %", "best", "> chance", "params", "frames/s", title=title
+        )
         rows = frame.loc[task].sort_values("mean_test", kind="stable")
         for variant, row in rows.iterrows():
             table.add_row(

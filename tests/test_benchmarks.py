@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 import lstm_odyssey as lo
+from lstm_odyssey.bench.step import TrainingStep
 from lstm_odyssey.benchmarks import steps
+from lstm_odyssey.threads import one_thread
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "suite" / "benchmarks"
@@ -19,10 +20,9 @@ KINDS = ("time_train_step", "track_seconds_per_frame")
 
 @pytest.fixture(autouse=True)
 def _threads():
-    """A step computes with one thread; the other tests get theirs back."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+    """A step is timed with one thread; the other tests get theirs back."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +58,17 @@ def run_one(name, target):
 @pytest.mark.parametrize(("variant", "task"), steps.cases())
 def test_a_training_step(benchmark, variant, task):
     """One update of a network of 64 blocks; its loss is a number."""
-    step = steps.TrainingStep(variant, task)
+    step = TrainingStep(variant, task, steps.HIDDEN_SIZE)
     benchmark.name = benchmark.fullname = f"{task}.{variant}.time_train_step"
     benchmark.extra_info["frames"] = step.frames
     assert math.isfinite(benchmark(step))
 
 
-def test_the_step_trains():
+def test_the_step_trains(monkeypatch):
     """What is timed moves the weights and lowers the loss; a step that did nothing would be the fastest of all."""
     variant, task = steps.cases()[0]
-    step = steps.TrainingStep(variant, task, hidden_size=8)
-    step.population.parts[0].rate.fill_(1e-3)
+    monkeypatch.setattr("lstm_odyssey.bench.step.LEARNING_RATE", 1e-3)
+    step = TrainingStep(variant, task, hidden_size=8)
     before = step.population.network.weights.clone()
     losses = [step() for _ in range(20)]
     assert (step.population.network.weights != before).any()

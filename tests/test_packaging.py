@@ -117,23 +117,24 @@ def test_licence_and_notice_travel_with_the_wheel(members):
 
 
 def test_entry_points_lead_to_something(members, site):
-    """The command, every variant and every task that the wheel registers can be loaded from the wheel."""
+    """The command, the pytest plugin, every variant and every task of the wheel can be loaded from the wheel."""
     (text,) = (content for name, content in members.items() if name.endswith(".dist-info/entry_points.txt"))
     parser = configparser.ConfigParser()
     parser.optionxform = str
     parser.read_string(text.decode())
     groups = {group: dict(parser[group]) for group in parser.sections()}
     assert groups["console_scripts"] == {"odyssey": "lstm_odyssey.cli:main"}
+    assert groups["pytest11"] == {"lstm_odyssey": "lstm_odyssey.pytest_plugin"}
     assert len(groups["lstm_odyssey.variants"]) >= 9 and len(groups["lstm_odyssey.tasks"]) >= 2
     targets = [target for points in groups.values() for target in points.values()]
     done = run(
         site,
         "from importlib import import_module\n"
         f"for target in {targets!r}:\n"
-        "    module, name = target.split(':')\n"
+        "    module, _, name = target.partition(':')\n"
         "    loaded = import_module(module)\n"
         f"    assert loaded.__file__.startswith({str(site)!r}), loaded.__file__\n"
-        "    assert getattr(loaded, name, None) is not None, target\n",
+        "    assert not name or getattr(loaded, name, None) is not None, target\n",
     )
     assert done.returncode == 0, done.stderr
 
@@ -154,3 +155,21 @@ def test_the_wheel_works_without_the_tree(site):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()
+
+
+def test_the_case_for_pytest_runs_from_the_wheel(site, tmp_path):
+    """--pyargs finds the cases of an installed wheel and calls them as an editable install does."""
+    code = (
+        "import lstm_odyssey, pytest, sys\n"
+        f"assert lstm_odyssey.__file__.startswith({str(site)!r}), lstm_odyssey.__file__\n"
+        "class Names:\n"
+        "    def pytest_collection_modifyitems(self, items):\n"
+        "        print('found', *(f'{item.module.__name__}:{item.name}' for item in items))\n"
+        "        print('at', items[0].module.__file__)\n"
+        "options = ['--pyargs', 'lstm_odyssey.cases', '--benchmark-disable', '--odyssey-variant=nog', '-q', '-s']\n"
+        f"sys.exit(pytest.main([*options, '-p', 'no:cacheprovider', {f'--rootdir={tmp_path}'!r}], plugins=[Names()]))"
+    )
+    done = run(site, code)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "found lstm_odyssey.cases:test_train_step[bach-nog]" in done.stdout
+    assert f"at {site}" in done.stdout

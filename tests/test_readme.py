@@ -65,3 +65,23 @@ def test_the_options_of_the_readme_exist():
         [sys.executable, "-m", "lstm_odyssey.cli", "run", "--help"], capture_output=True, text=True, check=True
     ).stdout
     assert options and all(option in help_text for option in options), options
+
+
+def test_the_options_of_the_benchmarks_exist():
+    """Every --option shown for odyssey bench and for the pytest form is one it has."""
+    shown = [line for block in blocks("console") for line in block.splitlines()]
+    for command in ("cell", "epoch", "step"):
+        lines = [line for line in shown if f"odyssey bench {command}" in line]
+        help_text = subprocess.run(
+            [sys.executable, "-m", "lstm_odyssey.cli", "bench", command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        options = {option for line in lines for option in re.findall(r"--[a-z-]+", line)}
+        assert lines and all(option in help_text for option in options), (command, options)
+    (line,) = (line for line in shown if "lstm_odyssey.cases" in line)
+    help_text = subprocess.run(
+        [sys.executable, "-m", "pytest", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert all(option in help_text for option in re.findall(r"--[a-z-]+", line))

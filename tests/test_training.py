@@ -9,6 +9,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey import checkpoint
 from lstm_odyssey.batches import Batches
+from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.kernels.training_step import TrainingStep
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.streams import stream
@@ -70,8 +71,9 @@ def test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm(momentum):
     trained = population.network.member_weights(0)
 
     size, width = h["hidden_size"], corpus.input_size
-    lstm = torch.nn.LSTM(width, size, dtype=torch.float64)
-    linear = torch.nn.Linear(size, width, dtype=torch.float64)
+    rates = {name: h[name] for name in ("learning_rate", "momentum", "input_noise")}
+    plain = PlainTorch(width, size, width, nesterov=momentum == "nesterov", dtype=torch.float64, **rates)
+    lstm, linear = plain.lstm, plain.linear
     start = {
         name: torch.from_numpy(stream("init", seed, "no_peepholes", index, name).standard_normal(value.shape) * 0.1)
         for name, value in trained.items()
@@ -83,40 +85,26 @@ def test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm(momentum):
     with torch.no_grad():
         for place, space in ((lstm.weight_ih_l0, "W"), (lstm.weight_hh_l0, "R"), (lstm.bias_ih_l0, "b")):
             place.copy_(stacked(start, space))
-        lstm.bias_hh_l0.zero_()
         linear.weight.copy_(start["V.0"])
         linear.bias.copy_(start["a"])
-    weights = [lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, linear.weight, linear.bias]
-    velocities = [torch.zeros_like(weight) for weight in weights]
-    m, rate = h["momentum"], h["learning_rate"]
-    frames = np.cumsum([0, *(len(x) for x, _ in corpus.train)])
+    sequences = [
+        (torch.from_numpy(x.astype(np.float64)).unsqueeze(1), torch.from_numpy(target.astype(np.float64)).unsqueeze(1))
+        for x, target in corpus.train
+    ]
+    frames = sum(len(x) for x, _ in sequences)
+    losses = []
     for epoch in (1, 2):
-        noise = stream("noise", seed, corpus.fingerprint, epoch).standard_normal((frames[-1], width))
-        for piece in stream("order", seed, corpus.fingerprint, epoch).permutation(len(corpus.train)):
-            x, target = (torch.from_numpy(array.astype(np.float64)) for array in corpus.train[piece])
-            x = x + h["input_noise"] * torch.from_numpy(noise[frames[piece] : frames[piece + 1]])
-            with torch.no_grad():
-                for weight, v in zip(weights, velocities, strict=True):
-                    v.mul_(m)
-                    if momentum == "nesterov":
-                        weight.add_(v)
-            logits = linear(lstm(x.unsqueeze(1))[0]).squeeze(1)
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
-            gradients = torch.autograd.grad(loss, weights)
-            with torch.no_grad():
-                for weight, v, gradient in zip(weights, velocities, gradients, strict=True):
-                    d = (1 - m) * rate * gradient
-                    v.sub_(d)
-                    if momentum == "nesterov":
-                        weight.sub_(d)
-                    else:
-                        weight.add_(v)
+        noise = stream("noise", seed, corpus.fingerprint, epoch).standard_normal((frames, width))
+        order = stream("order", seed, corpus.fingerprint, epoch).permutation(len(sequences))
+        losses.append(plain.epoch(sequences, order, torch.from_numpy(noise)) / frames)
+    np.testing.assert_allclose(np.concatenate(population.curves.train_loss[1:]), losses, rtol=1e-12)
     after = {"W": lstm.weight_ih_l0, "R": lstm.weight_hh_l0, "b": lstm.bias_ih_l0}
     for space, value in after.items():
         assert (stacked(trained, space) - value).abs().max() < 1e-12
         assert (stacked(start, space) - value).abs().max() > 1e-6, "the loop moved nothing"
     assert np.abs(trained["V.0"] - linear.weight.detach().numpy()).max() < 1e-12
     assert np.abs(trained["a"] - linear.bias.detach().numpy()).max() < 1e-12
+    assert not lstm.bias_hh_l0.any(), "the paper's cell has one bias a gate"
 
 
 @pytest.mark.parametrize("objective", list(CORPORA))

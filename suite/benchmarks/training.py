@@ -6,11 +6,11 @@ case's history to its neighbour.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from lstm_odyssey.benchmarks.steps import TrainingStep, cases
+from lstm_odyssey.benchmarks.steps import HIDDEN_SIZE, cases
+from lstm_odyssey.timing import Region, measure
 
 Benchmark = TypeVar("Benchmark", bound=Callable[..., Any])
 
@@ -34,21 +34,22 @@ def _case(variant: str, task: str) -> type:
 
     class Case:
         def setup(self) -> None:
-            self.step = TrainingStep(variant, task)
+            import torch
+
+            from lstm_odyssey.bench.step import TrainingStep
+
+            torch.set_num_threads(1)  # as in training; the process is asv's and this benchmark's alone
+            self.step = TrainingStep(variant, task, HIDDEN_SIZE)
             self.step()
 
         @_tracked(f"{task}.{variant}.time_train_step", version="1")
         def time_train_step(self) -> None:
             self.step()
 
-        @_tracked(f"{task}.{variant}.track_seconds_per_frame", version="1", unit="seconds/frame")
+        @_tracked(f"{task}.{variant}.track_seconds_per_frame", version="2", unit="seconds/frame")
         def track_seconds_per_frame(self) -> dict[str, Any]:
-            samples = []
-            for _ in range(SAMPLES):
-                begun = time.perf_counter()
-                self.step()
-                samples.append((time.perf_counter() - begun) / self.step.frames)
-            return {"samples": samples, "number": 1}
+            found = measure({"step": Region.of(self.step)}, rounds=SAMPLES)
+            return {"samples": [sample / self.step.frames for sample in found["step"].samples], "number": 1}
 
     return Case
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from lstm_odyssey.cell.graph import Node
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.kernels.plan import Plan, Run
-from lstm_odyssey.kernels.vectors import cache_bytes
+from lstm_odyssey.kernels.processor import cache_bytes
 
 COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns")
 KEPT = ("history", "slots", "operands")

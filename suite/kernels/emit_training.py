@@ -7,7 +7,7 @@ its gradient are is the objective's own text (``Objective.kernel``), in the word
 from __future__ import annotations
 
 from lstm_odyssey.cell.ops import FUNCTIONS
-from lstm_odyssey.kernels.vectors import vector_bytes
+from lstm_odyssey.kernels.processor import vector_bytes
 
 WORDS = (*FUNCTIONS, "log1p")
 """Functions on vectors that an objective's text may call, beside ``fill first load store only total greatest`` (vectors and

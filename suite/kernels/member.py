@@ -19,7 +19,7 @@ from lstm_odyssey.kernels import products
 from lstm_odyssey.kernels.cache import module
 from lstm_odyssey.kernels.emit import source
 from lstm_odyssey.kernels.plan import Plan, plan
-from lstm_odyssey.kernels.vectors import vector_bytes
+from lstm_odyssey.kernels.processor import vector_bytes
 
 _SIZES = {torch.float32: 4, torch.float64: 8}
 

@@ -6,7 +6,7 @@ Compiled once a float type, not once a cell: cells call it by its address.
 
 from __future__ import annotations
 
-from lstm_odyssey.kernels.vectors import vector_bytes
+from lstm_odyssey.kernels.processor import vector_bytes
 
 _SOURCE = '''
 from numba import cfunc, njit, types

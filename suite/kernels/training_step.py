@@ -19,7 +19,7 @@ from lstm_odyssey.kernels import emit_training
 from lstm_odyssey.kernels.cache import module
 from lstm_odyssey.kernels.emit_training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE
 from lstm_odyssey.kernels.member import Kernel, _layout, kernel
-from lstm_odyssey.kernels.vectors import vector_bytes
+from lstm_odyssey.kernels.processor import vector_bytes
 
 if TYPE_CHECKING:
     from lstm_odyssey.batches import Batch
@@ -104,28 +104,40 @@ class TrainingStep:
             self.run(tables.address, STEP)
             return self._loss.value
         self.run(tables.address, FORWARD)
-        loss, gradient = self.objective.loss_and_gradient(tables.logits, batch.target, batch.lengths)
-        tables.delta.copy_(gradient)
+        loss = self._called_out(tables, batch)
         self.run(tables.address, BACKWARD | UPDATE)
         del padding  # its address was in the table until now
-        return float(loss.sum())
+        return loss
 
-    def phases(self, batch: Batch) -> dict[str, Callable[[], None]]:
-        """The parts of a step apart, to be timed one after the other: forward (with the loss), backward, update."""
+    def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
+        """As ``Lockstep.phases``: called in their order, each with what the one before returned, they are one step."""
 
-        def forward() -> None:
-            tables, _ = self._set(batch, batch.noise)
+        def forward(_: None) -> tuple[_Tables, Any]:
+            made = self._set(batch, batch.noise)
+            self.run(made[0].address, FORWARD)
+            return made
+
+        def backward(made: tuple[_Tables, Any]) -> tuple[_Tables, float]:
+            tables, _ = made
             if self.objective.kernel is not None:
-                self.run(tables.address, FORWARD | LOSS)
-            else:
-                self.run(tables.address, FORWARD)
-                _, gradient = self.objective.loss_and_gradient(tables.logits, batch.target, batch.lengths)
-                tables.delta.copy_(gradient)
+                self.run(tables.address, LOSS | BACKWARD)
+                return tables, self._loss.value
+            loss = self._called_out(tables, batch)
+            self.run(tables.address, BACKWARD)
+            return tables, loss
 
-        def part(which: int) -> Callable[[], None]:
-            return lambda: self.run(self._tables(*batch.x.shape[:2]).address, which)
+        def update(made: tuple[_Tables, float]) -> float:
+            tables, loss = made
+            self.run(tables.address, UPDATE)
+            return loss
 
-        return {"forward": forward, "backward": part(BACKWARD), "update": part(UPDATE)}
+        return {"forward": forward, "backward": backward, "update": update}
+
+    def _called_out(self, tables: _Tables, batch: Batch) -> float:
+        """The loss and its gradient by the objective's own code, where it has no kernel."""
+        loss, gradient = self.objective.loss_and_gradient(tables.logits, batch.target, batch.lengths)
+        tables.delta.copy_(gradient)
+        return float(loss.sum())
 
     def logits(self, batch: Batch) -> Tensor:
         """The network's outputs [T, 1, B, K], without noise or look-ahead; overwritten by the next call of any step."""

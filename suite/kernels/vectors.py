@@ -8,11 +8,8 @@ is allowed to fast-math, so NaN and infinity come out as they should. Addresses 
 from __future__ import annotations
 
 import operator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel import models, register_default
@@ -20,25 +17,7 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic
 
-
-@cache
-def vector_bytes() -> int:
-    """Width of this CPU's vectors."""
-    return 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
-
-
-@cache
-def cache_bytes() -> tuple[int, int]:
-    """Sizes of a core's first and second data cache; common ones where the system does not tell."""
-    found = {1: 32 * 1024, 2: 1024 * 1024}
-    for place in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        try:
-            level, kind, size = ((place / name).read_text().strip() for name in ("level", "type", "size"))
-            if kind != "Instruction" and int(level) in found and size.endswith("K"):
-                found[int(level)] = int(size[:-1]) * 1024
-        except (OSError, ValueError):
-            continue
-    return found[1], found[2]
+from lstm_odyssey.kernels.processor import vector_bytes
 
 
 class Vector(types.Type):

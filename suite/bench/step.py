@@ -1,0 +1,163 @@
+"""One training step of one network, and the same step in plain torch: what asv, pytest and the command line time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lstm_odyssey import registry
+from lstm_odyssey.batches import Batch
+from lstm_odyssey.bench.plain_torch import PlainTorch, summed_bernoulli
+from lstm_odyssey.clocks import TimingError, check_device
+from lstm_odyssey.kernels.scan import prepare, resolve
+from lstm_odyssey.plan import DTYPES, load_corpus
+from lstm_odyssey.population import Population, Trial
+from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.tasks import objectives
+from lstm_odyssey.tasks.objectives.base import Objective
+from lstm_odyssey.timing import Region
+
+# So small a rate that ten thousand steps on one sequence leave the numbers as ordinary as they were.
+LEARNING_RATE, MOMENTUM, INPUT_NOISE = 1e-6, 0.9, 0.1
+
+
+class Setting:
+    """A cell, a task and how they are to be computed, all of it checked.
+
+    Args:
+        variant: whatever says which cell, as in ``lo.RNN``. task: a name.
+        hidden_size: N. batch: sequences an update.
+        device, backend, dtype: as in ``lo.RNN``; the dtype by its name.
+        data: where the task's corpus lies, if not in the package.
+    """
+
+    def __init__(
+        self,
+        variant: Any,
+        task: str,
+        *,
+        hidden_size: int = 100,
+        batch: int = 1,
+        device: str = "cpu",
+        backend: str = "auto",
+        dtype: str = "float32",
+        data: str | None = None,
+    ) -> None:
+        for what, value in (("hidden_size", hidden_size), ("batch", batch)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise TimingError(f"{what} is {value!r}; expected a whole number of at least 1.")
+        if dtype not in DTYPES:
+            raise TimingError(f"dtype is {dtype!r}; expected one of {', '.join(DTYPES)}.")
+        check_device(device)
+        try:
+            self.backend = resolve(backend, device)
+        except ValueError as error:
+            raise TimingError(str(error)) from error
+        if self.backend == "numba" and device != "cpu":
+            raise TimingError(
+                f"backend 'numba': got device '{device}'; expected the CPU. Use backend 'auto' or 'eager'."
+            )
+        self.cell, self.task = registry.as_cell(variant), registry.task(task)
+        self.hidden_size, self.batch, self.device, self.dtype = hidden_size, batch, device, dtype
+        self.kind: torch.dtype = getattr(torch, dtype)
+        self.objective: Objective = objectives.get(self.task.objective)
+        self.corpus = load_corpus(task, data)
+        if batch > len(self.corpus.train):
+            raise TimingError(
+                f"batch is {batch}; expected at most the {len(self.corpus.train)} training sequences of '{task}'."
+            )
+
+    def population(self) -> Population:
+        """One network in training, its kernels compiled."""
+        hyperparameters = {
+            "hidden_size": self.hidden_size,
+            "learning_rate": LEARNING_RATE,
+            "momentum": MOMENTUM,
+            "input_noise": INPUT_NOISE,
+        }
+        prepare(self.backend, self.cell.lowered, self.kind)
+        return Population(
+            self.cell,
+            self.corpus,
+            self.objective,
+            [Trial(0, hyperparameters)],
+            Protocol(epochs=1, batch=self.batch),
+            seed=1,
+            bidirectional=self.task.bidirectional,
+            backend=self.backend,
+            dtype=self.kind,
+            device=self.device,
+        )
+
+    def plain(self) -> PlainTorch:
+        """The same network and training in plain torch; a target is a ``Batch``."""
+        return PlainTorch(
+            self.corpus.input_size,
+            self.hidden_size,
+            self.objective.n_outputs(self.corpus),
+            plain_loss(self.objective),
+            learning_rate=LEARNING_RATE,
+            momentum=MOMENTUM,
+            input_noise=INPUT_NOISE,
+            bidirectional=self.task.bidirectional,
+            dtype=self.kind,
+            device=self.device,
+        )
+
+
+def plain_loss(objective: Objective) -> Callable[[Tensor, Batch], Tensor]:
+    """A batch's loss for plain torch: torch's own where that says it all, else the objective's, for autograd."""
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        if objective.name == "next_frame" and not batch.padded:
+            return summed_bernoulli(logits, batch.target.frames[:, 0])
+        return objective.loss(logits.unsqueeze(1), batch.target, batch.lengths).sum()
+
+    return loss
+
+
+class TrainingStep:
+    """An update on the training sequences of median length; call it to make one.
+
+    The task's corpus is loaded and the network made here, so that a call is the update alone: forward, loss, gradient,
+    Nesterov step. Arguments: see ``Setting``.
+    """
+
+    def __init__(self, variant: Any, task: str, hidden_size: int = 100, **options: Any) -> None:
+        self.setting = setting = Setting(variant, task, hidden_size=hidden_size, **options)
+        self.population = setting.population()
+        pairs = sorted(setting.corpus.train, key=lambda pair: len(pair[0]))
+        start = (len(pairs) - setting.batch + 1) // 2
+        chosen = pairs[start : start + setting.batch]
+        generator = np.random.default_rng(1)
+        noise = [generator.standard_normal(features.shape) for features, _ in chosen]
+        self.frames = sum(len(features) for features, _ in chosen)
+        self.batch: Batch = self.population.batches.make(chosen, noise)
+
+    def __call__(self) -> float:
+        """Make one step; returns the loss, read from the device so that its work is done when this returns."""
+        return float(self.population.update(self.batch)[0])
+
+    def in_phases(self) -> Region:
+        """The step as forward, backward and update."""
+        return Region(self.population.parts[0].phases(self.batch))
+
+    def yardstick(self) -> PlainStep:
+        """The same step with torch.nn.LSTM and Linear, by autograd."""
+        return PlainStep(self.setting.plain(), self.batch)
+
+
+class PlainStep:
+    """An update in plain torch on a batch; call it to make one."""
+
+    def __init__(self, plain: PlainTorch, batch: Batch) -> None:
+        self.plain, self.batch = plain, batch
+
+    def __call__(self) -> float:
+        """Make one step; returns the loss."""
+        assert self.batch.noise is not None
+        return float(self.plain.update(self.batch.x, self.batch.noise, self.batch))

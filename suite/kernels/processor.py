@@ -1,0 +1,28 @@
+"""What generated kernels know of the processor: the width of its vectors and the sizes of its caches."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import llvmlite.binding
+
+
+@cache
+def vector_bytes() -> int:
+    """Width of this CPU's vectors."""
+    return 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
+
+
+@cache
+def cache_bytes() -> tuple[int, int]:
+    """Sizes of a core's first and second data cache; common ones where the system does not tell."""
+    found = {1: 32 * 1024, 2: 1024 * 1024}
+    for place in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            level, kind, size = ((place / name).read_text().strip() for name in ("level", "type", "size"))
+            if kind != "Instruction" and int(level) in found and size.endswith("K"):
+                found[int(level)] = int(size[:-1]) * 1024
+        except (OSError, ValueError):
+            continue
+    return found[1], found[2]
