@@ -11,7 +11,7 @@ from rich.progress import TimeRemainingColumn as TimeLeft
 
 from lstm_odyssey.block import Block
 from lstm_odyssey.plan import Plan
-from lstm_odyssey.store import Store, environment
+from lstm_odyssey.store import Store, elsewhere
 from lstm_odyssey.study import Pending
 
 
@@ -66,10 +66,10 @@ class StudyProgress:
             f"{total} trials{kept}: {len(plan.variants)} variants x {', '.join(plan.tasks)} x {plan.study['trials']} trials of "
             f"{plan.study['protocol']['epochs']} epochs at most, {plan.study['backend']} on {plan.study['device']}"
         )
-        here, there = environment(), plan.study["environment"]
-        other = [f"{name} {there.get(name)} then, {here[name]} now" for name in here if there.get(name) != here[name]]
+        other = elsewhere(todo.environments) if todo.blocks else ""
         if other:
-            self.console.print(f"This study was begun elsewhere; bits may differ ({'; '.join(other)}).", markup=False)
+            words = f"warning: stored trials ran elsewhere, so the bits of new ones may differ ({other})."
+            self.console.print(words, markup=False, soft_wrap=True)
         self.store = store
         self.units = {name: facts["units"] for name, facts in plan.study["tasks"].items()}
         self.blocks = {block.name: (block, missing) for block, missing in todo.blocks}
