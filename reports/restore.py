@@ -149,7 +149,12 @@ def _compare(dataset: xarray.Dataset, again: xarray.Dataset) -> None:
         if numpy.any(unequal):
             at = tuple(int(index[0]) for index in numpy.nonzero(unequal))
             where = ", ".join(f"{dim} '{again[dim].values[i]}'" for dim, i in zip(variable.dims, at, strict=True))
-            raise error(f"variable '{name}' at {where}", repr(there.values[at]), repr(variable.values[at]), DISTRUST)
+            raise error(
+                f"variable '{name}' at {where}",
+                repr(there.values[at].item()),
+                repr(variable.values[at].item()),
+                DISTRUST,
+            )
     for name in (*WHOLE_ATTRIBUTES, *TEXT_ATTRIBUTES):
         if dataset.attrs[name] != again.attrs[name]:
             raise error(f"attribute '{name}'", repr(dataset.attrs[name]), repr(again.attrs[name]), DISTRUST)

@@ -111,7 +111,7 @@ def _checked(source: Path, study: Mapping[str, Any], record: dict[str, Any]) -> 
     draw, identity = block.hyperparameters(index), block.trial_id(index)
     there = record["hyperparameters"]
     pairs = {name: (there.get(name), draw.get(name)) for name in {**draw, **there}}
-    pairs["trial_id"] = (record["trial_id"], identity)
+    pairs |= {"trial_id": (record["trial_id"], identity), "seed": (record["seed"], study["seed"])}
     for name, (found, expected) in pairs.items():
         if found != expected:
             raise StoreError(
