@@ -70,7 +70,7 @@ def _study(dataset: xarray.Dataset) -> dict[str, Any]:
         for key, value in held[name].items():
             if not isinstance(value, dict):
                 raise error(f"attribute '{name}' of '{key}'", repr(value)[:60], "a JSON object", DISTRUST)
-    study = {"format": int(dataset.attrs["format"]), "package": PACKAGE}
+    study: dict[str, Any] = {"format": int(dataset.attrs["format"]), "package": PACKAGE}
     study |= {name: dataset.attrs[name] for name in TEXT_ATTRIBUTES} | held["more"]
     study |= {"seed": int(dataset.attrs["seed"]), "protocol": held["protocol"], "environment": held["environment"]}
     spaces = held["distributions"]
@@ -138,7 +138,8 @@ def _compare(dataset: xarray.Dataset, again: xarray.Dataset) -> None:
         found = "a variable" if name in dataset.variables else "no such variable"
         other = "no such variable in a study" if name in dataset.variables else "one, as its trials have it"
         raise error(f"variable '{name}'", found, other, DISTRUST)
-    for name, variable in again.variables.items():
+    for label, variable in again.variables.items():
+        name = str(label)
         there = dataset[name]
         if there.shape != variable.shape:
             raise error(f"variable '{name}'", f"shape {there.shape}", f"shape {variable.shape}", DISTRUST)

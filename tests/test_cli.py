@@ -65,8 +65,7 @@ def test_a_run_goes_on_from_a_netcdf_and_says_where_it_began(odyssey, tmp_path):
     code, output, error = odyssey("run", f"--resume-from={tmp_path / 'store' / 'study.nc'}", *options)
     assert code == 0 and error == "" and "6 trials, 4 of them stored already" in output
     assert output.count("warning: stored trials ran elsewhere") == 1 and "(cpu a slow one then, " in output
-    (tmp_path / "study.toml").write_text('resume_from = "moved/study.nc"
-')
+    (tmp_path / "study.toml").write_text('resume_from = "moved/study.nc"\n')
     options[-1] = f"--store={tmp_path / 'again'}"
     code, output, _ = odyssey("run", tmp_path / "study.toml", *options)
     assert code == 0 and "6 trials, 6 of them stored already" in output and "warning" not in output
@@ -149,7 +148,10 @@ def test_a_wrong_study_file_is_one_clear_error(tmp_path, text, message):
         (["--data=bach=/nowhere/x.json.gz"], r"task 'bach': .*nowhere"),
         (["--variants="], r"--variants: got no name"),
         (["/nowhere/study.toml"], r"/nowhere/study.toml: there is no such file"),
-        (["--resume-from=/nowhere/study.nc"], r"study /nowhere/study.nc: nothing is there; expected a store's folder or"),
+        (
+            ["--resume-from=/nowhere/study.nc"],
+            r"study /nowhere/study.nc: nothing is there; expected a store's folder or",
+        ),
         (["--tasks=jsb_chorales"], r"task 'jsb_chorales': .*--data jsb_chorales=PATH"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
