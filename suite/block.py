@@ -91,10 +91,15 @@ class Block:
             backend=backend,
         )
 
+    def finished(self, store: Store) -> dict[int, dict[str, Any]]:
+        """The stored trials that ended, by index."""
+        found = {index: store.read_trial(self.trial_id(index)) for index in self.reported}
+        return {index: trial for index, trial in found.items() if trial is not None and trial["status"] in FINISHED}
+
     def missing(self, store: Store) -> list[int]:
         """Reported indices that are not finished; failed ones are tried again."""
-        found = {index: store.read_trial(self.trial_id(index)) for index in self.reported}
-        return [index for index, trial in found.items() if trial is None or trial["status"] not in FINISHED]
+        finished = self.finished(store)
+        return [index for index in self.reported if index not in finished]
 
     def record(self, index: int, result: dict[str, Any]) -> dict[str, Any]:
         """A trial as it is stored."""

@@ -48,6 +48,9 @@ def run(
     ] = None,
     data: Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")] = None,
     store: Annotated[Path | None, typer.Option(help="The study's folder. (study)")] = None,
+    resume_from: Annotated[
+        Path | None, typer.Option(help="A study.nc, or a store, to take over: the study goes on in --store.")
+    ] = None,
 ) -> None:
     """Run a study, or go on with one: what is stored is never run again."""
     from rich.console import Console
@@ -63,11 +66,13 @@ def run(
         "variants": names(variants), "tasks": names(tasks), "trials": trials, "epochs": epochs, "seed": seed,
         "profile": profile, "draws": draws, "workers": workers, "scheduler": scheduler, "device": device,
         "backend": backend, "dtype": dtype, "block_size": block_size, "keep_weights": keep_weights, "store": store,
+        "resume_from": resume_from,
     }  # fmt: skip
     options |= {name: value for name, value in said.items() if value is not None}
     options["data"] = {**options.get("data", {}), **pairs(data)}
     place = Path(options.pop("store", "study"))
     count, address = options.pop("workers", None), options.pop("scheduler", None)
+    source = options.pop("resume_from", None)
     if count is not None and count < 0:
         raise SettingsError(f"--workers: got {count}; expected 0 (in this process) or more.")
     if options.get("device") == "cuda":
@@ -81,7 +86,7 @@ def run(
 
     try:
         with progress:
-            study = run_study(place, Settings(**options), workers_for, progress.start, progress.block_done)
+            study = run_study(place, Settings(**options), workers_for, progress.start, progress.block_done, source)
     except KeyboardInterrupt:
         command = shlex.join(
             [
@@ -89,6 +94,7 @@ def run(
                 "run",
                 "--store",
                 str(place),
+                *([f"--resume-from={source}"] if source is not None else []),
                 *(f"--data={name}={path}" for name, path in options["data"].items()),
             ]
         )

@@ -24,15 +24,15 @@ from typing import Any
 
 from lstm_odyssey.plan import Settings, SettingsError
 
-RUN_OPTIONS = ("store", "workers", "scheduler")
+RUN_OPTIONS = ("store", "workers", "scheduler", "resume_from")
 _TYPES = {"variants": list, "tasks": list, "protocol": dict, "data": dict, "trials": int, "epochs": int, "seed": int}
 _TYPES |= {"block_size": int, "workers": int}
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The options of a study file: fields of ``Settings``, and ``store workers scheduler``.
+    """The options of a study file: fields of ``Settings``, and ``store workers scheduler resume_from``.
 
-    Paths of data are taken from the file's own folder.
+    Paths of data and of a study to go on with are taken from the file's own folder.
 
     Raises:
         SettingsError: the file is missing or no TOML, an option is unknown, or has the wrong type.
@@ -63,6 +63,8 @@ def read_config(path: Path) -> dict[str, Any]:
             raise SettingsError(f"{path}: data.{task} is {place!r}; expected a path as a text.")
     if "data" in content:
         content["data"] = {task: str(path.parent / place) for task, place in content["data"].items()}
+    if "resume_from" in content:
+        content["resume_from"] = str(path.parent / content["resume_from"])
     return content
 
 

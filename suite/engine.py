@@ -29,6 +29,22 @@ class InProcess(Executor):
         return future
 
 
+class InOrder(Executor):
+    """Has a dask cluster take up first what was submitted first; by itself it promises no order.
+
+    Args:
+        executor: a client's, whose ``submit`` takes a ``priority``: the larger, the sooner.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+        self.submitted = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.submitted += 1
+        return self.executor.submit(fn, *args, priority=-self.submitted, **kwargs)
+
+
 def default_workers(blocks: int) -> int:
     """One worker for each core this process may use, and no more than there are blocks."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -87,7 +103,7 @@ def engine(workers: int, scheduler: str | None, store: str, token: str, timeout:
             with client:
                 if scheduler is not None:
                     _check_workers(client, scheduler, store, token)
-                yield client.get_executor(pure=False, retries=2)
+                yield InOrder(client.get_executor(pure=False, retries=2))
         finally:
             if scheduler is None:
                 target.close(timeout=5)

@@ -98,8 +98,12 @@ class Plan:
     data: dict[str, str]
 
 
-def make_plan(store: Store, settings: Settings) -> Plan:
+def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None = None) -> Plan:
     """What is to be run: a new study as ``settings`` say, or the stored one, extended.
+
+    Args:
+        store, settings: where, and what is asked.
+        begun: the study to go on with where it does not lie in the store yet.
 
     Raises:
         SettingsError: a value no study can have.
@@ -108,9 +112,10 @@ def make_plan(store: Store, settings: Settings) -> Plan:
         CorpusError: a corpus is missing, or not the one it should be.
     """
     settings.check()
-    stored = store.study()
+    stored = begun or store.study()
     study = dict(stored) if stored else _new(settings)
     if stored:
+        _backend(stored["backend"], stored["device"])
         _refuse_other(store, stored, settings)
         study["trials"] = settings.trials or stored["trials"]
     cells = chosen_cells(settings.variants, tuple(study["variants"]))
@@ -136,10 +141,7 @@ def _new(settings: Settings) -> dict[str, Any]:
     profile = PROFILES[profile_name]
     given = replace(Protocol(), epochs=profile.epochs, patience=profile.patience).as_dict()
     protocol = _protocol({**given, **settings.protocol, **({"epochs": settings.epochs} if settings.epochs else {})})
-    try:
-        backend = resolve(settings.backend or "auto", settings.device or "cpu")
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
+    backend = _backend(settings.backend or "auto", settings.device or "cpu")
     return {
         "format": FORMAT,
         "package": PACKAGE,
@@ -159,6 +161,13 @@ def _new(settings: Settings) -> dict[str, Any]:
         "variants": {},
         "environment": environment(),
     }
+
+
+def _backend(name: str, device: str) -> str:
+    try:
+        return resolve(name, device)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _protocol(content: Mapping[str, Any]) -> Protocol:

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import threading
+import time
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn as TimeLeft
 
 from lstm_odyssey.block import Block
 from lstm_odyssey.plan import Plan
-from lstm_odyssey.store import Store, environment
+from lstm_odyssey.store import Store, elsewhere
 from lstm_odyssey.study import Pending
+
+
+def time_left(elapsed: float, done: float, left: float) -> str:
+    """How long what is left takes at the mean speed so far, as hours, minutes and seconds.
+
+    The mean of all that was done, since trials take from seconds to hours and the speed of the last moments says little.
+    Before a hundredth of a trial is done there is none.
+
+    Args:
+        elapsed: seconds.
+        done, left: trials, parts of them included.
+
+    Example:
+        >>> time_left(60, 1.5, 90), time_left(5, 0, 90)
+        ('1:00:00', '-:--:--')
+    """
+    if done < 0.01:
+        return "-:--:--"
+    return str(timedelta(seconds=round(elapsed * max(0.0, left) / done)))
 
 
 class StudyProgress:
@@ -34,7 +54,7 @@ class StudyProgress:
             TextColumn("{task.fields[best]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeLeft(),
+            TextColumn("{task.fields[left]}"),
             console=console,
             disable=not console.is_terminal,
         )
@@ -46,6 +66,8 @@ class StudyProgress:
         self.blocks: dict[str, tuple[Block, int]] = {}
         self.done = 0
         self.doing = ""
+        self.total = 0
+        self.begun = (0.0, 0.0)  # when the work of this run began, and what was done then
 
     def __enter__(self) -> StudyProgress:
         return self
@@ -66,15 +88,16 @@ class StudyProgress:
             f"{total} trials{kept}: {len(plan.variants)} variants x {', '.join(plan.tasks)} x {plan.study['trials']} trials of "
             f"{plan.study['protocol']['epochs']} epochs at most, {plan.study['backend']} on {plan.study['device']}"
         )
-        here, there = environment(), plan.study["environment"]
-        other = [f"{name} {there.get(name)} then, {here[name]} now" for name in here if there.get(name) != here[name]]
+        other = elsewhere(todo.environments) if todo.blocks else ""
         if other:
-            self.console.print(f"This study was begun elsewhere; bits may differ ({'; '.join(other)}).", markup=False)
+            words = f"warning: stored trials ran elsewhere, so the bits of new ones may differ ({other})."
+            self.console.print(words, markup=False, soft_wrap=True)
         self.store = store
         self.units = {name: facts["units"] for name, facts in plan.study["tasks"].items()}
         self.blocks = {block.name: (block, missing) for block, missing in todo.blocks}
         self.done = todo.stored
-        self.task = self.bar.add_task("trials", total=total, completed=todo.stored, best="")
+        self.total, self.begun = total, (time.monotonic(), todo.stored)
+        self.task = self.bar.add_task("trials", total=total, completed=todo.stored, best="", left="-:--:--")
         self.bar.start()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -102,7 +125,9 @@ class StudyProgress:
 
     def _show(self, done: float) -> None:
         if self.task is not None:
-            self.bar.update(self.task, completed=int(done), best=self._words())
+            since, before = self.begun
+            left = time_left(time.monotonic() - since, done - before, self.total - done)
+            self.bar.update(self.task, completed=int(done), best=self._words(), left=left)
 
     def _watch(self) -> None:
         while not self.stop.wait(0.5):

@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, as_completed
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey.block import Block, run_block
 from lstm_odyssey.plan import Plan, Settings, make_plan
+from lstm_odyssey.seeding import read_seed
 from lstm_odyssey.store import Store, StoreError
+from lstm_odyssey.streams import canonical
 
 if TYPE_CHECKING:
     import xarray
 
+REFRESH_SECONDS = 600.0
+"""While a study runs its netCDF is written anew about as often, so that a kill leaves one that is nearly complete."""
+
 
 @dataclass(frozen=True)
 class Pending:
-    """What is left to do: blocks in the order they are run, and how many trials of them are missing."""
+    """What is left to do: blocks in the order they are run, how many trials of them are missing, and where others ran."""
 
     blocks: tuple[tuple[Block, int], ...]
     trials: int
     stored: int
+    environments: tuple[dict[str, str], ...] = ()
 
 
 def pending(store: Store, plan: Plan) -> Pending:
     """Blocks with something missing, in rounds: the first block of every variant, then the second, and so on."""
     size, trials = plan.study["block_size"], plan.study["trials"]
     found: list[tuple[Block, int]] = []
+    environments: dict[str, dict[str, str]] = {}
     total = 0
     for number in range(-(-trials // size)):
         for task in plan.tasks:
             for variant in plan.variants:
                 block = Block(plan.study, task, variant, number)
                 total += len(block.reported)
-                missing = len(block.missing(store))
+                finished = block.finished(store)
+                missing = len(block.reported) - len(finished)
+                for trial in finished.values():
+                    environments[canonical(trial["environment"])] = trial["environment"]
                 if missing:
                     found.append((block, missing))
     left = sum(missing for _, missing in found)
-    return Pending(tuple(found), left, total - left)
+    return Pending(tuple(found), left, total - left, tuple(environments.values()))
 
 
 def run(
@@ -49,6 +60,7 @@ def run(
     engine: Callable[[Store, Plan, Pending], AbstractContextManager[Executor]] | None = None,
     on_start: Callable[[Store, Plan, Pending], None] | None = None,
     on_block: Callable[[Block, int], None] | None = None,
+    resume_from: str | Path | None = None,
 ) -> xarray.Dataset:
     """Run a study to its end, or go on with one.
 
@@ -58,12 +70,15 @@ def run(
         engine: gives the executor the blocks are submitted to; by default they run in this process.
         on_start: called once, before the first block, with what there is to do.
         on_block: called after each block, with the number of trials it was missing.
+        resume_from: the ``study.nc`` or the store of a study that was begun elsewhere: its trials are stored here first, and
+            the study goes on where it stood. Its weights and what is unfinished stay behind.
 
     Returns:
         The consolidated study, as it lies in ``STORE/study.nc``.
 
     Raises:
         SettingsError, StoreError, CorpusError, UnknownNameError, EngineError: see ``make_plan`` and ``engine``.
+        SchemaError: ``resume_from`` is damaged, foreign or newer, or contradicts itself.
 
     Example:
         >>> import lstm_odyssey as lo
@@ -71,10 +86,13 @@ def run(
         >>> study = lo.run("study", settings)  # doctest: +SKIP
     """
     store = Store(path)
-    plan = make_plan(store, settings or Settings())
+    seed = read_seed(resume_from) if resume_from is not None else None
+    plan = make_plan(store, settings or Settings(), seed.joined(store) if seed is not None else None)
     new = not store.study_file.exists()
     store.write_study(plan.study)
     store.clean()
+    if seed is not None:
+        seed.plant(store)
     todo = pending(store, plan)
     if on_start is not None:
         on_start(store, plan, todo)
@@ -97,6 +115,7 @@ def _submit(
     store: Store, plan: Plan, todo: Pending, executor: Executor, on_block: Callable[[Block, int], None] | None
 ) -> None:
     waiting: dict[Future[Any], tuple[Block, int]] = {}
+    consolidated = time.monotonic()
 
     def done(block: Block, missing: int, future: Future[Any]) -> None:
         error = future.exception()
@@ -107,6 +126,11 @@ def _submit(
             raise error
         if on_block is not None:
             on_block(block, missing)
+        nonlocal consolidated
+        if time.monotonic() - consolidated > REFRESH_SECONDS:
+            with suppress(StoreError, OSError):  # if it lasts, the end of the study says so
+                consolidate(store)
+            consolidated = time.monotonic()
 
     for block, missing in todo.blocks:
         spec = {

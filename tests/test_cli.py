@@ -26,6 +26,7 @@ def odyssey(monkeypatch, capsys):
 
 
 def small(folder, *more):
+    folder.mkdir(exist_ok=True)
     data = f"--data=bach={chorales(folder)}"
     shape = ["--profile=smoke", "--trials=2", "--epochs=1", "--block-size=2", "--workers=0", "--variants=nog,np"]
     return ["run", f"--store={folder / 'store'}", data, *shape, *more]
@@ -50,6 +51,24 @@ def test_a_run_again_runs_nothing(odyssey, tmp_path):
         "run", f"--store={tmp_path / 'store'}", f"--data=bach={chorales(tmp_path)}", "--workers=0"
     )
     assert code == 0 and "4 trials, 4 of them stored already" in output
+
+
+def test_a_run_goes_on_from_a_netcdf_and_says_where_it_began(odyssey, tmp_path):
+    """--resume-from takes a study over, here or in study.toml; another machine's trials are said to be, in one line."""
+    odyssey(*small(tmp_path))
+    for file in (tmp_path / "store" / "trials").iterdir():
+        trial = json.loads(file.read_text())
+        file.write_text(json.dumps({**trial, "environment": {**trial["environment"], "cpu": "a slow one"}}))
+    data = f"--data=bach={chorales(tmp_path)}"
+    odyssey("run", f"--store={tmp_path / 'store'}", data, "--workers=0")
+    options = [data, "--workers=0", "--trials=3", f"--store={tmp_path / 'moved'}"]
+    code, output, error = odyssey("run", f"--resume-from={tmp_path / 'store' / 'study.nc'}", *options)
+    assert code == 0 and error == "" and "6 trials, 4 of them stored already" in output
+    assert output.count("warning: stored trials ran elsewhere") == 1 and "(cpu a slow one then, " in output
+    (tmp_path / "study.toml").write_text('resume_from = "moved/study.nc"\n')
+    options[-1] = f"--store={tmp_path / 'again'}"
+    code, output, _ = odyssey("run", tmp_path / "study.toml", *options)
+    assert code == 0 and "6 trials, 6 of them stored already" in output and "warning" not in output
 
 
 def test_variants_are_listed_with_equations_and_counts(odyssey):
@@ -129,6 +148,10 @@ def test_a_wrong_study_file_is_one_clear_error(tmp_path, text, message):
         (["--data=bach=/nowhere/x.json.gz"], r"task 'bach': .*nowhere"),
         (["--variants="], r"--variants: got no name"),
         (["/nowhere/study.toml"], r"/nowhere/study.toml: there is no such file"),
+        (
+            ["--resume-from=/nowhere/study.nc"],
+            r"study /nowhere/study.nc: nothing is there; expected a store's folder or",
+        ),
         (["--tasks=jsb_chorales"], r"task 'jsb_chorales': .*--data jsb_chorales=PATH"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -182,3 +205,10 @@ def test_ctrl_c_says_how_to_go_on(odyssey, tmp_path, monkeypatch):
     code, output, _ = odyssey(*small(tmp_path))
     assert code == 130
     assert "Nothing finished is lost: go on with" in output and "odyssey run --store" in output
+    assert "--resume-from" not in output
+    monkeypatch.undo()
+    odyssey(*small(tmp_path / "whole"))
+    monkeypatch.setattr("lstm_odyssey.study.run_block", interrupted)
+    source = tmp_path / "whole" / "store"
+    code, output, _ = odyssey(*small(tmp_path / "moved", f"--resume-from={source}", "--trials=3"))
+    assert code == 130 and f"--resume-from={source}" in output
