@@ -8,7 +8,7 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey import checkpoint
-from lstm_odyssey.batches import Batches
+from lstm_odyssey.batches import Batches, unit_noise
 from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.kernels.training_step import TrainingStep
 from lstm_odyssey.protocol import Protocol
@@ -94,7 +94,7 @@ def test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm(momentum):
     frames = sum(len(x) for x, _ in sequences)
     losses = []
     for epoch in (1, 2):
-        noise = stream("noise", seed, corpus.fingerprint, epoch).standard_normal((frames, width))
+        noise = unit_noise(seed, corpus.fingerprint, epoch, frames, width).double().numpy()
         order = stream("order", seed, corpus.fingerprint, epoch).permutation(len(sequences))
         losses.append(plain.epoch(sequences, order, torch.from_numpy(noise)) / frames)
     np.testing.assert_allclose(np.concatenate(population.curves.train_loss[1:]), losses, rtol=1e-12)

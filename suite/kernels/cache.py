@@ -19,7 +19,7 @@ from functools import cache as once
 from pathlib import Path
 from types import ModuleType
 
-_DEPENDS = ("calls.py", "vectors.py", "vecmath.py", "tiles.py")
+_DEPENDS = ("calls.py", "lanes.py", "tiles.py", "transpose.py", "vecmath.py", "vectors.py")
 _LOADED: dict[str, ModuleType] = {}
 _LOCK = threading.RLock()
 

@@ -35,8 +35,9 @@ from numba import cfunc, njit, types
 
 from lstm_odyssey.kernels.calls import call, entry, flag, read{size} as read, write{size} as write, write8
 from lstm_odyssey.kernels.vecmath import FUNCTIONS
+from lstm_odyssey.kernels.lanes import greatest, only, total
 from lstm_odyssey.kernels.vectors import (
-    fill{size} as fill, first{size} as first, greatest, load{size} as load, only, pick, reciprocal, store, total
+    fill{size} as fill, first{size} as first, load{size} as load, pick, reciprocal, store
 )
 
 SIZE, LANES = {size}, {lanes}

@@ -12,9 +12,11 @@ _SOURCE = '''
 from numba import cfunc, njit, types
 
 from lstm_odyssey.kernels.tiles import tile
+from lstm_odyssey.kernels.transpose import transpose
 from lstm_odyssey.kernels.vectors import first{size} as first, load{size} as load, store
 
 SIZE, LANES, BYTES = {size}, {lanes}, {bytes}
+transposed = transpose(SIZE)
 {tiles}
 
 
@@ -84,20 +86,12 @@ def pack_columns(source, line, rows, columns, target, column, of, width_rows):
         before = vectors * panel // panels
         width = vectors * (panel + 1) // panels - before
         low, high = max(before * LANES - column, 0), min((before + width) * LANES - column, rows)
-        for k_first in range(0, columns, 64):  # the lines written stay near until all their lanes are there
-            for row in range(low, high):
-                to = target + (before * columns + k_first * width) * BYTES + (column + row - before * LANES) * SIZE
-                at = source + row * line + k_first * SIZE
-                for _ in range(min(64, columns - k_first)):
-                    copy(to, at)
-                    to += width * BYTES
-                    at += SIZE
-
-
-@njit(error_model="numpy", forceinline=True)
-def copy(to, at):
-    one = first(1)
-    store(to, load(at, one), one)
+        for row in range(low, high, LANES):
+            count = min(LANES, high - row)
+            to = target + before * columns * BYTES + (column + row - before * LANES) * SIZE
+            at = source + row * line
+            for k in range(0, columns, LANES):
+                transposed(at + k * SIZE, line, count, to + k * width * BYTES, width * BYTES, min(LANES, columns - k))
 
 
 integer = types.intp
@@ -116,7 +110,7 @@ def source(size: int, options: str) -> str:
         blocks.append(f"            while row + {height} <= rows:")
         for vectors in range(1, (wide if height == 1 else narrow) + 1):
             name = f"tile_{height}_{vectors}"
-            sets = max(1, min(4, (24 if width == 64 else 8) // (height * vectors)))
+            sets = max(1, min(4, (16 if width == 64 else 8) // (height * vectors)))
             tiles.append(f"{name} = tile({size}, {height}, {vectors}, {sets})")
             words = "if" if vectors == 1 else "elif"
             blocks.append(f"                {words} width == {vectors}:")

@@ -60,11 +60,20 @@ MASKS = {size: Mask(VECTORS[size].lanes) for size in (4, 8)}
 FLAGS = ("contract",)
 
 
+def _everywhere(builder: Any, kind: Any, value: Any) -> Any:
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+    return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
+
+
 def splat(builder: Any, vector: Vector, value: Any) -> Any:
-    """A scalar in every lane."""
-    one = builder.insert_element(ir.Constant(vector.ir, ir.Undefined), value, ir.IntType(32)(0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), [0] * vector.lanes)
-    return builder.shuffle_vector(one, ir.Constant(vector.ir, ir.Undefined), zeros)
+    """A float in every lane."""
+    return _everywhere(builder, vector.ir, value)
+
+
+def splat_integer(builder: Any, lanes: int, value: Any) -> Any:
+    """A 64-bit integer in every lane."""
+    return _everywhere(builder, ir.VectorType(ir.IntType(64), lanes), value)
 
 
 def constant(vector: Vector, value: float) -> Any:
@@ -97,7 +106,8 @@ def masked_store(builder: Any, vector: Vector, value: Any, address: Any, mask: A
     builder.call(function, [value, place, ir.IntType(32)(vector.size), mask])
 
 
-def _as_vector(context: Any, builder: Any, vector: Vector, value: Any, kind: Any) -> Any:
+def as_vector(context: Any, builder: Any, vector: Vector, value: Any, kind: Any) -> Any:
+    """A vector as it is; a number in every lane."""
     if isinstance(kind, Vector):
         return value
     scalar = context.cast(builder, value, kind, types.float32 if vector.size == 4 else types.float64)
@@ -115,9 +125,7 @@ def _binary(word: Any, instruction: str) -> None:
     infer_global(word)(Typing)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        left, right = (
-            _as_vector(context, builder, sig.return_type, *pair) for pair in zip(args, sig.args, strict=True)
-        )
+        left, right = (as_vector(context, builder, sig.return_type, *pair) for pair in zip(args, sig.args, strict=True))
         return getattr(builder, instruction)(left, right, flags=FLAGS)
 
     for kinds in ((Vector, Vector), *((Vector, n) for n in (types.Float, types.Integer)),
@@ -157,11 +165,8 @@ def _loads(size: int) -> Any:
         """The mask of the first ``count`` lanes."""
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            integers = ir.VectorType(ir.IntType(64), vector.lanes)
-            wide = builder.insert_element(ir.Constant(integers, ir.Undefined), args[0], ir.IntType(32)(0))
-            zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), [0] * vector.lanes)
-            wide = builder.shuffle_vector(wide, ir.Constant(integers, ir.Undefined), zeros)
-            return builder.icmp_signed("<", ir.Constant(integers, list(range(vector.lanes))), wide)
+            wide = splat_integer(builder, vector.lanes, args[0])
+            return builder.icmp_signed("<", ir.Constant(wide.type, list(range(vector.lanes))), wide)
 
         return mask(types.intp), generate
 
@@ -170,7 +175,7 @@ def _loads(size: int) -> Any:
         """A number in every lane."""
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return _as_vector(context, builder, vector, args[0], sig.args[0])
+            return as_vector(context, builder, vector, args[0], sig.args[0])
 
         return vector(number), generate
 
@@ -210,48 +215,6 @@ def nan_of(typing_context: Any, a: Any, otherwise: Any) -> Any:
         return builder.select(builder.fcmp_unordered("uno", args[0], args[0]), args[0], args[1])
 
     return a(a, a), generate
-
-
-@intrinsic
-def only(typing_context: Any, keep: Any, a: Any, otherwise: Any) -> Any:
-    """``a`` in the lanes of a mask, the number ``otherwise`` in the others."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        other = _as_vector(context, builder, sig.return_type, args[2], sig.args[2])
-        return builder.select(args[0], args[1], other)
-
-    return a(keep, a, otherwise), generate
-
-
-def _across(builder: Any, vector: Vector, word: str, *args: Any, flags: Any = ()) -> Any:
-    kind = ir.FunctionType(vector.float, [*(vector.float for _ in args[:-1]), vector.ir])
-    name = f"llvm.vector.reduce.{word}.v{vector.lanes}f{8 * vector.size}"
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args, fastmath=flags)
-
-
-def _scalar(vector: Vector) -> Any:
-    return types.float32 if vector.size == 4 else types.float64
-
-
-@intrinsic
-def total(typing_context: Any, a: Any) -> Any:
-    """The sum of all lanes, as a number."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector = sig.args[0]
-        return _across(builder, vector, "fadd", vector.float(-0.0), args[0], flags=("reassoc",))
-
-    return _scalar(a)(a), generate
-
-
-@intrinsic
-def greatest(typing_context: Any, a: Any) -> Any:
-    """The greatest lane, as a number; a NaN is passed over."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _across(builder, sig.args[0], "fmax", args[0])
-
-    return _scalar(a)(a), generate
 
 
 @intrinsic
