@@ -23,6 +23,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey import limits, structure
 from lstm_odyssey.conformance import About, ask, ask_oracle, compare, make, require, shown
+from lstm_odyssey.exactness import check_adjoint
 from lstm_odyssey.kernels.scan import BACKENDS
 from lstm_odyssey.problems import FIXED, SIZES, Draw
 
@@ -99,26 +100,28 @@ def check_default_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED[
         compare(answer, {name: reference[name] for name in answer}, about)
 
 
-CHECKS: tuple[Callable[..., None], ...] = (
-    check_declaration,
-    check_equations,
-    check_draws_say_something,
-    check_oracle,
-    check_long_sequences,
-    check_default_state,
-    structure.check_rows,
-    structure.check_permutation,
-    structure.check_carried_state,
-    structure.check_causality,
-    structure.check_padding,
-    structure.check_bidirectional,
-    structure.check_population,
-    structure.check_repeated_call,
-    limits.check_limits,
-)
+STEPS: dict[int, tuple[Callable[..., None], ...]] = {
+    1: (check_adjoint,),
+    2: (check_equations,),
+    3: (check_oracle, check_long_sequences, check_default_state),
+    5: (
+        structure.check_rows,
+        structure.check_permutation,
+        structure.check_carried_state,
+        structure.check_causality,
+        structure.check_padding,
+        structure.check_bidirectional,
+        structure.check_population,
+        structure.check_repeated_call,
+    ),
+    6: (limits.check_limits,),
+}
+"""The steps of the equality ladder. 0 and 7, the paper's text and the mutants, are this repository's own tests."""
+
+CHECKS = (check_declaration, check_draws_say_something, *(check for step in STEPS.values() for check in step))
 """All promises; each is called as ``check(cell, backend, draws=...)`` and has draws of its own by default."""
 
-OF_THE_TEXT = (check_declaration, check_equations, check_draws_say_something)
+OF_THE_TEXT = (check_declaration, check_adjoint, check_equations, check_draws_say_something)
 """Those in which no backend takes part."""
 
 

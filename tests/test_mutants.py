@@ -7,7 +7,7 @@ from lstm_odyssey.conformance import BOUND, rounding_error
 from lstm_odyssey.problems import FIXED
 from lstm_odyssey.testing import CHECKS, Draw, check_oracle, check_variant, checks, parametrize_with_checks
 from lstm_odyssey.variants.ops import sigmoid, tanh
-from tests.mutants import WRONG_CALLS, WRONG_CELLS, WRONG_LAYERS, TransposesR, wrong_cell
+from tests.mutants import WRONG_ADJOINTS, WRONG_CALLS, WRONG_CELLS, WRONG_LAYERS, TransposesR, wrong_cell
 from tests.reference import NAMES
 from tests.test_reference import compare_with_reference
 
@@ -165,6 +165,7 @@ def test_rounding_is_rarely_asked_for():
 def test_every_check_kills_something():
     """No check of the kit is there for nothing."""
     killers = {*WRONG_LAYERS.values(), *(check for check, _, _ in WRONG_DECLARATIONS.values())}
+    killers.add("adjoint")  # tests/test_adjoint.py shows it of every wrong one
     assert killers == {check.__name__.removeprefix("check_") for check in CHECKS}
 
 
@@ -172,6 +173,8 @@ def test_there_are_many_mutants():
     """The lists of wrong things do not shrink unnoticed."""
     assert len(WRONG_CELLS) >= 30
     assert len(WRONG_CALLS) >= 13
+    assert len(WRONG_ADJOINTS) >= 13
+    assert {of for of, _ in WRONG_ADJOINTS.values()} >= {"vanilla", "cifg", "fgr", "gru"}
     assert len(WRONG_LAYERS) >= 23
 
 
