@@ -49,6 +49,20 @@ class Problem:
         """The same problem for the first ``stop`` frames."""
         return replace(self, x=self.x[:stop], adjoint_y=self.adjoint_y[:stop])
 
+    def to(self, dtype: torch.dtype) -> Problem:
+        """The same problem, all of its numbers rounded to another type."""
+
+        def each(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {name: value.to(dtype) for name, value in values.items()}
+
+        return Problem(
+            self.x.to(dtype),
+            each(self.state),
+            each(self.parameters),
+            self.adjoint_y.to(dtype),
+            each(self.adjoint_state),
+        )
+
     def jittered(self, generator: torch.Generator) -> Problem:
         """The same problem with the last two bits of every input changed at random."""
 
@@ -93,7 +107,8 @@ class Draw:
     def problem(self, cell: Any) -> Problem:
         """The problem itself, the same for the same draw and cell on every machine."""
         generator = torch.Generator().manual_seed(self.seed)
-        sizes = {"N": self.N, "M": self.M}
+        reads = any("M" in shape for shape in cell.parameters.values())
+        sizes = {"N": self.N, "M": self.M if reads else 1}  # of a cell without W, parameters cannot tell a layer M
         matrix_scale = 1.0 if self.T <= 4 else 1 / math.sqrt(self.N)
 
         def normal(*shape: int) -> Tensor:
@@ -106,7 +121,7 @@ class Draw:
             return low + (high - low) * torch.rand(self.B, self.N, generator=generator, dtype=torch.float64)
 
         return Problem(
-            x=normal(self.T, self.B, self.M),
+            x=normal(self.T, self.B, sizes["M"]),
             state={state: initial(state) for state in cell.states},
             parameters={
                 name: normal(*(sizes[axis] for axis in shape)) * (matrix_scale if len(shape) == 2 else 1.0)

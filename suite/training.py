@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,12 @@ from lstm_odyssey.population import Population, Trial
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.declare import Corpus
+from lstm_odyssey.threads import one_thread
 
 __all__ = ["Population", "Trial", "train"]
 
 CHECKPOINT_EPOCHS = 5
 CHECKPOINT_SECONDS = 300.0
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Training uses one intra-op thread: sums keep one order, and workers do not fight for cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def train(
@@ -67,7 +56,7 @@ def train(
     Returns:
         The population; ``record(member)`` is the result of a trial.
     """
-    with _one_thread():
+    with one_thread():
         population = Population(
             cell,
             corpus,

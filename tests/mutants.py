@@ -453,6 +453,68 @@ class NeverTheSame(lo.RNN):
         return y * (1 + 1e-15 * NeverTheSame.calls), final
 
 
+class RoundsLikeTF32(lo.RNN):
+    """In float32, input, states and weights keep 10 bits of their mantissa, as the operands of TF32 products do."""
+
+    @staticmethod
+    def rounded(value):
+        if value.dtype != torch.float32:
+            return value
+        short = ((value.detach().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+        return value + (short - value.detach())  # the derivative is 1
+
+    def load_state_dict(self, values, *args, **kwargs):
+        own = self.state_dict()
+        short = {name: self.rounded(value.to(own[name].dtype)) for name, value in values.items()}
+        return super().load_state_dict(short, *args, **kwargs)
+
+    def forward(self, x, state=None, lengths=None):
+        state = state and {name: self.rounded(value) for name, value in state.items()}
+        return super().forward(self.rounded(x), state, lengths)
+
+
+class CarriesInBfloat16(lo.RNN):
+    """In float32, the initial states pass through bfloat16, as a state kept in it would."""
+
+    def forward(self, x, state=None, lengths=None):
+        if x.dtype == torch.float32 and state is not None:
+            state = {name: value.bfloat16().float() for name, value in state.items()}
+        return super().forward(x, state, lengths)
+
+
+class SumsOneGradientShortly(lo.RNN):
+    """In float32, the gradients of R alone have the 10 bits of a sum in half precision."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for name, value in self.named_parameters():
+            if ".R." in name and value.dtype == torch.float32:
+                value.register_hook(RoundsLikeTF32.rounded)
+
+
+class OverflowsSometimes(lo.RNN):
+    """In float32, long inputs overflow: a few draws of many, which a median passes over."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        return (y * 1e38 * 1e38 if x.dtype == torch.float32 and x.shape[-1] == 33 and len(x) > 10 else y), final
+
+
+class ComputesAtTheWidest(lo.RNN):
+    """Members are padded to the widest of them, so that a neighbour's size chooses the order of their sums."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **{**kwargs, "backend": "eager"})
+
+
+class MixesLastBits(lo.RNN):
+    """A member's last bits depend on its neighbour's numbers, far within the bound of every comparison."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        return (y * (1 + 2 * torch.finfo(y.dtype).eps * (x[:, 1:2].sum() > 0)) if self.population else y), final
+
+
 WRONG_LAYERS = {  # and the check that is there to catch each
     RoundsToFloat32: "oracle",
     IgnoresState: "oracle",
@@ -477,4 +539,10 @@ WRONG_LAYERS = {  # and the check that is there to catch each
     DrawsBeyondMembers: "population",
     ExchangesMembers: "population",
     NeverTheSame: "repeated_call",
+    RoundsLikeTF32: "single_precision",
+    CarriesInBfloat16: "single_precision",
+    SumsOneGradientShortly: "single_precision",
+    OverflowsSometimes: "single_precision",
+    ComputesAtTheWidest: "member_bits",
+    MixesLastBits: "member_bits",
 }
