@@ -41,9 +41,9 @@ def check_single_precision(cell: Any, backend: Any = "auto", draws: Sequence[Dra
     for draw in draws:
         problem = draw.problem(cell).to(torch.float32)
         oracle = ask_oracle(cell, problem.to(torch.float64))
-        for errors, of in ((found, backend), (allowed, "eager")):
+        for table, of in ((found, backend), (allowed, "eager")):
             for name, error in _errors(cell, of, problem, oracle).items():
-                errors.setdefault(name, []).append(error)
+                table.setdefault(name, []).append(error)
     eps = torch.finfo(torch.float32).eps
     for name, errors in found.items():
         values = torch.tensor(errors, dtype=torch.float64)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lstm_odyssey.ties import NEAR, distance
+
 SIZES = (1, 3, 17, 33)
 
 
@@ -105,8 +107,22 @@ class Draw:
             raise ValueError(f"Draw: got T = {self.T}, expected 2 or more; one step cannot tell right from wrong.")
 
     def problem(self, cell: Any) -> Problem:
-        """The problem itself, the same for the same draw and cell on every machine."""
+        """The problem itself, the same for the same draw and cell on every machine; away from the cell's declared ties.
+
+        Raises:
+            ValueError: whatever is drawn, the cell meets a tie.
+        """
         generator = torch.Generator().manual_seed(self.seed)
+        for _ in range(20):
+            problem = self._drawn(cell, generator)
+            if distance(cell, problem) > NEAR:
+                return problem
+        raise ValueError(
+            f"{self}: {cell.name} came within {NEAR} of a kink of {', '.join(cell.ties)} in 20 draws of 20; expected its "
+            "ties to be rare. Take an op whose tie cannot be kept away from, as maximum(a, a), out of ties."
+        )
+
+    def _drawn(self, cell: Any, generator: torch.Generator) -> Problem:
         reads = any("M" in shape for shape in cell.parameters.values())
         sizes = {"N": self.N, "M": self.M if reads else 1}  # of a cell without W, parameters cannot tell a layer M
         matrix_scale = 1.0 if self.T <= 4 else 1 / math.sqrt(self.N)

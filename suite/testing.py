@@ -22,6 +22,7 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey import limits, structure
+from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance import About, ask, ask_oracle, compare, make, require, shown
 from lstm_odyssey.exactness import check_adjoint
 from lstm_odyssey.kernels.scan import BACKENDS, PADDED
@@ -40,6 +41,9 @@ def check_declaration(cell: Any, backend: Any = "eager", draws: Draws = ()) -> N
     for state, (low, high) in cell.domains.items():
         require(state in cell.states, f"{about}: domains has '{state}'; the states are {cell.states}")
         require(low < high, f"{about}: the domain of '{state}' is ({low}, {high}); expected the lesser bound first")
+    kinked = sorted({node.op for node in cell.graph.nodes if node.op in OPS and OPS[node.op].kinked})
+    for op in cell.ties:
+        require(op in kinked, f"{about}: ties has '{op}'; the ops with a kink in its text are {kinked}")
     for limit in cell.limits:
         for state in limit.states or ():
             require(state in cell.states, f"{about}: a limit of {limit.of} has '{state}'; the states are {cell.states}")

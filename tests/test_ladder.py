@@ -90,7 +90,12 @@ def kinks_and_constants(x, y, c, k, *, W, R, p):
     return minimum(maximum(a, -1), 0.5) * s + relu(R.k @ k) - absolute(R.c @ c), c_t, k
 
 
-UNREGISTERED = (two_phases, no_recurrence, lo.Variant(a_domain, domains={"n": (0.1, 3.0)}), kinks_and_constants)
+UNREGISTERED = (
+    two_phases,
+    no_recurrence,
+    lo.Variant(a_domain, domains={"n": (0.1, 3.0)}, ties=["maximum"]),
+    lo.Variant(kinks_and_constants, ties=["maximum", "minimum", "relu", "absolute"]),
+)
 # step 4 is about medians over draws that are fixed
 DRAWN = [check for check in CHECKS if check not in (*OF_THE_TEXT, check_long_sequences, check_single_precision)]
 DRAWN_ON = [(check, backend) for check in DRAWN for backend in BACKENDS if backend not in NOT_ON.get(check, ())]

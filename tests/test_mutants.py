@@ -135,6 +135,11 @@ WRONG_DECLARATIONS = {
         "in its limit nog, .*: y is off by",
     ),
     "a domain of no state": ("declaration", lo.Variant(right, domains={"n": (0, 1)}), "domains has 'n'"),
+    "a tie of no op": (
+        "declaration",
+        lo.Variant(right, ties=["relu"]),
+        r"ties has 'relu'; the ops with a kink .* are \[\]",
+    ),
     "an empty domain": ("declaration", lo.Variant(right, domains={"c": (1, 1)}), "the lesser bound first"),
     "equations that are another cell's": ("equations", says_another_thing, r"y_t = σ\(W_z x_t \+ R_z y_\{t-1\}\)"),
     "no equations": ("equations", says_nothing, "has no equations; expected the block"),

@@ -9,14 +9,17 @@ import stat
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey import precision, structure, testing
+from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.kernels import cache
 from lstm_odyssey.problems import Draw
+from lstm_odyssey.variants.ops import exp, relu
 from tests.cells import ODD
 
 pytest.importorskip("numba")
@@ -75,6 +78,23 @@ def test_nan_in_nan_out(parameter):
     layer.state_dict()[f"cells.0.{parameter}"].view(-1)[7] = float("nan")
     y, *rest = run(layer, torch.randn(4, 1, 3))
     assert y.isnan().any() and any(value.isnan().any() for value in rest)
+
+
+def test_an_op_without_a_kernel_is_an_error(monkeypatch):
+    """Cell, op and the way out are named, whether the text uses it or the gradient alone; nothing is left half made."""
+
+    def steep(x, y, *, W, R):
+        return exp(relu(W.a @ x + R.a @ y))
+
+    layer = lo.RNN(steep, 3, 4, backend="numba")
+    for op in ("exp", "sign"):  # the text's own, and one that the derivative of relu is made with
+        with monkeypatch.context() as patch:
+            patch.setitem(OPS, op, replace(OPS[op], kernel=None))
+            with pytest.raises(TypeError, match=rf"^backend 'numba': cell 'steep' uses '{op}', which it has no kernel for. "
+                                                r"Use backend='eager'\.$"):  # fmt: skip
+                layer(torch.zeros(2, 1, 3))
+            lo.RNN(steep, 3, 4, backend="eager")(torch.zeros(2, 1, 3))
+    assert layer(torch.zeros(2, 1, 3))[0].shape == (2, 1, 4)
 
 
 def test_a_half_precision_input_is_an_error():
@@ -208,6 +228,20 @@ def test_a_cache_folder_that_cannot_be_used(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     out, err = finish(start(tmp_path / "file", "0.5"))
     assert out and err.count("UserWarning") == 1 and "cannot be used" in err and "ODYSSEY_CACHE" in err
+
+
+@pytest.mark.parametrize("what", ["the folder's mode says no", "the disk is read-only"])
+def test_a_cache_folder_that_cannot_be_written(what, tmp_path, monkeypatch):
+    """Whether it is seen before or while writing: one clear warning, and the module is there."""
+    if what == "the disk is read-only":
+        monkeypatch.setattr(cache.tempfile, "mkstemp", lambda **_: (_ for _ in ()).throw(OSError(30, "Read-only disk")))
+    else:
+        monkeypatch.setattr(cache.os, "access", lambda *_: False)  # a mode does not bind root
+    monkeypatch.setenv("ODYSSEY_CACHE", str(tmp_path / "kernels"))
+    cache._warn.cache_clear()
+    with pytest.warns(UserWarning, match="cannot be used: .*(written|Read-only disk).* set ODYSSEY_CACHE") as said:
+        assert cache.module(f"answer = 44  # {what}\n", "test").answer == 44
+    assert len(said) == 1 and not list((tmp_path / "kernels").iterdir())
 
 
 def test_a_folder_open_to_others_is_not_trusted(tmp_path, monkeypatch):
