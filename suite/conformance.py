@@ -36,23 +36,32 @@ def fresh(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().clone().requires_grad_() for name, value in values.items()}
 
 
-def make(cell: Any, backend: Any, *parameters: Mapping[str, Tensor]) -> torch.nn.Module:
-    """A float64 layer with these parameters, one dict a direction.
+def make(
+    cell: Any, backend: Any, *parameters: Mapping[str, Tensor], dtype: torch.dtype = torch.float64
+) -> torch.nn.Module:
+    """A layer with these parameters, one dict a direction.
 
     ``backend`` is the name of one, or any callable that takes ``lo.RNN``'s arguments and returns such a layer.
     """
     shapes = {axis: size for name, value in parameters[0].items()
               for axis, size in zip(cell.parameters[name], value.shape, strict=True)}  # fmt: skip
-    layer = build(cell, backend, shapes.get("M", 1), shapes["N"], bidirectional=len(parameters) == 2)
+    layer = build(cell, backend, shapes.get("M", 1), shapes["N"], dtype, bidirectional=len(parameters) == 2)
     load(layer, *parameters)
     return layer
 
 
-def build(cell: Any, backend: Any, input_size: int, hidden_size: int | list[int], **options: Any) -> torch.nn.Module:
-    """A float64 layer as it is made, its parameters not yet touched."""
+def build(
+    cell: Any,
+    backend: Any,
+    input_size: int,
+    hidden_size: int | list[int],
+    dtype: torch.dtype = torch.float64,
+    **options: Any,
+) -> torch.nn.Module:
+    """A layer as it is made, its parameters not yet touched."""
     if callable(backend):
-        return backend(cell, input_size, hidden_size, dtype=torch.float64, **options)
-    return lo.RNN(cell, input_size, hidden_size, backend=backend, dtype=torch.float64, **options)
+        return backend(cell, input_size, hidden_size, dtype=dtype, **options)
+    return lo.RNN(cell, input_size, hidden_size, backend=backend, dtype=dtype, **options)
 
 
 def load(layer: torch.nn.Module, *parameters: Mapping[str, Tensor]) -> None:

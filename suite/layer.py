@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.kernels.scan import resolve, scan_function
-from lstm_odyssey.masking import masked, reorder, reversal, zeroed
+from lstm_odyssey.masking import counted, in_dtype, masked, reorder, reversal, zeroed
 from lstm_odyssey.registry import as_cell
 from lstm_odyssey.variants.declare import Variant
 
@@ -73,6 +73,10 @@ class RNN(nn.Module):
     ========== ======================== =====================
 
     Beyond a member's own N everything is 0: parameters, gradients, outputs, states.
+
+    It computes in the dtype of its parameters, under ``torch.autocast`` too: there input and states of another floating
+    type are converted. To ``torch.compile`` it is a graph break: what stands around it is compiled, itself it runs as ever
+    (``fullgraph=True`` is torch's error). A NaN in a weight gives NaN out.
 
     Raises:
         ValueError: a size is no positive number, or the backend is not available.
@@ -175,10 +179,23 @@ class RNN(nn.Module):
         Raises:
             ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
         """
+        if (
+            torch.compiler.is_compiling()
+        ):  # the loop over time would be unrolled, and a compiled kernel cannot be traced
+            return torch.compiler.disable(self._run)(x, state, lengths)  # type: ignore[no-any-return]
+        weight = self._directions()[0].first()
+        if torch.is_autocast_enabled(weight.device.type):
+            with torch.autocast(weight.device.type, enabled=False):
+                return self._run(in_dtype(x, weight.dtype), in_dtype(state, weight.dtype), lengths)
+        return self._run(x, state, lengths)
+
+    def _run(
+        self, x: Tensor, state: Mapping[str, Tensor] | None, lengths: Tensor | Sequence[int] | None
+    ) -> tuple[Tensor, State]:
         x = self._checked_input(x)
         steps, *_, rows, _ = x.shape
         initial = self._checked_state(state, x)
-        count = self._checked_lengths(lengths, steps, rows)
+        count = counted(lengths, steps, rows, x.device, self._fail)
         active = None
         if count is not None:
             inside = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
@@ -266,20 +283,3 @@ class RNN(nn.Module):
             name: torch.where(ghost, value, x.new_tensor(sum(self.cell.domains.get(name, (0.0, 0.0))) / 2))
             for name, value in initial.items()
         }
-
-    def _checked_lengths(self, lengths: Tensor | Sequence[int] | None, steps: int, rows: int) -> Tensor | None:
-        if lengths is None:
-            return None
-        try:
-            count = torch.as_tensor(lengths)
-        except (TypeError, ValueError) as error:
-            raise self._fail(f"lengths is {lengths!r}; expected {rows} whole numbers, one a row.") from error
-        if count.ndim != 1 or len(count) != rows or count.is_floating_point() or count.dtype == torch.bool:
-            raise self._fail(
-                f"lengths is {tuple(count.shape)} {count.dtype}; expected {rows} whole numbers, one a row."
-            )
-        if bool((count < 1).any()) or bool((count > steps).any()):
-            raise self._fail(
-                f"lengths has values from {int(count.min())} to {int(count.max())}; expected 1 to T = {steps}."
-            )
-        return None if bool((count == steps).all()) else count.to(next(self.parameters()).device)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -31,3 +34,31 @@ def reorder(value: Tensor, index: Tensor) -> Tensor:
     """Frames [T, ..., B, features] in the order of ``index`` [T, B]."""
     between = (1,) * (value.ndim - 3)  # the members of a population
     return value.gather(0, index.view(index.shape[0], *between, index.shape[1], 1).expand_as(value))
+
+
+def in_dtype(value: Any, dtype: torch.dtype) -> Any:
+    """Tensors of floating point, alone or in a mapping, in this dtype; anything else as it is."""
+    if isinstance(value, Mapping):
+        return {name: in_dtype(one, dtype) for name, one in value.items()}
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def counted(
+    lengths: Tensor | Sequence[int] | None,
+    steps: int,
+    rows: int,
+    device: torch.device,
+    fail: Callable[[str], Exception],
+) -> Tensor | None:
+    """The lengths as a tensor [B]; None where no row is shorter than T. What is wrong with them is raised by ``fail``."""
+    if lengths is None:
+        return None
+    try:
+        count = torch.as_tensor(lengths)
+    except (TypeError, ValueError) as error:
+        raise fail(f"lengths is {lengths!r}; expected {rows} whole numbers, one a row.") from error
+    if count.ndim != 1 or len(count) != rows or count.is_floating_point() or count.dtype == torch.bool:
+        raise fail(f"lengths is {tuple(count.shape)} {count.dtype}; expected {rows} whole numbers, one a row.")
+    if bool((count < 1).any()) or bool((count > steps).any()):
+        raise fail(f"lengths has values from {int(count.min())} to {int(count.max())}; expected 1 to T = {steps}.")
+    return None if bool((count == steps).all()) else count.to(device)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lstm_odyssey.ties import NEAR, distance
+
 SIZES = (1, 3, 17, 33)
 
 
@@ -48,6 +50,20 @@ class Problem:
     def frames(self, stop: int) -> Problem:
         """The same problem for the first ``stop`` frames."""
         return replace(self, x=self.x[:stop], adjoint_y=self.adjoint_y[:stop])
+
+    def to(self, dtype: torch.dtype) -> Problem:
+        """The same problem, all of its numbers rounded to another type."""
+
+        def each(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {name: value.to(dtype) for name, value in values.items()}
+
+        return Problem(
+            self.x.to(dtype),
+            each(self.state),
+            each(self.parameters),
+            self.adjoint_y.to(dtype),
+            each(self.adjoint_state),
+        )
 
     def jittered(self, generator: torch.Generator) -> Problem:
         """The same problem with the last two bits of every input changed at random."""
@@ -91,9 +107,24 @@ class Draw:
             raise ValueError(f"Draw: got T = {self.T}, expected 2 or more; one step cannot tell right from wrong.")
 
     def problem(self, cell: Any) -> Problem:
-        """The problem itself, the same for the same draw and cell on every machine."""
+        """The problem itself, the same for the same draw and cell on every machine; away from the cell's declared ties.
+
+        Raises:
+            ValueError: whatever is drawn, the cell meets a tie.
+        """
         generator = torch.Generator().manual_seed(self.seed)
-        sizes = {"N": self.N, "M": self.M}
+        for _ in range(20):
+            problem = self._drawn(cell, generator)
+            if distance(cell, problem) > NEAR:
+                return problem
+        raise ValueError(
+            f"{self}: {cell.name} came within {NEAR} of a kink of {', '.join(cell.ties)} in 20 draws of 20; expected its "
+            "ties to be rare. Take an op whose tie cannot be kept away from, as maximum(a, a), out of ties."
+        )
+
+    def _drawn(self, cell: Any, generator: torch.Generator) -> Problem:
+        reads = any("M" in shape for shape in cell.parameters.values())
+        sizes = {"N": self.N, "M": self.M if reads else 1}  # of a cell without W, parameters cannot tell a layer M
         matrix_scale = 1.0 if self.T <= 4 else 1 / math.sqrt(self.N)
 
         def normal(*shape: int) -> Tensor:
@@ -106,7 +137,7 @@ class Draw:
             return low + (high - low) * torch.rand(self.B, self.N, generator=generator, dtype=torch.float64)
 
         return Problem(
-            x=normal(self.T, self.B, self.M),
+            x=normal(self.T, self.B, sizes["M"]),
             state={state: initial(state) for state in cell.states},
             parameters={
                 name: normal(*(sizes[axis] for axis in shape)) * (matrix_scale if len(shape) == 2 else 1.0)

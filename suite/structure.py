@@ -6,7 +6,7 @@ Each promise is a function of a cell, a backend and draws, and raises AssertionE
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +15,14 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 import lstm_odyssey as lo
-from lstm_odyssey.conformance import About, ask, build, compare, differentiate, fresh, join, load, make, require
+from lstm_odyssey.conformance import About, Answer, ask, build, compare, differentiate, fresh, join, load, make, require
+from lstm_odyssey.kernels.scan import PADDED
 from lstm_odyssey.problems import FIXED, Draw, flip
 
 Draws = Sequence[Draw]
+
+NEIGHBOURS = (Draw(2, 1, 3, 17), Draw(4, 2, 1, 33, seed=1), Draw(6, 1, 17, 3, seed=2), Draw(3, 3, 33, 40, seed=3))
+"""Draws whose members differ much in N, some with a single row: there a product is computed in another way."""
 
 
 def check_rows(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
@@ -128,19 +132,50 @@ def check_population(cell: Any, backend: Any = "eager", draws: Draws = FIXED) ->
     cell = lo.as_cell(cell)
     for draw in draws:
         for directions in (1, 2):
-            _check_members(cell, backend, replace(draw, B=max(draw.B, 2)), directions)
+            _check_members(cell, backend, replace(draw, B=max(draw.B, 2)), directions, compare)
 
 
-def _check_members(cell: Any, backend: Any, draw: Draw, directions: int) -> None:
+def check_member_bits(cell: Any, backend: Any = "auto", draws: Draws = NEIGHBOURS) -> None:
+    """Step 5: a member has the very bits it has alone, so that no neighbour changes them; in float64 and in float32.
+
+    Raises:
+        ValueError: the backend pads its members, so that it promises no more than ``check_population`` asks for.
+    """
+    cell = lo.as_cell(cell)
+    if backend in PADDED:
+        raise ValueError(f"check_member_bits: backend {backend!r} pads its members; expected one that does not.")
+    for draw in draws:
+        for directions in (1, 2):
+            for dtype in (torch.float64, torch.float32):
+                _check_members(cell, backend, draw, directions, _same_bits, dtype)
+
+
+def _same_bits(answer: Answer, reference: Answer, about: About) -> None:
+    for name, expected in reference.items():
+        got = answer[name]
+        require(
+            torch.equal(got, expected),
+            f"{about}: {name} has not the bits it has alone, in {int((got != expected).sum())} of {got.numel()} places",
+        )
+
+
+def _check_members(
+    cell: Any,
+    backend: Any,
+    draw: Draw,
+    directions: int,
+    same: Callable[[Answer, Answer, About], None],
+    dtype: torch.dtype = torch.float64,
+) -> None:
     sizes = [draw.N, 2 if draw.N == 1 else 1, 5]
-    width, lengths = max(sizes), draw.lengths() if directions == 2 else None
+    width, lengths = max(sizes), draw.lengths() if directions == 2 and draw.B > 1 else None
     valid = torch.full((draw.B,), draw.T) if lengths is None else lengths
     members = [
-        [replace(draw, N=size, seed=draw.seed + 2 * m + d).problem(cell) for d in range(directions)]
+        [replace(draw, N=size, seed=draw.seed + 2 * m + d).problem(cell).to(dtype) for d in range(directions)]
         for m, size in enumerate(sizes)
     ]
     axes = {name: [k for k, axis in enumerate(shape) if axis == "N"] for name, shape in cell.parameters.items()}
-    about = About(cell, backend, draw, f"population of N = {sizes}, {directions} direction(s)")
+    about = About(cell, backend, draw, f"population of N = {sizes}, {directions} direction(s), {dtype}")
 
     def wide(value: Tensor, axes: Sequence[int], filler: float = 0.0) -> Tensor:
         for axis in axes:
@@ -163,7 +198,7 @@ def _check_members(cell: Any, backend: Any, draw: Draw, directions: int) -> None
         require(zero_beyond, f"{about}: {what} is not exactly 0 beyond the member's N = {size}")
         return part
 
-    layer = build(cell, backend, draw.M, sizes, bidirectional=directions == 2)
+    layer = build(cell, backend, members[0][0].x.shape[-1], sizes, dtype, bidirectional=directions == 2)
     for name, value in layer.named_parameters():
         for m, size in enumerate(sizes):
             own(value[m], size, axes[name.split(".", 2)[2]], f"{name} as initialised")
@@ -182,7 +217,8 @@ def _check_members(cell: Any, backend: Any, draw: Draw, directions: int) -> None
     parameters = dict(layer.named_parameters())
     by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
     for m, size in enumerate(sizes):
-        alone = ask(make(cell, backend, *(p.parameters for p in members[m])), *members[m], lengths=lengths)
+        one = make(cell, backend, *(p.parameters for p in members[m]), dtype=dtype)
+        alone = ask(one, *members[m], lengths=lengths)
         for d in range(directions):
             found = {"y": (y[d, m], [2]), "gradient of x": (by["x"][:, m], [])}
             for name in cell.states:
@@ -193,7 +229,7 @@ def _check_members(cell: Any, backend: Any, draw: Draw, directions: int) -> None
             answer = {what: own(value.detach(), size, where, what) for what, (value, where) in found.items()}
             as_run = members[m][d].turned(members[m][0].x, valid) if d else members[m][d]
             what = f"{about.what}, member {m}, direction {d}"
-            compare(answer, alone[d], replace(about, what=what, problems=as_run.alone(valid)))
+            same(answer, alone[d], replace(about, what=what, problems=as_run.alone(valid)))
 
 
 def check_repeated_call(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:

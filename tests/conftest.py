@@ -20,6 +20,15 @@ def pytest_configure(config):
         config.option.benchmark_disable = False
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """torch computes with one thread: the tests' tensors are small, and threads that wait for each other slow them tenfold."""
+    from lstm_odyssey.threads import one_thread
+
+    with one_thread():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_download(monkeypatch):
     """No test reaches the network: a corpus that is not there is an error, not a download."""

@@ -1,14 +1,19 @@
-"""Wrong cells, wrong calls of the oracle and wrong layers: what the tests of equality have to catch.
+"""Wrong cells, calls of the oracle, adjoints and layers: what the tests of equality have to catch. This is the list.
 
-A wrong cell is the text of a right one with a small change, as a slip of the pen would make it.
+A wrong cell is the text of a right one with a small change, as a slip of the pen would make it; a wrong adjoint is the
+right one with a small change of its graph.
 """
 
 import inspect
+from dataclasses import replace
 
 import torch
 
 import lstm_odyssey as lo
+from lstm_odyssey.cell.adjoint import Total, adjoint
+from lstm_odyssey.cell.graph import Node
 from lstm_odyssey.variants import ops
+from tests.cells import ODD
 
 WRONG_CELLS = {
     "output peephole on c_{t-1}": ("vanilla", ("p.o * c_t", "p.o * c")),
@@ -114,6 +119,146 @@ WRONG_CALLS = {
         lambda name, value: value.detach() if name.startswith("b.") else value
     ),
 }
+
+
+def with_nodes(change):
+    """The right adjoint with nodes of the gradient changed; ``change(graph, node)`` returns another node or None."""
+
+    def derive(graph, leaves=()):
+        right, first = adjoint(graph, leaves), len(graph.nodes)
+        nodes = [(n >= first and change(graph, node)) or node for n, node in enumerate(right.nodes)]
+        assert nodes != list(right.nodes), "the adjoint no longer has such a node; change the mutant with it"
+        return replace(right, nodes=tuple(nodes))
+
+    return derive
+
+
+def with_total(op, name, change):
+    """The right adjoint with another total of one leaf; ``change(right, total)`` returns it, or None for no total."""
+
+    def derive(graph, leaves=()):
+        right = adjoint(graph, leaves)
+        (number,) = (n for n, node in enumerate(graph.nodes) if (node.op, node.name) == (op, name))
+        new = change(right, right.totals[number])
+        others = {n: total for n, total in right.totals.items() if n != number}
+        return replace(right, totals=others if new is None else {**others, number: new})
+
+    return derive
+
+
+def exchanged_deltas(one, other):
+    """The right adjoint with the δ of two products exchanged."""
+
+    def derive(graph, leaves=()):
+        right = adjoint(graph, leaves)
+        first, second = ([n for n in right.deltas if graph.nodes[n].name == name] for name in (one, other))
+        swap = {first[0]: right.deltas[second[0]], second[0]: right.deltas[first[0]]}
+        return replace(right, deltas={**right.deltas, **swap})
+
+    return derive
+
+
+def only(number):
+    """A total that is one node."""
+    return Total(number, number, ())
+
+
+def nothing(node):
+    """A zero in place of a node."""
+    return Node("constant", size="")
+
+
+def one(graph):
+    """The number of the constant 1."""
+    return next(n for n, node in enumerate(graph.nodes) if node.op == "constant" and node.value == 1)
+
+
+def flat_sigmoid(graph, node):
+    """1 in place of the 1 - σ of a derivative."""
+    slope = node.op == "sub" and node.args[1] < len(graph.nodes) and graph.nodes[node.args[1]].op == "sigmoid"
+    return slope and replace(node, op="div", args=(node.args[0], node.args[0]))
+
+
+def peephole_on_previous(graph, leaves=()):
+    """The gradient of the output peephole with c_{t-1} in place of c_t."""
+    right = adjoint(graph, leaves)
+    numbers = {(node.op, node.name): n for n, node in enumerate(graph.nodes)}
+    nodes, place = list(right.nodes), right.totals[numbers["vector", "p.o"]].node
+    nodes[place] = replace(nodes[place], args=(nodes[place].args[0], numbers["state", "c"]))
+    return replace(right, nodes=tuple(nodes))
+
+
+def without_second_delta(name):
+    """The right adjoint with one δ only for a matrix that is used twice."""
+
+    def derive(graph, leaves=()):
+        right = adjoint(graph, leaves)
+        _, second = (n for n in right.deltas if graph.nodes[n].name == name)
+        return replace(right, deltas={n: delta for n, delta in right.deltas.items() if n != second})
+
+    return derive
+
+
+WRONG_ADJOINTS = {  # and the cell in which each is wrong
+    "the adjoint term of the initial state is missing": (
+        "vanilla",
+        with_total("state", "c", lambda right, total: None),
+    ),
+    "the initial c has the adjoint of the new c": (
+        "vanilla",
+        with_total("state", "c", lambda right, total: only(right.seeds["c"])),
+    ),
+    "one gate's Rᵀδ is missing": (
+        "vanilla",
+        with_total("state", "y", lambda right, total: only(right.nodes[total.node].args[0])),
+    ),
+    "R in place of its transpose": (
+        "vanilla",
+        with_nodes(lambda graph, node: node.op == "transposed" and node.name[0] == "R" and replace(node, op="matmul")),
+    ),
+    "σ' = σ instead of σ(1 - σ)": (
+        "vanilla",
+        with_nodes(flat_sigmoid),
+    ),
+    "the output peephole's gradient uses c_{t-1}": (
+        "vanilla",
+        peephole_on_previous,
+    ),
+    "two gates' δ changed places": ("vanilla", exchanged_deltas("R.i", "R.f")),
+    "the coupled gate's derivative has no minus": (
+        "cifg",
+        with_nodes(lambda graph, node: node.op == "neg" and replace(node, op="mul", args=(*node.args, one(graph)))),
+    ),
+    "the second phase sends nothing back": (
+        "gru",
+        with_nodes(lambda graph, node: node.op == "transposed" and node.name == "R.h" and nothing(node)),
+    ),
+    "the second phase's matrix on the way back is another's": (
+        "gru",
+        with_nodes(lambda graph, node: node.op == "transposed" and node.name == "R.h" and replace(node, name="R.u")),
+    ),
+    "what is done with a gate's last value is forgotten": (
+        "fgr",
+        with_nodes(lambda graph, node: node.op == "adjoint" and node.name == "i" and nothing(node)),
+    ),
+    "source and target of two gate matrices exchanged on the way back": (
+        "fgr",
+        with_nodes(
+            lambda graph, node: (
+                node.op == "transposed"
+                and node.name in ("R.if_", "R.fi")
+                and replace(node, name={"R.if_": "R.fi", "R.fi": "R.if_"}[node.name])
+            )
+        ),
+    ),
+    "the second use of a matrix has no part in its gradient": ("shared", without_second_delta("R.z")),
+}
+
+
+def adjoint_cell(slip):
+    """The cell of a wrong adjoint."""
+    name = WRONG_ADJOINTS[slip][0]
+    return lo.as_cell(ODD.get(name, name))
 
 
 class IgnoresLengths(lo.RNN):
@@ -308,6 +453,68 @@ class NeverTheSame(lo.RNN):
         return y * (1 + 1e-15 * NeverTheSame.calls), final
 
 
+class RoundsLikeTF32(lo.RNN):
+    """In float32, input, states and weights keep 10 bits of their mantissa, as the operands of TF32 products do."""
+
+    @staticmethod
+    def rounded(value):
+        if value.dtype != torch.float32:
+            return value
+        short = ((value.detach().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+        return value + (short - value.detach())  # the derivative is 1
+
+    def load_state_dict(self, values, *args, **kwargs):
+        own = self.state_dict()
+        short = {name: self.rounded(value.to(own[name].dtype)) for name, value in values.items()}
+        return super().load_state_dict(short, *args, **kwargs)
+
+    def forward(self, x, state=None, lengths=None):
+        state = state and {name: self.rounded(value) for name, value in state.items()}
+        return super().forward(self.rounded(x), state, lengths)
+
+
+class CarriesInBfloat16(lo.RNN):
+    """In float32, the initial states pass through bfloat16, as a state kept in it would."""
+
+    def forward(self, x, state=None, lengths=None):
+        if x.dtype == torch.float32 and state is not None:
+            state = {name: value.bfloat16().float() for name, value in state.items()}
+        return super().forward(x, state, lengths)
+
+
+class SumsOneGradientShortly(lo.RNN):
+    """In float32, the gradients of R alone have the 10 bits of a sum in half precision."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for name, value in self.named_parameters():
+            if ".R." in name and value.dtype == torch.float32:
+                value.register_hook(RoundsLikeTF32.rounded)
+
+
+class OverflowsSometimes(lo.RNN):
+    """In float32, long inputs overflow: a few draws of many, which a median passes over."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        return (y * 1e38 * 1e38 if x.dtype == torch.float32 and x.shape[-1] == 33 and len(x) > 10 else y), final
+
+
+class ComputesAtTheWidest(lo.RNN):
+    """Members are padded to the widest of them, so that a neighbour's size chooses the order of their sums."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **{**kwargs, "backend": "eager"})
+
+
+class MixesLastBits(lo.RNN):
+    """A member's last bits depend on its neighbour's numbers, far within the bound of every comparison."""
+
+    def forward(self, x, state=None, lengths=None):
+        y, final = super().forward(x, state, lengths)
+        return (y * (1 + 2 * torch.finfo(y.dtype).eps * (x[:, 1:2].sum() > 0)) if self.population else y), final
+
+
 WRONG_LAYERS = {  # and the check that is there to catch each
     RoundsToFloat32: "oracle",
     IgnoresState: "oracle",
@@ -332,4 +539,10 @@ WRONG_LAYERS = {  # and the check that is there to catch each
     DrawsBeyondMembers: "population",
     ExchangesMembers: "population",
     NeverTheSame: "repeated_call",
+    RoundsLikeTF32: "single_precision",
+    CarriesInBfloat16: "single_precision",
+    SumsOneGradientShortly: "single_precision",
+    OverflowsSometimes: "single_precision",
+    ComputesAtTheWidest: "member_bits",
+    MixesLastBits: "member_bits",
 }

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
+from lstm_odyssey.kernels.scan import BACKENDS
 from lstm_odyssey.variants.ops import sigmoid, tanh
 
 
@@ -238,6 +239,71 @@ MISTAKES = {
     "no parameters": (lambda: lo.RNN(lambda x, y: y, 3, 4), "the cell has no parameters"),
     "an empty sequence": (lambda: layer()(X, lengths=[5, 0]), "lengths has values from 0 to 5; expected 1 to T = 5"),
 }
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_wrong_inputs_are_the_same_errors_on_every_backend(backend, monkeypatch):
+    """Whichever backend is named, x, state and lengths are looked at before it sees them."""
+    monkeypatch.setitem(globals(), "layer", lambda: lo.RNN("vanilla", 3, 4, backend=backend))
+    calls = [
+        name for name in MISTAKES if name.startswith(("x ", "no frames", "state ", "too few", "length", "an empty"))
+    ]
+    assert len(calls) >= 12
+    for name in calls:
+        attempt, message = MISTAKES[name]
+        with pytest.raises(ValueError, match=re.escape(message)):
+            attempt()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_autocast_changes_no_number(backend):
+    """Under autocast the layer computes in its parameters' dtype, whatever autocast made of input and states before."""
+    layer = lo.RNN("vanilla", 3, [4, 2], bidirectional=True, backend=backend)
+    x = torch.randn(5, 2, 2, 3).bfloat16().float().requires_grad_()
+    y, state = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.matmul(x, x.mT).dtype == torch.bfloat16  # it is on
+        half, end = layer(x.bfloat16(), {name: torch.zeros_like(value).bfloat16() for name, value in state.items()})
+        same, _ = layer(x)
+    assert torch.equal(same, y) and torch.equal(half, y) and all(torch.equal(end[name], state[name]) for name in state)
+    for one, other in zip(torch.autograd.grad(same.sum(), [x, *layer.parameters()]),
+                          torch.autograd.grad(y.sum(), [x, *layer.parameters()]), strict=True):  # fmt: skip
+        assert torch.equal(one, other)
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(ValueError, match="x is list; expected a tensor"):
+        layer([1.0])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler warns of torch's own parts
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # it looks at .grad of what a graph break leaves
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_compiled_model_runs_the_layer_outside_its_graph(backend):
+    """torch.compile breaks its graph at the layer: the same output and gradients; fullgraph=True is torch's clear error."""
+    layer = lo.RNN("vanilla", 3, 4, backend=backend)
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.out = layer, torch.nn.Linear(4, 2)
+
+        def forward(self, x):
+            y, _ = self.layer(torch.tanh(x))
+            return self.out(y).relu()
+
+    model, x = Model(), torch.randn(5, 2, 3)
+    torch._dynamo.reset()
+    try:
+        compiled = torch.compile(model)
+        found, expected = compiled(x), model(x)
+        torch.testing.assert_close(found, expected)
+        for one, other in zip(torch.autograd.grad(found.sum(), [*model.parameters()]),
+                              torch.autograd.grad(expected.sum(), [*model.parameters()]), strict=True):  # fmt: skip
+            torch.testing.assert_close(one, other)
+        torch._dynamo.reset()
+        with pytest.raises(torch._dynamo.exc.Unsupported, match="disable"):
+            torch.compile(model, fullgraph=True)(x)
+    finally:
+        torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("name", MISTAKES)

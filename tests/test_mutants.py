@@ -4,10 +4,12 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.conformance import BOUND, rounding_error
+from lstm_odyssey.precision import check_single_precision
 from lstm_odyssey.problems import FIXED
+from lstm_odyssey.structure import check_member_bits
 from lstm_odyssey.testing import CHECKS, Draw, check_oracle, check_variant, checks, parametrize_with_checks
 from lstm_odyssey.variants.ops import sigmoid, tanh
-from tests.mutants import WRONG_CALLS, WRONG_CELLS, WRONG_LAYERS, TransposesR, wrong_cell
+from tests.mutants import WRONG_ADJOINTS, WRONG_CALLS, WRONG_CELLS, WRONG_LAYERS, TransposesR, wrong_cell
 from tests.reference import NAMES
 from tests.test_reference import compare_with_reference
 
@@ -65,7 +67,20 @@ def test_check_variant_kills_a_wrong_layer():
 def test_a_right_layer_survives():
     """lo.RNN itself, handed over the way of the wrong layers, keeps every promise."""
     for name, check in kit(lo.RNN).items():
-        check("vanilla", draws=[Draw(T=50 if name == "long_sequences" else 5, B=2, M=3, N=3)])
+        if name == "single_precision":  # a median over its own draws; one draw has no bound
+            check("vanilla")
+        else:
+            check("vanilla", draws=[Draw(T=50 if name == "long_sequences" else 5, B=2, M=3, N=3)])
+
+
+def test_checks_that_a_backend_cannot_fail_are_not_run_on_it():
+    """Eager is not measured by itself, nor is a backend that pads asked for a member's bits; both say so if asked."""
+    names = {name for name, _ in checks()}
+    assert "single_precision-numba" in names and "single_precision-eager" not in names
+    assert "member_bits-numba" in names and "member_bits-eager" not in names
+    for check in (check_single_precision, check_member_bits):
+        with pytest.raises(ValueError, match=f"{check.__name__}: .*backend 'eager'"):
+            check("vanilla", "eager")
 
 
 def right(x, y, c, *, W, R, b):
@@ -120,6 +135,11 @@ WRONG_DECLARATIONS = {
         "in its limit nog, .*: y is off by",
     ),
     "a domain of no state": ("declaration", lo.Variant(right, domains={"n": (0, 1)}), "domains has 'n'"),
+    "a tie of no op": (
+        "declaration",
+        lo.Variant(right, ties=["relu"]),
+        r"ties has 'relu'; the ops with a kink .* are \[\]",
+    ),
     "an empty domain": ("declaration", lo.Variant(right, domains={"c": (1, 1)}), "the lesser bound first"),
     "equations that are another cell's": ("equations", says_another_thing, r"y_t = σ\(W_z x_t \+ R_z y_\{t-1\}\)"),
     "no equations": ("equations", says_nothing, "has no equations; expected the block"),
@@ -165,6 +185,7 @@ def test_rounding_is_rarely_asked_for():
 def test_every_check_kills_something():
     """No check of the kit is there for nothing."""
     killers = {*WRONG_LAYERS.values(), *(check for check, _, _ in WRONG_DECLARATIONS.values())}
+    killers.add("adjoint")  # tests/test_adjoint.py shows it of every wrong one
     assert killers == {check.__name__.removeprefix("check_") for check in CHECKS}
 
 
@@ -172,7 +193,9 @@ def test_there_are_many_mutants():
     """The lists of wrong things do not shrink unnoticed."""
     assert len(WRONG_CELLS) >= 30
     assert len(WRONG_CALLS) >= 13
-    assert len(WRONG_LAYERS) >= 23
+    assert len(WRONG_ADJOINTS) >= 13
+    assert {of for of, _ in WRONG_ADJOINTS.values()} >= {"vanilla", "cifg", "fgr", "gru"}
+    assert len(WRONG_LAYERS) >= 29
 
 
 @parametrize_with_checks([right])

@@ -43,6 +43,7 @@ def exact(expression, values):
 def test_the_table_has_both_smooth_and_kinked_ops():
     """The lists the tests below run over are not empty, and each op has a domain for each operand."""
     assert len(SMOOTH) >= 9 and len(KINKED) >= 5
+    assert {name for name, op in OPS.items() if op.kinked} == set(KINKED)
     assert all(len(op.domain) == op.arity for op in OPS.values())
 
 

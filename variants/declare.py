@@ -45,7 +45,8 @@ class Variant:
         reference: where the equations come from, as a citation.
         limits: cells it equals under a change of its parameters.
         domains: bounds of a state's initial value, ``{"n": (0.1, 3.0)}``; a state not named may be any number.
-        ties: ops whose points of non-differentiability a check has to keep away from, as ``"relu"``.
+        ties: ops of the text whose kinks a check has to keep away from, as ``("relu", "maximum")``. At a kink itself the
+            derivative is torch's: 0 for relu and absolute, a half to each operand of maximum and minimum.
     """
 
     step: Callable[..., Any]
@@ -64,3 +65,5 @@ class Variant:
             )
         if isinstance(self.aliases, str):
             raise TypeError(f"Variant: aliases is the text {self.aliases!r}; expected a tuple, as ({self.aliases!r},).")
+        if isinstance(self.ties, str):
+            raise TypeError(f"Variant: ties is the text {self.ties!r}; expected a tuple, as ({self.ties!r},).")

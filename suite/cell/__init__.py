@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -42,7 +43,7 @@ class Cell:
         traced = trace(variant.step)
         self.name = name or variant.step.__name__
         self.origin = dict(origin or {"module": str(variant.step.__module__)})
-        self.graph: Graph = build(traced)
+        self.graph: Graph = replace(build(traced), name=self.name)
         self.equations: tuple[str, ...] = equations(traced)
         code = variant.step.__code__
         self.spaces = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]

@@ -50,10 +50,47 @@ class Adjoint:
     deltas: dict[int, int]
 
 
-class Term:
-    """A node of the graph under construction, with the operators of a text."""
+class Operators:
+    """The operators and the words of a text, each as one call of ``_op``."""
 
-    takes_constants = True
+    def _op(self, name: str, *values: Any) -> Any:
+        raise NotImplementedError
+
+    def __add__(self, other: Any) -> Any:
+        return self._op("add", self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._op("add", other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._op("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._op("sub", other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._op("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self._op("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._op("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self._op("div", other, self)
+
+    def __neg__(self) -> Any:
+        return self._op("neg", self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in OPS:
+            raise AttributeError(name)
+        return lambda *others: self._op(name, self, *others)
+
+
+class Term(Operators):
+    """A node of the graph under construction, with the operators of a text."""
 
     def __init__(self, builder: Builder, number: int) -> None:
         self.builder, self.number = builder, number
@@ -68,38 +105,6 @@ class Term:
         ]
         size = next((term.size for term in terms if term.size), "")
         return Term(self.builder, self.builder.add(Node(name, tuple(term.number for term in terms), size=size)))
-
-    def __add__(self, other: Any) -> Term:
-        return self._op("add", self, other)
-
-    def __radd__(self, other: Any) -> Term:
-        return self._op("add", other, self)
-
-    def __sub__(self, other: Any) -> Term:
-        return self._op("sub", self, other)
-
-    def __rsub__(self, other: Any) -> Term:
-        return self._op("sub", other, self)
-
-    def __mul__(self, other: Any) -> Term:
-        return self._op("mul", self, other)
-
-    def __rmul__(self, other: Any) -> Term:
-        return self._op("mul", other, self)
-
-    def __truediv__(self, other: Any) -> Term:
-        return self._op("div", self, other)
-
-    def __rtruediv__(self, other: Any) -> Term:
-        return self._op("div", other, self)
-
-    def __neg__(self) -> Term:
-        return self._op("neg", self)
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in OPS:
-            raise AttributeError(name)
-        return lambda *others: self._op(name, self, *others)
 
 
 def constant(builder: Builder, value: float) -> int:

@@ -36,13 +36,14 @@ class Node:
 class Graph:
     """A cell as data: nodes in order (input, states, then the rest), the numbers of the results, states and parameters.
 
-    Two graphs are equal if their signatures are.
+    Two graphs are equal if their signatures are; ``name`` is the cell's, for messages, and no part of it.
     """
 
     nodes: tuple[Node, ...]
     results: tuple[int, ...]
     states: tuple[str, ...]
     parameters: dict[str, tuple[str, ...]]
+    name: str = ""
 
     @cached_property
     def hoisted(self) -> frozenset[int]:
@@ -165,7 +166,7 @@ def reassociate(graph: Graph) -> Graph:
         if node.op in ("input", "state"):
             add(number)
     results = tuple(add(result) for result in graph.results)
-    return Graph(tuple(builder.nodes), results, graph.states, graph.parameters)
+    return Graph(tuple(builder.nodes), results, graph.states, graph.parameters, graph.name)
 
 
 @dataclass(frozen=True)

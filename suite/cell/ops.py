@@ -28,12 +28,13 @@ class Op:
         pullback: from the adjoint of the op's value, the value itself and the operands to the adjoint of each operand. An
             expression like the text's, so that of tensors it makes numbers and of a graph's terms it makes graph. A
             derivative that knows the value is written with it: σ' = σ(1 - σ) costs no second exponential.
-        kernel: the numba text on vectors of the CPU, ``{0}`` and ``{1}`` the operands.
+        kernel: the numba text on vectors of the CPU, ``{0}`` and ``{1}`` the operands; None if there is none.
         meaning: the same function in sympy's words, of ``a`` and ``b``.
         domain: for each operand an interval to check in.
         precedence: binding strength when rendered; functions bind strongest.
         dear: a kernel's backward pass keeps the value of a dear op and computes that of a cheap one again.
         in_text: a cell's text may use it; the others occur in derivatives only.
+        kinked: its derivative jumps, of one operand at 0, of two where they are equal.
     """
 
     name: str
@@ -41,12 +42,13 @@ class Op:
     eager: Callable[..., Any]
     symbol: str
     pullback: Callable[..., tuple[Any, ...]]
-    kernel: str
+    kernel: str | None
     meaning: str
     domain: tuple[tuple[float, float], ...]
     precedence: int = FUNCTION
     dear: bool = False
     in_text: bool = True
+    kinked: bool = False
 
 
 _REAL = (-5.0, 5.0)
@@ -79,23 +81,25 @@ OPS: dict[str, Op] = {
         ),
         Op("exp", 1, words.exp, "exp", lambda d, out, a: (d * out,), "exp({0})", "exp(a)", ((-20.0, 10.0),), dear=True),
         Op("log", 1, words.log, "log", lambda d, out, a: (d / a,), "log({0})", "log(a)", (_POSITIVE,), dear=True),
-        Op("relu", 1, words.relu, "relu", lambda d, out, a: (d * out.sign(),), "relu({0})", "Max(a, 0)", (_REAL,)),
+        Op("relu", 1, words.relu, "relu", lambda d, out, a: (d * out.sign(),), "relu({0})", "Max(a, 0)", (_REAL,),
+           kinked=True),
         Op(
             "softplus", 1, words.softplus, "softplus", lambda d, out, a: (d * words.sigmoid(a),), "softplus({0})",
             "log(1 + exp(a))", ((-20.0, 20.0),), dear=True,
         ),
-        Op("absolute", 1, words.absolute, "absolute", lambda d, out, a: (d * a.sign(),), "absolute({0})", "Abs(a)", (_REAL,)),
+        Op("absolute", 1, words.absolute, "absolute", lambda d, out, a: (d * a.sign(),), "absolute({0})", "Abs(a)", (_REAL,),
+           kinked=True),
         Op(
             "maximum", 2, words.maximum, "maximum", lambda d, out, a, b: (d * _greater(a, b), d * _greater(b, a)),
-            "maximum({0}, {1})", "Max(a, b)", (_REAL, _REAL),
+            "maximum({0}, {1})", "Max(a, b)", (_REAL, _REAL), kinked=True,
         ),
         Op(
             "minimum", 2, words.minimum, "minimum", lambda d, out, a, b: (d * _greater(b, a), d * _greater(a, b)),
-            "minimum({0}, {1})", "Min(a, b)", (_REAL, _REAL),
+            "minimum({0}, {1})", "Min(a, b)", (_REAL, _REAL), kinked=True,
         ),
         # the derivative of relu, absolute, maximum and minimum; its own is 0 wherever it has one
         Op("sign", 1, operator.methodcaller("sign"), "sign", lambda d, out, a: (d * 0,), "sign({0})", "sign(a)", (_REAL,),
-           in_text=False),
+           in_text=False, kinked=True),
     )
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lstm_odyssey.cell.ops import FUNCTIONS
+from lstm_odyssey.cell.ops import FUNCTIONS, OPS
 from lstm_odyssey.kernels.emit_backward import Backward
 from lstm_odyssey.kernels.emit_forward import Forward
 from lstm_odyssey.kernels.plan import Plan
@@ -55,7 +55,7 @@ class Source:
 def source(plan: Plan, size: int) -> Source:
     """The module for one float size, 4 or 8 bytes."""
     lanes = vector_bytes() // size
-    words = sorted((*FUNCTIONS, "sign"))
+    words = sorted(name for name in (*FUNCTIONS, "sign") if OPS[name].kernel is not None)
     head = _HEAD.format(size=size, lanes=lanes, bytes=vector_bytes(), names=", ".join(words), words=words)
     options = f"types.void(types.intp), {_OPTIONS}"
     forward_names, forward_text = Forward(plan).text(options)

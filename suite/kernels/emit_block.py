@@ -30,7 +30,9 @@ class Block:
             return f"({node.value!r})"
         text = self.available(self, number)
         if text is None:
-            text = OPS[node.op].kernel.format(*(self.value(argument) for argument in node.args))
+            kernel = OPS[node.op].kernel
+            assert kernel is not None  # asked before anything is generated
+            text = kernel.format(*(self.value(argument) for argument in node.args))
         self.names[number] = f"v{number}"
         self.lines.append(f"    v{number} = {text}")
         return self.names[number]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.cell.graph import Graph
+from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.kernels import products
 from lstm_odyssey.kernels.cache import module
 from lstm_odyssey.kernels.emit import source
@@ -68,7 +69,14 @@ _PLANS: dict[str, Plan] = {}
 
 def _plan(graph: Graph) -> Plan:
     if graph.signature not in _PLANS:
-        _PLANS[graph.signature] = plan(graph)
+        made = plan(graph)
+        inside = {node.op for number, node in enumerate(made.gradient.nodes) if number not in made.outside}
+        for op in sorted(inside & set(OPS)):  # what is outside, torch computes
+            if OPS[op].kernel is None:
+                raise TypeError(
+                    f"backend 'numba': cell '{graph.name}' uses '{op}', which it has no kernel for. Use backend='eager'."
+                )
+        _PLANS[graph.signature] = made
     return _PLANS[graph.signature]
 
 
@@ -92,7 +100,7 @@ def kernel(graph: Graph, dtype: torch.dtype) -> Kernel:
     """The compiled scan of a lowered graph.
 
     Raises:
-        TypeError: there is none for this dtype.
+        TypeError: there is none for this dtype, or for an op of the cell or of its gradient.
     """
     made = _KERNELS.get((graph.signature, dtype))
     if made is None:
@@ -175,8 +183,9 @@ class Kept:
 
     def __del__(self) -> None:
         free = getattr(POOL, "free", None)  # gone when the interpreter ends
-        if free is not None and len(free) < 8:
-            free.append(self.tensor)
+        tensor = getattr(self, "tensor", None)  # not there if memory could not be had
+        if free is not None and tensor is not None and len(free) < 8:
+            free.append(tensor)
 
 
 def _addresses(tensors: Sequence[Tensor | None]) -> list[int]:
