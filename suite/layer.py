@@ -179,9 +179,8 @@ class RNN(nn.Module):
         Raises:
             ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
         """
-        if (
-            torch.compiler.is_compiling()
-        ):  # the loop over time would be unrolled, and a compiled kernel cannot be traced
+        if torch.compiler.is_compiling():
+            # the loop over time would be unrolled, and a compiled kernel cannot be traced
             return torch.compiler.disable(self._run)(x, state, lengths)  # type: ignore[no-any-return]
         weight = self._directions()[0].first()
         if torch.is_autocast_enabled(weight.device.type):
@@ -192,63 +191,65 @@ class RNN(nn.Module):
     def _run(
         self, x: Tensor, state: Mapping[str, Tensor] | None, lengths: Tensor | Sequence[int] | None
     ) -> tuple[Tensor, State]:
-        x = self._checked_input(x)
+        # what is looked up and checked here costs as much as a short scan: no look-up is made twice
+        cell, inside, directions = self.cell, self._buffers["inside"], self._directions()
+        x = self._checked_input(x, directions[0].first())
         steps, *_, rows, _ = x.shape
-        initial = self._checked_state(state, x)
-        count = counted(lengths, steps, rows, x.device, self._fail)
-        active = None
+        initial = self._checked_state(state, x, len(directions))
+        active = count = None
+        if lengths is not None:
+            count = counted(lengths, steps, rows, x.device, self._fail)
         if count is not None:
-            inside = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
-            active = inside.view(steps, 1, rows, 1) if self.population else inside.unsqueeze(2)
+            within = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
+            active = within.view(steps, 1, rows, 1) if self.population else within.unsqueeze(2)
             x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
         scan = scan_function(resolve(self.backend, x.device))
-        alone = not self.population and len(self.cells) == 1  # then the states' first dimension is as good a P as any
+        if len(directions) == 1 and not self.population:  # the states' first dimension is as good a P as any
+            y, final = scan(cell.lowered, directions[0].tensors(), x, initial, active, self.hidden_sizes)
+            return zeroed(y, active), final
         outputs, finals = [], []
-        for direction, parameters in enumerate(self._directions()):
+        for direction, parameters in enumerate(directions):
             weights = parameters.tensors()
-            if self.inside is not None:
-                weights = {name: masked(name, value, self.inside) for name, value in weights.items()}
+            if inside is not None:
+                weights = {name: masked(name, value, inside) for name, value in weights.items()}
             back = reversal(steps, rows, count, x.device) if direction else None
             y, final = scan(
-                self.cell.lowered,
+                cell.lowered,
                 weights,
                 x if back is None else reorder(x, back),
-                initial if alone else {name: value.select(0, direction) for name, value in initial.items()},
+                {name: value.select(0, direction) for name, value in initial.items()},
                 active,
                 self.hidden_sizes,
             )
-            if back is not None:
-                y = reorder(y, back)
-            outputs.append(y)
+            outputs.append(y if back is None else reorder(y, back))
             finals.append(final)
-        y = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
-        y = zeroed(y, active)
-        result = (
-            finals[0] if alone else {name: torch.stack([final[name] for final in finals]) for name in self.cell.states}
-        )
-        if self.inside is not None:
-            ghost = self.inside.view(1, len(self.hidden_sizes), 1, -1)
-            y = zeroed(y, ghost.repeat(1, 1, 1, len(self.cells)))
+        y = zeroed(torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0], active)
+        result = {name: torch.stack([final[name] for final in finals]) for name in cell.states}
+        if inside is not None:
+            ghost = inside.view(1, len(self.hidden_sizes), 1, -1)
+            y = zeroed(y, ghost.repeat(1, 1, 1, len(directions)))
             result = {name: zeroed(value, ghost) for name, value in result.items()}
         return y, result
 
     def _directions(self) -> list[CellParameters]:
-        return [module for module in self.cells if isinstance(module, CellParameters)]
+        return list(self._modules["cells"]._modules.values())  # type: ignore[union-attr, arg-type]  # made by __init__
 
     def _fail(self, message: str) -> ValueError:
         return ValueError(f"RNN '{self.cell.name}': {message}")
 
-    def _checked_input(self, x: Tensor) -> Tensor:
-        weight = self._directions()[0].first()
-        members = len(self.hidden_sizes)
-        shape = ["T", *([str(members)] if self.population else []), "B", str(self.input_size)]
-        if not isinstance(x, Tensor):
-            raise self._fail(f"x is {type(x).__name__}; expected a tensor [{', '.join(shape)}].")
-        fits = (
-            x.ndim == len(shape) and x.shape[-1] == self.input_size and (not self.population or x.shape[1] == members)
-        )
-        if not fits or 0 in x.shape:
-            raise self._fail(f"x has shape {tuple(x.shape)}; expected [{', '.join(shape)}] with T and B of at least 1.")
+    def _checked_input(self, x: Tensor, weight: Tensor) -> Tensor:
+        population = self.population
+        if (
+            not isinstance(x, Tensor)
+            or x.ndim != 3 + population
+            or x.shape[-1] != self.input_size
+            or (population and x.shape[1] != len(self.hidden_sizes))
+            or 0 in x.shape
+        ):
+            shape = ", ".join(["T", *([str(len(self.hidden_sizes))] if population else []), "B", str(self.input_size)])
+            if not isinstance(x, Tensor):
+                raise self._fail(f"x is {type(x).__name__}; expected a tensor [{shape}].")
+            raise self._fail(f"x has shape {tuple(x.shape)}; expected [{shape}] with T and B of at least 1.")
         if x.dtype != weight.dtype or x.device != weight.device:
             raise self._fail(
                 f"x is {x.dtype} on {x.device}; expected {weight.dtype} on {weight.device} as the weights. "
@@ -256,28 +257,29 @@ class RNN(nn.Module):
             )
         return x
 
-    def _checked_state(self, state: Mapping[str, Tensor] | None, x: Tensor) -> State:
+    def _checked_state(self, state: Mapping[str, Tensor] | None, x: Tensor, directions: int) -> State:
         members, width = len(self.hidden_sizes), max(self.hidden_sizes)
-        full = (len(self.cells), *x.shape[1:-1], width)
+        full = (directions, *x.shape[1:-1], width)
+        names, inside = self.cell.states, self._buffers["inside"]
         if state is None:
-            initial = {name: x.new_zeros(full) for name in self.cell.states}
+            initial = {name: x.new_zeros(full) for name in names}
         else:
             if not isinstance(state, Mapping):
                 raise self._fail(
                     f"state is {type(state).__name__}; expected a dict {{name: tensor}}, as forward returns it."
                 )
-            if set(state) != set(self.cell.states):
-                raise self._fail(f"state has {sorted(state)}; expected all of {sorted(self.cell.states)}.")
+            if state.keys() != set(names):
+                raise self._fail(f"state has {sorted(state)}; expected all of {sorted(names)}.")
             for name, value in state.items():
-                if tuple(value.shape) != full or value.dtype != x.dtype or value.device != x.device:
+                if value.shape != full or value.dtype != x.dtype or value.device != x.device:
                     raise self._fail(
                         f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "
                         f"expected {full} {x.dtype} on {x.device}."
                     )
             initial = dict(state)
-        if self.inside is None:
+        if inside is None:
             return initial
-        ghost = self.inside.view(1, members, 1, width)
+        ghost = inside.view(1, members, 1, width)
         return {
             # blocks beyond a member's N run along and are cut off; they start where the state may be
             name: torch.where(ghost, value, x.new_tensor(sum(self.cell.domains.get(name, (0.0, 0.0))) / 2))

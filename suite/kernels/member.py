@@ -5,7 +5,6 @@ A trainer that knows the loss's gradient can use ``Member`` by itself.
 
 from __future__ import annotations
 
-import threading
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.kernels import products
 from lstm_odyssey.kernels.cache import module
 from lstm_odyssey.kernels.emit import source
+from lstm_odyssey.kernels.memory import POOL, Kept, layout
 from lstm_odyssey.kernels.plan import Plan, plan
-from lstm_odyssey.kernels.processor import vector_bytes
 
 _SIZES = {torch.float32: 4, torch.float64: 8}
 
@@ -113,90 +112,32 @@ def kernel(graph: Graph, dtype: torch.dtype) -> Kernel:
     return made
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where the areas of a call lie, in bytes from the beginning of a tensor, and how many floats each tensor has."""
+class _Tables:
+    """The tables of a scan of one shape, but for the addresses of the tensors of a call."""
 
-    kept: tuple[int, ...]
-    kept_total: int
-    forward: tuple[int, ...]
-    forward_total: int
-    backward: tuple[int, ...]
-    backward_total: int
-
-
-@lru_cache(maxsize=4096)
-def _layout(made: Kernel, T: int, B: int, N: int, M: int) -> Layout:
-    the, lanes = made.plan, vector_bytes() // made.size
-    frames, count, states = T * B, len(made.plan.accumulators), len(made.plan.graph.states)
-
-    def packed(lines: int, columns: int) -> int:
-        return lines * -(-columns // lanes) * lanes
-
-    def areas(*sizes: int) -> tuple[tuple[int, ...], int]:
-        places, total = [], 0
-        for size in sizes:
-            places.append(total * made.size)
-            total += -(-size // lanes) * lanes
-        return tuple(places), total
-
-    rows = [len(run.parameters) * N for run in the.recurrent]
-    return Layout(
-        *areas(states * (T + 1) * B * N, frames * the.places * N, len(the.operands) * frames * N),
-        *areas(max(M, N), count * N, *(packed(M, len(run.parameters) * N) for run in the.input_runs),
-               *(packed(N, row) for row in rows)),
-        *areas(max(M, N), frames * count * N, len(the.operands) * B * N, 2 * states * B * N, packed(count * N, M),
-               *(packed(row, N) for row in rows)),
-    )  # fmt: skip
+    def __init__(self, made: Kernel, T: int, B: int, N: int, M: int, dtype: torch.dtype) -> None:
+        areas = layout(made, T, B, N, M)
+        base = POOL.address(max(areas.forward_total, areas.backward_total), dtype)
+        head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns, 0, 0, 0]
+        shapes = made.plan.graph.parameters
+        lines = [n for name in made.matrices for n in (0, (M if shapes[name][1] == "M" else N) * made.size)]
+        states, inputs, fixed = len(made.plan.graph.states), len(made.plan.inputs), len(made.plan.vectors)
+        self.kept, self.kept_total = areas.kept, areas.kept_total
+        self.forward = array("q", [
+            *head, *(base + place for place in areas.forward), *[0] * (1 + states + inputs + fixed), *lines, *[0] * states
+        ])  # fmt: skip
+        self.backward = array("q", [
+            *head, *(base + place for place in areas.backward), *[0] * (1 + states + inputs + fixed), *lines,
+            *[0] * (inputs + fixed), *lines, *[0] * states
+        ])  # fmt: skip
+        self.forward_start, self.backward_start = 11 + len(areas.forward), 11 + len(areas.backward)
 
 
-class Pool(threading.local):
-    """Memory of earlier calls, used again: fresh pages cost as much as a short scan. One pool a thread."""
-
-    def __init__(self) -> None:
-        self.scratch: dict[torch.dtype, Tensor] = {}
-        self.free: list[Tensor] = []
-
-    def address(self, floats: int, dtype: torch.dtype) -> int:
-        """Of memory for what a call needs only while it runs."""
-        tensor = self.scratch.get(dtype)
-        if tensor is None or tensor.numel() < floats:
-            tensor = self.scratch[dtype] = torch.empty(floats, dtype=dtype)
-        return tensor.data_ptr()
-
-    def take(self, floats: int, dtype: torch.dtype) -> Tensor:
-        """A tensor of at least this many floats, and at most twice as many."""
-        for place, tensor in enumerate(self.free):
-            if tensor.dtype == dtype and floats <= tensor.numel() <= 2 * floats:
-                return self.free.pop(place)
-        return torch.empty(floats, dtype=dtype)
-
-
-POOL = Pool()
-
-
-class Kept:
-    """What a forward pass leaves for the backward pass; the memory returns to the pool when the graph is gone."""
-
-    def __init__(self, floats: int, dtype: torch.dtype) -> None:
-        self.tensor = POOL.take(floats, dtype)
-
-    def __del__(self) -> None:
-        free = getattr(POOL, "free", None)  # gone when the interpreter ends
-        tensor = getattr(self, "tensor", None)  # not there if memory could not be had
-        if free is not None and tensor is not None and len(free) < 8:
-            free.append(tensor)
-
-
-def _addresses(tensors: Sequence[Tensor | None]) -> list[int]:
-    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
-
-
-def _lines(tensors: Sequence[Tensor | None], size: int) -> list[int]:
-    """Address and distance of lines of each matrix."""
-    return [
-        n for tensor in tensors for n in ((0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0) * size))
-    ]
+def _filled(blank: array[int], places: tuple[int, ...], kept: int, active: int) -> array[int]:
+    table = blank[:]
+    table[4] = active
+    table[8], table[9], table[10] = (kept + place for place in places)
+    return table
 
 
 class Member:
@@ -204,42 +145,67 @@ class Member:
 
     Args:
         made: the compiled cell.
-        inputs: [T, B, M]; fixed: [N]; matrices: [N, M] or [N, N], contiguous in the last dimension; state: [B, N].
-        active: [T, B] bytes, or None.
+        T, B, N, M: sizes.
+        dtype: of all tensors.
+        active: [T, B] bytes, or None; it has to live as long as the scan.
+
+    Addresses come in the order of ``Kernel.cuts``: inputs [T, B, M], fixed [N], matrices [N, M] or [N, N], states [B, N].
     """
 
-    def __init__(self, made: Kernel, N: int, inputs: Sequence[Tensor], fixed: Sequence[Tensor],
-                 matrices: Sequence[Tensor], active: Tensor | None) -> None:  # fmt: skip
-        T, B, M = inputs[0].shape
-        self.made, self.sizes, self.dtype = made, (T, B, N, M), inputs[0].dtype
-        self.layout = _layout(made, T, B, N, M)
-        self.head = [T, B, N, M, 0 if active is None else active.data_ptr(),
-                     made.product, made.pack_lines, made.pack_columns]  # fmt: skip
-        self.arguments = [
-            *_addresses(inputs[: len(made.plan.inputs)]),
-            *_addresses(fixed),
-            *_lines(matrices, made.size),
-        ]
+    def __init__(
+        self, made: Kernel, T: int, B: int, N: int, M: int, dtype: torch.dtype, active: Tensor | None = None
+    ) -> None:
+        self.made, self.sizes, self.dtype, self.active = made, (T, B, N, M), dtype, active
 
-    def _base(self, kept: Kept, places: Sequence[int], floats: int) -> list[int]:
-        first, scratch = kept.tensor.data_ptr(), POOL.address(floats, self.dtype)
-        return [*self.head, *(first + place for place in self.layout.kept), *(scratch + place for place in places)]
+    def _tables(self) -> _Tables:
+        key = (self.made, self.sizes)
+        tables: _Tables | None = POOL.tables.get(key)
+        if tables is None:
+            if len(POOL.tables) >= 1024:
+                POOL.tables.clear()
+            tables = _Tables(self.made, *self.sizes, self.dtype)  # may make the memory larger, and older tables void
+            POOL.tables[key] = tables
+        return tables
 
-    def forward(self, state: Sequence[Tensor], y: Tensor, final: Sequence[Tensor]) -> Kept:
+    def forward(self, addresses: Sequence[int], y: int, final: Sequence[int]) -> Kept:
         """Fill y [T, B, N] and the final states; returns what the backward pass needs."""
-        kept = Kept(self.layout.kept_total, self.dtype)
-        base = self._base(kept, self.layout.forward, self.layout.forward_total)
-        table = array("q", [*base, y.data_ptr(), *_addresses(final), *self.arguments, *_addresses(state)])
+        a, b, c = self.made.cuts
+        tables = self._tables()
+        kept = Kept(tables.kept_total, self.dtype)
+        active = 0 if self.active is None else self.active.data_ptr()
+        table = _filled(tables.forward, tables.kept, kept.tensor.data_ptr(), active)
+        start = tables.forward_start
+        inputs = addresses[:b] if self.made.plan.inputs else addresses[a:b]
+        first = array("q", [y, *final, *inputs])
+        lines = start + len(first)
+        end = lines + 2 * (c - b)
+        table[start:lines] = first
+        table[lines:end:2] = array("q", addresses[b:c])
+        table[end:] = array("q", addresses[c:])
         self.made.forward(table.buffer_info()[0])
         return kept
 
-    def backward(self, kept: Kept, dy: Tensor, dfinal: Sequence[Tensor | None], dinputs: Sequence[Tensor | None],
-                 dfixed: Sequence[Tensor], dmatrices: Sequence[Tensor | None],
-                 dstate: Sequence[Tensor | None]) -> None:  # fmt: skip
-        """Fill the gradients; those given as None are not computed."""
-        base = self._base(kept, self.layout.backward, self.layout.backward_total)
-        table = array("q", [
-            *base, dy.data_ptr(), *_addresses(dfinal), *self.arguments, *_addresses(dinputs), *_addresses(dfixed),
-            *_lines(dmatrices, self.made.size), *_addresses(dstate),
-        ])  # fmt: skip
+    def backward(
+        self, addresses: Sequence[int], kept: Kept, dy: int, dfinal: Sequence[int], gradients: Sequence[int]
+    ) -> None:
+        """Fill the gradients, whose addresses come in the same order; those of address 0 are not computed.
+
+        Those of fixed vectors are all computed.
+        """
+        a, b, c = self.made.cuts
+        tables = self._tables()
+        active = 0 if self.active is None else self.active.data_ptr()
+        table = _filled(tables.backward, tables.kept, kept.tensor.data_ptr(), active)
+        start, skip = tables.backward_start, 0 if self.made.plan.inputs else a
+        first = array("q", [dy, *dfinal, *addresses[skip:b]])
+        lines = start + len(first)
+        end = lines + 2 * (c - b)
+        table[start:lines] = first
+        table[lines:end:2] = array("q", addresses[b:c])
+        second = array("q", gradients[skip:b])
+        table[end : end + len(second)] = second
+        lines = end + len(second)
+        end = lines + 2 * (c - b)
+        table[lines:end:2] = array("q", gradients[b:c])
+        table[end:] = array("q", gradients[c:])
         self.made.backward(table.buffer_info()[0])

@@ -21,47 +21,53 @@ from lstm_odyssey.kernels.plan import Plan
 
 
 class _Single(torch.autograd.Function):
-    """The compiled scan of one network; tensors come as inputs, fixed vectors, matrices, states."""
+    """The compiled scan of one network; tensors come as inputs, fixed vectors, matrices, states, all contiguous."""
 
     @staticmethod
     def forward(ctx: Any, made: Kernel, active: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
-        a, b, c = made.cuts
-        state = tensors[c:]
-        B, N = state[0].shape[-2:]
-        ctx.member = member = Member(made, N, tensors[:a], tensors[a:b], tensors[b:c], active)
-        y = torch.empty((member.sizes[0], B, N), dtype=member.dtype)
+        x, state = tensors[0], tensors[made.cuts[2] :]
+        (T, B, M), N = x.shape, state[0].shape[-1]
+        dtype = x.dtype
+        y = torch.empty((T, B, N), dtype=dtype)
         final = [torch.empty_like(value) for value in state]
-        ctx.kept = member.forward(state, y, final)
-        ctx.active = active  # its address is in the member's table
+        ctx.member = member = Member(made, T, B, N, M, dtype, active)
+        ctx.addresses = addresses = [value.data_ptr() for value in tensors]
+        ctx.kept = member.forward(addresses, y.data_ptr(), [value.data_ptr() for value in final])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
         return (y, *final)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *dfinal: Tensor | None) -> tuple[Any, ...]:
-        if (
-            torch.is_grad_enabled()
-        ):  # once_differentiable would let a second derivative pass as zero where dy is constant
+        if torch.is_grad_enabled():
+            # once_differentiable would let a second derivative pass as zero where dy is constant
             raise RuntimeError(
                 "backend 'numba': asked for a gradient that can be differentiated again (create_graph=True); expected one "
                 "derivative only. Use backend='eager' for higher ones."
             )
         tensors = ctx.saved_tensors
         member: Member = ctx.member
-        made = member.made
-        a, b, c = made.cuts
+        addresses = [value.data_ptr() for value in tensors]
+        if addresses != ctx.addresses:  # hooks on saved tensors have brought them back to another place
+            tensors = [value.contiguous() for value in tensors]
+            addresses = [value.data_ptr() for value in tensors]
+        a, b, _ = member.made.cuts
         T, B, N, _ = member.sizes
         dy = torch.zeros((T, B, N), dtype=member.dtype) if dy is None else dy.contiguous()
-        needs = ctx.needs_input_grad[2:]
-        made_of = [torch.empty_like(value) if need or a <= k < b else None
-                   for k, (value, need) in enumerate(zip(tensors, needs, strict=True))]  # fmt: skip
-        if not made.plan.inputs and made_of[0] is not None:
-            made_of[0].zero_()
         dfinal = tuple(None if value is None else value.contiguous() for value in dfinal)
-        inputs = made_of[:a] if made.plan.inputs else []
-        fixed = [value for value in made_of[a:b] if value is not None]  # all of them: the kernel fills every one
-        member.backward(ctx.kept, dy, dfinal, inputs, fixed, made_of[b:c], made_of[c:])
-        return (None, None, *made_of)
+        # the kernel fills the gradients of all fixed vectors
+        gradients = [torch.empty_like(value) if need or a <= k < b else None
+                     for k, (value, need) in enumerate(zip(tensors, ctx.needs_input_grad[2:], strict=True))]  # fmt: skip
+        if not member.made.plan.inputs and gradients[0] is not None:
+            gradients[0].zero_()
+        member.backward(
+            addresses, ctx.kept, dy.data_ptr(), [0 if value is None else value.data_ptr() for value in dfinal],
+            [0 if value is None else value.data_ptr() for value in gradients],
+        )  # fmt: skip
+        return (None, None, *gradients)
+
+
+_apply = super(torch.autograd.Function, _Single).apply  # type: ignore[misc]  # what Function.apply calls outside torch.func
 
 
 def scan(
@@ -98,7 +104,7 @@ def scan(
     if x.ndim == 3:
         mask = None if active is None else active.squeeze(2).to(torch.uint8).contiguous()
         tensors = [value.contiguous() for value in (*inputs, *fixed, *weights, *initial)]
-        y, *final = _Single.apply(made, mask, *tensors)
+        y, *final = _apply(made, mask, *tensors)
         return y, dict(zip(graph.states, final, strict=True))
     members, _, width = initial[0].shape
     sizes = [width] * members if sizes is None else list(sizes)
@@ -109,7 +115,7 @@ def scan(
                      zip(weights, (graph.parameters[name] for name in made.matrices), strict=True)),
                    *(value[p, :, :N] for value in initial)]  # fmt: skip
         mask = None if active is None else _mask(active, p)
-        parts.append(_Single.apply(made, mask, *(value.contiguous() for value in single)))
+        parts.append(_apply(made, mask, *(value.contiguous() for value in single)))
     padded = [torch.stack([pad(value, (0, width - value.shape[-1])) for value in values], dim)
               for values, dim in zip(zip(*parts, strict=True), (1, *(0 for _ in initial)), strict=True)]  # fmt: skip
     return padded[0], dict(zip(graph.states, padded[1:], strict=True))

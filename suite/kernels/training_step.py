@@ -18,7 +18,8 @@ from torch import Tensor
 from lstm_odyssey.kernels import emit_training
 from lstm_odyssey.kernels.cache import module
 from lstm_odyssey.kernels.emit_training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE
-from lstm_odyssey.kernels.member import Kernel, _layout, kernel
+from lstm_odyssey.kernels.member import Kernel, kernel
+from lstm_odyssey.kernels.memory import layout, scratch
 from lstm_odyssey.kernels.processor import vector_bytes
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Workspace:
     def require(self, floats: int, zeros: int) -> None:
         """Make it at least so large; addresses of an earlier generation are void."""
         if floats > self.memory.numel():
-            self.memory = torch.empty(floats, dtype=self.dtype)
+            self.memory = scratch(floats, self.dtype)
             self.generation += 1
         if zeros > self.zeros.numel():
             self.zeros = torch.zeros(zeros, dtype=self.dtype)
@@ -182,11 +183,11 @@ class TrainingStep:
     def _build(self, T: int, B: int) -> _Tables:
         network, made, size = self.network, self.made, self.made.size
         M, N, K, directions = network.rnn.input_size, network.sizes[0], network.n_outputs, network.directions
-        layout, lanes, frames = _layout(made, T, B, N, M), vector_bytes() // size, T * B
+        areas, lanes, frames = layout(made, T, B, N, M), vector_bytes() // size, T * B
         states = len(made.plan.graph.states)
         floats = {
-            **{f"kept{d}": layout.kept_total for d in range(directions)},
-            "scratch": max(layout.forward_total, layout.backward_total),
+            **{f"kept{d}": areas.kept_total for d in range(directions)},
+            "scratch": max(areas.forward_total, areas.backward_total),
             "final": states * B * N,
             "noisy": frames * M,
             "turned_x": frames * M * (directions - 1),
@@ -218,16 +219,16 @@ class TrainingStep:
             weights = [[own[name][k].data_ptr() for name in fixed] for k in (0, 1)]
             lines = [[n for name in made.matrices for n in (own[name][k].data_ptr(), own[name][k].stride(1) * size)]
                      for k in (0, 1)]  # fmt: skip
-            kept = [at[f"kept{d}"] + place for place in layout.kept]
+            kept = [at[f"kept{d}"] + place for place in areas.kept]
             final = [at["final"] + k * B * N * size for k in range(states)]
             scratch = at["scratch"]
             scans.append(array("q", [
-                *head, *kept, *(scratch + place for place in layout.forward), 0, *final, *inputs, *weights[0], *lines[0],
+                *head, *kept, *(scratch + place for place in areas.forward), 0, *final, *inputs, *weights[0], *lines[0],
                 *[zeros] * states,
             ]))  # fmt: skip
             dy = at["dy"] + d * frames * N * size
             scans.append(array("q", [
-                *head, *kept, *(scratch + place for place in layout.backward), dy, *[0] * states, *inputs, *weights[0],
+                *head, *kept, *(scratch + place for place in areas.backward), dy, *[0] * states, *inputs, *weights[0],
                 *lines[0], *[0] * len(inputs), *weights[1], *lines[1], *[0] * states,
             ]))  # fmt: skip
             histories.append(kept[0] + B * N * size)
