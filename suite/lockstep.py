@@ -92,6 +92,10 @@ class Lockstep:
 
         return {"forward": forward, "backward": backward, "update": update}
 
+    def compiled(self, batch: Batch) -> Callable[[], None] | None:
+        """What of an update is one compiled call, to be timed by itself; None where there is no such call."""
+        return None
+
     def score(self, batches: Sequence[Batch]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """The metric of every network on a split, and its mean over sequences; not finite where a network overflowed."""
         above, below = [], []
@@ -168,6 +172,9 @@ class CompiledLockstep(Lockstep):
 
     def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
         return self.step.phases(batch)
+
+    def compiled(self, batch: Batch) -> Callable[[], None]:
+        return self.step.compiled(batch)
 
     def logits(self, batch: Batch) -> Tensor:
         return self.step.logits(batch)

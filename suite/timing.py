@@ -159,7 +159,8 @@ class Throughput:
 
     ``interval`` is the median's, at 95 %. ``phases`` are times of forward (logits), backward (loss and all gradients) and
     update, in calls of their own in the same run. ``ratio`` is how many times as fast this is as ``torch.nn.LSTM`` and
-    ``Linear`` making the same update. ``unstable`` says why the figures may be doubted, and is empty otherwise.
+    ``Linear`` making the same update. ``python`` is the part of the time outside the one compiled call that an update is;
+    None where it is no such call. ``unstable`` says why the figures may be doubted, and is empty otherwise.
     """
 
     variant: str
@@ -176,6 +177,7 @@ class Throughput:
     interval: tuple[float, float]
     phases: Mapping[str, float]
     ratio: float
+    python: float | None
     unstable: str
     samples: tuple[float, ...]
     versions: Mapping[str, str]
@@ -239,6 +241,9 @@ def throughput(
             "torch": Region.of(step.yardstick()),
             "phases": step.in_phases(),
         }
+        compiled = step.compiled()
+        if compiled is not None:
+            regions["compiled"] = Region.of(compiled)
         found = measure(regions, relative_error=relative_error, seconds=seconds, clock=reading)
     ours, frames = found["step"], step.frames
     doubts = {"": ours.unstable, "torch.nn.LSTM: ": found["torch"].unstable}
@@ -257,6 +262,7 @@ def throughput(
         interval=(ours.interval[0] / frames, ours.interval[1] / frames),
         phases={name: part.median / frames for name, part in found["phases"].phases.items()},
         ratio=found["torch"].median / ours.median,
+        python=1 - found["compiled"].median / ours.median if "compiled" in found else None,
         unstable="; ".join(who + doubt for who, doubt in doubts.items() if doubt),
         samples=tuple(sample / frames for sample in ours.samples),
         versions=versions(),

@@ -263,7 +263,7 @@ def test_bench_step_prints_what_throughput_says(odyssey, tmp_path):
     file = tmp_path / "step.json"
     code, output, _ = odyssey("bench", "step", "nog,np", "--hidden-size=3", "--seconds=0.05", f"--json={file}")
     assert code == 0
-    assert re.search(r"nog +[\d.]+~? +[\d.]+ +[\d.]+ +[\d.]+ +[\d,]+ +[\d.]+", output)
+    assert re.search(r"nog +[\d.]+~? +[\d.]+ +[\d.]+ +[\d.]+ +\d+% +[\d,]+ +[\d.]+", output)
     rows = json.loads(file.read_text())["results"]
     assert [row["variant"] for row in rows] == ["nog", "no_peepholes"]
     assert all(math.isclose(row["frames_per_second"] * row["seconds_per_frame"], 1) for row in rows)

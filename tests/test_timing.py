@@ -294,6 +294,7 @@ def test_throughput_takes_any_cell(backend):
 
     speed = lo.throughput(gru, "bach", hidden_size=3, backend=backend, seconds=0.05)
     assert speed.variant == "gru" and speed.backend == backend
+    assert (speed.python is None) == (backend == "eager"), "only a compiled step has a part that is not Python"
 
 
 @pytest.mark.parametrize(

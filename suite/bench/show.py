@@ -110,7 +110,7 @@ def epoch_table(found: Epochs, relative_error: float, clock: str) -> Iterator[Re
 
 def step_table(found: Sequence[Throughput], clock: str) -> Iterator[RenderableType]:
     """An update of each variant: speed, phases, ratio to torch's LSTM."""
-    head = ("µs/frame", "forward", "backward", "update", "frames/s", "x lstm")
+    head = ("µs/frame", "forward", "backward", "update", "python", "frames/s", "x lstm")
     for task in dict.fromkeys(each.task for each in found):
         rows = [each for each in found if each.task == task]
         title = f"{task}, N = {rows[0].hidden_size}, batch {rows[0].batch}: an update, {rows[0].frames} frames"
@@ -118,10 +118,13 @@ def step_table(found: Sequence[Throughput], clock: str) -> Iterator[RenderableTy
         for each in rows:
             phases = [f"{1e6 * each.phases[name]:.2f}" if name in each.phases else "–" for name in head[1:4]]
             time = f"{1e6 * each.seconds_per_frame:.2f}{'~' if each.unstable else ' '}"
-            table.add_row(Text(each.variant), time, *phases, f"{each.frames_per_second:,.0f}", _ratio(each.ratio))
+            python = "–" if each.python is None else f"{max(0.0, each.python):.0%}"
+            table.add_row(
+                Text(each.variant), time, *phases, python, f"{each.frames_per_second:,.0f}", _ratio(each.ratio)
+            )
         yield table
     yield Text(
-        f"\n{_place(found[0].device, clock)}. x lstm: how many times as "
+        f"\n{_place(found[0].device, clock)}. python: the part outside the compiled call; x lstm: how many times as "
         "fast as nn.LSTM, Linear, autograd and a loop of SGD making the same update in the same run."
     )
     for each in found:

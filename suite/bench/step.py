@@ -146,6 +146,10 @@ class TrainingStep:
         """The step as forward, backward and update."""
         return Region(self.population.parts[0].phases(self.batch))
 
+    def compiled(self) -> Callable[[], None] | None:
+        """The compiled call that the step is, without the Python around it; None where there is none."""
+        return self.population.parts[0].compiled(self.batch)
+
     def yardstick(self) -> PlainStep:
         """The same step with torch.nn.LSTM and Linear, by autograd."""
         return PlainStep(self.setting.plain(), self.batch)

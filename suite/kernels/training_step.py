@@ -134,6 +134,15 @@ class TrainingStep:
 
         return {"forward": forward, "backward": backward, "update": update}
 
+    def compiled(self, batch: Batch) -> Callable[[], None]:
+        """The compiled part of a step alone, without the Python around it and without what is called out for."""
+        tables, padding = self._set(batch, batch.noise)
+
+        def run(parts: int = STEP, keep: Any = padding) -> None:
+            self.run(tables.address, parts)
+
+        return run
+
     def _called_out(self, tables: _Tables, batch: Batch) -> float:
         """The loss and its gradient by the objective's own code, where it has no kernel."""
         loss, gradient = self.objective.loss_and_gradient(tables.logits, batch.target, batch.lengths)
