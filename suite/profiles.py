@@ -40,11 +40,11 @@ class Profile:
 
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
-        trials=6,
-        epochs=3,
-        block_size=6,
-        space={"hidden_size": EvenInteger(LogUniform(20, 48)), "learning_rate": LogUniform(2e-3, 1e-2)},
-        note="narrowed so that three epochs show something; most draws of the paper's space need many more",
+        trials=10,
+        epochs=20,
+        block_size=5,
+        space={"hidden_size": EvenInteger(LogUniform(20, 100)), "learning_rate": LogUniform(1e-3, 1e-2)},
+        note="narrowed so that twenty epochs show something; most draws of the paper's space need many more",
     ),
     "standard": Profile(trials=24, epochs=30),
     "paper": Profile(trials=200, epochs=150),
