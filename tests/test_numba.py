@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import platform
 import stat
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import lstm_odyssey as lo
 from lstm_odyssey import precision, structure, testing
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.kernels import cache
+from lstm_odyssey.kernels.processor import features as host_features
 from lstm_odyssey.problems import Draw
 from lstm_odyssey.variants.ops import exp, relu
 from tests.cells import ODD
@@ -174,6 +176,36 @@ def test_a_weight_changed_in_place_before_backward_is_an_error():
         layer.get_parameter("cells.0.R.z").add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+NARROW = """
+import lstm_odyssey as lo
+from lstm_odyssey import testing
+from lstm_odyssey.kernels.processor import vector_bytes
+from lstm_odyssey.problems import Draw
+assert vector_bytes() == 32
+for name in {names}:
+    testing.check_oracle(name, "numba", (Draw(2, 2, 1, 3), Draw(4, 3, 17, 1), Draw(12, 5, 3, 33), Draw(5, 1, 17, 113)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names a processor of another kind than this")
+@pytest.mark.parametrize(("processor", "features"), [("haswell", "+avx,+avx2,+fma,+f16c"), ("x86-64", "+sse2")])
+def test_a_processor_without_wide_vectors(processor, features, tmp_path):
+    """Compiled for vectors of 32 bytes, with and without instructions for them, a cell is the oracle too."""
+    if "avx2" in features and "+avx2" not in host_features():
+        pytest.skip("this processor has no AVX2")
+    environment = {
+        "NUMBA_CPU_NAME": processor,
+        "NUMBA_CPU_FEATURES": features,
+        "ODYSSEY_CACHE": str(tmp_path / "kernels"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", NARROW.format(names=["vanilla"])], env={**os.environ, **environment},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 SCRIPT = """

@@ -37,9 +37,11 @@ def _versions() -> str:
     import llvmlite.binding
     import numba
 
+    from lstm_odyssey.kernels.processor import features
+
     here = Path(__file__).parent
     modules = hashlib.sha256(b"".join((here / name).read_bytes() for name in _DEPENDS)).hexdigest()
-    cpu = llvmlite.binding.get_host_cpu_name() + llvmlite.binding.get_host_cpu_features().flatten()
+    cpu = (numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()) + features()
     return f"{modules}\n{numba.__version__}\n{llvmlite.binding.llvm_version_info!r}\n{sys.version}\n{cpu}"
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import llvmlite.binding
+from numba.core import config
+from numba.core.codegen import get_host_cpu_features
+
+
+def features() -> str:
+    """The processor's features numba compiles for: those of this one, unless numba was told otherwise."""
+    told: str | None = config.CPU_FEATURES
+    return str(get_host_cpu_features()) if told is None else told
 
 
 @cache
 def vector_bytes() -> int:
-    """Width of this CPU's vectors."""
-    return 64 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 32
+    """Width of the vectors that kernels are made of."""
+    return 64 if "+avx512f" in features().split(",") else 32
 
 
 @cache
