@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.batches import Batch
-from lstm_odyssey.kernels.training_step import TrainingStep, Workspace
+from lstm_odyssey.kernels.training_step import TrainingStep, Workspace, exact_losses
 from lstm_odyssey.network import Network
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.tasks.objectives.base import Objective
@@ -101,12 +101,16 @@ class Lockstep:
         above, below = [], []
         with torch.no_grad():
             for batch in batches:
-                numerator, denominator = self.objective.score(self.logits(batch), batch.target, batch.lengths)
+                numerator, denominator = self.scores(batch)
                 above.append(numerator)
                 below.append(denominator)
         numerators, denominators = torch.cat(above, dim=-1), torch.cat(below, dim=-1)
         whole = self.objective.reduce(numerators, denominators)
         return whole.cpu().numpy(), self.objective.reduce_per_sequence(numerators, denominators).cpu().numpy()
+
+    def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Numerator [P, B] and denominator [B] of the score of every network on one batch."""
+        return self.objective.score(self.logits(batch), batch.target, batch.lengths)
 
     def logits(self, batch: Batch) -> Tensor:
         """The outputs [T, P, B, K] of every network on one batch, without noise."""
@@ -175,6 +179,12 @@ class CompiledLockstep(Lockstep):
 
     def compiled(self, batch: Batch) -> Callable[[], None]:
         return self.step.compiled(batch)
+
+    def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        if self.objective.kernel is None or not self.objective.score_is_loss:
+            return super().scores(batch)
+        losses = exact_losses(self.objective, self.logits(batch), batch.target, batch.lengths)
+        return losses, batch.lengths.to(torch.float64)
 
     def logits(self, batch: Batch) -> Tensor:
         return self.step.logits(batch)

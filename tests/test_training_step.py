@@ -126,6 +126,20 @@ def test_logits_are_the_networks_without_noise(bidirectional):
     assert torch.equal(before[0], compiled.network.weights) and torch.equal(before[1], compiled.velocity)
 
 
+@pytest.mark.parametrize("objective", list(objectives.NAMES))
+@pytest.mark.parametrize("batch", [1, 4])
+def test_scores_are_the_objectives(objective, batch):
+    """Numerator and denominator of each sequence's score, compiled or not, are those of the objective, in float64."""
+    compiled, batches = part("vanilla", objective, "numba", torch.float32, batch=batch)
+    for one in batches:
+        logits = compiled.logits(one).clone()
+        for got, expected in zip(
+            compiled.scores(one), compiled.objective.score(logits, one.target, one.lengths), strict=True
+        ):
+            assert got.shape == expected.shape and got.dtype == expected.dtype == torch.float64
+            torch.testing.assert_close(got, expected, rtol=1e-13, atol=0)
+
+
 def test_memory_is_shared_and_grows():
     """Steps of networks of other sizes, on batches of other lengths, leave nothing to each other."""
     objective, corpus = objectives.get("next_frame"), CORPORA["next_frame"](lengths=(4, 60))
@@ -151,14 +165,14 @@ def frame_losses(objective, logits, target, active=None):
     """An objective's kernel on logits [T, 1, B, K]: loss and gradient."""
     T, _, B, K = logits.shape
     targets = objective.kernel_targets(target)
-    gradient, loss = torch.full_like(logits, 7.0), torch.zeros(1, dtype=torch.float64)
+    gradient, loss = torch.full_like(logits, 7.0), torch.zeros(B, dtype=torch.float64)
     values = dict.fromkeys(NAMES, 0) | {
         "T": T, "B": B, "K": K, "logits": logits.data_ptr(), "delta": gradient.data_ptr(),
         "targets": targets.data_ptr(), "loss": loss.data_ptr(), "active": 0 if active is None else active.data_ptr(),
     }  # fmt: skip
     table = array("q", [values[name] for name in NAMES])
     _compiled(logits.element_size(), objective.kernel)(table.buffer_info()[0], LOSS)
-    return loss.item(), gradient
+    return float(loss.sum()), gradient
 
 
 def made_target(name, T, B, K, lengths, generator, dtype):

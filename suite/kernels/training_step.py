@@ -6,7 +6,6 @@ own (CTC) is called between the two halves of the step.
 
 from __future__ import annotations
 
-import ctypes
 from array import array
 from collections.abc import Callable
 from functools import lru_cache
@@ -43,6 +42,22 @@ def prepare(loss: str | None, dtype: torch.dtype) -> None:
     _compiled(_SIZES[dtype], loss)
 
 
+def exact_losses(objective: Objective, logits: Tensor, target: Any, lengths: Tensor) -> Tensor:
+    """An objective's loss of each row in float64, [1, B], from logits [T, 1, B, K] of a network on the CPU."""
+    T, _, B, K = logits.shape
+    exact, targets = logits.double(), objective.kernel_targets(target)
+    targets = targets.double() if targets.is_floating_point() else targets
+    active = (torch.arange(T).unsqueeze(1) < lengths).to(torch.uint8)
+    losses, unused = torch.zeros(1, B, dtype=torch.float64), torch.empty_like(exact)
+    values = dict.fromkeys(NAMES, 0) | {
+        "T": T, "B": B, "K": K, "logits": exact.data_ptr(), "delta": unused.data_ptr(), "targets": targets.data_ptr(),
+        "loss": losses.data_ptr(), "active": active.data_ptr(),
+    }  # fmt: skip
+    table = array("q", [values[name] for name in NAMES])
+    _compiled(8, objective.kernel)(table.buffer_info()[0], LOSS)
+    return losses
+
+
 class Workspace:
     """Memory that the steps of one population share: each uses all of it while it runs, and leaves nothing in it."""
 
@@ -64,9 +79,23 @@ class Workspace:
 class _Tables:
     """The tables of a step for one shape of batch, and where the logits and their gradient lie."""
 
-    def __init__(self, step: array[int], scans: list[array[int]], logits: Tensor, delta: Tensor, *kept: Any) -> None:
-        self.step, self.scans, self.logits, self.delta, self.kept = step, scans, logits, delta, kept
+    def __init__(
+        self, step: array[int], scans: list[array[int]], logits: Tensor, delta: Tensor, losses: array[float], *kept: Any
+    ) -> None:
+        self.step, self.scans, self.logits, self.delta, self.losses, self.kept = (
+            step,
+            scans,
+            logits,
+            delta,
+            losses,
+            kept,
+        )
         self.address = step.buffer_info()[0]
+
+    @property
+    def loss(self) -> float:
+        """Of the last step, summed over the rows."""
+        return sum(self.losses)
 
 
 class TrainingStep:
@@ -87,8 +116,6 @@ class TrainingStep:
         self.made: Kernel = kernel(network.rnn.cell.lowered, velocity.dtype)
         self.nesterov = nesterov
         self.numbers = torch.tensor([momentum, (1 - momentum) * rate, noise], dtype=torch.float64).to(velocity.dtype)
-        self.loss = torch.zeros((), dtype=torch.float64)
-        self._loss = ctypes.c_double.from_address(self.loss.data_ptr())
         self.run = _compiled(self.made.size, objective.kernel)
         self._made: dict[tuple[int, int], _Tables] = {}
         self._generation = -1
@@ -103,7 +130,7 @@ class TrainingStep:
         tables, padding = self._set(batch, batch.noise)
         if self.objective.kernel is not None:
             self.run(tables.address, STEP)
-            return self._loss.value
+            return tables.loss
         self.run(tables.address, FORWARD)
         loss = self._called_out(tables, batch)
         self.run(tables.address, BACKWARD | UPDATE)
@@ -122,7 +149,7 @@ class TrainingStep:
             tables, _ = made
             if self.objective.kernel is not None:
                 self.run(tables.address, LOSS | BACKWARD)
-                return tables, self._loss.value
+                return tables, tables.loss
             loss = self._called_out(tables, batch)
             self.run(tables.address, BACKWARD)
             return tables, loss
@@ -216,6 +243,7 @@ class TrainingStep:
         at = {name: first + start * size for name, start in starts.items()}
         shift = (first - memory.data_ptr()) // size
         whole = torch.full((B,), T, dtype=torch.int64)  # lengths of sequences that are not padded
+        losses = array("d", [0.0] * B)
 
         head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]
         places = {name: (value, gradient) for name, value, gradient in network.slices()}
@@ -249,7 +277,7 @@ class TrainingStep:
             "lengths": whole.data_ptr(), "x": 0, "noise": 0, "noisy": at["noisy"], "turned_x": at["turned_x"],
             "weights": network.weights.data_ptr(), "velocity": self.velocity.data_ptr(),
             "gradient": network.gradients.data_ptr(), "numbers": self.numbers.data_ptr(), "nesterov": int(self.nesterov),
-            "logits": at["logits"], "delta": at["delta"], "targets": 0, "loss": self.loss.data_ptr(),
+            "logits": at["logits"], "delta": at["delta"], "targets": 0, "loss": losses.buffer_info()[0],
             "V": V.data_ptr(), "dV": dV.data_ptr(), "a": a.data_ptr(), "da": da.data_ptr(), "zeros": zeros, "pack": at["pack"],
             "product": made.product, "pack_columns": made.pack_columns, "forward": made.addresses[0],
             "backward": made.addresses[1], "forward_tables": lists[0].buffer_info()[0],
@@ -261,4 +289,6 @@ class TrainingStep:
             begin = starts[name] + shift
             return memory[begin : begin + frames * K].view(T, 1, B, K)
 
-        return _Tables(array("q", [values[name] for name in NAMES]), scans, view("logits"), view("delta"), lists, whole)
+        return _Tables(
+            array("q", [values[name] for name in NAMES]), scans, view("logits"), view("delta"), losses, lists, whole
+        )

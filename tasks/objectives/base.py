@@ -33,6 +33,8 @@ class Objective(ABC):
     direction: ClassVar[str] = "minimize"
     scale: ClassVar[float] = 1.0
     """The score of a split is scale * Σ numerator / Σ denominator."""
+    score_is_loss: ClassVar[bool] = False
+    """The score's numerator is the loss in float64, its denominator the number of frames."""
     kernel: ClassVar[str | None] = None
     """The loss and gradient of one frame a second time, as source of a compiled training step; None: that step calls
     `loss_and_gradient`. A function ``frame_loss(logits, targets, frame, gradient, outputs)`` of addresses: from those of

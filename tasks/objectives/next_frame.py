@@ -52,6 +52,7 @@ class NextFrame(Objective):
     name = "next_frame"
     metric = "negative log-likelihood per frame"
     units = "nats/frame"
+    score_is_loss = True
     kernel = KERNEL
 
     def n_outputs(self, corpus: Corpus) -> int:
