@@ -18,7 +18,9 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey import precision, structure, testing
 from lstm_odyssey.cell.ops import OPS
-from lstm_odyssey.kernels import cache
+from lstm_odyssey.conformance import About, ask, compare, make
+from lstm_odyssey.kernels import cache, memory
+from lstm_odyssey.kernels.member import kernel
 from lstm_odyssey.kernels.processor import features as host_features
 from lstm_odyssey.problems import Draw
 from lstm_odyssey.variants.ops import exp, relu
@@ -41,6 +43,27 @@ def test_the_compiled_scan_is_the_oracle(name):
 def test_long_sequences(name):
     """The same over 50 and 300 frames (the cell of all ops is chaotic: there two roundings part)."""
     testing.check_long_sequences(CELLS[name], "numba")
+
+
+@pytest.mark.parametrize("name", ["vanilla", "fgr", "gru", "late"])
+def test_copies_of_packed_matrices_change_no_number(name, monkeypatch):
+    """Where a processor gains by it, steps read copies of a matrix in turn: however many, they are copies."""
+    cell, draw, found = lo.as_cell(CELLS[name]), Draw(7, 1, 3, 17, seed=6), []
+    problem = draw.problem(cell)
+    for spread in (None, (2**16, 2**20), (2**17, 2**21)):
+        monkeypatch.setattr(memory, "spread_bytes", lambda spread=spread: spread)
+        monkeypatch.setattr(memory, "cache_bytes", lambda: (2**9, 2**20))
+        memory.layout.cache_clear()
+        memory.POOL.tables.clear()
+        layout = memory.layout(kernel(cell.lowered, torch.float64), 7, 1, 17, 3)
+        found.append((layout.copies, ask(make(cell, "numba", problem.parameters), problem)[0]))
+    monkeypatch.undo()
+    memory.layout.cache_clear()
+    memory.POOL.tables.clear()
+    (none, one), (few, some), (many, others) = found
+    assert none == (1, 1) and min(few) > 1 and all(b > a for a, b in zip(few, many, strict=True))
+    assert all(torch.equal(value, some[what]) for what, value in others.items())
+    compare(some, one, About(cell, "numba", draw, "with copies"))
 
 
 @pytest.mark.parametrize("check", [structure.check_padding, structure.check_bidirectional, structure.check_rows,

@@ -7,6 +7,7 @@ from lstm_odyssey.kernels.emit_block import (
     KEPT,
     Block,
     Pass,
+    copied,
     indented,
     rows_loop,
     swinging,
@@ -53,7 +54,9 @@ class Backward(Pass):
         body += [f"wipe(d{name}, N)" for name in self.fixed.values()]
         body += [f"call(pack_lines, ({word(name)}, {word(name)}_line, N, N, pack{k}, {row} * N, {len(run.parameters)} * N, B))"
                  for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
-        loop = ["t = T - 1 - turn", "frame = t * B", "before = lambdas + turn % 2 * lambda_bytes",
+        counts = [len(run.parameters) for run in plan.recurrent]
+        body += copied([f"{count} * N" for count in counts], ["N"] * len(counts))
+        loop = ["t = T - 1 - turn", "frame, copy = t * B, t % copies", "before = lambdas + turn % 2 * lambda_bytes",
                 "after = lambdas + (turn + 1) % 2 * lambda_bytes"]  # fmt: skip
         rows = ["s = slots + (frame + b) * places * span", "h = history + (frame + b) * span",
                 "o = operands + (frame + b) * span",
@@ -133,8 +136,8 @@ class Backward(Pass):
             if ready == block:
                 at = f"deltas + (frame * count + {run.first}) * span"
                 lines = free if run.operand in self.state_of else ordered
-                lines.append(f"call(product, ({start}, {at}, count * span, SIZE, pack{k}, 0, {to}, span, B, "
-                             f"{len(run.parameters)} * N, N, t % 2 * swing))")  # fmt: skip
+                lines.append(f"call(product, ({start}, {at}, count * span, SIZE, pack{k} + copy * gap{k}, 0, {to}, span, "
+                             f"B, {len(run.parameters)} * N, N, t % 2 * swing))")  # fmt: skip
         return ordered + to_and_fro(free)
 
     def _parameters(self) -> list[str]:

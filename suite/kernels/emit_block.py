@@ -9,7 +9,7 @@ from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.kernels.plan import Plan, Run
 from lstm_odyssey.kernels.processor import cache_bytes
 
-COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns")
+COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns", "copies")
 KEPT = ("history", "slots", "operands")
 
 
@@ -74,7 +74,16 @@ def swinging(runs: Sequence[Run]) -> str:
     near, far = cache_bytes()
     rows = sum(len(run.parameters) for run in runs)
     return (f"streamed = {rows} * N * N * SIZE\n"
-            f"swing = 1 if streamed <= {4 * near} or streamed > {9 * far // 10} else 0")  # fmt: skip
+            f"swing = 1 if copies == 1 and (streamed <= {4 * near} or streamed > {9 * far // 10}) else 0")  # fmt: skip
+
+
+def copied(lines: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """After packing: the further copies of each matrix, ``gap`` bytes apart. A step reads the copy ``t % copies``."""
+    found = []
+    for k, (line, column) in enumerate(zip(lines, columns, strict=True)):
+        found += [f"gap{k} = {line} * (({column} + LANES - 1) // LANES) * BYTES", "for copy in range(1, copies):",
+                  f"    move(pack{k} + copy * gap{k}, pack{k}, gap{k} // SIZE)"]  # fmt: skip
+    return found
 
 
 def to_and_fro(products: Sequence[str]) -> list[str]:

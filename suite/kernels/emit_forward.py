@@ -7,6 +7,7 @@ from lstm_odyssey.kernels.emit_block import (
     KEPT,
     Block,
     Pass,
+    copied,
     indented,
     rows_loop,
     swinging,
@@ -41,7 +42,9 @@ class Forward(Pass):
         body += [f"call(pack_columns, ({word(name)}, {word(name)}_line, N, N, pack{k}, {row} * N, "
                  f"{len(run.parameters)} * N, B))"
                  for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
-        loop = ["frame = t * B", *self._starts()]
+        counts = [len(run.parameters) for run in plan.recurrent]
+        body += copied(["N"] * len(counts), [f"{count} * N" for count in counts])
+        loop = ["frame, copy = t * B, t % copies", *self._starts()]
         rows = ["s = slots + (frame + b) * places * span", "h = history + (frame + b) * span",
                 "o = operands + (frame + b) * span"]  # fmt: skip
         for block in range(blocks):
@@ -129,6 +132,6 @@ class Forward(Pass):
                 else:
                     vector = f"operands + {self.plan.operands.index(run.operand)} * operand_line + frame * span"
                 to = f"slots + frame * places * span + {run.first} * span"
-                lines.append(f"call(product, ({to}, places * span, {vector}, span, SIZE, pack{k}, 0, {to}, places * span, B, "
-                             f"N, {len(run.parameters)} * N, t % 2 * swing))")  # fmt: skip
+                lines.append(f"call(product, ({to}, places * span, {vector}, span, SIZE, pack{k} + copy * gap{k}, 0, {to}, "
+                             f"places * span, B, N, {len(run.parameters)} * N, t % 2 * swing))")  # fmt: skip
         return lines

@@ -118,25 +118,26 @@ class _Tables:
     def __init__(self, made: Kernel, T: int, B: int, N: int, M: int, dtype: torch.dtype) -> None:
         areas = layout(made, T, B, N, M)
         base = POOL.address(max(areas.forward_total, areas.backward_total), dtype)
-        head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns, 0, 0, 0]
+        head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]
+        ahead, back = ([*head, copies, 0, 0, 0] for copies in areas.copies)
         shapes = made.plan.graph.parameters
         lines = [n for name in made.matrices for n in (0, (M if shapes[name][1] == "M" else N) * made.size)]
         states, inputs, fixed = len(made.plan.graph.states), len(made.plan.inputs), len(made.plan.vectors)
         self.kept, self.kept_total = areas.kept, areas.kept_total
         self.forward = array("q", [
-            *head, *(base + place for place in areas.forward), *[0] * (1 + states + inputs + fixed), *lines, *[0] * states
+            *ahead, *(base + place for place in areas.forward), *[0] * (1 + states + inputs + fixed), *lines, *[0] * states
         ])  # fmt: skip
         self.backward = array("q", [
-            *head, *(base + place for place in areas.backward), *[0] * (1 + states + inputs + fixed), *lines,
+            *back, *(base + place for place in areas.backward), *[0] * (1 + states + inputs + fixed), *lines,
             *[0] * (inputs + fixed), *lines, *[0] * states
         ])  # fmt: skip
-        self.forward_start, self.backward_start = 11 + len(areas.forward), 11 + len(areas.backward)
+        self.forward_start, self.backward_start = len(ahead) + len(areas.forward), len(back) + len(areas.backward)
 
 
 def _filled(blank: array[int], places: tuple[int, ...], kept: int, active: int) -> array[int]:
     table = blank[:]
     table[4] = active
-    table[8], table[9], table[10] = (kept + place for place in places)
+    table[9], table[10], table[11] = (kept + place for place in places)
     return table
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.kernels.processor import vector_bytes
+from lstm_odyssey.kernels.processor import cache_bytes, spread_bytes, vector_bytes
 
 if TYPE_CHECKING:
     from lstm_odyssey.kernels.member import Kernel
@@ -41,7 +41,10 @@ def scratch(floats: int, dtype: torch.dtype) -> Tensor:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the areas of a call lie, in bytes from the beginning of a tensor, and how many floats each tensor has."""
+    """Where the areas of a call lie, in bytes from the beginning of a tensor, and how many floats each tensor has.
+
+    ``copies`` are those of the packed recurrent matrices, forward and backward; see ``spread_bytes``.
+    """
 
     kept: tuple[int, ...]
     kept_total: int
@@ -49,6 +52,16 @@ class Layout:
     forward_total: int
     backward: tuple[int, ...]
     backward_total: int
+    copies: tuple[int, int]
+
+
+def _copies(streamed: int, rows: int) -> int:
+    """How often a step's packed matrices, so many bytes, lie in memory: rows share what they read, one alone does not."""
+    spread = spread_bytes()
+    if spread is None or rows > 1 or streamed <= 2 * cache_bytes()[0]:
+        return 1
+    copies = -(-spread[0] // streamed)
+    return copies if copies * streamed <= spread[1] else 1
 
 
 @lru_cache(maxsize=4096)
@@ -68,12 +81,15 @@ def layout(made: Kernel, T: int, B: int, N: int, M: int) -> Layout:
         return tuple(places), total
 
     rows = [len(run.parameters) * N for run in the.recurrent]
+    ahead, back = [packed(N, row) for row in rows], [packed(row, N) for row in rows]
+    copies = tuple(_copies(sum(sizes) * made.size, B) for sizes in (ahead, back))
     return Layout(
         *areas(states * (T + 1) * B * N, frames * the.places * N, len(the.operands) * frames * N),
         *areas(max(M, N), count * N, *(packed(M, len(run.parameters) * N) for run in the.input_runs),
-               *(packed(N, row) for row in rows)),
+               *(copies[0] * size for size in ahead)),
         *areas(max(M, N), frames * count * N, len(the.operands) * B * N, 2 * states * B * N, packed(count * N, M),
-               *(packed(row, N) for row in rows)),
+               *(copies[1] * size for size in back)),
+        (copies[0], copies[1]),
     )  # fmt: skip
 
 

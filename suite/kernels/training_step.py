@@ -260,13 +260,13 @@ class TrainingStep:
             final = [at["final"] + k * B * N * size for k in range(states)]
             scratch = at["scratch"]
             scans.append(array("q", [
-                *head, *kept, *(scratch + place for place in areas.forward), 0, *final, *inputs, *weights[0], *lines[0],
-                *[zeros] * states,
+                *head, areas.copies[0], *kept, *(scratch + place for place in areas.forward), 0, *final, *inputs, *weights[0],
+                *lines[0], *[zeros] * states,
             ]))  # fmt: skip
             dy = at["dy"] + d * frames * N * size
             scans.append(array("q", [
-                *head, *kept, *(scratch + place for place in areas.backward), dy, *[0] * states, *inputs, *weights[0],
-                *lines[0], *[0] * len(inputs), *weights[1], *lines[1], *[0] * states,
+                *head, areas.copies[1], *kept, *(scratch + place for place in areas.backward), dy, *[0] * states, *inputs,
+                *weights[0], *lines[0], *[0] * len(inputs), *weights[1], *lines[1], *[0] * states,
             ]))  # fmt: skip
             histories.append(kept[0] + B * N * size)
         lists = [array("q", [scan.buffer_info()[0] for scan in scans[k::2]]) for k in (0, 1)]
