@@ -50,6 +50,7 @@ def test_copies_of_packed_matrices_change_no_number(name, monkeypatch):
     """Where a processor gains by it, steps read copies of a matrix in turn: however many, they are copies."""
     cell, draw, found = lo.as_cell(CELLS[name]), Draw(7, 1, 3, 17, seed=6), []
     problem = draw.problem(cell)
+    monkeypatch.setattr(memory, "LONG_SCAN", 2)
     for spread in (None, (2**16, 2**20), (2**17, 2**21)):
         monkeypatch.setattr(memory, "spread_bytes", lambda spread=spread: spread)
         monkeypatch.setattr(memory, "cache_bytes", lambda: (2**9, 2**20))
