@@ -163,6 +163,81 @@ def test_twice_in_one_graph():
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-13)
 
 
+FORKED = """
+import os, sys, torch, lstm_odyssey as lo
+layer = lo.RNN("vanilla", 39, 200, backend="numba")
+x, dy = torch.randn(60, 1, 39), torch.randn(60, 1, 200)
+def numbers():
+    y, _ = layer(x)
+    return [y.detach(), *torch.autograd.grad(y, list(layer.parameters()), dy)]
+expected = numbers()
+child = os.fork()
+wrong = sum(not all(map(torch.equal, numbers(), expected)) for _ in range(100))
+if child == 0:
+    os._exit(wrong > 0)
+_, status = os.waitpid(child, 0)
+sys.exit(bool(wrong) or bool(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_processes_forked_share_no_memory():
+    """A parent and its child, both computing, get the numbers they got before the fork."""
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_another_default_device_changes_nothing():
+    """Memory of the kernels is the CPU's, wherever torch makes tensors by default."""
+    layer, x = lo.RNN("vanilla", 3, 5, backend="numba"), torch.randn(4, 2, 3)
+    expected = run(layer, x)
+    torch.set_default_device("meta")
+    try:
+        found = run(layer, x)
+    finally:
+        torch.set_default_device(None)
+    assert all(map(torch.equal, found, expected))
+
+
+def test_a_sign_that_is_pending_is_taken():
+    """A tensor that is the negative of what lies in memory is read as the negative, forward and backward."""
+    layer, x = lo.RNN("vanilla", 3, 5, backend="numba"), torch.randn(4, 2, 3)
+    assert torch.equal(layer(torch._neg_view(x))[0], layer(-x)[0])
+    dy = torch.randn(4, 2, 5)
+    one, two = (torch.autograd.grad(layer(x)[0], list(layer.parameters()), d) for d in (torch._neg_view(dy), -dy))
+    assert all(map(torch.equal, one, two))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("R.i", torch.zeros(1, 1)), ("b.f", torch.zeros(1)), ("W.o", torch.zeros(5, 3, dtype=torch.float64))],
+)
+def test_a_parameter_of_another_kind_is_an_error(name, value):
+    """A parameter that was replaced by one of another shape or dtype is named: a kernel would read beyond it."""
+    layer = lo.RNN("vanilla", 3, 5, backend="numba")
+    space, gate = name.split(".")
+    setattr(getattr(layer.cells[0], space), gate, torch.nn.Parameter(value))
+    with pytest.raises(ValueError, match=rf"parameter '{name}' is \[[\d, ]+\] torch.float\d+ on cpu; expected \[5"):
+        layer(torch.zeros(4, 2, 3))
+
+
+def test_saved_tensors_may_be_moved():
+    """Hooks that take saved tensors elsewhere and bring them back change no gradient."""
+    layer, x = lo.RNN("vanilla", 3, 5, backend="numba"), torch.randn(4, 2, 3)
+    expected = run(layer, x)
+    with torch.autograd.graph.saved_tensors_hooks(lambda value: value.clone(), lambda value: value.clone()):
+        found = run(layer, x)
+    assert all(map(torch.equal, found, expected))
+
+
+def test_a_batch_of_gradients_is_an_error():
+    """Several adjoints at once cannot be given to a compiled kernel; the error says what can."""
+    layer = lo.RNN("vanilla", 3, 5, backend="numba")
+    y, _ = layer(torch.randn(4, 2, 3))
+    with pytest.raises(RuntimeError):
+        torch.autograd.grad(y, list(layer.parameters()), torch.randn(2, 4, 2, 5), is_grads_batched=True)
+
+
 def test_a_graph_kept_gives_the_same_again():
     """retain_graph: the second backward pass has the bits of the first."""
     layer = lo.RNN("vanilla", 3, 5, backend="numba")

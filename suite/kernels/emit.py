@@ -2,12 +2,10 @@
 
 A *block* is the pointwise part between two rounds of products, for one row and one vector of blocks: a function of its own,
 called for the full vectors and once more with a mask for the rest of N. Each value is loaded or computed where it is first
-asked for. Both passes take one table of integers (sizes, addresses, strides); ``Source`` says what stands where.
+asked for. Both passes take one table of integers (sizes, addresses, strides); ``table_lines`` reads it into names.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from lstm_odyssey.cell.ops import FUNCTIONS, OPS
 from lstm_odyssey.kernels.emit_backward import Backward
@@ -43,21 +41,10 @@ def wipe(to, count):
 _OPTIONS = 'nopython=True, error_model="numpy", cache={cached}'
 
 
-@dataclass(frozen=True)
-class Source:
-    """The text, and the names of the entries of both tables in order."""
-
-    text: str
-    forward: tuple[str, ...]
-    backward: tuple[str, ...]
-
-
-def source(plan: Plan, size: int) -> Source:
+def source(plan: Plan, size: int) -> str:
     """The module for one float size, 4 or 8 bytes."""
     lanes = vector_bytes() // size
     words = sorted(name for name in (*FUNCTIONS, "sign") if OPS[name].kernel is not None)
     head = _HEAD.format(size=size, lanes=lanes, bytes=vector_bytes(), names=", ".join(words), words=words)
     options = f"types.void(types.intp), {_OPTIONS}"
-    forward_names, forward_text = Forward(plan).text(options)
-    backward_names, backward_text = Backward(plan).text(options)
-    return Source(f"{head}\n\n{forward_text}\n\n{backward_text}", forward_names, backward_names)
+    return f"{head}\n\n{Forward(plan).text(options)}\n\n{Backward(plan).text(options)}"

@@ -28,7 +28,7 @@ class Backward(Pass):
         self.seed = {number: self.states.index(name) for name, number in plan.gradient.seeds.items()}
         self.waiting = {self.gradient.totals[number].node: number for number in plan.operands}
 
-    def text(self, options: str) -> tuple[tuple[str, ...], str]:
+    def text(self, options: str) -> str:
         plan = self.plan
         roots = [number for number, _ in self._roots()]
         blocks = 1 + max([0, *(self.back[number] for number in roots if number is not None)])
@@ -76,7 +76,7 @@ class Backward(Pass):
         text += f"    for turn in range(T):\n{indented(loop, 8)}\n{indented(self._parameters(), 4)}\n"
         end = [line for k in states for line in (
             f"if dinitial{k}:", f"    move(dinitial{k}, lambdas + T % 2 * lambda_bytes + {k} * row_line, B * N)")]  # fmt: skip
-        return names, f"{text}{indented(end, 4)}\n"
+        return f"{text}{indented(end, 4)}\n"
 
     def _roots(self) -> list[tuple[int | None, str]]:
         """What a step of the backward pass has to write, and where."""

@@ -20,7 +20,7 @@ from lstm_odyssey.kernels.emit_block import (
 class Forward(Pass):
     """The forward pass of one plan."""
 
-    def text(self, options: str) -> tuple[tuple[str, ...], str]:
+    def text(self, options: str) -> str:
         plan = self.plan
         blocks = 1 + max([0, *(plan.phase[number] for number in (*plan.graph.results, *plan.operands, *plan.kept))])
         arguments = ", ".join(("span", "state_line", "operand_line", "row_line", "s", "h", "o", *self.fixed.values()))
@@ -55,7 +55,6 @@ class Forward(Pass):
                 held += [f"store(o + {k} * operand_line + at, fill(0.0), keep)" for k in range(len(plan.operands))]
             if block == 0:
                 loop += to_and_fro(self._products(set(self.state_of)))
-                loop += self._products({n for n in plan.operands if plan.phase[n] < 0})
             loop += rows_loop(f"step{block}", arguments, rows, held) if self._block(block).stores else []
             loop += self._products({number for number in plan.operands if plan.phase[number] == block})
         text = "\n\n".join(functions)
@@ -63,7 +62,7 @@ class Forward(Pass):
         text += f"    for t in range(T):\n{indented(loop, 8)}\n"
         end = ["if y:", "    move(y, history + row_line, frames * N)"]
         end += [f"move(final{k}, history + {k} * state_line + T * row_line, B * N)" for k in states]
-        return names, f"{text}{indented(end, 4)}\n"
+        return f"{text}{indented(end, 4)}\n"
 
     def _block(self, number: int) -> Block:
         plan, phase = self.plan, self.plan.phase

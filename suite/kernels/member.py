@@ -1,7 +1,4 @@
-"""A cell compiled for one float type, and its scan of one member: tables of addresses, memory, the call. No autograd.
-
-A trainer that knows the loss's gradient can use ``Member`` by itself.
-"""
+"""A cell compiled for one float type, and its scan of one member: tables of addresses, the call. No autograd."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from lstm_odyssey.kernels.emit import source
 from lstm_odyssey.kernels.memory import POOL, Kept, layout
 from lstm_odyssey.kernels.plan import Plan, plan
 
-_SIZES = {torch.float32: 4, torch.float64: 8}
+SIZES = {torch.float32: 4, torch.float64: 8}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +30,6 @@ class Kernel:
     forward: Callable[[int], None]
     backward: Callable[[int], None]
     addresses: tuple[int, int]
-    forward_names: tuple[str, ...]
-    backward_names: tuple[str, ...]
     product: int
     pack_lines: int
     pack_columns: int
@@ -55,6 +50,13 @@ class Kernel:
         ):
             return tuple(nodes[n].name for n in self.plan.vectors)
         return None
+
+    @lru_cache(maxsize=1024)  # noqa: B019 - kernels live as long as the process
+    def shapes(self, N: int, M: int) -> tuple[tuple[int, ...], ...]:
+        """Of the fixed vectors and of the matrices, at N blocks and M inputs."""
+        sizes = {"N": N, "M": M}
+        matrices = (self.plan.graph.parameters[name] for name in self.matrices)
+        return (*[(N,)] * len(self.plan.vectors), *(tuple(sizes[axis] for axis in shape) for shape in matrices))
 
     @cached_property
     def matrices(self) -> tuple[str, ...]:
@@ -86,11 +88,10 @@ _KERNELS: dict[tuple[str, torch.dtype], Kernel] = {}
 def _compiled(signature: str, size: int) -> Kernel:
     made = _PLANS[signature]
     shared = module(products.source(size, 'nopython=True, error_model="numpy", cache={cached}'), f"products{size}")
-    text = source(made, size)
-    code = module(text.text, f"cell{size}")
+    code = module(source(made, size), f"cell{size}")
     scans = (code.forward, code.backward)
     return Kernel(
-        made, size, *(scan.ctypes for scan in scans), (scans[0].address, scans[1].address), text.forward, text.backward,
+        made, size, *(scan.ctypes for scan in scans), (scans[0].address, scans[1].address),
         shared.product.address, shared.pack_lines.address, shared.pack_columns.address,
     )  # fmt: skip
 
@@ -103,12 +104,12 @@ def kernel(graph: Graph, dtype: torch.dtype) -> Kernel:
     """
     made = _KERNELS.get((graph.signature, dtype))
     if made is None:
-        if dtype not in _SIZES:
+        if dtype not in SIZES:
             raise TypeError(
                 f"backend 'numba': x is {dtype}; expected float32 or float64. Use backend='eager' for other types."
             )
         _plan(graph)
-        made = _KERNELS[graph.signature, dtype] = _compiled(graph.signature, _SIZES[dtype])
+        made = _KERNELS[graph.signature, dtype] = _compiled(graph.signature, SIZES[dtype])
     return made
 
 

@@ -32,12 +32,13 @@ def scratch(floats: int, dtype: torch.dtype) -> Tensor:
     size = floats * dtype.itemsize
     advice = getattr(mmap, "MADV_HUGEPAGE", None)  # Linux
     if advice is None or size < LARGE_PAGE // 8:
-        return torch.empty(floats, dtype=dtype)
-    area = mmap.mmap(-1, -(-size // LARGE_PAGE) * LARGE_PAGE + LARGE_PAGE)
+        return torch.empty(floats, dtype=dtype, device="cpu")
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # the default is shared with processes forked later
+    area = mmap.mmap(-1, -(-size // LARGE_PAGE) * LARGE_PAGE + LARGE_PAGE, flags=flags)
     try:
         area.madvise(advice)
     except OSError:
-        return torch.empty(floats, dtype=dtype)  # a system without them
+        return torch.empty(floats, dtype=dtype, device="cpu")  # a system without them
     whole = torch.frombuffer(area, dtype=torch.uint8)
     start = -whole.data_ptr() % LARGE_PAGE
     return whole[start : start + size].view(dtype)
@@ -118,7 +119,7 @@ class Pool(threading.local):
         for place, tensor in enumerate(self.free):
             if tensor.dtype == dtype and floats <= tensor.numel() <= 2 * floats:
                 return self.free.pop(place)
-        return torch.empty(floats, dtype=dtype)
+        return torch.empty(floats, dtype=dtype, device="cpu")
 
 
 POOL = Pool()

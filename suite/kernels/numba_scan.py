@@ -7,7 +7,7 @@ The gradient is compiled too and cannot itself be differentiated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ class _Single(torch.autograd.Function):
         x, state = tensors[0], tensors[made.cuts[2] :]
         (T, B, M), N = x.shape, state[0].shape[-1]
         dtype = x.dtype
-        y = torch.empty((T, B, N), dtype=dtype)
+        y = torch.empty((T, B, N), dtype=dtype, device="cpu")
         final = [torch.empty_like(value) for value in state]
         ctx.member = member = Member(made, T, B, N, M, dtype, active)
         ctx.addresses = addresses = [value.data_ptr() for value in tensors]
@@ -39,6 +39,11 @@ class _Single(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *dfinal: Tensor | None) -> tuple[Any, ...]:
+        if _transformed():
+            raise RuntimeError(
+                "backend 'numba': asked for a batch of gradients (is_grads_batched, vmap); expected one at a time. Use "
+                "backend='eager'."
+            )
         if torch.is_grad_enabled():
             # once_differentiable would let a second derivative pass as zero where dy is constant
             raise RuntimeError(
@@ -49,12 +54,12 @@ class _Single(torch.autograd.Function):
         member: Member = ctx.member
         addresses = [value.data_ptr() for value in tensors]
         if addresses != ctx.addresses:  # hooks on saved tensors have brought them back to another place
-            tensors = [value.contiguous() for value in tensors]
+            tensors = [_plain(value) for value in tensors]
             addresses = [value.data_ptr() for value in tensors]
         a, b, _ = member.made.cuts
         T, B, N, _ = member.sizes
-        dy = torch.zeros((T, B, N), dtype=member.dtype) if dy is None else dy.contiguous()
-        dfinal = tuple(None if value is None else value.contiguous() for value in dfinal)
+        dy = torch.zeros((T, B, N), dtype=member.dtype, device="cpu") if dy is None else _plain(dy)
+        dfinal = tuple(None if value is None else _plain(value) for value in dfinal)
         # the kernel fills the gradients of all fixed vectors
         gradients = [torch.empty_like(value) if need or a <= k < b else None
                      for k, (value, need) in enumerate(zip(tensors, ctx.needs_input_grad[2:], strict=True))]  # fmt: skip
@@ -67,6 +72,30 @@ class _Single(torch.autograd.Function):
         return (None, None, *gradients)
 
 
+def _plain(value: Tensor) -> Tensor:
+    """The numbers as they lie in memory: contiguous, no sign pending."""
+    return value.resolve_neg().contiguous()
+
+
+def _ready(made: Kernel, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors whose addresses a kernel may have.
+
+    Raises:
+        ValueError: a parameter is not as the layer made it; a kernel would read beyond it.
+    """
+    a, _, c = made.cuts
+    x, N = tensors[0], tensors[-1].shape[-1]
+    for place, (value, shape) in enumerate(zip(tensors[a:c], made.shapes(N, x.shape[-1]), strict=True)):
+        if value.shape != shape or value.dtype != x.dtype or not value.is_cpu:
+            names = [*(made.plain or ["a vector"] * len(made.plan.vectors)), *made.matrices]
+            raise ValueError(
+                f"backend 'numba': parameter '{names[place]}' is {list(value.shape)} {value.dtype} on {value.device}; expected "
+                f"{list(shape)} {x.dtype} on the CPU. Give the layer parameters of the shape and dtype it made them in."
+            )
+    return [_plain(value) for value in tensors]
+
+
+_transformed: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 _apply = super(torch.autograd.Function, _Single).apply  # type: ignore[misc]  # what Function.apply calls outside torch.func
 
 
@@ -86,7 +115,7 @@ def scan(
     """
     if x.device.type != "cpu":
         raise ValueError(f"backend 'numba': x is on {x.device}; expected the CPU. Use backend='auto' or 'eager'.")
-    if torch._C._are_functorch_transforms_active():  # torch.func and vmap cannot see into a compiled kernel
+    if _transformed():  # torch.func and vmap cannot see into a compiled kernel
         from lstm_odyssey.kernels import eager
 
         return eager.scan(graph, parameters, x, state, active, sizes)
@@ -103,8 +132,7 @@ def scan(
     weights = [parameters[name] for name in made.matrices]
     if x.ndim == 3:
         mask = None if active is None else active.squeeze(2).to(torch.uint8).contiguous()
-        tensors = [value.contiguous() for value in (*inputs, *fixed, *weights, *initial)]
-        y, *final = _apply(made, mask, *tensors)
+        y, *final = _apply(made, mask, *_ready(made, [*inputs, *fixed, *weights, *initial]))
         return y, dict(zip(graph.states, final, strict=True))
     members, _, width = initial[0].shape
     sizes = [width] * members if sizes is None else list(sizes)
@@ -115,7 +143,7 @@ def scan(
                      zip(weights, (graph.parameters[name] for name in made.matrices), strict=True)),
                    *(value[p, :, :N] for value in initial)]  # fmt: skip
         mask = None if active is None else _mask(active, p)
-        parts.append(_apply(made, mask, *(value.contiguous() for value in single)))
+        parts.append(_apply(made, mask, *_ready(made, single)))
     padded = [torch.stack([pad(value, (0, width - value.shape[-1])) for value in values], dim)
               for values, dim in zip(zip(*parts, strict=True), (1, *(0 for _ in initial)), strict=True)]  # fmt: skip
     return padded[0], dict(zip(graph.states, padded[1:], strict=True))

@@ -242,8 +242,9 @@ def _kept(
         made(number, block)
 
     def made(number: int, block: int) -> None:
+        """What this node is made of, so far as it is not made in place: an accumulator's place may hold a later value."""
         for argument in nodes[number].args:
-            if argument not in inner and nodes[number].op != "matmul":
+            if argument in tops or (argument not in inner and nodes[number].op != "matmul"):
                 later(argument, block)
 
     for number in [*graph.results, *operands, *sorted(wanted)]:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 X, NOISE, TARGETS, ACTIVE, LENGTHS = (NAMES.index(name) for name in ("x", "noise", "targets", "active", "lengths"))
 SCAN_ACTIVE = 4  # where a scan's table has the padding
-_SIZES = {torch.float32: 4, torch.float64: 8}
 
 
 @lru_cache(maxsize=64)
@@ -37,18 +36,13 @@ def _compiled(size: int, loss: str | None) -> Callable[[int, int], None]:
     return code.run.ctypes  # type: ignore[no-any-return]  # a generated module has no types
 
 
-def prepare(loss: str | None, dtype: torch.dtype) -> None:
-    """Compile the step of an objective whose kernel text is ``loss``, or read it from the cache."""
-    _compiled(_SIZES[dtype], loss)
-
-
 def exact_losses(objective: Objective, logits: Tensor, target: Any, lengths: Tensor) -> Tensor:
     """An objective's loss of each row in float64, [1, B], from logits [T, 1, B, K] of a network on the CPU."""
     T, _, B, K = logits.shape
     exact, targets = logits.double(), objective.kernel_targets(target)
     targets = targets.double() if targets.is_floating_point() else targets
-    active = (torch.arange(T).unsqueeze(1) < lengths).to(torch.uint8)
-    losses, unused = torch.zeros(1, B, dtype=torch.float64), torch.empty_like(exact)
+    active = (torch.arange(T, device="cpu").unsqueeze(1) < lengths).to(torch.uint8)
+    losses, unused = torch.zeros(1, B, dtype=torch.float64, device="cpu"), torch.empty_like(exact)
     values = dict.fromkeys(NAMES, 0) | {
         "T": T, "B": B, "K": K, "logits": exact.data_ptr(), "delta": unused.data_ptr(), "targets": targets.data_ptr(),
         "loss": losses.data_ptr(), "active": active.data_ptr(),
@@ -63,7 +57,7 @@ class Workspace:
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
-        self.memory, self.zeros = torch.empty(0, dtype=dtype), torch.zeros(0, dtype=dtype)
+        self.memory, self.zeros = (torch.zeros(0, dtype=dtype, device="cpu") for _ in range(2))
         self.generation = 0
 
     def require(self, floats: int, zeros: int) -> None:
@@ -72,7 +66,7 @@ class Workspace:
             self.memory = scratch(floats, self.dtype)
             self.generation += 1
         if zeros > self.zeros.numel():
-            self.zeros = torch.zeros(zeros, dtype=self.dtype)
+            self.zeros = torch.zeros(zeros, dtype=self.dtype, device="cpu")
             self.generation += 1
 
 
@@ -115,7 +109,8 @@ class TrainingStep:
         self.network, self.objective, self.velocity, self.workspace = network, objective, velocity, workspace
         self.made: Kernel = kernel(network.rnn.cell.lowered, velocity.dtype)
         self.nesterov = nesterov
-        self.numbers = torch.tensor([momentum, (1 - momentum) * rate, noise], dtype=torch.float64).to(velocity.dtype)
+        numbers = [momentum, (1 - momentum) * rate, noise]
+        self.numbers = torch.tensor(numbers, dtype=torch.float64, device="cpu").to(velocity.dtype)
         self.run = _compiled(self.made.size, objective.kernel)
         self._made: dict[tuple[int, int], _Tables] = {}
         self._generation = -1
@@ -196,7 +191,9 @@ class TrainingStep:
             table[TARGETS] = self.objective.kernel_targets(batch.target).data_ptr()
         if rows == 1:  # a single sequence has no padding
             return tables, None
-        active = (torch.arange(steps).unsqueeze(1) < batch.lengths).to(torch.uint8) if batch.padded else None
+        active = (
+            (torch.arange(steps, device="cpu").unsqueeze(1) < batch.lengths).to(torch.uint8) if batch.padded else None
+        )
         lengths = batch.lengths.contiguous()
         address = 0 if active is None else active.data_ptr()
         table[ACTIVE], table[LENGTHS] = address, lengths.data_ptr()
@@ -242,7 +239,7 @@ class TrainingStep:
         first = -(-memory.data_ptr() // vector_bytes()) * vector_bytes()
         at = {name: first + start * size for name, start in starts.items()}
         shift = (first - memory.data_ptr()) // size
-        whole = torch.full((B,), T, dtype=torch.int64)  # lengths of sequences that are not padded
+        whole = torch.full((B,), T, dtype=torch.int64, device="cpu")  # lengths of sequences that are not padded
         losses = array("d", [0.0] * B)
 
         head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]

@@ -15,10 +15,10 @@ from numba import njit
 
 from lstm_odyssey.kernels.vectors import fill4, fill8, nan_of, natural_logarithm, pick, power_of_two, reciprocal
 
-# greatest exponents, ln 2 in two parts, shift, degree of the polynomial, where tanh is 1
+# greatest and least exponents, ln 2 in two parts, shift, degree of the polynomial, where tanh is 1
 _FLOAT = {
-    4: (88.0, -87.3, 0.693359375, -2.12194440e-4, 1.5 * 2.0**23, 7, 9.1),
-    8: (709.0, -708.3, 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1.5 * 2.0**52, 13, 19.2),
+    4: (88.722839, -104.0, 0.693359375, -2.12194440e-4, 1.5 * 2.0**23, 7, 9.1),
+    8: (709.782712893, -745.2, 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1.5 * 2.0**52, 13, 19.2),
 }
 
 
@@ -38,7 +38,7 @@ def _estrin(name: str, coefficients: Sequence[float], result: str) -> str:
 
 
 def _functions(size: int) -> SimpleNamespace:
-    highest, lowest, ln2, ln2_rest, shift, degree, flat = _FLOAT[size]
+    largest, smallest, ln2, ln2_rest, shift, degree, flat = _FLOAT[size]
     fill = {4: fill4, 8: fill8}[size]
     log2e = 1 / math.log(2)
     coefficients = tuple(1 / math.factorial(k) for k in range(2, degree + 1))
@@ -57,7 +57,7 @@ def _functions(size: int) -> SimpleNamespace:
 
     @made
     def exp(a: Any) -> Any:
-        high, low = fill(highest + 0.72), fill(lowest)
+        high, low = fill(largest), fill(smallest)
         inside = pick(a, high, high, a)
         inside = pick(low, inside, low, inside)
         half = inside * 0.5
@@ -69,7 +69,7 @@ def _functions(size: int) -> SimpleNamespace:
 
     @made
     def sigmoid(a: Any) -> Any:
-        bound = fill(highest - 1.0)
+        bound = fill(largest - 1.7)
         negative = -a
         inside = pick(negative, bound, bound, negative)
         inside = pick(-bound, inside, -bound, inside)
