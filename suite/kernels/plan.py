@@ -243,7 +243,7 @@ def _kept(
 
     def made(number: int, block: int) -> None:
         for argument in nodes[number].args:
-            if argument not in inner and nodes[number].op != "matmul":
+            if argument in tops or (argument not in inner and nodes[number].op != "matmul"):
                 later(argument, block)
 
     for number in [*graph.results, *operands, *sorted(wanted)]:
