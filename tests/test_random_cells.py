@@ -1,0 +1,71 @@
+"""Cells nobody wrote: texts drawn from the contract of a step, compiled, are their oracle; so are eager and the adjoint.
+
+A compilation takes seconds, so few are drawn here: ODYSSEY_RANDOM_CELLS=300 draws as many.
+"""
+
+import os
+
+import pytest
+
+import lstm_odyssey as lo
+from lstm_odyssey.cell.adjoint import LEAVES
+from lstm_odyssey.cell.ops import OPS
+from lstm_odyssey.conformance import About, ask, ask_oracle, compare, make, rounding_error
+from lstm_odyssey.exactness import check_adjoint
+from lstm_odyssey.kernels.plan import plan
+from lstm_odyssey.problems import Draw
+from tests.random_cells import compiled, random_text
+
+COUNT = int(os.environ.get("ODYSSEY_RANDOM_CELLS", "10"))
+DRAWS = (Draw(3, 2, 3, 5), Draw(4, 1, 2, 11, seed=1), Draw(2, 3, 17, 17, seed=2))
+SAYS_NOTHING = 1e-7
+"""A draw in which the last bits of the inputs move a part of the oracle's answer by so much is left out."""
+
+
+def check(seed, backend):
+    """A cell on a backend is its oracle, at those draws that say something; how many they were."""
+    text = random_text(seed)
+    cell, compared = lo.as_cell(compiled(text)), 0
+    for draw in DRAWS:
+        problem = draw.problem(cell)
+        reference = ask_oracle(cell, problem)
+        if not max(rounding_error(cell, problem).values()) < SAYS_NOTHING:
+            continue
+        try:
+            compare(ask(make(cell, backend, problem.parameters), problem)[0], reference, About(cell, backend, draw, "drawn"))
+        except Exception as error:
+            error.add_note(text)
+            raise
+        compared += 1
+    return compared
+
+
+@pytest.mark.parametrize("seed", range(COUNT))
+def test_the_compiled_scan_of_a_random_cell_is_its_oracle(seed):
+    """Outputs, final states and all gradients of a text that nobody wrote."""
+    pytest.importorskip("numba")
+    assert check(seed, "numba") or seed >= 10
+
+
+@pytest.mark.parametrize("seed", range(4 * COUNT))
+def test_eager_on_a_random_cell_is_its_oracle(seed):
+    """The same without a compiler, for more of them."""
+    check(seed, "eager")
+
+
+@pytest.mark.parametrize("seed", range(COUNT))
+def test_the_adjoint_of_a_random_cell_is_the_derivative(seed):
+    """Step 1 of the ladder: exactly."""
+    check_adjoint(compiled(random_text(seed)))
+
+
+def test_random_cells_are_of_every_kind():
+    """One to three phases and states, every op of a text, one matrix on several vectors: the first hundred have it all."""
+    graphs = [lo.as_cell(compiled(random_text(seed))).lowered for seed in range(100)]
+    assert {node.op for graph in graphs for node in graph.nodes} >= {name for name, op in OPS.items() if op.in_text}
+    assert {max(plan(graph).phase) for graph in graphs} >= {1, 2, 3}
+    assert {len(graph.states) for graph in graphs} == {1, 2, 3}
+    assert any(len(set(graph.results)) < len(graph.results) for graph in graphs)  # one value twice
+    assert any(graph.nodes[result].op in LEAVES for graph in graphs for result in graph.results)  # passed through
+    matrices = [[node.name for node in graph.nodes if node.op == "matmul"] for graph in graphs]
+    assert sum(len(set(names)) < len(names) for names in matrices) > 20
