@@ -53,11 +53,6 @@ def shared(x, y, c, *, W, R, b):
     return tanh(c_t + q), c_t
 
 
-def twice(x, y, *, W, R):
-    """One product read by itself, and in the sum of the next block."""
-    return tanh(W.a @ x) + tanh(W.a @ x + R.a @ y)
-
-
 def every_op(x, y, n, *, W, R, p, b):
     """Every op of the table, with constants on either side."""
     a = W.a @ x + R.a @ y + b.a

@@ -40,7 +40,9 @@ class Writer:
         if not self.reads(*self.lines):
             self.name(f"tanh({self.product()})")
         made = [name for name in self.phase if name not in self.states]
-        others = [self.random.choice((made[-1], self.random.choice(made), state, self.value(1))) for state in self.states[1:]]
+        others = [
+            self.random.choice((made[-1], self.random.choice(made), state, self.value(1))) for state in self.states[1:]
+        ]
         # every parameter has to reach a result, so what nothing has read goes into the first
         loose = self.unread(name for name in made if name not in others) or [self.random.choice(made)]
         first = "".join(f"{name} {self.random.choice('+-*')} " for name in loose[:-1]) + loose[-1]
@@ -67,7 +69,9 @@ class Writer:
 
     def phase_of(self, expression: str) -> int:
         """Rounds before an expression: those of its names, and one for a product with one."""
-        known = [self.phase[name] for name in re.findall(r"(?<![\w.])[a-z]\d*\b(?!\.)", expression) if name in self.phase]
+        known = [
+            self.phase[name] for name in re.findall(r"(?<![\w.])[a-z]\d*\b(?!\.)", expression) if name in self.phase
+        ]
         return max(known, default=0) + len(re.findall(r"R\.\w @", expression))
 
     def statement(self) -> None:
@@ -100,7 +104,12 @@ class Writer:
         if kind < 0.4:
             return f"W.{self.gate()} @ {self.random.choice(self.frames)}"
         if kind < 0.48:
-            fixed = (f"b.{self.gate()}", f"tanh(p.{self.gate()})", f"sigmoid(W.{self.gate()} @ x)", f"(p.{self.gate()} * b.a)")
+            fixed = (
+                f"b.{self.gate()}",
+                f"tanh(p.{self.gate()})",
+                f"sigmoid(W.{self.gate()} @ x)",
+                f"(p.{self.gate()} * b.a)",
+            )
             return f"R.{self.gate()} @ {self.random.choice(fixed)}"
         if kind < 0.6:
             return f"R.{self.gate()} @ ({self.pick(False)} * {self.pick(False)})"
@@ -111,7 +120,11 @@ class Writer:
         terms = [self.product() for _ in range(self.random.choice((1, 2, 2, 3)))]
         for _ in range(self.random.choice((0, 0, 1, 2))):
             gate = self.gate()
-            terms.append(self.random.choice((f"b.{gate}", f"p.{gate} * {self.pick()}", self.pick(), "0.5", f"p.{gate} * b.{gate}")))
+            terms.append(
+                self.random.choice(
+                    (f"b.{gate}", f"p.{gate} * {self.pick()}", self.pick(), "0.5", f"p.{gate} * b.{gate}")
+                )
+            )
         self.random.shuffle(terms)
         if self.random.random() < 0.1:
             terms.append(self.random.choice(terms))  # the very same term twice
@@ -130,7 +143,12 @@ class Writer:
         """Something well above zero."""
         at = self.pick()
         return self.random.choice(
-            (f"(sigmoid({at}) + 0.5)", f"(softplus({at}) + 0.3)", f"(1 + exp(-absolute({at})))", f"(absolute({at}) + 1)")
+            (
+                f"(sigmoid({at}) + 0.5)",
+                f"(softplus({at}) + 0.3)",
+                f"(1 + exp(-absolute({at})))",
+                f"(absolute({at}) + 1)",
+            )
         )
 
     def value(self, depth: int) -> str:

@@ -32,7 +32,9 @@ def check(seed, backend):
         if not max(rounding_error(cell, problem).values()) < SAYS_NOTHING:
             continue
         try:
-            compare(ask(make(cell, backend, problem.parameters), problem)[0], reference, About(cell, backend, draw, "drawn"))
+            compare(
+                ask(make(cell, backend, problem.parameters), problem)[0], reference, About(cell, backend, draw, "drawn")
+            )
         except Exception as error:
             error.add_note(text)
             raise
