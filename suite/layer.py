@@ -183,7 +183,7 @@ class RNN(nn.Module):
             # the loop over time would be unrolled, and a compiled kernel cannot be traced
             return torch.compiler.disable(self._run)(x, state, lengths)  # type: ignore[no-any-return]
         weight = self._directions()[0].first()
-        if torch.is_autocast_enabled(weight.device.type):
+        if weight.device.type != "meta" and torch.is_autocast_enabled(weight.device.type):
             with torch.autocast(weight.device.type, enabled=False):
                 return self._run(in_dtype(x, weight.dtype), in_dtype(state, weight.dtype), lengths)
         return self._run(x, state, lengths)
@@ -203,7 +203,7 @@ class RNN(nn.Module):
             within = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
             active = within.view(steps, 1, rows, 1) if self.population else within.unsqueeze(2)
             x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
-        scan = scan_function(resolve(self.backend, x.device))
+        scan = scan_function(resolve(self.backend, x.device, x.dtype))
         if len(directions) == 1 and not self.population:  # the states' first dimension is as good a P as any
             y, final = scan(cell.lowered, directions[0].tensors(), x, initial, active, self.hidden_sizes)
             return zeroed(y, active), final
@@ -271,6 +271,8 @@ class RNN(nn.Module):
             if state.keys() != set(names):
                 raise self._fail(f"state has {sorted(state)}; expected all of {sorted(names)}.")
             for name, value in state.items():
+                if not isinstance(value, Tensor):
+                    raise self._fail(f"state '{name}' is {type(value).__name__}; expected a tensor {list(full)}.")
                 if value.shape != full or value.dtype != x.dtype or value.device != x.device:
                     raise self._fail(
                         f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "

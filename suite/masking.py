@@ -55,9 +55,15 @@ def counted(
         return None
     try:
         count = torch.as_tensor(lengths)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise fail(f"lengths is {lengths!r}; expected {rows} whole numbers, one a row.") from error
-    if count.ndim != 1 or len(count) != rows or count.is_floating_point() or count.dtype == torch.bool:
+    if (
+        count.ndim != 1
+        or len(count) != rows
+        or count.is_floating_point()
+        or count.is_complex()
+        or count.dtype == torch.bool
+    ):
         raise fail(f"lengths is {tuple(count.shape)} {count.dtype}; expected {rows} whole numbers, one a row.")
     if bool((count < 1).any()) or bool((count > steps).any()):
         raise fail(f"lengths has values from {int(count.min())} to {int(count.max())}; expected 1 to T = {steps}.")

@@ -325,3 +325,29 @@ def test_the_oracle_refuses_what_does_not_fit():
         lo.oracle(v, X, {"y": zero["y"]}, good)
     with pytest.raises(ValueError, match="parameters has"):
         lo.oracle(v, X, zero, {**good, "p.z": torch.zeros(4)})
+
+
+def test_half_precision_runs_on_torchs_operations():
+    """A layer turned to half precision on the CPU runs, by the backend that has the dtype."""
+    layer = lo.RNN("vanilla", 3, 4).to(torch.bfloat16)
+    y, _ = layer(torch.zeros(2, 1, 3, dtype=torch.bfloat16))
+    assert y.dtype == torch.bfloat16 and y.shape == (2, 1, 4)
+
+
+def test_a_layer_without_storage_knows_its_shapes():
+    """On the device meta a layer runs, for shapes alone."""
+    y, state = lo.RNN("cifg", 3, 4, bidirectional=True, device="meta")(torch.zeros(5, 2, 3, device="meta"))
+    assert y.shape == (5, 2, 8) and state["c"].shape == (2, 2, 4)
+
+
+def test_a_state_of_numbers_is_an_error():
+    """States are tensors; a number is named."""
+    with pytest.raises(ValueError, match="state 'y' is int; expected a tensor"):
+        lo.RNN("vanilla", 3, 4)(torch.zeros(2, 1, 3), {"y": 1, "c": 2})
+
+
+@pytest.mark.parametrize("lengths", [[5, None], {2, 1}, [1 + 0j, 2 + 0j]])
+def test_lengths_of_another_kind_are_an_error(lengths):
+    """Whatever lengths are, if they are no whole numbers the error says what was expected."""
+    with pytest.raises(ValueError, match="expected 2 whole numbers"):
+        lo.RNN("vanilla", 3, 4)(torch.zeros(5, 2, 3), lengths=lengths)

@@ -375,6 +375,20 @@ def test_a_cache_folder_that_cannot_be_written(what, tmp_path, monkeypatch):
     assert len(said) == 1 and not list((tmp_path / "kernels").iterdir())
 
 
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    """Where there is no home there is one warning, and kernels are compiled without a cache."""
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("ODYSSEY_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(cache.Path, "home", homeless)
+    cache._warn.cache_clear()
+    with pytest.warns(UserWarning, match="cannot be used: Could not determine home"):
+        assert cache.module("answer = 6 * 7\n", "homeless").answer == 42
+
+
 def test_a_folder_open_to_others_is_not_trusted(tmp_path, monkeypatch):
     """Code others could have written is not imported."""
     folder = tmp_path / "open"

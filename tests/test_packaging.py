@@ -54,13 +54,14 @@ def site(wheel, tmp_path_factory):
 
 
 def sources():
-    """Every file of the four folders and its place in the wheel."""
+    """Every file of the four folders and its place in the wheel; records are the repository's, not the package's."""
     found = {}
     for folder, home in HOMES.items():
         for path in sorted((ROOT / folder).rglob("*")):
             within = path.relative_to(ROOT / folder)
             hidden = any(part == "__pycache__" or part.startswith(".") for part in within.parts)
-            if path.is_file() and not hidden and path.suffix != ".pyc":
+            record = folder == "reports" and within.parts[0] == "records"
+            if path.is_file() and not hidden and not record and path.suffix != ".pyc":
                 found[f"{home}/{within.as_posix()}"] = path
     return found
 

@@ -47,8 +47,9 @@ def _versions() -> str:
 
 def _usable() -> Path | None:
     """The folder, made if need be; None, with a warning, if it cannot be written or is open to others."""
-    place = folder()
+    place = Path("~/.cache/lstm-odyssey")
     try:
+        place = folder()
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         state = place.stat()
         if hasattr(os, "getuid") and (state.st_uid != os.getuid() or state.st_mode & 0o022):
@@ -57,7 +58,7 @@ def _usable() -> Path | None:
             )
         if not os.access(place, os.W_OK | os.X_OK):
             raise PermissionError("it cannot be written")
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # pathlib's RuntimeError: the user has no home
         _warn(place, str(error))
         return None
     return place

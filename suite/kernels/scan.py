@@ -13,14 +13,17 @@ PADDED = frozenset({"eager"})
 """Backends that pad a population to its largest member, so that rounding may depend on the neighbours."""
 
 
-def resolve(backend: str, device: Any = "cpu") -> str:
-    """The name of the backend that runs when ``backend`` is asked for on ``device``.
+def resolve(backend: str, device: Any = "cpu", dtype: Any = None) -> str:
+    """The name of the backend that runs when ``backend`` is asked for on ``device``, for a dtype if it is known.
+
+    ``auto`` is ``numba`` on a CPU, for float32 and float64, and ``eager`` elsewhere.
 
     Raises:
         ValueError: there is no such backend.
     """
     if backend == "auto":
-        return "numba" if str(device).split(":")[0] == "cpu" else "eager"
+        compiled = str(device).split(":")[0] == "cpu" and str(dtype) in ("None", "torch.float32", "torch.float64")
+        return "numba" if compiled else "eager"
     if backend not in BACKENDS:
         raise ValueError(f"backend '{backend}': not available; expected auto or one of {', '.join(BACKENDS)}.")
     return backend
