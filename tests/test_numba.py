@@ -234,7 +234,7 @@ def test_a_batch_of_gradients_is_an_error():
     """Several adjoints at once cannot be given to a compiled kernel; the error says what can."""
     layer = lo.RNN("vanilla", 3, 5, backend="numba")
     y, _ = layer(torch.randn(4, 2, 3))
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="one at a time. Use backend='eager'"):
         torch.autograd.grad(y, list(layer.parameters()), torch.randn(2, 4, 2, 5), is_grads_batched=True)
 
 

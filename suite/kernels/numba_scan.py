@@ -39,11 +39,6 @@ class _Single(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *dfinal: Tensor | None) -> tuple[Any, ...]:
-        if _transformed():
-            raise RuntimeError(
-                "backend 'numba': asked for a batch of gradients (is_grads_batched, vmap); expected one at a time. Use "
-                "backend='eager'."
-            )
         if torch.is_grad_enabled():
             # once_differentiable would let a second derivative pass as zero where dy is constant
             raise RuntimeError(
@@ -65,10 +60,15 @@ class _Single(torch.autograd.Function):
                      for k, (value, need) in enumerate(zip(tensors, ctx.needs_input_grad[2:], strict=True))]  # fmt: skip
         if not member.made.plan.inputs and gradients[0] is not None:
             gradients[0].zero_()
-        member.backward(
-            addresses, ctx.kept, dy.data_ptr(), [0 if value is None else value.data_ptr() for value in dfinal],
-            [0 if value is None else value.data_ptr() for value in gradients],
-        )  # fmt: skip
+        try:
+            adjoints = [0 if value is None else value.data_ptr() for value in (dy, *dfinal)]
+        except RuntimeError as error:  # several at once, or tensors of a transform: there is no address
+            raise RuntimeError(
+                "backend 'numba': asked for a batch of gradients (is_grads_batched, vmap); expected one at a time. Use "
+                "backend='eager'."
+            ) from error
+        filled = [0 if value is None else value.data_ptr() for value in gradients]
+        member.backward(addresses, ctx.kept, adjoints[0], adjoints[1:], filled)
         return (None, None, *gradients)
 
 
