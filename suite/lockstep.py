@@ -196,9 +196,11 @@ def training_steps(backend: str, dtype: torch.dtype) -> Callable[..., Lockstep]:
         return Lockstep
     workspace = Workspace(dtype)
 
-    def make(network: Network, *arguments: Any) -> Lockstep:
+    def make(
+        network: Network, trials: Sequence[Trial], objective: Objective, protocol: Protocol, keep_weights: bool
+    ) -> Lockstep:
         if TrainingStep.fits(network):
-            return CompiledLockstep(network, *arguments, workspace)
-        return Lockstep(network, *arguments)
+            return CompiledLockstep(network, trials, objective, protocol, keep_weights, workspace)
+        return Lockstep(network, trials, objective, protocol, keep_weights)
 
     return make

@@ -41,7 +41,8 @@ def _versions() -> str:
 
     here = Path(__file__).parent
     modules = hashlib.sha256(b"".join((here / name).read_bytes() for name in _DEPENDS)).hexdigest()
-    cpu = (numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()) + features()
+    named: str | None = numba.config.CPU_NAME  # type: ignore[attr-defined]  # numba sets it when it is imported
+    cpu = (named or llvmlite.binding.get_host_cpu_name()) + features()
     return f"{modules}\n{numba.__version__}\n{llvmlite.binding.llvm_version_info!r}\n{sys.version}\n{cpu}"
 
 

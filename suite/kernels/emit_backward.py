@@ -122,7 +122,9 @@ class Backward(Pass):
 
     def _products(self, block: int, blocks: int) -> list[str]:
         """Rᵀδ: for a vector of the step as soon as all its δ are there, for states at the end of the step."""
-        ordered, free, started = [], [], set()
+        ordered: list[str] = []
+        free: list[str] = []
+        started: set[int] = set()
         for k, run in enumerate(self.plan.recurrent):
             ready = max(self.back[self.gradient.deltas[a.products[0]]]
                         for a in self.accumulators[run.first : run.first + len(run.parameters)])  # fmt: skip

@@ -89,9 +89,9 @@ def _compiled(signature: str, size: int) -> Kernel:
     made = _PLANS[signature]
     shared = module(products.source(size, 'nopython=True, error_model="numpy", cache={cached}'), f"products{size}")
     code = module(source(made, size), f"cell{size}")
-    scans = (code.forward, code.backward)
+    ahead, back = code.forward, code.backward
     return Kernel(
-        made, size, *(scan.ctypes for scan in scans), (scans[0].address, scans[1].address),
+        made, size, ahead.ctypes, back.ctypes, (ahead.address, back.address),
         shared.product.address, shared.pack_lines.address, shared.pack_columns.address,
     )  # fmt: skip
 

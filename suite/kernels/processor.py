@@ -12,7 +12,7 @@ from numba.core.codegen import get_host_cpu_features
 
 def features() -> str:
     """The processor's features numba compiles for: those of this one, unless numba was told otherwise."""
-    told: str | None = config.CPU_FEATURES
+    told: str | None = config.CPU_FEATURES  # type: ignore[attr-defined]  # numba sets it when it is imported
     return str(get_host_cpu_features()) if told is None else told
 
 
@@ -44,6 +44,6 @@ def spread_bytes() -> tuple[int, int] | None:
     from the second at 48 bytes a cycle, what comes round later at 64, up to two thirds of the second cache. So where a matrix
     is small, every step reads another copy of it.
     """
-    name = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    name = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()  # type: ignore[attr-defined]  # as above
     near, far = cache_bytes()
     return (21 * near // 2, 2 * far // 3) if name == "znver5" else None
