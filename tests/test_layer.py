@@ -351,3 +351,29 @@ def test_lengths_of_another_kind_are_an_error(lengths):
     """Whatever lengths are, if they are no whole numbers the error says what was expected."""
     with pytest.raises(ValueError, match="expected 2 whole numbers"):
         lo.RNN("vanilla", 3, 4)(torch.zeros(5, 2, 3), lengths=lengths)
+
+
+def test_the_second_derivative_of_the_eager_backend_is_right():
+    """Differentiated twice, by every parameter and by x, torch's own differences agree; torch.func agrees too."""
+    layer = lo.RNN("vanilla", 2, 3, backend="eager", dtype=torch.float64, initial_std=0.6)
+    names = [name for name, _ in layer.named_parameters()]
+    given = [value.detach().clone().requires_grad_() for value in layer.parameters()]
+    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+
+    def output(x, *values):
+        return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (x,))[0]
+
+    assert torch.autograd.gradgradcheck(output, (x, *given))
+    place = names.index("cells.0.R.z")
+
+    def total(R):
+        values = [R if k == place else value.detach() for k, value in enumerate(given)]
+        return output(x.detach(), *values).square().sum()
+
+    R, step = given[place].detach(), torch.zeros(3, 3, dtype=torch.float64)
+    step[0, 1] = 1e-5
+    slope = torch.func.grad(total)
+    expected = (slope(R + step) - slope(R - step)) / 2e-5
+    found = torch.func.jacrev(slope)(R)[:, :, 0, 1]
+    assert expected.abs().max() > 1e-3
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)

@@ -1,4 +1,5 @@
-"""The eager backend: the traced graph evaluated with torch ops on [P, B, N], on any device and dtype; autograd differentiates.
+"""The eager backend: the traced graph evaluated with torch ops on [P, B, N], on any device and dtype; autograd differentiates,
+any number of times and in any mode.
 
 P members (a population; 1 for a single network) run in lockstep, padded to the largest N. What no state reaches is computed
 for all steps at once; products with the same right-hand vector are one batched product; a product whose sum begins with a
@@ -7,78 +8,16 @@ hoisted term starts from that term.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
-from lstm_odyssey.cell.graph import Graph, Products, stack
+from lstm_odyssey.cell.graph import Graph, Products
 from lstm_odyssey.cell.ops import OPS
-
-
-@dataclass(frozen=True)
-class Fused:
-    """One stacked product of a step, ``starts[k] + R_k @ operand``, and the nodes its rows stand for."""
-
-    products: Products
-    starts: tuple[int, ...]  # hoisted nodes the rows start from; empty: the plain product
-    outputs: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Program:
-    """A graph in the order of execution."""
-
-    before: tuple[int | Products, ...]  # hoisted work, over all steps
-    step: tuple[int | Fused, ...]
-    sliced: tuple[int, ...]  # hoisted nodes made from the input that a step reads by themselves
-
-
-@lru_cache(maxsize=256)
-def compile_program(graph: Graph) -> Program:
-    """Order a (reassociated) graph for execution and fuse products with the sums they begin."""
-    uses = Counter(argument for node in graph.nodes for argument in node.args)
-    uses.update(graph.results)
-    hoisted = graph.hoisted
-    before: list[int | Products] = []
-    stacked = {group.results[0]: group for group in stack(graph, sorted(hoisted))}
-    for number in sorted(hoisted):
-        if number in stacked:
-            before.append(stacked[number])
-        elif graph.nodes[number].op != "matmul":
-            before.append(number)
-    # the add that a product feeds, where the other operand is hoisted and the product has no other use
-    feeds: dict[int, tuple[int, int]] = {}
-    for number, node in enumerate(graph.nodes):
-        if node.op == "add" and number not in hoisted:
-            for product, start in (node.args, node.args[::-1]):
-                recurrent = graph.nodes[product].op == "matmul" and product not in hoisted
-                if recurrent and start in hoisted and uses[product] == 1:
-                    feeds[product] = (number, start)
-    made: dict[int, Fused] = {}  # by the first node of the group in order
-    covered: set[int] = set()
-    for group in stack(graph, [number for number in range(len(graph.nodes)) if number not in hoisted]):
-        # two phases: a group is run where its operand exists, and all of it at once
-        if all(result in feeds for result in group.results):
-            outputs = tuple(feeds[result][0] for result in group.results)
-            fused = Fused(group, tuple(feeds[result][1] for result in group.results), outputs)
-        else:
-            fused = Fused(group, (), group.results)
-        made[group.results[0]] = fused
-        covered.update(group.results, fused.outputs)
-    step: list[int | Fused] = []
-    for number, node in enumerate(graph.nodes):
-        if number in made:
-            step.append(made[number])
-        elif number not in covered and number not in hoisted and node.op != "state":
-            step.append(number)
-    reads = {argument for item in step if isinstance(item, int) for argument in graph.nodes[item].args}
-    reads |= {item.products.operand for item in step if isinstance(item, Fused)} | set(graph.results)
-    return Program(tuple(before), tuple(step), tuple(sorted(reads & hoisted)))
+from lstm_odyssey.kernels.program import Fused, compile_program
 
 
 def _rows(product: Tensor, count: int) -> tuple[Tensor, ...]:
@@ -118,6 +57,79 @@ def scan(
             None if active is None else active.unsqueeze(1),
         )
         return y.squeeze(1), {name: value.view(state[name].shape) for name, value in final.items()}
+    names, members = (*parameters, *graph.states), len(parameters)
+    tensors = [x, *parameters.values(), *(state[name] for name in graph.states)]
+
+    def run(values: Sequence[Tensor], apart: bool) -> list[Tensor]:
+        named = dict(zip(names, values[1:], strict=True))
+        y, final = _steps(graph, named, values[0], [named[name] for name in names[members:]], active, apart)
+        return [y, *final]
+
+    y, *after = _Scan.apply(run, *tensors) if _once(tensors) else run(tensors, False)
+    return y, dict(zip(graph.states, after, strict=True))
+
+
+def _once(tensors: Sequence[Tensor]) -> bool:
+    """Whether autograd will ask for gradients and no other transform looks into the scan."""
+    return (
+        torch.is_grad_enabled()
+        and any(value.requires_grad for value in tensors)
+        and not torch._C._are_functorch_transforms_active()
+        and all(unpack_dual(value).tangent is None for value in tensors)
+    )
+
+
+class _Scan(torch.autograd.Function):
+    """The whole scan: once differentiated, the fast way; differentiated again, as torch's operations one by one.
+
+    Forward keeps a graph of its own, in which the recurrent weights stand apart. A gradient that is to be differentiated
+    again is made from a scan run anew, in which they do not: every path is in its graph then.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, run: Callable[[Sequence[Tensor], bool], list[Tensor]], *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        leaves = [value.detach().requires_grad_(need)
+                  for value, need in zip(tensors, ctx.needs_input_grad[1:], strict=True)]  # fmt: skip
+        with torch.enable_grad():
+            results = run(leaves, True)
+        ctx.run, ctx.leaves = run, leaves
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, *results)  # what is saved goes when the graph around it does
+        return (results[0].detach(), *(value.detach().clone() for value in results[1:]))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        count = len(ctx.leaves)
+        tensors, results, leaves = ctx.saved_tensors[:count], ctx.saved_tensors[count:], ctx.leaves
+        again = torch.is_grad_enabled()
+        if again:  # a view has a place in the graph of its own, even if one tensor was made of another
+            leaves = [value.view_as(value) for value in tensors]
+            results = ctx.run(leaves, False)
+        wanted = [k for k in range(count) if ctx.needs_input_grad[k + 1]]
+        pairs = [(value, gradient) for value, gradient in zip(results, gradients, strict=True)
+                 if gradient is not None and value.requires_grad]  # fmt: skip
+        found: list[Tensor | None] = [None] * count
+        if pairs:
+            made = torch.autograd.grad(
+                [value for value, _ in pairs], [leaves[k] for k in wanted], [gradient for _, gradient in pairs],
+                retain_graph=True, create_graph=again, allow_unused=True,
+            )  # fmt: skip
+            for k, value in zip(wanted, made, strict=True):
+                found[k] = value
+        return (None, *found)
+
+
+def _steps(
+    graph: Graph,
+    parameters: Mapping[str, Tensor],
+    x: Tensor,
+    current: list[Tensor],
+    active: Tensor | None,
+    apart: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    """The loop over time. ``apart``: recurrent weights get their gradients by one product after it, for one derivative only."""
     program = compile_program(graph)
     nodes = graph.nodes
     steps = x.shape[0]
@@ -152,15 +164,14 @@ def scan(
                 starts = torch.cat([_over_frames(values[start], x, weight) for start in item.starts], dim=-1)
             else:
                 starts = x.new_zeros(()).expand(*x.shape[:3], weight.shape[2])
-            operands = _Operands() if torch.is_grad_enabled() and weight.requires_grad else None
+            operands = _Operands() if apart and weight.requires_grad else None
             if operands is not None:
                 starts = _RecurrentWeight.apply(starts, weight, operands)
-            product = (item.products.operand, weight.detach(), starts.unbind(0), operands)
+            product = (item.products.operand, weight.detach() if apart else weight, starts.unbind(0), operands)
             instructions.append((item.outputs, None, (), product))
         else:
             instructions.append((item, OPS[nodes[item].op].eager, nodes[item].args, None))
     places = [number for number, node in enumerate(nodes) if node.op == "state"]
-    current = [state[name] for name in graph.states]
     mask = active.unbind(0) if active is not None else None
     outputs = []
     for t in range(steps):
@@ -183,7 +194,7 @@ def scan(
             new = [torch.where(mask[t], after, held) for after, held in zip(new, current, strict=True)]
         current = new
         outputs.append(current[0])
-    return torch.stack(outputs), dict(zip(graph.states, current, strict=True))
+    return torch.stack(outputs), current
 
 
 def _full_step(value: Tensor, like: Tensor) -> Tensor:
