@@ -97,7 +97,7 @@ class _Scan(torch.autograd.Function):
         ctx.run, ctx.leaves = run, leaves
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, *results)  # what is saved goes when the graph around it does
-        return (results[0].detach(), *(value.detach().clone() for value in results[1:]))
+        return tuple(value.detach().clone() for value in results)  # who changes them in place changes nothing saved
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
