@@ -261,6 +261,124 @@ def adjoint_cell(slip):
     return lo.as_cell(ODD.get(name, name))
 
 
+def with_nodes(change):
+    """The right adjoint with nodes of the gradient changed; ``change(graph, node)`` returns another node or None."""
+
+    def derive(graph, leaves=()):
+        right, first = adjoint(graph, leaves), len(graph.nodes)
+        nodes = [(n >= first and change(graph, node)) or node for n, node in enumerate(right.nodes)]
+        assert nodes != list(right.nodes), "the adjoint no longer has such a node; change the mutant with it"
+        return replace(right, nodes=tuple(nodes))
+
+    return derive
+
+
+def with_total(op, name, change):
+    """The right adjoint with another total of one leaf; ``change(right, total)`` returns it, or None for no total."""
+
+    def derive(graph, leaves=()):
+        right = adjoint(graph, leaves)
+        (number,) = (n for n, node in enumerate(graph.nodes) if (node.op, node.name) == (op, name))
+        new = change(right, right.totals[number])
+        others = {n: total for n, total in right.totals.items() if n != number}
+        return replace(right, totals=others if new is None else {**others, number: new})
+
+    return derive
+
+
+def exchanged_deltas(one, other):
+    """The right adjoint with the δ of two products exchanged."""
+
+    def derive(graph, leaves=()):
+        right = adjoint(graph, leaves)
+        first, second = ([n for n in right.deltas if graph.nodes[n].name == name] for name in (one, other))
+        swap = {first[0]: right.deltas[second[0]], second[0]: right.deltas[first[0]]}
+        return replace(right, deltas={**right.deltas, **swap})
+
+    return derive
+
+
+def only(number):
+    """A total that is one node."""
+    return Total(number, number, ())
+
+
+def nothing(node):
+    """A zero in place of a node."""
+    return Node("constant", size="")
+
+
+def is_slope_of(graph, node, op):
+    """Whether a node of the gradient is the 1 - ... of a derivative of ``op``."""
+    if node.op != "sub" or graph.nodes[node.args[0]].value != 1:
+        return False
+    return op == "sigmoid" and node.args[1] < len(graph.nodes) and graph.nodes[node.args[1]].op == op
+
+
+WRONG_ADJOINTS = {  # and the cell in which each is wrong
+    "the adjoint term of the initial state is missing": ("vanilla", with_total("state", "c", lambda right, total: None)),
+    "the initial c has the adjoint of the new c": (
+        "vanilla",
+        with_total("state", "c", lambda right, total: only(right.seeds["c"])),
+    ),
+    "one gate's Rᵀδ is missing": (
+        "vanilla",
+        with_total("state", "y", lambda right, total: only(right.nodes[total.node].args[0])),
+    ),
+    "R in place of its transpose": (
+        "vanilla",
+        with_nodes(lambda graph, node: node.op == "transposed" and node.name[0] == "R" and replace(node, op="matmul")),
+    ),
+    "σ' = σ instead of σ(1 - σ)": (
+        "vanilla",
+        with_nodes(
+            lambda graph, node: is_slope_of(graph, node, "sigmoid") and replace(node, op="div", args=node.args[::-1])
+        ),
+    ),
+    "the output peephole's gradient uses c_{t-1}": (
+        "vanilla",
+        with_total("vector", "p.o", lambda right, total: right.totals[peephole_on_previous(right)]),
+    ),
+    "two gates' δ changed places": ("vanilla", exchanged_deltas("R.i", "R.f")),
+    "the coupled gate's derivative has no minus": (
+        "cifg",
+        with_nodes(lambda graph, node: node.op == "neg" and replace(node, op="mul", args=(*node.args, one_of(graph)))),
+    ),
+    "the second phase sends nothing back": (
+        "gru",
+        with_nodes(lambda graph, node: node.op == "transposed" and node.name == "R.h" and nothing(node)),
+    ),
+    "the second phase's matrix on the way back is another's": (
+        "gru",
+        with_nodes(lambda graph, node: node.op == "transposed" and node.name == "R.h" and replace(node, name="R.u")),
+    ),
+    "what is done with a gate's last value is forgotten": (
+        "fgr",
+        with_nodes(lambda graph, node: node.op == "adjoint" and node.name == "i" and nothing(node)),
+    ),
+    "source and target of two gate matrices exchanged on the way back": (
+        "fgr",
+        with_nodes(
+            lambda graph, node: (
+                node.op == "transposed"
+                and node.name in ("R.if_", "R.fi")
+                and replace(node, name={"R.if_": "R.fi", "R.fi": "R.if_"}[node.name])
+            )
+        ),
+    ),
+    "only the first of a matrix's two uses sends its δ": (
+        "shared",
+        with_total("state", "c", lambda right, total: None),
+    ),
+}
+
+
+def adjoint_cell(slip):
+    """The cell of a wrong adjoint."""
+    name = WRONG_ADJOINTS[slip][0]
+    return lo.as_cell(ODD.get(name, name))
+
+
 class IgnoresLengths(lo.RNN):
     """Padding is taken for frames."""
 
