@@ -77,7 +77,6 @@ def directions(graph: Graph, stop: frozenset[int]) -> Iterator[Direction]:
     """Every entry of every leaf that the step reads, and of every matrix in it."""
     read = {argument for n, node in enumerate(graph.nodes) if n not in stop for argument in node.args}
     read |= set(graph.results)
-    read |= set(graph.results)
     for number, node in enumerate(graph.nodes):
         if node.op == "constant" or (number not in read and node.op != "state"):
             continue
