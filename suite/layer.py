@@ -175,7 +175,7 @@ class RNN(nn.Module):
 
         Args:
             x: the input, see the class.
-            state: the initial states by name, all of them; zero by default.
+            state: the initial states by name, all of them; zero by default, or what the cell declares.
             lengths: [B] whole numbers, 1 to T: how much of each sequence is no padding. The output is 0 on padding, and
                 the final state is that of the last frame that is not.
 
@@ -270,7 +270,7 @@ class RNN(nn.Module):
         full = (directions, *x.shape[1:-1], width)
         names, inside = self.cell.states, self._buffers["inside"]
         if state is None:
-            initial = {name: x.new_zeros(full) for name in names}
+            initial = {name: x.new_full(full, self.cell.initial.get(name, 0.0)) for name in names}
         else:
             if not isinstance(state, Mapping):
                 raise self._fail(

@@ -41,6 +41,8 @@ def check_declaration(cell: Any, backend: Any = "eager", draws: Draws = ()) -> N
     for state, (low, high) in cell.domains.items():
         require(state in cell.states, f"{about}: domains has '{state}'; the states are {cell.states}")
         require(low < high, f"{about}: the domain of '{state}' is ({low}, {high}); expected the lesser bound first")
+    for state in cell.initial:
+        require(state in cell.states, f"{about}: initial has '{state}'; the states are {cell.states}")
     kinked = sorted({node.op for node in cell.graph.nodes if node.op in OPS and OPS[node.op].kinked})
     for op in cell.ties:
         require(op in kinked, f"{about}: ties has '{op}'; the ops with a kink in its text are {kinked}")
@@ -91,17 +93,18 @@ def check_long_sequences(cell: Any, backend: Any = "eager", draws: Draws = LONG)
 
 
 def check_default_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED[:1]) -> None:
-    """Step 3 without an initial state, which means the zero state."""
+    """Step 3 without an initial state, which means zero or what the cell declares."""
     cell = lo.as_cell(cell)
     for draw in draws:
         problem = draw.problem(cell)
         layer = make(cell, backend, problem.parameters)
-        zero = replace(problem, state={name: torch.zeros_like(value) for name, value in problem.state.items()})
-        (answer,) = ask(layer, zero, run=lambda x, state, lengths, layer=layer: layer(x))
+        start = {name: torch.full_like(value, cell.initial.get(name, 0.0)) for name, value in problem.state.items()}
+        usual = replace(problem, state=start)
+        (answer,) = ask(layer, usual, run=lambda x, state, lengths, layer=layer: layer(x))
         for name in cell.states:
             del answer[f"gradient of initial {name}"]  # there is none to differentiate by
-        (reference,) = ask(layer, zero)
-        about = About(cell, backend, draw, "without an initial state", [zero])
+        (reference,) = ask(layer, usual)
+        about = About(cell, backend, draw, "without an initial state", [usual])
         compare(answer, {name: reference[name] for name in answer}, about)
 
 

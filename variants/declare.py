@@ -45,6 +45,8 @@ class Variant:
         reference: where the equations come from, as a citation.
         limits: cells it equals under a change of its parameters.
         domains: bounds of a state's initial value, ``{"n": (0.1, 3.0)}``; a state not named may be any number.
+        initial: what a state is before the first frame where none is given, ``{"m": -1e4}``; 0 for a state not named. For a
+            state whose 0 is a number like others and does not mean "nothing yet".
         ties: ops of the text whose kinks a check has to keep away from, as ``("relu", "maximum")``. At a kink itself the
             derivative is torch's: 0 for relu and absolute, a half to each operand of maximum and minimum.
     """
@@ -55,6 +57,7 @@ class Variant:
     reference: str | None = None
     limits: Sequence[Limit] = ()
     domains: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    initial: Mapping[str, float] = field(default_factory=dict)
     ties: Sequence[str] = ()
 
     def __post_init__(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -66,7 +68,10 @@ class Cell:
     @property
     def signature(self) -> str:
         """Hash of the traced mathematics; equal for texts that differ in names of locals only."""
-        return self.graph.signature
+        if not any(self.initial.values()):
+            return self.graph.signature
+        starts = json.dumps([self.graph.signature, [float(self.initial.get(name, 0)) for name in self.states]])
+        return hashlib.sha256(starts.encode()).hexdigest()
 
     @property
     def aliases(self) -> Sequence[str]:
@@ -92,6 +97,11 @@ class Cell:
     def domains(self) -> Mapping[str, tuple[float, float]]:
         """Bounds of the initial values of states."""
         return self.variant.domains
+
+    @property
+    def initial(self) -> Mapping[str, float]:
+        """What states are before the first frame where none is given; a state that is not there is 0."""
+        return self.variant.initial
 
     @property
     def ties(self) -> Sequence[str]:

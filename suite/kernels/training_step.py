@@ -242,6 +242,9 @@ class TrainingStep:
         whole = torch.full((B,), T, dtype=torch.int64, device="cpu")  # lengths of sequences that are not padded
         losses = array("d", [0.0] * B)
 
+        filled = {name: torch.full((B * N,), value, dtype=self.workspace.dtype, device="cpu")
+                  for name, value in network.rnn.cell.initial.items() if value}  # fmt: skip
+        starting = [filled[name].data_ptr() if name in filled else zeros for name in network.rnn.cell.states]
         head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]
         places = {name: (value, gradient) for name, value, gradient in network.slices()}
         scans: list[array[int]] = []
@@ -258,7 +261,7 @@ class TrainingStep:
             scratch = at["scratch"]
             scans.append(array("q", [
                 *head, areas.copies[0], *kept, *(scratch + place for place in areas.forward), 0, *final, *inputs, *weights[0],
-                *lines[0], *[zeros] * states,
+                *lines[0], *starting,
             ]))  # fmt: skip
             dy = at["dy"] + d * frames * N * size
             scans.append(array("q", [
@@ -287,5 +290,5 @@ class TrainingStep:
             return memory[begin : begin + frames * K].view(T, 1, B, K)
 
         return _Tables(
-            array("q", [values[name] for name in NAMES]), scans, view("logits"), view("delta"), losses, lists, whole
+            array("q", [values[name] for name in NAMES]), scans, view("logits"), view("delta"), losses, lists, whole, filled
         )
