@@ -12,6 +12,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.cell.adjoint import Total, adjoint
 from lstm_odyssey.cell.graph import Node
+from lstm_odyssey.cell.ops import FUNCTIONS
 from lstm_odyssey.variants import ops
 from tests.cells import ODD
 
@@ -66,6 +67,41 @@ WRONG_CELLS = {
         ("z * i_t + c * f_t", "z * a + c * d"),
         ("c_t, i_t, f_t, o_t", "c_t, d, a, o_t"),
     ),
+    "a recurrent net without its past": ("tanh_rnn", (" + R.h @ y", "")),
+    "GRU with z and 1 - z swapped": ("gru", ("z * y + (1 - z) * h", "(1 - z) * y + z * h")),
+    "GRU with its reset after the matrix": ("gru", ("R.h @ (r * y)", "r * (R.h @ y)")),
+    "GRU whose gates are exchanged": ("gru", ("z * y + (1 - z) * h", "r * y + (1 - r) * h"), ("(r * y)", "(z * y)")),
+    "cuDNN's GRU with its reset before the matrix": (
+        "gru_reset_after",
+        ("r * (R.h @ y + b.Rh)", "R.h @ (r * y) + b.Rh"),
+    ),
+    "cuDNN's GRU with its second bias outside": ("gru_reset_after", ("r * (R.h @ y + b.Rh)", "r * (R.h @ y) + b.Rh")),
+    "cuDNN's GRU with z and 1 - z swapped": ("gru_reset_after", ("z * y + (1 - z) * h", "(1 - z) * y + z * h")),
+    "MGU that keeps where it should replace": ("mgu", ("(1 - f) * y + f * h", "f * y + (1 - f) * h")),
+    "MGU without its reset": ("mgu", ("R.h @ (f * y)", "R.h @ y")),
+    "MUT1 whose update gate sees the output": ("mut1", ("W.z @ x + b.z", "W.z @ x + R.r @ y + b.z")),
+    "MUT1 whose input is not squashed": ("mut1", ("tanh(W.x @ x)", "W.x @ x")),
+    "MUT2 whose reset gate has the candidate's projection": ("mut2", ("W.x @ x", "W.h @ x")),
+    "MUT2 with the sign of the GRU": ("mut2", ("h * z + y * (1 - z)", "y * z + h * (1 - z)")),
+    "MUT3 whose update gate sees the output as it is": ("mut3", ("R.z @ tanh(y)", "R.z @ y")),
+    "MUT3 whose candidate sees it squashed": ("mut3", ("R.h @ (r * y)", "R.h @ (r * tanh(y))")),
+    "JANET without its β": ("janet", ("sigmoid(s - 1)", "sigmoid(s)")),
+    "JANET with its β on the other side": ("janet", ("sigmoid(s - 1)", "sigmoid(s + 1)")),
+    "Li-GRU with the tanh of a GRU": ("ligru", ("h = relu", "h = tanh")),
+    "Li-GRU with z and 1 - z swapped": ("ligru", ("z * y + (1 - z) * h", "(1 - z) * y + z * h")),
+    "minLSTM whose gates do not sum to 1": ("minlstm", (" / (f + i)", "")),
+    "minLSTM with its gates exchanged": ("minlstm", ("f * y + i * h", "i * y + f * h")),
+    "minLSTM with a tanh": ("minlstm", ("h = W.h @ x + b.h", "h = tanh(W.h @ x + b.h)")),
+    "sLSTM with an exponential forget gate": (
+        "slstm",
+        ("-softplus(-(W.f @ x + R.f @ y + b.f))", "W.f @ x + R.f @ y + b.f"),
+    ),
+    "sLSTM whose stabiliser forgets its past": ("slstm", ("maximum(log_f + m, log_i)", "maximum(log_f, log_i)")),
+    "sLSTM whose forget gate leaves the stabiliser out": ("slstm", ("exp(log_f + m - m_t)", "exp(log_f)")),
+    "sLSTM that is not normalised": ("slstm", ("c_t / n_t", "c_t")),
+    "sLSTM normalised by the step before": ("slstm", ("c_t / n_t", "c_t / n")),
+    "sLSTM with the tanh of an LSTM": ("slstm", ("c_t / n_t", "tanh(c_t / n_t)")),
+    "sLSTM whose input gate is a σ": ("slstm", ("i = exp(log_i - m_t)", "i = sigmoid(log_i)")),
 }
 
 
@@ -77,7 +113,7 @@ def wrong_cell(of, *changes):
     for before, after in changes:
         assert before in text, f"the text of {of} no longer has {before!r}; change the mutant with it"
         text = text.replace(before, after)
-    space = {name: getattr(ops, name) for name in ("sigmoid", "tanh")}
+    space = {name: getattr(ops, name) for name in FUNCTIONS}
     exec(compile(text, f"<wrong {of}>", "exec"), space)
     return lo.as_cell(space[of])
 

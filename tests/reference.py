@@ -7,6 +7,8 @@ because the paper says so twice.  A matrix is [to, from], as in the paper: W_z x
 
 import numpy as np
 
+from tests.reference_beyond import BEYOND
+
 
 def logistic(a):
     return 1.0 / (1.0 + np.exp(-a))
@@ -168,11 +170,14 @@ WITH_TWO_STATES = {
     "vanilla": vanilla, "nig": nig, "nfg": nfg, "nog": nog, "niaf": niaf, "noaf": noaf,
     "no_peepholes": no_peepholes, "cifg": cifg,
 }  # fmt: skip
-NAMES = (*WITH_TWO_STATES, "fgr")
+THE_NINE = (*WITH_TWO_STATES, "fgr")
+NAMES = (*THE_NINE, *BEYOND)
 
 
 def reference_forward(name, x, state, parameters):
     """All states at every step, {state: [T, N]}, of one example x [T, M] from the given initial state {state: [N]}."""
+    if name in BEYOND:
+        return BEYOND[name](x, state, parameters)
     if name == "fgr":
         return fgr(x, state["y"], state["c"], state["i"], state["f"], state["o"], parameters)
     return WITH_TWO_STATES[name](x, state["y"], state["c"], parameters)
@@ -184,6 +189,14 @@ def total(name, values, adjoint):
     parameters = {key: value for key, value in values.items() if "." in key}
     states = reference_forward(name, values["x"], state, parameters)
     return sum(np.sum(states[key] * adjoint[key]) for key in states)
+
+
+def complex_step(name, values, adjoint, key, direction, h=1e-30):
+    """The derivative of ``total`` as ``values[key]`` moves along ``direction``, without a difference and so to rounding.
+
+    A kink is not straddled: its side is chosen by the real part.
+    """
+    return total(name, {**values, key: values[key] + 1j * h * direction}, adjoint).imag / h
 
 
 def central_difference(name, values, adjoint, key, direction, h=2e-4):

@@ -1,4 +1,4 @@
-"""The numbers of parameters in the paper."""
+"""The numbers of parameters in the papers."""
 
 import pytest
 
@@ -14,6 +14,17 @@ FORMULAS = {
     "no_peepholes": lambda M, N: 4 * (M * N + N**2 + N),
     "cifg": lambda M, N: 3 * (M * N + N**2 + N) + 2 * N,
     "fgr": lambda M, N: 4 * (M * N + N**2 + N) + 3 * N + 9 * N**2,
+    "tanh_rnn": lambda M, N: M * N + N**2 + N,
+    "gru": lambda M, N: 3 * (M * N + N**2 + N),
+    "gru_reset_after": lambda M, N: 3 * (M * N + N**2 + N) + N,
+    "mgu": lambda M, N: 2 * (M * N + N**2 + N),
+    "mut1": lambda M, N: 3 * M * N + 2 * N**2 + 3 * N,
+    "mut2": lambda M, N: 3 * (M * N + N**2 + N),
+    "mut3": lambda M, N: 3 * (M * N + N**2 + N),
+    "janet": lambda M, N: 2 * (M * N + N**2 + N),
+    "ligru": lambda M, N: 2 * (M * N + N**2 + N),
+    "minlstm": lambda M, N: 3 * (M * N + N),
+    "slstm": lambda M, N: 4 * (M * N + N**2 + N),
 }
 INPUTS = {"TIMIT": 39, "IAM-OnDB": 4, "JSB Chorales": 88}
 
@@ -33,12 +44,17 @@ NETS = {
 @pytest.mark.parametrize("M", INPUTS.values(), ids=INPUTS.keys())
 @pytest.mark.parametrize("name", FORMULAS)
 def test_a_layer_has_the_parameters_of_the_formula(name, M, N):
-    """The traced cell's count, and the tensors of a real layer, are the paper's formula in M and N."""
+    """The traced cell's count, and the tensors of a real layer, are its paper's formula in M and N."""
     expected = FORMULAS[name](M, N)
     assert lo.variant(name).count(M, N) == expected
     layer = lo.RNN(name, M, N)
     assert sum(parameter.numel() for parameter in layer.parameters()) == expected
     assert layer.count() == expected
+
+
+def test_every_variant_has_its_formula():
+    """No built-in cell is left out above."""
+    assert set(FORMULAS) == {name for name in lo.variant_names() if lo.variant(name).collection is not None}
 
 
 @pytest.mark.parametrize("net", NETS)

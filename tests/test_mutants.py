@@ -23,7 +23,7 @@ def kit(backend=None):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_right_cells_survive(name):
-    """Each of the nine cells passes the comparison that every wrong one has to fail."""
+    """Each of the cells passes the comparison that every wrong one has to fail."""
     compare_with_reference(name, lo.variant(name), **SIZES)
 
 
@@ -140,6 +140,7 @@ WRONG_DECLARATIONS = {
         lo.Variant(right, ties=["relu"]),
         r"ties has 'relu'; the ops with a kink .* are \[\]",
     ),
+    "a beginning of no state": ("declaration", lo.Variant(right, initial={"n": 1.0}), "initial has 'n'"),
     "an empty domain": ("declaration", lo.Variant(right, domains={"c": (1, 1)}), "the lesser bound first"),
     "equations that are another cell's": ("equations", says_another_thing, r"y_t = σ\(W_z x_t \+ R_z y_\{t-1\}\)"),
     "no equations": ("equations", says_nothing, "has no equations; expected the block"),

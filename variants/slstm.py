@@ -3,9 +3,10 @@
 Parameters: 4(MN + N² + N).
 
 Source: Beck et al. 2024, section 2.2, equations (8) to (17), with σ as the forget gate (the paper leaves the choice of σ
-or exp). Its h is y. The gates are computed relative to the stabiliser, of which c_t / n_t is free: log i_t is the text's
-log_i, and i_t and f_t are the paper's i' and f'. Before the first frame c and n are 0 and m is the logarithm of nothing,
-so that the first stabiliser is log i_1 whatever the gates are; with m = 0 all of i_1 would be lost at log i_1 < -103. R is a full matrix, as of one head; no norm and no convolution.
+or exp). Its h is y. The gates are computed relative to the stabiliser, of which c_t / n_t is free: i_t and f_t are the
+paper's i' and f', and log_i_t, log_f_t the logarithms of its i and f. R is a full matrix, as of one head; no norm and no
+convolution. Before the first frame c and n are 0, and m is the logarithm of nothing, so that m_1 = log i_1 whatever the
+gates are; with m = 0, all of i_1 would be lost to float32 where log i_1 is 103 below log f_1.
 """
 
 from lstm_odyssey.variants.declare import Variant

@@ -290,5 +290,12 @@ class TrainingStep:
             return memory[begin : begin + frames * K].view(T, 1, B, K)
 
         return _Tables(
-            array("q", [values[name] for name in NAMES]), scans, view("logits"), view("delta"), losses, lists, whole, filled
+            array("q", [values[name] for name in NAMES]),
+            scans,
+            view("logits"),
+            view("delta"),
+            losses,
+            lists,
+            whole,
+            filled,
         )
