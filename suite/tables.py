@@ -13,6 +13,8 @@ from rich.text import Text
 if TYPE_CHECKING:
     import xarray
 
+    from lstm_odyssey.cell import Cell
+
 COUNTED = ((88, 20), (88, 100), (88, 200))
 """(M, N) at which parameters are counted for the list of variants."""
 
@@ -26,25 +28,35 @@ def new_table(*columns: str, title: str | None = None) -> Table:
 
 
 def variant_list() -> Iterator[RenderableType]:
-    """Every variant: name, aliases, states, equations; then the parameters of one layer at some sizes.
+    """The variants by collection, the study's own first: name, aliases, states, equations; then parameters at some sizes.
 
     A plugin that cannot be loaded is listed with its reason and stops nothing.
     """
     from lstm_odyssey import registry
+    from lstm_odyssey.profiles import COLLECTION
 
-    counts = new_table("variant", *(f"M={m} N={n}" for m, n in COUNTED), title="Parameters of one layer and direction")
+    groups: dict[str, list[Cell]] = {}
+    broken = []
     for name in registry.variant_names():
         try:
             cell = registry.variant(name)
         except Exception as error:  # noqa: BLE001 - whatever a stranger's package raises is shown, not raised
-            yield Text(f"{name}: not usable: {type(error).__name__}: {error}\n", style="red")
+            broken.append(Text(f"{name}: not usable: {type(error).__name__}: {error}\n", style="red"))
             continue
-        aliases = f" (also {', '.join(cell.aliases)})" if cell.aliases else ""
-        yield Text.assemble(
-            (cell.name, "bold"), aliases, f"  states {' '.join(cell.states)}  [{cell.collection or '-'}]"
-        )
-        yield Text("\n".join(f"    {equation}" for equation in cell.equations) + "\n")
-        counts.add_row(Text(cell.name), *(f"{cell.count(m, n):,}" for m, n in COUNTED))
+        groups.setdefault(cell.collection or "", []).append(cell)
+    counts = new_table("variant", *(f"M={m} N={n}" for m, n in COUNTED), title="Parameters of one layer and direction")
+    for collection in sorted(groups, key=lambda it: (it != COLLECTION, not it, it)):
+        title = f"{collection or 'of no collection'} ({len(groups[collection])})"
+        yield Text(f"{title}\n{'─' * len(title)}", style="bold")
+        for cell in groups[collection]:
+            aliases = f" (also {', '.join(cell.aliases)})" if cell.aliases else ""
+            yield Text.assemble(
+                (cell.name, "bold"), aliases, f"  states {' '.join(cell.states)}  [{cell.collection or '-'}]"
+            )
+            yield Text("\n".join(f"    {equation}" for equation in cell.equations) + "\n")
+            counts.add_row(Text(cell.name), *(f"{cell.count(m, n):,}" for m, n in COUNTED))
+        counts.add_section()
+    yield from broken
     yield counts
 
 

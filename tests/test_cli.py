@@ -5,9 +5,10 @@ import re
 
 import pytest
 
+import lstm_odyssey as lo
 from lstm_odyssey import cli
 from lstm_odyssey.config import read_config
-from lstm_odyssey.plan import SettingsError
+from lstm_odyssey.plan import SettingsError, chosen_cells
 from tests.small import chorales
 
 
@@ -78,6 +79,27 @@ def test_variants_are_listed_with_equations_and_counts(odyssey):
     assert "no_peepholes (also np)  states y c  [odyssey-2017]" in output
     assert "c_t = z_t ⊙ i_t + c_{t-1} ⊙ (1 - i_t)" in output
     assert re.search(r"vanilla +8,780 +75,900 +231,800", output)
+
+
+def test_variants_are_listed_by_collection(odyssey):
+    """The study's own collection comes first, then the others; each under its name and count, and every variant once."""
+    _, output, _ = odyssey("variants")
+    shown = re.findall(r"^(\S+)(?: \(also .*\))?  states .*  \[(.*)\]$", output, re.MULTILINE)
+    assert sorted(name for name, _ in shown) == list(lo.variant_names())
+    assert all((lo.variant(name).collection or "-") == collection for name, collection in shown)
+    collections = [collection for _, collection in shown]
+    runs = [one for one, before in zip(collections, ["", *collections], strict=False) if one != before]
+    assert runs[0] == "odyssey-2017" and len(runs) == len(set(runs)) >= 2
+    headings = re.findall(r"^(\S+) \((\d+)\)\n─+$", output, re.MULTILINE)
+    assert headings == [(name, str(collections.count(name))) for name in runs]
+
+
+def test_a_run_takes_the_papers_nine_unless_told_otherwise():
+    """Without --variants, or with a store's, a study has that collection; 'all' is every variant there is."""
+    nine = chosen_cells(None)
+    assert {cell.collection for cell in nine.values()} == {"odyssey-2017"} and len(nine) == 9
+    assert set(chosen_cells(["all"])) == set(lo.variant_names()) > set(nine)
+    assert list(chosen_cells(None, stored=["slstm"])) == ["slstm"]
 
 
 def test_tasks_are_listed_with_licence_and_source(odyssey):
