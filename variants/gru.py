@@ -36,7 +36,7 @@ variant = Variant(
     limits=(
         # With the reset gate held open (σ(40) is 1 in float64) it makes no difference where it stands.
         Limit(of="gru_reset_after", parameters={"b.r": 40, "W.r": 0, "R.r": 0, "b.Rh": 0}),
-        # With the update gate shut as well, nothing but the candidate is left.
-        Limit(of="tanh_rnn", parameters={"b.r": 40, "W.r": 0, "R.r": 0, "b.z": -40, "W.z": 0, "R.z": 0}),
+        # With the update gate shut as well (σ(-800) is 0), nothing but the candidate is left.
+        Limit(of="tanh_rnn", parameters={"b.r": 40, "W.r": 0, "R.r": 0, "b.z": -800, "W.z": 0, "R.z": 0}),
     ),
 )
