@@ -100,11 +100,21 @@ def _renamed(problem: Problem, names: Mapping[str, str], extra: Mapping[str, Ten
 
 
 class TorchLayer(torch.nn.Module):
-    """A recurrent layer of torch with our face: states by name, ``h`` and (if it has one) ``c``."""
+    """A recurrent layer of torch with our face: states by name, ``h`` and (if it has one) ``c``.
+
+    Any recurrent layer torch.nn has, ``RNN``, ``LSTM`` and ``GRU``.
+
+    Raises:
+        AssertionError: torch.nn has no recurrent layer of that name.
+    """
 
     def __init__(self, path: str, input_size: int, hidden_size: int) -> None:
         super().__init__()
-        kind = getattr(torch.nn, path.removeprefix("torch.nn."))
+        kind: Any = getattr(torch.nn, path.removeprefix("torch.nn."), None)
+        recurrent = isinstance(kind, type) and issubclass(kind, torch.nn.RNNBase)
+        require(
+            recurrent, f"a limit of {path}: expected a recurrent layer, as torch.nn.RNN, torch.nn.LSTM or torch.nn.GRU"
+        )
         self.cells = torch.nn.ModuleList([kind(input_size, hidden_size, dtype=torch.float64)])
         self.states = ("h", "c") if issubclass(kind, torch.nn.LSTM) else ("h",)
 

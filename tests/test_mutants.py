@@ -129,6 +129,11 @@ WRONG_DECLARATIONS = {
         lo.Variant(right, limits=[lo.Limit("torch.nn.RNN", lambda p: {"weight_ih_l0": p["W.z"]}, {"y": "h"})]),
         "in its limit torch.nn.RNN, .*: y is off by",
     ),
+    "a limit of a layer that has no time": (
+        "limits",
+        lo.Variant(right, limits=[lo.Limit("torch.nn.Linear", lambda p: p, {"y": "h"})]),
+        "a limit of torch.nn.Linear: expected a recurrent layer",
+    ),
     "a limit under too small a change": (
         "limits",
         lo.Variant(lo.variant("no_peepholes").step, limits=[lo.Limit("nog", {"p.i": 0, "p.f": 0})]),

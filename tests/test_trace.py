@@ -70,6 +70,14 @@ def test_signature_is_of_the_mathematics_not_of_the_spelling():
     assert lo.as_cell(other).signature != lo.as_cell(plain).signature
 
 
+def test_signature_is_also_of_what_states_begin_with():
+    """Another start is another cell; a start at 0 said aloud is none."""
+    one, half, zero = (lo.as_cell(lo.Variant(plain, initial=it)) for it in ({"y": 1}, {"y": 0.5}, {"y": 0.0}))
+    assert zero.signature == lo.as_cell(plain).signature == lo.as_cell(plain).graph.signature
+    assert len({one.signature, half.signature, zero.signature}) == 3
+    assert one.signature == lo.as_cell(lo.Variant(plain, initial={"y": 1.0})).signature
+
+
 def test_common_parts_are_shared_and_dead_parts_dropped():
     """The graph holds R.h @ y once though the text has it twice, and nothing that reaches no result."""
 

@@ -21,7 +21,8 @@ class Limit:
     Asserted by the conformance kit for outputs, shared states and the gradients of shared parameters.
 
     Args:
-        of: name of the other variant, or of a torch layer such as ``"torch.nn.LSTM"``.
+        of: name of the other variant, or of a recurrent layer of torch: ``"torch.nn.RNN"``, ``"torch.nn.LSTM"``,
+            ``"torch.nn.GRU"``, whose states are ``h`` and, of the LSTM, ``c``.
         parameters: what to change, ``{"b.i": 40, "W.i": 0}`` (every entry set to that number; parameters the other
             cell does not have are then dropped), or a function from the dict of this cell's parameters to the dict of
             the other's. For a torch layer a value may be a list of blocks, which are stacked by rows; parameters of

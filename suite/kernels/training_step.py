@@ -295,7 +295,5 @@ class TrainingStep:
             view("logits"),
             view("delta"),
             losses,
-            lists,
-            whole,
-            filled,
+            (lists, whole, filled),
         )
