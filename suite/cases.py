@@ -14,7 +14,7 @@ from lstm_odyssey.pytest_plugin import Case
 
 def test_train_step(benchmark: Any, odyssey_case: Case) -> None:
     """An update of a network is timed, and its loss is a number; its speed against torch.nn.LSTM stands beside the times."""
-    from lstm_odyssey.bench.step import TrainingStep
+    from lstm_odyssey.bench.step import TimedStep
     from lstm_odyssey.benchmarks.steps import HIDDEN_SIZE
     from lstm_odyssey.threads import one_thread
     from lstm_odyssey.timing import Region, measure, throughput
@@ -22,7 +22,7 @@ def test_train_step(benchmark: Any, odyssey_case: Case) -> None:
     case = odyssey_case
     benchmark.name = benchmark.fullname = case.name("time_train_step")
     with one_thread():
-        step = TrainingStep(case.variant, case.task, HIDDEN_SIZE, device=case.device)
+        step = TimedStep(case.variant, case.task, HIDDEN_SIZE, device=case.device)
         if benchmark.enabled:
             measure({"step": Region.of(step)}, seconds=1.0, rounds=1)  # warms up; rounds are planned by the first call
         assert math.isfinite(benchmark(step))

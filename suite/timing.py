@@ -228,14 +228,14 @@ def throughput(
         (['forward', 'backward', 'update'], True)
     """
     from lstm_odyssey.bench.facts import processor, versions
-    from lstm_odyssey.bench.step import TrainingStep
+    from lstm_odyssey.bench.step import TimedStep
     from lstm_odyssey.clocks import clock_of
     from lstm_odyssey.threads import one_thread
 
     with one_thread():
         reading = clock_of(device, clock)
         options: dict[str, Any] = {"batch": batch, "device": device, "backend": backend, "dtype": dtype, "data": data}
-        step = TrainingStep(variant, task, hidden_size, **options)
+        step = TimedStep(variant, task, hidden_size, **options)
         regions = {
             "step": Region.of(step),
             "torch": Region.of(step.yardstick()),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.bench.step import TrainingStep
+from lstm_odyssey.bench.step import TimedStep
 from lstm_odyssey.benchmarks import steps
 from lstm_odyssey.threads import one_thread
 
@@ -58,7 +58,7 @@ def run_one(name, target):
 @pytest.mark.parametrize(("variant", "task"), steps.cases())
 def test_a_training_step(benchmark, variant, task):
     """One update of a network of 64 blocks; its loss is a number."""
-    step = TrainingStep(variant, task, steps.HIDDEN_SIZE)
+    step = TimedStep(variant, task, steps.HIDDEN_SIZE)
     benchmark.name = benchmark.fullname = f"{task}.{variant}.time_train_step"
     benchmark.extra_info["frames"] = step.frames
     assert math.isfinite(benchmark(step))
@@ -68,7 +68,7 @@ def test_the_step_trains(monkeypatch):
     """What is timed moves the weights and lowers the loss; a step that did nothing would be the fastest of all."""
     variant, task = steps.cases()[0]
     monkeypatch.setattr("lstm_odyssey.bench.step.LEARNING_RATE", 1e-3)
-    step = TrainingStep(variant, task, hidden_size=8)
+    step = TimedStep(variant, task, hidden_size=8)
     before = step.population.network.weights.clone()
     losses = [step() for _ in range(20)]
     assert (step.population.network.weights != before).any()

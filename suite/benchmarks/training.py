@@ -36,10 +36,10 @@ def _case(variant: str, task: str) -> type:
         def setup(self) -> None:
             import torch
 
-            from lstm_odyssey.bench.step import TrainingStep
+            from lstm_odyssey.bench.step import TimedStep
 
             torch.set_num_threads(1)  # as in training; the process is asv's and this benchmark's alone
-            self.step = TrainingStep(variant, task, HIDDEN_SIZE)
+            self.step = TimedStep(variant, task, HIDDEN_SIZE)
             self.step()
 
         @_tracked(f"{task}.{variant}.time_train_step", version="1")
