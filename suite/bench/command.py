@@ -158,3 +158,57 @@ def step(
         if json is not None:
             show.write(json, "step", asked, show.step_results(found), interrupted)
     finish(interrupted, json if found else None)
+
+
+@bench.command()
+@timing_options(seconds=30.0, each="for both", relative_error=0.01)
+def compare(
+    baseline: Annotated[str, typer.Argument(metavar="A", help="VARIANT[@BACKEND][@PYTHON]: what to compare with.")],
+    contender: Annotated[str, typer.Argument(metavar="B", help="The same: what the verdict is on.")],
+    task: Task = None,
+    batch: Batch = 1,
+    threshold: Annotated[
+        float, typer.Option(help="The part by which the speeds have to differ before they are said to.")
+    ] = 0.03,
+    launches: Annotated[int, typer.Option(help="How often both are started anew; 6 at least.")] = 9,
+    fail_on: Annotated[
+        list[str] | None, typer.Option(help="Verdicts that end the command with code 1, as slow,ambiguous. (none)")
+    ] = None,
+    *,
+    data: list[str] | None,
+    json: Path | None,
+    **asked: Any,
+) -> None:
+    """Is B faster than A? FAST, SLOW, SAME or AMBIGUOUS, with the 95 % interval of the ratio of their speeds.
+
+    Two variants, two backends (vanilla@numba vanilla@eager), or two installed versions of this package, told by their
+    interpreter or virtual environment (vanilla vanilla@../other/.venv): each has a process of its own, and they take turns.
+    Starting them takes some 20 seconds on top.
+    """
+    from rich.console import Console
+
+    from lstm_odyssey.bench import compare as comparing
+    from lstm_odyssey.bench import show
+    from lstm_odyssey.plan import SettingsError, embedded_tasks
+
+    failing = [name.upper() for name in names(fail_on) or []]
+    unknown = [name.lower() for name in failing if name not in comparing.VERDICTS]
+    if unknown:
+        known = ", ".join(comparing.VERDICTS).lower()
+        raise SettingsError(f"--fail-on: got {', '.join(unknown)}; expected some of {known}.")
+    name = task or embedded_tasks()[0]
+    asked |= {"batch": batch, "threshold": threshold, "launches": launches, "data": places(data, [name]).get(name)}
+    with progress(None) as (say, _):
+        try:
+            found = comparing.compare(baseline, contender, name, on_doing=say, **asked)
+        except KeyboardInterrupt:
+            finish(True, None)
+    console = Console()
+    for part in show.comparison(found, name, asked):
+        console.print(part, soft_wrap=True)
+    if json is not None:
+        said = {"baseline": baseline, "contender": contender, "task": name, **asked}
+        show.write(json, "compare", said, [show.comparison_result(found)], False)
+    finish(False, json)
+    if found.verdict in failing:
+        raise SystemExit(1)

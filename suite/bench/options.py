@@ -20,7 +20,7 @@ QUICK_SECONDS = 1.0
 
 Variants = Annotated[list[str] | None, typer.Argument(help="Names; 'all' for every one. (the paper's nine)")]
 Clock = Annotated[str, typer.Option(help="wall, or cpu: the thread's own time, for a machine that others use too.")]
-Error = Annotated[float, typer.Option(help="Stop when the medians are known to ± this part, at 95 %.")]
+Error = Annotated[float, typer.Option(help="Stop when what is measured is known to ± this part, at 95 %.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the full record here.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Backend = Annotated[str, typer.Option(help="auto, numba or eager.")]
@@ -45,7 +45,9 @@ def _of_a_training(
     """The options of a command that times training; only its signature is read."""
 
 
-def timing_options(seconds: float, each: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def timing_options(
+    seconds: float, each: str, *, relative_error: float = 0.02
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of everything that times training.
 
     The command names its own options as positional parameters, and has ``data``, ``json`` and ``**asked`` behind a ``*``. It
@@ -53,7 +55,7 @@ def timing_options(seconds: float, each: str) -> Callable[[Callable[..., None]],
     beside it the values of ``--data`` as they were given.
 
     Args:
-        seconds: unless said. each: what for, in the words of the help: "for one variant and task".
+        seconds, relative_error: unless said. each: what for, in the words of the help: "for one variant and task".
     """
 
     def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -64,6 +66,7 @@ def timing_options(seconds: float, each: str) -> Callable[[Callable[..., None]],
         ]
         shared = dict(inspect.signature(_of_a_training, eval_str=True).parameters)
         help_of_seconds = typer.Option(help=f"At most, {each}. ({seconds:g})")
+        shared["relative_error"] = shared["relative_error"].replace(default=relative_error)
         shared["seconds"] = shared["seconds"].replace(annotation=Annotated[float | None, help_of_seconds])
 
         @wraps(command)
