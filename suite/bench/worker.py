@@ -28,8 +28,8 @@ class Worker:
         self.name, self.python = name, python
         self.phases: dict[str, Callable[[Any], Any]] = {"call": lambda _: None}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        # -P: the folder of the script, and that in which one happens to be, are no places to import from. A session of
-        # its own: Ctrl-C is for the one who waits, who then ends this process.
+        # -P: the folder of the script is no place to import from. A session of its own: Ctrl-C is for the one who waits,
+        # who then ends this process.
         self._process = subprocess.Popen(
             [python or sys.executable, "-P", str(SCRIPT)],
             stdin=subprocess.PIPE,
