@@ -68,7 +68,7 @@ class Side:
         if backend not in ("", "auto", *BACKENDS):
             backend, path = "", rest
         if not variant or (text.endswith("@")):
-            raise TimingError(f"{text!r}: got an empty part; expected VARIANT[@BACKEND][@PYTHON], as vanilla@eager.")
+            raise TimingError(f"{text!r}: got an empty part; expected VARIANT[@BACKEND][@PYTHON].")
         return cls(text, variant, backend, _interpreter(text, path) if path else "")
 
 

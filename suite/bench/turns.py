@@ -31,7 +31,7 @@ def made(variant: str, task: str, options: dict[str, Any]) -> tuple[Any, dict[st
     from lstm_odyssey.bench import step as module
 
     torch.set_num_threads(1)
-    kind: Any = getattr(module, "TimedStep", None) or module.TrainingStep  # its name in versions before 2026-12
+    kind: Any = getattr(module, "TimedStep", None) or getattr(module, "TrainingStep")  # noqa: B009 - its older name
     step = kind(variant, task, **options)
     losses = [step() for _ in range(2)]
     facts = {
@@ -59,7 +59,8 @@ def _version() -> str:
 
 def take(step: Callable[[], Any], turn: float, clock: Callable[[], float]) -> float:
     """The median time of calls made until ``turn`` seconds are over, one at least."""
-    begun, calls = time.perf_counter(), []
+    begun = time.perf_counter()
+    calls: list[float] = []
     while not calls or (time.perf_counter() - begun < turn and len(calls) < MOST_CALLS):
         at = clock()
         step()
