@@ -203,7 +203,7 @@ def source_hash() -> str:
 
 
 def _home(name: str) -> Path:
-    package = import_module(".".join(part for part in (__package__, name) if part))
+    package = import_module(f"lstm_odyssey.{name}".rstrip("."))
     assert package.__file__ is not None
     return Path(package.__file__).parent
 
