@@ -76,10 +76,15 @@ def _endings(size: int, device: str) -> tuple[str, str]:
     return larger, larger + ("" if device == "cpu" else f"_{device}")
 
 
+def _start(task: str, variant: str) -> str:
+    """What a name begins with; asv takes what follows a dash for the number of a case, so a plugin's dash is a ~ here."""
+    return f"{task}.{variant}".replace("-", "~")
+
+
 def _trained(variant: str, task: str, size: int, device: str) -> type:
     """The benchmarks of one case that read what came of short trainings, each run by the first who asks."""
     larger, ending = _endings(size, device)
-    start = f"{task}.{variant}"
+    start = _start(task, variant)
 
     class Trained:
         def setup(self) -> None:
@@ -116,7 +121,7 @@ def _score(value: float | None, what: str) -> float:
 def _stepped(variant: str, task: str, size: int, device: str) -> type:
     """The benchmarks of one case that run its network themselves."""
     _, ending = _endings(size, device)
-    start = f"{task}.{variant}"
+    start = _start(task, variant)
     timing = {"version": "2", "timer": time.perf_counter if device == "cpu" else _synchronised}
 
     class Stepped:
