@@ -78,9 +78,8 @@ class RNN(nn.Module):
     type are converted. To ``torch.compile`` it is a graph break: what stands around it is compiled, itself it runs as ever
     (``fullgraph=True`` is torch's error). A NaN in a weight gives NaN out.
 
-    Derivatives: once on every backend. ``"eager"`` can be differentiated any number of times; ``"numba"`` says so and refuses
-    a second derivative. Under ``torch.func`` (grad, jvp, vmap, hessian) and forward-mode automatic differentiation ``"numba"``
-    leaves the work to ``"eager"``, so these work with both. In half precision ``"auto"`` is ``"eager"``.
+    ``"eager"`` can be differentiated any number of times; ``"numba"`` refuses a second derivative, and leaves ``torch.func``
+    (grad, jvp, vmap, hessian), forward mode and, with ``"auto"``, half precision to ``"eager"``.
 
     Raises:
         ValueError: a size is no positive number, or the backend is not available.
@@ -109,12 +108,8 @@ class RNN(nn.Module):
     ) -> None:
         super().__init__()
         self.cell = as_cell(cell)
-        self.population = (
-            isinstance(hidden_size, Iterable)
-            and not isinstance(hidden_size, str)
-            and getattr(hidden_size, "ndim", 1)
-            == 1  # an array of no dimension is no list, though it says it can be gone over
-        )
+        listed = isinstance(hidden_size, Iterable) and not isinstance(hidden_size, str)
+        self.population = listed and getattr(hidden_size, "ndim", 1) == 1  # an array of no dimension is no list
         given: list[Any] = list(hidden_size) if self.population else [hidden_size]  # type: ignore[arg-type]  # as just asked
         for what, value in (("input_size", input_size), *(("hidden_size", size) for size in given)):
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:

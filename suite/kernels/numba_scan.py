@@ -108,7 +108,7 @@ def scan(
     active: Tensor | None = None,
     sizes: Sequence[int] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a cell over time; see ``kernels.eager.scan`` for the contract. Under torch.func's transforms and in forward mode that backend runs.
+    """Run a cell over time; see ``kernels.eager.scan`` for the contract; that runs under torch.func and in forward mode.
 
     Raises:
         TypeError: x is neither float32 nor float64.
