@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lstm_odyssey.bench.command import bench
+from lstm_odyssey.export import export
 from lstm_odyssey.options import names, pairs
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(bench, name="bench")
+app.add_typer(export, name="export")
 
 
 @app.command()
