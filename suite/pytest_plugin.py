@@ -6,6 +6,7 @@ of its fixtures, and all it adds is named ``odyssey``.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+DEVICES = ("cpu", "cuda")
+_used = pytest.StashKey[bool]()
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How thorough the cases are.
+
+    Args:
+        hidden_size: N. epochs: of the training whose test error is told, at most (it stops early as the protocol says).
+        seconds: that a throughput is measured for, at most.
+    """
+
+    hidden_size: int
+    epochs: int
+    seconds: float
+
+
+PROFILES = {"smoke": Profile(64, 1, 1.0), "standard": Profile(64, 5, 3.0), "paper": Profile(100, 150, 20.0)}
+
+
 @dataclass(frozen=True)
 class Case:
-    """One variant on one task, and the device it is to run on."""
+    """One variant on one task, the device it is to run on, and how thoroughly it is measured."""
 
     variant: str
     task: str
     device: str
+    profile: Profile = PROFILES["standard"]
 
     def name(self, metric: str) -> str:
         """What a benchmark of this case is called: ``task.variant.metric``."""
@@ -35,7 +58,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     more: dict[str, Any] = {"action": "append", "metavar": "GLOB"}
     group.addoption("--odyssey-variant", help="variants whose name matches; may be repeated (all)", **more)
     group.addoption("--odyssey-task", help="tasks whose name matches; may be repeated (the embedded ones)", **more)
-    group.addoption("--odyssey-device", default="cpu", metavar="DEVICE", help="cpu or cuda (cpu)")
+    one: dict[str, Any] = {"default": "cpu", "choices": DEVICES}
+    group.addoption("--odyssey-device", help="where cases run; without a GPU those for cuda are skipped (cpu)", **one)
+    one = {"default": "standard", "choices": tuple(PROFILES)}
+    group.addoption("--odyssey-profile", help="how thoroughly cases are measured (standard)", **one)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,6 +75,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that asks for ``odyssey_variant`` or ``odyssey_task``, or for a case, runs once for each of them."""
     for kind in ("task", "variant"):
         if f"odyssey_{kind}" in metafunc.fixturenames:
+            metafunc.config.stash[_used] = True
             patterns = metafunc.config.getoption(f"--odyssey-{kind}")
             metafunc.parametrize(f"odyssey_{kind}", chosen(kind, patterns), scope="session")
 
@@ -86,5 +113,22 @@ def _embedded(name: str) -> bool:
 
 @pytest.fixture(scope="session")
 def odyssey_case(request: pytest.FixtureRequest, odyssey_variant: str, odyssey_task: str) -> Case:
-    """One variant on one task, on the device of ``--odyssey-device``."""
-    return Case(odyssey_variant, odyssey_task, request.config.getoption("--odyssey-device"))
+    """One variant on one task, on the device of ``--odyssey-device``; a test for a GPU that is not there is skipped."""
+    device = request.config.getoption("--odyssey-device")
+    if device == "cuda":
+        from lstm_odyssey.driver import no_cuda
+
+        if reason := no_cuda():
+            pytest.skip(reason)
+    profile = PROFILES[request.config.getoption("--odyssey-profile")]
+    return Case(odyssey_variant, odyssey_task, device, profile)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Beside what pytest-benchmark says of the machine: torch and the GPU, in a run that used these fixtures and torch."""
+    torch = sys.modules.get("torch")
+    if torch is not None and config.stash.get(_used, False):
+        there = torch.cuda.is_available()
+        machine_info["torch"] = torch.__version__
+        machine_info["gpu"] = torch.cuda.get_device_name() if there else None
