@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.options import names, numbers, pairs
+from lstm_odyssey.options import Plugins, names, numbers, pairs
 
 if TYPE_CHECKING:
     from lstm_odyssey.cell import Cell
@@ -54,6 +54,7 @@ def cell(
     quick: Annotated[
         bool, typer.Option("--quick", help="Two sizes, short sequences, no compiler: does it run?")
     ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Time a layer of each variant against torch.nn.LSTM and other ways to compute the same cell.
 
@@ -104,6 +105,7 @@ def epoch(
     data: Data = None,
     json: Json = None,
     quick: Annotated[bool, typer.Option("--quick", help="A second: does it run?")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Time an epoch of training against the same protocol in plain torch: nn.LSTM, Linear, autograd, a loop of SGD."""
     from rich.console import Console
@@ -148,6 +150,7 @@ def step(
     data: Data = None,
     json: Json = None,
     quick: Annotated[bool, typer.Option("--quick", help="A second for each: does it run?")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Time an update of each variant in its phases, and against the same update with torch.nn.LSTM: lo.throughput."""
     from rich.console import Console
