@@ -61,11 +61,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     one: dict[str, Any] = {"default": "cpu", "choices": DEVICES}
     group.addoption("--odyssey-device", help="where cases run; without a GPU those for cuda are skipped (cpu)", **one)
     one = {"default": "standard", "choices": tuple(PROFILES)}
+    more = {"action": "append", "metavar": "FILE", "default": []}
+    group.addoption("--odyssey-plugin", help="a file whose variants and tasks are known too; its code is run", **more)
     group.addoption("--odyssey-profile", help="how thoroughly cases are measured (standard)", **one)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A pattern that matches nothing is told at once, not where tests are collected."""
+    """A broken file and a pattern that matches nothing are told at once, not where tests are collected."""
+    if files := config.getoption("--odyssey-plugin"):
+        from lstm_odyssey.registry import PluginError, load_plugin
+
+        try:
+            for file in files:
+                load_plugin(file)
+        except PluginError as error:
+            raise pytest.UsageError(f"--odyssey-plugin: {error}") from error
     for kind in ("task", "variant"):
         if patterns := config.getoption(f"--odyssey-{kind}"):
             chosen(kind, patterns)

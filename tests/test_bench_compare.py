@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from lstm_odyssey import cli
+from lstm_odyssey import cli, registry
 from lstm_odyssey.bench import compare as comparing
 from lstm_odyssey.bench import show, turns
 from lstm_odyssey.bench.compare import AMBIGUOUS, FAST, SAME, SLOW, Comparison, Side, compare, paired, verdict
@@ -147,6 +147,20 @@ def test_two_processes_take_turns():
     assert launch and all(ratio > 0 and math.isfinite(ratio) for ratio in launch)
     assert found.verdict == AMBIGUOUS and found.note == ""
     assert found.facts[0]["interpreter"] == sys.executable
+
+
+def test_variants_of_a_file_are_known_to_the_processes(tmp_path):
+    """What --plugin has loaded here is loaded where it is timed."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from lstm_odyssey.variants.ops import tanh\n\ndef elman(x, y, *, W, R, b):\n    return tanh(W.z @ x + R.z @ y + b.z)\n"
+    )
+    registry.load_plugin(file)
+    try:
+        found = compare("elman", "nog", "bach", **SHORT)
+    finally:
+        registry.forget_plugins()
+    assert [facts["variant"] for facts in found.facts] == ["elman", "nog"]
 
 
 def test_two_ways_to_compute_one_cell_have_one_loss():

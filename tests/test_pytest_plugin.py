@@ -115,6 +115,30 @@ def test_a_test_gets_the_variants_and_tasks_chosen(tmp_path):
     ]  # fmt: skip
 
 
+PLUGIN = """
+from lstm_odyssey.variants.ops import tanh
+
+def elman(x, y, *, W, R, b):
+    return tanh(W.z @ x + R.z @ y + b.z)
+"""
+
+
+def test_variants_of_a_file_are_known_too(tmp_path):
+    """A file given by its path is one more plugin, for the patterns and for the cases."""
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    arguments = ("--pyargs", "lstm_odyssey.cases", "--benchmark-disable", "--odyssey-variant=elm*", "-q", "-rA")
+    done = run_pytest(tmp_path, *arguments, "--odyssey-plugin=mine.py")
+    assert done.returncode == 0 and "test_train_step[bach-elman]" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_broken_file_is_one_clear_error(tmp_path):
+    """pytest ends at once, and names the file and what is wrong with it."""
+    (tmp_path / "mine.py").write_text("1 / 0")
+    done = run_pytest(tmp_path, "--odyssey-plugin=mine.py")
+    assert done.returncode == 4 and "mine.py: cannot be loaded: ZeroDivisionError" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(not no_cuda(), reason="there is a CUDA device")
 def test_a_case_for_a_gpu_that_is_not_there_is_skipped_with_its_reason():
     """It is neither passed over nor run on the CPU, and torch is not asked."""

@@ -19,7 +19,7 @@ from lstm_odyssey.bench.options import (
     progress,
     timing_options,
 )
-from lstm_odyssey.options import names, numbers
+from lstm_odyssey.options import Plugins, names, numbers
 
 bench = typer.Typer(
     help="How fast the cells are, and against what. One thread; all that is compared takes turns in one run.",
@@ -53,6 +53,7 @@ def cell(
     quick: Annotated[
         bool, typer.Option("--quick", help="Two sizes, short sequences, no compiler: does it run?")
     ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Time a layer of each variant against torch.nn.LSTM and other ways to compute the same cell.
 

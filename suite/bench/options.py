@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.options import names, pairs
+from lstm_odyssey.options import Plugins, names, pairs
 
 if TYPE_CHECKING:
     from lstm_odyssey.cell import Cell
@@ -41,6 +41,7 @@ def _of_a_training(
     data: Data = None,
     json: Json = None,
     quick: Annotated[bool, typer.Option("--quick", help="A second for each: does it run?")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """The options of a command that times training; only its signature is read."""
 
@@ -70,7 +71,7 @@ def timing_options(
         shared["seconds"] = shared["seconds"].replace(annotation=Annotated[float | None, help_of_seconds])
 
         @wraps(command)
-        def called(*, quick: bool, **asked: Any) -> None:
+        def called(*, quick: bool, plugin: list[str] | None, **asked: Any) -> None:  # plugins are loaded by then
             if asked["seconds"] is None:
                 asked["seconds"] = QUICK_SECONDS if quick else seconds
             command(**asked)

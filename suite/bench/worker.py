@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import Any
 
 from lstm_odyssey.bench import __file__ as home
 from lstm_odyssey.clocks import Clock, TimingError
+from lstm_odyssey.discovery import ENVIRONMENT, for_children
 
 SCRIPT = Path(home).with_name("turns.py")
 
@@ -35,6 +37,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            env=os.environ | {ENVIRONMENT: for_children()},
             encoding="utf-8",
             start_new_session=True,
         )
