@@ -18,6 +18,8 @@ from lstm_odyssey.pytest_plugin import Case
 @pytest.mark.benchmark(timer=synchronised)
 def test_train_step(benchmark: Any, odyssey_case: Case) -> None:
     """An update of a network is timed and its loss is a number; error, speed, size and memory stand beside the times."""
+    import torch
+
     from lstm_odyssey.bench.step import TimedStep
     from lstm_odyssey.measured import measured_error
     from lstm_odyssey.threads import one_thread
@@ -47,5 +49,6 @@ def test_train_step(benchmark: Any, odyssey_case: Case) -> None:
             "hidden_size": speed.hidden_size,
             "device": speed.device,
             "processor": speed.processor,
+            "torch": torch.__version__,
             "unstable": speed.unstable,
         }

@@ -6,7 +6,6 @@ of its fixtures, and all it adds is named ``odyssey``.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 
 DEVICES = ("cpu", "cuda")
-_used = pytest.StashKey[bool]()
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that asks for ``odyssey_variant`` or ``odyssey_task``, or for a case, runs once for each of them."""
     for kind in ("task", "variant"):
         if f"odyssey_{kind}" in metafunc.fixturenames:
-            metafunc.config.stash[_used] = True
             patterns = metafunc.config.getoption(f"--odyssey-{kind}")
             metafunc.parametrize(f"odyssey_{kind}", chosen(kind, patterns), scope="session")
 
@@ -136,9 +133,11 @@ def odyssey_case(request: pytest.FixtureRequest, odyssey_variant: str, odyssey_t
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
-    """Beside what pytest-benchmark says of the machine: torch and the GPU, in a run that used these fixtures and torch."""
-    torch = sys.modules.get("torch")
-    if torch is not None and config.stash.get(_used, False):
-        there = torch.cuda.is_available()
-        machine_info["torch"] = torch.__version__
-        machine_info["gpu"] = torch.cuda.get_device_name() if there else None
+    """Beside what pytest-benchmark says of the machine the GPU, where ``--odyssey-device cuda`` asks for one.
+
+    Told by the options alone: pytest-benchmark asks before the tests, to compare, and after them, to save.
+    """
+    if config.getoption("--odyssey-device") == "cuda":
+        import torch
+
+        machine_info["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None

@@ -208,6 +208,24 @@ def test_a_case_that_the_installed_package_lacks_is_skipped(training, monkeypatc
     with pytest.raises(NotImplementedError, match="lstm_odyssey.nowhere is not in the package"):
         module._skip_unless(variant, task, "cpu", "nowhere")
     module._skip_unless(variant, task, "cpu", "measured")
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "lstm_odyssey.driver" else name)
+    module._skip_unless(variant, task, "cpu", "measured")
+    with pytest.raises(NotImplementedError, match=r"lstm_odyssey.driver is not in the package of this commit"):
+        module._skip_unless(variant, task, "cuda", "measured")
+
+
+def test_the_step_is_found_by_its_older_name(training, monkeypatch):
+    """Packages from before it was renamed are still timed."""
+    from lstm_odyssey.bench import step
+
+    module, _ = training
+    monkeypatch.setattr(step, "TrainingStep", step.TimedStep, raising=False)
+    monkeypatch.delattr(step, "TimedStep")
+    variant, task = steps.cases()[0]
+    case = module._stepped(variant, task, 4, "cpu")()
+    case.setup()
+    case.time_train_step()
+    assert math.isfinite(case.step())
 
 
 def test_a_gpu_that_torch_cannot_use_is_skipped_too(training, monkeypatch):

@@ -49,8 +49,9 @@ def _cuda_clock() -> Callable[[], float]:
 
 def _skip_unless(variant: str, task: str, device: str, module: str) -> None:
     """Raise NotImplementedError, which is how asv is told to skip a case, with the reason it cannot run."""
-    if find_spec(f"lstm_odyssey.{module}") is None:
-        raise NotImplementedError(f"lstm_odyssey.{module} is not in the package of this commit: skipped")
+    for needed in (module, *(["driver"] if device == "cuda" else [])):
+        if find_spec(f"lstm_odyssey.{needed}") is None:
+            raise NotImplementedError(f"lstm_odyssey.{needed} is not in the package of this commit: skipped")
     from lstm_odyssey import registry
 
     for kind, name, known in (
@@ -135,10 +136,12 @@ def _stepped(variant: str, task: str, size: int, device: str) -> type:
             _skip_unless(variant, task, device, "bench.step")
             import torch
 
-            from lstm_odyssey.bench.step import TimedStep
-
+            step: Any = import_module("lstm_odyssey.bench.step")
+            kind = (
+                getattr(step, "TimedStep", None) or step.TrainingStep
+            )  # its older name, in the package of older commits
             torch.set_num_threads(1)  # as in training; the process is asv's and this benchmark's alone
-            self.step = TimedStep(variant, task, size, device=device)
+            self.step = kind(variant, task, size, device=device)
             self.step()
             self.part = self.step.population.parts[0]
 
