@@ -2,10 +2,12 @@
 
 A page's blocks run in order, in one folder: a copy of this repository with one commit. ``console`` is run by bash, ``python``
 by the interpreter, all of a page in one namespace. A comment before a block says what else becomes of it:
-``<!-- file: name -->`` writes it to that file, ``<!-- not run: reason -->`` leaves it out. Blocks of ``text`` show output.
+``<!-- file: name -->`` writes it to that file, ``<!-- not run: reason -->`` leaves it out, ``<!-- prints -->`` holds a block of
+``text`` to what the block before it printed. Other blocks of ``text`` show what differs from run to run.
 """
 
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -21,7 +23,7 @@ from tests.conftest import ROOT
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 SHOWN, RUN = ("text",), ("console", "python")
 BLOCK = re.compile(
-    r"(?:^<!-- (?P<what>file|not run): (?P<how>[^\n]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    r"(?:^<!-- (?P<what>file|not run|prints)(?:: (?P<how>[^\n]+))? -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
     flags=re.MULTILINE | re.DOTALL,
 )
 TREE = ("suite", "variants", "tasks", "reports", "tests", "docs")
@@ -45,6 +47,7 @@ class Block:
     text: str
     file: str = ""
     reason: str = ""
+    prints: bool = False
 
 
 def blocks(page):
@@ -52,7 +55,7 @@ def blocks(page):
     found = []
     for each in BLOCK.finditer(page):
         what, how = each["what"], each["how"] or ""
-        said = {} if what is None else {"file" if what == "file" else "reason": how}
+        said = {None: {}, "file": {"file": how}, "not run": {"reason": how}, "prints": {"prints": True}}[what]
         found.append(Block(each["language"], each["text"], **said))
     return found
 
@@ -84,6 +87,7 @@ def run(text):
         ["bash", "-euo", "pipefail", "-c", text], capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 @pytest.mark.slow
@@ -92,8 +96,10 @@ def run(text):
 def test_a_page_does_what_it_says(page):
     """Its files are written, its commands and its Python run, in the order of the page."""
     space = {"__name__": "docs"}
-    ran = 0
+    ran, printed = 0, ""
     for block in blocks(page.read_text(encoding="utf-8")):
+        if block.prints:
+            assert printed == block.text
         if block.reason or (block.language in SHOWN and not block.file):
             continue
         ran += 1
@@ -102,10 +108,11 @@ def test_a_page_does_what_it_says(page):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(block.text, encoding="utf-8")
         elif block.language == "console":
-            run(block.text)
+            printed = run(block.text)
         else:
-            with contextlib.redirect_stdout(None):
+            with contextlib.redirect_stdout(io.StringIO()) as output:
                 exec(compile(block.text, page.name, "exec"), space)
+            printed = output.getvalue()
     assert ran, "a page without a block that runs"
 
 
@@ -133,12 +140,13 @@ def test_blocks_are_found_with_what_is_said_of_them():
     """The expression finds language, file and reason."""
     page = (
         "a\n```console\nls\n```\n<!-- file: a/b.py -->\n```python\nx = 1\n```\n"
-        "<!-- not run: needs a cluster -->\n```console\nssh\n```\n"
+        "<!-- not run: needs a cluster -->\n```console\nssh\n```\n<!-- prints -->\n```text\n1\n```\n"
     )
     assert blocks(page) == [
         Block("console", "ls\n"),
         Block("python", "x = 1\n", file="a/b.py"),
         Block("console", "ssh\n", reason="needs a cluster"),
+        Block("text", "1\n", prints=True),
     ]
 
 
