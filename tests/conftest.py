@@ -31,6 +31,21 @@ def pytest_configure(config):
         config.addinivalue_line("python_files", "*/suite/cases.py")
 
 
+@pytest.fixture
+def odyssey(monkeypatch, capsys):
+    """Run the command in this process; returns exit code, output and error output."""
+    from lstm_odyssey import cli
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["odyssey", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        output, error = capsys.readouterr()
+        return caught.value.code or 0, output, error
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """The path of a wheel built from a copy of this tree."""

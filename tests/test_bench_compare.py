@@ -3,6 +3,7 @@
 No figure that was measured is judged here.
 """
 
+import functools
 import json
 import math
 import os
@@ -12,7 +13,7 @@ import sys
 
 import pytest
 
-from lstm_odyssey import cli, registry
+from lstm_odyssey import registry
 from lstm_odyssey.bench import compare as comparing
 from lstm_odyssey.bench import show, turns
 from lstm_odyssey.bench.compare import AMBIGUOUS, FAST, SAME, SLOW, Comparison, Side, compare, paired, verdict
@@ -34,17 +35,9 @@ def made(medians, **other):
 
 
 @pytest.fixture
-def odyssey(monkeypatch, capsys):
+def compared(odyssey):
     """Run the command in this process; returns exit code, output and error output."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["odyssey", "bench", "compare", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        output, error = capsys.readouterr()
-        return caught.value.code or 0, output, error
-
-    return run
+    return functools.partial(odyssey, "bench", "compare")
 
 
 @pytest.mark.parametrize(
@@ -231,9 +224,9 @@ def test_every_launch_has_new_processes_and_none_is_left(monkeypatch):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_one_line(odyssey, arguments, message):
+def test_a_mistake_is_one_line(compared, arguments, message):
     """Whether it is seen here or in a process, it ends with code 2 and one line that says what was expected."""
-    code, output, error = odyssey(*arguments)
+    code, output, error = compared(*arguments)
     assert code == 2 and output == ""
     assert error.startswith(f"odyssey: {message}") and error.count("\n") == 1, error
 
@@ -314,10 +307,10 @@ def test_the_script_asks_little_of_the_version_it_measures():
     assert foreign == {"torch", "lstm_odyssey", "lstm_odyssey.bench"}
 
 
-def test_the_command_says_and_writes_what_it_found(odyssey, tmp_path):
+def test_the_command_says_and_writes_what_it_found(compared, tmp_path):
     """Two lines for the two, the verdict with its interval, and the same in the record with every ratio."""
     file = tmp_path / "compare.json"
-    code, output, error = odyssey(
+    code, output, error = compared(
         "nog", "nog@eager", "--hidden-size=3", "--seconds=0.1", "--launches=2", "--threshold=0.05", f"--json={file}"
     )
     assert code == 0 and error == ""
@@ -343,10 +336,10 @@ def test_the_command_says_and_writes_what_it_found(odyssey, tmp_path):
         ([0.5, 1.5] * 5, ["--fail-on=slow,ambiguous"], 1),
     ],
 )
-def test_the_code_is_0_unless_a_verdict_is_to_fail(odyssey, monkeypatch, medians, fail_on, expected):
+def test_the_code_is_0_unless_a_verdict_is_to_fail(compared, monkeypatch, medians, fail_on, expected):
     """A slow contender fails where --fail-on names its verdict, after the verdict was printed."""
     monkeypatch.setattr(comparing, "compare", lambda *sides, **asked: made(medians))
-    code, output, _ = odyssey("one", "two", *fail_on)
+    code, output, _ = compared("one", "two", *fail_on)
     assert code == expected
     assert f"two is {made(medians).verdict}: " in output
 
