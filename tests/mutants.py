@@ -89,7 +89,7 @@ WRONG_CELLS = {
     "JANET with its β on the other side": ("janet", ("sigmoid(s - 1)", "sigmoid(s + 1)")),
     "Li-GRU with the tanh of a GRU": ("ligru", ("h = relu", "h = tanh")),
     "Li-GRU with z and 1 - z swapped": ("ligru", ("z * y + (1 - z) * h", "(1 - z) * y + z * h")),
-    "minLSTM whose gates do not sum to 1": ("minlstm", (" / (f + i)", "")),
+    "minLSTM whose gates do not sum to 1": ("minlstm", ("f = sigmoid(log_f - log_i)", "f = exp(log_f)")),
     "minLSTM with its gates exchanged": ("minlstm", ("f * y + i * h", "i * y + f * h")),
     "minLSTM with a tanh": ("minlstm", ("h = W.h @ x + b.h", "h = tanh(W.h @ x + b.h)")),
     "sLSTM with an exponential forget gate": (

@@ -6,7 +6,7 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.kernels.scan import BACKENDS
-from tests.reference_beyond import slstm_without_stabiliser
+from tests.reference_beyond import minlstm, slstm_without_stabiliser
 
 M, N = 3, 5
 
@@ -72,6 +72,24 @@ def test_torch_has_two_of_them(ours, theirs, gates, bidirectional):
     (y, final), (expected, last) = layer(x, {"y": state}), reference(x, state)
     torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(final["y"], last, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("gates", [(-120, -120), (-100, -101), (-300, 0), (100, 100), (100, -100)])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_minlstm_weighs_old_against_new_though_both_gates_are_shut(backend, gates):
+    """In float32, with gates whose sum no float32 holds, outputs are the reference's and all gradients finite."""
+    torch.manual_seed(0)
+    layer = lo.RNN("minlstm", M, N, backend=backend, initial_std=N**-0.5, dtype=torch.float32)
+    with torch.no_grad():
+        for name, value in zip("fi", gates, strict=True):
+            layer.get_parameter(f"cells.0.b.{name}").fill_(value)
+    x = torch.randn(6, 1, M)
+    exact = {name.removeprefix("cells.0."): value.double().numpy() for name, value in layer.state_dict().items()}
+    expected = minlstm(x[:, 0].double().numpy(), {"y": np.zeros(N)}, exact)["y"]
+    y, _ = layer(x)
+    y.square().sum().backward()
+    assert np.abs(y[:, 0].detach().numpy() - expected).max() <= 5e-5  # a pre-activation of 100 is known to 4e-6
+    assert all(bool(value.grad.isfinite().all()) for value in layer.parameters())
 
 
 def test_minlstm_has_no_recurrent_matrix():
