@@ -79,15 +79,15 @@ def importance_text(importance: xarray.Dataset) -> list[str]:
     texts = []
     for task in whole["task"].values.tolist():
         part = whole.sel(task=task)
-        known = part["variant"].values[part["main"].notnull().any("hyperparameter").values]
+        known = part["variant"].values[part["main_share"].notnull().any("hyperparameter").values]
         if not known.size:
             notes = sorted({str(note) for note in part["note"].values if note}) or ["no finished trials"]
             texts.append(f"On {task} there is nothing to divide: {listed(notes)}.")
             continue
         shown = part.sel(variant=known)
         names = part["hyperparameter_name"].values.tolist()
-        shares = {str(name): shown["main"].values[:, place] for place, name in enumerate(names)}
-        shares["all interactions together"] = 1 - numpy.nansum(shown["main"].values, axis=1)
+        shares = {str(name): shown["main_share"].values[:, place] for place, name in enumerate(names)}
+        shares["all interactions together"] = 1 - numpy.nansum(shown["main_share"].values, axis=1)
         shares = {name: values for name, values in shares.items() if not numpy.isnan(values).all()}
         ordered = sorted(shares, key=lambda name: -float(numpy.nanmean(shares[name])))
         text = (
