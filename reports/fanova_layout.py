@@ -26,7 +26,11 @@ interval that was not computed, everything of a case that cannot be analysed (``
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy
+import xarray
 
 CASE = ("task", "variant")
 CLIPPED = (*CASE, "clip")
@@ -129,3 +133,33 @@ VARIABLES = (
     Result("level", "text", PLACE, "the level's name, where a hyperparameter is shown level by level"),
     Result("scale", "text", AXIS, "axis on which it was drawn: linear, log, log of 1 - x, levels; empty: not drawn"),
 )  # fmt: skip
+
+
+def empty(sizes: Mapping[str, int]) -> dict[str, numpy.ndarray[Any, Any]]:
+    """Arrays for all variables, holding nothing yet."""
+    kinds: dict[str, tuple[Any, Any]] = {
+        "number": (float, numpy.nan), "whole": (numpy.int64, 0), "flag": (bool, False), "text": (object, ""),
+    }  # fmt: skip
+    return {each.name: numpy.full([sizes[dim] for dim in each.dims], kinds[each.kind][1], kinds[each.kind][0])
+            for each in VARIABLES}  # fmt: skip
+
+
+def dataset(
+    arrays: Mapping[str, numpy.ndarray[Any, Any]],
+    coordinates: Mapping[str, Any],
+    units: Sequence[str],
+    attributes: Mapping[str, str | int | float],
+) -> xarray.Dataset:
+    """The result of filled arrays; what a number is measured in follows from the units of the responses."""
+    shared = units[0] if len(set(units)) == 1 else "by task: response_units"
+    spoken = {RESPONSE: shared, SQUARED: f"({shared})^2", NATURAL: "by hyperparameter: hyperparameter_units"}
+    made = xarray.Dataset(attrs=dict(attributes))
+    for name, (dim, labels) in coordinates.items():
+        words = COORDINATES.get(name, name.replace("_", " "))
+        made = made.assign_coords({name: (dim, numpy.asarray(labels), {"long_name": words})})
+    for each in VARIABLES:
+        values = arrays[each.name]
+        values = numpy.array(values.tolist(), str).reshape(values.shape) if each.kind == "text" else values
+        words = {"long_name": each.long_name} | ({"units": spoken.get(each.units, each.units)} if each.units else {})
+        made[each.name] = (each.dims, values, words)
+    return made
