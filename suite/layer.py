@@ -78,6 +78,9 @@ class RNN(nn.Module):
     type are converted. To ``torch.compile`` it is a graph break: what stands around it is compiled, itself it runs as ever
     (``fullgraph=True`` is torch's error). A NaN in a weight gives NaN out.
 
+    ``"eager"`` can be differentiated any number of times; ``"numba"`` refuses a second derivative, and leaves ``torch.func``
+    (grad, jvp, vmap, hessian), forward mode and, with ``"auto"``, half precision to ``"eager"``.
+
     Raises:
         ValueError: a size is no positive number, or the backend is not available.
         TraceError, UnknownNameError: the cell cannot be traced, or is not known.
@@ -105,7 +108,8 @@ class RNN(nn.Module):
     ) -> None:
         super().__init__()
         self.cell = as_cell(cell)
-        self.population = isinstance(hidden_size, Iterable) and not isinstance(hidden_size, str)
+        listed = isinstance(hidden_size, Iterable) and not isinstance(hidden_size, str)
+        self.population = listed and getattr(hidden_size, "ndim", 1) == 1  # an array of no dimension is no list
         given: list[Any] = list(hidden_size) if self.population else [hidden_size]  # type: ignore[arg-type]  # as just asked
         for what, value in (("input_size", input_size), *(("hidden_size", size) for size in given)):
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
@@ -134,9 +138,11 @@ class RNN(nn.Module):
             CellParameters(self.cell, input_size, sizes, self.population, **factory) for _ in range(1 + bidirectional)
         )
         width = max(sizes)
-        inside = torch.arange(width).unsqueeze(0) < torch.tensor(sizes).unsqueeze(1)
+        # made on the CPU whatever torch's default device is: on "meta" no number could be read
+        inside = torch.arange(width, device="cpu").unsqueeze(0) < torch.tensor(sizes, device="cpu").unsqueeze(1)
+        inside = inside.to(self._directions()[0].first().device)
         self.inside: Tensor | None
-        self.register_buffer("inside", None if bool(inside.all()) else inside.to(device), persistent=False)
+        self.register_buffer("inside", None if min(sizes) == width else inside, persistent=False)
         self.reset_parameters()
 
     @property
@@ -250,6 +256,8 @@ class RNN(nn.Module):
             if not isinstance(x, Tensor):
                 raise self._fail(f"x is {type(x).__name__}; expected a tensor [{shape}].")
             raise self._fail(f"x has shape {tuple(x.shape)}; expected [{shape}] with T and B of at least 1.")
+        if x.layout != torch.strided:
+            raise self._fail(f"x is {x.layout}; expected a dense tensor. Give it as x.to_dense().")
         if x.dtype != weight.dtype or x.device != weight.device:
             raise self._fail(
                 f"x is {x.dtype} on {x.device}; expected {weight.dtype} on {weight.device} as the weights. "
@@ -273,6 +281,8 @@ class RNN(nn.Module):
             for name, value in state.items():
                 if not isinstance(value, Tensor):
                     raise self._fail(f"state '{name}' is {type(value).__name__}; expected a tensor {list(full)}.")
+                if value.layout != torch.strided:
+                    raise self._fail(f"state '{name}' is {value.layout}; expected a dense tensor.")
                 if value.shape != full or value.dtype != x.dtype or value.device != x.device:
                     raise self._fail(
                         f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "

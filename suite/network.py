@@ -60,9 +60,13 @@ class Network(nn.Module):
         start = 0
         for value in parameters:
             stop = start + value[0].numel()
-            value.data = self.weights[:, start:stop].view(value.shape)
+            value.data = self.weights[:, start:stop].view(value.shape).copy_(value.data)
             self._gradient_slices.append(self.gradients[:, start:stop].view(value.shape))
             start = stop
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._gather()  # copied or unpickled one by one, parameters and buffer are no longer the same memory
 
     def slices(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Every parameter by name, with the slice of the buffer of gradients that is its own."""

@@ -125,12 +125,11 @@ def test_no_grad_builds_no_graph():
 
 
 def test_double_backward_is_a_clear_error():
-    """A second derivative is refused, never silently wrong: by torch's own words or, on numba, when it is announced."""
-    layer = lo.RNN("vanilla", 2, 3)
+    """On the compiled backend a second derivative is refused as soon as it is announced, and the message says what to do."""
+    layer = lo.RNN("vanilla", 2, 3, backend="numba")
     x = torch.randn(3, 2, 2, requires_grad=True)
-    with pytest.raises(RuntimeError, match="create_graph|once_differentiable|does not require grad"):
-        (gradient,) = torch.autograd.grad(layer(x)[0].sum(), x, create_graph=True)
-        gradient.sum().backward()
+    with pytest.raises(RuntimeError, match=r"create_graph=True.*expected one derivative only. Use backend='eager'"):
+        torch.autograd.grad(layer(x)[0].sum(), x, create_graph=True)
 
 
 def test_a_weight_changed_between_forward_and_backward_is_noticed():
@@ -237,6 +236,17 @@ MISTAKES = {
     "negative deviation": (lambda: lo.RNN("vanilla", 3, 4, initial_std=-1), "initial_std is -1; expected"),
     "integer dtype": (lambda: lo.RNN("vanilla", 3, 4, dtype=torch.int64), "dtype is torch.int64; expected"),
     "no parameters": (lambda: lo.RNN(lambda x, y: y, 3, 4), "the cell has no parameters"),
+    "hidden size of a tensor": (lambda: lo.RNN("vanilla", 3, torch.tensor(4)), "hidden_size is tensor(4); expected"),
+    "hidden size of an array": (lambda: lo.RNN("vanilla", 3, np.array(4)), "hidden_size is array(4); expected"),
+    "hidden size of two dimensions": (
+        lambda: lo.RNN("vanilla", 3, np.ones((1, 2), int)),
+        "hidden_size is array([[1, 1]])",
+    ),
+    "x that is sparse": (lambda: layer()(X.to_sparse()), "x is torch.sparse_coo; expected a dense tensor"),
+    "state that is sparse": (
+        lambda: layer()(X, state(c=torch.zeros(1, 2, 4).to_sparse())),
+        "state 'c' is torch.sparse_coo; expected a dense tensor",
+    ),
     "an empty sequence": (lambda: layer()(X, lengths=[5, 0]), "lengths has values from 0 to 5; expected 1 to T = 5"),
 }
 
@@ -377,3 +387,68 @@ def test_the_second_derivative_of_the_eager_backend_is_right():
     found = torch.func.jacrev(slope)(R)[:, :, 0, 1]
     assert expected.abs().max() > 1e-3
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # torch's own forward-mode rules use it
+@pytest.mark.parametrize("step", [gru, "vanilla"], ids=["gru", "vanilla"])
+def test_the_hessian_by_the_initial_state_is_right(step):
+    """Second derivatives by initial states and by input, of a cell of two phases too: torch.func's are those of differences."""
+    torch.manual_seed(3)
+    layer = lo.RNN(step, 2, 3, dtype=torch.float64, initial_std=0.8)
+    x = torch.randn(3, 1, 2, dtype=torch.float64)
+    state = {name: torch.randn(1, 1, 3, dtype=torch.float64) for name in layer.cell.states}
+
+    def total(y, x):
+        return layer(x, {**state, "y": y})[0].square().sum()
+
+    for k, given in enumerate((state["y"], x)):
+        found = torch.func.hessian(total, argnums=k)(state["y"], x).reshape(given.numel(), given.numel())
+        slope, columns = torch.func.grad(total, argnums=k), []
+        for place in range(given.numel()):
+            step_ = torch.zeros(given.numel(), dtype=torch.float64)
+            step_[place] = 1e-5
+            moved = [[state["y"], x], [state["y"], x]]
+            moved[0][k], moved[1][k] = given + step_.view_as(given), given - step_.view_as(given)
+            columns.append((slope(*moved[0]) - slope(*moved[1])).flatten() / 2e-5)
+        assert found.abs().max() > 1e-2
+        torch.testing.assert_close(found, torch.stack(columns, 1), rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(found, found.mT)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # torch's own forward-mode rules use it
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_forward_mode_works_on_every_backend(backend):
+    """A directional derivative in forward mode, by torch.func and by dual numbers, is that of the reverse mode."""
+    layer = lo.RNN("fgr", 2, 3, dtype=torch.float64, initial_std=0.8, backend=backend)
+    x, along = torch.randn(2, 4, 2, 2, dtype=torch.float64)
+    y, slope = torch.func.jvp(lambda value: layer(value)[0], (x,), (along,))
+    with torch.autograd.forward_ad.dual_level():
+        dual = layer(torch.autograd.forward_ad.make_dual(x, along))[0]
+        primal, tangent = torch.autograd.forward_ad.unpack_dual(dual)
+    torch.testing.assert_close(primal, y)
+    torch.testing.assert_close(tangent, slope)
+    leaf = x.clone().requires_grad_()
+    weights = torch.randn_like(y)
+    (gradient,) = torch.autograd.grad((layer(leaf)[0] * weights).sum(), leaf)
+    torch.testing.assert_close((slope * weights).sum(), (gradient * along).sum())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_layer_can_be_mapped_over_many_inputs(backend):
+    """torch.vmap over a layer, gradients included, is a loop over its calls."""
+    layer = lo.RNN("cifg", 2, 3, bidirectional=True, dtype=torch.float64, backend=backend)
+    many = torch.randn(5, 4, 2, 2, dtype=torch.float64)
+    torch.testing.assert_close(torch.vmap(lambda x: layer(x)[0])(many), torch.stack([layer(x)[0] for x in many]))
+    slopes = torch.vmap(torch.func.grad(lambda x: layer(x)[0].square().sum()))(many)
+    expected = []
+    for x in many:
+        leaf = x.clone().requires_grad_()
+        expected.append(torch.autograd.grad(layer(leaf)[0].square().sum(), leaf)[0])
+    torch.testing.assert_close(slopes, torch.stack(expected))
+
+
+def test_the_default_device_is_respected():
+    """Under torch.device a population's layer, its mask too, is made on that device."""
+    with torch.device("meta"):
+        layer = lo.RNN("vanilla", 3, [4, 2])
+    assert {value.device.type for value in (*layer.parameters(), *layer.buffers())} == {"meta"}

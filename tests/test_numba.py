@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from numba.core import caching
 
 import lstm_odyssey as lo
 from lstm_odyssey import precision, structure, testing
@@ -373,6 +374,25 @@ def test_a_cache_folder_that_cannot_be_written(what, tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="cannot be used: .*(written|Read-only disk).* set ODYSSEY_CACHE") as said:
         assert cache.module(f"answer = 44  # {what}\n", "test").answer == 44
     assert len(said) == 1 and not list((tmp_path / "kernels").iterdir())
+
+
+def test_a_cache_numba_cannot_use(tmp_path, monkeypatch):
+    """Where numba finds no place for what it compiled there is one warning and a working module; other errors stay errors."""
+    monkeypatch.setenv("ODYSSEY_CACHE", str(tmp_path / "kernels"))
+    cache._warn.cache_clear()
+    text = """
+import numba
+@numba.njit(cache={cached})
+def answer():
+    return 45
+"""
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    with pytest.warns(UserWarning, match="cannot be used: .*no locator available") as said:
+        made = cache.module(text, "nowhere")
+    assert made.answer() == 45 and len(said) == 1 and made.__name__ not in sys.modules
+    with pytest.raises(RuntimeError, match="of its own"):
+        cache.module("raise RuntimeError('an error of its own')\n", "broken")
+    assert not [name for name in sys.modules if name.startswith("broken_")]
 
 
 def test_a_user_without_a_home_has_no_cache(monkeypatch):

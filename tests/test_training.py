@@ -1,6 +1,8 @@
 """The population trainer: the protocol against a plain loop, trials independent of each other, resumption bit for bit."""
 
+import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from lstm_odyssey import checkpoint
 from lstm_odyssey.batches import Batches, unit_noise
 from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.kernels.training_step import TrainingStep
+from lstm_odyssey.network import Network
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.streams import stream
 from lstm_odyssey.tasks import objectives
@@ -457,3 +460,14 @@ def test_compiled_a_member_that_has_stopped_is_not_computed(monkeypatch):
     assert results(stuck)[0]["epochs"] == 2 and results(stuck)[1]["epochs"] == 9
     assert results(stuck)[1] == results(learner)[0]
     assert 0 < calls.count((5,)) < calls.count((6,)) / 3
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_a_copied_network_is_one_buffer_again(how):
+    """A copy has the numbers of the first; what is written into its buffer its parameters see, and the first does not."""
+    network = Network(lo.variant("cifg"), 3, [4, 2], 5, False, "eager", torch.float64, "cpu")
+    network.initialise(1, "cifg", [0, 1], 0.5)
+    other = how(network)
+    assert torch.equal(other.weights, network.weights) and other.weights.abs().sum() > 0
+    other.weights.add_(1.0)
+    assert all(torch.equal(a, b + 1) for a, b in zip(other.parameters(), network.parameters(), strict=True))

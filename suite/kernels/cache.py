@@ -93,7 +93,10 @@ def _load(text: str, name: str) -> ModuleType:
     if place is not None:
         try:
             return _import(_write(place, name, text.replace("{cached}", "True")), name)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            sys.modules.pop(name, None)
+            if isinstance(error, RuntimeError) and "no locator available" not in str(error):
+                raise  # numba's word for a folder in which it cannot keep what it compiled
             _warn(place, str(error))
     text, file = text.replace("{cached}", "False"), f"<{name}>"
     made = ModuleType(name)

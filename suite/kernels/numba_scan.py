@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.functional import pad
 
 from lstm_odyssey.cell.graph import Graph
@@ -107,7 +108,7 @@ def scan(
     active: Tensor | None = None,
     sizes: Sequence[int] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a cell over time; see ``kernels.eager.scan`` for the contract. Under torch.func's transforms that backend runs.
+    """Run a cell over time; see ``kernels.eager.scan`` for the contract; that runs under torch.func and in forward mode.
 
     Raises:
         TypeError: x is neither float32 nor float64.
@@ -115,7 +116,8 @@ def scan(
     """
     if x.device.type != "cpu":
         raise ValueError(f"backend 'numba': x is on {x.device}; expected the CPU. Use backend='auto' or 'eager'.")
-    if _transformed():  # torch.func and vmap cannot see into a compiled kernel
+    # torch.func, vmap and forward-mode differentiation cannot see into a compiled kernel
+    if _transformed() or forward_ad._current_level >= 0:
         from lstm_odyssey.kernels import eager
 
         return eager.scan(graph, parameters, x, state, active, sizes)
