@@ -13,6 +13,7 @@ import xarray
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports.contents import BETTER, FEW, NOTHING, SAME, WELCH_REJECTS, WORSE
+from lstm_odyssey.reports.inference import Numbers
 from lstm_odyssey.reports.sentences import count, listed, percent, probability, signed
 from lstm_odyssey.reports.table import best_fraction, score
 from lstm_odyssey.reports.validation import attribute
@@ -99,7 +100,7 @@ def best(study: xarray.Dataset, part: xarray.Dataset, reported: Reported) -> Row
     near = abs(apart) <= 2 * spread
     verdict = AGREES if near else PARTLY if abs(apart) <= CLOSE * abs(reported.best) else DIFFERS
     note = (
-        f"{_amount(abs(apart))} {units} ({abs(apart) / abs(reported.best):.1%}) {'worse' if apart > 0 else 'better'}; the "
+        f"{_amount(abs(apart))} {units} ({100 * abs(apart / reported.best):.1f} %) {'worse' if apart > 0 else 'better'}; the "
         f"outcome of one search of {int(cell['finished'])} trials varies by {_amount(spread)} (standard deviation)"
     )
     known = int(part["finished"].min())
@@ -140,7 +141,9 @@ def _limit(study: xarray.Dataset, cell: xarray.Dataset) -> str:
 
 def none_better(part: xarray.Dataset, cells: list[str]) -> Row:
     """Whether none of the cells is better than vanilla."""
-    verdicts = {name: [str(part[test].sel(variant=name).item()) for test in ("verdict", "verdict_welch")] for name in cells}
+    verdicts = {
+        name: [str(part[test].sel(variant=name).item()) for test in ("verdict", "verdict_welch")] for name in cells
+    }
     judged = {name: found for name, found in verdicts.items() if found[0] not in (FEW, NOTHING)}
     said = f"none of the {count(len(CELLS))} is"
     task, claim = str(part["task"].item()), f"better than {BASELINE}"
@@ -197,6 +200,14 @@ def _why(said: str, welch: str, bootstrap: str, one: xarray.Dataset) -> str:
     return "open: a difference the paper did not find"
 
 
+POOR = 0.5
+"""R² below which a share that differs is put down to the forest, not to the cell."""
+
+
+def _unless_poor(r_squared: Numbers) -> str:
+    return f"of which the forest predicts only {percent(r_squared)}" if (r_squared < POOR).all() else "open"
+
+
 def shares(importance: xarray.Dataset, task: str) -> list[Row]:
     """The shares of the variance of the test score over the cells."""
     part = importance.sel(task=task, clip=importance["clip"].values.max())
@@ -207,13 +218,14 @@ def shares(importance: xarray.Dataset, task: str) -> list[Row]:
     main = {name: part["main_share"].sel(hyperparameter=name).values[known] for name in names}
     cells, total = part["variant"].values[known], numpy.nansum(list(main.values()), axis=0)
     rest = 1 - total
+    known_r_squared = part["r_squared"].values[known]
     how = {"forest": "the forest's mean", "per_tree": "tree by tree, as the paper"}[importance.attrs["decomposition"]]
-    note = f"of the predictable part, R² {percent(part['r_squared'].values[known])}; {how}"
+    note = f"of the predictable part, R² {percent(known_r_squared)}; {how}"
     table = []
 
     def claim(words: str, said: str, ours: str, held: NDArray[numpy.bool_]) -> None:
         verdict = AGREES if held.all() else PARTLY if held.any() else DIFFERS
-        missed = "" if held.all() or not held.any() else f"; not for {listed(cells[~held])}"
+        missed = "" if held.all() else f"; not for {listed(cells[~held])}, {_unless_poor(known_r_squared[~held])}"
         table.append(Row(task, words, said, ours, verdict, note + missed, SECOND))
 
     if LEARNING_RATE in main:

@@ -54,7 +54,9 @@ def comparison_text(comparison: xarray.Dataset) -> list[str]:
         return []
     parts = [comparison.sel(task=task) for task in comparison["task"].values]
     texts = [
-        " ".join(sentence for sentence in (_judged(part, baseline), _welch(part), _front(part), _diverged(part)) if sentence)
+        " ".join(
+            sentence for sentence in (_judged(part, baseline), _welch(part), _front(part), _diverged(part)) if sentence
+        )
         for part in parts
     ]
     if not numpy.isin(comparison["verdict"].values, [BETTER, WORSE, SAME]).any():
@@ -62,7 +64,7 @@ def comparison_text(comparison: xarray.Dataset) -> list[str]:
     low, high = WELCH_REJECTS
     caution = (
         f"Verdicts are those of a bootstrap that selects the best 10 % anew in every replicate, at "
-        f"{comparison.attrs['level']:.0%} after Holm over the cells of a task. Welch's t-test takes the selected scores "
+        f"{100 * comparison.attrs['level']:.2g} % after Holm over the cells of a task. Welch's t-test takes the selected scores "
         f"for a plain sample: where the test score follows validation it rejects {low} to {high} % of true nulls at a "
         f"nominal 5 %, the bootstrap {RESELECTION_REJECTS[0]} to {RESELECTION_REJECTS[1]} %."
     )
@@ -92,14 +94,14 @@ def importance_text(importance: xarray.Dataset) -> list[str]:
         ordered = sorted(shares, key=lambda name: -float(numpy.nanmean(shares[name])))
         text = (
             f"On {task} a forest predicts {percent(shown['r_squared'].values)} of the variance of "
-            f"{str(importance.attrs['response']).replace('_', ' ')}{_of(known)}; of that part "
-            f"{listed(f'{name} takes {percent(shares[name])}' for name in ordered)}."
+            f"{str(importance.attrs['response']).replace('_', ' ')}{_of(known)}. Shares of that part: "
+            f"{listed(f'{name} {percent(shares[name])}' for name in ordered)}."
         )
         if (poor := shown["variant"].values[shown["flagged"].values]).size:
             bound = importance.attrs["flagged_below"]
             text += f" The shares of {listed(poor)} describe little: R² is below {bound:g}."
-        if (lost := sorted(set(part["variant"].values.tolist()) - set(known.tolist()))):
-            text += f" {listed(lost).capitalize()} could not be analysed."
+        if lost := [name for name in part["variant"].values.tolist() if name not in known]:
+            text += f" No analysis of {listed(lost)}."
         texts.append(text)
     return texts
 
@@ -113,7 +115,7 @@ def percent(values: Iterable[float]) -> str:
     known = sorted(value for value in values if not math.isnan(value))
     if not known:
         return "–"
-    low, high = (f"{100 * value:.1f}" if abs(value) < 0.0095 else f"{100 * value:.0f}" for value in (known[0], known[-1]))
+    low, high = (f"{100 * value:.{0 if abs(value) >= 0.0995 else 1}f}" for value in (known[0], known[-1]))
     return f"{low} %" if low == high else f"{low} to {high} %"
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "parameters", "summary_text", "task_text",
 ]  # fmt: skip
 
+
 def summary_text(dataset: xarray.Dataset, table: pandas.DataFrame) -> list[str]:
     """The study in a few sentences, one list entry for each paragraph: first the whole, then each task."""
     tasks, variants = (dataset[dim].values.tolist() for dim in ("task", "variant"))
