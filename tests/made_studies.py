@@ -23,6 +23,9 @@ MUSIC = {"metric": "negative log-likelihood per frame", "units": "nats/frame", "
 SPEECH = {"metric": "frame error rate", "units": "%", "chance": 80.0, "family": "speech"}
 PEN = {"metric": "character error rate", "units": "%", "chance": 95.0, "family": "handwriting"}
 
+UNKNOWN = 50.0
+"""What scores lie around where the chance level is not known."""
+
 VANILLA = [
     "z_t = tanh(W_z x_t + R_z y_{t-1} + b_z)",
     "i_t = σ(W_i x_t + R_i y_{t-1} + p_i ⊙ c_{t-1} + b_i)",
@@ -85,7 +88,7 @@ def study(
 
 def trial(study: dict[str, Any], task: str, variant: str, index: int, **given: Any) -> dict[str, Any]:
     """What the file of one finished trial holds; `given` replaces fields."""
-    chance = float(study["tasks"][task]["chance"])
+    chance = float(study["tasks"][task]["chance"] or UNKNOWN)
     seed = int(digest(f"{task} {variant} {index}")[:8], 16)
     random = numpy.random.default_rng(seed)
     epochs = int(study["protocol"]["epochs"])
@@ -133,7 +136,7 @@ def trial(study: dict[str, Any], task: str, variant: str, index: int, **given: A
 
 def diverged(study: dict[str, Any], task: str, variant: str, index: int) -> dict[str, Any]:
     """A trial whose loss ceased to be finite in its first epoch: only the score before training stands."""
-    chance = float(study["tasks"][task]["chance"])
+    chance = float(study["tasks"][task]["chance"] or UNKNOWN)
     curves = {"train_loss": [None, None], "valid": [6 * chance, None], "test": [6 * chance, None]}
     return trial(
         study, task, variant, index, status="diverged", reason="loss is nan", diverged_epoch=1, best_epoch=0,

@@ -61,7 +61,9 @@ def test_differences_are_found(found: xarray.Dataset) -> None:
     bad = found.sel(task="talk", variant="bad")
     low, high = bad["difference_interval"].values
     assert low < 1 < high and low > 0
-    assert float(bad["cliffs_delta"]) > 0.9 and float(bad["hedges_g"]) > 1
+    for name in ("hedges_g", "cliffs_delta"):
+        low, high = bad[f"{name}_interval"].values
+        assert 0 < low < float(bad[name]) < high, name
 
 
 def test_numbers_by_hand(study: xarray.Dataset, found: xarray.Dataset) -> None:
@@ -77,6 +79,8 @@ def test_numbers_by_hand(study: xarray.Dataset, found: xarray.Dataset) -> None:
         assert float(one["std_test"]) == pytest.approx(best[name].std(ddof=1), rel=1e-12)
         assert float(one["difference"]) == pytest.approx(best[name].mean() - best["vanilla"].mean(), rel=1e-9)
         assert float(one["welch_p"]) == pytest.approx(test.pvalue, rel=1e-9)
+        pairs = stats.mannwhitneyu(best[name], best["vanilla"]).statistic
+        assert float(one["cliffs_delta"]) == pytest.approx(2 * pairs / 400 - 1, rel=1e-9)
         assert float(one["welch_t"]) == pytest.approx(test.statistic, rel=1e-9)
     ordered = sorted(tests, key=lambda name: tests[name].pvalue)
     corrected = [min(1.0, (3 - place) * tests[name].pvalue) for place, name in enumerate(ordered)]
@@ -123,15 +127,15 @@ def test_too_few_trials_are_flagged() -> None:
     assert found["selected"].values.tolist() == [[6, 6]] and not found["enough"].values.any()
     assert found["verdict"].values.tolist() == [[SELF, FEW]]
     assert found["verdict_welch"].values.tolist() == [[SELF, FEW]]
-    assert float(found["welch_p"].sel(variant="bad")) < 0.01
+    assert found["welch_p"].sel(task="talk", variant="bad").item() < 0.01
 
 
 @pytest.mark.parametrize("trials", range(1, 10))
 def test_fewer_than_ten_trials(trials: int) -> None:
     """From one trial on there is an answer: one selected has no spread and no test, two have both."""
-    found = compare(searched({"vanilla": 0, "bad": 3}, trials=trials), **QUICK).sel(variant="bad")
-    assert found["selected"].values.tolist() == [min(trials, 2)]
-    assert found["verdict"].values.tolist() == [FEW]
+    found = compare(searched({"vanilla": 0, "bad": 3}, trials=trials), **QUICK).sel(task="talk", variant="bad")
+    assert found["selected"].item() == min(trials, 2)
+    assert found["verdict"].item() == FEW
     assert math.isnan(float(found["welch_p"])) == (trials == 1)
     assert math.isfinite(float(found["difference"]))
 
@@ -222,7 +226,7 @@ def test_the_pareto_front() -> None:
     assert pareto([1, 2], [1, 1]) == [True, False]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(made.analysable())
 def test_any_study_is_compared(odd: made.Made) -> None:
     """Holes, ties, failures, one trial, one cell, both directions: nothing warns, counts add up, numbers are in range."""
@@ -241,16 +245,15 @@ def test_any_study_is_compared(odd: made.Made) -> None:
             assert (numpy.isnan(p) == numpy.isnan(holm)).all()
             assert not ((p < 0) | (holm < p) | (holm > 1)).any()
     assert (numpy.abs(found["cliffs_delta"].fillna(0)) <= 1).all()
-    scores = numpy.array([[box_values(study, t, v) for v in study["variant"].values] for t in study["task"].values], object)
     for place in numpy.ndindex(*found["mean_test"].shape):
-        values = numpy.asarray(scores[place], float)
+        values = box_values(study, *(str(study[dim].values[i]) for dim, i in zip(("task", "variant"), place, strict=True)))
         for name in ("mean_test", "best_test", "chosen_test", "expected_best"):
             one = found[name].values[place]
             known = one[~numpy.isnan(one)] if numpy.ndim(one) else numpy.array([one] * (not math.isnan(one)))
             assert not known.size or values.min() - 1e-9 <= known.min() <= known.max() <= values.max() + 1e-9, name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(made.analysable())
 def test_any_study_is_tabulated(odd: made.Made) -> None:
     """The table has a row for each task and cell, and its counts, best trial and selection are the comparison's."""
