@@ -250,6 +250,7 @@ def searched(
     direction: str = "minimize",
     shared: float = 0.0,
     spread: float = 1.0,
+    name: str = "talk",
     **task: Any,
 ) -> Made:
     """A study of one task whose cells differ by nothing but a level added to scores of one distribution.
@@ -261,12 +262,13 @@ def searched(
         direction: with ``maximize``, all scores are their negatives.
         shared: correlation of the same trial of two cells, as common draws bring it.
         spread: standard deviation of the scores, around 50.
+        name: of the task.
         task: further facts of the task.
     """
     random = numpy.random.default_rng(seed)
     sign = -1.0 if direction == "maximize" else 1.0
     facts = SPEECH | {"direction": direction, "chance": sign * 80.0} | task
-    made = study({"talk": facts}, tuple(levels), trials, 1)
+    made = study({name: facts}, tuple(levels), trials, 1)
     made["draws"] = "common" if shared else "independent"
     common = random.normal(size=trials)
     kept = []
@@ -275,6 +277,6 @@ def searched(
         valid = 50 + level + spread * scores
         test = valid + 0.05 * spread * random.normal(size=trials)
         for index in range(trials):
-            one = trial(made, "talk", variant, index)
+            one = trial(made, name, variant, index)
             kept.append(one | {"best_valid": sign * float(valid[index]), "best_test": sign * float(test[index])})
     return made, kept

@@ -116,7 +116,9 @@ def test_a_cell_does_not_depend_on_the_others(study: xarray.Dataset, found: xarr
     for name, content in CONTENTS.items():
         if name not in ("pareto", "bootstrap_p_holm", "welch_p_holm") and not name.startswith("expected_by_hours"):
             here, there = fewer[name], found[name].sel(variant=["bad", "vanilla"])
-            assert here.values.tolist() == there.values.tolist() or numpy.array_equal(here, there, equal_nan=True), content
+            assert here.values.tolist() == there.values.tolist() or numpy.array_equal(here, there, equal_nan=True), (
+                content
+            )
     assert compare(study, **QUICK).identical(compare(study, **QUICK))
     assert not compare(study, **QUICK).identical(compare(study, seed=1, **QUICK))
 
@@ -246,7 +248,9 @@ def test_any_study_is_compared(odd: made.Made) -> None:
             assert not ((p < 0) | (holm < p) | (holm > 1)).any()
     assert (numpy.abs(found["cliffs_delta"].fillna(0)) <= 1).all()
     for place in numpy.ndindex(*found["mean_test"].shape):
-        values = box_values(study, *(str(study[dim].values[i]) for dim, i in zip(("task", "variant"), place, strict=True)))
+        values = box_values(
+            study, *(str(study[dim].values[i]) for dim, i in zip(("task", "variant"), place, strict=True))
+        )
         for name in ("mean_test", "best_test", "chosen_test", "expected_best"):
             one = found[name].values[place]
             known = one[~numpy.isnan(one)] if numpy.ndim(one) else numpy.array([one] * (not math.isnan(one)))

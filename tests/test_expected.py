@@ -29,10 +29,14 @@ def curve(one: inference.Ranked, *, replacement: bool, replicates: int = 9) -> e
 def test_three_trials_by_hand() -> None:
     """Validation 1 2 3, test 10 20 40: with two trials (5·10 + 3·20 + 1·40) / 9, without replacement (2·10 + 20) / 3."""
     one = ranked([3.0, 1.0, 2.0], [40.0, 10.0, 20.0])
-    assert curve(one, replacement=True).mean == pytest.approx([70 / 3, 150 / 9, (19 * 10 + 7 * 20 + 40) / 27], rel=1e-12)
+    assert curve(one, replacement=True).mean == pytest.approx(
+        [70 / 3, 150 / 9, (19 * 10 + 7 * 20 + 40) / 27], rel=1e-12
+    )
     assert curve(one, replacement=False).mean == pytest.approx([70 / 3, 40 / 3, 10], rel=1e-12)
     spread = math.sqrt((2 * 100 + 400) / 3 - (40 / 3) ** 2)
-    assert curve(one, replacement=False).std == pytest.approx([math.sqrt(2100 / 3 - (70 / 3) ** 2), spread, 0], abs=1e-9)
+    assert curve(one, replacement=False).std == pytest.approx(
+        [math.sqrt(2100 / 3 - (70 / 3) ** 2), spread, 0], abs=1e-9
+    )
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=5), st.integers(0, 99), st.booleans())
@@ -41,7 +45,11 @@ def test_against_enumeration(valid: list[int], seed: int, replacement: bool) -> 
     test = numpy.random.default_rng(seed).normal(size=len(valid))
     found = curve(ranked([float(v) for v in valid], test.tolist()), replacement=replacement)
     for n in range(1, len(valid) + 1):
-        draws = itertools.product(range(len(valid)), repeat=n) if replacement else itertools.permutations(range(len(valid)), n)
+        draws = (
+            itertools.product(range(len(valid)), repeat=n)
+            if replacement
+            else itertools.permutations(range(len(valid)), n)
+        )
         outcomes = numpy.array([test[min(drawn, key=lambda i: valid[i])] for drawn in draws])  # of equal ones the first
         assert found.mean[n - 1] == pytest.approx(outcomes.mean(), abs=1e-12)
         assert found.std[n - 1] == pytest.approx(outcomes.std(), abs=1e-7)
@@ -114,7 +122,9 @@ def test_hours_are_trials_where_all_take_one_hour() -> None:
     by_trials = after_trials(one, budgets(50), random, replacement=True)
     by_hours = after_hours(one, numpy.ones(50), numpy.arange(1, 51.0), random, chance=9.0)
     for n in (1, 3, 10, 30):
-        assert by_hours.mean[n - 1] == pytest.approx(by_trials.mean[n - 1], abs=4 * by_trials.std[n - 1] / math.sqrt(4000))
+        assert by_hours.mean[n - 1] == pytest.approx(
+            by_trials.mean[n - 1], abs=4 * by_trials.std[n - 1] / math.sqrt(4000)
+        )
         assert by_hours.std[n - 1] == pytest.approx(by_trials.std[n - 1], rel=0.15)
     widths = [numpy.ptp(found.interval, axis=1) for found in (by_hours, by_trials)]
     assert widths[0][:10].mean() == pytest.approx(widths[1][:10].mean(), rel=0.2)
