@@ -170,6 +170,7 @@ def test_the_record_against_the_paper(record: xarray.Dataset, judged: xarray.Dat
         one = judged.sel(task="jsb_chorales", variant=name)
         agreeing = [one["verdict"].item(), one["verdict_welch"].item()].count(row.paper)
         assert row.verdict == (DIFFERS, PARTLY, AGREES)[agreeing], name
+        assert (one["welch_p"] < 0.05) == (one["verdict_welch"] != "not different"), "the paper corrects nothing"
         assert sentences.signed(one["difference"].item()) in row.ours
         assert bool(row.note) == (row.verdict != AGREES), "each deviation is explained or called open"
 
