@@ -107,7 +107,7 @@ def refit(task: Task) -> Replicates:
     generator = numpy.random.default_rng([task.seed, 0xB007, task.number])
     chosen = generator.integers(0, task.response.size, task.response.size)
     found = analyse(
-        [axis._replace(index=axis.index[chosen]) for axis in task.cells],
+        [axis._replace(places=axis.places[chosen]) for axis in task.cells],
         task.response[chosen],
         task.views,
         nominal=task.nominal,

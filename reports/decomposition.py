@@ -51,15 +51,16 @@ class Leaves(NamedTuple):
     @property
     def variances(self) -> Floats:
         """Total variance of every tree [T], exact."""
-        return numpy.bincount(self.boxes.tree, self.weighted * self.centred, self.boxes.n_trees)
+        found: Floats = numpy.bincount(self.boxes.tree, self.weighted * self.centred, self.boxes.n_trees).astype(float)
+        return found
 
 
 def leaves(boxes: Boxes) -> Leaves:
     """Centre the values and multiply the masses, once for all effects."""
     masses = boxes.masses
     volume = masses.prod(axis=1)
-    means = numpy.bincount(boxes.tree, volume * boxes.values, boxes.n_trees)
-    means /= numpy.bincount(boxes.tree, volume, boxes.n_trees)
+    sums, whole = (numpy.bincount(boxes.tree, each, boxes.n_trees) for each in (volume * boxes.values, volume))
+    means: Floats = sums / whole
     centred = boxes.values - means[boxes.tree]
     cut = (boxes.lower > 0) | (boxes.upper < numpy.array([edges.size - 1 for edges in boxes.edges]))
     split = numpy.zeros((boxes.n_trees, masses.shape[1]), bool)
