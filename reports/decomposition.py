@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from lstm_odyssey.reports.axes import Floats, Wholes
 from lstm_odyssey.reports.forest import Boxes
 
-BATCH = 2_000_000
+BATCH = 500_000
 """Cells of a batch of trees' grids: what is worked on at a time stays in the processor's cache, about."""
 
 
@@ -115,9 +115,10 @@ def pair_variances(made: Leaves, pairs: list[tuple[int, int]]) -> Floats:
             shape = (last - first, masses_i.shape[1] + 1, masses_j.shape[1] + 1)
             joint = _grid(weights[part], corner, shape, boxes.tree[part] - first)
             a, b = masses_i[first:last], masses_j[first:last]
-            joint -= (joint * b[:, None, :]).sum(axis=2, keepdims=True)
+            joint -= numpy.matmul(joint, b[:, :, None])
             joint -= numpy.matmul(a[:, None, :], joint)
-            found[number, first:last] = numpy.einsum("tkl,tk,tl->t", joint**2, a, b, optimize=True)
+            joint *= joint
+            found[number, first:last] = numpy.matmul(a[:, None, :], numpy.matmul(joint, b[:, :, None]))[:, 0, 0]
         found[number] *= made.split[:, i] & made.split[:, j]
     return found
 
@@ -151,7 +152,10 @@ def _grid(weights: Floats, corners: Any, shape: tuple[int, ...], tree: Any = Non
     places = numpy.concatenate([low + lower_j, high + upper_j, low + upper_j, high + lower_j])
     signed = numpy.concatenate([weights, weights, -weights, -weights])
     steps = numpy.bincount(places, signed, int(numpy.prod(shape))).reshape(shape)
-    return steps.cumsum(axis=-1).cumsum(axis=-2)[..., :-1, :-1]
+    numpy.cumsum(steps, axis=-1, out=steps)
+    for k in range(1, shape[-2]):  # whole rows at a time: twice as fast as cumsum along this axis
+        steps[..., k, :] += steps[..., k - 1, :]
+    return steps[..., :-1, :-1]
 
 
 def all_pairs(d: int) -> list[tuple[int, int]]:
