@@ -80,7 +80,7 @@ class View(NamedTuple):
         if self.levels:
             return numpy.eye(ranks.size)[ranks]
         low, high = numpy.maximum.outer(self.ends[:-1], edges[:-1]), numpy.minimum.outer(self.ends[1:], edges[1:])
-        return numpy.maximum(high - low, 0.0) / numpy.diff(self.ends)[:, None]
+        return numpy.asarray(numpy.maximum(high - low, 0.0) / numpy.diff(self.ends)[:, None])
 
 
 def view(axis: Axis, points: int) -> View:
@@ -150,18 +150,11 @@ def analyse(
             shares = [each._replace(over_trees=tree.over_trees) for each, tree in zip(shares, tree_shares, strict=True)]
     if constant:
         shares = [Shares(*numpy.full((3, each.value.size), numpy.nan)) for each in shares]
+    main_share, pair_share, order_share, total_share = shares
     return Analysis(
-        mean + centre,
-        variance,
-        error,
-        forest.r_squared,
-        *shares,
-        shown + centre,
-        band,
-        joint + centre,
-        interaction,
-        sampled,
-    )
+        mean + centre, variance, error, forest.r_squared, main_share, pair_share, order_share, total_share,
+        shown + centre, band, joint + centre, interaction, sampled,
+    )  # fmt: skip
 
 
 def _marginals(per_tree: Sequence[Floats], matrices: Sequence[Floats], means: Floats) -> tuple[Floats, Floats]:

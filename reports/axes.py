@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -30,11 +30,11 @@ class Cells(NamedTuple):
     """An axis cut into cells, and in which of them the trials lie.
 
     Attributes:
-        index: cell of every trial [n].
+        places: cell of every trial [n].
         edges: ends of the cells on the probability axis [K + 1], from 0 to 1.
     """
 
-    index: Wholes
+    places: Wholes
     edges: Floats
 
 
@@ -173,7 +173,7 @@ def axis(form: Mapping[str, Any]) -> Axis:
     Raises:
         AxisError: no distribution of a kind that is known; the message says which are.
     """
-    makers = {
+    makers: dict[str, Callable[[], Axis]] = {
         "uniform": lambda: Uniform(float(form["low"]), float(form["high"])),
         "log_uniform": lambda: LogUniform(float(form["low"]), float(form["high"])),
         "one_minus": lambda: OneMinus(_continuous(form["distribution"])),
@@ -184,7 +184,7 @@ def axis(form: Mapping[str, Any]) -> Axis:
     if kind not in makers:
         raise AxisError(f"a distribution of kind {kind!r}; expected one of {', '.join(makers)}")
     try:
-        return makers[kind]()
+        return makers[str(kind)]()
     except (KeyError, TypeError, ValueError) as wrong:
         raise AxisError(f"a damaged distribution {dict(form)!r} ({wrong!r})") from None
 

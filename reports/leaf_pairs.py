@@ -79,7 +79,7 @@ def shapley_variances(variances: dict[Subset, Floats]) -> Floats:
     Source: Owen, "Sobol' indices and Shapley value", SIAM/ASA J. Uncertainty Quantification 2014.
     """
     d = max(map(len, variances))
-    return numpy.stack([sum(v / len(u) for u, v in variances.items() if j in u) for j in range(d)], axis=-1)  # type: ignore[arg-type]
+    return numpy.stack([sum(v / len(u) for u, v in variances.items() if j in u) for j in range(d)], axis=-1)
 
 
 def _trees(made: Leaves) -> Iterator[tuple[int, Floats, list[Floats], list[Floats]]]:

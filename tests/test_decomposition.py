@@ -348,7 +348,7 @@ def test_out_of_bag():
     cells = cut([Uniform(0, 1)] * 2, points)
     assert fit(cells, points[:, 0]).r_squared > 0.95
     assert fit(cells, generator.normal(size=200)).r_squared < 0.1
-    seen = numpy.stack([each.index for each in cells], axis=1).astype(numpy.float32)
+    seen = numpy.stack([each.places for each in cells], axis=1).astype(numpy.float32)
     theirs = RandomForestRegressor(100, oob_score=True, random_state=1).fit(seen, points[:, 0] * points[:, 1])
     assert abs(fit(cells, points[:, 0] * points[:, 1]).r_squared - theirs.oob_score_) < 1e-9
 
