@@ -51,7 +51,9 @@ class Leaves(NamedTuple):
     @property
     def variances(self) -> Floats:
         """Total variance of every tree [T], exact."""
-        found: Floats = numpy.bincount(self.boxes.tree, self.weighted * self.centred, self.boxes.n_trees).astype(float)
+        found: Floats = numpy.bincount(self.boxes.tree, self.weighted * self.centred, self.boxes.n_trees).astype(
+            float, copy=False
+        )
         return found
 
 
@@ -151,7 +153,7 @@ def _grid(weights: Floats, corners: Any, shape: tuple[int, ...], tree: Any = Non
     low, high = base + lower_i * width, base + upper_i * width
     places = numpy.concatenate([low + lower_j, high + upper_j, low + upper_j, high + lower_j])
     signed = numpy.concatenate([weights, weights, -weights, -weights])
-    steps = numpy.bincount(places, signed, int(numpy.prod(shape))).reshape(shape)
+    steps: Floats = numpy.bincount(places, signed, int(numpy.prod(shape))).astype(float, copy=False).reshape(shape)
     numpy.cumsum(steps, axis=-1, out=steps)
     for k in range(1, shape[-2]):  # whole rows at a time: twice as fast as cumsum along this axis
         steps[..., k, :] += steps[..., k - 1, :]

@@ -69,7 +69,9 @@ class Work:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        space = {f"x{j}": optuna.distributions.FloatDistribution(0, 1) for j in range(self.size.hyperparameters)}
+        space: dict[str, Any] = {
+            f"x{j}": optuna.distributions.FloatDistribution(0, 1) for j in range(self.size.hyperparameters)
+        }
         study = optuna.create_study()
         study.add_trials([
             optuna.trial.create_trial(
