@@ -239,7 +239,7 @@ class TrainingStep:
         for name, count in floats.items():
             starts[name] = total
             total += -(-count // lanes) * lanes
-        self.workspace.require(total + lanes, max(B * N, K, N, M))
+        self.workspace.require(total + lanes, max(K, N, M))
         memory, zeros = self.workspace.memory, self.workspace.zeros.data_ptr()
         first = -(-memory.data_ptr() // vector_bytes()) * vector_bytes()
         at = {name: first + start * size for name, start in starts.items()}
@@ -247,9 +247,8 @@ class TrainingStep:
         whole = torch.full((B,), T, dtype=torch.int64, device="cpu")  # lengths of sequences that are not padded
         losses = array("d", [0.0] * B)
 
-        filled = {name: torch.full((B * N,), value, dtype=self.workspace.dtype, device="cpu")
-                  for name, value in network.rnn.cell.initial.items() if value}  # fmt: skip
-        starting = [filled[name].data_ptr() if name in filled else zeros for name in network.rnn.cell.states]
+        begin_at = [network.rnn.cell.initial.get(name, 0.0) for name in network.rnn.cell.states]
+        begun = [torch.full((B * N,), value, dtype=self.workspace.dtype, device="cpu") for value in begin_at]
         head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]
         places = {name: (value, gradient) for name, value, gradient in network.slices()}
         scans: list[array[int]] = []
@@ -266,7 +265,7 @@ class TrainingStep:
             scratch = at["scratch"]
             scans.append(array("q", [
                 *head, areas.copies[0], *kept, *(scratch + place for place in areas.forward), 0, *final, *inputs, *weights[0],
-                *lines[0], *starting,
+                *lines[0], *(value.data_ptr() for value in begun),
             ]))  # fmt: skip
             dy = at["dy"] + d * frames * N * size
             scans.append(array("q", [
@@ -294,11 +293,5 @@ class TrainingStep:
             begin = starts[name] + shift
             return memory[begin : begin + frames * K].view(T, 1, B, K)
 
-        return _Tables(
-            array("q", [values[name] for name in NAMES]),
-            scans,
-            view("logits"),
-            view("delta"),
-            losses,
-            (lists, whole, filled),
-        )
+        step = array("q", [values[name] for name in NAMES])
+        return _Tables(step, scans, view("logits"), view("delta"), losses, lists, whole, begun)
