@@ -18,6 +18,7 @@ def blocks(language):
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     """Every Python block runs, one after the other, beside a study called as the README calls it."""
     lo.run(tmp_path / "my-study", settings(tmp_path))
+    (tmp_path / "reports").symlink_to(ROOT / "reports")
     monkeypatch.chdir(tmp_path)
     found = blocks("python")
     assert len(found) >= 3
@@ -25,9 +26,11 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     for block in found:
         exec(compile(block, "README.md", "exec"), space)
     assert space["y"].shape == (50, 8, 200)
-    said = capsys.readouterr().out.strip()
+    said = capsys.readouterr().out.splitlines()
     comment = re.search(r"# (u_t = .*)$", README, flags=re.MULTILINE)
-    assert said == comment.group(1)
+    assert said[0] == comment.group(1)
+    (share,) = (float(line.split()[-1]) for line in said if line.startswith("learning_rate"))
+    assert share > 2 / 3, "the paper's finding"
 
 
 def test_the_cell_of_the_readme_is_the_one_of_the_package():
@@ -41,9 +44,24 @@ def test_the_equations_of_the_readme_are_those_of_the_cells():
     """The block of equations is what `odyssey variants` prints of each cell."""
     (block,) = (block for block in blocks("text") if "σ(W_i" in block)
     expected = []
-    for name in re.findall(r"^\| `(\w+)`", README, flags=re.MULTILINE):
+    section = README.split("## The nine cells")[1].split("\n### ")[0]
+    names = re.findall(r"^\| `(\w+)`", section, flags=re.MULTILINE)
+    assert names == [name for name in names if lo.variant(name).collection == "odyssey-2017"] and len(names) == 9
+    for name in names:
         expected += [name, *(f"    {equation}" for equation in lo.variant(name).equations), ""]
     assert block.split("\n")[:-1] == expected[:-1]
+
+
+def test_the_counts_of_the_readme_are_those_of_the_cells():
+    """Each formula of the second table is the cell's number of parameters, and no further variant is left out."""
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|]+) \|$", README.split("### Eleven more")[1], flags=re.MULTILINE)[:11]
+    assert {name for name, _ in rows} == {
+        name for name in lo.variant_names() if lo.variant(name).collection == "beyond-2024"
+    }
+    for name, formula in rows:
+        terms = formula.replace("N²", "N**2").replace("MN", "(M * N)")
+        python = re.sub(r"(?<![*\d])(\d)(?=[(MN])", r"\1 * ", terms)
+        assert lo.variant(name).count(M=5, N=7) == eval(python, {"M": 5, "N": 7}), (name, python)
 
 
 def test_every_command_of_the_readme_is_run_by_ci():
