@@ -102,14 +102,16 @@ def load(path: Path, content: bytes) -> PluginFile:
         source = importlib.util.decode_source(content)
         linecache.checkcache(str(path))  # a file that was edited since: messages quote its lines
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
-        bound = _bound(source, path)
+        found = _registered(module, _bound(source, path), path)
+    except PluginError:
+        del sys.modules[name]
+        raise
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PluginError(
             f"plugin {path}: cannot be loaded: {type(error).__name__}: {error}. Mend the file; "
             f"`odyssey variants --plugin {path.name}` shows where it fails."
         ) from error
-    found = _registered(module, bound, path)
     points = {
         kind: tuple(EntryPoint(label, f"{name}:{variable}", group) for label, variable in found[kind].items())
         for kind, group in GROUPS.items()

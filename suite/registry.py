@@ -14,6 +14,7 @@ from lstm_odyssey.discovery import (
     file_of,
     forget_plugins,
     load_plugin,
+    load_plugins,
     origin_of,
     place,
     points,
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from lstm_odyssey.tasks.declare import Corpus, Task
 
 __all__ = [
-    "NamedTask", "PluginError", "UnknownNameError", "as_cell", "broken_files", "file_of", "forget_plugins", "load_plugin",
-    "origin", "task", "task_names", "variant", "variant_names",
+    "NamedTask", "PluginError", "UnknownNameError", "as_cell", "broken_files", "file_of", "forget_plugins", "load_corpus",
+    "load_plugin", "load_plugins", "origin", "task", "task_names", "variant", "variant_names",
 ]  # fmt: skip
 
 _points = points
@@ -203,3 +204,18 @@ def _task(name: str, point: EntryPoint) -> NamedTask:
     if not isinstance(loaded, Task):
         raise PluginError(f"task '{name}': {place(point)} is {type(loaded).__name__}; expected an lo.Task declaration.")
     return NamedTask(loaded, name, origin_of(point))
+
+
+@cache
+def _corpus(task: NamedTask, path: str | None) -> Corpus:
+    return task.load(path)
+
+
+def load_corpus(name: str, path: str | None) -> Corpus:
+    """A task's corpus, loaded once a process, and anew if the plugin's file has changed.
+
+    Raises:
+        CorpusError: it is missing, damaged or foreign.
+        UnknownNameError, PluginError: see ``task``.
+    """
+    return _corpus(task(name), path)
