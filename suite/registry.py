@@ -27,9 +27,24 @@ if TYPE_CHECKING:
     from lstm_odyssey.tasks.declare import Corpus, Task
 
 __all__ = [
-    "NamedTask", "PluginError", "UnknownNameError", "as_cell", "broken_files", "file_of", "forget_plugins", "load_corpus",
-    "load_plugin", "load_plugins", "origin", "task", "task_names", "variant", "variant_names",
-]  # fmt: skip
+    "NamedTask",
+    "PluginError",
+    "UnknownNameError",
+    "as_cell",
+    "as_task",
+    "broken_files",
+    "corpus_of",
+    "file_of",
+    "forget_plugins",
+    "load_corpus",
+    "load_plugin",
+    "load_plugins",
+    "origin",
+    "task",
+    "task_names",
+    "variant",
+    "variant_names",
+]
 
 _points = points
 
@@ -207,7 +222,23 @@ def _task(name: str, point: EntryPoint) -> NamedTask:
 
 
 @cache
-def _corpus(task: NamedTask, path: str | None) -> Corpus:
+def _as_named(declaration: Task) -> NamedTask:
+    return NamedTask(declaration, getattr(declaration.load, "__module__", "task"), {})
+
+
+def as_task(task_: str | Task | NamedTask) -> NamedTask:
+    """A task with its name from whatever says which: a name, a declaration, or what ``task`` returned.
+
+    A declaration that is not registered is called as the module of its loader.
+    """
+    if isinstance(task_, NamedTask):
+        return task_
+    return task(task_) if isinstance(task_, str) else _as_named(task_)
+
+
+@cache
+def corpus_of(task: NamedTask, path: str | None) -> Corpus:
+    """What a task's ``load`` returns, called once a process."""
     return task.load(path)
 
 
@@ -218,4 +249,4 @@ def load_corpus(name: str, path: str | None) -> Corpus:
         CorpusError: it is missing, damaged or foreign.
         UnknownNameError, PluginError: see ``task``.
     """
-    return _corpus(task(name), path)
+    return corpus_of(task(name), path)
