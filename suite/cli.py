@@ -10,6 +10,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lstm_odyssey.bench.command import bench
+from lstm_odyssey.check import check
+from lstm_odyssey.new import new
 from lstm_odyssey.options import ListedPlugins, Plugins, names, pairs
 
 app = typer.Typer(
@@ -19,6 +21,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(bench, name="bench")
+app.add_typer(new, name="new")
+app.command()(check)
 
 
 @app.command()

@@ -3,7 +3,8 @@
 A file registers what it binds at its top level by assignment or ``def``, never what it imports:
 
 * a ``Variant(...)`` or a ``Task(...)``, under its variable's name. A declaration called just ``variant`` is named as its
-  step function, one called just ``task`` as the file: so the module of an installed plugin can be given as it stands;
+  step function, one called just ``task`` as the file, without ``odyssey_`` before it: so the module that `odyssey new`
+  writes can be given as it stands;
 * a function that is a step: x and the states as positional arguments, keyword-only ones among ``W R p b``, ``W`` or ``R``
   one of them. A function that a ``Variant`` of the file declares is registered by that alone.
 
@@ -140,7 +141,7 @@ def _registered(module: ModuleType, bound: list[str], path: Path) -> dict[str, d
         if isinstance(value, Variant):
             kind, name = "variant", value.step.__name__ if variable == "variant" else variable
         elif isinstance(value, Task):
-            kind, name = "task", _identifier(path) if variable == "task" else variable
+            kind, name = "task", _identifier(path).removeprefix("odyssey_") if variable == "task" else variable
         elif is_step(value) and id(value) not in declared:
             kind, name = "variant", variable
         else:

@@ -44,6 +44,7 @@ LEGAL: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 ELSEWHERE = """
 import sys
+import lstm_odyssey as lo
 file, name, *path = sys.argv[1:]
 if file:
     lo.load_plugin(file)
@@ -192,11 +193,11 @@ def check_determinism(task: Any, path: Path = None) -> None:
     other = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     told = [str(registry.file_of("task", named.name) or ""), named.name, *([] if path is None else [os.fspath(path)])]
     done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, *told],
+        [sys.executable, "-P", "-c", ELSEWHERE, *told],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONHASHSEED": other},
+        env={**os.environ, "PYTHONHASHSEED": other, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     require(done.returncode == 0, f"{named.name}: cannot be loaded in a process of its own:\n{done.stderr}")
     require(
