@@ -35,10 +35,12 @@ def load(path=None):
         roll = np.eye(6, dtype=np.float32)[(seed + np.arange(5 + seed % 3)) % 6]
         return roll[:-1], roll[1:]
 
-    return lo.Corpus([pair(s) for s in (0, 1, 2)], [pair(3)], [pair(4), pair(5)])
+    return lo.Corpus([pair(s) for s in (0, 1, 2)], [pair(3)], [pair(4), pair(5)], provenance="made")
 
 
-rising = lo.Task(load, objective="next_frame", family="made", space=PAPER_SPACE, licence="made up", embedded=True)
+rising = lo.Task(
+    load, objective="next_frame", family="made", space=PAPER_SPACE, licence="made up", chance=2.7498, embedded=True
+)
 '''
 
 
