@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterator, Mapping
 from traceback import StackSummary, TracebackException
 from typing import TYPE_CHECKING, Any
@@ -92,14 +91,8 @@ def _unusable(subject: str, error: BaseException) -> Text:
     told = [f"{subject}: not usable: {type(error).__name__}: {error}"]
     if error.__cause__ is not None:
         cause = TracebackException.from_exception(error.__cause__)
-        loaders = (
-            "<frozen ",
-            plugin_files.__file__,
-            registry.__file__,
-            importlib.__file__,
-            importlib.metadata.__file__,
-        )
-        own = [frame for frame in cause.stack if not frame.filename.startswith(loaders)]
+        loaders = (plugin_files.__file__, registry.__file__)
+        own = [frame for frame in cause.stack if frame.filename not in loaders and "importlib" not in frame.filename]
         if own:
             cause.stack = StackSummary.from_list(own)
             told = [f"{subject}: not usable:"]

@@ -52,8 +52,8 @@ print(lo.task(name).load(*path).fingerprint)
 """
 """What ``check_determinism`` runs in a process of its own: a plugin's file or nothing, a task, a path or none."""
 
-CHANCE_ERROR = 1e-5
-"""A declared chance level may differ from the computed one by so many parts: it is written with four decimals or so."""
+CHANCE_ERROR = 5.001e-5
+"""A declared chance level may differ from the computed one by so much: it is written with four decimals."""
 
 
 def loaded(task: Any, path: Path = None) -> tuple[registry.NamedTask, Corpus]:
@@ -170,7 +170,7 @@ def check_chance(task: Any, path: Path = None) -> None:
     computed = float(objectives.get(named.objective).chance(corpus.train, corpus.test, corpus.labels))
     told = "none" if named.chance is None else f"{named.chance}"
     require(
-        named.chance is not None and abs(named.chance - computed) <= CHANCE_ERROR * max(1.0, abs(computed)),
+        named.chance is not None and abs(named.chance - computed) <= CHANCE_ERROR,
         f"{named.name}: chance is {told}; {computed:.4f} was computed from its corpus. Set chance={computed:.4f}",
     )
 
