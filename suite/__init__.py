@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lstm_odyssey.registry import task_names as task_names
     from lstm_odyssey.registry import variant as variant
     from lstm_odyssey.registry import variant_names as variant_names
+    from lstm_odyssey.reports.citation import citation as citation
     from lstm_odyssey.study import open_study as open_study
     from lstm_odyssey.study import run as run
     from lstm_odyssey.task_checks import check_task as check_task
@@ -46,6 +47,7 @@ _HOMES = {
     "Corpus": "tasks.declare",
     "Task": "tasks.declare",
     "check_task": "task_checks",
+    "citation": "reports.citation",
     "check_variant": "testing",
     "throughput": "timing",
     "Limit": "variants.declare",

@@ -281,6 +281,7 @@ def _task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[s
         "bidirectional": task.bidirectional,
         "licence": task.licence,
         "url": task.url,
+        "reference": task.reference,
         "origin": task.origin,
         "input_size": corpus.input_size,
         "n_outputs": objective.n_outputs(corpus),

@@ -75,7 +75,13 @@ def task_list() -> Iterator[RenderableType]:
             f"  {task.family}, {task.objective}: {objective.metric}; chance level {chance}",
             _plugin(task.origin),
         )
-        facts = {"corpus": corpus, "licence": task.licence, "source": task.url, "mirror": task.mirror}
+        facts = {
+            "corpus": corpus,
+            "licence": task.licence,
+            "source": task.url,
+            "mirror": task.mirror,
+            "cite": task.reference,
+        }
         yield Text("".join(f"    {fact:8} {value}\n" for fact, value in facts.items() if value))
     yield from _broken_files()
 
