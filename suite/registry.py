@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey.cell import Cell
@@ -180,7 +181,7 @@ class NamedTask:
     def __init__(self, declaration: Task, name: str, origin: dict[str, str]) -> None:
         self.declaration, self.name, self.origin = declaration, name, origin
 
-    def load(self, path: str | None = None) -> Corpus:
+    def load(self, path: str | PathLike[str] | None = None) -> Corpus:
         """The corpus, from ``path``, from ``$ODYSSEY_DATA``, from the package or downloaded once, as the task does it."""
         return self.declaration.load(path)
 
