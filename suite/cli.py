@@ -22,7 +22,6 @@ app = typer.Typer(
 )
 app.add_typer(bench, name="bench")
 app.add_typer(new, name="new")
-app.command()(check)
 
 
 @app.command()
@@ -173,6 +172,9 @@ def tasks(plugin: ListedPlugins = None) -> None:
     console = Console()
     for part in task_list():
         console.print(part, soft_wrap=True)
+
+
+app.command()(check)
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -213,6 +213,8 @@ def chosen_cells(asked: Sequence[str] | None, stored: Sequence[str] = ()) -> dic
     if asked is not None and tuple(asked) == ("all",):
         asked = registry.variant_names()
     if asked is None and not stored:
+        for error in registry.broken_files().values():
+            warnings.warn(f"left out: {error}", stacklevel=2)
         everyone = _usable("variant", registry.variant, registry.variant_names())
         return {cell.name: cell for cell in everyone if cell.collection == COLLECTION}
     return {cell.name: cell for cell in map(registry.variant, asked or stored)}

@@ -126,7 +126,7 @@ def _bound(source: str, path: Path) -> list[str]:
     return [
         symbol.get_name()
         for symbol in table.get_symbols()
-        if symbol.is_assigned() and not symbol.is_imported() and not symbol.get_name().startswith("_")
+        if symbol.is_assigned() and not symbol.get_name().startswith("_")
     ]
 
 

@@ -10,6 +10,7 @@ import lstm_odyssey as lo
 from lstm_odyssey import cli, discovery, registry
 from lstm_odyssey.block import run_block
 from lstm_odyssey.engine import engine
+from lstm_odyssey.plan import chosen_cells
 from lstm_odyssey.registry import PluginError, UnknownNameError
 from lstm_odyssey.reports import schema
 from lstm_odyssey.store import Store
@@ -51,6 +52,9 @@ def test_a_file_registers_what_it_binds_and_nothing_it_imports(tmp_path):
             + """
 from lstm_odyssey.tasks.bach import task as chorales
 from lstm_odyssey.variants.cifg import cifg, variant as coupled
+from lstm_odyssey.variants.nog import nog as cloned
+
+cloned = lo.Variant(cloned, collection="mine")
 
 def heavier(x, y, c, *, W, R, p, b):
     return tanh(W.z @ x + R.z @ y + b.z), c
@@ -71,7 +75,7 @@ class Odd:
 """,
         )
     )
-    assert file.names("variant") == ("light", "declared") and file.names("task") == ("rising",)
+    assert file.names("variant") == ("light", "cloned", "declared") and file.names("task") == ("rising",)
     assert lo.variant("light").equations[0] == "u_t = σ(W_u x_t + R_u y_{t-1} + b_u)"
     assert lo.variant("declared").collection == "mine" and lo.task("rising").family == "made"
     assert {"light", "declared"} < set(lo.variant_names()) and "rising" in lo.task_names()
@@ -156,6 +160,14 @@ def test_plugins_of_the_environment_are_known_and_a_broken_one_is_kept_apart(tmp
     assert list(registry.broken_files()) == files[:1]
     with pytest.raises(UnknownNameError, match=re.escape(f"This file is not usable: {files[0]}")):
         lo.variant("lihgt")
+
+
+def test_a_broken_file_of_the_environment_is_a_warning_for_a_study(tmp_path, monkeypatch):
+    """Who names no variants is told that a file is left out; who names those that work is not."""
+    monkeypatch.setenv("ODYSSEY_PLUGINS", str(write(tmp_path, "bad.py", "1 / 0")))
+    with pytest.warns(UserWarning, match=r"left out: plugin .*bad\.py: cannot be loaded: ZeroDivisionError"):
+        assert len(chosen_cells(None)) == 9
+    assert list(chosen_cells(["cifg"])) == ["cifg"]
 
 
 def test_two_plugins_of_one_name_are_both_named(tmp_path, monkeypatch):
