@@ -47,8 +47,6 @@ __all__ = [
     "variant_names",
 ]
 
-_points = points
-
 
 class UnknownNameError(LookupError):
     """No plugin of that name; the message lists the known ones, nearest first."""
@@ -59,7 +57,7 @@ class UnknownNameError(LookupError):
 
 def _load(kind: str, name: str) -> Any:
     refuse_rivals(kind, name)
-    point = _points(kind)[name]
+    point = points(kind)[name]
     try:
         return point.load()
     except Exception as error:
@@ -70,7 +68,7 @@ def _load(kind: str, name: str) -> Any:
 
 
 def _names(kind: str) -> tuple[str, ...]:
-    return tuple(sorted(_points(kind)))
+    return tuple(sorted(points(kind)))
 
 
 def origin(kind: str, name: str) -> dict[str, str]:
@@ -78,7 +76,7 @@ def origin(kind: str, name: str) -> dict[str, str]:
 
     It is not loaded, so a broken one has an origin too. ``kind`` is ``variant`` or ``task``.
     """
-    return origin_of(_points(kind)[name])
+    return origin_of(points(kind)[name])
 
 
 def variant_names() -> tuple[str, ...]:
@@ -128,7 +126,7 @@ def _declared(name: str) -> Variant:
     loaded = _load("variant", name)
     if not callable(loaded) and not isinstance(loaded, Variant):
         raise PluginError(
-            f"variant '{name}': {place(_points('variant')[name])} is {type(loaded).__name__}; expected a step function or an "
+            f"variant '{name}': {place(points('variant')[name])} is {type(loaded).__name__}; expected a step function or an "
             "lo.Variant declaration."
         )
     return loaded if isinstance(loaded, Variant) else Variant(loaded)
@@ -163,7 +161,7 @@ def variant(name: str) -> Cell:
     if name not in variant_names():
         raise _unknown("variant", name, variant_names())
     refuse_rivals("variant", name)
-    return _cell(name, _points("variant")[name])
+    return _cell(name, points("variant")[name])
 
 
 def as_cell(cell: str | Callable[..., Any] | Variant | Cell) -> Cell:
@@ -209,7 +207,7 @@ def task(name: str) -> NamedTask:
     if name not in task_names():
         raise _unknown("task", name, task_names())
     refuse_rivals("task", name)
-    return _task(name, _points("task")[name])
+    return _task(name, points("task")[name])
 
 
 @cache
