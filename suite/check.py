@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +78,7 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
     from lstm_odyssey import registry
     from lstm_odyssey.kernels.scan import BACKENDS
     from lstm_odyssey.plan import SettingsError
+    from lstm_odyssey.task_checks import check_space
     from lstm_odyssey.testing import checks, task_checks
 
     if not asked:
@@ -94,7 +96,10 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
     for name in dict.fromkeys(asked):
         if name in tasks:
             registry.task(name)
-            found += [Planned("task", name, promise, "", each) for promise, each in task_checks(data.get(name))]
+            error = _load_error(name, data.get(name))
+            for promise, ask in task_checks(data.get(name)):
+                told = ask if error is None or ask.func is check_space else partial(_fail, error)
+                found.append(Planned("task", name, promise, "", told))
             if name not in registry.variant_names():
                 continue
         try:
@@ -110,6 +115,21 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
             backend = getattr(each, "keywords", {}).get("backend", "")
             found.append(Planned("variant", home, label.removesuffix(f"-{backend}"), backend, each))
     return found
+
+
+def _load_error(name: str, path: str | None) -> Exception | None:
+    """Why a task's corpus cannot be loaded. It is tried once: a download that fails takes its time."""
+    from lstm_odyssey import registry
+
+    try:
+        registry.load_corpus(name, path)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the result of every promise about the corpus
+        return error
+    return None
+
+
+def _fail(error: Exception, task: Any) -> None:
+    raise error
 
 
 def tables(results: Sequence[Result]) -> Iterator[Table]:
@@ -157,11 +177,9 @@ def check(
         console.print(table)
         console.print()
     broken = [result for result in results if not result.ok]
-    for result in broken:
-        where = f" on {result.backend}" if result.backend else ""
-        console.print(
-            f"FAILED {result.promise}{where}\n{result.message}\n", markup=False, highlight=False, soft_wrap=True
-        )
+    for message in dict.fromkeys(result.message for result in broken):
+        which = [f"{each.promise} on {each.backend}".removesuffix(" on ") for each in broken if each.message == message]
+        console.print(f"FAILED {', '.join(which)}\n{message}\n", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(results) - len(broken)} of {len(planned)} promises kept", highlight=False)
     if json is not None:
         _write(json, results)

@@ -257,7 +257,7 @@ TASK_CHECKS = (
 """All promises of a task; each is called as ``check(task, path)``."""
 
 
-def task_checks(path: Path = None) -> Iterator[tuple[str, Callable[..., None]]]:
+def task_checks(path: Path = None) -> Iterator[tuple[str, partial[None]]]:
     """Every promise as a name and a function of a task."""
     for check in TASK_CHECKS:
         yield check.__name__.removeprefix("check_"), partial(check, path=path)

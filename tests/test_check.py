@@ -64,11 +64,12 @@ def test_a_broken_promise_is_told_and_the_exit_code_is_one(odyssey, tmp_path):
 
 
 def test_an_exception_of_a_plugin_is_a_broken_promise(odyssey, tmp_path):
-    """A loader that raises anything at all fails each promise that needs it, with the exception's type."""
-    text = RISING.replace('    """Three', '    raise KeyError("lost")\n    """Three')
+    """A loader that raises anything at all is called once, and fails each promise that needs it, with the exception's type."""
+    text = RISING.replace('    """Three', '    print("called")\n    raise KeyError("lost")\n    """Three')
     code, output, error = odyssey("check", "rising", f"--plugin={write(tmp_path, 'mine.py', text)}")
-    assert code == 1 and error == "" and "FAILED disjoint\nrising: KeyError: 'lost'" in output
-    assert re.search(r"space +ok", output)
+    assert code == 1 and error == "" and output.count("called") == 1
+    assert re.search(r"FAILED declaration, corpus, .*disjoint.*\nrising: KeyError: 'lost'\n", output)
+    assert re.search(r"space +ok", output) and "1 of 9 promises kept" in output
 
 
 def test_an_alias_and_a_name_given_twice_are_checked_once(odyssey):
