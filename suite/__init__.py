@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lstm_odyssey.registry import variant as variant
     from lstm_odyssey.registry import variant_names as variant_names
     from lstm_odyssey.reports.citation import citation as citation
+    from lstm_odyssey.reports.compare import compare as compare
+    from lstm_odyssey.reports.fanova import fanova as fanova
     from lstm_odyssey.study import open_study as open_study
     from lstm_odyssey.study import run as run
     from lstm_odyssey.task_checks import check_task as check_task
@@ -41,6 +43,8 @@ _HOMES = {
     "task_names": "registry",
     "variant": "registry",
     "variant_names": "registry",
+    "compare": "reports.compare",
+    "fanova": "reports.fanova",
     "open_study": "study",
     "run": "study",
     "Settings": "plan",

@@ -11,6 +11,7 @@ import typer
 
 from lstm_odyssey.bench.command import bench
 from lstm_odyssey.check import check
+from lstm_odyssey.export import export
 from lstm_odyssey.new import new
 from lstm_odyssey.options import ListedPlugins, Plugins, names, pairs
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(bench, name="bench")
 app.add_typer(new, name="new")
+app.add_typer(export, name="export")
 
 
 @app.command()

@@ -88,6 +88,13 @@ def _read_environment() -> None:
             continue  # listed with the others, and an error for who loads it
 
 
+def for_children() -> str:
+    """The value of $ODYSSEY_PLUGINS with which a process started from here knows the files that are known here."""
+    _read_environment()
+    known = dict.fromkeys((*filter(None, os.environ.get(ENVIRONMENT, "").split(os.pathsep)), *map(str, _files)))
+    return os.pathsep.join(known)
+
+
 def broken_files() -> dict[Path, PluginError]:
     """The files that were given and could not be loaded, each with its error; the cause is the error's ``__cause__``."""
     _read_environment()

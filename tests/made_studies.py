@@ -23,6 +23,9 @@ MUSIC = {"metric": "negative log-likelihood per frame", "units": "nats/frame", "
 SPEECH = {"metric": "frame error rate", "units": "%", "chance": 80.0, "family": "speech"}
 PEN = {"metric": "character error rate", "units": "%", "chance": 95.0, "family": "handwriting"}
 
+UNKNOWN = 50.0
+"""What scores lie around where the chance level is not known."""
+
 VANILLA = [
     "z_t = tanh(W_z x_t + R_z y_{t-1} + b_z)",
     "i_t = σ(W_i x_t + R_i y_{t-1} + p_i ⊙ c_{t-1} + b_i)",
@@ -85,7 +88,7 @@ def study(
 
 def trial(study: dict[str, Any], task: str, variant: str, index: int, **given: Any) -> dict[str, Any]:
     """What the file of one finished trial holds; `given` replaces fields."""
-    chance = float(study["tasks"][task]["chance"])
+    chance = float(study["tasks"][task]["chance"] or UNKNOWN)
     seed = int(digest(f"{task} {variant} {index}")[:8], 16)
     random = numpy.random.default_rng(seed)
     epochs = int(study["protocol"]["epochs"])
@@ -133,7 +136,7 @@ def trial(study: dict[str, Any], task: str, variant: str, index: int, **given: A
 
 def diverged(study: dict[str, Any], task: str, variant: str, index: int) -> dict[str, Any]:
     """A trial whose loss ceased to be finite in its first epoch: only the score before training stands."""
-    chance = float(study["tasks"][task]["chance"])
+    chance = float(study["tasks"][task]["chance"] or UNKNOWN)
     curves = {"train_loss": [None, None], "valid": [6 * chance, None], "test": [6 * chance, None]}
     return trial(
         study, task, variant, index, status="diverged", reason="loss is nan", diverged_epoch=1, best_epoch=0,
@@ -196,4 +199,84 @@ def studies(draw: st.DrawFn) -> Made:
         curves = {name: draw(curve) for name in ("train_loss", "valid", "test", "epoch_seconds")}
         reason = draw(st.text(max_size=5))
         kept.append(one | scores | {"curves": curves, "reason": reason})
+    return made, kept
+
+
+@st.composite
+def analysable(draw: st.DrawFn) -> Made:
+    """A study as analyses meet them: one to three tasks of both directions, one to four cells, 1 to 25 trials.
+
+    Any mixture of finished, diverged and failed trials and holes; scores with ties, all alike, or worse than chance;
+    draws independent or common; a chance level, times and test scores that may be unknown.
+    """
+    random = numpy.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kinds = [MUSIC, SPEECH | {"direction": "maximize", "chance": 20.0}, PEN | {"chance": None}]
+    tasks = draw(st.lists(st.sampled_from(range(3)), min_size=1, max_size=3, unique=True))
+    made = study(
+        {f"task{kind}": kinds[kind] for kind in tasks},
+        ("vanilla", "<script>", "gated", "plain")[: draw(st.integers(1, 4))],
+        draw(st.integers(1, 25)),
+        1,
+    )
+    made["draws"] = draw(st.sampled_from(["independent", "common"]))
+    weights = draw(
+        st.sampled_from([(1, 0, 0, 0), (8, 1, 1, 1), (1, 1, 1, 1), (0, 1, 0, 0), (0, 0, 0, 1), (0, 0, 1, 1)])
+    )
+    ties = draw(st.sampled_from(["none", "some", "all"]))
+    timed = draw(st.booleans())
+    kept = []
+    for task, variant, index in places(made):
+        status = random.choice(["ok", "diverged", "failed", "missing"], p=numpy.array(weights) / sum(weights))
+        if status == "missing":
+            continue
+        valid = float(random.normal(50, 20))
+        valid = {"none": valid, "some": round(valid, -1), "all": 50.0}[ties]
+        test: float | None = 50.0 if ties == "all" else valid + float(random.normal(0, 2))
+        if status == "failed" or (status == "diverged" and random.random() < 0.5):
+            valid, test = None, None  # type: ignore[assignment]
+        elif random.random() < 0.05:
+            test = None
+        one = {"ok": trial, "diverged": diverged, "failed": failed}[str(status)](made, task, variant, index)
+        seconds = float(random.lognormal(3)) if timed else None
+        kept.append(one | {"best_valid": valid, "best_test": test, "seconds": seconds})
+    return made, kept
+
+
+def searched(
+    levels: dict[str, float],
+    trials: int = 200,
+    *,
+    seed: int = 0,
+    direction: str = "minimize",
+    shared: float = 0.0,
+    spread: float = 1.0,
+    name: str = "talk",
+    **task: Any,
+) -> Made:
+    """A study of one task whose cells differ by nothing but a level added to scores of one distribution.
+
+    Args:
+        levels: what each cell's scores have added.
+        trials: of each cell.
+        seed: of the scores.
+        direction: with ``maximize``, all scores are their negatives.
+        shared: correlation of the same trial of two cells, as common draws bring it.
+        spread: standard deviation of the scores, around 50.
+        name: of the task.
+        task: further facts of the task.
+    """
+    random = numpy.random.default_rng(seed)
+    sign = -1.0 if direction == "maximize" else 1.0
+    facts = SPEECH | {"direction": direction, "chance": sign * 80.0} | task
+    made = study({name: facts}, tuple(levels), trials, 1)
+    made["draws"] = "common" if shared else "independent"
+    common = random.normal(size=trials)
+    kept = []
+    for variant, level in levels.items():
+        scores = math.sqrt(shared) * common + math.sqrt(1 - shared) * random.normal(size=trials)
+        valid = 50 + level + spread * scores
+        test = valid + 0.05 * spread * random.normal(size=trials)
+        for index in range(trials):
+            one = trial(made, name, variant, index)
+            kept.append(one | {"best_valid": sign * float(valid[index]), "best_test": sign * float(test[index])})
     return made, kept
