@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from lstm_odyssey import check, cli, registry
+from lstm_odyssey import check, registry
 from tests.plugins import LIGHT, RISING, write
 
 
@@ -15,20 +15,6 @@ def _fresh():
     registry.forget_plugins()
     yield
     registry.forget_plugins()
-
-
-@pytest.fixture
-def odyssey(monkeypatch, capsys):
-    """Run the command in this process; returns exit code, output and error output."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["odyssey", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        output, error = capsys.readouterr()
-        return caught.value.code or 0, output, error
-
-    return run
 
 
 def test_a_sound_variant_and_task_keep_all_promises(odyssey, tmp_path):

@@ -5,15 +5,12 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import cli, new, registry
+from lstm_odyssey import new, registry
 from tests.plugins import LIGHT, write
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -93,45 +90,30 @@ def test_an_existing_folder_is_left_as_it_is(tmp_path):
         new.make("variant", "dawn", tmp_path / "nowhere")
 
 
-def test_the_command_says_what_it_wrote_and_what_comes_next(tmp_path, monkeypatch, capsys):
+def test_the_command_says_what_it_wrote_and_what_comes_next(tmp_path, odyssey):
     """Paths of all files, the two commands that show it working, and where to write."""
-    monkeypatch.setattr("sys.argv", ["odyssey", "new", "variant", "dusk", "--into", str(tmp_path)])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    output = capsys.readouterr().out
-    assert not caught.value.code and str(tmp_path / "odyssey-dusk" / "tests" / "test_dusk.py") in output
+    code, output, _ = odyssey("new", "variant", "dusk", "--into", tmp_path)
+    assert code == 0 and str(tmp_path / "odyssey-dusk" / "tests" / "test_dusk.py") in output
     assert 'pip install -e ".[test]" && pytest' in output and "into odyssey_dusk.py" in output
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def installed(wheel, tmp_path_factory):
     """A folder with this package from its wheel and with two new packages from theirs, as pip installs them."""
     work, folder = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("site")
-    packages = [ROOT, new.make("variant", "dusk", work), new.make("task", "circle", work)]
+    packages = [new.make("variant", "dusk", work), new.make("task", "circle", work)]
+    wheels = [wheel]
     for package in packages:
-        wheels = work / f"wheel-{package.name}"
-        if package == ROOT:
-            source = work / "tree"
-            source.mkdir()
-            for name in ("suite", "tasks", "variants", "reports", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
-                (source / name).symlink_to(ROOT / name)
-        else:
-            source = package
-        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(wheels), str(source)]
-        done = subprocess.run(build, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-        install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", f"--target={folder}"]
-        done = subprocess.run(
-            [*install, str(next(wheels.glob("*.whl")))], capture_output=True, text=True, check=False, timeout=300
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder, packages[1:]
+        out = work / f"wheel-{package.name}"
+        done("-m", "build", "--wheel", "--no-isolation", "--outdir", out, package)
+        wheels += out.glob("*.whl")
+    done("-m", "pip", "install", "--no-deps", "--no-index", f"--target={folder}", *wheels)
+    return folder, packages
 
 
-def run(site, cwd, *command):
-    """Run Python with the installed packages first on its path; returns the output."""
-    environment = {**os.environ, "PYTHONPATH": str(site), "COLUMNS": "120"}
-    done = subprocess.run(
+def done(*command, cwd=None, environment=None):
+    """Run Python to its end; returns the output."""
+    ended = subprocess.run(
         [sys.executable, *map(str, command)],
         cwd=cwd,
         env=environment,
@@ -140,14 +122,19 @@ def run(site, cwd, *command):
         check=False,
         timeout=600,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def run(site, cwd, *command):
+    """Run Python with the installed packages first on its path; returns the output."""
+    return done(*command, cwd=cwd, environment={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "120"})
 
 
 @pytest.mark.slow
-def test_a_third_partys_packages_work_beside_our_wheel(site, tmp_path):
+def test_a_third_partys_packages_work_beside_our_wheel(installed, tmp_path):
     """Installed, they are listed, their tests pass, they are checked, trained, benchmarked, with no change to this package."""
-    folder, packages = site
+    folder, packages = installed
     ours = run(folder, tmp_path, "-c", "import lstm_odyssey; print(lstm_odyssey.__file__)")
     assert ours.startswith(str(folder))
     odyssey = ("-m", "lstm_odyssey.cli")

@@ -7,7 +7,7 @@ import re
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import cli, discovery, registry
+from lstm_odyssey import discovery, registry
 from lstm_odyssey.block import run_block
 from lstm_odyssey.engine import engine
 from lstm_odyssey.plan import chosen_cells
@@ -25,20 +25,6 @@ def _fresh(monkeypatch):
     registry.forget_plugins()
     yield
     registry.forget_plugins()
-
-
-@pytest.fixture
-def odyssey(monkeypatch, capsys):
-    """Run the command in this process; returns exit code, output and error output."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["odyssey", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        output, error = capsys.readouterr()
-        return caught.value.code or 0, output, error
-
-    return run
 
 
 def test_a_file_registers_what_it_binds_and_nothing_it_imports(tmp_path):
