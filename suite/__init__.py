@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from lstm_odyssey.registry import task_names as task_names
     from lstm_odyssey.registry import variant as variant
     from lstm_odyssey.registry import variant_names as variant_names
+    from lstm_odyssey.reports.citation import citation as citation
     from lstm_odyssey.reports.compare import compare as compare
     from lstm_odyssey.reports.fanova import fanova as fanova
     from lstm_odyssey.study import open_study as open_study
     from lstm_odyssey.study import run as run
+    from lstm_odyssey.task_checks import check_task as check_task
     from lstm_odyssey.tasks.declare import Corpus as Corpus
     from lstm_odyssey.tasks.declare import Task as Task
     from lstm_odyssey.testing import check_variant as check_variant
@@ -48,6 +50,8 @@ _HOMES = {
     "Settings": "plan",
     "Corpus": "tasks.declare",
     "Task": "tasks.declare",
+    "check_task": "task_checks",
+    "citation": "reports.citation",
     "check_variant": "testing",
     "throughput": "timing",
     "Limit": "variants.declare",

@@ -15,7 +15,7 @@ import torch
 
 from lstm_odyssey import registry
 from lstm_odyssey.kernels.scan import PADDED, prepare
-from lstm_odyssey.plan import load_corpus
+from lstm_odyssey.origins import versions
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.search import draw
 from lstm_odyssey.store import FORMAT, Store, StoreError, environment, trial_id
@@ -102,7 +102,8 @@ class Block:
         return [index for index in self.reported if index not in finished]
 
     def record(self, index: int, result: dict[str, Any]) -> dict[str, Any]:
-        """A trial as it is stored."""
+        """A trial as it is stored; where it ran includes the versions of plugins, as they are known here."""
+        plugins = (registry.origin("variant", self.variant), registry.origin("task", self.task))
         return {
             "format": FORMAT,
             "trial_id": self.trial_id(index),
@@ -111,7 +112,7 @@ class Block:
             "trial": index,
             "seed": self.study["seed"],
             "hyperparameters": self.hyperparameters(index),
-            "environment": environment(),
+            "environment": {**environment(), **versions(plugins)},
             **result,
         }
 
@@ -147,14 +148,13 @@ def run_block(spec: dict[str, Any]) -> int:
             f"store {store.path}: a worker finds {'no study' if study is None else 'another study'} there; expected the one "
             "the study was started with. The store must be one path that all machines share."
         )
-    for path in spec["plugins"]:
-        registry.load_plugin(path)
+    registry.load_plugins(spec["plugins"])
     block = Block(study, spec["task"], spec["variant"], spec["number"])
     missing = block.missing(store)
     if not missing:
         store.end_block(block.name)
         return 0
-    corpus = load_corpus(block.task, spec["data"])
+    corpus = registry.load_corpus(block.task, spec["data"])
     expected = study["tasks"][block.task]
     if corpus.fingerprint != expected["checksum"]:
         raise CorpusError(

@@ -10,7 +10,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lstm_odyssey.bench.command import bench
+from lstm_odyssey.check import check
 from lstm_odyssey.export import export
+from lstm_odyssey.new import new
 from lstm_odyssey.options import ListedPlugins, Plugins, names, pairs
 
 app = typer.Typer(
@@ -20,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(bench, name="bench")
+app.add_typer(new, name="new")
 app.add_typer(export, name="export")
 
 
@@ -171,6 +174,9 @@ def tasks(plugin: ListedPlugins = None) -> None:
     console = Console()
     for part in task_list():
         console.print(part, soft_wrap=True)
+
+
+app.command()(check)
 
 
 def _fail(error: Exception) -> NoReturn:

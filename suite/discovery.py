@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -42,6 +43,12 @@ def load_plugin(path: str | Path) -> PluginFile:
         for name in file.names(kind):
             refuse_rivals(kind, name)
     return file
+
+
+def load_plugins(paths: Iterable[str | Path]) -> None:
+    """Load several files, as ``load_plugin`` does; the first that is broken raises."""
+    for path in paths:
+        load_plugin(path)
 
 
 def _load_file(path: Path) -> PluginFile:
@@ -95,9 +102,10 @@ def broken_files() -> dict[Path, PluginError]:
 
 
 def forget_plugins() -> None:
-    """Take back all that files registered; $ODYSSEY_PLUGINS is read again."""
+    """Take back all that files registered; $ODYSSEY_PLUGINS and what is installed are read again."""
     for path in list(_files):
         _forget(path)
+    _found.cache_clear()
     _broken.clear()
     _environment[0] = ""
 
@@ -148,7 +156,7 @@ def refuse_rivals(kind: str, name: str) -> None:
     rivals = _found(kind).get(name, ())
     if len(rivals) > 1:
         raise PluginError(
-            f"{kind} '{name}': {len(rivals)} plugins have this name: {' and '.join(map(place, rivals))}; expected one. "
+            f"{kind} '{name}': {len(rivals)} plugins have this name: {' and '.join(sorted(map(place, rivals)))}; expected one. "
             "Uninstall or leave out the others, or rename yours."
         )
 

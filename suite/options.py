@@ -12,10 +12,9 @@ import typer
 def load_files(values: list[str] | None) -> list[str]:
     """Load the plugin files a command is given, before it looks at any name; the first broken one is the command's error."""
     if values:
-        from lstm_odyssey.registry import load_plugin
+        from lstm_odyssey.discovery import load_plugins
 
-        for value in values:
-            load_plugin(value)
+        load_plugins(values)
     return values or []
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from lstm_odyssey import registry
+from lstm_odyssey import origins, registry
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.kernels.scan import resolve
 from lstm_odyssey.profiles import COLLECTION, HYPERPARAMETERS, PROFILES
@@ -17,7 +17,6 @@ from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.search import DRAWS
 from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError, environment
 from lstm_odyssey.tasks import objectives
-from lstm_odyssey.tasks.declare import Corpus
 from lstm_odyssey.variants.declare import TraceError
 
 DTYPES = ("float32", "float64")
@@ -43,7 +42,7 @@ class Settings:
         keep_weights: ``best`` stores each trial's best weights; ``none`` (default).
         protocol: options of ``Protocol`` beside epochs.
         data: where a task's corpus lies, by task.
-        plugins: paths of Python files whose variants and tasks are to be known; they are run, by every worker too.
+        plugins: Python files whose variants and tasks are to be known; every worker runs them.
     """
 
     variants: Sequence[str] | None = None
@@ -114,14 +113,15 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
         CorpusError: a corpus is missing, or not the one it should be.
     """
     settings.check()
-    for path in settings.plugins:
-        registry.load_plugin(path)
+    registry.load_plugins(settings.plugins)
     stored = begun or store.study()
     study = dict(stored) if stored else _new(settings)
     if stored:
         _backend(stored["backend"], stored["device"])
         _refuse_other(store, stored, settings)
         study["trials"] = settings.trials or stored["trials"]
+    origins.refuse_absent("variant", settings.variants or study["variants"], study["variants"])
+    origins.refuse_absent("task", settings.tasks or study["tasks"], study["tasks"])
     cells = chosen_cells(settings.variants, tuple(study["variants"]))
     tasks = settings.tasks or tuple(study["tasks"]) or embedded_tasks()
     if tuple(tasks) == ("all",):
@@ -213,6 +213,8 @@ def chosen_cells(asked: Sequence[str] | None, stored: Sequence[str] = ()) -> dic
     if asked is not None and tuple(asked) == ("all",):
         asked = registry.variant_names()
     if asked is None and not stored:
+        for error in registry.broken_files().values():
+            warnings.warn(f"left out: {error}", stacklevel=2)
         everyone = _usable("variant", registry.variant, registry.variant_names())
         return {cell.name: cell for cell in everyone if cell.collection == COLLECTION}
     return {cell.name: cell for cell in map(registry.variant, asked or stored)}
@@ -262,7 +264,7 @@ def _variant_facts(cell: Cell) -> dict[str, Any]:
 def _task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[str, Any]:
     task = registry.task(name)
     objective = objectives.get(task.objective)
-    corpus = load_corpus(name, path)
+    corpus = registry.load_corpus(name, path)
     narrower = PROFILES[study["profile"]].space
     if set(task.space) != set(HYPERPARAMETERS):
         raise SettingsError(
@@ -281,6 +283,7 @@ def _task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[s
         "bidirectional": task.bidirectional,
         "licence": task.licence,
         "url": task.url,
+        "reference": task.reference,
         "origin": task.origin,
         "input_size": corpus.input_size,
         "n_outputs": objective.n_outputs(corpus),
@@ -290,13 +293,3 @@ def _task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[s
         "task_space": {key: distribution.as_dict() for key, distribution in task.space.items()},
         "space_note": PROFILES[study["profile"]].note if any(key in task.space for key in narrower) else "",
     }
-
-
-_corpora: dict[tuple[str, str | None], Corpus] = {}
-
-
-def load_corpus(name: str, path: str | None) -> Corpus:
-    """A task's corpus, loaded once a process."""
-    if (name, path) not in _corpora:
-        _corpora[name, path] = registry.task(name).load(path)
-    return _corpora[name, path]

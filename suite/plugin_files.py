@@ -3,7 +3,8 @@
 A file registers what it binds at its top level by assignment or ``def``, never what it imports:
 
 * a ``Variant(...)`` or a ``Task(...)``, under its variable's name. A declaration called just ``variant`` is named as its
-  step function, one called just ``task`` as the file: so the module of an installed plugin can be given as it stands;
+  step function, one called just ``task`` as the file, without ``odyssey_`` before it: so the module that `odyssey new`
+  writes can be given as it stands;
 * a function that is a step: x and the states as positional arguments, keyword-only ones among ``W R p b``, ``W`` or ``R``
   one of them. A function that a ``Variant`` of the file declares is registered by that alone.
 
@@ -102,14 +103,16 @@ def load(path: Path, content: bytes) -> PluginFile:
         source = importlib.util.decode_source(content)
         linecache.checkcache(str(path))  # a file that was edited since: messages quote its lines
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
-        bound = _bound(source, path)
+        found = _registered(module, _bound(source, path), path)
+    except PluginError:
+        del sys.modules[name]
+        raise
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PluginError(
             f"plugin {path}: cannot be loaded: {type(error).__name__}: {error}. Mend the file; "
             f"`odyssey variants --plugin {path.name}` shows where it fails."
         ) from error
-    found = _registered(module, bound, path)
     points = {
         kind: tuple(EntryPoint(label, f"{name}:{variable}", group) for label, variable in found[kind].items())
         for kind, group in GROUPS.items()
@@ -123,7 +126,7 @@ def _bound(source: str, path: Path) -> list[str]:
     return [
         symbol.get_name()
         for symbol in table.get_symbols()
-        if symbol.is_assigned() and not symbol.is_imported() and not symbol.get_name().startswith("_")
+        if symbol.is_assigned() and not symbol.get_name().startswith("_")
     ]
 
 
@@ -138,7 +141,7 @@ def _registered(module: ModuleType, bound: list[str], path: Path) -> dict[str, d
         if isinstance(value, Variant):
             kind, name = "variant", value.step.__name__ if variable == "variant" else variable
         elif isinstance(value, Task):
-            kind, name = "task", _identifier(path) if variable == "task" else variable
+            kind, name = "task", _identifier(path).removeprefix("odyssey_") if variable == "task" else variable
         elif is_step(value) and id(value) not in declared:
             kind, name = "variant", variable
         else:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey.cell import Cell
@@ -14,6 +15,7 @@ from lstm_odyssey.discovery import (
     file_of,
     forget_plugins,
     load_plugin,
+    load_plugins,
     origin_of,
     place,
     points,
@@ -26,11 +28,24 @@ if TYPE_CHECKING:
     from lstm_odyssey.tasks.declare import Corpus, Task
 
 __all__ = [
-    "NamedTask", "PluginError", "UnknownNameError", "as_cell", "broken_files", "file_of", "forget_plugins", "load_plugin",
-    "origin", "task", "task_names", "variant", "variant_names",
-]  # fmt: skip
-
-_points = points
+    "NamedTask",
+    "PluginError",
+    "UnknownNameError",
+    "as_cell",
+    "as_task",
+    "broken_files",
+    "corpus_of",
+    "file_of",
+    "forget_plugins",
+    "load_corpus",
+    "load_plugin",
+    "load_plugins",
+    "origin",
+    "task",
+    "task_names",
+    "variant",
+    "variant_names",
+]
 
 
 class UnknownNameError(LookupError):
@@ -42,7 +57,7 @@ class UnknownNameError(LookupError):
 
 def _load(kind: str, name: str) -> Any:
     refuse_rivals(kind, name)
-    point = _points(kind)[name]
+    point = points(kind)[name]
     try:
         return point.load()
     except Exception as error:
@@ -53,7 +68,7 @@ def _load(kind: str, name: str) -> Any:
 
 
 def _names(kind: str) -> tuple[str, ...]:
-    return tuple(sorted(_points(kind)))
+    return tuple(sorted(points(kind)))
 
 
 def origin(kind: str, name: str) -> dict[str, str]:
@@ -61,7 +76,7 @@ def origin(kind: str, name: str) -> dict[str, str]:
 
     It is not loaded, so a broken one has an origin too. ``kind`` is ``variant`` or ``task``.
     """
-    return origin_of(_points(kind)[name])
+    return origin_of(points(kind)[name])
 
 
 def variant_names() -> tuple[str, ...]:
@@ -111,7 +126,7 @@ def _declared(name: str) -> Variant:
     loaded = _load("variant", name)
     if not callable(loaded) and not isinstance(loaded, Variant):
         raise PluginError(
-            f"variant '{name}': {place(_points('variant')[name])} is {type(loaded).__name__}; expected a step function or an "
+            f"variant '{name}': {place(points('variant')[name])} is {type(loaded).__name__}; expected a step function or an "
             "lo.Variant declaration."
         )
     return loaded if isinstance(loaded, Variant) else Variant(loaded)
@@ -146,7 +161,7 @@ def variant(name: str) -> Cell:
     if name not in variant_names():
         raise _unknown("variant", name, variant_names())
     refuse_rivals("variant", name)
-    return _cell(name, _points("variant")[name])
+    return _cell(name, points("variant")[name])
 
 
 def as_cell(cell: str | Callable[..., Any] | Variant | Cell) -> Cell:
@@ -164,7 +179,7 @@ class NamedTask:
     def __init__(self, declaration: Task, name: str, origin: dict[str, str]) -> None:
         self.declaration, self.name, self.origin = declaration, name, origin
 
-    def load(self, path: str | None = None) -> Corpus:
+    def load(self, path: str | PathLike[str] | None = None) -> Corpus:
         """The corpus, from ``path``, from ``$ODYSSEY_DATA``, from the package or downloaded once, as the task does it."""
         return self.declaration.load(path)
 
@@ -192,7 +207,7 @@ def task(name: str) -> NamedTask:
     if name not in task_names():
         raise _unknown("task", name, task_names())
     refuse_rivals("task", name)
-    return _task(name, _points("task")[name])
+    return _task(name, points("task")[name])
 
 
 @cache
@@ -203,3 +218,34 @@ def _task(name: str, point: EntryPoint) -> NamedTask:
     if not isinstance(loaded, Task):
         raise PluginError(f"task '{name}': {place(point)} is {type(loaded).__name__}; expected an lo.Task declaration.")
     return NamedTask(loaded, name, origin_of(point))
+
+
+@cache
+def _as_named(declaration: Task) -> NamedTask:
+    return NamedTask(declaration, getattr(declaration.load, "__module__", "task"), {})
+
+
+def as_task(task_: str | Task | NamedTask) -> NamedTask:
+    """A task with its name from whatever says which: a name, a declaration, or what ``task`` returned.
+
+    A declaration that is not registered is called as the module of its loader.
+    """
+    if isinstance(task_, NamedTask):
+        return task_
+    return task(task_) if isinstance(task_, str) else _as_named(task_)
+
+
+@cache
+def corpus_of(task: NamedTask, path: str | None) -> Corpus:
+    """What a task's ``load`` returns, called once a process."""
+    return task.load(path)
+
+
+def load_corpus(name: str, path: str | None) -> Corpus:
+    """A task's corpus, loaded once a process, and anew if the plugin's file has changed.
+
+    Raises:
+        CorpusError: it is missing, damaged or foreign.
+        UnknownNameError, PluginError: see ``task``.
+    """
+    return corpus_of(task(name), path)

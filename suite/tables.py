@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from traceback import StackSummary, TracebackException
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from lstm_odyssey import plugin_files
+from lstm_odyssey.origins import OURS, words
 
 if TYPE_CHECKING:
     import xarray
@@ -41,7 +45,7 @@ def variant_list() -> Iterator[RenderableType]:
         try:
             cell = registry.variant(name)
         except Exception as error:  # noqa: BLE001 - whatever a stranger's package raises is shown, not raised
-            broken.append(Text(f"{name}: not usable: {type(error).__name__}: {error}\n", style="red"))
+            broken.append(_unusable(f"{name} of {words(registry.origin('variant', name))}", error))
             continue
         groups.setdefault(cell.collection or "", []).append(cell)
     counts = new_table("variant", *(f"M={m} N={n}" for m, n in COUNTED), title="Parameters of one layer and direction")
@@ -51,13 +55,17 @@ def variant_list() -> Iterator[RenderableType]:
         for cell in groups[collection]:
             aliases = f" (also {', '.join(cell.aliases)})" if cell.aliases else ""
             yield Text.assemble(
-                (cell.name, "bold"), aliases, f"  states {' '.join(cell.states)}  [{cell.collection or '-'}]"
+                (cell.name, "bold"),
+                aliases,
+                f"  states {' '.join(cell.states)}  [{cell.collection or '-'}]",
+                _plugin(cell.origin),
             )
             yield Text("\n".join(f"    {equation}" for equation in cell.equations) + "\n")
             counts.add_row(Text(cell.name), *(f"{cell.count(m, n):,}" for m, n in COUNTED))
         counts.add_section()
     yield from broken
     yield counts
+    yield from _broken_files()
 
 
 def task_list() -> Iterator[RenderableType]:
@@ -70,15 +78,52 @@ def task_list() -> Iterator[RenderableType]:
             task = registry.task(name)
             objective = objectives.get(task.objective)
         except Exception as error:  # noqa: BLE001 - as above
-            yield Text(f"{name}: not usable: {type(error).__name__}: {error}\n", style="red")
+            yield _unusable(f"{name} of {words(registry.origin('task', name))}", error)
             continue
         chance = "not declared" if task.chance is None else f"{task.chance:.2f} {objective.units}"
         corpus = "embedded in the package" if task.embedded else f"downloaded once, or --data {name}=PATH"
         yield Text.assemble(
-            (name, "bold"), f"  {task.family}, {task.objective}: {objective.metric}; chance level {chance}"
+            (name, "bold"),
+            f"  {task.family}, {task.objective}: {objective.metric}; chance level {chance}",
+            _plugin(task.origin),
         )
-        facts = {"corpus": corpus, "licence": task.licence, "source": task.url, "mirror": task.mirror}
+        facts = {
+            "corpus": corpus,
+            "licence": task.licence,
+            "source": task.url,
+            "mirror": task.mirror,
+            "cite": task.reference,
+        }
         yield Text("".join(f"    {fact:8} {value}\n" for fact, value in facts.items() if value))
+    yield from _broken_files()
+
+
+def _plugin(origin: Mapping[str, str]) -> str:
+    return "" if origin.get("distribution") == OURS else f"  from {words(origin)}"
+
+
+def _unusable(subject: str, error: BaseException) -> Text:
+    """A plugin that cannot be used: why, and where its own code failed."""
+    from lstm_odyssey import registry
+
+    told = [f"{subject}: not usable: {type(error).__name__}: {error}"]
+    if error.__cause__ is not None:
+        cause = TracebackException.from_exception(error.__cause__)
+        loaders = (plugin_files.__file__, registry.__file__)
+        own = [frame for frame in cause.stack if frame.filename not in loaders and "importlib" not in frame.filename]
+        if own:
+            cause.stack = StackSummary.from_list(own)
+            told = [f"{subject}: not usable:"]
+            told += [f"    {line}" for part in cause.format(chain=False) for line in part.splitlines()]
+    return Text("\n".join(told) + "\n", style="red")
+
+
+def _broken_files() -> Iterator[Text]:
+    """The files that register nothing because they cannot be loaded."""
+    from lstm_odyssey import registry
+
+    for path, error in registry.broken_files().items():
+        yield _unusable(path.name, error)
 
 
 def results(study: xarray.Dataset) -> Iterator[RenderableType]:

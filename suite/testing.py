@@ -9,6 +9,8 @@ For plugin authors as for ourselves; no promise knows a variant by name. Steps a
     @parametrize_with_checks(["my_cell"])       # one test for each promise and backend
     def test_my_cell(cell, check):
         check(cell)
+
+The promises of tasks stand in ``lstm_odyssey.task_checks``: ``check_task``, ``parametrize_with_checks(tasks=["my_task"])``.
 """
 
 from __future__ import annotations
@@ -28,8 +30,13 @@ from lstm_odyssey.exactness import check_adjoint
 from lstm_odyssey.kernels.scan import BACKENDS, PADDED
 from lstm_odyssey.precision import check_single_precision
 from lstm_odyssey.problems import FIXED, SIZES, Draw
+from lstm_odyssey.registry import as_task
+from lstm_odyssey.task_checks import TASK_CHECKS, check_task, task_checks
 
-__all__ = ["CHECKS", "Draw", "check_variant", "checks", "draws", "parametrize_with_checks"]
+__all__ = [
+    "CHECKS", "TASK_CHECKS", "Draw", "check_task", "check_variant", "checks", "draws", "parametrize_with_checks",
+    "task_checks",
+]  # fmt: skip
 
 LONG = (Draw(50, 2, 3, 33), Draw(300, 1, 3, 17, seed=1))
 Draws = Sequence[Draw]
@@ -175,28 +182,46 @@ def check_variant(cell: Any, backends: Iterable[Any] | None = None) -> None:
         check(cell)
 
 
-def parametrize_with_checks(cells: Iterable[Any], backends: Iterable[Any] | None = None) -> Any:
+def parametrize_with_checks(
+    cells: Iterable[Any] = (), backends: Iterable[Any] | None = None, *, tasks: Iterable[Any] = ()
+) -> Any:
     """A decorator for pytest: one test ``test(cell, check)`` for each cell, promise and backend.
+
+    With ``tasks`` in place of cells, one test ``test(task, check)`` for each task and promise. Names, declarations and what
+    ``lo.variant`` and ``lo.task`` return may be mixed.
+
+    Raises:
+        ValueError: neither cells nor tasks are given, or both, or none is in the list.
 
     Example::
 
         @parametrize_with_checks(["my_cell"])
         def test_my_cell(cell, check):
             check(cell)
+
+        @parametrize_with_checks(tasks=["my_task"])
+        def test_my_task(task, check):
+            check(task)
     """
     import pytest
 
-    cells, named = list(cells), list(checks(backends))
-    if not cells:
+    cells, tasks = list(cells), list(tasks)
+    if not cells and not tasks:
         raise ValueError("parametrize_with_checks: got no cell, expected at least one. An empty test would pass.")
+    if cells and tasks:
+        raise ValueError("parametrize_with_checks: got cells and tasks; expected one of them. Write two tests.")
+    kind, subjects, named = ("cell", cells, checks(backends)) if cells else ("task", tasks, task_checks())
+    given = [(subject, name, check) for name, check in named for subject in subjects]
     return pytest.mark.parametrize(
-        ("cell", "check"),
-        [
-            pytest.param(cell, check, id=f"{cell if isinstance(cell, str) else lo.as_cell(cell).name}-{name}")
-            for cell in cells
-            for name, check in named
-        ],
+        (kind, "check"),
+        [pytest.param(subject, check, id=f"{_called(kind, subject)}-{name}") for subject, name, check in given],
     )
+
+
+def _called(kind: str, subject: Any) -> str:
+    if isinstance(subject, str):
+        return subject
+    return str(lo.as_cell(subject).name if kind == "cell" else as_task(subject).name)
 
 
 def draws(T: tuple[int, int] = (2, 12)) -> Any:

@@ -86,4 +86,8 @@ task = Task(
     licence="public-domain music; encodings distributed with music21 by permission",
     chance=10.9917,
     embedded=True,
+    reference=(
+        'M. S. Cuthbert, C. Ariza, "music21: A Toolkit for Computer-Aided Musicology and Symbolic Music Data", ISMIR 2010; '
+        "the chorales of its corpus"
+    ),
 )

@@ -190,6 +190,7 @@ class Task:
         checksum: sha256 (hex) of the file.
         chance: the score of the best constant prediction, fitted on train, in the metric's units.
         embedded: whether the package carries the corpus.
+        reference: whom to cite for the corpus: author, title, year, address.
 
     Errors: TypeError or ValueError, which name the field.
     """
@@ -205,6 +206,7 @@ class Task:
     licence: str = field(kw_only=True)
     chance: float | None = field(default=None, kw_only=True)
     embedded: bool = field(default=False, kw_only=True)
+    reference: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not callable(self.load):

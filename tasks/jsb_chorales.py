@@ -105,4 +105,8 @@ task = Task(
     checksum=CHECKSUM,
     licence="public-domain music; the file states no licence and is not redistributed here",
     chance=11.0904,
+    reference=(
+        'N. Boulanger-Lewandowski, Y. Bengio, P. Vincent, "Modeling Temporal Dependencies in High-Dimensional Sequences: '
+        'Application to Polyphonic Music Generation and Transcription", ICML 2012; arXiv 1206.6392'
+    ),
 )

@@ -216,9 +216,9 @@ def test_a_broken_plugin_is_a_warning_where_nobody_asked_for_it(tmp_path, monkey
 
     from lstm_odyssey import registry
 
-    points = dict(registry._points("variant"))
+    points = dict(registry.points("variant"))
     points["bad"] = EntryPoint("bad", "nomodule:cell", "lstm_odyssey.variants")
-    monkeypatch.setattr(registry, "_points", lambda kind: points if kind == "variant" else {"bach": BACH})
+    monkeypatch.setattr(registry, "points", lambda kind: points if kind == "variant" else {"bach": BACH})
     with pytest.warns(UserWarning, match="variant 'bad' is left out: .*nomodule"):
         plan = make_plan(Store(tmp_path / "store"), settings(tmp_path, variants=None))
     assert len(plan.variants) == 9

@@ -14,7 +14,7 @@ from lstm_odyssey.batches import Batch
 from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.clocks import TimingError, check_device
 from lstm_odyssey.kernels.scan import prepare, resolve
-from lstm_odyssey.plan import DTYPES, load_corpus
+from lstm_odyssey.plan import DTYPES
 from lstm_odyssey.population import Population, Trial
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.tasks import objectives
@@ -65,7 +65,7 @@ class Setting:
         self.hidden_size, self.batch, self.device, self.dtype = hidden_size, batch, device, dtype
         self.kind: torch.dtype = getattr(torch, dtype)
         self.objective: Objective = objectives.get(self.task.objective)
-        self.corpus = load_corpus(task, data)
+        self.corpus = registry.load_corpus(task, data)
         if batch > len(self.corpus.train):
             raise TimingError(
                 f"batch is {batch}; expected at most the {len(self.corpus.train)} training sequences of '{task}'."

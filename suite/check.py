@@ -1,0 +1,220 @@
+"""``odyssey check NAME``: the conformance kit on the command line, every promise with its result."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import json as json_module
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstm_odyssey.options import Plugins, names, pairs
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one promise of one plugin was kept.
+
+    Attributes:
+        kind, name: ``variant`` or ``task``, and which.
+        promise: the name of the check.
+        backend: on which it was asked for; empty where no backend takes part.
+        message: what is broken; empty if the promise is kept.
+        seconds: how long the check took.
+    """
+
+    kind: str
+    name: str
+    promise: str
+    backend: str
+    message: str
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return not self.message
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One promise of one plugin that is to be checked."""
+
+    kind: str
+    name: str
+    promise: str
+    backend: str
+    check: Callable[[Any], None]
+
+    def run(self) -> Result:
+        """Whatever is raised is a broken promise: the kit's own words, or a plugin's exception with its type."""
+        begun = time.perf_counter()
+        message = ""
+        try:
+            self.check(self.name)
+        except AssertionError as error:
+            message = str(error)
+        except Exception as error:  # noqa: BLE001 - a plugin's code may raise anything, and the other promises are asked all the same
+            message = f"{self.name}: {type(error).__name__}: {error}"
+        return Result(self.kind, self.name, self.promise, self.backend, message, time.perf_counter() - begun)
+
+
+def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, str]) -> list[Planned]:
+    """All promises of the variants and tasks of these names.
+
+    Raises:
+        UnknownNameError: a name is neither a variant nor a task.
+        SettingsError: no name is given, a backend is none, or there is a path for a task that is not asked for.
+    """
+    from lstm_odyssey import registry
+    from lstm_odyssey.kernels.scan import BACKENDS
+    from lstm_odyssey.plan import SettingsError
+    from lstm_odyssey.task_checks import check_space
+    from lstm_odyssey.testing import checks, task_checks
+
+    if not asked:
+        raise SettingsError(
+            "check: got no name; expected a variant or a task, as `odyssey variants` and `tasks` list them."
+        )
+    for backend in backends or ():
+        if backend not in BACKENDS:
+            raise SettingsError(f"--backend: got {backend!r}; expected one of {', '.join(BACKENDS)}.")
+    found: list[Planned] = []
+    tasks = [name for name in asked if name in registry.task_names()]
+    unused = sorted(set(data) - set(tasks))
+    if unused:
+        raise SettingsError(f"--data: got a path for {', '.join(unused)}; expected one of the tasks that are checked.")
+    for name in dict.fromkeys(asked):
+        if name in tasks:
+            registry.task(name)
+            error = _load_error(name, data.get(name))
+            for promise, ask in task_checks(data.get(name)):
+                told = ask if error is None or ask.func is check_space else partial(_fail, error)
+                found.append(Planned("task", name, promise, "", told))
+            if name not in registry.variant_names():
+                continue
+        try:
+            home = registry.variant(name).name
+        except registry.UnknownNameError:
+            known = (*registry.variant_names(), *registry.task_names())
+            near = difflib.get_close_matches(name, known, n=len(known), cutoff=0.0)
+            raise registry.UnknownNameError(
+                f"check: '{name}' is neither a variant nor a task; expected one of {', '.join(near)}. A plugin's package "
+                "has to be installed, or its file given with --plugin."
+            ) from None
+        for label, each in checks(backends):
+            backend = getattr(each, "keywords", {}).get("backend", "")
+            found.append(Planned("variant", home, label.removesuffix(f"-{backend}"), backend, each))
+    return found
+
+
+def _load_error(name: str, path: str | None) -> Exception | None:
+    """Why a task's corpus cannot be loaded. It is tried once: a download that fails takes its time."""
+    from lstm_odyssey import registry
+
+    try:
+        registry.load_corpus(name, path)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the result of every promise about the corpus
+        return error
+    return None
+
+
+def _fail(error: Exception, task: Any) -> None:
+    raise error
+
+
+def tables(results: Sequence[Result]) -> Iterator[Table]:
+    """One table for each plugin: promise, backend, result."""
+    from rich.text import Text
+
+    from lstm_odyssey.origins import words
+    from lstm_odyssey.registry import origin
+    from lstm_odyssey.tables import new_table
+
+    for kind, name in dict.fromkeys((result.kind, result.name) for result in results):
+        title = f"{kind} {name}, from {words(origin(kind, name))}"
+        table = new_table("promise", "backend", "result", "seconds", title=title)
+        for result in results:
+            if (result.kind, result.name) == (kind, name):
+                verdict = Text("ok", style="green") if result.ok else Text("FAILED", style="bold red")
+                table.add_row(result.promise, result.backend, verdict, f"{result.seconds:.2f}")
+        yield table
+
+
+def check(
+    name: Annotated[list[str], typer.Argument(help="A variant or a task; several may be given.", show_default=False)],
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Ask on this backend; may be repeated. (all there are)")
+    ] = None,
+    data: Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the full record here.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Hold a variant or a task to every promise of the conformance kit; exit code 1 if one is broken."""
+    from rich.console import Console
+
+    console = Console()
+    planned = plan(names(name) or [], names(backend) or None, pairs(data))
+    results = []
+    interrupted = False
+    with _progress(len(planned)) as advance:
+        try:
+            for each in planned:
+                advance(f"{each.name}: {each.promise} {each.backend}")
+                results.append(each.run())
+        except KeyboardInterrupt:
+            interrupted = True
+    for table in tables(results):
+        console.print(table)
+        console.print()
+    broken = [result for result in results if not result.ok]
+    for message in dict.fromkeys(result.message for result in broken):
+        which = [f"{each.promise} on {each.backend}".removesuffix(" on ") for each in broken if each.message == message]
+        console.print(f"FAILED {', '.join(which)}\n{message}\n", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{len(results) - len(broken)} of {len(planned)} promises kept", highlight=False)
+    if json is not None:
+        _write(json, results)
+        console.print(f"Record: {json}", soft_wrap=True, markup=False, highlight=False)
+    if interrupted:
+        console.print("Stopped; what stands above was checked.")
+        raise SystemExit(130)
+    if broken:
+        raise SystemExit(1)
+
+
+def _write(path: Path, results: Sequence[Result]) -> None:
+    from lstm_odyssey.registry import origin
+    from lstm_odyssey.reports.files import write_text
+    from lstm_odyssey.store import environment
+
+    content = {
+        "format": 1,
+        "environment": environment(),
+        "origins": {result.name: origin(result.kind, result.name) for result in results},
+        "ok": all(result.ok for result in results),
+        "results": [{**asdict(result), "ok": result.ok} for result in results],
+    }
+    write_text(path, json_module.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar on the error output, where that is a terminal; call it with what begins now."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        begun = itertools.count()
+        yield lambda words: bar.update(task, completed=next(begun), description=words)
