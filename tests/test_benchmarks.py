@@ -24,6 +24,18 @@ BENCHMARKS = ROOT / "suite" / "benchmarks"
 KINDS = ("peakmem_train", "time_forward", "time_train_step", "track_error", "track_seconds_per_frame")
 IMPORTS = {f"imports.timeraw_import{what}" for what in ("", "_cli", "_layer", "_pytest_plugin", "_reports")}
 
+ANALYSIS = {
+    f"analysis.{what}"
+    for what in (
+        "OneCell.time_main_effects_and_pairs",
+        "OneCell.time_main_effects_and_pairs_per_tree",
+        "Everything.time_main_effects",
+        "Everything.time_main_effects_and_pairs",
+        "Everything.time_main_effects_and_pairs_per_tree",
+        "Optuna.time_main_effects",
+    )
+}
+
 
 def names(cases, endings=("",)):
     """The benchmarks of some cases, on the CPU and on CUDA; at sizes whose names end so."""
@@ -136,7 +148,7 @@ def test_default_cases_are_the_embedded_tasks():
 
 def test_asv_finds_one_name_for_each_case(found):
     """A case is told by its name: a new plugin shifts nobody's results, as it would if cases were counted."""
-    assert set(found) == names(steps.cases()) | IMPORTS
+    assert set(found) == names(steps.cases()) | IMPORTS | ANALYSIS
     assert all(not each["params"] for each in found.values())
     assert all("-" not in name for name in found)  # asv takes what follows a dash for the number of a case
 
@@ -144,7 +156,7 @@ def test_asv_finds_one_name_for_each_case(found):
 def test_the_full_set_has_every_variant_and_a_larger_size(found, everything):
     """ODYSSEY_ASV=full adds to the default set, whose benchmarks it leaves as they are."""
     cases = [(variant, task) for variant in lo.variant_names() for task in steps.TASKS]
-    assert set(everything) == names(cases, ("", f"_n{steps.LARGER}")) | IMPORTS
+    assert set(everything) == names(cases, ("", f"_n{steps.LARGER}")) | IMPORTS | ANALYSIS
     assert {name: everything[name] for name in found} == found
 
 
