@@ -197,3 +197,79 @@ def studies(draw: st.DrawFn) -> Made:
         reason = draw(st.text(max_size=5))
         kept.append(one | scores | {"curves": curves, "reason": reason})
     return made, kept
+
+
+@st.composite
+def analysable(draw: st.DrawFn) -> Made:
+    """A study as analyses meet them: one to three tasks of both directions, one to four cells, 1 to 25 trials.
+
+    Any mixture of finished, diverged and failed trials and holes; scores with ties, all alike, or worse than chance;
+    draws independent or common; a chance level, times and test scores that may be unknown.
+    """
+    random = numpy.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kinds = [MUSIC, SPEECH | {"direction": "maximize", "chance": 20.0}, PEN | {"chance": None}]
+    tasks = draw(st.lists(st.sampled_from(range(3)), min_size=1, max_size=3, unique=True))
+    made = study(
+        {f"task{kind}": kinds[kind] for kind in tasks},
+        ("vanilla", "<script>", "gated", "plain")[: draw(st.integers(1, 4))],
+        draw(st.integers(1, 25)),
+        1,
+    )
+    made["draws"] = draw(st.sampled_from(["independent", "common"]))
+    weights = draw(st.sampled_from([(1, 0, 0, 0), (8, 1, 1, 1), (1, 1, 1, 1), (0, 1, 0, 0), (0, 0, 0, 1), (0, 0, 1, 1)]))
+    ties = draw(st.sampled_from(["none", "some", "all"]))
+    timed = draw(st.booleans())
+    kept = []
+    for task, variant, index in places(made):
+        status = random.choice(["ok", "diverged", "failed", "missing"], p=numpy.array(weights) / sum(weights))
+        if status == "missing":
+            continue
+        valid = float(random.normal(50, 20))
+        valid = {"none": valid, "some": round(valid, -1), "all": 50.0}[ties]
+        test: float | None = 50.0 if ties == "all" else valid + float(random.normal(0, 2))
+        if status == "failed" or (status == "diverged" and random.random() < 0.5):
+            valid, test = None, None  # type: ignore[assignment]
+        elif random.random() < 0.05:
+            test = None
+        one = {"ok": trial, "diverged": diverged, "failed": failed}[str(status)](made, task, variant, index)
+        seconds = float(random.lognormal(3)) if timed else None
+        kept.append(one | {"best_valid": valid, "best_test": test, "seconds": seconds})
+    return made, kept
+
+
+def searched(
+    levels: dict[str, float],
+    trials: int = 200,
+    *,
+    seed: int = 0,
+    direction: str = "minimize",
+    shared: float = 0.0,
+    spread: float = 1.0,
+    **task: Any,
+) -> Made:
+    """A study of one task whose cells differ by nothing but a level added to scores of one distribution.
+
+    Args:
+        levels: what each cell's scores have added.
+        trials: of each cell.
+        seed: of the scores.
+        direction: with ``maximize``, all scores are their negatives.
+        shared: correlation of the same trial of two cells, as common draws bring it.
+        spread: standard deviation of the scores, around 50.
+        task: further facts of the task.
+    """
+    random = numpy.random.default_rng(seed)
+    sign = -1.0 if direction == "maximize" else 1.0
+    facts = SPEECH | {"direction": direction, "chance": sign * 80.0} | task
+    made = study({"talk": facts}, tuple(levels), trials, 1)
+    made["draws"] = "common" if shared else "independent"
+    common = random.normal(size=trials)
+    kept = []
+    for variant, level in levels.items():
+        scores = math.sqrt(shared) * common + math.sqrt(1 - shared) * random.normal(size=trials)
+        valid = 50 + level + spread * scores
+        test = valid + 0.05 * spread * random.normal(size=trials)
+        for index in range(trials):
+            one = trial(made, "talk", variant, index)
+            kept.append(one | {"best_valid": sign * float(valid[index]), "best_test": sign * float(test[index])})
+    return made, kept

@@ -1,0 +1,67 @@
+"""``study.odyssey``: what can be asked of a study, as methods of its dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas
+import xarray
+
+
+class Odyssey:
+    """The analyses of a study as methods; each is the plain function of the same name, given this study.
+
+    Registered with xarray by ``lo.open_study``, or by importing ``lstm_odyssey.reports``.
+
+    Example:
+        >>> import lstm_odyssey as lo
+        >>> study = lo.open_study("reports/records/jsb-chorales-paper.nc")  # doctest: +SKIP
+        >>> study.odyssey.compare(baseline="vanilla")["verdict"]  # doctest: +SKIP
+    """
+
+    def __init__(self, study: xarray.Dataset) -> None:
+        self._study = study
+
+    def __repr__(self) -> str:
+        return "a study's analyses: .fanova(), .compare(), .table()"
+
+    def table(self, order: Sequence[str] | None = None) -> pandas.DataFrame:
+        """One row for each task and variant: see ``lstm_odyssey.reports.table.summary``.
+
+        Args:
+            order: the variants, in the order of the rows; by default the study's.
+
+        Raises:
+            SchemaError: the dataset is no study.
+            ValueError: a variant of ``order`` is not in the study.
+        """
+        from lstm_odyssey.reports.table import summary
+        from lstm_odyssey.reports.validation import validate
+
+        validate(self._study)
+        known = self._study["variant"].values.tolist()
+        if strange := [name for name in order or () if name not in known]:
+            raise ValueError(
+                f"order: got variant '{strange[0]}'; expected some of {', '.join(known)}. Leave out what the study has not."
+            )
+        return summary(self._study, order)
+
+    def compare(self, baseline: str | None = "vanilla", **options: Any) -> xarray.Dataset:
+        """Every cell against a baseline: see ``lstm_odyssey.reports.compare.compare``."""
+        from lstm_odyssey.reports.compare import compare
+
+        return compare(self._study, baseline, **options)
+
+    def fanova(self, **options: Any) -> xarray.Dataset:
+        """Which hyperparameters the scores depend on: see ``lstm_odyssey.reports.fanova.fanova``."""
+        from lstm_odyssey.reports.fanova import fanova
+
+        found: xarray.Dataset = fanova(self._study, **options)
+        return found
+
+
+def register() -> None:
+    """Make ``Odyssey`` the accessor ``odyssey`` of every dataset; once, however often it is called."""
+    if not hasattr(xarray.Dataset, "odyssey"):
+        xarray.register_dataset_accessor("odyssey")(Odyssey)

@@ -1,0 +1,238 @@
+"""Cells compared on each task: which differ from a baseline, by how much, and what a budget buys with each.
+
+``compare`` reads a stored study and returns one ``xarray.Dataset``, which ``to_netcdf`` writes and whose variables all
+carry ``long_name`` and ``units``.
+
+Dimensions: ``task``, ``variant`` (those of the study, in its order), ``bound`` ('lower', 'upper': interval at
+``attrs["confidence"]``), ``replacement`` ('with', 'without'), ``n_trials`` (1 .. the most scored trials of a cell),
+``step`` (points of a grid of hours, each task its own).
+
+=========================  ==============================================================================================
+variables                  what they hold
+=========================  ==============================================================================================
+(task)
+metric units direction     as in the study
+chance                     score of the best constant prediction: the ceiling of every score below
+(task, variant)
+is_baseline                whether it is the one the others are compared with (false everywhere: no such comparison)
+trials finished diverged   counts; finished = ok + diverged; ``worse_than_chance`` of them score the ceiling, as
+failed missing             they are worse than the chance level or have no test score
+worse_than_chance
+selected                   k, trials among the best 10 % by validation: max(2, ceil(finished / 10))
+enough                     k >= 10; below it numbers are given, but they are no ground for inference
+mean_test std_test         of the test scores of those k; ``mean_test_interval`` (…, bound) is the bootstrap's
+best_test best_trial       the best test score among those k and its trial (-1: none)
+chosen_test                test score of the one trial that validation chooses
+n_parameters               of ``best_trial``; ``mean_parameters``: mean over the k
+frames_per_second          median training throughput of the k; ``hours``: median time of a finished trial
+pareto                     no other cell has both a better ``mean_test`` and a higher ``frames_per_second``
+divergence                 share of finished trials that diverged; ``divergence_interval`` (…, bound) is exact
+difference                 ``mean_test`` less the baseline's, in units of the metric; the baseline's own is NaN, as are
+                           all of the following
+welch_t welch_df welch_p   Welch's t-test on the k scores of each, the paper's test; ``welch_interval`` (…, bound)
+welch_p_holm               after Holm, over the other cells of the task
+hedges_g cliffs_delta      effect sizes on the k scores, with the sign of ``difference``; ``hedges_g_interval`` and
+                           ``cliffs_delta_interval`` (…, bound) are the bootstrap's
+bootstrap_p                of the bootstrap with re-selection, for inference; ``difference_interval`` (…, bound)
+bootstrap_p_holm           after Holm
+verdict                    by ``bootstrap_p_holm``: 'better', 'worse', 'not different'; 'too few trials' where it or the
+                           baseline has k < 10; 'no scores'; 'baseline'
+verdict_welch              the same by ``welch_p``, uncorrected, as the paper judges
+(task, variant, n_trials, replacement)
+expected_best              expected test score of the trial that validation chooses among n; NaN beyond the trials there are
+expected_best_std          standard deviation of the outcome of one search; ``expected_best_interval`` (…, bound) is the
+                           bootstrap's for the expectation
+(task, step)
+budget                     hours
+(task, variant, step)
+expected_by_hours          the same after so many hours of one trial after the other; NaN beyond the time all trials took;
+                           ``expected_by_hours_std``, ``expected_by_hours_interval`` (…, bound)
+=========================  ==============================================================================================
+
+Attributes: ``baseline``, ``confidence``, ``level`` (1 - confidence), ``enough`` (10), ``replicates``, ``seed``,
+``draws``, ``resampling`` ('independent', or 'paired' where the draws are common to all cells), ``ceiling`` (a sentence).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+import numpy
+import xarray
+from numpy.typing import NDArray
+
+from lstm_odyssey.reports import expected, inference
+from lstm_odyssey.reports.contents import CONTENTS, COORDINATES
+from lstm_odyssey.reports.expected import Curve
+from lstm_odyssey.reports.inference import Numbers, Ranked
+from lstm_odyssey.reports.judging import against, described, judged
+from lstm_odyssey.reports.schema import validate
+from lstm_odyssey.reports.table import ENOUGH, maximizes
+from lstm_odyssey.reports.variables import FINISHED, PACKAGE
+
+STEPS = 60
+"""Points of the grid of hours."""
+
+CEILING = (
+    "Diverged trials keep the best score they had; a test score worse than the task's chance level, or none at all, "
+    "counts as the chance level."
+)
+
+
+def compare(
+    study: xarray.Dataset,
+    baseline: str | None = "vanilla",
+    *,
+    confidence: float = 0.95,
+    replicates: int = 9999,
+    seed: int = 0,
+) -> xarray.Dataset:
+    """Every cell of a study against a baseline, on every task.
+
+    Args:
+        study: a study, whole or still running.
+        baseline: the variant the others are compared with; ``None`` describes each cell and compares none.
+        confidence: of every interval; a verdict's level is what is left to 1.
+        replicates: of the bootstrap with re-selection.
+        seed: of the bootstrap; each cell has a stream of its own, so that leaving another out changes nothing of it
+            but Holm's correction.
+
+    Returns:
+        The dataset that this module describes.
+
+    Raises:
+        SchemaError: ``study`` is no study.
+        ValueError: the baseline is not in the study, or an option is out of its range.
+    """
+    validate(study)
+    _check(study, baseline, confidence, replicates)
+    variants: list[str] = study["variant"].values.tolist()
+    tasks: list[str] = study["task"].values.tolist()
+    paired = study.attrs["draws"] == "common"
+    ranked = {task: {variant: _ranked(study, task, variant) for variant in variants} for task in tasks}
+    trials = expected.budgets(max(one.trial.size for cells in ranked.values() for one in cells.values()))
+    budget = numpy.array([_grid(study, task, cells) for task, cells in ranked.items()])
+
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for task, grid in zip(tasks, budget, strict=True):
+        cells, chance = ranked[task], float(study["chance"].sel(task=task))
+        selected = {name: _reselected(cells, task, name, seed, replicates, paired=paired) for name in variants}
+        rows[task] = []
+        for variant, one in cells.items():
+            part = study.sel(task=task, variant=variant)
+            random = _random(seed, task, variant, "curves")
+            row = described(part, one, selected[variant], chance, confidence, maximize=maximizes(study, task))
+            row["is_baseline"] = variant == baseline
+            other = (cells[baseline], selected[baseline]) if baseline not in (None, variant) else None
+            row |= against((one, selected[variant]), other, confidence)
+            curves = {
+                kind: expected.after_trials(one, trials, random, replacement=kind == "with", confidence=confidence)
+                for kind in ("with", "without")
+            }
+            row |= _stacked(curves)
+            hours = part["seconds"].values[one.trial] / 3600
+            curve = expected.after_hours(one, hours, grid, random, chance=chance, confidence=confidence)
+            row |= dict(zip(_named("expected_by_hours"), curve, strict=True))
+            rows[task].append(row)
+        judged(rows[task], 1 - confidence, maximize=maximizes(study, task))
+
+    dataset = _dataset(study, rows, trials, budget)
+    dataset.attrs = {
+        "title": f"comparison of cells, of a study of {PACKAGE}",
+        "baseline": baseline or "",
+        "confidence": confidence,
+        "level": 1 - confidence,
+        "enough": ENOUGH,
+        "replicates": replicates,
+        "seed": seed,
+        "draws": study.attrs["draws"] or "independent",
+        "resampling": "paired" if paired else "independent",
+        "ceiling": CEILING,
+    }
+    return dataset
+
+
+def _check(study: xarray.Dataset, baseline: str | None, confidence: float, replicates: int) -> None:
+    variants = study["variant"].values.tolist()
+    if baseline is not None and baseline not in variants:
+        raise ValueError(
+            f"baseline '{baseline}': not in the study; expected one of {', '.join(variants)}. Pass baseline= one of them, or "
+            "None to compare with none."
+        )
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: got {confidence!r}; expected a number between 0 and 1. Pass 0.95 for 95 %.")
+    if replicates < 1:
+        raise ValueError(f"replicates: got {replicates!r}; expected at least 1. Pass 1,000 or more for an interval.")
+
+
+def _ranked(study: xarray.Dataset, task: str, variant: str) -> Ranked:
+    part = study.sel(task=task, variant=variant)
+    finished = numpy.isin(part["status"].values, FINISHED)
+    return inference.rank(
+        part["best_valid"].values, part["best_test"].values, finished,
+        chance=float(part["chance"]), maximize=maximizes(study, task),
+    )  # fmt: skip
+
+
+def _reselected(
+    cells: dict[str, Ranked], task: str, variant: str, seed: int, replicates: int, *, paired: bool
+) -> Numbers:
+    """The best 10 % of every replicate; where draws are common, all cells of a task draw the same trials."""
+    one = cells[variant]
+    if not paired:
+        places = inference.draw(_random(seed, task, variant), one.trial.size, replicates)
+        return inference.reselect(one, places)
+    run = numpy.unique(numpy.concatenate([cell.trial for cell in cells.values()]))
+    place = numpy.full(run.size, one.trial.size)
+    place[numpy.searchsorted(run, one.trial)] = numpy.arange(one.trial.size)
+    return inference.reselect(one, place[inference.draw(_random(seed, task), run.size, replicates)])
+
+
+def _random(seed: int, *names: str) -> numpy.random.Generator:
+    """A stream that depends on the seed and on names alone."""
+    digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass")).digest()
+    return numpy.random.default_rng([seed, *numpy.frombuffer(digest, numpy.uint32).tolist()])
+
+
+def _grid(study: xarray.Dataset, task: str, cells: dict[str, Ranked]) -> Numbers:
+    """Hours, evenly spaced on a logarithmic axis: from the shortest trial to the time all trials of a cell took."""
+    taken = [study["seconds"].sel(task=task, variant=name).values[one.trial] / 3600 for name, one in cells.items()]
+    taken = [hours[numpy.isfinite(hours) & (hours > 0)] for hours in taken]
+    if not any(hours.size for hours in taken):
+        return numpy.full(STEPS, math.nan)
+    grid: Numbers = numpy.geomspace(
+        min(hours.min() for hours in taken if hours.size), max(hours.sum() for hours in taken), STEPS
+    )
+    return grid
+
+
+def _named(name: str) -> tuple[str, str, str]:
+    return name, f"{name}_std", f"{name}_interval"
+
+
+def _stacked(curves: dict[str, Curve]) -> dict[str, Numbers]:
+    """The curves with and without replacement side by side, on the second axis."""
+    parts = zip(*curves.values(), strict=True)
+    return {name: numpy.stack(part, axis=1) for name, part in zip(_named("expected_best"), parts, strict=True)}
+
+
+def _dataset(
+    study: xarray.Dataset, rows: dict[str, list[dict[str, Any]]], trials: NDArray[numpy.int64], budget: Numbers
+) -> xarray.Dataset:
+    units = set(study["units"].values.tolist())
+    score = units.pop() if len(units) == 1 else "by task"
+    variables: dict[str, Any] = {name: study[name].variable for name in ("metric", "units", "direction", "chance")}
+    variables["budget"] = (("task", "step"), budget, {"long_name": "time of a search", "units": "h"})
+    for name, content in CONTENTS.items():
+        values = numpy.array([[row[name] for row in rows[task]] for task in rows])
+        attributes = {"long_name": content.long_name}
+        if content.units:
+            attributes["units"] = score if content.units == "score" else content.units
+        variables[name] = (content.dims, values, attributes)
+    labels = {name: study[name].values for name in ("task", "variant")}
+    labels |= {"bound": numpy.array(["lower", "upper"]), "replacement": numpy.array(["with", "without"])}
+    labels |= {"n_trials": trials, "step": numpy.arange(STEPS)}
+    coordinates = {name: (name, labels[name], {"long_name": words}) for name, words in COORDINATES.items()}
+    return xarray.Dataset(variables, coordinates)

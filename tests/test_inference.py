@@ -1,0 +1,238 @@
+"""Selected trials compared, on arrays: every statistic against a second source or by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from lstm_odyssey.reports import calibration, inference
+from lstm_odyssey.reports.table import best_fraction
+
+NAN = math.nan
+pvalues = st.lists(st.floats(0, 1), min_size=1, max_size=6)
+
+
+def ranked(valid: list[float], test: list[float] | None = None) -> inference.Ranked:
+    return inference.rank(valid, valid if test is None else test, [True] * len(valid))
+
+
+def test_rank_orders_by_validation_and_sets_chance() -> None:
+    """The best by validation come first, holes are left out, what is worse than chance or unknown stands at chance."""
+    valid = [3.0, NAN, 1.0, 2.0, math.inf, 0.5]
+    test = [9.0, NAN, 12.0, 8.0, 7.0, 1.0]
+    one = inference.rank(valid, test, [True] * 5 + [False], chance=11.0)
+    assert one.trial.tolist() == [2, 3, 0, 1, 4]
+    assert one.test.tolist() == [11.0, 8.0, 9.0, 11.0, 7.0]
+    assert numpy.isnan(one.valid[3:]).all()
+    assert one.k == 2
+    assert one.best.tolist() == [11.0, 8.0]
+
+
+def test_rank_where_more_is_better() -> None:
+    """With an accuracy the order is turned round and chance is a floor."""
+    one = inference.rank([0.1, 0.9, 0.5], [0.2, 0.8, 0.3], [True] * 3, chance=0.4, maximize=True)
+    assert one.trial.tolist() == [1, 2, 0]
+    assert one.test.tolist() == [0.8, 0.4, 0.4]
+
+
+def test_rank_without_a_chance_level() -> None:
+    """If chance is unknown nothing is replaced, and a trial without a score has none."""
+    one = inference.rank([1.0, 2.0], [NAN, 90.0], [True, True])
+    assert numpy.isnan(one.test[0]) and one.test[1] == 90.0
+    assert one.best.tolist() == [90.0]
+
+
+def test_welch_by_its_formula() -> None:
+    """t, the degrees of freedom of Welch and Satterthwaite, p and the interval, computed by hand."""
+    random = numpy.random.default_rng(1)
+    x, y = random.normal(0, 1, 7), random.normal(1, 3, 12)
+    found = inference.welch(x, y, 0.9)
+    parts = x.var(ddof=1) / 7, y.var(ddof=1) / 12
+    error = math.sqrt(sum(parts))
+    t = (x.mean() - y.mean()) / error
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 6 + parts[1] ** 2 / 11)
+    half = stats.t.ppf(0.95, freedom) * error
+    assert found.t == pytest.approx(t, rel=1e-12)
+    assert found.df == pytest.approx(freedom, rel=1e-12)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(t), freedom), rel=1e-12)
+    assert found.interval == pytest.approx((t * error - half, t * error + half), rel=1e-12)
+
+
+@pytest.mark.parametrize(("x", "y"), [([], []), ([1.0], [1.0, 2.0]), ([3.0] * 4, [3.0] * 4), ([3.0] * 4, [2.0] * 4)])
+def test_welch_without_variance(x: list[float], y: list[float]) -> None:
+    """Too few scores, or scores all alike, give NaN and no warning."""
+    found = inference.welch(x, y)
+    assert math.isnan(found.p) and math.isnan(found.interval[0])
+
+
+@given(pvalues)
+def test_holm_is_the_closed_test(p: list[float]) -> None:
+    """Holm's adjusted p is the largest Bonferroni p of all sets of hypotheses that one belongs to: the closure principle."""
+    expected = []
+    for i in range(len(p)):
+        sets = (s for size in range(1, len(p) + 1) for s in itertools.combinations(range(len(p)), size) if i in s)
+        expected.append(max(min(1.0, len(s) * min(p[j] for j in s)) for s in sets))
+    assert inference.holm(p).tolist() == pytest.approx(expected, abs=1e-15)
+
+
+def test_holm_leaves_out_what_was_not_tested() -> None:
+    """NaN is no test: it stays and does not make the others' correction larger."""
+    assert inference.holm([NAN, 0.01, NAN, 0.04]).tolist()[1::2] == [0.02, 0.04]
+    assert numpy.isnan(inference.holm([NAN, NAN])).all()
+    assert inference.holm([]).size == 0
+
+
+def test_hedges_g_by_hand() -> None:
+    """x = 1 2 3, y = 2 4 6 8: means 2 and 5, pooled variance (2 + 20) / 5, J(5) = Γ(2.5) / (√2.5 Γ(2))."""
+    factor = math.gamma(2.5) / (math.sqrt(2.5) * math.gamma(2))
+    found = inference.hedges_g([1.0, 2.0, 3.0], [2.0, 4.0, 6.0, 8.0])
+    assert found == pytest.approx(-3 / math.sqrt(22 / 5) * factor, rel=1e-12)
+    assert inference.hedges_g([1.0, NAN, 2.0, 3.0], [2.0, 4.0, 6.0, 8.0]) == pytest.approx(float(found))
+
+
+def test_hedges_g_is_unbiased() -> None:
+    """With five scores a side the mean of many g is the true effect; without the factor J it would be 11 % larger."""
+    random = numpy.random.default_rng(0)
+    g = inference.hedges_g(random.normal(1, 1, (40_000, 5)), random.normal(0, 1, (40_000, 5)))
+    assert abs(g.mean() - 1) < 4 * g.std() / math.sqrt(g.size)
+
+
+def test_hedges_g_without_variance() -> None:
+    """One score, or scores all alike, have no effect size."""
+    for x, y in (([1.0], [2.0]), ([1.0, 1.0], [2.0, 2.0]), ([NAN, NAN], [1.0, 2.0])):
+        assert numpy.isnan(inference.hedges_g(x, y))
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=9), st.lists(st.integers(0, 5), min_size=1, max_size=9))
+def test_cliffs_delta_is_mann_whitneys_u(x: list[int], y: list[int]) -> None:
+    """δ = 2 U / (m n) - 1, with scipy's U; ties count half."""
+    statistic = stats.mannwhitneyu(x, y, method="asymptotic").statistic if len({*x, *y}) > 1 else len(x) * len(y) / 2
+    assert inference.cliffs_delta(x, y) == pytest.approx(2 * statistic / (len(x) * len(y)) - 1, abs=1e-12)
+
+
+def test_delta_replicates_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replicates are taken a chunk at a time and come out as one by one."""
+    random = numpy.random.default_rng(0)
+    x, y = random.normal(size=(11, 3)), random.normal(size=(11, 4))
+    x[2, 1] = NAN
+    monkeypatch.setattr(inference, "LARGEST", 25)
+    expected = [float(inference.cliffs_delta(a, b)) for a, b in zip(x, y, strict=True)]
+    assert inference.delta_replicates(x, y).tolist() == expected
+
+
+@given(st.integers(0, 1000), st.integers(1, 40))
+def test_reselection_by_the_definition(seed: int, trials: int) -> None:
+    """Each replicate is what the rule of the table selects from the trials drawn."""
+    random = numpy.random.default_rng(seed)
+    one = ranked(random.normal(size=trials).tolist(), random.normal(size=trials).tolist())
+    places = inference.draw(random, trials, 5)
+    means = inference.replicate_means(inference.reselect(one, places))
+    for row, mean in zip(places, means, strict=True):
+        chosen = best_fraction(one.valid[row])
+        assert mean == pytest.approx(one.test[row][chosen].mean(), rel=1e-12)
+
+
+def test_reselection_with_holes() -> None:
+    """A place this cell has no trial for is last in the order and leaves fewer scores; nothing at all gives NaN."""
+    one = ranked([1.0, 2.0, 3.0])
+    found = inference.reselect(one, numpy.array([[3, 3, 1, 0], [3, 2, 3, 3], [3, 3, 3, 3]]))
+    means = inference.replicate_means(found)
+    assert means[:2].tolist() == [1.5, 3.0]
+    assert numpy.isnan(means[2])
+
+
+def test_reselection_against_scipys_bootstrap() -> None:
+    """The interval is scipy's percentile interval of the same statistic, up to the error of 20,000 replicates."""
+    random = numpy.random.default_rng(3)
+    valid = random.normal(size=60)
+    one = ranked(valid.tolist(), (valid + 0.3 * random.normal(size=60)).tolist())
+    means = inference.replicate_means(inference.reselect(one, inference.draw(random, 60, 20_000)))
+
+    def best(valid: numpy.ndarray, test: numpy.ndarray, axis: int = -1) -> numpy.ndarray:
+        order = numpy.argsort(valid, axis=axis, kind="stable")[..., :6]
+        return numpy.take_along_axis(test, order, axis=axis).mean(axis=axis)
+
+    second = stats.bootstrap(
+        (one.valid, one.test), best, paired=True, vectorized=True, n_resamples=20_000, method="percentile", rng=random
+    )
+    error = 0.05 * float(second.standard_error)
+    assert inference.percentiles(means) == pytest.approx(tuple(second.confidence_interval), abs=error)
+
+
+@pytest.mark.parametrize("shift", numpy.linspace(-3, 3, 13))
+def test_p_and_interval_agree(shift: float) -> None:
+    """p is below 5 % where the 95 % interval excludes zero, and only there."""
+    values = numpy.random.default_rng(0).normal(shift, 1, 4999)
+    low, high = inference.percentiles(values)
+    assert (inference.bootstrap_p(values) < 0.05) == (low > 0 or high < 0)
+
+
+def test_p_by_hand() -> None:
+    """One of 9 replicates is on the other side: 2 (1 + 1) / (9 + 1); p is never zero, and at most one."""
+    assert inference.bootstrap_p([1.0] * 8 + [-1.0]) == pytest.approx(0.4)
+    assert inference.bootstrap_p([1.0] * 9) == pytest.approx(0.2)
+    assert inference.bootstrap_p([0.0] * 9) == 1.0
+    assert math.isnan(inference.bootstrap_p([NAN]))
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 70), (3, 70), (70, 70)])
+def test_proportions_interval_is_exact(count: int, total: int) -> None:
+    """At each end of the interval the binomial tail beyond what was counted has 2.5 %."""
+    share, low, high = inference.proportion(count, total)
+    assert share == count / total
+    assert low == 0 if count == 0 else stats.binom.sf(count - 1, total, low) == pytest.approx(0.025, rel=1e-6)
+    assert high == 1 if count == total else stats.binom.cdf(count, total, high) == pytest.approx(0.025, rel=1e-6)
+    assert all(math.isnan(value) for value in inference.proportion(0, 0))
+
+
+def error(share: float, searches: int) -> float:
+    """Four standard errors of a share counted in so many searches."""
+    return 4 * math.sqrt(share * (1 - share) / searches)
+
+
+@pytest.mark.parametrize("shape", calibration.SHAPES)
+def test_welch_rejects_true_nulls_and_reselection_does_not(shape: str) -> None:
+    """Where the test score follows validation, Welch rejects 14 to 24 % of true nulls, re-selection 5 % and at most 8 %."""
+    searches = 600
+    found = calibration.false_positives(
+        numpy.random.default_rng(0), searches=searches, trials=200, shape=shape, correlation=0.999, replicates=199
+    )
+    assert 0.14 - error(0.14, searches) < found["welch"] < 0.24 + error(0.24, searches)
+    assert 0.05 - error(0.05, searches) < found["reselection"] < 0.08 + error(0.08, searches)
+    assert found["welch"] > found["reselection"] + error(0.05, searches)
+
+
+def test_welch_is_right_where_selection_means_nothing() -> None:
+    """If validation says nothing of the test score, what is selected is a plain sample and Welch holds its level."""
+    found = calibration.false_positives(
+        numpy.random.default_rng(0), searches=600, trials=100, correlation=0, replicates=199
+    )
+    assert abs(found["welch"] - 0.05) < error(0.05, 600)
+    assert found["reselection"] < 0.05 + error(0.05, 600)
+
+
+def test_reselection_sees_a_true_difference() -> None:
+    """A cell that is worse by half a standard deviation is found in nine of ten searches of 200 trials."""
+    random = numpy.random.default_rng(0)
+    found = 0
+    for _ in range(100):
+        (v, t), (w, u) = (calibration.scores(random, 1, 200, "normal", 0.999) for _ in range(2))
+        cells = ranked(v[0].tolist(), t[0].tolist()), ranked((w[0] + 0.5).tolist(), (u[0] + 0.5).tolist())
+        means = [inference.replicate_means(inference.reselect(c, inference.draw(random, 200, 399))) for c in cells]
+        found += inference.bootstrap_p(means[0] - means[1]) < 0.05
+    assert found >= 80
+
+
+def test_the_table_of_false_positives(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints a row for each shape, correlation and number of trials."""
+    calibration.main(["--searches", "2"])
+    printed = capsys.readouterr().out
+    assert sum(printed.count(f" {shape} ") + printed.count(f"\n{shape} ") for shape in calibration.SHAPES) == 36
+    with pytest.raises(ValueError, match="shape: got 'round'; expected one of normal"):
+        calibration.scores(numpy.random.default_rng(0), 1, 1, "round", 0)
