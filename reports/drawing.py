@@ -16,6 +16,9 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+BLUE, VERMILLION, GREEN, BARS, INK, SOFT = "#0072B2", "#D55E00", "#009E73", "#E6E6E6", "#222222", "#777777"
+"""Okabe and Ito's colours, and greys."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 

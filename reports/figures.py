@@ -17,13 +17,12 @@ from matplotlib.cbook import boxplot_stats
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from lstm_odyssey.reports.drawing import blank, save, styled, svg
+from lstm_odyssey.reports.drawing import BARS, BLUE, INK, VERMILLION, blank, save, styled, svg
 from lstm_odyssey.reports.table import best_fraction, box_values, maximizes, score, summary
 from lstm_odyssey.reports.variables import FINISHED
 
 __all__ = ["box_plot", "box_plots", "draw_boxes", "learning_curves", "save", "svg"]
 
-BLUE, VERMILLION, BARS, INK = "#0072B2", "#D55E00", "#E6E6E6", "#222222"
 FEW = 20
 """Up to this many trials are drawn as points as well: a box of two trials hides that they are two."""
 

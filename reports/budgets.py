@@ -1,0 +1,111 @@
+"""Figures of a comparison: what a budget of trials or hours buys with each cell, and scores against throughput."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+import xarray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from lstm_odyssey.reports.axis import look, present
+from lstm_odyssey.reports.drawing import BLUE, INK, SOFT, blank, styled
+from lstm_odyssey.reports.table import score
+
+
+@styled
+def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
+    """Expected test score of the best trial by validation after n trials, and after so many hours.
+
+    Drawn with replacement, for a new search; bands: the bootstrap's interval of the expectation.
+    """
+    variants = present(order, comparison)
+    figure = blank(8.6, 3.5)
+    after_trials, after_hours = figure.subplots(1, 2, sharey=True)
+    part = comparison.sel(task=task)
+    lines: list[Any] = []
+    seen: list[float] = []
+    for position, variant in enumerate(variants):
+        one = part.sel(variant=variant)
+        color, dashes = look(position)
+        with_replacement = one.sel(replacement="with")
+        curves = (
+            (after_trials, one["n_trials"].values, with_replacement["expected_best"], with_replacement["expected_best_interval"]),
+            (after_hours, part["budget"].values, one["expected_by_hours"], one["expected_by_hours_interval"]),
+        )
+        for axes, budget, curve, interval in curves:
+            known = numpy.isfinite(curve.values) & numpy.isfinite(budget)
+            if not known.any():
+                continue
+            x, y = budget[known], curve.values[known]
+            low, high = (interval.sel(bound=bound).values[known] for bound in ("lower", "upper"))
+            axes.fill_between(x, low, high, color=color, alpha=0.10, linewidth=0)
+            (line,) = axes.plot(x, y, color=color, linestyle=dashes, label=variant)
+            seen.extend(y.tolist())
+            if axes is after_trials:
+                lines.append(line)
+    for axes, label in ((after_trials, "trials of a search"), (after_hours, "hours of one trial after the other")):
+        axes.set_xscale("log")
+        axes.set_xlabel(label)
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    after_trials.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000]))
+    after_trials.set_ylabel(f"expected test score\n({part['units'].item()})")
+    if seen:
+        room = 0.05 * float(numpy.ptp(seen)) or 0.05 * abs(seen[0]) or 1.0
+        after_trials.set_ylim(min(seen) - room, max(seen) + room)
+        figure.legend(handles=lines, loc="outside right center", frameon=False, handlelength=2.4, fontsize=8)
+    else:
+        after_trials.annotate("no scores", (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
+    return figure
+
+
+@styled
+def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
+    """Mean test score of the best 10 % against frames/s of training; the line joins what no other cell beats in both."""
+    variants, part = present(order, comparison), comparison.sel(task=task)
+    figure = blank(5.4, 3.5)
+    axes = figure.add_subplot()
+    speed = part["frames_per_second"].sel(variant=variants).values
+    mean = part["mean_test"].sel(variant=variants).values
+    interval = part["mean_test_interval"].sel(variant=variants).transpose("variant", "bound").values
+    front = part["pareto"].sel(variant=variants).values
+    known = numpy.isfinite(speed) & numpy.isfinite(mean)
+    if not known.any():
+        axes.annotate("no scores", (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
+    ranked = [place for place in numpy.argsort(speed) if known[place] and front[place]]
+    axes.plot(speed[ranked], mean[ranked], color=BLUE, linewidth=1.1, alpha=0.6, label="Pareto front", zorder=2)
+    for place, variant in enumerate(variants):
+        if not known[place]:
+            continue
+        color = BLUE if front[place] else SOFT
+        axes.plot([speed[place]] * 2, interval[place], color=color, linewidth=0.9, alpha=0.7, label="_interval", zorder=3)
+        axes.plot(speed[place], mean[place], "o", color=color, markersize=5.5, markeredgecolor="white", label="_cell", zorder=4)
+    if known.sum() and numpy.nanmax(speed[known]) > 1.5 * numpy.nanmin(speed[known]):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.margins(x=0.12, y=0.1)
+    axes.set_xlabel("training throughput (frames/s), median of the best 10 %")
+    axes.set_ylabel(f"mean test score of the best 10 %\n({part['units'].item()})")
+    _labels(axes, [(float(speed[p]), float(mean[p]), name) for p, name in enumerate(variants) if known[p]])
+    return figure
+
+
+def _labels(axes: Axes, points: list[tuple[float, float, str]]) -> None:
+    """Names beside their points, moved up until none lies on another; in points of the page."""
+    to_pixels = axes.transData.transform
+    taken: list[tuple[float, float, float]] = []
+    scale = 72 / axes.figure.dpi
+    for x, y, name in sorted(points, key=lambda point: point[1]):
+        left, bottom = (float(value) * scale for value in to_pixels((x, y)))
+        width, rise = 5.2 * len(name), 4.0
+        while any(abs(bottom + rise - other) < 9 and left < end and start < left + width for start, end, other in taken):
+            rise += 2
+        taken.append((left, left + width, bottom + rise))
+        axes.annotate(name, (x, y), (5, rise), textcoords="offset points", fontsize=7.5, color=INK)
