@@ -115,7 +115,11 @@ def analyse(
         scramblings, points: of what is sampled.
         over_trees: whether the standard deviations over trees are wanted.
     """
-    forest = fit(cells, response, nominal=nominal, trees=trees, seed=seed)
+    centre = float(response.mean())
+    constant = bool(numpy.ptp(response) == 0)
+    # centred first, so that a large mean costs no digits of the variance
+    centred = numpy.zeros(response.size) if constant else response - centre
+    forest = fit(cells, centred, nominal=nominal, trees=trees, seed=seed)
     made = leaves(forest.boxes)
     d, edges = len(cells), forest.boxes.edges
     per_tree = [curves(made, j) for j in range(d)]
@@ -124,17 +128,8 @@ def analyse(
     matrices = [each.of(edge, rank) for each, edge, rank in zip(views, edges, forest.ranks, strict=True)]
     mean = float(made.means.mean())
 
-    size = max((matrix.shape[0] for matrix in matrices), default=0)
-    shown, band = numpy.full((2, d, size), numpy.nan)
-    for j, matrix in enumerate(matrices):
-        trees_shown = per_tree[j] @ matrix.T
-        shown[j, : len(matrix)] = mean + trees_shown.mean(axis=0)
-        band[j, : len(matrix)] = (trees_shown + made.means[:, None]).std(axis=0)
-    interaction, joint = numpy.full((2, len(pairs), size, size), numpy.nan)
-    for number, ((i, j), (grid, _)) in enumerate(zip(all_pairs(d), pairs, strict=True)):
-        a, b = matrices[i], matrices[j]
-        interaction[number, : len(a), : len(b)] = a @ grid @ b.T
-        joint[number] = interaction[number] + shown[i][:, None] + shown[j][None, :] - mean
+    shown, band = _marginals(per_tree, matrices, made.means)
+    interaction, joint = _grids(pairs, matrices, shown, mean)
 
     if decomposition == "per_tree" or over_trees:
         tree_shares, tree_sampled = _per_tree(forest, made, per_tree, scramblings, points, seed)
@@ -142,20 +137,55 @@ def analyse(
         shares, sampled = tree_shares, (False, tree_sampled)
         variance, error = float(made.variances.mean()), 0.0
     else:
-        mains = main_variances(forest.boxes, effects)
+        sampled = (d > 2, d > 2)  # of two axes, main effects and their interaction are all there is
+        rest, rest_totals = numpy.zeros(1), numpy.zeros((1, d))
+        if d > 2:
+            grids = [grid for grid, _ in pairs]
+            rest, rest_totals = remainder(
+                forest, mean, effects, grids, scramblings=scramblings, points=points, seed=seed
+            )
         pair = numpy.array([variance for _, variance in pairs])
-        grids = [grid for grid, _ in pairs]
-        exact = d <= 2
-        rest = remainder(
-            forest, mean, effects, grids, scramblings=1 if exact else scramblings, points=1 if exact else points, seed=seed
-        )
-        shares, variance, error = _forest(mains, pair, numpy.zeros(1) if exact else rest.variance, rest.totals * (not exact))
+        shares, variance, error = _forest(main_variances(forest.boxes, effects), pair, rest, rest_totals)
         if over_trees:
             shares = [each._replace(over_trees=tree.over_trees) for each, tree in zip(shares, tree_shares, strict=True)]
-        sampled = (not exact, not exact)
+    if constant:
+        shares = [Shares(*numpy.full((3, each.value.size), numpy.nan)) for each in shares]
     return Analysis(
-        mean, variance, error, forest.r_squared, *shares, shown, band, joint, interaction, sampled
+        mean + centre,
+        variance,
+        error,
+        forest.r_squared,
+        *shares,
+        shown + centre,
+        band,
+        joint + centre,
+        interaction,
+        sampled,
     )
+
+
+def _marginals(per_tree: Sequence[Floats], matrices: Sequence[Floats], means: Floats) -> tuple[Floats, Floats]:
+    """The forest's marginals at the points of each axis and their standard deviation over trees [d, P]."""
+    size = max(len(matrix) for matrix in matrices)
+    shown, band = numpy.full((2, len(matrices), size), numpy.nan)
+    for j, matrix in enumerate(matrices):
+        trees_shown = per_tree[j] @ matrix.T + means[:, None]
+        shown[j, : len(matrix)] = trees_shown.mean(axis=0)
+        band[j, : len(matrix)] = trees_shown.std(axis=0)
+    return shown, band
+
+
+def _grids(
+    pairs: Sequence[tuple[Floats, float]], matrices: Sequence[Floats], shown: Floats, mean: float
+) -> tuple[Floats, Floats]:
+    """Pure interactions and joint marginals at the points of each pair of axes [pairs, P, P]."""
+    size = shown.shape[1]
+    interaction, joint = numpy.full((2, len(pairs), size, size), numpy.nan)
+    for number, ((i, j), (grid, _)) in enumerate(zip(all_pairs(len(matrices)), pairs, strict=True)):
+        a, b = matrices[i], matrices[j]
+        interaction[number, : len(a), : len(b)] = a @ grid @ b.T
+        joint[number] = interaction[number] + shown[i][:, None] + shown[j][None, :] - mean
+    return interaction, joint
 
 
 def _forest(mains: Floats, pair: Floats, rest: Floats, rest_totals: Floats) -> tuple[list[Shares], float, float]:
@@ -165,7 +195,9 @@ def _forest(mains: Floats, pair: Floats, rest: Floats, rest_totals: Floats) -> t
     totals = mains + rest_totals
     for (i, j), value in zip(all_pairs(mains.size), pair, strict=True):
         totals[:, [i, j]] += value
-    orders = numpy.stack([numpy.broadcast_to(mains.sum(), rest.shape), numpy.broadcast_to(pair.sum(), rest.shape), rest], 1)
+    orders = numpy.stack(
+        [numpy.broadcast_to(mains.sum(), rest.shape), numpy.broadcast_to(pair.sum(), rest.shape), rest], 1
+    )
     found = []
     with numpy.errstate(invalid="ignore", divide="ignore"):
         for part in (numpy.tile(mains, (rest.size, 1)), numpy.tile(pair, (rest.size, 1)), orders, totals):

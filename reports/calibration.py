@@ -98,9 +98,7 @@ def table(
         for correlation in correlations:
             for count in trials:
                 random = numpy.random.default_rng([seed, len(rows)])
-                found = false_positives(
-                    random, searches=searches, trials=count, shape=shape, correlation=correlation
-                )
+                found = false_positives(random, searches=searches, trials=count, shape=shape, correlation=correlation)
                 rows.append({"shape": shape, "correlation": correlation, "trials": count})
                 rows[-1] |= {f"{name} %": round(100 * share, 1) for name, share in found.items()}
     return pandas.DataFrame(rows)

@@ -32,14 +32,12 @@ class Case(NamedTuple):
     Attributes:
         response: as it is explained, but not clipped [n].
         cells: the axes, cut, with the trials' cells.
-        values: the trials' own values, a number for each level of a name [n, d].
         n_diverged, n_ceiling, n_left_out: how many trials diverged, stand at the ceiling, were left out.
         maximize: whether larger responses are better.
     """
 
     response: Floats
     cells: tuple[Cells, ...]
-    values: Floats
     n_diverged: int
     n_ceiling: int
     n_left_out: int
@@ -72,7 +70,7 @@ def drawn(study: xarray.Dataset, task: str, names: Sequence[str] | None = None) 
     return found
 
 
-def factor(study: xarray.Dataset, variants: Sequence[str]) -> Axis:
+def factor(variants: Sequence[str]) -> Axis:
     """The axis of the cell as a factor: each as likely as any other, in no order."""
     return nominal(variants)
 
@@ -123,14 +121,9 @@ def case(
         except AxisError as wrong:
             cure = "The study and its distributions do not fit; write it again from its store."
             raise FanovaError(f"hyperparameter '{name}' of task '{task}': got {wrong}. {cure}") from None
-    plain = [
-        cut.index.astype(float) if each.nominal else columns[name][usable].astype(float)
-        for cut, (name, each) in zip(cells, axes.items(), strict=True)
-    ]
     return Case(
         values[usable],
         tuple(cells),
-        numpy.stack(plain, axis=1),
         int((diverged & usable).sum()),
         int((at_ceiling & usable).sum()),
         int((finished & ~usable).sum()),

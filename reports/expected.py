@@ -133,6 +133,7 @@ def after_hours(
     everyone = numpy.arange(test.size)
     ends = _search(everyone, took, grid, 4 * OUTER * INNER // 10, random)
     mean, std = outcome[ends].mean(axis=0), outcome[ends].std(axis=0)
+    std[numpy.ptp(outcome[ends], axis=0) == 0] = 0  # not the rounding of a mean
     means, noises = numpy.empty((OUTER, grid.size)), numpy.empty((OUTER, grid.size))
     for replicate in range(OUTER):
         scores = outcome[_search(random.integers(0, test.size, test.size), took, grid, INNER, random)]

@@ -13,34 +13,39 @@ decomposed (its trees one by one on request), and the measure is the draw's own,
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import xarray
 
+from lstm_odyssey.reports import bootstrap
 from lstm_odyssey.reports import fanova_layout as layout
-from lstm_odyssey.reports.analysis import DECOMPOSITIONS, ORDERS, Analysis, Decomposition, analyse, view
-from lstm_odyssey.reports.axes import Axis, Levels
-from lstm_odyssey.reports.bootstrap import ENOUGH, Replicates, replicates
-from lstm_odyssey.reports.cases import (
-    FACTOR, MEASURES, RESPONSES, SCORES, Case, FanovaError, case, drawn, factor, higher_is_better,
-)  # fmt: skip
-from lstm_odyssey.reports.decomposition import all_pairs
+from lstm_odyssey.reports.analysis import DECOMPOSITIONS, Decomposition, View, analyse, view
+from lstm_odyssey.reports.axes import Axis, Floats
+from lstm_odyssey.reports.cases import FACTOR, RESPONSES, Case, FanovaError, case, drawn, factor
+from lstm_odyssey.reports.fanova_filling import POOR, Filling
 from lstm_odyssey.reports.validation import hyperparameters as drawn_names
-from lstm_odyssey.reports.variables import PACKAGE, WORDS
+from lstm_odyssey.reports.variables import PACKAGE
 
 __all__ = ["FanovaError", "fanova"]
 
 FEWEST = 10
 """Below this many finished trials nothing is analysed."""
 
-POOR = 0.3
-"""Below this R² a case is flagged."""
-
 Names = str | Sequence[str] | None
+
+
+class Work(NamedTuple):
+    """One analysis that is to be made: the place of its case and cut-off, and what is explained by what."""
+
+    at: tuple[int, int, int]
+    case: Case
+    response: Floats
+    axes: dict[str, Axis]
+    views: list[View]
+    refits: int
 
 
 def fanova(
@@ -85,65 +90,56 @@ def fanova(
 
     Returns:
         A dataset over (task, variant, clip, ...); see ``lstm_odyssey.reports.fanova_layout``. A case that cannot be analysed
-        is NaN, ``note`` says why, and a warning is issued.
+        is NaN, ``note`` says why, and a warning is issued. It can be written with ``to_netcdf(path, engine="h5netcdf")``.
 
     Raises:
         FanovaError: an unknown name or a value out of range; or no case has ten finished trials.
 
     Example:
         >>> import lstm_odyssey as lo
-        >>> shares = lo.fanova(lo.open_study("study"))  # doctest: +SKIP
-        >>> shares.main.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
+        >>> found = lo.fanova(lo.open_study("study"))  # doctest: +SKIP
+        >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
     """
-    _check(response, decomposition, clip, trees, points, replicates, level)
+    clip = [float(quantile) for quantile in ([clip] if isinstance(clip, int | float) else clip)]
+    _check(study, response, decomposition, clip, trees, points, replicates, level)
     tasks = _chosen("task", tasks, study["task"].values.tolist())
     variants = _chosen("variant", variants, study["variant"].values.tolist())
     wanted = _chosen("hyperparameter", hyperparameters, drawn_names(study))
     labels = [layout.POOLED] if pooled else variants
-    groups = [variants] if pooled else [[name] for name in variants]
     axes = {task: drawn(study, task, wanted) for task in tasks}
     names = [name for name in wanted if any(name in found for found in axes.values())]
     if pooled:
         names.append(FACTOR)
-        axes = {task: {**found, FACTOR: factor(study, variants)} for task, found in axes.items()}
+        axes = {task: {**found, FACTOR: factor(variants)} for task, found in axes.items()}
     if not names:
-        raise FanovaError("hyperparameters: none of them was drawn on these tasks; expected one or more. Choose others.")
+        raise _error(
+            f"hyperparameters {wanted!r}", f"none that was drawn on {tasks!r}", "one or more", "Choose others."
+        )
     cases = {
         (t, v): case(study, task, group, axes[task], response)
-        for t, task in enumerate(tasks) for v, group in enumerate(groups) if axes[task]
-    }  # fmt: skip
-    if all(each.response.size < FEWEST for each in cases.values()):
-        most = max((each.response.size for each in cases.values()), default=0)
-        raise FanovaError(
-            f"functional ANOVA of '{response}': got at most {most} finished trials of a cell; expected {FEWEST} or more. "
-            "Run more trials, or pass pooled=True to analyse the cells together."
-        )
+        for t, task in enumerate(tasks)
+        for v, group in enumerate([variants] if pooled else [[name] for name in variants])
+    }
+    most = max(each.response.size for each in cases.values())
+    if most < FEWEST:
+        cure = "Run more trials" + ("." if pooled else ", or pass pooled=True to analyse the cells together.")
+        found = f"at most {most} finished trials with a response"
+        raise _error(f"functional ANOVA of '{response}'", found, f"{FEWEST} or more of a cell", cure)
 
-    views = {task: {name: view(axis, points) for name, axis in found.items()} for task, found in axes.items()}
-    pairs = [(names[i], names[j]) for i, j in all_pairs(len(names))]
-    shown = max(each.ends.size - 1 for found in views.values() for each in found.values())
-    coordinates = {
-        "task": ("task", tasks), "variant": ("variant", labels), "clip": ("clip", [float(each) for each in clip]),
-        "hyperparameter": ("hyperparameter", names), "order": ("order", ORDERS),
-        "point": ("point", numpy.arange(shown)), "other_point": ("other_point", numpy.arange(shown)),
-        "quantity": ("quantity", layout.QUANTITIES),
-        "pair": ("pair", numpy.array([f"{one}:{two}" for one, two in pairs], str)),
-        "first": ("pair", numpy.array([one for one, _ in pairs], str)),
-        "second": ("pair", numpy.array([two for _, two in pairs], str)),
-        "hyperparameter_name": ("hyperparameter", [_words(study, name)[0] for name in names]),
-        "hyperparameter_units": ("hyperparameter", [_words(study, name)[1] for name in names]),
-    }  # fmt: skip
-    arrays = layout.empty({name: len(numpy.asarray(labels)) for name, (_, labels) in coordinates.items()})
-    units = [_units(study, task, response) for task in tasks]
-    for t, task in enumerate(tasks):
-        arrays["response_units"][t] = units[t]
-        arrays["direction"][t] = "maximize" if higher_is_better(study, task, response) else "minimize"
-        arrays["ceiling"][t] = float(study["chance"].sel(task=task)) if response in SCORES else numpy.nan
-        for name, axis in axes[task].items():
-            _place(arrays, (t, names.index(name)), axis, views[task][name])
+    filling = Filling(study, response, tasks, labels, clip, names, axes, points)
+    works = []
+    for (t, v), each in cases.items():
+        filling.count((t, v), each)
+        for c, quantile in enumerate(clip):
+            if each.response.size < FEWEST or not axes[tasks[t]]:
+                filling.remark((t, v, c), _too_little(each, bool(axes[tasks[t]])))
+                continue
+            clipped, filling.arrays["cutoff"][t, v, c] = each.clipped(quantile)
+            refits = 0 if numpy.ptp(clipped) == 0 or each.response.size < bootstrap.ENOUGH else replicates
+            shown = [view(axis, points) for axis in axes[tasks[t]].values()]
+            works.append(Work((t, v, c), each, clipped, axes[tasks[t]], shown, refits))
 
-    fits = [1 + replicates * (each.response.size >= ENOUGH) for each in cases.values() if each.response.size >= FEWEST]
-    total, done = sum(fits) * len(clip), 0
+    total, done = sum(1 + work.refits for work in works), 0
 
     def step() -> None:
         nonlocal done
@@ -151,46 +147,77 @@ def fanova(
         if progress is not None:
             progress(done, total)
 
-    for (t, v), each in cases.items():
-        _count(arrays, (t, v), each)
-        found = axes[tasks[t]]
-        where = [names.index(name) for name in found]
-        shown_pairs = [names_pair(names, pairs, where[i], where[j]) for i, j in all_pairs(len(where))]
+    for work in works:
         settings: dict[str, Any] = {
-            "nominal": [j for j, axis in enumerate(found.values()) if axis.nominal],
+            "nominal": [j for j, axis in enumerate(work.axes.values()) if axis.nominal],
             "decomposition": decomposition, "trees": trees, "seed": seed,
         }  # fmt: skip
-        for c, quantile in enumerate(clip):
-            at = (t, v, c)
-            subject = f"task '{tasks[t]}', variant '{labels[v]}', clip {quantile:g}"
-            if each.response.size < FEWEST:
-                _remark(arrays, at, subject, f"too few finished trials (n = {each.response.size}; {FEWEST} are needed)")
-                continue
-            clipped, arrays["cutoff"][at] = each.clipped(quantile)
-            constant = numpy.ptp(clipped) == 0
-            chosen = [views[tasks[t]][name] for name in found]
-            result = analyse(each.cells, clipped, chosen, **settings)
-            step()
-            _fill(arrays, at, result, where, shown_pairs, each.maximize)
-            if constant:
-                same = "all at the ceiling" if each.n_ceiling == each.response.size else "all responses are the same"
-                _remark(arrays, at, subject, f"constant response ({same}): there is no variance to divide")
-            elif each.n_left_out:
-                arrays["note"][at] = f"{each.n_left_out} finished trials without a response or a value left out"
-            if replicates == 0 or each.response.size < ENOUGH or constant:
-                why = "constant response" if constant else f"n = {each.response.size}"
-                why = "none asked for" if replicates == 0 and each.response.size >= ENOUGH else why
-                arrays["interval"][at] = f"no interval ({why})"
-                continue
-            again = _replicates(
-                each.cells, clipped, chosen, **settings, count=replicates, jobs=jobs, progress=step,
+        filling.result(
+            work.at, analyse(work.case.cells, work.response, work.views, **settings), work.case, decomposition
+        )
+        step()
+        filling.no_interval(work.at, work.case, replicates)
+        if work.refits:
+            again = bootstrap.replicates(
+                work.case.cells, work.response, work.views, **settings, count=work.refits, jobs=jobs, progress=step,
                 cache=None if cache is None else Path(cache),
             )  # fmt: skip
-            _bounds(arrays, at, again, where, shown_pairs, level, each.maximize, settings["nominal"])
-            arrays["interval"][at] = f"{level:.0%} by bootstrap over trials ({replicates} refits, percentiles)"
-    attributes = {
+            filling.bounds(work.at, again, work.case, level)
+    return filling.dataset({
         "title": "functional ANOVA", "package": PACKAGE, "response": response, "decomposition": decomposition,
         "trees": trees, "seed": seed, "replicates": replicates, "level": level, "flagged_below": POOR,
         "pooled": int(pooled), "measure": "the distribution from which each hyperparameter was drawn",
-    }  # fmt: skip
-    return layout.dataset(arrays, coordinates, units, attributes)
+    })  # fmt: skip
+
+
+def _error(subject: str, got: str, expected: str, cure: str) -> FanovaError:
+    """The one form of what is raised: subject, got, expected, what to do."""
+    return FanovaError(f"{subject}: got {got}; expected {expected}. {cure}")
+
+
+def _too_little(each: Case, drawn_there: bool) -> str:
+    """Why a case is not analysed."""
+    if not drawn_there:
+        return "none of the hyperparameters was drawn here"
+    return f"too few finished trials with a response (n = {each.response.size}; {FEWEST} are needed)"
+
+
+def _chosen(kind: str, asked: Names, known: Sequence[str]) -> list[str]:
+    """The names asked for, each once; all that are known, if none was asked for."""
+    if asked is None:
+        return list(known)
+    found = list(dict.fromkeys([asked] if isinstance(asked, str) else asked))
+    strange = next((name for name in found if name not in known), None)
+    if strange is not None or not found:
+        got = "none" if strange is None else repr(strange)
+        raise _error(f"{kind}s to analyse", got, f"some of {', '.join(known)}", f"Name a {kind} of the study.")
+    return found
+
+
+def _check(
+    study: xarray.Dataset,
+    response: str,
+    decomposition: str,
+    clip: Sequence[float],
+    trees: int,
+    points: int,
+    replicates: int,
+    level: float,
+) -> None:
+    """Raise at the first argument that makes no sense."""
+    for name, value, allowed in (
+        ("response", response, RESPONSES),
+        ("decomposition", decomposition, DECOMPOSITIONS),
+    ):
+        if value not in allowed:
+            raise _error(name, repr(value), f"one of {', '.join(allowed)}", "Choose one of them.")
+    if response not in study:
+        raise _error(f"response '{response}'", "a study without it", "a variable of the study", "Choose another.")
+    for name, number, least in (("trees", trees, 1), ("points", points, 2), ("replicates", replicates, 0)):
+        if isinstance(number, bool) or not isinstance(number, int | numpy.integer) or number < least:
+            raise _error(name, repr(number), f"a whole number, {least} or more", "Give one.")
+    if not clip or len(set(clip)) < len(clip) or not all(0 < quantile <= 1 for quantile in clip):
+        cure = "1 does not clip; 0.75 sets the worst quarter to the quantile."
+        raise _error("clip", repr(list(clip)), "different quantiles above 0, at most 1", cure)
+    if not 0 < level < 1:
+        raise _error("level", repr(level), "a probability between 0 and 1", "0.95 is usual.")

@@ -20,6 +20,9 @@ Dimensions
     ``quantity``
         what ``method`` speaks of: variance, main, pair, order, total, curve.
 
+A share ``<name>_share`` (main, pair, order, total) has beside it ``<name>_share_standard_error``, ``_low``, ``_high`` and
+``_over_trees``. No variable has the name of a dimension.
+
 A number that does not exist is NaN: a hyperparameter that a task does not draw, a point beyond the last level, an
 interval that was not computed, everything of a case that cannot be analysed (``note`` says why).
 """
@@ -86,12 +89,12 @@ def _effect(name: str, dims: tuple[str, ...], words: str) -> tuple[Result, ...]:
     """A share of the variance with everything that is known about its error."""
     return (
         Result(name, "number", dims, words, "1"),
-        Result(f"{name}_standard_error", "number", dims, f"standard error of its computation, 0 if exact: {words}", "1"),
+        Result(
+            f"{name}_standard_error", "number", dims, f"standard error of its computation, 0 if exact: {words}", "1"
+        ),
         Result(f"{name}_low", "number", dims, f"lower end of the bootstrap interval over trials: {words}", "1"),
         Result(f"{name}_high", "number", dims, f"upper end of the bootstrap interval over trials: {words}", "1"),
-        Result(
-            f"{name}_over_trees", "number", dims, f"standard deviation over trees, no standard error: {words}", "1"
-        ),
+        Result(f"{name}_over_trees", "number", dims, f"standard deviation over trees, no standard error: {words}", "1"),
     )
 
 
@@ -113,10 +116,10 @@ VARIABLES = (
     Result("note", "text", CLIPPED, "what a reader must know of this case; empty if nothing"),
     Result("interval", "text", CLIPPED, "how the intervals were made, or why there is none"),
     Result("method", "text", (*CLIPPED, "quantity"), "how a quantity was computed: exact, or by sampling"),
-    *_effect("main", EFFECT, "share of the variance due to one hyperparameter alone"),
-    *_effect("pair", PAIR, "share of the variance due to the pure interaction of two hyperparameters"),
-    *_effect("order", ORDER, "share of the variance by how many hyperparameters interact"),
-    *_effect("total", EFFECT, "share of the variance in which a hyperparameter takes part, alone or interacting"),
+    *_effect("main_share", EFFECT, "share of the variance due to one hyperparameter alone"),
+    *_effect("pair_share", PAIR, "share of the variance due to the pure interaction of two hyperparameters"),
+    *_effect("order_share", ORDER, "share of the variance by how many hyperparameters interact"),
+    *_effect("total_share", EFFECT, "share of the variance in which a hyperparameter takes part, alone or interacting"),
     Result("curve", "number", CURVE, "marginal: mean response over all other hyperparameters", RESPONSE),
     Result("curve_over_trees", "number", CURVE, "standard deviation of the marginal over trees: the band", RESPONSE),
     Result("curve_low", "number", CURVE, "lower end of the marginal's bootstrap interval over trials", RESPONSE),

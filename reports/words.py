@@ -6,7 +6,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas
@@ -14,29 +14,13 @@ import xarray
 from markupsafe import Markup, escape
 
 from lstm_odyssey.reports.schema import attribute
+from lstm_odyssey.reports.sentences import comparison_text, count, importance_text, listed
 from lstm_odyssey.reports.table import ENOUGH, maximizes, score
 
-SMALL = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-
-
-def count(number: int, noun: str = "") -> str:
-    """A count as one writes it.
-
-    >>> count(9, "cell"), count(1, "trial"), count(5400, "trial")
-    ('nine cells', 'one trial', '5,400 trials')
-    """
-    text = SMALL[number] if number < len(SMALL) else f"{number:,}"
-    return f"{text} {noun}{'' if number == 1 else 's'}" if noun else text
-
-
-def listed(names: Iterable[object]) -> str:
-    """Names as a list in a sentence.
-
-    >>> listed(["a"]), listed(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    *first, last = [str(name) for name in names]
-    return f"{', '.join(first)} and {last}" if first else last
+__all__ = [
+    "caption", "commands", "comparison_text", "count", "distribution", "equation", "flat", "importance_text", "listed",
+    "parameters", "summary_text", "task_text",
+]  # fmt: skip
 
 
 def summary_text(dataset: xarray.Dataset, table: pandas.DataFrame) -> list[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lstm_odyssey.registry import variant as variant
     from lstm_odyssey.registry import variant_names as variant_names
     from lstm_odyssey.reports.compare import compare as compare
+    from lstm_odyssey.reports.fanova import fanova as fanova
     from lstm_odyssey.study import open_study as open_study
     from lstm_odyssey.study import run as run
     from lstm_odyssey.tasks.declare import Corpus as Corpus
@@ -38,8 +39,9 @@ _HOMES = {
     "task_names": "registry",
     "variant": "registry",
     "variant_names": "registry",
-    "open_study": "study",
     "compare": "reports.compare",
+    "fanova": "reports.fanova",
+    "open_study": "study",
     "run": "study",
     "Settings": "plan",
     "Corpus": "tasks.declare",

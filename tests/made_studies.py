@@ -216,7 +216,9 @@ def analysable(draw: st.DrawFn) -> Made:
         1,
     )
     made["draws"] = draw(st.sampled_from(["independent", "common"]))
-    weights = draw(st.sampled_from([(1, 0, 0, 0), (8, 1, 1, 1), (1, 1, 1, 1), (0, 1, 0, 0), (0, 0, 0, 1), (0, 0, 1, 1)]))
+    weights = draw(
+        st.sampled_from([(1, 0, 0, 0), (8, 1, 1, 1), (1, 1, 1, 1), (0, 1, 0, 0), (0, 0, 0, 1), (0, 0, 1, 1)])
+    )
     ties = draw(st.sampled_from(["none", "some", "all"]))
     timed = draw(st.booleans())
     kept = []
