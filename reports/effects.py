@@ -147,8 +147,8 @@ def shares(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None = 
     grid = figure.subplots(1, len(clips), squeeze=False, sharey=True)[0]
     for axes, clip in zip(grid, clips, strict=True):
         part = effects.sel(task=task, clip=clip)
-        main = part["main"].sel(hyperparameter=names).transpose("variant", "hyperparameter")
-        orders = part["order"].transpose("variant", ...)
+        main = part["main_share"].sel(hyperparameter=names).transpose("variant", "hyperparameter")
+        orders = part["order_share"].transpose("variant", ...)
         for row, variant in enumerate(variants):
             values = [*main.sel(variant=variant).values.tolist(), *orders.sel(variant=variant).values[1:].tolist()]
             if not numpy.isfinite(values).all():
@@ -208,8 +208,8 @@ def cutoffs(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None =
         quantile = effects["clip"].values
         lines = []
         for number, name in enumerate(names):
-            lines += axes.plot(quantile, part["main"].sel(hyperparameter=name).values, ".-", color=look(number)[0])
-        interactions = part["order"].transpose("clip", "order").values[:, 1:].sum(axis=1)
+            lines += axes.plot(quantile, part["main_share"].sel(hyperparameter=name).values, ".-", color=look(number)[0])
+        interactions = part["order_share"].transpose("clip", "order").values[:, 1:].sum(axis=1)
         lines += axes.plot(quantile, interactions, ".--", color=SOFT)
         axes.set_title(variants[place], fontsize=8)
         axes.set_ylim(-0.03, 1.03)
@@ -249,7 +249,7 @@ def pairs(effects: xarray.Dataset, task: str, variant: str) -> Figure:
         place = couples[number]
         first, second = by_name[str(part["first"].values[place])], by_name[str(part["second"].values[place])]
         size = slice(0, first.positions.size), slice(0, second.positions.size)
-        share = float(part["pair"].values[place])
+        share = float(part["pair_share"].values[place])
         for axes, values, words in (
             (left, part["joint"].values[place][size] - mean, "joint marginal"),
             (right, part["interaction"].values[place][size], f"pure interaction ({share:.1%})"),
