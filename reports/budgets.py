@@ -99,13 +99,14 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
 
 def _labels(axes: Axes, points: list[tuple[float, float, str]]) -> None:
     """Names beside their points, moved up until none lies on another; in points of the page."""
+    axes.figure.draw_without_rendering()  # where the axes lie is known after the layout
     to_pixels = axes.transData.transform
     taken: list[tuple[float, float, float]] = []
     scale = 72 / axes.figure.dpi
     for x, y, name in sorted(points, key=lambda point: point[1]):
         left, bottom = (float(value) * scale for value in to_pixels((x, y)))
-        width, rise = 5.2 * len(name), 4.0
-        while any(abs(bottom + rise - other) < 9 and left < end and start < left + width for start, end, other in taken):
+        width, rise = 4.6 * len(name), 3.0
+        while any(abs(bottom + rise - other) < 8.5 and left < end and start < left + width for start, end, other in taken):
             rise += 2
         taken.append((left, left + width, bottom + rise))
         axes.annotate(name, (x, y), (5, rise), textcoords="offset points", fontsize=7.5, color=INK)

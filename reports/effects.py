@@ -81,9 +81,11 @@ def _marginal(
     else:
         where = one.place(drawn.astype(float))
     raster = where.size > RASTER
-    axes.plot(where, values, ".", color=SOFT, markersize=2.6, alpha=0.45, rasterized=raster, label="_trials", zorder=1)
+    if raster:
+        axes.set_rasterization_zorder(1.5)
+    axes.plot(where, values, ".", color=SOFT, markersize=2.6, alpha=0.45, label="_trials", zorder=1)
     axes.plot(where, numpy.zeros(where.size), "|", color=SOFT, markersize=5, markeredgewidth=0.5, alpha=0.6,
-              transform=axes.get_xaxis_transform(), rasterized=raster, label="_rug", clip_on=False)  # fmt: skip
+              transform=axes.get_xaxis_transform(), label="_rug", clip_on=False, zorder=1)  # fmt: skip
     known = slice(0, at.size)
     curve, band = part["curve"].values[one.index, known], part["curve_over_trees"].values[one.index, known]
     if not numpy.isfinite(curve).any():
@@ -92,7 +94,7 @@ def _marginal(
     if one.levels:
         axes.errorbar(at, curve, band, fmt="o", color=color, markersize=4, label="marginal")
         return
-    axes.fill_between(at, curve - band, curve + band, color=color, alpha=0.22, linewidth=0, label="_band")
+    axes.fill_between(at, curve - band, curve + band, color=color, alpha=0.22, linewidth=0, label="_band", zorder=3)
     axes.plot(at, curve, color=color, label="marginal", zorder=4)
     for end in ("curve_low", "curve_high"):
         axes.plot(at, part[end].values[one.index, known], color=color, linewidth=0.8, linestyle=":", label="_interval")
@@ -165,7 +167,7 @@ def shares(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None = 
         axes.set_yticks(range(len(variants)), variants)
         axes.tick_params("y", length=0)
         axes.grid(False)
-        axes.set_title("raw response" if clip == 1 else f"clipped at the {clip:.0%} quantile", fontsize=8.5)
+        axes.set_title("raw response" if clip == 1 else f"clipped at the {100 * clip:g} % quantile", fontsize=8.5)
         axes.set_xlabel("share of the predictable variance")
     handles = [grid[0].barh(0, 0, **_look(place, len(names))) for place in range(len(names) + 2)]
     labels = [one.label for one in shown(effects, task)] + ["interactions of two", "of three and more"]

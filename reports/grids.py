@@ -108,22 +108,23 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
         cells = [
             number(value["difference"], signed(value["difference"]), "main"),
             _span(one["difference_interval"]),
+            Cell(value["verdict"], value["verdict"], looks.get(value["verdict"], "")),
+            Cell(value["verdict_welch"], value["verdict_welch"], looks.get(value["verdict_welch"], "")),
             _effect(value["hedges_g"], one["hedges_g_interval"]),
             _effect(value["cliffs_delta"], one["cliffs_delta_interval"]),
             *(_p(float(one[key])) for key in ("welch_p", "welch_p_holm", "bootstrap_p", "bootstrap_p_holm")),
-            Cell(value["verdict"], value["verdict"], looks.get(value["verdict"], "")),
-            Cell(value["verdict_welch"], value["verdict_welch"], looks.get(value["verdict_welch"], "")),
             _divergence(one),
         ]
         made.append(Row(name, cells))
     units = str(comparison["units"].sel(task=task).item())
     heads = [
         ("cell", ""), (f"less {baseline}", f"difference of the means of the best 10 %, {units}"),
-        ("95 % interval", "bootstrap with re-selection"), ("Hedges g", "with its bootstrap interval"),
+        ("95 % interval", "bootstrap with re-selection"),
+        ("verdict", "bootstrap, Holm, 5 %"), ("as the paper judges", "Welch, uncorrected, 5 %"),
+        ("Hedges g", "with its bootstrap interval"),
         ("Cliff's δ", "with its bootstrap interval"), ("Welch p", "the paper's test, uncorrected"),
         ("Welch p, Holm", "corrected over the cells of the task"),
         ("bootstrap p", "with re-selection"), ("bootstrap p, Holm", "what the verdict rests on"),
-        ("verdict", "bootstrap, Holm, 5 %"), ("as the paper judges", "Welch, uncorrected, 5 %"),
         ("diverged", "share with its exact interval"),
     ]  # fmt: skip
     return Grid(f"Differences to {baseline} of the mean test score of the best 10 %, {units}.", heads, made)

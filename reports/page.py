@@ -61,7 +61,7 @@ def render(
         live=live and bool((dataset["status"] == "missing").any()),
         attributes=dataset.attrs,
         title=f"{words.count(len(order), 'cell').capitalize()} on {words.listed(tasks)}",
-        summary=_summary(dataset, table, analyses),
+        summary=summary_texts(dataset, table, analyses),
         tasks=[section(dataset, table, analyses, task, place, order) for place, task in enumerate(tasks)],
         variants=order,
         baseline=str(analyses.comparison.attrs["baseline"]),
@@ -84,7 +84,7 @@ def _asset(name: str) -> Markup:
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-def _summary(dataset: xarray.Dataset, table: pandas.DataFrame, analyses: Analyses) -> list[str]:
+def summary_texts(dataset: xarray.Dataset, table: pandas.DataFrame, analyses: Analyses) -> list[str]:
     """The page in words: the study, who differs from the baseline, what the scores depend on."""
     texts = words.summary_text(dataset, table)
     if numpy.isin(analyses.comparison["verdict"].values, [BETTER, WORSE, SAME]).any():
