@@ -34,7 +34,12 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
         color, dashes = look(position)
         with_replacement = one.sel(replacement="with")
         curves = (
-            (after_trials, one["n_trials"].values, with_replacement["expected_best"], with_replacement["expected_best_interval"]),
+            (
+                after_trials,
+                one["n_trials"].values,
+                with_replacement["expected_best"],
+                with_replacement["expected_best_interval"],
+            ),
             (after_hours, part["budget"].values, one["expected_by_hours"], one["expected_by_hours_interval"]),
         )
         for axes, budget, curve, interval in curves:
@@ -83,8 +88,19 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
         if not known[place]:
             continue
         color = BLUE if front[place] else SOFT
-        axes.plot([speed[place]] * 2, interval[place], color=color, linewidth=0.9, alpha=0.7, label="_interval", zorder=3)
-        axes.plot(speed[place], mean[place], "o", color=color, markersize=5.5, markeredgecolor="white", label="_cell", zorder=4)
+        axes.plot(
+            [speed[place]] * 2, interval[place], color=color, linewidth=0.9, alpha=0.7, label="_interval", zorder=3
+        )
+        axes.plot(
+            speed[place],
+            mean[place],
+            "o",
+            color=color,
+            markersize=5.5,
+            markeredgecolor="white",
+            label="_cell",
+            zorder=4,
+        )
     if known.sum() and numpy.nanmax(speed[known]) > 1.5 * numpy.nanmin(speed[known]):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -98,15 +114,19 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
 
 
 def _labels(axes: Axes, points: list[tuple[float, float, str]]) -> None:
-    """Names beside their points, moved up until none lies on another; in points of the page."""
+    """Names beside their points where no other name, point or interval lies, as far as there is room; in points of the page."""
     axes.figure.draw_without_rendering()  # where the axes lie is known after the layout
-    to_pixels = axes.transData.transform
-    taken: list[tuple[float, float, float]] = []
     scale = 72 / axes.figure.dpi
-    for x, y, name in sorted(points, key=lambda point: point[1]):
-        left, bottom = (float(value) * scale for value in to_pixels((x, y)))
-        width, rise = 4.6 * len(name), 3.0
-        while any(abs(bottom + rise - other) < 8.5 and left < end and start < left + width for start, end, other in taken):
-            rise += 2
-        taken.append((left, left + width, bottom + rise))
-        axes.annotate(name, (x, y), (5, rise), textcoords="offset points", fontsize=7.5, color=INK)
+    placed = [tuple(float(value) * scale for value in axes.transData.transform((x, y))) for x, y, _ in points]
+    taken = [(x - 4, y - 5, x + 4, y + 5) for x, y in placed]
+    for (x, y, name), (left, bottom) in zip(points, placed, strict=True):
+        width = 4.4 * len(name)
+        choices = [(side, rise) for rise in (4, -11, 14, -21, 24, -31, 34, 44) for side in (5.0, -5.0 - width)]
+        boxes = [(left + side, bottom + rise, left + side + width, bottom + rise + 8) for side, rise in choices]
+        best = min(range(len(boxes)), key=lambda place: (sum(_overlap(boxes[place], other) for other in taken), place))
+        taken.append(boxes[best])
+        axes.annotate(name, (x, y), choices[best], textcoords="offset points", fontsize=7.5, color=INK)
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -19,6 +19,9 @@ from matplotlib.figure import Figure
 BLUE, VERMILLION, GREEN, BARS, INK, SOFT = "#0072B2", "#D55E00", "#009E73", "#E6E6E6", "#222222", "#777777"
 """Okabe and Ito's colours, and greys."""
 
+RASTER_DPI = 110
+"""Of what is pixels in the figures of a page."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -72,7 +75,7 @@ def svg(figure: Figure, label: str, prefix: str) -> str:
         prefix: start of every identifier; letters, digits and hyphens.
     """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    figure.savefig(buffer, format="svg", dpi=RASTER_DPI, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)

@@ -108,7 +108,9 @@ def _marginal(
 def _frame(axes: Axes, curve: Any, band: Any, values: Any) -> None:
     """Limits by the curves and the trials; single trials that are far beyond all others leave the frame."""
     finite = values[numpy.isfinite(values)]
-    seen = numpy.concatenate([(curve - band).ravel(), (curve + band).ravel(), numpy.quantile(finite, [0, 0.98])] if finite.size else [[]])
+    seen = numpy.concatenate(
+        [(curve - band).ravel(), (curve + band).ravel(), numpy.quantile(finite, [0, 0.98])] if finite.size else [[]]
+    )
     seen = seen[numpy.isfinite(seen)]
     if seen.size and numpy.ptp(seen) > 0:
         room = 0.06 * float(numpy.ptp(seen))
@@ -125,7 +127,9 @@ def overview(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None 
     for axes, one in zip(grid, axes_shown, strict=False):
         lines = []
         for position, variant in enumerate(variants):
-            curve = effects["curve"].sel(task=task, variant=variant).isel(clip=0).values[one.index, : one.positions.size]
+            curve = (
+                effects["curve"].sel(task=task, variant=variant).isel(clip=0).values[one.index, : one.positions.size]
+            )
             color, dashes = look(position)
             style: dict[str, Any] = {"linestyle": "none", "marker": "o"} if one.levels else {"linestyle": dashes}
             if numpy.isfinite(curve).any():
@@ -154,12 +158,28 @@ def shares(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None = 
         for row, variant in enumerate(variants):
             values = [*main.sel(variant=variant).values.tolist(), *orders.sel(variant=variant).values[1:].tolist()]
             if not numpy.isfinite(values).all():
-                axes.annotate(f"not analysed (n = {int(part['n'].sel(variant=variant))})", (0.5, row), ha="center", va="center", color=SOFT)
+                axes.annotate(
+                    f"not analysed (n = {int(part['n'].sel(variant=variant))})",
+                    (0.5, row),
+                    ha="center",
+                    va="center",
+                    color=SOFT,
+                )
                 continue
             _bar(axes, row, values, len(names))
-            r_squared, flagged = float(part["r_squared"].sel(variant=variant)), bool(part["flagged"].sel(variant=variant))
+            r_squared, flagged = (
+                float(part["r_squared"].sel(variant=variant)),
+                bool(part["flagged"].sel(variant=variant)),
+            )
             words = f"R² {r_squared:.2f}" + (" !" if flagged else "")
-            axes.annotate(words, (1.015, row), va="center", fontsize=7.5, color=VERMILLION if flagged else INK, annotation_clip=False)
+            axes.annotate(
+                words,
+                (1.015, row),
+                va="center",
+                fontsize=7.5,
+                color=VERMILLION if flagged else INK,
+                annotation_clip=False,
+            )
         axes.set_xlim(0, 1.14)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
         axes.xaxis.set_major_formatter(PercentFormatter(1))
@@ -171,7 +191,16 @@ def shares(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None = 
         axes.set_xlabel("share of the predictable variance")
     handles = [grid[0].barh(0, 0, **_look(place, len(names))) for place in range(len(names) + 2)]
     labels = [one.label for one in shown(effects, task)] + ["interactions of two", "of three and more"]
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=7.5, columnspacing=1.2, handlelength=1.2)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=len(labels),
+        frameon=False,
+        fontsize=7.5,
+        columnspacing=1.2,
+        handlelength=1.2,
+    )
     return figure
 
 
@@ -210,7 +239,9 @@ def cutoffs(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None =
         quantile = effects["clip"].values
         lines = []
         for number, name in enumerate(names):
-            lines += axes.plot(quantile, part["main_share"].sel(hyperparameter=name).values, ".-", color=look(number)[0])
+            lines += axes.plot(
+                quantile, part["main_share"].sel(hyperparameter=name).values, ".-", color=look(number)[0]
+            )
         interactions = part["order_share"].transpose("clip", "order").values[:, 1:].sum(axis=1)
         lines += axes.plot(quantile, interactions, ".--", color=SOFT)
         axes.set_title(variants[place], fontsize=8)
@@ -219,7 +250,15 @@ def cutoffs(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None =
         axes.xaxis.set_major_formatter(PercentFormatter(1))
     figure.supxlabel("the response is clipped at this quantile (100 %: raw)", fontsize=8.5)
     figure.supylabel("share of the variance", fontsize=8.5)
-    figure.legend(lines, [*labels, "interactions"], loc="outside upper center", ncols=len(lines), frameon=False, fontsize=7.5, columnspacing=1.2)
+    figure.legend(
+        lines,
+        [*labels, "interactions"],
+        loc="outside upper center",
+        ncols=len(lines),
+        frameon=False,
+        fontsize=7.5,
+        columnspacing=1.2,
+    )
     return figure
 
 
@@ -231,7 +270,11 @@ def pairs(effects: xarray.Dataset, task: str, variant: str) -> Figure:
     """
     by_name = {one.name: one for one in shown(effects, task)}
     part = effects.sel(task=task, variant=variant).isel(clip=0)
-    couples = [place for place in range(part.sizes["pair"]) if {str(part["first"].values[place]), str(part["second"].values[place])} <= set(by_name)]
+    couples = [
+        place
+        for place in range(part.sizes["pair"])
+        if {str(part["first"].values[place]), str(part["second"].values[place])} <= set(by_name)
+    ]
     columns = 1 if len(couples) < 2 else 2
     rows = max(1, -(-len(couples) // columns))
     figure = blank(4.3 * columns + 0.6, 1.95 * rows + 0.1)
@@ -269,7 +312,9 @@ def pairs(effects: xarray.Dataset, task: str, variant: str) -> Figure:
 
 def _heat(axes: Axes, first: Shown, second: Shown, values: Any, largest: float) -> Any:
     x, y = first.place(first.positions), second.place(second.positions)
-    image = axes.pcolormesh(x, y, values.T, cmap=_map(), vmin=-largest, vmax=largest, shading="nearest", rasterized=True)
+    image = axes.pcolormesh(
+        x, y, values.T, cmap=_map(), vmin=-largest, vmax=largest, shading="nearest", rasterized=True
+    )
     prepare(axes, first, small=True)
     prepare(axes, second, along="y", small=True)
     axes.grid(False)

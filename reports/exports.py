@@ -51,7 +51,10 @@ def markdown(study: xarray.Dataset, analyses: Analyses) -> str:
 
 
 def _table(grid: Grid) -> str:
-    lines = [[name for name, _ in grid.heads], *([row.variant, *(cell.text for cell in row.cells)] for row in grid.rows)]
+    lines = [
+        [name for name, _ in grid.heads],
+        *([row.variant, *(cell.text for cell in row.cells)] for row in grid.rows),
+    ]
     lines = [[_plain(text) for text in line] for line in lines]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
@@ -106,7 +109,12 @@ def save_figures(study: xarray.Dataset, analyses: Analyses, folder: str | os.Pat
     for place, task in enumerate(tasks):
         _save(drawn(study, analyses, task, order), folder, [_file(task, place)], written)
         for number, variant in enumerate(order):
-            _save(drawn_of_cell(study, analyses, task, variant), folder, [_file(task, place), _file(variant, number)], written)
+            _save(
+                drawn_of_cell(study, analyses, task, variant),
+                folder,
+                [_file(task, place), _file(variant, number)],
+                written,
+            )
     return written
 
 

@@ -70,7 +70,9 @@ def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray
         beats = Cell("–", None) if math.isnan(chance) or not row["selected"] else (
             Cell("yes", 1, "yes") if row["beats_chance"] else Cell("no", 0, "no")
         )  # fmt: skip
-        counts = [Cell(str(row[kind]), float(row[kind]), "" if row[kind] else "zero") for kind in ("diverged", "failed")]
+        counts = [
+            Cell(str(row[kind]), float(row[kind]), "" if row[kind] else "zero") for kind in ("diverged", "failed")
+        ]
         cells = [
             number(row["mean_test"], look="main"),
             number(low, f"{score(low)} – {score(high)}"),
@@ -103,7 +105,10 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
     made = []
     for name in others:
         one = comparison.sel(task=task, variant=name)
-        value = {key: one[key].item() for key in ("difference", "hedges_g", "cliffs_delta", "divergence", "verdict", "verdict_welch")}
+        value = {
+            key: one[key].item()
+            for key in ("difference", "hedges_g", "cliffs_delta", "divergence", "verdict", "verdict_welch")
+        }
         looks = {BETTER: "yes", WORSE: "no"}
         cells = [
             number(value["difference"], signed(value["difference"]), "main"),
@@ -161,12 +166,22 @@ def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | No
         part = effects.sel(task=task, variant=name).isel(clip=0)
         r_squared = float(part["r_squared"])
         cells = [number(float(part["n"]), f"{int(part['n'])}")]
-        cells.append(number(r_squared, f"{r_squared:.2f}" + (" (poor)" if bool(part["flagged"]) else ""), "no" if bool(part["flagged"]) else ""))
+        cells.append(
+            number(
+                r_squared,
+                f"{r_squared:.2f}" + (" (poor)" if bool(part["flagged"]) else ""),
+                "no" if bool(part["flagged"]) else "",
+            )
+        )
         cells += [_share(part, "main_share", one.index) for one in axes]
         cells += [_share(part, "order_share", place) for place in (1, 2)]
         cells.append(Cell(str(part["interval"].item()) or "–", str(part["interval"].item()), "words"))
         made.append(Row(name, cells))
-    heads = [("cell", ""), ("n", "finished trials with a response"), ("R²", "out of the bag: what of the variance is predictable")]
+    heads = [
+        ("cell", ""),
+        ("n", "finished trials with a response"),
+        ("R²", "out of the bag: what of the variance is predictable"),
+    ]
     heads += [(one.label, f"main effect of {one.name}") for one in axes]
     heads += [("pairs", "all interactions of two"), ("three and more", "all higher interactions"), ("intervals", "")]
     return Grid("Shares of the predictable variance of the test score; the raw response.", heads, made)
@@ -174,7 +189,9 @@ def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | No
 
 def _share(part: xarray.Dataset, name: str, place: int) -> Cell:
     """A share with its bootstrap interval, or with the standard error of its computation where that is not 0."""
-    value, error, low, high = (float(part[f"{name}{end}"].values[place]) for end in ("", "_standard_error", "_low", "_high"))
+    value, error, low, high = (
+        float(part[f"{name}{end}"].values[place]) for end in ("", "_standard_error", "_low", "_high")
+    )
     text = f"{value:.1%}"
     if math.isfinite(low):
         text += f" ({low:.1%} to {high:.1%})"

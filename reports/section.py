@@ -57,7 +57,9 @@ def drawn_of_cell(dataset: xarray.Dataset, analyses: Analyses, task: str, varian
 def differing(comparison: xarray.Dataset, task: str) -> list[str]:
     """The cells that differ from the baseline by the bootstrap, after Holm."""
     part = comparison.sel(task=task)
-    return [name for name in part["variant"].values.tolist() if part["verdict"].sel(variant=name).item() in (BETTER, WORSE)]
+    return [
+        name for name in part["variant"].values.tolist() if part["verdict"].sel(variant=name).item() in (BETTER, WORSE)
+    ]
 
 
 LABELS = {
@@ -98,7 +100,9 @@ def section(
         "analysed": _analysed(analyses, task),
         "notes": _notes(analyses, task, order),
         "refused": analyses.refused,
-        "facts": words.flat({CALLED.get(name, name): facts[name] for name in FACTS if facts.get(name) not in (None, "")}),
+        "facts": words.flat(
+            {CALLED.get(name, name): facts[name] for name in FACTS if facts.get(name) not in (None, "")}
+        ),
         "warnings": facts.get("warnings") or [],
     }
 
@@ -128,7 +132,9 @@ def _analysed(analyses: Analyses, task: str) -> str:
     part = effects.sel(task=task).isel(clip=0)
     counts, known = sorted({int(n) for n in part["n"].values}), part["r_squared"].values
     spread = [float(value) for value in known if not math.isnan(value)]
-    parts = [f"n = {counts[0]}" + (f" to {counts[-1]}" if counts[-1] > counts[0] else "") + " finished trials for each cell"]
+    parts = [
+        f"n = {counts[0]}" + (f" to {counts[-1]}" if counts[-1] > counts[0] else "") + " finished trials for each cell"
+    ]
     if spread:
         parts.append(f"out-of-bag R² {min(spread):.2f}" + (f" to {max(spread):.2f}" if len(spread) > 1 else ""))
     parts += [f"{effects.attrs['trees']} trees", f"seed {effects.attrs['seed']}", "axes as drawn"]
@@ -150,7 +156,15 @@ def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
     for name in present(order, analyses.effects):
         note = str(part["note"].sel(variant=name).item())
         if bool(part["flagged"].sel(variant=name)):
-            note = "; ".join(filter(None, [note, f"R² = {float(part['r_squared'].sel(variant=name)):.2f} is below 0.3: the shares describe little of the response"]))
+            note = "; ".join(
+                filter(
+                    None,
+                    [
+                        note,
+                        f"R² = {float(part['r_squared'].sel(variant=name)):.2f} is below 0.3: the shares describe little of the response",
+                    ],
+                )
+            )
         if note:
             texts.append(f"{name}: {note}.")
     return texts
