@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy
 
 from lstm_odyssey.reports import leaf_pairs
-from lstm_odyssey.reports.axes import Axis, Cells, Floats, Levels
+from lstm_odyssey.reports.axes import MOST_CELLS, Axis, Cells, Floats, Levels
 from lstm_odyssey.reports.decomposition import (
     Leaves,
     all_pairs,
@@ -25,8 +25,6 @@ Decomposition = Literal["forest", "per_tree"]
 DECOMPOSITIONS: tuple[Decomposition, ...] = ("forest", "per_tree")
 
 ORDERS = (1, 2, 3)
-AFFORDABLE = 200_000_000
-"""Cost (``leaf_pairs.cost``) up to which totals per tree are counted; some seconds. Beyond, they are sampled."""
 
 
 class Shares(NamedTuple):
@@ -80,12 +78,12 @@ class View(NamedTuple):
         if self.levels:
             return numpy.eye(ranks.size)[ranks]
         low, high = numpy.maximum.outer(self.ends[:-1], edges[:-1]), numpy.minimum.outer(self.ends[1:], edges[1:])
-        return numpy.maximum(high - low, 0.0) / numpy.diff(self.ends)[:, None]
+        return numpy.asarray(numpy.maximum(high - low, 0.0) / numpy.diff(self.ends)[:, None])
 
 
 def view(axis: Axis, points: int) -> View:
     """How an axis is shown in at most so many points; names are always shown level by level."""
-    if isinstance(axis, Levels) and (axis.nominal or axis.edges.size - 1 <= points):
+    if isinstance(axis, Levels) and (axis.nominal or axis.edges.size - 1 <= min(points, MOST_CELLS)):
         return View(axis.edges, True)
     return View(numpy.linspace(0.0, 1.0, points + 1), False)
 
@@ -150,18 +148,11 @@ def analyse(
             shares = [each._replace(over_trees=tree.over_trees) for each, tree in zip(shares, tree_shares, strict=True)]
     if constant:
         shares = [Shares(*numpy.full((3, each.value.size), numpy.nan)) for each in shares]
+    main_share, pair_share, order_share, total_share = shares
     return Analysis(
-        mean + centre,
-        variance,
-        error,
-        forest.r_squared,
-        *shares,
-        shown + centre,
-        band,
-        joint + centre,
-        interaction,
-        sampled,
-    )
+        mean + centre, variance, error, forest.r_squared, main_share, pair_share, order_share, total_share,
+        shown + centre, band, joint + centre, interaction, sampled,
+    )  # fmt: skip
 
 
 def _marginals(per_tree: Sequence[Floats], matrices: Sequence[Floats], means: Floats) -> tuple[Floats, Floats]:
@@ -225,7 +216,7 @@ def _per_tree(
     orders = numpy.stack([mains.sum(axis=1), pair.sum(axis=1), numpy.zeros(variances.size)], axis=1)
     if len(per_tree) > 2:
         orders[:, 2] = variances - orders[:, 0] - orders[:, 1]
-    sampled = leaf_pairs.cost(made) > AFFORDABLE
+    sampled = not leaf_pairs.affordable(made)
     if sampled:
         draws = tree_totals(forest, scramblings=scramblings, points=points, seed=seed)
     else:

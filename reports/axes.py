@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -19,7 +19,7 @@ Floats = NDArray[numpy.float64]
 Wholes = NDArray[numpy.intp]
 
 MOST_CELLS = 256
-"""Cells of a continuous axis at most: steps of 0.4 % of the probability, far below what a forest resolves."""
+"""Cells of an axis of numbers at most: steps of 0.4 % of the probability, far below what a forest resolves."""
 
 
 class AxisError(ValueError):
@@ -30,12 +30,19 @@ class Cells(NamedTuple):
     """An axis cut into cells, and in which of them the trials lie.
 
     Attributes:
-        index: cell of every trial [n].
+        places: cell of every trial [n].
         edges: ends of the cells on the probability axis [K + 1], from 0 to 1.
     """
 
-    index: Wholes
+    places: Wholes
     edges: Floats
+
+
+def _cut_before(n: int) -> Wholes:
+    """Before which of n ascending values an axis is cut: before each but the first, or as evenly as ``MOST_CELLS`` allows."""
+    if n > MOST_CELLS:
+        return numpy.linspace(0, n, MOST_CELLS + 1)[1:-1].round().astype(numpy.intp)
+    return numpy.arange(1, n)
 
 
 class Axis(ABC):
@@ -67,10 +74,7 @@ class Continuous(Axis):
         """
         places = self.cdf(values)
         different = numpy.unique(places)
-        if different.size > MOST_CELLS:
-            before = numpy.linspace(0, different.size, MOST_CELLS + 1)[1:-1].round().astype(int)
-        else:
-            before = numpy.arange(1, different.size)
+        before = _cut_before(different.size)
         cuts = (different[before - 1] + different[before]) / 2
         return Cells(numpy.searchsorted(cuts, places, side="left"), numpy.concatenate([[0.0], cuts, [1.0]]))
 
@@ -127,8 +131,8 @@ class OneMinus(Continuous):
 class Levels(Axis):
     """A hyperparameter with levels: their values in order, and how likely each is.
 
-    A level that is a number or a truth value stands in its order. Names have none: the axis is ``nominal``, and the forest
-    orders them by their mean response.
+    A level that is a number or a truth value stands in its order; of more than ``MOST_CELLS`` levels, neighbours share cells
+    as on a continuous axis. Names have no order: the axis is ``nominal``, and the forest orders them by their mean response.
     """
 
     def __init__(self, values: Sequence[Any], masses: ArrayLike, scale: str = "levels") -> None:
@@ -143,7 +147,14 @@ class Levels(Axis):
         strange = next((value for value in given if value not in place), None)
         if strange is not None:
             raise AxisError(f"{strange!r}, which is none of its {len(place)} levels")
-        return Cells(numpy.array([place[value] for value in given], numpy.intp), self.edges)
+        numbers = numpy.array([place[value] for value in given], numpy.intp)
+        if self.nominal or len(self.values) <= MOST_CELLS:
+            return Cells(numbers, self.edges)
+        different = numpy.unique(numbers)
+        before = _cut_before(different.size)
+        cuts = (different[before - 1] + different[before] + 1) // 2
+        edges = numpy.concatenate([[0.0], self.edges[cuts], [1.0]])
+        return Cells(numpy.searchsorted(cuts, numbers, side="right"), edges)
 
     def quantile(self, probability: ArrayLike) -> Floats:
         level = numpy.searchsorted(self.edges[1:-1], numpy.asarray(probability, float), side="right")
@@ -173,7 +184,7 @@ def axis(form: Mapping[str, Any]) -> Axis:
     Raises:
         AxisError: no distribution of a kind that is known; the message says which are.
     """
-    makers = {
+    makers: dict[str, Callable[[], Axis]] = {
         "uniform": lambda: Uniform(float(form["low"]), float(form["high"])),
         "log_uniform": lambda: LogUniform(float(form["low"]), float(form["high"])),
         "one_minus": lambda: OneMinus(_continuous(form["distribution"])),
@@ -184,7 +195,7 @@ def axis(form: Mapping[str, Any]) -> Axis:
     if kind not in makers:
         raise AxisError(f"a distribution of kind {kind!r}; expected one of {', '.join(makers)}")
     try:
-        return makers[kind]()
+        return makers[str(kind)]()
     except (KeyError, TypeError, ValueError) as wrong:
         raise AxisError(f"a damaged distribution {dict(form)!r} ({wrong!r})") from None
 

@@ -107,7 +107,7 @@ def refit(task: Task) -> Replicates:
     generator = numpy.random.default_rng([task.seed, 0xB007, task.number])
     chosen = generator.integers(0, task.response.size, task.response.size)
     found = analyse(
-        [axis._replace(index=axis.index[chosen]) for axis in task.cells],
+        [axis._replace(places=axis.places[chosen]) for axis in task.cells],
         task.response[chosen],
         task.views,
         nominal=task.nominal,
@@ -138,7 +138,7 @@ def _read(path: Path | None, count: int) -> Replicates | None:
     if path is None or not path.is_file():
         return None
     try:
-        with numpy.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, numpy.load(file, allow_pickle=False) as stored:
             found = Replicates(*(numpy.asarray(stored[name], float) for name in Replicates._fields))
     except Exception:  # noqa: BLE001 - whatever zipfile and numpy raise on a damaged file
         return None

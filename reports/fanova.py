@@ -155,6 +155,10 @@ def fanova(
         filling.result(
             work.at, analyse(work.case.cells, work.response, work.views, **settings), work.case, decomposition
         )
+        if clip[work.at[2]] < 1 and numpy.array_equal(work.response, work.case.response):
+            filling.remark(
+                work.at, "more trials than that stand at the worst response: clipping changes nothing", warn=False
+            )
         step()
         filling.no_interval(work.at, work.case, replicates)
         if work.refits:

@@ -176,7 +176,7 @@ def _best(curves: Floats, maximize: bool) -> numpy.ndarray[Any, Any]:
     """The best point of each curve [d]."""
     worst = -numpy.inf if maximize else numpy.inf
     known = numpy.where(numpy.isnan(curves), worst, curves)
-    return known.argmax(axis=1) if maximize else known.argmin(axis=1)
+    return numpy.asarray(known.argmax(axis=1) if maximize else known.argmin(axis=1))
 
 
 def _methods(found: Analysis, decomposition: Decomposition) -> list[str]:

@@ -158,8 +158,8 @@ def dataset(
     spoken = {RESPONSE: shared, SQUARED: f"({shared})^2", NATURAL: "by hyperparameter: hyperparameter_units"}
     made = xarray.Dataset(attrs=dict(attributes))
     for name, (dim, labels) in coordinates.items():
-        words = COORDINATES.get(name, name.replace("_", " "))
-        made = made.assign_coords({name: (dim, numpy.asarray(labels), {"long_name": words})})
+        meaning = COORDINATES.get(name, name.replace("_", " "))
+        made = made.assign_coords({name: (dim, numpy.asarray(labels), {"long_name": meaning})})
     for each in VARIABLES:
         values = arrays[each.name]
         values = numpy.array(values.tolist(), str).reshape(values.shape) if each.kind == "text" else values

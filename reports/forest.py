@@ -91,7 +91,7 @@ def fit(
     ranks = tuple(
         _ranks(axis, response) if j in nominal else numpy.arange(axis.edges.size - 1) for j, axis in enumerate(cells)
     )
-    seen = numpy.stack([rank[axis.index] for rank, axis in zip(ranks, cells, strict=True)], axis=1)
+    seen = numpy.stack([rank[axis.places] for rank, axis in zip(ranks, cells, strict=True)], axis=1)
     seen = seen.astype(numpy.float32)
     forest = RandomForestRegressor(trees, random_state=seed).fit(seen, response)
     grown = tuple(estimator.tree_ for estimator in forest.estimators_)
@@ -137,7 +137,8 @@ def boxes(trees: Sequence[Any], centres: Sequence[Floats], edges: Sequence[Float
         lower, upper = numpy.concatenate([lower, right_lower]), numpy.concatenate([left_upper, upper])
         nodes, number = numpy.concatenate([left[nodes], right[nodes]]), numpy.tile(number, 2)
 
-    all_boxes = Boxes(*map(numpy.concatenate, zip(*found, strict=True)), tuple(edges), len(trees))
+    lows, highs, values, numbers = (numpy.concatenate(part) for part in zip(*found, strict=True))
+    all_boxes = Boxes(lows, highs, values, numbers, tuple(edges), len(trees))
     kept = numpy.flatnonzero((all_boxes.masses > 0).all(axis=1))
     return all_boxes._replace(**{name: getattr(all_boxes, name)[kept] for name in ("lower", "upper", "values", "tree")})
 
@@ -152,8 +153,8 @@ def own_cells(trees: Sequence[Any], d: int, low: float = 0.0, high: float = 1.0)
 
 def _ranks(axis: Cells, response: Floats) -> Wholes:
     """The place of each level when ordered by mean response; a level without trials stands where the mean is."""
-    count = numpy.bincount(axis.index, minlength=axis.edges.size - 1)
-    total = numpy.bincount(axis.index, response, axis.edges.size - 1)
+    count = numpy.bincount(axis.places, minlength=axis.edges.size - 1)
+    total = numpy.bincount(axis.places, response, axis.edges.size - 1)
     means = numpy.where(count > 0, total / numpy.maximum(count, 1), response.mean())
     ranks = numpy.empty(count.size, numpy.intp)
     ranks[numpy.argsort(means, kind="stable")] = numpy.arange(count.size)

@@ -22,10 +22,14 @@ from lstm_odyssey.reports.decomposition import Leaves, by_tree
 
 Subset = tuple[int, ...]
 
+MOST_PAIRS, MOST_LEAVES = 200_000_000, 1000
+"""Pairs of leaves of the same tree, times axes; leaves of one tree. Beyond, totals are sampled."""
 
-def cost(made: Leaves) -> int:
-    """Pairs of leaves of the same tree, times axes: proportional to the time of any function here."""
-    return int((numpy.bincount(made.boxes.tree) ** 2).sum() * len(made.boxes.edges))
+
+def affordable(made: Leaves) -> bool:
+    """Whether all pairs of leaves can be looked at: in some seconds, and those of one tree in a fraction of a gigabyte."""
+    leaves = numpy.bincount(made.boxes.tree)
+    return int((leaves**2).sum()) * len(made.boxes.edges) <= MOST_PAIRS and int(leaves.max()) <= MOST_LEAVES
 
 
 def subsets(d: int) -> list[Subset]:
@@ -79,7 +83,7 @@ def shapley_variances(variances: dict[Subset, Floats]) -> Floats:
     Source: Owen, "Sobol' indices and Shapley value", SIAM/ASA J. Uncertainty Quantification 2014.
     """
     d = max(map(len, variances))
-    return numpy.stack([sum(v / len(u) for u, v in variances.items() if j in u) for j in range(d)], axis=-1)  # type: ignore[arg-type]
+    return numpy.stack([sum(v / len(u) for u, v in variances.items() if j in u) for j in range(d)], axis=-1)
 
 
 def _trees(made: Leaves) -> Iterator[tuple[int, Floats, list[Floats], list[Floats]]]:

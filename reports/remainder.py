@@ -63,7 +63,7 @@ def remainder(
             left -= effect[cells[:, j]]
         for (i, j), grid in zip(all_pairs(d), grids, strict=True):
             left -= grid[cells[:, i], cells[:, j]]
-        return left.reshape(scramblings, points)
+        return numpy.asarray(left.reshape(scramblings, points))
 
     here = rest(base)
     totals = [((here - rest(_replaced(base, moved, i))) ** 2).mean(axis=1) / 2 for i in range(d)]

@@ -264,6 +264,20 @@ def test_sampled_totals_of_trees():
     assert (abs(draws.mean(axis=0) - exact) <= 4 * error + EXACT).all() and (error < 0.05 * exact.max()).all()
 
 
+def test_too_many_leaves_are_sampled(monkeypatch):
+    """Beyond what is affordable per-tree totals are sampled, said so with their error, and agree with the exact ones."""
+    points = numpy.random.default_rng(11).random((60, 3))
+    cells = cut([Uniform(0, 1)] * 3, points)
+    exact, sampled = [], []
+    for found, most in ((exact, leaf_pairs.MOST_LEAVES), (sampled, 10)):
+        monkeypatch.setattr(leaf_pairs, "MOST_LEAVES", most)
+        found.append(analyse(cells, points[:, 0] * points[:, 1], [VIEW] * 3, decomposition="per_tree", trees=5))
+    assert exact[0].sampled == (False, False) and sampled[0].sampled == (False, True)
+    total, error = sampled[0].total.value, sampled[0].total.standard_error
+    assert (error[:2] > 0).all() and (abs(total - exact[0].total.value) <= 4 * error + EXACT).all()
+    assert not exact[0].total.standard_error.any()
+
+
 def test_standard_errors_are_honest():
     """Over 60 scramblings of other seeds the sampled variance scatters as its standard error says, and is not biased."""
     generator = numpy.random.default_rng(5)
@@ -341,6 +355,27 @@ def test_a_factor_has_no_order():
     assert numpy.allclose([here[k] - here[1] for k in range(5)], [3, 0, 2, 0.5, 3.2], atol=0.3)
 
 
+def test_many_levels_share_cells():
+    """Of a thousand levels neighbours share cells that lie between the trials' levels, and masses are the levels' own."""
+    form = {"kind": "even_integer", "distribution": {"kind": "log_uniform", "low": 2, "high": 4000}}
+    many = axis(form)
+    assert len(many.values) > 1000
+    generator = numpy.random.default_rng(12)
+    values = many.quantile(generator.random(900))
+    cells = many.cells(values)
+    numbers = numpy.searchsorted(many.values, values)
+    assert cells.edges.size <= 257 and (numpy.diff(cells.edges) > 0).all() and numpy.isin(cells.edges, many.edges).all()
+    assert (cells.edges[cells.places] <= many.edges[numbers]).all()
+    assert (many.edges[numbers + 1] <= cells.edges[cells.places + 1]).all()
+    assert numpy.unique(cells.places).size == cells.edges.size - 1
+    few = many.cells(values[:50])
+    assert few.edges.size - 1 == numpy.unique(values[:50]).size
+    found = analyse(
+        [cells, Uniform(0, 1).cells(generator.random(900))], numbers * 1.0, [view(many, 2000), VIEW], trees=5
+    )
+    assert found.main.value[0] > 0.98 and numpy.isfinite(found.curve[0]).all()
+
+
 def test_out_of_bag():
     """R² comes from trees that have not seen a trial: near one for a function, about nothing for noise, as scikit-learn's."""
     generator = numpy.random.default_rng(10)
@@ -348,7 +383,7 @@ def test_out_of_bag():
     cells = cut([Uniform(0, 1)] * 2, points)
     assert fit(cells, points[:, 0]).r_squared > 0.95
     assert fit(cells, generator.normal(size=200)).r_squared < 0.1
-    seen = numpy.stack([each.index for each in cells], axis=1).astype(numpy.float32)
+    seen = numpy.stack([each.places for each in cells], axis=1).astype(numpy.float32)
     theirs = RandomForestRegressor(100, oob_score=True, random_state=1).fit(seen, points[:, 0] * points[:, 1])
     assert abs(fit(cells, points[:, 0] * points[:, 1]).r_squared - theirs.oob_score_) < 1e-9
 

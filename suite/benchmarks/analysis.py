@@ -1,0 +1,154 @@
+"""Speed of the functional ANOVA after the fit, on one core, and of optuna's evaluator on the same trials.
+
+The sizes are those of one cell's study (200 trials, 4 hyperparameters, 100 trees) and of all nine cells' with three tasks'
+worth of trials together (5400, 10, 64).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy
+
+
+class Size(NamedTuple):
+    """Trials, hyperparameters and trees."""
+
+    trials: int
+    hyperparameters: int
+    trees: int
+
+
+ONE_CELL = Size(200, 4, 100)
+EVERYTHING = Size(5400, 10, 64)
+
+
+class Work:
+    """A fitted forest, and what is timed of it.
+
+    Args:
+        size: of the trials and the forest.
+        seed: of both.
+    """
+
+    def __init__(self, size: Size, seed: int = 0) -> None:
+        from lstm_odyssey.reports import forest
+        from lstm_odyssey.reports.axes import Uniform
+
+        generator = numpy.random.default_rng(seed)
+        self.size, self.seed = size, seed
+        self.points = generator.random((size.trials, size.hyperparameters))
+        smooth = numpy.sin(6 * self.points[:, 0]) + 4 * self.points[:, 1] * self.points[:, 2]
+        self.response = smooth + 0.3 * generator.normal(size=size.trials)
+        cells = [Uniform(0.0, 1.0).cells(self.points[:, j]) for j in range(size.hyperparameters)]
+        self.forest = forest.fit(cells, self.response, trees=size.trees, seed=seed)
+
+    def main_effects(self) -> Any:
+        """From scikit-learn's trees to V_j of every tree and of the forest's mean [trees, d], [d]."""
+        made, effects = self._effects()
+        means = [effect.mean(axis=0) for effect in effects]
+        return self._variances(made, effects), self._variances(made, means)
+
+    def pairs(self) -> Any:
+        """From scikit-learn's trees to V_ij of the forest's mean, main effects on the way [d (d - 1) / 2]."""
+        from lstm_odyssey.reports import decomposition
+
+        made, effects = self._effects()
+        means = [effect.mean(axis=0) for effect in effects]
+        return numpy.array([variance for _, variance in decomposition.pair_grids(made, means)])
+
+    def pairs_per_tree(self) -> Any:
+        """From scikit-learn's trees to V_ij of every tree [d (d - 1) / 2, trees]."""
+        from lstm_odyssey.reports import decomposition
+
+        made, _ = self._effects()
+        return decomposition.pair_variances(made, decomposition.all_pairs(self.size.hyperparameters))
+
+    def optuna_study(self) -> Any:
+        """The same trials as a study of optuna's."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        space: dict[str, Any] = {
+            f"x{j}": optuna.distributions.FloatDistribution(0, 1) for j in range(self.size.hyperparameters)
+        }
+        study = optuna.create_study()
+        study.add_trials([
+            optuna.trial.create_trial(
+                params=dict(zip(space, map(float, point), strict=True)), distributions=space, value=float(value)
+            )
+            for point, value in zip(self.points, self.response, strict=True)
+        ])  # fmt: skip
+        return study
+
+    def evaluator(self) -> Any:
+        """Optuna's evaluator: its forest of as many trees, and what it does with a study, main effects only."""
+        from optuna.importance import FanovaImportanceEvaluator
+
+        return FanovaImportanceEvaluator(n_trees=self.size.trees, seed=self.seed)
+
+    def _effects(self) -> Any:
+        from lstm_odyssey.reports import decomposition, forest
+
+        edges = self.forest.boxes.edges
+        centres = [numpy.arange(edge.size - 1.0) for edge in edges]
+        made = decomposition.leaves(forest.boxes(self.forest.trees, centres, edges))
+        return made, [decomposition.curves(made, j) for j in range(self.size.hyperparameters)]
+
+    @staticmethod
+    def _variances(made: Any, effects: Any) -> Any:
+        from lstm_odyssey.reports import decomposition
+
+        return decomposition.main_variances(made.boxes, effects)
+
+
+class OneCell:
+    """200 trials, 4 hyperparameters, 100 trees."""
+
+    timeout = 600
+
+    def setup(self) -> None:
+        self.work = Work(ONE_CELL)
+
+    def time_main_effects_and_pairs(self) -> None:
+        self.work.pairs()
+
+    def time_main_effects_and_pairs_per_tree(self) -> None:
+        self.work.pairs_per_tree()
+
+
+class Everything:
+    """5400 trials, 10 hyperparameters, 64 trees."""
+
+    timeout = 600
+
+    def setup(self) -> None:
+        self.work = Work(EVERYTHING)
+
+    def time_main_effects(self) -> None:
+        self.work.main_effects()
+
+    def time_main_effects_and_pairs(self) -> None:
+        self.work.pairs()
+
+    def time_main_effects_and_pairs_per_tree(self) -> None:
+        self.work.pairs_per_tree()
+
+
+class Optuna:
+    """Main effects of the same 200 trials by optuna's evaluator, its fit included; not run where optuna is missing."""
+
+    timeout = 600
+    number, repeat, warmup_time = 1, 3, 0.0
+
+    def setup(self) -> None:
+        self.work = Work(ONE_CELL)
+        try:
+            self.study, self.evaluator = self.work.optuna_study(), self.work.evaluator()
+        except ImportError:
+            raise NotImplementedError(
+                "optuna is not installed"
+            ) from None  # asv's way to say that a case does not apply
+
+    def time_main_effects(self) -> None:
+        self.evaluator.evaluate(self.study)
