@@ -64,4 +64,4 @@ class Odyssey:
 def register() -> None:
     """Make ``Odyssey`` the accessor ``odyssey`` of every dataset; once, however often it is called."""
     if not hasattr(xarray.Dataset, "odyssey"):
-        xarray.register_dataset_accessor("odyssey")(Odyssey)
+        xarray.register_dataset_accessor("odyssey")(Odyssey)  # type: ignore[no-untyped-call]  # xarray leaves it untyped

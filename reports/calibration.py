@@ -92,7 +92,7 @@ def table(
     correlations: Iterable[float] = (0.999, 0.95, 0.8, 0.0),
 ) -> pandas.DataFrame:
     """False positives in per cent: one row for each shape, correlation and number of trials."""
-    rows = []
+    rows: list[dict[str, str | float]] = []
     correlations, trials = tuple(correlations), tuple(trials)
     for shape in SHAPES:
         for correlation in correlations:

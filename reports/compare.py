@@ -57,6 +57,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
@@ -85,6 +86,7 @@ def compare(
     study: xarray.Dataset,
     baseline: str | None = "vanilla",
     *,
+    tasks: str | Sequence[str] | None = None,
     confidence: float = 0.95,
     replicates: int = 9999,
     seed: int = 0,
@@ -94,6 +96,7 @@ def compare(
     Args:
         study: a study, whole or still running.
         baseline: the variant the others are compared with; ``None`` describes each cell and compares none.
+        tasks: names; all of the study's, if not given.
         confidence: of every interval; a verdict's level is what is left to 1.
         replicates: of the bootstrap with re-selection.
         seed: of the bootstrap; each cell has a stream of its own, so that leaving another out changes nothing of it
@@ -104,19 +107,20 @@ def compare(
 
     Raises:
         SchemaError: ``study`` is no study.
-        ValueError: the baseline is not in the study, or an option is out of its range.
+        ValueError: the baseline or a task is not in the study, or an option is out of its range.
     """
     validate(study)
+    study = _chosen(study, tasks)
     _check(study, baseline, confidence, replicates)
     variants: list[str] = study["variant"].values.tolist()
-    tasks: list[str] = study["task"].values.tolist()
+    names: list[str] = study["task"].values.tolist()
     paired = study.attrs["draws"] == "common"
-    ranked = {task: {variant: _ranked(study, task, variant) for variant in variants} for task in tasks}
+    ranked = {task: {variant: _ranked(study, task, variant) for variant in variants} for task in names}
     trials = expected.budgets(max(one.trial.size for cells in ranked.values() for one in cells.values()))
     budget = numpy.array([_grid(study, task, cells) for task, cells in ranked.items()])
 
     rows: dict[str, list[dict[str, Any]]] = {}
-    for task, grid in zip(tasks, budget, strict=True):
+    for task, grid in zip(names, budget, strict=True):
         cells, chance = ranked[task], float(study["chance"].sel(task=task))
         selected = {name: _reselected(cells, task, name, seed, replicates, paired=paired) for name in variants}
         rows[task] = []
@@ -152,6 +156,17 @@ def compare(
         "ceiling": CEILING,
     }
     return dataset
+
+
+def _chosen(study: xarray.Dataset, tasks: str | Sequence[str] | None) -> xarray.Dataset:
+    """The study at some of its tasks."""
+    known = study["task"].values.tolist()
+    wanted = known if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
+    if strange := [name for name in wanted if name not in known]:
+        raise ValueError(f"task '{strange[0]}': not in the study; expected some of {', '.join(known)}. Leave it out.")
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise ValueError(f"tasks: got {wanted}; expected one or more names, each once. Pass None for all of them.")
+    return study.sel(task=wanted)
 
 
 def _check(study: xarray.Dataset, baseline: str | None, confidence: float, replicates: int) -> None:

@@ -63,9 +63,9 @@ def comparison_text(comparison: xarray.Dataset) -> list[str]:
         return texts
     low, high = WELCH_REJECTS
     caution = (
-        f"Verdicts are those of a bootstrap that selects the best 10 % anew in every replicate, at "
-        f"{100 * comparison.attrs['level']:.2g} % after Holm over the cells of a task. Welch's t-test takes the selected scores "
-        f"for a plain sample: where the test score follows validation it rejects {low} to {high} % of true nulls at a "
+        "Verdicts are those of a bootstrap that selects the best 10 % anew in every replicate, at "
+        f"{100 * comparison.attrs['level']:.2g} % after Holm over the cells of a task. Welch's t-test takes the selected "
+        f"scores for a plain sample: where the test score follows validation it rejects {low} to {high} % of true nulls at a "
         f"nominal 5 %, the bootstrap {RESELECTION_REJECTS[0]} to {RESELECTION_REJECTS[1]} %."
     )
     return [*texts, caution]

@@ -60,8 +60,10 @@ def validate(dataset: xarray.Dataset) -> None:
             raise error(f"dimension '{dim}'", f"{sorted(map(str, dataset.dims))}", "a dimension with a coordinate")
         if dataset.sizes[dim] == 0 or not dataset.indexes[dim].is_unique:
             raise error(f"dimension '{dim}'", f"{dataset[dim].values.tolist()}", "one or more labels, each once")
-    spaces = attribute(dataset, "distributions").values()
-    drawn = dict.fromkeys([*hyperparameters(dataset), *(name for space in spaces for name in space)])
+    _described(dataset)
+    spaces = attribute(dataset, "distributions")
+    names = (name for task in dataset["task"].values.tolist() for name in spaces[task])
+    drawn = dict.fromkeys([*hyperparameters(dataset), *names])
     kinds = {"number": "f", "whole": "iu", "text": "U"}
     for stored in (*VARIABLES, *(Stored(name, "number", TRIAL, name) for name in drawn)):
         if stored.name not in dataset.data_vars:
@@ -73,6 +75,7 @@ def validate(dataset: xarray.Dataset) -> None:
             raise error(f"variable '{stored.name}'", f"dtype {variable.dtype}", f"a {stored.kind}")
         if variable.dtype.kind != "U" and "units" not in variable.attrs:
             raise error(f"variable '{stored.name}'", "no attribute 'units'", "units, '1' for a pure number")
+    _measured(dataset, list(drawn))
     for name, allowed in (("status", STATUSES), ("direction", DIRECTIONS)):
         foreign = sorted(set(dataset[name].values.ravel().tolist()) - set(allowed))
         if foreign:
@@ -87,6 +90,34 @@ def validate(dataset: xarray.Dataset) -> None:
         task, variant, trial = (dataset[dim].values[i[0]] for dim, i in zip(TRIAL, numpy.nonzero(bare), strict=True))
         place = f"variable 'best_valid' at task '{task}', variant '{variant}', trial {trial}"
         raise error(place, "no finite score", "one, since the status is 'ok'")
+
+
+def _described(dataset: xarray.Dataset) -> None:
+    """Each task and each cell has its facts, and each task its distributions."""
+    for name, dim in (("tasks", "task"), ("distributions", "task"), ("variants", "variant")):
+        facts = attribute(dataset, name)
+        for label in dataset[dim].values.tolist():
+            found = facts.get(label) if isinstance(facts, dict) else facts
+            if not isinstance(found, dict):
+                raise error(f"attribute '{name}' for {dim} '{label}'", repr(found)[:60], "a JSON object")
+    for task in dataset["task"].values.tolist():
+        for name, form in attribute(dataset, "distributions")[task].items():
+            if not isinstance(form, dict) or not isinstance(form.get("kind"), str):
+                raise error(
+                    f"distribution of '{name}' on task '{task}'", repr(form)[:60], "an object that says its 'kind'"
+                )
+
+
+def _measured(dataset: xarray.Dataset, drawn: list[str]) -> None:
+    """Each value that was drawn has the distribution it was drawn from: it is the measure of every analysis."""
+    spaces = attribute(dataset, "distributions")
+    for task in dataset["task"].values.tolist():
+        for name in (name for name in drawn if name not in spaces[task]):
+            values = dataset[name].sel(task=task).values
+            known = values[values != ""] if values.dtype.kind == "U" else values[~numpy.isnan(values)]
+            if known.size:
+                place = f"variable '{name}' on task '{task}'"
+                raise error(place, f"{known[0]!s} and no distribution", "the distribution it was drawn from")
 
 
 def attribute(dataset: xarray.Dataset, name: str) -> Any:

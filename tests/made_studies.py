@@ -23,6 +23,9 @@ MUSIC = {"metric": "negative log-likelihood per frame", "units": "nats/frame", "
 SPEECH = {"metric": "frame error rate", "units": "%", "chance": 80.0, "family": "speech"}
 PEN = {"metric": "character error rate", "units": "%", "chance": 95.0, "family": "handwriting"}
 
+UNKNOWN = 50.0
+"""What scores lie around where the chance level is not known."""
+
 VANILLA = [
     "z_t = tanh(W_z x_t + R_z y_{t-1} + b_z)",
     "i_t = σ(W_i x_t + R_i y_{t-1} + p_i ⊙ c_{t-1} + b_i)",
@@ -85,7 +88,7 @@ def study(
 
 def trial(study: dict[str, Any], task: str, variant: str, index: int, **given: Any) -> dict[str, Any]:
     """What the file of one finished trial holds; `given` replaces fields."""
-    chance = float(study["tasks"][task]["chance"])
+    chance = float(study["tasks"][task]["chance"] or UNKNOWN)
     seed = int(digest(f"{task} {variant} {index}")[:8], 16)
     random = numpy.random.default_rng(seed)
     epochs = int(study["protocol"]["epochs"])
@@ -133,7 +136,7 @@ def trial(study: dict[str, Any], task: str, variant: str, index: int, **given: A
 
 def diverged(study: dict[str, Any], task: str, variant: str, index: int) -> dict[str, Any]:
     """A trial whose loss ceased to be finite in its first epoch: only the score before training stands."""
-    chance = float(study["tasks"][task]["chance"])
+    chance = float(study["tasks"][task]["chance"] or UNKNOWN)
     curves = {"train_loss": [None, None], "valid": [6 * chance, None], "test": [6 * chance, None]}
     return trial(
         study, task, variant, index, status="diverged", reason="loss is nan", diverged_epoch=1, best_epoch=0,
@@ -247,6 +250,7 @@ def searched(
     direction: str = "minimize",
     shared: float = 0.0,
     spread: float = 1.0,
+    name: str = "talk",
     **task: Any,
 ) -> Made:
     """A study of one task whose cells differ by nothing but a level added to scores of one distribution.
@@ -258,12 +262,13 @@ def searched(
         direction: with ``maximize``, all scores are their negatives.
         shared: correlation of the same trial of two cells, as common draws bring it.
         spread: standard deviation of the scores, around 50.
+        name: of the task.
         task: further facts of the task.
     """
     random = numpy.random.default_rng(seed)
     sign = -1.0 if direction == "maximize" else 1.0
     facts = SPEECH | {"direction": direction, "chance": sign * 80.0} | task
-    made = study({"talk": facts}, tuple(levels), trials, 1)
+    made = study({name: facts}, tuple(levels), trials, 1)
     made["draws"] = "common" if shared else "independent"
     common = random.normal(size=trials)
     kept = []
@@ -272,6 +277,6 @@ def searched(
         valid = 50 + level + spread * scores
         test = valid + 0.05 * spread * random.normal(size=trials)
         for index in range(trials):
-            one = trial(made, "talk", variant, index)
+            one = trial(made, name, variant, index)
             kept.append(one | {"best_valid": sign * float(valid[index]), "best_test": sign * float(test[index])})
     return made, kept

@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import lstm_odyssey as lo
+
+RECORD = Path(__file__).resolve().parent.parent / "reports" / "records" / "jsb-chorales-paper.nc"
 
 HEAVY = ("torch", "xarray", "numpy", "pandas", "scipy", "matplotlib", "distributed", "typer")
 FACE = 40
@@ -38,12 +41,24 @@ def test_importing_the_package_loads_nothing_heavy():
     assert len(loaded) <= FACE
 
 
-@pytest.mark.parametrize("module", ["page", "schema", "table", "figures"])
+@pytest.mark.parametrize("module", ["page", "schema", "table", "figures", "compare", "fanova", "paper", "calibration"])
 def test_reports_need_no_torch(module):
     """Stored results are read, judged and drawn without torch, numba or dask."""
     loaded = loaded_after(f"import lstm_odyssey.reports.{module}")
     assert f"lstm_odyssey.reports.{module}" in loaded
     assert not loaded.intersection(("torch", "numba", "distributed"))
+
+
+def test_the_accessor_comes_with_reports():
+    """``study.odyssey`` is there once reports are imported, and on what ``lo.open_study`` gives."""
+    asked = "import xarray\nassert not hasattr(xarray.Dataset, 'odyssey')\n"
+    loaded = loaded_after(f"{asked}import lstm_odyssey.reports\nassert xarray.Dataset().odyssey is not None")
+    assert not loaded.intersection(("torch", "sklearn", "scipy", "matplotlib"))
+    loaded = loaded_after(
+        f"{asked}import lstm_odyssey as lo\nassert not hasattr(xarray.Dataset, 'odyssey')\n"
+        f"assert len(lo.open_study({str(RECORD)!r}).odyssey.table()) == 9"
+    )
+    assert "lstm_odyssey.reports.accessor" in loaded
 
 
 @pytest.mark.parametrize(("listing", "folder"), [("variant_names", "variants"), ("task_names", "tasks")])

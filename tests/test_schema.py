@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy
 import pytest
 import xarray
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from lstm_odyssey.reports import netcdf, schema
@@ -46,6 +46,48 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, study: made.Made, 
     path = schema.save(built, tmp_path_factory.mktemp("study") / "study.nc")
     assert_same(built, schema.load(path))
     assert [p.name for p in path.parent.iterdir()] == ["study.nc"], "a temporary file was left"
+
+
+def statuses(study: made.Made) -> set[str]:
+    return {one["status"] for one in study[1]}
+
+
+def tied(study: made.Made) -> bool:
+    scores = [one["best_valid"] for one in study[1] if one["status"] == "ok"]
+    return len(set(scores)) < len(scores)
+
+
+KINDS: dict[str, Callable[[made.Made], bool]] = {
+    "no trial at all": lambda study: not study[1],
+    "a hole": lambda study: 0 < len(study[1]) < len(made.places(study[0])),
+    "every status": lambda study: statuses(study) == {"ok", "diverged", "failed"},
+    "all diverged": lambda study: statuses(study) == {"diverged"} and len(study[1]) == len(made.places(study[0])),
+    "one variant": lambda study: len(study[0]["variants"]) == 1,
+    "one trial": lambda study: study[0]["trials"] == 1,
+    "ties": tied,
+    "both directions": lambda study: len({facts["direction"] for facts in study[0]["tasks"].values()}) == 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "kind"),
+    [(made.analysable, kind) for kind in KINDS] + [(made.studies, kind) for kind in KINDS if kind != "ties"],
+)
+def test_the_strategies_reach_every_kind_of_study(
+    strategy: Callable[[], st.SearchStrategy[made.Made]], kind: str
+) -> None:
+    """Each kind of odd study is among what is drawn; a property tested on them is tested on those."""
+    found = strategy().map(KINDS[kind])  # mapped first: what is found is printed, and a whole study is long
+    assert find(found, bool, settings=settings(max_examples=2000, phases=[Phase.generate], database=None))
+
+
+@settings(max_examples=15, deadline=None)
+@given(made.analysable())
+def test_analysable_studies_are_valid(study: made.Made) -> None:
+    """What the analyses are tested on is a valid study that holds every trial."""
+    dataset = schema.build(*study)
+    schema.validate(dataset)
+    assert (dataset["status"] != "missing").sum() == len(study[1])
 
 
 def test_values_arrive(dataset: xarray.Dataset) -> None:
@@ -104,6 +146,8 @@ def test_text_and_truth_values_can_be_drawn() -> None:
     """A hyperparameter may be a text or a truth value; a task that does not draw it has none."""
     study = made.study(trials=1)
     drawn = {"form": "nesterov", "clip_gradient": True}
+    forms = {"form": ["nesterov", "classical"], "clip_gradient": [False, True]}
+    study["tasks"]["songs"]["space"] |= {name: {"kind": "choice", "values": form} for name, form in forms.items()}
     dataset = schema.build(study, [made.trial(study, "songs", "plain", 0, hyperparameters=drawn)])
     assert dataset["form"].values.ravel().tolist() == ["nesterov", ""]
     assert dataset["clip_gradient"].values.ravel()[0] == 1.0
@@ -177,6 +221,17 @@ BROKEN: dict[str, tuple[Callable[[xarray.Dataset], xarray.Dataset], str]] = {
         "'best_valid' at task 'songs', variant 'plain', trial 0: found no finite",
     ),
     "json": (attrs(protocol="{"), "attribute 'protocol': found '{', expected a JSON text"),
+    "no facts": (attrs(tasks="{}"), "attribute 'tasks' for task 'songs': found None, expected a JSON object"),
+    "no cell's facts": (attrs(variants='{"plain": {}}'), "attribute 'variants' for variant 'gated': found None"),
+    "no distributions": (attrs(distributions="[]"), "attribute 'distributions' for task 'songs': found \\[\\]"),
+    "a bare distribution": (
+        attrs(distributions='{"songs": {"learning_rate": 3}}'),
+        "distribution of 'learning_rate' on task 'songs': found 3, expected an object that says its 'kind'",
+    ),
+    "no measure": (
+        attrs(distributions='{"songs": {}}'),
+        r"variable 'hidden_size' on task 'songs': found [\d.]+ and no distribution, expected the distribution it was",
+    ),
     "attribute": (attrs(device=None), "attribute 'device': found None, expected a text"),
     "package": (attrs(package="other"), "attribute 'package': found 'other'"),
     "newer": (attrs(format=2), "found format 2, expected format 1. It was written by a newer package: update"),

@@ -1,0 +1,278 @@
+"""What the numbers say in words, and the table 'the paper says, we find'."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import xarray
+from hypothesis import given, settings
+
+from lstm_odyssey.reports import claims, netcdf, paper, schema, sentences, words
+from lstm_odyssey.reports.claims import AGREES, CELLS, DIFFERS, JUDGEMENTS, PAPER, PARTLY, UNDECIDED
+from lstm_odyssey.reports.compare import compare
+from lstm_odyssey.reports.fanova import fanova
+from tests import made_studies as made
+
+RECORD = Path(__file__).resolve().parent.parent / "reports" / "records" / "jsb-chorales-paper.nc"
+QUICK: dict[str, Any] = {"replicates": 999}
+
+
+def searched(levels: dict[str, float], trials: int = 200, **options: Any) -> xarray.Dataset:
+    return schema.build(*made.searched(levels, trials, **options))
+
+
+def said(levels: dict[str, float], trials: int = 200, baseline: str | None = "vanilla") -> list[str]:
+    return words.comparison_text(compare(searched(levels, trials), baseline, **QUICK))
+
+
+def test_who_beats_the_baseline_and_who_is_worse() -> None:
+    """The better and the worse are named with their numbers, the rest is counted; the caution follows."""
+    first, caution = said({"vanilla": 0, "one": 0, "two": 0, "good": -1, "bad": 1})
+    number = r"[+−][\d.]+"
+    assert re.match(
+        rf"On talk good \({number} %, {number} to {number}, p = [\d.]+\) beats vanilla; "
+        rf"bad \({number} %, {number} to {number}, p = [\d.]+\) is worse; the other two cannot be told from it\.",
+        first,
+    )
+    assert "No trial diverged." in first
+    assert "rejects 14 to 24 % of true nulls at a nominal 5 %, the bootstrap 5 to 8 %" in caution
+
+
+@pytest.mark.parametrize(
+    ("levels", "start"),
+    [
+        ({"a": 0, "b": 0, "c": 0}, "On talk none of the three beats vanilla, and none is worse."),
+        ({"a": 0, "b": 0}, "On talk neither of the two beats vanilla, and none is worse."),
+        ({"a": 0}, "On talk a cannot be told from vanilla."),
+        ({"a": 3}, r"On talk a \(.*?\) is worse than vanilla\."),
+        ({"a": -3}, r"On talk a \(.*?\) beats vanilla\."),
+        (
+            {"a": 3, "b": 3, "c": 0},
+            r"On talk none of the three beats vanilla; a \(.*?\) and b \(.*?\) are worse; the other ",
+        ),
+        ({"a": -3, "b": -3}, r"On talk a \(.*?\) and b \(.*?\) beat vanilla\."),
+    ],
+)
+def test_the_sentence_fits_the_number_of_cells(levels: dict[str, float], start: str) -> None:
+    """One cell, two and many, alike, better and worse, each make a grammatical sentence."""
+    assert re.match(start, said({"vanilla": 0} | levels)[0])
+
+
+def test_too_few_trials_are_said() -> None:
+    """Below ten selected trials nothing is concluded, and the caution about tests is left out."""
+    (only,) = said({"vanilla": 0, "bad": 3}, 60)
+    assert only.startswith(
+        "On talk there are too few trials for inference: the best 10 % of a cell are six trials and should be 10. "
+    )
+    assert "is worse" not in only and "beats" not in only
+
+
+def test_a_cell_with_too_few_trials_is_named() -> None:
+    """Where one cell of two has too few trials, the other is judged."""
+    facts, trials = made.searched({"vanilla": 0, "bad": 3, "late": 3}, 100)
+    kept = [one for one in trials if one["variant"] != "late" or one["trial"] < 12]
+    text = words.comparison_text(compare(schema.build(facts, kept), **QUICK))[0]
+    assert re.match(r"On talk bad \(.*?\) is worse than vanilla\. There are too few trials of late for inference", text)
+
+
+def test_nothing_to_compare_with() -> None:
+    """Without a baseline, or with one cell, there is no sentence; without any score it says so."""
+    assert said({"vanilla": 0, "a": 0}, 30, baseline=None) == []
+    assert said({"vanilla": 0}, 30) == []
+    facts, _ = made.searched({"vanilla": 0, "a": 0}, 3)
+    assert words.comparison_text(compare(schema.build(facts, []), **QUICK)) == [
+        "On talk no cell can be compared with vanilla: no scores."
+    ]
+
+
+def test_welchs_other_verdict_is_told() -> None:
+    """A cell that only Welch's test calls worse is told as such."""
+    facts = compare(searched({"vanilla": 0, "a": 0}), **QUICK)
+    facts["verdict_welch"].values[0, 1] = "worse"
+    text = words.comparison_text(facts)[0]
+    assert re.search(r"Welch's t-test, uncorrected as in the paper, also calls a \(p = [\d.]+\) worse\.", text)
+
+
+def test_divergence_is_told() -> None:
+    """The cell that diverges most often is named with its share and interval."""
+    facts, trials = made.searched({"vanilla": 0, "wild": 0}, 100)
+    for index in range(30):
+        trials[100 + index] = made.diverged(facts, "talk", "wild", index)
+    text = words.comparison_text(compare(schema.build(facts, trials), **QUICK))[0]
+    assert "30 trials diverged, the largest share with wild: 30%, 21% to 40%." in text
+
+
+@settings(max_examples=15, deadline=None)
+@given(made.analysable())
+def test_any_comparison_has_words(odd: made.Made) -> None:
+    """Every odd study has its sentences: no NaN, no empty name, each ends with a full stop."""
+    study = schema.build(*odd)
+    for text in words.comparison_text(compare(study, "vanilla", replicates=49)):
+        assert text.endswith(".") and not re.search(r"\bnan\b|  | ,|\(\)", text), text
+
+
+@pytest.fixture(scope="module")
+def shares() -> xarray.Dataset:
+    return fanova(searched({"vanilla": 0, "gated": 0}, 40), clip=(1.0, 0.75), trees=10, points=5)
+
+
+def test_importance_in_words(shares: xarray.Dataset) -> None:
+    """R², every hyperparameter from the largest share to the smallest, and the cells whose R² is too low."""
+    shares = shares.copy(deep=True)
+    at = {"task": 0, "clip": 0}
+    shares["main_share"][at] = [[0.1, 0.7, 0.0, 0.05], [0.12, 0.6, 0.004, 0.06]]
+    shares["r_squared"][at], shares["flagged"][at] = [0.8, 0.2], [False, True]
+    (text,) = words.importance_text(shares)
+    assert text == (
+        "On talk a forest predicts 20 to 80 % of the variance of best test, by cell. Shares of that part: learning rate 60 to "
+        "70 %, all interactions together 15 to 22 %, blocks per layer and direction 10 to 12 %, standard deviation of the "
+        "input noise 5.0 to 6.0 % and momentum 0.0 to 0.4 %. The shares of gated describe little: R² is below 0.3."
+    )
+    shares["main_share"][at] = numpy.nan
+    shares["note"][at] = "constant response"
+    assert words.importance_text(shares) == ["On talk there is nothing to divide: constant response."]
+
+
+@pytest.fixture(scope="module")
+def record() -> xarray.Dataset:
+    return netcdf.load(RECORD)
+
+
+@pytest.fixture(scope="module")
+def judged(record: xarray.Dataset) -> xarray.Dataset:
+    return compare(record)
+
+
+def test_the_papers_study_is_whole(record: xarray.Dataset) -> None:
+    """The record holds 200 finished trials of each of the nine cells."""
+    assert record["status"].shape == (1, 9, 200)
+    assert numpy.isin(record["status"].values, ["ok", "diverged"]).all()
+
+
+def test_the_record_against_the_paper(record: xarray.Dataset, judged: xarray.Dataset) -> None:
+    """One row for the best score, one for 'none is better', one for each of the eight; numbers are the comparison's."""
+    found = paper.rows(record, judged)
+    assert [row.claim for row in found] == [
+        "best score",
+        "better than vanilla",
+        *(f"{name} against vanilla" for name in CELLS),
+    ]
+    assert all(row.verdict in JUDGEMENTS and row.task == "jsb_chorales" for row in found)
+    assert found[0].paper == "8.38 nats/frame, niaf"
+    assert found[0].ours == f"{judged['best_test'].values.min():.2f} nats/frame, vanilla"
+    assert "as a mean over sequences" in found[0].note
+    by_cell = {row.claim.split()[0]: row for row in found[2:]}
+    for name, row in by_cell.items():
+        one = judged.sel(task="jsb_chorales", variant=name)
+        agreeing = [one["verdict"].item(), one["verdict_welch"].item()].count(row.paper)
+        assert row.verdict == (DIFFERS, PARTLY, AGREES)[agreeing], name
+        assert (one["welch_p"] < 0.05) == (one["verdict_welch"] != "not different"), "the paper corrects nothing"
+        assert sentences.signed(one["difference"].item()) in row.ours
+        assert bool(row.note) == (row.verdict != AGREES), "each deviation is explained or called open"
+
+
+def test_words_of_the_record(judged: xarray.Dataset) -> None:
+    """The summary's sentence for the study of the paper names exactly the cells whose verdict is worse."""
+    text = words.comparison_text(judged)[0]
+    assert text.startswith("On jsb_chorales none of the eight beats vanilla")
+    worse = judged["variant"].values[judged["verdict"].values[0] == "worse"].tolist()
+    clause = text.partition(" worse")[0]
+    assert worse and {name for name in CELLS if f"{name} (" in clause} == set(worse)
+
+
+def table(levels: dict[str, float], task: str, trials: int = 200) -> list[paper.Row]:
+    study = searched({"vanilla": 0.0} | levels, trials, name=task)
+    return paper.rows(study, compare(study, **QUICK))
+
+
+@pytest.mark.parametrize("task", PAPER)
+def test_a_study_like_the_paper_agrees_with_it(task: str) -> None:
+    """If cells are as the paper says of a task, every row of theirs agrees."""
+    found = table({name: 2.0 * (name in PAPER[task].worse) for name in CELLS}, task)
+    assert [row.verdict for row in found[1:]] == [AGREES] * 9
+
+
+def test_a_study_unlike_the_paper_differs() -> None:
+    """A cell worse where the paper found nothing, one alike where it was worse, and one that beats vanilla are open."""
+    found = {row.claim: row for row in table({"cifg": 2.0, "nfg": 0.0, "niaf": -3.0}, "timit")[1:]}
+    assert {row.verdict for row in found.values()} == {DIFFERS}
+    assert all("open" in row.note for row in found.values())
+    assert found["better than vanilla"].ours == "niaf (of three judged)"
+    assert found["cifg against vanilla"].note == "open: a difference the paper did not find"
+    assert "leaves no room for more than" in found["nfg against vanilla"].note
+
+
+def test_the_best_score_is_judged_by_a_searchs_spread(record: xarray.Dataset, judged: xarray.Dataset) -> None:
+    """Within two standard deviations of one search it agrees, within a hundredth in part, beyond it differs."""
+    part, study = judged.sel(task="jsb_chorales"), record.sel(task="jsb_chorales")
+    best = float(part["best_test"].min())
+    for reported, verdict in (
+        (best + 1e-3, AGREES),
+        (best - 0.06, PARTLY),
+        (best - 0.2, DIFFERS),
+        (best + 0.2, DIFFERS),
+    ):
+        row = claims.best(study, part, PAPER["jsb_chorales"]._replace(best=reported))
+        assert row.verdict == verdict, reported
+        assert ("worse" in row.note) == (best > reported)
+
+
+def test_too_few_trials_decide_nothing(record: xarray.Dataset) -> None:
+    """With 60 trials of each cell nothing but the best score is judged, and each row says what was seen."""
+    found = paper.rows(record.isel(trial=slice(0, 60)).sel(variant=["nfg", "vanilla"]))
+    assert {row.verdict for row in found[1:]} == {UNDECIDED}
+    assert all("too few trials" in row.ours for row in found[1:])
+    assert "60 trials of a cell where the paper ran 200" in found[0].note
+
+
+def test_no_rows_without_the_papers_task_or_baseline(record: xarray.Dataset) -> None:
+    """A study of another corpus, or without vanilla, has nothing to set beside the paper."""
+    assert paper.rows(record.assign_coords(task=["bach"])) == []
+    assert paper.rows(record.sel(variant=["cifg", "nfg"])) == []
+    assert paper.markdown([]).count("\n") == 1
+
+
+def test_no_trials_yet() -> None:
+    """A study that has just begun has its rows, none of them decided."""
+    facts, _ = made.searched(dict.fromkeys(("vanilla", *CELLS), 0.0), 2, name="timit")
+    found = paper.rows(schema.build(facts, []))
+    assert len(found) == 10 and {row.verdict for row in found} == {UNDECIDED}
+
+
+def test_shares_against_the_paper(record: xarray.Dataset, judged: xarray.Dataset, shares: xarray.Dataset) -> None:
+    """Shares agree where all cells do, in part where some do; a cell that does not is named with the reason."""
+    shares = shares.isel(clip=[0]).assign_coords(task=["jsb_chorales"], variant=["vanilla", "noaf"]).copy(deep=True)
+    at = {"task": 0, "clip": 0}
+    shares["main_share"][at] = [[0.1, 0.75, 0.001, 0.05], [0.1, 0.5, 0.02, 0.2]]
+    shares["r_squared"][at] = [0.9, 0.4]
+    found = {row.claim: row for row in paper.rows(record, judged, shares)[10:]}
+    assert {claim: row.verdict for claim, row in found.items()} == {
+        "share of the learning rate": PARTLY,
+        "size of the layer before input noise": PARTLY,
+        "share of momentum": PARTLY,
+        "all interactions together": AGREES,
+    }
+    assert found["share of the learning rate"].ours == "50 to 75 %"
+    assert found["share of the learning rate"].note.endswith("not for noaf, of which the forest predicts only 40 %")
+    shares["r_squared"][at] = [0.9, 0.9]
+    found = {row.claim: row for row in paper.rows(record, judged, shares)[10:]}
+    assert found["share of the learning rate"].note.endswith("not for noaf, open")
+    shares["main_share"][at] = [[0.1, 0.5, 0.001, 0.05], [0.1, 0.5, 0.001, 0.05]]
+    assert paper.rows(record, judged, shares)[10].verdict == DIFFERS
+
+
+def test_the_table_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints a Markdown table of as many columns in every line; a bar in a text does not end a cell."""
+    lines = paper.markdown([paper.Row("a|b", *["x"] * 6)]).splitlines()
+    assert lines[2].startswith("| a\\|b | x ")
+    for trials, shares in ((12, 4), (5, 0)):
+        path = schema.save(searched({"vanilla": 0, "niaf": 0}, trials, name="jsb_chorales"), tmp_path / "study.nc")
+        paper.main([str(path)])
+        printed, complaint = capsys.readouterr()
+        assert len(printed.splitlines()) == 2 + 3 + shares
+        assert {line.count(" | ") for line in printed.splitlines()} == {6}
+        assert ("expected 10 or more" in complaint) == (shares == 0)
