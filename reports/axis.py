@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -12,10 +12,12 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from lstm_odyssey.reports.drawing import BLUE, VERMILLION
+from lstm_odyssey.reports.drawing import BLUE, VERMILLION, tag
 
 Numbers = NDArray[numpy.float64]
 
@@ -132,6 +134,15 @@ def look(position: int) -> tuple[str, Any]:
     """Colour and dashes of the line at a position, alike only every 24 lines; under the style sheet."""
     colors = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
     return str(colors[position % len(colors)]), DASHES[position // len(colors) % len(DASHES)]
+
+
+def name_cells(figure: Figure, lines: Mapping[int, Line2D]) -> None:
+    """A legend at the right, one entry for each cell by its place."""
+    legend = figure.legend(
+        handles=list(lines.values()), loc="outside right center", frameon=False, handlelength=2.4, fontsize=8
+    )
+    for place, handle, text in zip(lines, legend.legend_handles, legend.get_texts(), strict=True):
+        tag(place, "legend", [artist for artist in (handle, text) if artist is not None])
 
 
 def present(order: Sequence[str] | None, dataset: xarray.Dataset) -> list[str]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from lstm_odyssey.reports.axis import look, present
-from lstm_odyssey.reports.drawing import BLUE, INK, SOFT, blank, styled
-from lstm_odyssey.reports.table import score
+from lstm_odyssey.reports.axis import look, name_cells, present
+from lstm_odyssey.reports.drawing import BLUE, INK, SOFT, blank, styled, tag
 
 
 @styled
@@ -27,7 +25,7 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
     figure = blank(8.6, 3.5)
     after_trials, after_hours = figure.subplots(1, 2, sharey=True)
     part = comparison.sel(task=task)
-    lines: list[Any] = []
+    lines: dict[int, Line2D] = {}
     seen: list[float] = []
     for position, variant in enumerate(variants):
         one = part.sel(variant=variant)
@@ -48,11 +46,12 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
                 continue
             x, y = budget[known], curve.values[known]
             low, high = (interval.sel(bound=bound).values[known] for bound in ("lower", "upper"))
-            axes.fill_between(x, low, high, color=color, alpha=0.10, linewidth=0)
+            band = axes.fill_between(x, low, high, color=color, alpha=0.10, linewidth=0)
             (line,) = axes.plot(x, y, color=color, linestyle=dashes, label=variant)
             seen.extend(y.tolist())
+            tag(position, "trials" if axes is after_trials else "hours", [band, line])
             if axes is after_trials:
-                lines.append(line)
+                lines[position] = line
     for axes, label in ((after_trials, "trials of a search"), (after_hours, "hours of one trial after the other")):
         axes.set_xscale("log")
         axes.set_xlabel(label)
@@ -63,7 +62,7 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
     if seen:
         room = 0.05 * float(numpy.ptp(seen)) or 0.05 * abs(seen[0]) or 1.0
         after_trials.set_ylim(min(seen) - room, max(seen) + room)
-        figure.legend(handles=lines, loc="outside right center", frameon=False, handlelength=2.4, fontsize=8)
+        name_cells(figure, lines)
     else:
         after_trials.annotate("no scores", (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
     return figure
@@ -84,23 +83,13 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
         axes.annotate("no scores", (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
     ranked = [place for place in numpy.argsort(speed) if known[place] and front[place]]
     axes.plot(speed[ranked], mean[ranked], color=BLUE, linewidth=1.1, alpha=0.6, label="Pareto front", zorder=2)
-    for place, variant in enumerate(variants):
+    for place in range(len(variants)):
         if not known[place]:
             continue
         color = BLUE if front[place] else SOFT
-        axes.plot(
-            [speed[place]] * 2, interval[place], color=color, linewidth=0.9, alpha=0.7, label="_interval", zorder=3
-        )
-        axes.plot(
-            speed[place],
-            mean[place],
-            "o",
-            color=color,
-            markersize=5.5,
-            markeredgecolor="white",
-            label="_cell",
-            zorder=4,
-        )
+        style = {"color": color, "markersize": 5.5, "markeredgecolor": "white"}
+        lines = axes.plot([speed[place]] * 2, interval[place], color=color, linewidth=0.9, alpha=0.7, label="_interval")
+        tag(place, "point", lines + axes.plot(speed[place], mean[place], "o", label="_cell", zorder=4, **style))
     if known.sum() and numpy.nanmax(speed[known]) > 1.5 * numpy.nanmin(speed[known]):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -109,23 +98,24 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
     axes.margins(x=0.12, y=0.1)
     axes.set_xlabel("training throughput (frames/s), median of the best 10 %")
     axes.set_ylabel(f"mean test score of the best 10 %\n({part['units'].item()})")
-    _labels(axes, [(float(speed[p]), float(mean[p]), name) for p, name in enumerate(variants) if known[p]])
+    _labels(axes, {p: (float(speed[p]), float(mean[p]), name) for p, name in enumerate(variants) if known[p]})
     return figure
 
 
-def _labels(axes: Axes, points: list[tuple[float, float, str]]) -> None:
+def _labels(axes: Axes, points: dict[int, tuple[float, float, str]]) -> None:
     """Names beside their points where no other name, point or interval lies, as far as there is room; in points of the page."""
     axes.figure.draw_without_rendering()  # where the axes lie is known after the layout
     scale = 72 / axes.figure.dpi
-    placed = [tuple(float(value) * scale for value in axes.transData.transform((x, y))) for x, y, _ in points]
+    placed = [tuple(float(value) * scale for value in axes.transData.transform((x, y))) for x, y, _ in points.values()]
     taken = [(x - 4, y - 5, x + 4, y + 5) for x, y in placed]
-    for (x, y, name), (left, bottom) in zip(points, placed, strict=True):
+    for (cell, (x, y, name)), (left, bottom) in zip(points.items(), placed, strict=True):
         width = 4.4 * len(name)
         choices = [(side, rise) for rise in (4, -11, 14, -21, 24, -31, 34, 44) for side in (5.0, -5.0 - width)]
         boxes = [(left + side, bottom + rise, left + side + width, bottom + rise + 8) for side, rise in choices]
         best = min(range(len(boxes)), key=lambda place: (sum(_overlap(boxes[place], other) for other in taken), place))
         taken.append(boxes[best])
-        axes.annotate(name, (x, y), choices[best], textcoords="offset points", fontsize=7.5, color=INK)
+        text = axes.annotate(name, (x, y), choices[best], textcoords="offset points", fontsize=7.5, color=INK)
+        tag(cell, "name", [text])
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:

@@ -7,12 +7,13 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -54,6 +55,18 @@ def blank(width: float, height: float) -> Figure:
     figure = Figure((width, height))
     FigureCanvasAgg(figure)
     return figure
+
+
+def tag(place: int, kind: str, artists: Iterable[Artist]) -> None:
+    """Mark what belongs to the cell at a place of the order, so that the page's filter finds it.
+
+    Args:
+        place: of the cell.
+        kind: tells what is marked in one figure apart; letters and digits.
+        artists: get ``cellPLACE-KIND-NUMBER`` as their identifier in vector files.
+    """
+    for number, artist in enumerate(artists):
+        artist.set_gid(f"cell{place}-{kind}-{number}")
 
 
 @styled

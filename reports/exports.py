@@ -120,8 +120,8 @@ def save_figures(study: xarray.Dataset, analyses: Analyses, folder: str | os.Pat
 
 def _save(made: dict[str, Figure], folder: str | os.PathLike[str], parts: Sequence[str], written: list[Path]) -> None:
     for name, figure in made.items():
-        for suffix in ("svg", "png"):
-            written.append(figures.save(figure, Path(folder) / f"{'-'.join([*parts, name])}.{suffix}"))
+        stem = "-".join([*parts, name])
+        written += [figures.save(figure, Path(folder) / f"{stem}.{suffix}") for suffix in ("svg", "png")]
 
 
 def _file(name: str, place: int) -> str:

@@ -11,12 +11,12 @@ import xarray
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from lstm_odyssey.reports import budgets, effects, figures, grids, paper, words
+from lstm_odyssey.reports import budgets, figures, grids, marginals, pairs, paper, shares, words
 from lstm_odyssey.reports.analyses import GOOD, Analyses
 from lstm_odyssey.reports.axis import present
 from lstm_odyssey.reports.contents import BETTER, WORSE
 from lstm_odyssey.reports.schema import attribute
-from lstm_odyssey.reports.table import maximizes, score
+from lstm_odyssey.reports.table import score
 
 FACTS = ("family", "objective", "input_size", "n_outputs", "bidirectional", "licence", "url", "provenance", "checksum")
 CALLED = {"n_outputs": "outputs", "input_size": "inputs"}
@@ -34,10 +34,10 @@ def drawn(dataset: xarray.Dataset, analyses: Analyses, task: str, order: Sequenc
     }
     if analyses.effects is not None and analyses.cuts is not None:
         pair = analyses.cuts.sel(clip=[1.0, GOOD])
-        made["shares"] = effects.shares(pair, task, order=order)
-        made["overview"] = effects.overview(analyses.effects, task, order=order)
+        made["shares"] = shares.shares(pair, task, order=order)
+        made["overview"] = marginals.overview(analyses.effects, task, order=order)
         if analyses.cuts.sizes["clip"] > 2:
-            made["cutoffs"] = effects.cutoffs(analyses.cuts, task, order=order)
+            made["cutoffs"] = shares.cutoffs(analyses.cuts, task, order=order)
     return made
 
 
@@ -49,8 +49,8 @@ def drawn_of_cell(dataset: xarray.Dataset, analyses: Analyses, task: str, varian
     if not part["main_share"].notnull().any():
         return {}
     return {
-        "marginals": effects.marginals(dataset, analyses.effects, analyses.times, task, variant),
-        "pairs": effects.pairs(analyses.effects, task, variant),
+        "marginals": marginals.marginals(dataset, analyses.effects, analyses.times, task, variant),
+        "pairs": pairs.pairs(analyses.effects, task, variant),
     }
 
 
@@ -140,10 +140,9 @@ def _analysed(analyses: Analyses, task: str) -> str:
     parts += [f"{effects.attrs['trees']} trees", f"seed {effects.attrs['seed']}", "axes as drawn"]
     ceiling = float(part["ceiling"])
     if not math.isnan(ceiling):
-        share = part["ceiling_share"].values
-        parts.append(
-            f"diverged trials and scores worse than chance count as {score(ceiling)} ({min(share):.0%} to {max(share):.0%} of the trials)"
-        )
+        low, high = float(part["ceiling_share"].min()), float(part["ceiling_share"].max())
+        whose = f"{low:.0%} to {high:.0%} of the trials" if high > low else f"{high:.0%} of the trials"
+        parts.append(f"diverged trials and scores worse than chance count as {score(ceiling)} ({whose})")
     return "; ".join(parts) + "."
 
 
@@ -154,17 +153,12 @@ def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
     part = analyses.effects.sel(task=task).isel(clip=0)
     texts = []
     for name in present(order, analyses.effects):
-        note = str(part["note"].sel(variant=name).item())
-        if bool(part["flagged"].sel(variant=name)):
-            note = "; ".join(
-                filter(
-                    None,
-                    [
-                        note,
-                        f"R² = {float(part['r_squared'].sel(variant=name)):.2f} is below 0.3: the shares describe little of the response",
-                    ],
-                )
-            )
+        one = part.sel(variant=name)
+        note = str(one["note"].item())
+        if bool(one["flagged"]):
+            poor = f"R² = {float(one['r_squared']):.2f} is below {analyses.effects.attrs['flagged_below']:g}"
+            note = f"{note}; {poor}" if note else poor
+            note += ": the shares describe little of the response"
         if note:
             texts.append(f"{name}: {note}.")
     return texts

@@ -111,7 +111,7 @@ def refresher(store: Path) -> Callable[[xarray.Dataset], None]:
             return
         try:
             page.write(study, store / "report.html", live=True)
-        except Exception as error:  # the study matters more than its page, which its end writes again
+        except Exception as error:  # noqa: BLE001  # the study matters more than its page, which its end writes again
             failed.append(error)
             warnings.warn(f"page {store / 'report.html'}: not written ({error}); the study goes on.", stacklevel=2)
 
