@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tornado.httpclient import HTTPRequest
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -39,7 +39,7 @@ class Browser:
             [program, *options, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            self._socket = self._loop.run_until_complete(self._connect(folder / "DevToolsActivePort"))
+            self._socket = self._loop.run_until_complete(self._connect(self._port(folder / "DevToolsActivePort")))
             for domain in ("Page", "Runtime", "Log", "Network"):
                 self.call(f"{domain}.enable")
         except BaseException:
@@ -61,15 +61,16 @@ class Browser:
         self._process.wait(30)
         self._loop.close()
 
-    async def _connect(self, file: Path) -> WebSocketClientConnection:
-        from tornado.httpclient import AsyncHTTPClient
-
+    def _port(self, file: Path) -> str:
+        """The port that the browser chose and wrote to a file, as soon as it is there."""
         end = time.monotonic() + 60
         while not (file.exists() and file.read_text().count("\n")):
             if time.monotonic() > end or self._process.poll() is not None:
                 raise RuntimeError("the browser did not start")
-            await asyncio.sleep(0.05)
-        port = file.read_text().splitlines()[0]
+            time.sleep(0.05)
+        return file.read_text().splitlines()[0]
+
+    async def _connect(self, port: str) -> WebSocketClientConnection:
         client = AsyncHTTPClient()
         answer = await client.fetch(f"http://127.0.0.1:{port}/json/list")
         client.close()

@@ -69,7 +69,7 @@ def test_complaints_are_heard(reader: browser.Browser) -> None:
 @pytest.mark.parametrize("column", [0, 1, 6])
 def test_tables_sort(reader: browser.Browser, column: int) -> None:
     """A click sorts upwards, another downwards, by the value and not by the text; aria-sort says so."""
-    keys = "[...document.querySelector('table.sortable').tBodies[0].rows].map(r => r.cells[%d].dataset.key)" % column
+    keys = f"[...document.querySelector('table.sortable').tBodies[0].rows].map(r => r.cells[{column}].dataset.key)"
     found = {}
     for direction in ("ascending", "descending"):
         reader.run(f"{head(column)}.querySelector('button').click()")
@@ -85,11 +85,7 @@ def test_tables_sort(reader: browser.Browser, column: int) -> None:
 
 def test_rows_without_a_value_stand_last(reader: browser.Browser) -> None:
     """A cell without a score is below the others whichever way the table is sorted."""
-    table = next(
-        number
-        for number in range(8)
-        if reader.run(f"!!document.querySelectorAll('table.sortable')[{number}].closest('[data-task=talk]')")
-    )
+    table = reader.run("[...document.querySelectorAll('table.sortable')].findIndex(t => t.closest('[data-task=talk]'))")
     for _ in range(2):
         reader.run(f"{head(1, table)}.querySelector('button').click()")
         assert first_column(reader, table)[-1] == "gated"
@@ -150,9 +146,8 @@ def test_page_fits_the_window(reader: browser.Browser, width: int) -> None:
 
 def test_page_prints_with_everything_open(reader: browser.Browser) -> None:
     """On paper the folded figures of every cell are open and the filters are away; afterwards all is as before."""
-    reader.run(
-        "window.opened = 0; addEventListener('beforeprint', () => { opened = document.querySelectorAll('details:not([open])').length + 1 }); 1"
-    )
+    counted = "opened = document.querySelectorAll('details:not([open])').length + 1"
+    reader.run(f"window.opened = 0; addEventListener('beforeprint', () => {{ {counted} }}); 1")
     folded = reader.run("document.querySelectorAll('details:not([open])').length")
     assert folded > 0
     printed = base64.b64decode(reader.call("Page.printToPDF")["data"])
