@@ -79,6 +79,9 @@ def write_report(
     from lstm_odyssey.study import open_study
 
     study = open_study(store)
+    held, baseline = study["variant"].values.tolist(), options["baseline"]
+    if baseline is not None and baseline not in held:
+        raise SettingsError(f"--baseline: got {baseline!r}; expected a cell of the study: {', '.join(held)}.")
     with _progress(console) as progress:
         found = analyse(study, jobs=-1, progress=progress, **options)
     if kind == "html":
