@@ -38,7 +38,7 @@ class Shown(NamedTuple):
 
     Attributes:
         name: in the study.
-        index: its place among the result's hyperparameters.
+        number: its place among the result's hyperparameters.
         scale: as in ``lstm_odyssey.reports.fanova_layout``.
         positions: the points' values, where levels have none their numbers [P].
         levels: the points' names; empty where the axis has a scale.
@@ -46,7 +46,7 @@ class Shown(NamedTuple):
     """
 
     name: str
-    index: int
+    number: int
     scale: str
     positions: Numbers
     levels: list[str]

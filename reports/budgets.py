@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy
 import xarray
@@ -87,7 +88,7 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
         if not known[place]:
             continue
         color = BLUE if front[place] else SOFT
-        style = {"color": color, "markersize": 5.5, "markeredgecolor": "white"}
+        style: dict[str, Any] = {"color": color, "markersize": 5.5, "markeredgecolor": "white"}
         lines = axes.plot([speed[place]] * 2, interval[place], color=color, linewidth=0.9, alpha=0.7, label="_interval")
         tag(place, "point", lines + axes.plot(speed[place], mean[place], "o", label="_cell", zorder=4, **style))
     if known.sum() and numpy.nanmax(speed[known]) > 1.5 * numpy.nanmin(speed[known]):
@@ -104,7 +105,7 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
 
 def _labels(axes: Axes, points: dict[int, tuple[float, float, str]]) -> None:
     """Names beside their points where no other name, point or interval lies, as far as there is room; in points of the page."""
-    axes.figure.draw_without_rendering()  # where the axes lie is known after the layout
+    axes.get_figure(root=True).draw_without_rendering()  # where the axes lie is known after the layout
     scale = 72 / axes.figure.dpi
     placed = [tuple(float(value) * scale for value in axes.transData.transform((x, y))) for x, y, _ in points.values()]
     taken = [(x - 4, y - 5, x + 4, y + 5) for x, y in placed]

@@ -173,7 +173,7 @@ def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | No
                 "no" if bool(part["flagged"]) else "",
             )
         )
-        cells += [_share(part, "main_share", one.index) for one in axes]
+        cells += [_share(part, "main_share", one.number) for one in axes]
         cells += [_share(part, "order_share", place) for place in (1, 2)]
         cells.append(Cell(str(part["interval"].item()) or "–", str(part["interval"].item()), "words"))
         made.append(Row(name, cells))

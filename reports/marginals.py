@@ -85,7 +85,7 @@ def _marginal(
     axes.plot(where, numpy.zeros(where.size), "|", color=SOFT, markersize=5, markeredgewidth=0.5, alpha=0.6,
               transform=axes.get_xaxis_transform(), label="_rug", clip_on=False, zorder=1)  # fmt: skip
     known = slice(0, at.size)
-    curve, band = part["curve"].values[one.index, known], part["curve_over_trees"].values[one.index, known]
+    curve, band = part["curve"].values[one.number, known], part["curve_over_trees"].values[one.number, known]
     if not numpy.isfinite(curve).any():
         axes.annotate("not analysed", (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
         return
@@ -95,9 +95,9 @@ def _marginal(
     axes.fill_between(at, curve - band, curve + band, color=color, alpha=0.22, linewidth=0, label="_band", zorder=3)
     axes.plot(at, curve, color=color, label="marginal", zorder=4)
     for end in ("curve_low", "curve_high"):
-        axes.plot(at, part[end].values[one.index, known], color=color, linewidth=0.8, linestyle=":", label="_interval")
-    best, height = (float(part[name].values[one.index]) for name in ("optimum", "optimum_response"))
-    ends = numpy.array([float(part[name].values[one.index]) for name in ("optimum_low", "optimum_high")])
+        axes.plot(at, part[end].values[one.number, known], color=color, linewidth=0.8, linestyle=":", label="_interval")
+    best, height = (float(part[name].values[one.number]) for name in ("optimum", "optimum_response"))
+    ends = numpy.array([float(part[name].values[one.number]) for name in ("optimum_low", "optimum_high")])
     if numpy.isfinite(ends).all():
         axes.plot(one.place(ends), [height, height], color=INK, linewidth=1.2, label="_optimum interval", zorder=5)
     axes.plot(one.place(numpy.array([best])), [height], "o", color=INK, markersize=4, label="_optimum", zorder=5)
@@ -126,13 +126,13 @@ def overview(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None 
         lines = {}
         for position, variant in enumerate(variants):
             curve = (
-                effects["curve"].sel(task=task, variant=variant).isel(clip=0).values[one.index, : one.positions.size]
+                effects["curve"].sel(task=task, variant=variant).isel(clip=0).values[one.number, : one.positions.size]
             )
             color, dashes = look(position)
             style: dict[str, Any] = {"linestyle": "none", "marker": "o"} if one.levels else {"linestyle": dashes}
             if numpy.isfinite(curve).any():
                 (line,) = axes.plot(one.place(one.positions), curve, color=color, label=variant, **style)
-                tag(position, f"marginal{one.index}", [line])
+                tag(position, f"marginal{one.number}", [line])
                 lines[position] = line
         prepare(axes, one, small=True)
     grid[0].set_ylabel(f"marginal test score ({effects['response_units'].sel(task=task).item()})")

@@ -58,7 +58,11 @@ def report(
     target = output or folder / f"report.{kind}"
     console = Console()
     quick = quick or watch
-    options = {"baseline": baseline, "quick": quick, "replicates": 0 if quick else REFITS if refits is None else refits}
+    options: dict[str, Any] = {
+        "baseline": baseline,
+        "quick": quick,
+        "replicates": 0 if quick else REFITS if refits is None else refits,
+    }
     if not watch:
         options["cache"] = cache_folder(store)
         write_report(store, target, kind, figures, console, **options)
