@@ -99,13 +99,13 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
     axes.margins(x=0.12, y=0.1)
     axes.set_xlabel("training throughput (frames/s), median of the best 10 %")
     axes.set_ylabel(f"mean test score of the best 10 %\n({part['units'].item()})")
+    figure.draw_without_rendering()  # where the axes lie is known after the layout
     _labels(axes, {p: (float(speed[p]), float(mean[p]), name) for p, name in enumerate(variants) if known[p]})
     return figure
 
 
 def _labels(axes: Axes, points: dict[int, tuple[float, float, str]]) -> None:
     """Names beside their points where no other name, point or interval lies, as far as there is room; in points of the page."""
-    axes.get_figure(root=True).draw_without_rendering()  # where the axes lie is known after the layout
     scale = 72 / axes.figure.dpi
     placed = [tuple(float(value) * scale for value in axes.transData.transform((x, y))) for x, y, _ in points.values()]
     taken = [(x - 4, y - 5, x + 4, y + 5) for x, y in placed]

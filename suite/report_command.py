@@ -58,11 +58,8 @@ def report(
     target = output or folder / f"report.{kind}"
     console = Console()
     quick = quick or watch
-    options: dict[str, Any] = {
-        "baseline": baseline,
-        "quick": quick,
-        "replicates": 0 if quick else REFITS if refits is None else refits,
-    }
+    replicates = 0 if quick else REFITS if refits is None else refits
+    options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates}
     if not watch:
         options["cache"] = cache_folder(store)
         write_report(store, target, kind, figures, console, **options)

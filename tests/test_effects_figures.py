@@ -97,14 +97,10 @@ def test_pairs_have_one_scale_centred_on_nought(found: analyses.Analyses) -> Non
     assert len(meshes) == 2 * part.sizes["pair"]
     assert {(mesh.norm.vmin, mesh.norm.vmax) for mesh in meshes} == {(-meshes[0].norm.vmax, meshes[0].norm.vmax)}
     assert meshes[0].norm.vmax == pytest.approx(float(numpy.nanmax(numpy.abs(part["joint"] - part["mean"]))))
-    joint = part["joint"].values[0] - float(part["mean"])
-    assert numpy.sort(numpy.ma.getdata(meshes[0].get_array()).ravel()) == pytest.approx(
-        numpy.sort(joint[numpy.isfinite(joint)])
-    )
-    pure = part["interaction"].values[0]
-    assert numpy.sort(numpy.ma.getdata(meshes[1].get_array()).ravel()) == pytest.approx(
-        numpy.sort(pure[numpy.isfinite(pure)])
-    )
+    joint, pure = part["joint"].values[0] - float(part["mean"]), part["interaction"].values[0]
+    for mesh, grid in zip(meshes, (joint, pure), strict=False):
+        shown_values = numpy.ma.getdata(mesh.get_array()).ravel()
+        assert numpy.sort(shown_values) == pytest.approx(numpy.sort(grid[numpy.isfinite(grid)]))
 
 
 def test_cut_offs(study: xarray.Dataset) -> None:
