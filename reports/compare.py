@@ -55,7 +55,6 @@ Attributes: ``baseline``, ``confidence``, ``level`` (1 - confidence), ``enough``
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -126,7 +125,7 @@ def compare(
         rows[task] = []
         for variant, one in cells.items():
             part = study.sel(task=task, variant=variant)
-            random = _random(seed, task, variant, "curves")
+            random = inference.stream(seed, task, variant, "curves")
             row = described(part, one, selected[variant], chance, confidence, maximize=maximizes(study, task))
             row["is_baseline"] = variant == baseline
             other = (cells[baseline], selected[baseline]) if baseline not in (None, variant) else None
@@ -197,18 +196,12 @@ def _reselected(
     """The best 10 % of every replicate; where draws are common, all cells of a task draw the same trials."""
     one = cells[variant]
     if not paired:
-        places = inference.draw(_random(seed, task, variant), one.trial.size, replicates)
+        places = inference.draw(inference.stream(seed, task, variant), one.trial.size, replicates)
         return inference.reselect(one, places)
     run = numpy.unique(numpy.concatenate([cell.trial for cell in cells.values()]))
     place = numpy.full(run.size, one.trial.size)
     place[numpy.searchsorted(run, one.trial)] = numpy.arange(one.trial.size)
-    return inference.reselect(one, place[inference.draw(_random(seed, task), run.size, replicates)])
-
-
-def _random(seed: int, *names: str) -> numpy.random.Generator:
-    """A stream that depends on the seed and on names alone."""
-    digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass")).digest()
-    return numpy.random.default_rng([seed, *numpy.frombuffer(digest, numpy.uint32).tolist()])
+    return inference.reselect(one, place[inference.draw(inference.stream(seed, task), run.size, replicates)])
 
 
 def _grid(study: xarray.Dataset, task: str, cells: dict[str, Ranked]) -> Numbers:

@@ -8,6 +8,7 @@ trials anew and *selects the best 10 % in every replicate* does not.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from typing import Any, NamedTuple
@@ -146,6 +147,12 @@ def delta_replicates(one: Numbers, other: Numbers) -> Numbers:
     rows = max(1, LARGEST // max(1, one.shape[1] * other.shape[1]))
     chunks = range(0, len(one), rows)
     return numpy.concatenate([cliffs_delta(one[i : i + rows], other[i : i + rows]) for i in chunks])
+
+
+def stream(seed: int, *names: str) -> numpy.random.Generator:
+    """A stream that depends on the seed and on names alone."""
+    digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass")).digest()
+    return numpy.random.default_rng([seed, *numpy.frombuffer(digest, numpy.uint32).tolist()])
 
 
 def draw(random: numpy.random.Generator, count: int, replicates: int) -> NDArray[numpy.intp]:

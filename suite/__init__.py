@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lstm_odyssey.cell import Cell as Cell
     from lstm_odyssey.cell.oracle import oracle as oracle
+    from lstm_odyssey.discovery import load_plugin as load_plugin
     from lstm_odyssey.layer import RNN as RNN
     from lstm_odyssey.plan import Settings as Settings
     from lstm_odyssey.registry import as_cell as as_cell
@@ -35,6 +36,7 @@ _HOMES = {
     "oracle": "cell.oracle",
     "RNN": "layer",
     "as_cell": "registry",
+    "load_plugin": "discovery",
     "task": "registry",
     "task_names": "registry",
     "variant": "registry",

@@ -129,7 +129,8 @@ def run_block(spec: dict[str, Any]) -> int:
     """Train what is missing of a block and store it; the function that workers run.
 
     Args:
-        spec: ``store`` (path), ``token`` (of the study), ``task``, ``variant``, ``number`` and ``data`` (a path or None).
+        spec: ``store`` (path), ``token`` (of the study), ``task``, ``variant``, ``number``, ``data`` (a path or None) and
+            ``plugins``, the files that the task and the variant come from.
 
     Returns:
         How many trials were stored.
@@ -137,6 +138,7 @@ def run_block(spec: dict[str, Any]) -> int:
     Raises:
         StoreError: the worker does not see the study's store, or the corpus or the variant is another one here.
         CorpusError: the corpus cannot be loaded here.
+        PluginError: the worker does not find a plugin's file, or cannot run it.
     """
     store = Store(spec["store"])
     study = store.study()
@@ -145,6 +147,8 @@ def run_block(spec: dict[str, Any]) -> int:
             f"store {store.path}: a worker finds {'no study' if study is None else 'another study'} there; expected the one "
             "the study was started with. The store must be one path that all machines share."
         )
+    for path in spec["plugins"]:
+        registry.load_plugin(path)
     block = Block(study, spec["task"], spec["variant"], spec["number"])
     missing = block.missing(store)
     if not missing:

@@ -9,32 +9,46 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytest
+
+from lstm_odyssey.clocks import synchronised
 from lstm_odyssey.pytest_plugin import Case
 
 
+@pytest.mark.benchmark(timer=synchronised)
 def test_train_step(benchmark: Any, odyssey_case: Case) -> None:
-    """An update of a network is timed, and its loss is a number; its speed against torch.nn.LSTM stands beside the times."""
-    from lstm_odyssey.bench.step import TrainingStep
-    from lstm_odyssey.benchmarks.steps import HIDDEN_SIZE
+    """An update of a network is timed and its loss is a number; error, speed, size and memory stand beside the times."""
+    import torch
+
+    from lstm_odyssey.bench.step import TimedStep
+    from lstm_odyssey.measured import measured_error
     from lstm_odyssey.threads import one_thread
     from lstm_odyssey.timing import Region, measure, throughput
 
-    case = odyssey_case
+    case, profile = odyssey_case, odyssey_case.profile
     benchmark.name = benchmark.fullname = case.name("time_train_step")
     with one_thread():
-        step = TrainingStep(case.variant, case.task, HIDDEN_SIZE, device=case.device)
+        step = TimedStep(case.variant, case.task, profile.hidden_size, device=case.device)
         if benchmark.enabled:
             measure({"step": Region.of(step)}, seconds=1.0, rounds=1)  # warms up; rounds are planned by the first call
         assert math.isfinite(benchmark(step))
     if benchmark.enabled:
-        speed = throughput(case.variant, case.task, hidden_size=HIDDEN_SIZE, device=case.device, seconds=3.0)
+        size = profile.hidden_size
+        speed = throughput(case.variant, case.task, hidden_size=size, device=case.device, seconds=profile.seconds)
+        trained = measured_error(case.variant, case.task, device=case.device, hidden_size=size, epochs=profile.epochs)
         benchmark.extra_info |= {
+            "error": trained.best_test,
+            "error_metric": trained.metric,
+            "error_units": trained.units,
+            "epochs": profile.epochs,
             "frames": speed.frames,
             "frames_per_second": speed.frames_per_second,
             "ratio_to_torch_lstm": speed.ratio,
             "parameters": speed.parameters,
+            "peak_memory": trained.peak_memory,
             "hidden_size": speed.hidden_size,
             "device": speed.device,
             "processor": speed.processor,
+            "torch": torch.__version__,
             "unstable": speed.unstable,
         }

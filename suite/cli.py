@@ -10,7 +10,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lstm_odyssey.bench.command import bench
-from lstm_odyssey.options import names, pairs
+from lstm_odyssey.export import export
+from lstm_odyssey.options import ListedPlugins, Plugins, names, pairs
 from lstm_odyssey.report_command import refresher, report
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(bench, name="bench")
+app.add_typer(export, name="export")
 
 
 @app.command()
@@ -52,6 +54,7 @@ def run(
     resume_from: Annotated[
         Path | None, typer.Option(help="A study.nc, or a store, to take over: the study goes on in --store.")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Run a study, or go on with one: what is stored is never run again."""
     from rich.console import Console
@@ -67,7 +70,7 @@ def run(
         "variants": names(variants), "tasks": names(tasks), "trials": trials, "epochs": epochs, "seed": seed,
         "profile": profile, "draws": draws, "workers": workers, "scheduler": scheduler, "device": device,
         "backend": backend, "dtype": dtype, "block_size": block_size, "keep_weights": keep_weights, "store": store,
-        "resume_from": resume_from,
+        "resume_from": resume_from, "plugins": plugin or None,
     }  # fmt: skip
     options |= {name: value for name, value in said.items() if value is not None}
     options["data"] = {**options.get("data", {}), **pairs(data)}
@@ -99,6 +102,7 @@ def run(
                 str(place),
                 *([f"--resume-from={source}"] if source is not None else []),
                 *(f"--data={name}={path}" for name, path in options["data"].items()),
+                *(f"--plugin={path}" for path in options.get("plugins", ())),
             ]
         )
         console.print(f"Stopped. Nothing finished is lost: go on with `{command}`.", highlight=False, soft_wrap=True)
@@ -134,7 +138,7 @@ app.command()(report)
 
 
 @app.command()
-def variants() -> None:
+def variants(plugin: ListedPlugins = None) -> None:
     """List the variants: their equations and how many parameters they have."""
     from rich.console import Console
 
@@ -146,7 +150,7 @@ def variants() -> None:
 
 
 @app.command()
-def tasks() -> None:
+def tasks(plugin: ListedPlugins = None) -> None:
     """List the tasks: what they ask, their corpora and licences."""
     from rich.console import Console
 

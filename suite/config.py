@@ -26,13 +26,13 @@ from lstm_odyssey.plan import Settings, SettingsError
 
 RUN_OPTIONS = ("store", "workers", "scheduler", "resume_from")
 _TYPES = {"variants": list, "tasks": list, "protocol": dict, "data": dict, "trials": int, "epochs": int, "seed": int}
-_TYPES |= {"block_size": int, "workers": int}
+_TYPES |= {"block_size": int, "workers": int, "plugins": list}
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The options of a study file: fields of ``Settings``, and ``store workers scheduler resume_from``.
 
-    Paths of data and of a study to go on with are taken from the file's own folder.
+    Paths of data, of plugins and of a study to go on with are taken from the file's own folder.
 
     Raises:
         SettingsError: the file is missing or no TOML, an option is unknown, or has the wrong type.
@@ -55,14 +55,16 @@ def read_config(path: Path) -> dict[str, Any]:
         expected = _TYPES.get(name, str)
         if not isinstance(value, expected) or isinstance(value, bool):
             raise SettingsError(f"{path}: {name} is {value!r}; expected {_words(expected)}.")
-    for name in ("variants", "tasks"):
+    for name in ("variants", "tasks", "plugins"):
         if not all(isinstance(entry, str) for entry in content.get(name, [])):
-            raise SettingsError(f"{path}: {name} is {content[name]!r}; expected a list of names.")
+            raise SettingsError(f"{path}: {name} is {content[name]!r}; expected a list of texts.")
     for task, place in content.get("data", {}).items():
         if not isinstance(place, str):
             raise SettingsError(f"{path}: data.{task} is {place!r}; expected a path as a text.")
     if "data" in content:
         content["data"] = {task: str(path.parent / place) for task, place in content["data"].items()}
+    if "plugins" in content:
+        content["plugins"] = [str(path.parent / place) for place in content["plugins"]]
     if "resume_from" in content:
         content["resume_from"] = str(path.parent / content["resume_from"])
     return content

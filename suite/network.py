@@ -65,7 +65,7 @@ class Network(nn.Module):
             start = stop
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
         self._gather()  # copied or unpickled one by one, parameters and buffer are no longer the same memory
 
     def slices(self) -> Iterator[tuple[str, Tensor, Tensor]]:

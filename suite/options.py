@@ -4,6 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def load_files(values: list[str] | None) -> list[str]:
+    """Load the plugin files a command is given, before it looks at any name; the first broken one is the command's error."""
+    if values:
+        from lstm_odyssey.registry import load_plugin
+
+        for value in values:
+            load_plugin(value)
+    return values or []
+
+
+def load_files_to_list(values: list[str] | None) -> list[str]:
+    """The same for a command that lists plugins: what is broken is listed with the rest."""
+    from lstm_odyssey.plugin_files import PluginError
+
+    for value in values or []:
+        try:
+            load_files([value])
+        except PluginError:
+            continue  # kept by the registry, which the list asks
+    return values or []
+
+
+_PLUGIN_HELP = (
+    "A Python file whose cells and tasks are to be known; may be repeated. Its code is run. "
+    "It registers, under their own names, its functions with keyword-only arguments among W R p b and its "
+    "Variant(...) and Task(...) objects. $ODYSSEY_PLUGINS does the same for every command."
+)
+_Values = list[str] | None
+Plugins = Annotated[
+    _Values, typer.Option("--plugin", metavar="FILE", help=_PLUGIN_HELP, callback=load_files, is_eager=True)
+]
+ListedPlugins = Annotated[
+    _Values, typer.Option("--plugin", metavar="FILE", help=_PLUGIN_HELP, callback=load_files_to_list, is_eager=True)
+]
 
 
 def names(values: Iterable[str] | None) -> list[str] | None:

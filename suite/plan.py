@@ -43,6 +43,7 @@ class Settings:
         keep_weights: ``best`` stores each trial's best weights; ``none`` (default).
         protocol: options of ``Protocol`` beside epochs.
         data: where a task's corpus lies, by task.
+        plugins: paths of Python files whose variants and tasks are to be known; they are run, by every worker too.
     """
 
     variants: Sequence[str] | None = None
@@ -59,6 +60,7 @@ class Settings:
     keep_weights: str | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
+    plugins: Sequence[str] = ()
 
     def check(self) -> None:
         """Raise ``SettingsError`` for a value that no study can have."""
@@ -112,6 +114,8 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
         CorpusError: a corpus is missing, or not the one it should be.
     """
     settings.check()
+    for path in settings.plugins:
+        registry.load_plugin(path)
     stored = begun or store.study()
     study = dict(stored) if stored else _new(settings)
     if stored:

@@ -16,13 +16,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How thorough the cases are.
+
+    Args:
+        hidden_size: N. epochs: of the training whose test error is told, at most (it stops early as the protocol says).
+        seconds: that a throughput is measured for, at most.
+    """
+
+    hidden_size: int
+    epochs: int
+    seconds: float
+
+
+PROFILES = {"smoke": Profile(64, 1, 1.0), "standard": Profile(64, 5, 3.0), "paper": Profile(100, 150, 20.0)}
+
+
 @dataclass(frozen=True)
 class Case:
-    """One variant on one task, and the device it is to run on."""
+    """One variant on one task, the device it is to run on, and how thoroughly it is measured."""
 
     variant: str
     task: str
     device: str
+    profile: Profile = PROFILES["standard"]
 
     def name(self, metric: str) -> str:
         """What a benchmark of this case is called: ``task.variant.metric``."""
@@ -35,11 +56,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     more: dict[str, Any] = {"action": "append", "metavar": "GLOB"}
     group.addoption("--odyssey-variant", help="variants whose name matches; may be repeated (all)", **more)
     group.addoption("--odyssey-task", help="tasks whose name matches; may be repeated (the embedded ones)", **more)
-    group.addoption("--odyssey-device", default="cpu", metavar="DEVICE", help="cpu or cuda (cpu)")
+    one: dict[str, Any] = {"default": "cpu", "choices": DEVICES}
+    group.addoption("--odyssey-device", help="where cases run; without a GPU those for cuda are skipped (cpu)", **one)
+    one = {"default": "standard", "choices": tuple(PROFILES)}
+    more = {"action": "append", "metavar": "FILE", "default": []}
+    group.addoption("--odyssey-plugin", help="a file whose variants and tasks are known too; its code is run", **more)
+    group.addoption("--odyssey-profile", help="how thoroughly cases are measured (standard)", **one)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A pattern that matches nothing is told at once, not where tests are collected."""
+    """A broken file and a pattern that matches nothing are told at once, not where tests are collected."""
+    if files := config.getoption("--odyssey-plugin"):
+        from lstm_odyssey.registry import PluginError, load_plugin
+
+        try:
+            for file in files:
+                load_plugin(file)
+        except PluginError as error:
+            raise pytest.UsageError(f"--odyssey-plugin: {error}") from error
     for kind in ("task", "variant"):
         if patterns := config.getoption(f"--odyssey-{kind}"):
             chosen(kind, patterns)
@@ -86,5 +120,24 @@ def _embedded(name: str) -> bool:
 
 @pytest.fixture(scope="session")
 def odyssey_case(request: pytest.FixtureRequest, odyssey_variant: str, odyssey_task: str) -> Case:
-    """One variant on one task, on the device of ``--odyssey-device``."""
-    return Case(odyssey_variant, odyssey_task, request.config.getoption("--odyssey-device"))
+    """One variant on one task, on the device of ``--odyssey-device``; a test for a GPU that is not there is skipped."""
+    device = request.config.getoption("--odyssey-device")
+    if device == "cuda":
+        from lstm_odyssey.driver import no_cuda
+
+        if reason := no_cuda():
+            pytest.skip(reason)
+    profile = PROFILES[request.config.getoption("--odyssey-profile")]
+    return Case(odyssey_variant, odyssey_task, device, profile)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Beside what pytest-benchmark says of the machine the GPU, where ``--odyssey-device cuda`` asks for one.
+
+    Told by the options alone: pytest-benchmark asks before the tests, to compare, and after them, to save.
+    """
+    if config.getoption("--odyssey-device") == "cuda":
+        import torch
+
+        machine_info["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None

@@ -1,20 +1,36 @@
-"""Variants and tasks by name, from entry points: the built-in ones go the way every plugin goes."""
+"""Variants and tasks by name, built-in and plugins': the built-in ones go the way every plugin goes."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey.cell import Cell
+from lstm_odyssey.discovery import (
+    broken_files,
+    file_of,
+    forget_plugins,
+    load_plugin,
+    origin_of,
+    place,
+    points,
+    refuse_rivals,
+)
+from lstm_odyssey.plugin_files import PluginError
 from lstm_odyssey.variants.declare import Variant
 
 if TYPE_CHECKING:
     from lstm_odyssey.tasks.declare import Corpus, Task
 
-GROUPS = {"variant": "lstm_odyssey.variants", "task": "lstm_odyssey.tasks"}
+__all__ = [
+    "NamedTask", "PluginError", "UnknownNameError", "as_cell", "broken_files", "file_of", "forget_plugins", "load_plugin",
+    "origin", "task", "task_names", "variant", "variant_names",
+]  # fmt: skip
+
+_points = points
 
 
 class UnknownNameError(LookupError):
@@ -24,38 +40,15 @@ class UnknownNameError(LookupError):
         return str(self.args[0])
 
 
-class PluginError(RuntimeError):
-    """A plugin is broken, or two plugins have one name; the message names the distributions."""
-
-
-def _origin(point: EntryPoint) -> dict[str, str]:
-    distribution = point.dist
-    if distribution is None:
-        return {"module": point.module}
-    return {"distribution": distribution.name, "version": distribution.version}
-
-
-@cache
-def _points(kind: str) -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUPS[kind]):
-        other = found.get(point.name)
-        if other is not None and other.value != point.value:
-            raise PluginError(
-                f"{kind} '{point.name}': two plugins have this name, {other.value} of {_origin(other)} and {point.value} of "
-                f"{_origin(point)}; expected one. Uninstall one of them or ask its author to rename it."
-            )
-        found[point.name] = point
-    return found
-
-
 def _load(kind: str, name: str) -> Any:
+    refuse_rivals(kind, name)
     point = _points(kind)[name]
     try:
         return point.load()
     except Exception as error:
         raise PluginError(
-            f"{kind} '{name}' of {_origin(point)}: {point.value} cannot be loaded: {type(error).__name__}: {error}."
+            f"{kind} '{name}': {place(point)} cannot be loaded: {type(error).__name__}: {error}. Mend or uninstall it; "
+            f"`odyssey {kind}s` shows where it fails."
         ) from error
 
 
@@ -63,41 +56,52 @@ def _names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(_points(kind)))
 
 
-def variant_names() -> tuple[str, ...]:
-    """Names of all variants that are installed, built-in and plugins', in alphabetical order.
+def origin(kind: str, name: str) -> dict[str, str]:
+    """Where the variant or task of that name comes from: distribution and version, or file and sha256.
 
-    Reads entry points only; nothing is imported. Aliases are not listed.
+    It is not loaded, so a broken one has an origin too. ``kind`` is ``variant`` or ``task``.
+    """
+    return origin_of(_points(kind)[name])
+
+
+def variant_names() -> tuple[str, ...]:
+    """Names of all variants there are, built-in and plugins', in alphabetical order.
+
+    Of what is installed only the entry points are read, nothing is imported; files of plugins have to be run to be read.
+    Aliases are not listed.
     """
     return _names("variant")
 
 
 def task_names() -> tuple[str, ...]:
-    """Names of all tasks that are installed, built-in and plugins'. Reads entry points only."""
+    """Names of all tasks there are, built-in and plugins', found as variants are."""
     return _names("task")
 
 
 def _unknown(kind: str, name: str, known: tuple[str, ...]) -> UnknownNameError:
     spellings = {known_name: [known_name] for known_name in known}
-    for alias, home in (_aliases() if kind == "variant" else {}).items():
-        spellings[home].append(alias)
+    for alias, homes in (_aliases() if kind == "variant" else {}).items():
+        for home in homes:
+            spellings[home].append(alias)
 
     def likeness(known_name: str) -> float:
         low = str(name).lower()
         return max(difflib.SequenceMatcher(None, low, spelling.lower()).ratio() for spelling in spellings[known_name])
 
     near = sorted(known, key=likeness, reverse=True)
+    broken = "".join(f" This file is not usable: {path}." for path in broken_files())
     return UnknownNameError(
         f"{kind} '{name}': unknown; expected one of {', '.join(near)}. "
-        f"`odyssey {kind}s` shows them; a plugin's package has to be installed."
+        f"`odyssey {kind}s` shows them; a plugin's package has to be installed, or its file given with --plugin.{broken}"
     )
 
 
-def _aliases() -> dict[str, str]:
-    found = {}
+def _aliases() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
     for name in variant_names():
         try:
             for alias in _declared(name).aliases:
-                found[alias] = name
+                found.setdefault(alias, []).append(name)
         except PluginError:
             continue  # a broken plugin is an error only for who asks for it
     return found
@@ -105,12 +109,17 @@ def _aliases() -> dict[str, str]:
 
 def _declared(name: str) -> Variant:
     loaded = _load("variant", name)
+    if not callable(loaded) and not isinstance(loaded, Variant):
+        raise PluginError(
+            f"variant '{name}': {place(_points('variant')[name])} is {type(loaded).__name__}; expected a step function or an "
+            "lo.Variant declaration."
+        )
     return loaded if isinstance(loaded, Variant) else Variant(loaded)
 
 
 @cache
-def _cell(name: str) -> Cell:
-    return Cell(_declared(name), name, _origin(_points("variant")[name]))
+def _cell(name: str, point: EntryPoint) -> Cell:
+    return Cell(_declared(name), name, origin_of(point))
 
 
 def variant(name: str) -> Cell:
@@ -127,10 +136,17 @@ def variant(name: str) -> Cell:
         'no_peepholes'
     """
     if name not in variant_names():
-        name = _aliases().get(name) or name
+        homes = _aliases().get(name, [])
+        if len(homes) > 1:
+            raise PluginError(
+                f"variant '{name}': an alias of {' and of '.join(homes)}; expected one. Use the full name, or ask an author to "
+                "rename the alias."
+            )
+        name = homes[0] if homes else name
     if name not in variant_names():
         raise _unknown("variant", name, variant_names())
-    return _cell(name)
+    refuse_rivals("variant", name)
+    return _cell(name, _points("variant")[name])
 
 
 def as_cell(cell: str | Callable[..., Any] | Variant | Cell) -> Cell:
@@ -161,7 +177,6 @@ class NamedTask:
         return f"Task('{self.name}', objective='{self.objective}')"
 
 
-@cache
 def task(name: str) -> NamedTask:
     """The task of that name.
 
@@ -176,12 +191,15 @@ def task(name: str) -> NamedTask:
     """
     if name not in task_names():
         raise _unknown("task", name, task_names())
+    refuse_rivals("task", name)
+    return _task(name, _points("task")[name])
+
+
+@cache
+def _task(name: str, point: EntryPoint) -> NamedTask:
     from lstm_odyssey.tasks.declare import Task
 
     loaded = _load("task", name)
-    point = _points("task")[name]
     if not isinstance(loaded, Task):
-        raise PluginError(
-            f"task '{name}' of {_origin(point)}: {point.value} is {type(loaded).__name__}; expected an lo.Task declaration."
-        )
-    return NamedTask(loaded, name, _origin(point))
+        raise PluginError(f"task '{name}': {place(point)} is {type(loaded).__name__}; expected an lo.Task declaration.")
+    return NamedTask(loaded, name, origin_of(point))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lstm_odyssey import registry
 from lstm_odyssey.block import Block, run_block
 from lstm_odyssey.plan import Plan, Settings, make_plan
 from lstm_odyssey.seeding import read_seed
@@ -113,6 +114,12 @@ def run(
     return consolidate(store)
 
 
+def _files(block: Block) -> list[str]:
+    """The plugin files a worker needs for a block."""
+    paths = (registry.file_of("variant", block.variant), registry.file_of("task", block.task))
+    return list(dict.fromkeys(str(path) for path in paths if path is not None))
+
+
 def _submit(
     store: Store,
     plan: Plan,
@@ -149,6 +156,7 @@ def _submit(
             "variant": block.variant,
             "number": block.number,
             "data": plan.data.get(block.task),
+            "plugins": _files(block),
         }
         future = executor.submit(run_block, spec)
         if future.done():  # an executor that runs at once

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 from lstm_odyssey.clocks import Clock, TimingError
 from lstm_odyssey.samples import Timing
@@ -50,27 +50,38 @@ class Region:
             marks.append(clock())
         return [after - at for at, after in pairwise(marks)]
 
+    def turn(self, seconds: float, clock: Clock, wall: Clock) -> list[float]:
+        """Calls until the seconds are over, one at least: the median of the whole, and of each phase."""
+        begun = wall()
+        calls = [self.once(clock)]
+        while wall() - begun < seconds and len(calls) < MOST_CALLS:
+            calls.append(self.once(clock))
+        total = statistics.median(map(sum, calls))
+        return [total, *(statistics.median(phase) for phase in zip(*calls, strict=True))]
+
     @classmethod
     def of(cls, function: Callable[[], Any]) -> Region:
         """A function without phases."""
         return cls({"call": lambda _: function()})
 
 
+class Timed(Protocol):
+    """What ``measure`` can time: a ``Region``, or a process that times one of its own."""
+
+    @property
+    def phases(self) -> Mapping[str, Any]:
+        """By name, in their order."""
+
+    def turn(self, seconds: float, clock: Clock, wall: Clock) -> list[float]:
+        """One turn: the sample of the whole, and of each phase."""
+
+
 @dataclass
 class _Turns:
     """A region's samples: a row a turn, a column a phase."""
 
-    region: Region
+    region: Timed
     rows: list[list[float]] = field(default_factory=list)
-
-    def take(self, turn: float, clock: Clock, wall: Clock) -> None:
-        """One turn: calls until ``turn`` seconds are over, one at least; their medians are the sample."""
-        begun = wall()
-        calls = [self.region.once(clock)]
-        while wall() - begun < turn and len(calls) < MOST_CALLS:
-            calls.append(self.region.once(clock))
-        total = statistics.median(map(sum, calls))
-        self.rows.append([total, *(statistics.median(phase) for phase in zip(*calls, strict=True))])
 
     @property
     def steady(self) -> bool:
@@ -89,11 +100,12 @@ class _Turns:
 
 
 def measure(
-    regions: Mapping[str, Region],
+    regions: Mapping[str, Timed],
     *,
     relative_error: float = 0.02,
     seconds: float = 10.0,
     rounds: int | None = None,
+    enough: Callable[[Mapping[str, Timing]], bool] | None = None,
     turn: float = 0.02,
     clock: Clock = time.perf_counter,
     wall: Clock = time.perf_counter,
@@ -110,6 +122,7 @@ def measure(
         seconds: for all of it, warm-up included. Whatever it is, one round of warm-up and one that counts are run, and no
             round is begun that would not end in time if it took as long as the one before.
         rounds: count exactly so many instead, however long they take.
+        enough: asked after every round in place of ``relative_error``: whether what is known by then will do.
         turn: seconds; in its turn a function is called again until they are over. The median of a turn is one sample, so
             that a quick function is measured as often as slow ones leave time for, and neighbouring calls count once.
         clock: what is measured; see ``clock_of``. wall: what ``seconds`` and ``turn`` are counted in.
@@ -133,8 +146,11 @@ def measure(
         """One round; returns its length."""
         at = wall()
         for each in turns.values():
-            each.take(turn, clock, wall)
+            each.rows.append(each.region.turn(turn, clock, wall))
         return wall() - at
+
+    def precise(timings: Mapping[str, Timing]) -> bool:
+        return all(timing.error <= relative_error for timing in timings.values())
 
     warm = {name: _Turns(region) for name, region in regions.items()}
     play(warm)
@@ -149,7 +165,7 @@ def measure(
         if rounds is not None:
             if done == rounds:
                 return found
-        elif all(timing.error <= relative_error for timing in found.values()) or wall() - begun + length > seconds:
+        elif wall() - begun + length > seconds or (enough or precise)(found):
             return found
 
 
@@ -228,14 +244,14 @@ def throughput(
         (['forward', 'backward', 'update'], True)
     """
     from lstm_odyssey.bench.facts import processor, versions
-    from lstm_odyssey.bench.step import TrainingStep
+    from lstm_odyssey.bench.step import TimedStep
     from lstm_odyssey.clocks import clock_of
     from lstm_odyssey.threads import one_thread
 
     with one_thread():
         reading = clock_of(device, clock)
         options: dict[str, Any] = {"batch": batch, "device": device, "backend": backend, "dtype": dtype, "data": data}
-        step = TrainingStep(variant, task, hidden_size, **options)
+        step = TimedStep(variant, task, hidden_size, **options)
         regions = {
             "step": Region.of(step),
             "torch": Region.of(step.yardstick()),

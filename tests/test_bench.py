@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey import cli
 from lstm_odyssey.bench import cell as bench_cell
 from lstm_odyssey.bench import show
 from lstm_odyssey.bench.cell import AGAINST, OURS, Contest, Group, Work, contest
@@ -25,20 +24,6 @@ from tests.small import chorales
 
 CELLS = {name: lo.variant(name) for name in lo.variant_names()} | {name: lo.as_cell(odd) for name, odd in ODD.items()}
 TINY = {"sizes": (3,), "batches": (2,), "frames": 4, "inputs": 3, "seconds": 0.02}
-
-
-@pytest.fixture
-def odyssey(monkeypatch, capsys):
-    """Run the command in this process; returns exit code, output and error output."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["odyssey", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        output, error = capsys.readouterr()
-        return caught.value.code or 0, output, error
-
-    return run
 
 
 @pytest.mark.parametrize("name", ["loop", "plain_torch"])

@@ -11,20 +11,6 @@ from lstm_odyssey.plan import SettingsError
 from tests.small import chorales
 
 
-@pytest.fixture
-def odyssey(monkeypatch, capsys):
-    """Run the command in this process; returns exit code, output and error output."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["odyssey", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        output, error = capsys.readouterr()
-        return caught.value.code or 0, output, error
-
-    return run
-
-
 def small(folder, *more):
     folder.mkdir(exist_ok=True)
     data = f"--data=bach={chorales(folder)}"

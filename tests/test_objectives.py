@@ -141,6 +141,27 @@ def test_the_gradient_is_the_slope_of_the_loss(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_summed_loss_is_the_sum_of_the_losses(name: str, padded: bool) -> None:
+    """A batch's loss in one number, and its gradient, equal the sum over its sequences, with padding and without."""
+    objective, logits, target, lengths, targets = batch(name)
+    if not padded:
+        shortest = int(lengths.min())
+        chosen = [index for index, length in enumerate(lengths.tolist()) if length == shortest]
+        lengths = lengths[chosen]
+        target = objective.collate([targets[index] for index in chosen], lengths, shortest, torch.float64, "cpu")
+        logits = logits[:shortest, :, chosen]
+    assert (target.mask is not None) == padded
+    one, other = (logits[:, 0].clone().requires_grad_() for _ in range(2))
+    whole, parts = objective.summed_loss(one, target, lengths), objective.loss(other.unsqueeze(1), target, lengths)
+    assert whole.ndim == 0 and parts.shape == (1, len(lengths))
+    torch.testing.assert_close(whole, parts.sum(), **CLOSE)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(loss.sum(), leaf)[0] for loss, leaf in ((whole, one), (parts, other))), **CLOSE
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("rubbish", [1e30, math.inf, math.nan])
 def test_what_stands_in_the_padding_changes_nothing(name: str, rubbish: float) -> None:
     """Rubbish in padded logits, NaN included, leaves loss, gradient and score bitwise as they were."""

@@ -3,7 +3,6 @@
 import configparser
 import email
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,30 +10,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.conftest import ROOT
+
 HOMES = {
     "suite": "lstm_odyssey",
     "tasks": "lstm_odyssey/tasks",
     "variants": "lstm_odyssey/variants",
     "reports": "lstm_odyssey/reports",
 }
-ALONGSIDE = ("pyproject.toml", "README.md", "LICENSE", "NOTICE")
-NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The built wheel's path."""
-    tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
-    for folder in HOMES:
-        shutil.copytree(ROOT / folder, tree / folder, ignore=NOT_SOURCES)
-    for name in ALONGSIDE:
-        shutil.copy(ROOT / name, tree / name)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(tree)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = out.glob("*.whl")
-    return built
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +25,6 @@ def members(wheel):
     """Every file in the wheel, by name."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
-
-
-@pytest.fixture(scope="module")
-def site(wheel, tmp_path_factory):
-    """A folder with the wheel's content, as pip would unpack it."""
-    folder = tmp_path_factory.mktemp("site")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    return folder
 
 
 def sources():

@@ -329,11 +329,11 @@ def test_throughput_without_a_gpu(monkeypatch):
 
 def test_the_yardstick_makes_the_same_update(monkeypatch):
     """Of the step that is timed and its yardstick in plain torch, loss and weights agree if both start alike."""
-    from lstm_odyssey.bench.step import TrainingStep
+    from lstm_odyssey.bench.step import TimedStep
 
     monkeypatch.setattr("lstm_odyssey.bench.step.LEARNING_RATE", 1e-3)
     for batch in (1, 3):
-        step = TrainingStep("no_peepholes", "bach", 4, batch=batch, dtype="float64")
+        step = TimedStep("no_peepholes", "bach", 4, batch=batch, dtype="float64")
         yardstick = step.yardstick()
         plain = yardstick.plain
         weights = step.population.member_weights(0)
@@ -356,9 +356,9 @@ def test_the_yardstick_makes_the_same_update(monkeypatch):
 
 def test_the_phases_are_the_update():
     """Run one after the other, the phases that are timed move the weights as the update does, bit for bit."""
-    from lstm_odyssey.bench.step import TrainingStep
+    from lstm_odyssey.bench.step import TimedStep
 
-    whole, apart = (TrainingStep("vanilla", "bach", 5, backend="eager") for _ in range(2))
+    whole, apart = (TimedStep("vanilla", "bach", 5, backend="eager") for _ in range(2))
     for _ in range(3):
         whole()
         value = None

@@ -1,18 +1,25 @@
-"""``odyssey bench cell | epoch | step``."""
+"""``odyssey bench cell | epoch | step | compare``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from lstm_odyssey.options import names, numbers, pairs
-
-if TYPE_CHECKING:
-    from lstm_odyssey.cell import Cell
+from lstm_odyssey.bench.options import (
+    Clock,
+    Device,
+    Error,
+    Json,
+    Variants,
+    chosen_cells,
+    finish,
+    places,
+    progress,
+    timing_options,
+)
+from lstm_odyssey.options import Plugins, names, numbers
 
 bench = typer.Typer(
     help="How fast the cells are, and against what. One thread; all that is compared takes turns in one run.",
@@ -20,17 +27,9 @@ bench = typer.Typer(
 )
 
 QUICK_CELL = {"sizes": (20, 50), "batches": (1,), "frames": 40, "seconds": 0.5, "against": ("lstm", "loop", "eager")}
-QUICK_SECONDS = 1.0
 
-Variants = Annotated[list[str] | None, typer.Argument(help="Names; 'all' for every one. (the paper's nine)")]
-Clock = Annotated[str, typer.Option(help="wall, or cpu: the thread's own time, for a machine that others use too.")]
-Error = Annotated[float, typer.Option(help="Stop when the medians are known to ± this part, at 95 %.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the full record here.")]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-Backend = Annotated[str, typer.Option(help="auto, numba or eager.")]
-Dtype = Annotated[str, typer.Option(help="float32 or float64.")]
-Data = Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")]
-HiddenSize = Annotated[int, typer.Option(help="N.")]
+Task = Annotated[str | None, typer.Option(help="A name. (the first that is embedded)")]
+Batch = Annotated[int, typer.Option(help="Sequences an update.")]
 
 
 @bench.command()
@@ -54,6 +53,7 @@ def cell(
     quick: Annotated[
         bool, typer.Option("--quick", help="Two sizes, short sequences, no compiler: does it run?")
     ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Time a layer of each variant against torch.nn.LSTM and other ways to compute the same cell.
 
@@ -71,10 +71,10 @@ def cell(
     }  # fmt: skip
     given = {**(QUICK_CELL if quick else {}), **{name: value for name, value in said.items() if value is not None}}
     work = Work(backward=not forward_only, relative_error=relative_error, clock=clock, device=device, **given)
-    cells = _cells(variants)
+    cells = chosen_cells(variants)
     groups: list[Group] = []
     interrupted = False
-    with one_thread(), _progress(len(cells) * len(work.sizes) * len(work.batches)) as (say, advance):
+    with one_thread(), progress(len(cells) * len(work.sizes) * len(work.batches)) as (say, advance):
         try:
             for group in contests(cells, work, say):
                 groups.append(group)
@@ -87,23 +87,13 @@ def cell(
             console.print(part)
         if json is not None:
             show.write(json, "cell", vars(work), show.cell_results(groups), interrupted)
-    _end(interrupted, json if groups else None)
+    finish(interrupted, json if groups else None)
 
 
 @bench.command()
+@timing_options(seconds=60.0, each="for all of it")
 def epoch(
-    variants: Variants = None,
-    task: Annotated[str | None, typer.Option(help="A name. (the first that is embedded)")] = None,
-    hidden_size: HiddenSize = 100,
-    seconds: Annotated[float | None, typer.Option(help="At most, for all of it. (60)")] = None,
-    relative_error: Error = 0.02,
-    clock: Clock = "wall",
-    device: Device = "cpu",
-    backend: Backend = "auto",
-    dtype: Dtype = "float32",
-    data: Data = None,
-    json: Json = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A second: does it run?")] = False,
+    variants: Variants = None, task: Task = None, *, data: list[str] | None, json: Path | None, **asked: Any
 ) -> None:
     """Time an epoch of training against the same protocol in plain torch: nn.LSTM, Linear, autograd, a loop of SGD."""
     from rich.console import Console
@@ -114,40 +104,32 @@ def epoch(
     from lstm_odyssey.threads import one_thread
 
     name = task or embedded_tasks()[0]
-    asked: dict[str, Any] = {
-        "hidden_size": hidden_size, "relative_error": relative_error, "clock": clock, "device": device, "backend": backend,
-        "dtype": dtype, "data": _data(data, [name]).get(name), "seconds": _seconds(seconds, quick, 60.0),
-    }  # fmt: skip
-    cells = _cells(variants)
-    with one_thread(), _progress(None) as (say, _):
+    asked["data"] = places(data, [name]).get(name)
+    cells = chosen_cells(variants)
+    with one_thread(), progress(None) as (say, _):
         say(f"epochs of {len(cells)} variants and of plain torch in turn")
         try:
             found = epochs(cells, name, **asked)
         except KeyboardInterrupt:
-            _end(True, None)
+            finish(True, None)
     console = Console()
-    for part in show.epoch_table(found, relative_error, clock):
+    for part in show.epoch_table(found, asked["relative_error"], asked["clock"]):
         console.print(part)
     if json is not None:
         show.write(json, "epoch", asked, show.epoch_results(found), False)
-    _end(False, json)
+    finish(False, json)
 
 
 @bench.command()
+@timing_options(seconds=10.0, each="for one variant and task")
 def step(
     variants: Variants = None,
     tasks: Annotated[list[str] | None, typer.Option(help="Names, comma separated. (the embedded ones)")] = None,
-    hidden_size: HiddenSize = 100,
-    batch: Annotated[int, typer.Option(help="Sequences an update.")] = 1,
-    seconds: Annotated[float | None, typer.Option(help="At most, for one variant and task. (10)")] = None,
-    relative_error: Error = 0.02,
-    clock: Clock = "wall",
-    device: Device = "cpu",
-    backend: Backend = "auto",
-    dtype: Dtype = "float32",
-    data: Data = None,
-    json: Json = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A second for each: does it run?")] = False,
+    batch: Batch = 1,
+    *,
+    data: list[str] | None,
+    json: Path | None,
+    **asked: Any,
 ) -> None:
     """Time an update of each variant in its phases, and against the same update with torch.nn.LSTM: lo.throughput."""
     from rich.console import Console
@@ -156,73 +138,78 @@ def step(
     from lstm_odyssey.plan import embedded_tasks
     from lstm_odyssey.timing import Throughput, throughput
 
-    asked: dict[str, Any] = {
-        "hidden_size": hidden_size, "batch": batch, "relative_error": relative_error, "clock": clock, "device": device,
-        "backend": backend, "dtype": dtype, "seconds": _seconds(seconds, quick, 10.0),
-    }  # fmt: skip
-    cells, chosen = _cells(variants), names(tasks) or list(embedded_tasks())
-    places = _data(data, chosen)
+    asked["batch"] = batch
+    cells, chosen = chosen_cells(variants), names(tasks) or list(embedded_tasks())
+    paths = places(data, chosen)
     found: list[Throughput] = []
     interrupted = False
-    with _progress(len(cells) * len(chosen)) as (say, advance):
+    with progress(len(cells) * len(chosen)) as (say, advance):
         try:
             for name in chosen:
                 for each in cells:
                     say(f"{each.name} on {name}")
-                    found.append(throughput(each, name, data=places.get(name), **asked))
+                    found.append(throughput(each, name, data=paths.get(name), **asked))
                     advance()
         except KeyboardInterrupt:
             interrupted = True
     console = Console()
     if found:
-        for part in show.step_table(found, clock):
+        for part in show.step_table(found, asked["clock"]):
             console.print(part)
         if json is not None:
             show.write(json, "step", asked, show.step_results(found), interrupted)
-    _end(interrupted, json if found else None)
+    finish(interrupted, json if found else None)
 
 
-def _seconds(said: float | None, quick: bool, usual: float) -> float:
-    return said if said is not None else QUICK_SECONDS if quick else usual
+@bench.command()
+@timing_options(seconds=30.0, each="for both", relative_error=0.01)
+def compare(
+    baseline: Annotated[str, typer.Argument(metavar="A", help="VARIANT[@BACKEND][@PYTHON]: what to compare with.")],
+    contender: Annotated[str, typer.Argument(metavar="B", help="The same: what the verdict is on.")],
+    task: Task = None,
+    batch: Batch = 1,
+    threshold: Annotated[
+        float, typer.Option(help="The part by which the speeds have to differ before they are said to.")
+    ] = 0.03,
+    launches: Annotated[int, typer.Option(help="How often both are started anew; 6 at least.")] = 9,
+    fail_on: Annotated[
+        list[str] | None, typer.Option(help="Verdicts that end the command with code 1, as slow,ambiguous. (none)")
+    ] = None,
+    *,
+    data: list[str] | None,
+    json: Path | None,
+    **asked: Any,
+) -> None:
+    """Is B faster than A? FAST, SLOW, SAME or AMBIGUOUS, with the 95 % interval of the ratio of their speeds.
 
-
-def _cells(variants: list[str] | None) -> list[Cell]:
-    from lstm_odyssey.plan import chosen_cells
-
-    return list(chosen_cells(names(variants) or None).values())
-
-
-def _data(data: list[str] | None, tasks: list[str]) -> dict[str, str]:
-    from lstm_odyssey.plan import SettingsError
-
-    places = pairs(data)
-    unused = sorted(set(places) - set(tasks))
-    if unused:
-        raise SettingsError(
-            f"--data: got a path for {', '.join(unused)}; expected one of the tasks: {', '.join(tasks)}."
-        )
-    return places
-
-
-@contextmanager
-def _progress(total: int | None) -> Iterator[tuple[Any, Any]]:
-    """A bar on the error output, where that is a terminal: functions that say what is being done, and that one is done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    count = [BarColumn(), MofNCompleteColumn()] if total is not None else []
-    columns = [SpinnerColumn(), *count, TextColumn("{task.description}", markup=False), TimeElapsedColumn()]
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda words: bar.update(task, description=words), lambda: bar.advance(task)
-
-
-def _end(interrupted: bool, json: Path | None) -> None:
+    Two variants, two backends (vanilla@numba vanilla@eager), or two installed versions of this package, told by their
+    interpreter or virtual environment (vanilla vanilla@../other/.venv): each has a process of its own, and they take turns.
+    Starting them takes some 20 seconds on top.
+    """
     from rich.console import Console
 
+    from lstm_odyssey.bench import compare as comparing
+    from lstm_odyssey.bench import show
+    from lstm_odyssey.plan import SettingsError, embedded_tasks
+
+    failing = [name.upper() for name in names(fail_on) or []]
+    unknown = [name.lower() for name in failing if name not in comparing.VERDICTS]
+    if unknown:
+        known = ", ".join(comparing.VERDICTS).lower()
+        raise SettingsError(f"--fail-on: got {', '.join(unknown)}; expected some of {known}.")
+    name = task or embedded_tasks()[0]
+    asked |= {"batch": batch, "threshold": threshold, "launches": launches, "data": places(data, [name]).get(name)}
+    with progress(None) as (say, _):
+        try:
+            found = comparing.compare(baseline, contender, name, on_doing=say, **asked)
+        except KeyboardInterrupt:
+            finish(True, None)
+    console = Console()
+    for part in show.comparison(found, name, asked):
+        console.print(part, soft_wrap=True)
     if json is not None:
-        Console().print(f"Record: {json}", soft_wrap=True, markup=False, highlight=False)
-    if interrupted:
-        Console().print("Stopped; what stands above was measured.")
-        raise SystemExit(130)
+        said = {"baseline": baseline, "contender": contender, "task": name, **asked}
+        show.write(json, "compare", said, [show.comparison_result(found)], False)
+    finish(False, json)
+    if found.verdict in failing:
+        raise SystemExit(1)

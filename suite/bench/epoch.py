@@ -69,30 +69,26 @@ def epochs(
     variants: Sequence[Any],
     task: str,
     *,
-    hidden_size: int = 100,
-    backend: str = "auto",
-    device: str = "cpu",
-    dtype: str = "float32",
-    data: str | None = None,
     relative_error: float = 0.02,
     seconds: float = 60.0,
     clock: str = "wall",
+    **options: Any,
 ) -> Epochs:
     """Time an epoch, batch 1, of every variant and of plain torch.
 
-    Args: as in ``lo.throughput``; the seconds are for all together.
+    Args:
+        variants: each as in ``lo.RNN``. task: a name.
+        relative_error, clock: as in ``lo.throughput``. seconds: for all together.
+        options: ``hidden_size device backend dtype data``, see ``Setting``.
 
     Raises:
         TimingError: an argument that cannot be.
         UnknownNameError, PluginError, TraceError, CorpusError: a variant or the task's corpus is not to be had.
     """
-    reading = clock_of(device, clock)
-    options: dict[str, Any] = {
-        "hidden_size": hidden_size, "backend": backend, "device": device, "dtype": dtype, "data": data
-    }  # fmt: skip
-    settings = [Setting(variant, task, **options) for variant in variants]
+    reading = clock_of(options.get("device", "cpu"), clock)
+    settings = [Setting(variant, task, batch=1, **options) for variant in variants]  # a batch of one, as the yardstick
     first = settings[0]
     regions = {setting.cell.name: ours(setting) for setting in settings} | {PLAIN: plain(first)}
     timings = measure(regions, relative_error=relative_error, seconds=seconds, clock=reading)
     frames = sum(len(features) for features, _ in first.corpus.train)
-    return Epochs(task, hidden_size, device, len(first.corpus.train), frames, timings)
+    return Epochs(task, first.hidden_size, first.device, len(first.corpus.train), frames, timings)

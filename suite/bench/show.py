@@ -13,10 +13,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from lstm_odyssey.bench.cell import OURS, Group, Work
+from lstm_odyssey.bench.compare import Comparison
 from lstm_odyssey.bench.epoch import PLAIN, Epochs
 from lstm_odyssey.bench.facts import processor, versions
 from lstm_odyssey.reports.files import write_text
-from lstm_odyssey.samples import Timing, geometric_mean
+from lstm_odyssey.samples import Timing, geometric_mean, outside
 from lstm_odyssey.tables import new_table
 from lstm_odyssey.timing import Throughput
 
@@ -174,6 +175,57 @@ def epoch_results(found: Epochs) -> list[dict[str, Any]]:
 def step_results(found: Sequence[Throughput]) -> list[dict[str, Any]]:
     """A row for each variant and task."""
     return [{**asdict(each), "frames_per_second": each.frames_per_second} for each in found]
+
+
+def comparison(found: Comparison, task: str, asked: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """The two, what each of them is, and the verdict."""
+    table = new_table("", "backend", "µs/frame", "parameters", title=f"{task}: an update")
+    sides = list(zip((found.baseline, found.contender), found.seconds_per_frame, found.facts, strict=True))
+    for name, seconds, facts in sides:
+        table.add_row(Text(name), facts["backend"], f"{1e6 * seconds:.2f}", f"{facts['parameters']:,}")
+    yield table
+    homes = {name: (facts["package"], *facts["versions"].items()) for name, _, facts in sides}
+    if len(set(homes.values())) > 1:
+        for name, (package, *known) in homes.items():
+            yield Text(f"{name}: {', '.join(f'{what} {version}' for what, version in known)}, {package}")
+    low, high = found.interval
+    rounds = sum(map(len, found.ratios))
+    yield Text(
+        f"\n{found.contender} is {found.verdict}: {found.ratio:.3f} times as fast as {found.baseline}, "
+        f"95 % interval {low:.3f} to {high:.3f}; a difference below {100 * found.threshold:g} % is none.",
+        style="bold",
+    )
+    yield Text(
+        f"{_place(asked['device'], asked['clock'])}; N {asked['hidden_size']}, batch {asked['batch']}; {rounds} rounds "
+        f"of turns, processes started {len(found.ratios)} times."
+    )
+    if not outside(len(found.ratios)):
+        yield Text("Fewer than six launches give no interval, and so no verdict; least and greatest are shown.")
+    if found.note:
+        yield Text(found.note, style="red")
+
+
+def comparison_result(found: Comparison) -> dict[str, Any]:
+    """Verdict, ratio, interval, and all the ratios of the rounds."""
+    return {
+        "verdict": found.verdict,
+        "ratio": found.ratio,
+        "interval": list(found.interval),
+        "threshold": found.threshold,
+        "launches": list(found.launches.samples),
+        "ratios": [list(launch) for launch in found.ratios],
+        "note": found.note,
+        **{
+            which: {"name": name, "seconds_per_frame": seconds, **facts}
+            for which, name, seconds, facts in zip(
+                ("baseline", "contender"),
+                (found.baseline, found.contender),
+                found.seconds_per_frame,
+                found.facts,
+                strict=True,
+            )
+        },
+    }
 
 
 def write(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lstm_odyssey import registry
 from lstm_odyssey.batches import Batch
-from lstm_odyssey.bench.plain_torch import PlainTorch, summed_bernoulli
+from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.clocks import TimingError, check_device
 from lstm_odyssey.kernels.scan import prepare, resolve
 from lstm_odyssey.plan import DTYPES, load_corpus
@@ -99,7 +99,7 @@ class Setting:
             self.corpus.input_size,
             self.hidden_size,
             self.objective.n_outputs(self.corpus),
-            plain_loss(self.objective),
+            self._summed_loss,
             learning_rate=LEARNING_RATE,
             momentum=MOMENTUM,
             input_noise=INPUT_NOISE,
@@ -108,19 +108,11 @@ class Setting:
             device=self.device,
         )
 
-
-def plain_loss(objective: Objective) -> Callable[[Tensor, Batch], Tensor]:
-    """A batch's loss for plain torch: torch's own where that says it all, else the objective's, for autograd."""
-
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
-        if objective.name == "next_frame" and not batch.padded:
-            return summed_bernoulli(logits, batch.target.frames[:, 0])
-        return objective.loss(logits.unsqueeze(1), batch.target, batch.lengths).sum()
-
-    return loss
+    def _summed_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        return self.objective.summed_loss(logits, batch.target, batch.lengths)
 
 
-class TrainingStep:
+class TimedStep:
     """An update on the training sequences of median length; call it to make one.
 
     The task's corpus is loaded and the network made here, so that a call is the update alone: forward, loss, gradient,

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 
 def timeraw_import() -> str:
     """The public face, which loads its names when they are first used."""
     return "import lstm_odyssey"
+
+
+def timeraw_import_cli() -> str:
+    """The command, whose help must not need torch."""
+    return "import lstm_odyssey.cli"
+
+
+def timeraw_import_pytest_plugin() -> str:
+    """The plugin that every pytest of the environment loads, less pytest itself, which is there already."""
+    return "import lstm_odyssey.pytest_plugin", "import pytest"  # type: ignore[return-value]  # asv: code and setup
 
 
 def timeraw_import_reports() -> str:
@@ -16,3 +28,19 @@ def timeraw_import_reports() -> str:
 def timeraw_import_layer() -> str:
     """The layer, torch included: most of it is torch's own import."""
     return "from lstm_odyssey import RNN"
+
+
+def _needs_pytest() -> None:
+    if find_spec("pytest") is None:
+        raise NotImplementedError("pytest is not installed here: skipped")
+
+
+timeraw_import_pytest_plugin.setup = _needs_pytest  # type: ignore[attr-defined]  # a function's attribute, as asv reads it
+for _benchmark in (
+    timeraw_import,
+    timeraw_import_cli,
+    timeraw_import_pytest_plugin,
+    timeraw_import_reports,
+    timeraw_import_layer,
+):
+    _benchmark.version = "1"  # type: ignore[attr-defined]  # as above

@@ -1,16 +1,55 @@
-"""What asv tracks of training: which variants, at which size."""
+"""Which cases asv tracks: pairs of a variant and a task, at which sizes. Those of the default set are named one by one.
+
+asv runs this file, of the tree it is started in, on the package of every commit it looks at. So what is listed here must
+not depend on that package: a case that an older commit does not have is there and is skipped, and no name of a case says
+anything about the number or the order of the others.
+"""
 
 from __future__ import annotations
 
-VARIANTS = ("vanilla",)
-"""The variants tracked by default; the tasks are those whose corpus is embedded."""
+import os
+import tomllib
+from pathlib import Path
 
-HIDDEN_SIZE = 64
+VARIANTS = ("vanilla", "cifg", "fgr")
+TASKS = ("bach",)
+"""The tasks whose corpus comes with the package; ``tests/test_benchmarks.py`` holds the list to it."""
+
+HIDDEN_SIZE, LARGER = 64, 128
+
+
+def full() -> bool:
+    """Whether ``ODYSSEY_ASV`` asks for every variant, and for the larger size beside the usual one.
+
+    Raises:
+        ValueError: it is set to something else.
+    """
+    asked = os.environ.get("ODYSSEY_ASV", "")
+    if asked not in ("", "default", "full"):
+        raise ValueError(f"ODYSSEY_ASV is {asked!r}; expected 'full', 'default' or nothing.")
+    return asked == "full"
+
+
+def sizes() -> tuple[int, ...]:
+    """The numbers of blocks N that are tracked."""
+    return (HIDDEN_SIZE, LARGER) if full() else (HIDDEN_SIZE,)
 
 
 def cases() -> list[tuple[str, str]]:
-    """Pairs (variant, task) that are tracked by default."""
-    import lstm_odyssey as lo
+    """The pairs (variant, task) that are tracked."""
+    variants, tasks = list(VARIANTS), list(TASKS)
+    if full():
+        from lstm_odyssey import registry
 
-    tasks = [name for name in lo.task_names() if lo.task(name).embedded]
-    return [(variant, task) for task in tasks for variant in VARIANTS]
+        variants += [*_declared_here(), *registry.variant_names()]
+        tasks += [name for name in registry.task_names() if name not in tasks and registry.task(name).embedded]
+    return [(variant, task) for task in tasks for variant in dict.fromkeys(variants)]
+
+
+def _declared_here() -> list[str]:
+    """The variants of the tree that this file lies in; none where it lies in an installed package."""
+    project = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    if not project.is_file():
+        return []
+    points = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {}).get("entry-points", {})
+    return sorted(points.get("lstm_odyssey.variants", {}))

@@ -7,6 +7,7 @@ its gradient are is the objective's own text (``Objective.kernel``), in the word
 from __future__ import annotations
 
 from lstm_odyssey.cell.ops import FUNCTIONS
+from lstm_odyssey.kernels.emit import MOVE
 from lstm_odyssey.kernels.processor import vector_bytes
 
 WORDS = (*FUNCTIONS, "log1p")
@@ -47,12 +48,7 @@ SIZE, LANES = {size}, {lanes}
 {words} = (getattr(FUNCTIONS[SIZE], name) for name in {names})
 
 
-@njit(forceinline=True, error_model="numpy")
-def move(to, at, count):
-    for n in range(0, count, LANES):
-        keep = first(count - n)
-        store(to + n * SIZE, load(at + n * SIZE, keep), keep)
-
+{move}
 
 @njit(forceinline=True, error_model="numpy")
 def turn(to, at, T, B, width, lengths):
@@ -159,5 +155,11 @@ def source(size: int, loss: str | None) -> str:
     decorated = '@njit(forceinline=True, error_model="numpy")\n' + (loss or _NO_LOSS).strip() + "\n"
     entries = "\n".join(f"    {name} = entry(table, {place})" for place, name in enumerate(NAMES))
     return _SOURCE.format(
-        size=size, lanes=vector_bytes() // size, words=", ".join(WORDS), names=WORDS, loss=decorated, entries=entries
+        move=MOVE,
+        size=size,
+        lanes=vector_bytes() // size,
+        words=", ".join(WORDS),
+        names=WORDS,
+        loss=decorated,
+        entries=entries,
     )

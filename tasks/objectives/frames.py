@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from lstm_odyssey.tasks.declare import Corpus, Split
 from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, padding, stack
@@ -89,6 +90,11 @@ class Frames(Objective):
             gradient = log_softmax.exp()
             gradient.scatter_(-1, classes, gradient.gather(-1, classes) - 1)
             return loss, clear(gradient, target.mask)
+
+    def summed_loss(self, logits: Tensor, target: FramesTarget, lengths: Tensor) -> Tensor:
+        if target.mask is not None:
+            return super().summed_loss(logits, target, lengths)
+        return cross_entropy(logits.flatten(0, 1), target.classes.flatten(), reduction="sum")
 
     def score(self, logits: Tensor, target: FramesTarget, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Wrong frames [P, B] and frames [B]."""

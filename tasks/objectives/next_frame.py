@@ -90,6 +90,11 @@ class NextFrame(Objective):
         with torch.no_grad():
             return self.loss(logits, target, lengths), clear(logits.sigmoid() - target.frames, target.mask)
 
+    def summed_loss(self, logits: Tensor, target: NextFrameTarget, lengths: Tensor) -> Tensor:
+        if target.mask is not None:
+            return super().summed_loss(logits, target, lengths)
+        return binary_cross_entropy_with_logits(logits, target.frames[:, 0], reduction="sum")
+
     def score(self, logits: Tensor, target: NextFrameTarget, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Nats [P, B] and frames [B]; the logarithms are taken in float64."""
         with torch.no_grad():

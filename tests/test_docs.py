@@ -1,0 +1,157 @@
+"""Every code block of ``docs/`` runs as it stands, or says on the page why it does not.
+
+A page's blocks run in order, in one folder: a copy of this repository with one commit. ``console`` is run by bash, ``python``
+by the interpreter, all of a page in one namespace. A comment before a block says what else becomes of it:
+``<!-- file: name -->`` writes it to that file, ``<!-- not run: reason -->`` leaves it out, ``<!-- prints -->`` holds a block of
+``text`` to what the block before it printed. Other blocks of ``text`` show what differs from run to run.
+"""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+SHOWN, RUN = ("text",), ("console", "python")
+BLOCK = re.compile(
+    r"(?:^<!-- (?P<what>file|not run|prints)(?:: (?P<how>[^\n]+))? -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    flags=re.MULTILINE | re.DOTALL,
+)
+TREE = ("suite", "variants", "tasks", "reports", "tests", "docs")
+FILES = (
+    "pyproject.toml",
+    "constraints.txt",
+    "asv.conf.json",
+    "Makefile",
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+    ".gitignore",
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block, and what the comment before it says."""
+
+    language: str
+    text: str
+    file: str = ""
+    reason: str = ""
+    prints: bool = False
+
+
+def blocks(page):
+    """The blocks of a page, in order."""
+    found = []
+    for each in BLOCK.finditer(page):
+        what, how = each["what"], each["how"] or ""
+        said = {None: {}, "file": {"file": how}, "not run": {"reason": how}, "prints": {"prints": True}}[what]
+        found.append(Block(each["language"], each["text"], **said))
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The copy of the repository, current folder of the page; its own home, the commands of this environment on the path."""
+    place = tmp_path / "lstm-odyssey"
+    for name in TREE:
+        hidden = shutil.ignore_patterns("__pycache__", ".*")
+        shutil.copytree(ROOT / name, place / name, ignore=hidden)
+    for name in FILES:
+        shutil.copy(ROOT / name, place / name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(place)
+    who = ("-c", "user.name=A. Author", "-c", "user.email=author@example.org", "-c", "commit.gpgsign=false")
+    for arguments in (("init", "-q", "-b", "main"), ("add", "--all"), (*who, "commit", "-q", "-m", "first")):
+        subprocess.run(["git", *arguments], check=True)
+    return place
+
+
+def run(text):
+    """Run commands as a shell that stops at the first that fails."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text], capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.usefixtures("folder")
+def test_a_page_does_what_it_says(page):
+    """Its files are written, its commands and its Python run, in the order of the page."""
+    space = {"__name__": "docs"}
+    ran, printed = 0, ""
+    for block in blocks(page.read_text(encoding="utf-8")):
+        if block.prints:
+            assert printed == block.text
+        if block.reason or (block.language in SHOWN and not block.file):
+            continue
+        ran += 1
+        if block.file:
+            target = Path(block.file)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(block.text, encoding="utf-8")
+        elif block.language == "console":
+            printed = run(block.text)
+        else:
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                exec(compile(block.text, page.name, "exec"), space)
+            printed = output.getvalue()
+    assert ran, "a page without a block that runs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_runs_or_says_why_not(page):
+    """No block is passed over because its language is one nobody runs."""
+    text = page.read_text(encoding="utf-8")
+    found = blocks(text)
+    assert 2 * len(found) == len(re.findall(r"^ *```", text, flags=re.MULTILINE)), (
+        "a block the expression does not find"
+    )
+    for block in found:
+        assert block.file or block.reason or block.language in (*SHOWN, *RUN), block
+        assert len(block.reason) == 0 or len(block.reason.split()) >= 3, f"no reason: {block.reason}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_of_a_page_lead_somewhere(page):
+    """Every link to a file of the repository is to one that is there."""
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_blocks_are_found_with_what_is_said_of_them():
+    """The expression finds language, file and reason."""
+    page = (
+        "a\n```console\nls\n```\n<!-- file: a/b.py -->\n```python\nx = 1\n```\n"
+        "<!-- not run: needs a cluster -->\n```console\nssh\n```\n<!-- prints -->\n```text\n1\n```\n"
+    )
+    assert blocks(page) == [
+        Block("console", "ls\n"),
+        Block("python", "x = 1\n", file="a/b.py"),
+        Block("console", "ssh\n", reason="needs a cluster"),
+        Block("text", "1\n", prints=True),
+    ]
+
+
+def test_a_command_that_fails_is_seen():
+    """In the middle of a block and in a pipe as well."""
+    for text in ("false\ntrue", "false | cat"):
+        with pytest.raises(AssertionError):
+            run(text)
