@@ -152,7 +152,7 @@ def recovered(known: Truth, n: int, seed: int = 0, *, noise: float = 0.0, trees:
     response = known.function(points) + noise * known.variance**0.5 * generator.normal(size=n)
     cells = [Uniform(0.0, 1.0).cells(points[:, j]) for j in range(known.d)]
     return {
-        name: analyse(cells, response, [VIEW] * known.d, decomposition=name, trees=trees, seed=seed)
+        name: analyse(cells, response, [VIEW] * known.d, decomposition=name, trees=trees, seed=seed, over_trees=False)
         for name in DECOMPOSITIONS
     }
 
