@@ -78,8 +78,8 @@ class RNN(nn.Module):
     type are converted. To ``torch.compile`` it is a graph break: what stands around it is compiled, itself it runs as ever
     (``fullgraph=True`` is torch's error). A NaN in a weight gives NaN out.
 
-    ``"eager"`` can be differentiated any number of times; ``"numba"`` refuses a second derivative, and leaves ``torch.func``
-    (grad, jvp, vmap, hessian), forward mode and, with ``"auto"``, half precision to ``"eager"``.
+    ``"eager"`` can be differentiated any number of times; ``"numba"`` refuses a second derivative and ``torch.export``, and
+    leaves ``torch.func`` (grad, jvp, vmap, hessian), forward mode and, with ``"auto"``, half precision to ``"eager"``.
 
     Raises:
         ValueError: a size is no positive number, or the backend is not available.

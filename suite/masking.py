@@ -56,7 +56,7 @@ def counted(
     try:
         count = torch.as_tensor(lengths)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise fail(f"lengths is {lengths!r}; expected {rows} whole numbers, one a row.") from error
+        raise fail(f"lengths is {lengths!r}; expected {rows} whole numbers: give the frames of each row.") from error
     if (
         count.ndim != 1
         or len(count) != rows
@@ -64,7 +64,13 @@ def counted(
         or count.is_complex()
         or count.dtype == torch.bool
     ):
-        raise fail(f"lengths is {tuple(count.shape)} {count.dtype}; expected {rows} whole numbers, one a row.")
+        raise fail(
+            f"lengths has shape {tuple(count.shape)} and dtype {count.dtype}; expected {rows} whole numbers: give the "
+            "frames of each row."
+        )
     if bool((count < 1).any()) or bool((count > steps).any()):
-        raise fail(f"lengths has values from {int(count.min())} to {int(count.max())}; expected 1 to T = {steps}.")
+        raise fail(
+            f"lengths has values from {int(count.min())} to {int(count.max())}; expected 1 to T = {steps}. Leave empty rows "
+            "out, and pad x to the longest."
+        )
     return None if bool((count == steps).all()) else count.to(device)

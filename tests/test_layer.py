@@ -226,7 +226,10 @@ MISTAKES = {
         lambda: layer()(X, state(c=torch.zeros(1, 2, 4).double())),
         "state 'c' is (1, 2, 4) torch.f",
     ),
-    "too few lengths": (lambda: layer()(X, lengths=[5]), "lengths is (1,) torch.int64; expected 2 whole numbers"),
+    "too few lengths": (
+        lambda: layer()(X, lengths=[5]),
+        "lengths has shape (1,) and dtype torch.int64; expected 2 whole numbers",
+    ),
     "lengths with fractions": (lambda: layer()(X, lengths=[5.0, 4.0]), "expected 2 whole numbers"),
     "length beyond T": (lambda: layer()(X, lengths=[5, 6]), "lengths has values from 5 to 6; expected 1 to T = 5"),
     "lengths of text": (lambda: layer()(X, lengths="ab"), "lengths is 'ab'; expected 2 whole numbers"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import os
 import pickle
 import platform
+import shutil
 import stat
 import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,10 +23,12 @@ import lstm_odyssey as lo
 from lstm_odyssey import precision, structure, testing
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance import About, ask, compare, make
-from lstm_odyssey.kernels import cache, memory
+from lstm_odyssey.kernels import cache, emit, emit_training, memory, products
 from lstm_odyssey.kernels.member import kernel
+from lstm_odyssey.kernels.plan import plan
 from lstm_odyssey.kernels.processor import features as host_features
 from lstm_odyssey.problems import Draw
+from lstm_odyssey.tasks import objectives
 from lstm_odyssey.variants.ops import exp, relu
 from tests.cells import CHAOTIC, ODD
 
@@ -393,6 +398,74 @@ def answer():
     with pytest.raises(RuntimeError, match="of its own"):
         cache.module("raise RuntimeError('an error of its own')\n", "broken")
     assert not [name for name in sys.modules if name.startswith("broken_")]
+
+
+@pytest.mark.parametrize("content", [b"", b"garbled", None], ids=["emptied", "garbled", "cut short"])
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_damaged_cache_is_made_anew(kind, content, tmp_path, monkeypatch):
+    """After a power cut or on a full disk: one warning, a working module, and what is kept next is whole."""
+    monkeypatch.setenv("ODYSSEY_CACHE", str(tmp_path))
+    text = f"""
+import numba
+@numba.njit("int64(int64)", cache={{cached}})
+def answer(number):
+    return number + {len(content or b"123")}
+"""
+
+    def fresh():
+        cache._LOADED.clear()
+        return cache.module(text, "damaged").answer(40)
+
+    monkeypatch.setattr(cache, "_LOADED", {})
+    expected = fresh()
+    (file,) = tmp_path.rglob(f"*.{kind}")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.warns(UserWarning, match=r"what was kept of .*damaged_\w+\.py was damaged .* compiled anew"):
+        assert fresh() == expected
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fresh() == expected
+
+
+def test_a_cached_module_names_all_it_depends_on():
+    """What generated source imports from this folder, and what that imports, is in the key: none of it is served stale."""
+    home = "lstm_odyssey.kernels."
+    wanted = [products.source(8, "cache=True"), emit.source(plan(lo.variant("vanilla").lowered), 8)]
+    wanted += [emit_training.source(8, objectives.get(name).kernel) for name in objectives.NAMES]
+    found = set()
+    while wanted:
+        for node in ast.walk(ast.parse(wanted.pop())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            for file in {f"{name.removeprefix(home)}.py" for name in names if str(name).startswith(home)} - found:
+                found.add(file)
+                wanted.append((Path(cache.__file__).parent / file).read_text(encoding="utf-8"))
+    assert {"vectors.py", "vecmath.py", "calls.py"} <= found
+    # of the processor the key holds all it says
+    assert found - {"processor.py"} == set(cache._DEPENDS)
+
+
+def test_what_a_cached_module_depends_on_is_in_its_name(tmp_path, monkeypatch):
+    """Another byte in one of the files, and nothing that was compiled with the old one is used."""
+    for name in (*cache._DEPENDS, "cache.py"):
+        shutil.copy(Path(cache.__file__).parent / name, tmp_path / name)
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "cache.py"))
+    versions = cache._versions.__wrapped__
+    before = versions()
+    assert versions() == before
+    for name in cache._DEPENDS:
+        with (tmp_path / name).open("a", encoding="utf-8") as file:
+            file.write("\n")
+        after = versions()
+        assert after != before
+        before = after
+
+
+def test_the_home_in_a_cache_folders_name_is_the_users(monkeypatch):
+    """A tilde that no shell has seen makes no folder of that name."""
+    monkeypatch.setenv("ODYSSEY_CACHE", "~/kernels")
+    assert cache.folder() == Path.home() / "kernels"
 
 
 def test_a_user_without_a_home_has_no_cache(monkeypatch):

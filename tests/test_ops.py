@@ -146,7 +146,7 @@ def test_the_kernel_text_is_eager(name, dtype):
 def test_the_kernel_text_far_out(name):
     """At ±infinity and ±1000 the kernels give the limit (sigmoid to the least normal number), not NaN."""
     op = OPS[name]
-    far = torch.tensor([-1000.0, 1000.0] if name == "softplus" else [-float("inf"), -1000.0, 1000.0, float("inf")])
+    far = torch.tensor([-float("inf"), -1000.0, 1000.0, float("inf")])
     torch.testing.assert_close(compiled(op, torch.float32)(far), op.eager(far), rtol=1e-6, atol=1e-37)
 
 

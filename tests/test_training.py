@@ -229,21 +229,16 @@ def test_a_loss_that_is_not_finite_ends_a_trial_as_diverged():
     assert calm["status"] == "ok" and calm["diverged_epoch"] is None and calm["epochs"] == 3
 
 
-def test_weights_that_are_nan_make_a_diverged_trial():
-    """A network of NaN is diverged at epoch 0 and has no best epoch."""
-    corpus = CORPORA["next_frame"]()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("backend", ["eager", "numba"])
+@pytest.mark.parametrize("objective", sorted(CORPORA))
+def test_weights_that_are_nan_make_a_diverged_trial(objective, backend, dtype):
+    """A network of NaN is diverged at epoch 0 and has no best epoch; its neighbour goes on."""
+    corpus = CORPORA[objective]()
     population = Population(
-        lo.variant("vanilla"),
-        corpus,
-        objectives.get("next_frame"),
-        eight()[:2],
-        PROTOCOL,
-        seed=1,
-        bidirectional=False,
-        backend="eager",
-        dtype=torch.float64,
-        device="cpu",
-    )
+        lo.variant("vanilla"), corpus, objectives.get(objective), eight()[:2], PROTOCOL, seed=1,
+        bidirectional=objective != "next_frame", backend=backend, dtype=dtype, device="cpu",
+    )  # fmt: skip
     population.network.weights[0] = float("nan")
     population.advance()
     record = population.record(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,23 @@ def test_memory_is_shared_and_grows():
     assert shared.generation > 2, "the memory never grew"
     for one, other in zip(*results.values(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("objective", KERNELS)
+def test_the_call_that_is_timed_is_the_step(objective):
+    """Between steps on batches of the same shape and other paddings, whose memory is gone, it still does its own."""
+    timed, batches = part("vanilla", objective, "numba", batch=3)
+    stepped, _ = part("vanilla", objective, "numba", batch=3)
+    one = next(batch for batch in batches if batch.padded)
+    other = replace(one, lengths=one.lengths.flip(0), noise=2 * one.noise)
+    assert not torch.equal(one.lengths, other.lengths)
+    run = timed.compiled(one)
+    for batch in (one, other, one):
+        stepped.update(batch)
+    run()
+    timed.update(other)
+    run()
+    assert torch.equal(timed.network.weights, stepped.network.weights)
 
 
 def frame_losses(objective, logits, target, active=None):

@@ -63,7 +63,7 @@ def softplus(a: Value) -> Value:
     _operand("softplus", a)
     if _is_symbol(a):
         return a.record("softplus")
-    return a.logaddexp(a * 0)  # torch has no method of that name; this is the same function
+    return a.logaddexp(a.new_zeros(()))  # torch has no method of that name; this is the same function
 
 
 def absolute(a: Value) -> Value:

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import linecache
 import os
+import pickle
 import sys
 import tempfile
 import threading
@@ -28,7 +29,7 @@ def folder() -> Path:
     """``$ODYSSEY_CACHE``, or ``lstm-odyssey`` in the user's cache folder."""
     chosen = os.environ.get("ODYSSEY_CACHE")
     if chosen:
-        return Path(chosen)
+        return Path(chosen).expanduser()  # a shell has done it; a file of settings has not
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lstm-odyssey"
 
 
@@ -92,7 +93,18 @@ def _load(text: str, name: str) -> ModuleType:
     place = _usable()
     if place is not None:
         try:
-            return _import(_write(place, name, text.replace("{cached}", "True")), name)
+            path = _write(place, name, text.replace("{cached}", "True"))
+            try:
+                return _import(path, name)
+            except (EOFError, LookupError, TypeError, ValueError, pickle.UnpicklingError) as error:
+                sys.modules.pop(name, None)
+                if not _remove_compiled(path):
+                    raise
+                warnings.warn(
+                    f"kernels: what was kept of {path} was damaged ({type(error).__name__}: {error}). It is compiled anew.",
+                    stacklevel=2,
+                )
+                return _import(path, name)
         except (OSError, RuntimeError) as error:
             sys.modules.pop(name, None)
             if isinstance(error, RuntimeError) and "no locator available" not in str(error):
@@ -103,6 +115,14 @@ def _load(text: str, name: str) -> ModuleType:
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     exec(compile(text, file, "exec"), made.__dict__)
     return made
+
+
+def _remove_compiled(path: Path) -> bool:
+    """Remove what numba has kept of a module, after a power cut or on a full disk perhaps; whether there was anything."""
+    kept = [*(path.parent / "__pycache__").glob(f"{path.stem}.*.nb[ci]")]
+    for file in kept:
+        file.unlink(missing_ok=True)
+    return bool(kept)
 
 
 def _write(place: Path, name: str, text: str) -> Path:

@@ -30,7 +30,10 @@ def resolve(backend: str, device: Any = "cpu", dtype: Any = None) -> str:
 
 
 def prepare(backend: str, graph: Any, dtype: Any) -> None:
-    """Compile what a resolved backend compiles for a lowered graph, so that the first step takes no longer than others."""
+    """Compile what a resolved backend compiles for a lowered graph: its scans, which are the most of what a study waits for.
+
+    The training step and the scores of an objective, which no cell changes, are compiled when the first of them is made.
+    """
     import importlib
 
     make = getattr(importlib.import_module(BACKENDS[backend]), "prepare", None)

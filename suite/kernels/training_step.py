@@ -159,8 +159,13 @@ class TrainingStep:
     def compiled(self, batch: Batch) -> Callable[[], None]:
         """The compiled part of a step alone, without the Python around it and without what is called out for."""
         tables, padding = self._set(batch, batch.noise)
+        entries = [(place, tables.step[place]) for place in (X, NOISE, TARGETS, ACTIVE, LENGTHS)]
 
         def run(parts: int = STEP, keep: Any = padding) -> None:
+            for place, value in entries:  # a step made in between has left its own, of memory that may be free by now
+                tables.step[place] = value
+            for scan in tables.scans:
+                scan[SCAN_ACTIVE] = tables.step[ACTIVE]
             self.run(tables.address, parts)
 
         return run
