@@ -175,7 +175,6 @@ def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | No
         )
         cells += [_share(part, "main_share", one.number) for one in axes]
         cells += [_share(part, "order_share", place) for place in (1, 2)]
-        cells.append(Cell(str(part["interval"].item()) or "–", str(part["interval"].item()), "words"))
         made.append(Row(name, cells))
     heads = [
         ("cell", ""),
@@ -183,7 +182,7 @@ def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | No
         ("R²", "out of the bag: what of the variance is predictable"),
     ]
     heads += [(one.label, f"main effect of {one.name}") for one in axes]
-    heads += [("pairs", "all interactions of two"), ("three and more", "all higher interactions"), ("intervals", "")]
+    heads += [("pairs", "all interactions of two"), ("three and more", "all higher interactions")]
     return Grid("Shares of the predictable variance of the test score; the raw response.", heads, made)
 
 

@@ -98,6 +98,7 @@ def section(
         "apart": differing(comparison, task),
         "caption": words.caption(dataset, table, task),
         "analysed": _analysed(analyses, task),
+        "intervals": _intervals(analyses, task, order),
         "notes": _notes(analyses, task, order),
         "refused": analyses.refused,
         "facts": words.flat(
@@ -144,6 +145,20 @@ def _analysed(analyses: Analyses, task: str) -> str:
         whose = f"{low:.0%} to {high:.0%} of the trials" if high > low else f"{high:.0%} of the trials"
         parts.append(f"diverged trials and scores worse than chance count as {score(ceiling)} ({whose})")
     return "; ".join(parts) + "."
+
+
+def _intervals(analyses: Analyses, task: str, order: Sequence[str]) -> str:
+    """How the intervals of the shares were made, or why there are none, each wording once with its cells."""
+    if analyses.effects is None:
+        return ""
+    part = analyses.effects.sel(task=task).isel(clip=0)
+    cells: dict[str, list[str]] = {}
+    for name in present(order, analyses.effects):
+        if said := str(part["interval"].sel(variant=name).item()):
+            cells.setdefault(said, []).append(name)
+    everywhere = len(cells) == 1
+    texts = [said if everywhere else f"{words.listed(names)}: {said}" for said, names in cells.items()]
+    return "".join(f"{text[0].upper() if everywhere else text[0]}{text[1:]}. " for text in texts).strip()
 
 
 def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
