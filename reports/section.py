@@ -19,6 +19,9 @@ from lstm_odyssey.reports.schema import attribute
 from lstm_odyssey.reports.table import score
 
 FACTS = ("family", "objective", "input_size", "n_outputs", "bidirectional", "licence", "url", "provenance", "checksum")
+PAIRS_FROM = 20
+"""Pairs are drawn from so many finished trials on: of fewer they show noise, and nine cells of them take long."""
+
 CALLED = {"n_outputs": "outputs", "input_size": "inputs"}
 
 
@@ -48,10 +51,10 @@ def drawn_of_cell(dataset: xarray.Dataset, analyses: Analyses, task: str, varian
     part = analyses.effects.sel(task=task, variant=variant).isel(clip=0)
     if not part["main_share"].notnull().any():
         return {}
-    return {
-        "marginals": marginals.marginals(dataset, analyses.effects, analyses.times, task, variant),
-        "pairs": pairs.pairs(analyses.effects, task, variant),
-    }
+    made = {"marginals": marginals.marginals(dataset, analyses.effects, analyses.times, task, variant)}
+    if int(part["n"]) >= PAIRS_FROM:
+        made["pairs"] = pairs.pairs(analyses.effects, task, variant)
+    return made
 
 
 def differing(comparison: xarray.Dataset, task: str) -> list[str]:
@@ -170,7 +173,7 @@ def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
     for name in present(order, analyses.effects):
         one = part.sel(variant=name)
         note = str(one["note"].item())
-        if bool(one["flagged"]):
+        if bool(one["flagged"]) and "R²" not in note:
             poor = f"R² = {float(one['r_squared']):.2f} is below {analyses.effects.attrs['flagged_below']:g}"
             note = f"{note}; {poor}" if note else poor
             note += ": the shares describe little of the response"

@@ -73,7 +73,13 @@ def test_figures_are_written(study: Path, monkeypatch: pytest.MonkeyPatch) -> No
     folder = study.parent / "figures"
     assert call(monkeypatch, study, "--quick", "--figures", folder) == 0
     names = {path.name for path in folder.iterdir()}
-    for stem in ("all-tasks-boxes", "songs-best", "songs-shares", "songs-gated-pairs", "talk-pipe.1-vanilla-marginals"):
+    for stem in (
+        "all-tasks-boxes",
+        "songs-best",
+        "songs-shares",
+        "songs-gated-marginals",
+        "talk-pipe.1-vanilla-marginals",
+    ):
         assert {f"{stem}.svg", f"{stem}.png"} <= names
 
 
