@@ -63,7 +63,8 @@ def box_plots(
         for row, best in enumerate((False, True)):
             axes = figure.add_subplot(2, len(tasks), row * len(tasks) + column + 1)
             draw_boxes(axes, dataset, task, variants, best=best, apart=(apart or {}).get(task, ()))
-            axes.set_title(f"{task}: {'best 10 % by validation' if best else 'all finished trials'}")
+            words = f"{task}: {'best 10 % by validation' if best else 'all finished trials'}"
+            axes.set_title(words, pad=18 if best else None)  # the chance level may stand above the frame
     return figure
 
 

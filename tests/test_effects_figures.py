@@ -158,6 +158,18 @@ def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset) -> None:
     assert "(poor)" in poor
 
 
+def test_page_sets_the_paper_beside_what_was_found() -> None:
+    """On a task of the paper its claims stand with what was found, in the order of its figures; elsewhere they do not."""
+    cells = ("mine", "noaf", "cifg", "vanilla")
+    dataset = schema.build(*made.whole(made.study({"jsb_chorales": made.MUSIC, "songs": made.MUSIC}, cells, trials=2)))
+    text = page.render(dataset)
+    assert text.count("The paper says, we find") == 1
+    assert text.index(">cifg against vanilla<") < text.index(">noaf against vanilla<")
+    assert "8.38 nats/frame, niaf" in text
+    rows = [text.index(f'class="sticky" data-key="{name}"') for name in ("vanilla", "cifg", "noaf", "mine")]
+    assert rows == sorted(rows)
+
+
 @pytest.mark.parametrize(("tasks", "cells"), [(3, 9), (1, 2), (1, 1)])
 def test_figures_of_any_size(tasks: int, cells: int) -> None:
     """Nine cells on three tasks and one cell on one task are drawn without a warning."""

@@ -26,6 +26,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Browser
     folder = tmp_path_factory.mktemp("browser")
     study, trials = made.whole(made.study({"songs": made.MUSIC, "talk": made.SPEECH}, CELLS, trials=12))
     for one in trials:
+        one["n_parameters"] = dict(zip(CELLS, (9_000, 12_000, 800), strict=True))[one["variant"]]
         if (one["task"], one["variant"]) == ("talk", "gated"):
             one |= {"status": "failed", "best_test": None, "best_valid": None}
     path = page.write(schema.build(study, trials), folder / "report.html")
