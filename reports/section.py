@@ -141,7 +141,8 @@ def _analysed(analyses: Analyses, task: str) -> str:
     ]
     if spread:
         parts.append(f"out-of-bag R² {min(spread):.2f}" + (f" to {max(spread):.2f}" if len(spread) > 1 else ""))
-    parts += [f"{effects.attrs['trees']} trees", f"seed {effects.attrs['seed']}", "axes as drawn"]
+    parts += [f"{effects.attrs['trees']} trees, their seed {effects.attrs['seed']}", "axes as drawn"]
+    parts += [f"{analyses.comparison.attrs['draws']} draws", f"corpus {task}"]
     ceiling = float(part["ceiling"])
     if not math.isnan(ceiling):
         low, high = float(part["ceiling_share"].min()), float(part["ceiling_share"].max())

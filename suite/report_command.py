@@ -36,7 +36,7 @@ def report(
         Path | None, typer.Option("--figures", help="Also write every figure here, as .svg and .png.")
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="The cell the others are compared with. (vanilla)")
+        str | None, typer.Option("--baseline", help="The cell the others are compared with. (the paper's, if there)")
     ] = None,
     refits: Annotated[
         int | None,
