@@ -32,7 +32,7 @@ def marginals(
     """The paper's marginals of one cell: score above, training time below, against each hyperparameter.
 
     Line: mean over all other hyperparameters; band: standard deviation over trees; dotted: bootstrap interval, where there
-    is one; points and rug: the trials; dot: the best place.
+    is one; points and rug: the trials; dot and black line: the best place and its interval.
 
     Args:
         study: gives the trials.
