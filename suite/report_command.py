@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.plan import SettingsError
-
 if TYPE_CHECKING:
     import xarray
     from rich.console import Console
@@ -50,6 +48,8 @@ def report(
     """Write a study's page: one HTML file with its tables, figures and analyses."""
     from rich.console import Console
 
+    from lstm_odyssey.plan import SettingsError
+
     if kind not in FORMATS:
         raise SettingsError(f"--format: got {kind!r}; expected one of {', '.join(FORMATS)}.")
     if refits is not None and refits < 0:
@@ -75,6 +75,7 @@ def write_report(
     store: Path, target: Path, kind: str, figures: Path | None, console: Console, *, live: bool = False, **options: Any
 ) -> None:
     """Read a study, analyse it, and write what was asked for."""
+    from lstm_odyssey.plan import SettingsError
     from lstm_odyssey.reports import exports, page
     from lstm_odyssey.reports.analyses import analyse, save
     from lstm_odyssey.study import open_study
