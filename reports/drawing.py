@@ -7,14 +7,21 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+BLUE, VERMILLION, GREEN, BARS, INK, SOFT = "#0072B2", "#D55E00", "#009E73", "#E6E6E6", "#222222", "#777777"
+"""Okabe and Ito's colours, and greys."""
+
+RASTER_DPI = 110
+"""Of what is pixels in the figures of a page."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +57,18 @@ def blank(width: float, height: float) -> Figure:
     return figure
 
 
+def tag(place: int, kind: str, artists: Iterable[Artist]) -> None:
+    """Mark what belongs to the cell at a place of the order, so that the page's filter finds it.
+
+    Args:
+        place: of the cell.
+        kind: tells what is marked in one figure apart; letters and digits.
+        artists: get ``cellPLACE-KIND-NUMBER`` as their identifier in vector files.
+    """
+    for number, artist in enumerate(artists):
+        artist.set_gid(f"cell{place}-{kind}-{number}")
+
+
 @styled
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as its suffix says, vector (.svg, .pdf) or .png; the same figure gives the same bytes."""
@@ -69,7 +88,7 @@ def svg(figure: Figure, label: str, prefix: str) -> str:
         prefix: start of every identifier; letters, digits and hyphens.
     """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    figure.savefig(buffer, format="svg", dpi=RASTER_DPI, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)

@@ -17,13 +17,12 @@ from matplotlib.cbook import boxplot_stats
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from lstm_odyssey.reports.drawing import blank, save, styled, svg
+from lstm_odyssey.reports.drawing import BARS, BLUE, INK, VERMILLION, blank, save, styled, svg, tag
 from lstm_odyssey.reports.table import best_fraction, box_values, maximizes, score, summary
 from lstm_odyssey.reports.variables import FINISHED
 
 __all__ = ["box_plot", "box_plots", "draw_boxes", "learning_curves", "save", "svg"]
 
-BLUE, VERMILLION, BARS, INK = "#0072B2", "#D55E00", "#E6E6E6", "#222222"
 FEW = 20
 """Up to this many trials are drawn as points as well: a box of two trials hides that they are two."""
 
@@ -64,7 +63,8 @@ def box_plots(
         for row, best in enumerate((False, True)):
             axes = figure.add_subplot(2, len(tasks), row * len(tasks) + column + 1)
             draw_boxes(axes, dataset, task, variants, best=best, apart=(apart or {}).get(task, ()))
-            axes.set_title(f"{task}: {'best 10 % by validation' if best else 'all finished trials'}")
+            words = f"{task}: {'best 10 % by validation' if best else 'all finished trials'}"
+            axes.set_title(words, pad=18 if best else None)  # the chance level may stand above the frame
     return figure
 
 
@@ -87,7 +87,10 @@ def draw_boxes(
         boxes.append((position, variant, stats))
         if values.size <= FEW:
             shift = 0.28 * ((numpy.arange(values.size) * 0.618) % 1 - 0.5)  # the golden ratio spreads without chance
-            axes.plot(position + shift, values, ".", color=INK, markersize=3, alpha=0.45, zorder=5, label="_trials")
+            points = axes.plot(
+                position + shift, values, ".", color=INK, markersize=3, alpha=0.45, zorder=5, label="_trials"
+            )
+            tag(position - 1, "trials", points)
     if boxes:
         _boxes(axes, boxes, apart)
     _chance(axes, chance, [end for _, _, stats in boxes for end in (stats["whislo"], stats["whishi"])], force=not best)
@@ -134,6 +137,9 @@ def _boxes(axes: Axes, boxes: list[tuple[int, str, dict[str, Any]]], apart: Coll
         whiskerprops={"color": INK, "linewidth": 0.9},
         capprops={"color": INK, "linewidth": 0.9},
     )
+    for number, (position, _, _) in enumerate(boxes):
+        ends = [drawn[name][2 * number + side] for name in ("whiskers", "caps") for side in (0, 1)]
+        tag(position - 1, "box", [drawn[name][number] for name in ("boxes", "medians", "means")] + ends)
     for (_, variant, _), box in zip(boxes, drawn["boxes"], strict=True):
         if variant in apart:
             box.set(edgecolor=BLUE, linewidth=2.2)
@@ -144,7 +150,11 @@ def _bars(axes: Axes, dataset: xarray.Dataset, task: str, variants: Sequence[str
     behind = axes.twinx()
     heights = summary(dataset, variants).loc[task]["mean_parameters"].to_numpy(float)
     known = ~numpy.isnan(heights)
-    behind.bar(numpy.arange(1, len(variants) + 1)[known], heights[known], width=0.78, color=BARS, label="parameters")
+    bars = behind.bar(
+        numpy.arange(1, len(variants) + 1)[known], heights[known], width=0.78, color=BARS, label="parameters"
+    )
+    for place, bar in zip(numpy.flatnonzero(known), bars, strict=True):
+        tag(int(place), "bar", [bar])
     behind.set_ylim(0, 2.0 * max([1.0, *heights[known]]))
     behind.yaxis.set_major_formatter(EngFormatter(sep=""))
     behind.yaxis.set_major_locator(MaxNLocator(4))
@@ -175,8 +185,12 @@ def learning_curves(dataset: xarray.Dataset, task: str, *, order: Sequence[str] 
         dashes = ("-", (0, (5, 1.5)), (0, (1.5, 1)))[position // 8 % 3]
         (line,) = axes.plot(epochs, curve[epochs], linestyle=dashes, label=variant)
         best = epochs[numpy.argmax(curve[epochs]) if maximize else numpy.argmin(curve[epochs])]
-        axes.plot(best, curve[best], "o", color=line.get_color(), markersize=4, label="_best")
-        ends.append((float(epochs[-1]), float(curve[epochs[-1]]), variant, str(line.get_color())))
+        tag(
+            position,
+            "curve",
+            [line, *axes.plot(best, curve[best], "o", color=line.get_color(), markersize=4, label="_best")],
+        )
+        ends.append((position, float(epochs[-1]), float(curve[epochs[-1]]), variant, str(line.get_color())))
         scores.extend(curve[epochs[1:]] if epochs.size > 1 else curve[epochs])
     if not math.isnan(chance):
         axes.axhline(chance, color=INK, linewidth=0.9, linestyle=(0, (4, 2.5)), label="chance level")
@@ -197,20 +211,21 @@ def learning_curves(dataset: xarray.Dataset, task: str, *, order: Sequence[str] 
     return figure
 
 
-def _name_lines(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
+def _name_lines(axes: Axes, ends: list[tuple[int, float, float, str, str]]) -> None:
     """Each line's name beside the frame, at the height where it ends as far as names do not overlap."""
     bottom, top = axes.get_ylim()
-    right = max([1.0, *(x for x, _, _, _ in ends)])
+    right = max([1.0, *(x for _, x, _, _, _ in ends)])
     axes.set_xlim(-0.02 * right, 1.02 * right)
-    ends = sorted(ends, key=lambda end: end[1])
-    wanted = numpy.clip([(y - bottom) / (top - bottom) for _, y, _, _ in ends], 0, 1)
+    ends = sorted(ends, key=lambda end: end[2])
+    wanted = numpy.clip([(y - bottom) / (top - bottom) for _, _, y, _, _ in ends], 0, 1)
     step = min(0.062, 1 / max(1, len(ends)))
     heights = numpy.maximum.accumulate(wanted - step * numpy.arange(len(ends))) + step * numpy.arange(len(ends))
     limit = 1 - step * numpy.arange(len(ends))[::-1]
     heights = numpy.minimum(heights, limit)
-    for (x, y, name, color), height in zip(ends, heights, strict=True):
-        axes.annotate(
+    for (place, x, y, name, color), height in zip(ends, heights, strict=True):
+        text = axes.annotate(
             name, (x, float(numpy.clip(y, bottom, top))), (1.035, height), textcoords="axes fraction", va="center",
             color=color, arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.5, "alpha": 0.6, "shrinkA": 0},
             annotation_clip=False,
         )  # fmt: skip
+        tag(place, "name", [text])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,37 +13,58 @@ import pandas
 import xarray
 from markupsafe import Markup
 
-from lstm_odyssey.reports import figures, words
+from lstm_odyssey.reports import words
+from lstm_odyssey.reports.analyses import Analyses, analyse
+from lstm_odyssey.reports.claims import BASELINE, CELLS
+from lstm_odyssey.reports.contents import BETTER, SAME, WORSE
 from lstm_odyssey.reports.files import write_text
 from lstm_odyssey.reports.schema import attribute, hyperparameters
-from lstm_odyssey.reports.table import maximizes, score, summary, whole
+from lstm_odyssey.reports.section import section
+from lstm_odyssey.reports.table import score, summary
 
-ORDER = ("vanilla", "cifg", "fgr", "no_peepholes", "nog", "niaf", "nig", "nfg", "noaf")
+ORDER = (BASELINE, *CELLS)
 """The order of the paper's figures; its first cell is the one the others are compared with."""
 
+TEMPLATES = Path(__file__).parent / "templates"
 
-def render(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
+
+def render(
+    dataset: xarray.Dataset,
+    order: Sequence[str] | None = None,
+    analyses: Analyses | None = None,
+    *,
+    live: bool = False,
+) -> str:
     """The page as HTML; names and reasons, which are strangers' texts, come out escaped.
 
     Args:
         dataset: a study, whole or still running.
         order: the variants in the order of the tables and figures; by default the paper's.
+        analyses: what was computed of it; by default ``analyse`` in its quick form.
+        live: whether the page asks the browser to load it again every minute while trials are missing.
     """
-    order = list(order or _paper_order(dataset["variant"].values.tolist()))
+    order = list(order or paper_order(dataset["variant"].values.tolist()))
+    analyses = analyses or analyse(dataset)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": score, "whole": whole, "equation": words.equation}
+    environment.filters |= {"score": score, "equation": words.equation}
     table = summary(dataset, order)
+    tasks = dataset["task"].values.tolist()
     return environment.get_template("page.html.j2").render(
+        style=_asset("page.css"),
+        script=_asset("page.js"),
+        live=live and bool((dataset["status"] == "missing").any()),
         attributes=dataset.attrs,
-        title=f"{words.count(len(order), 'cell').capitalize()} on {words.listed(dataset['task'].values.tolist())}",
-        summary=words.summary_text(dataset, table),
-        tasks=[_task(dataset, table, task, position, order) for position, task in enumerate(dataset["task"].values)],
+        title=f"{words.count(len(order), 'cell').capitalize()} on {words.listed(tasks)}",
+        summary=summary_texts(dataset, table, analyses),
+        tasks=[section(dataset, table, analyses, task, place, order) for place, task in enumerate(tasks)],
+        variants=order,
+        baseline=str(analyses.comparison.attrs["baseline"]),
         space=_space(dataset),
         notes=sorted(
             {str(facts["space_note"]) for facts in attribute(dataset, "tasks").values() if facts.get("space_note")}
@@ -59,67 +79,36 @@ def render(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
     )
 
 
-def _paper_order(variants: list[str]) -> list[str]:
+def _asset(name: str) -> Markup:
+    """The style sheet or the script as it stands: our own text, which goes into the page unescaped."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def summary_texts(dataset: xarray.Dataset, table: pandas.DataFrame, analyses: Analyses) -> list[str]:
+    """The page in words: the study, who differs from the baseline, what the scores depend on."""
+    texts = words.summary_text(dataset, table)
+    if numpy.isin(analyses.comparison["verdict"].values, [BETTER, WORSE, SAME]).any():
+        texts += words.comparison_text(analyses.comparison)
+    return texts + ([] if analyses.effects is None else words.importance_text(analyses.effects))
+
+
+def paper_order(variants: Sequence[str]) -> list[str]:
     """The paper's nine in the order of its figures, the baseline first; others after them, in their own order."""
     return sorted(variants, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
 
-def write(dataset: xarray.Dataset, path: str | os.PathLike[str], order: Sequence[str] | None = None) -> Path:
+def write(
+    dataset: xarray.Dataset,
+    path: str | os.PathLike[str],
+    order: Sequence[str] | None = None,
+    analyses: Analyses | None = None,
+    *,
+    live: bool = False,
+) -> Path:
     """Write the page, whole or not at all: a browser that reloads never sees half of it."""
     target = Path(path)
-    write_text(target, render(dataset, order))
+    write_text(target, render(dataset, order, analyses, live=live))
     return target
-
-
-def _task(
-    dataset: xarray.Dataset, table: pandas.DataFrame, task: str, position: int, order: Sequence[str]
-) -> dict[str, Any]:
-    """Everything the page says of one task."""
-    part, rows = dataset.sel(task=task), table.loc[task]
-    chance = float(part["chance"])
-    means = rows["mean_test"].dropna()
-    leader = None if means.empty else means.idxmax() if maximizes(dataset, task) else means.idxmin()
-    labels = {
-        "all": f"Box plot: test scores of all finished trials on {task}",
-        "best": f"Box plot: test scores of the best 10 % of the trials on {task}",
-        "curves": f"Learning curves of the best trial of each cell on {task}",
-    }
-    drawn = {
-        "all": figures.box_plot(dataset, task, order=order),
-        "best": figures.box_plot(dataset, task, best=True, order=order),
-        "curves": figures.learning_curves(dataset, task, order=order),
-    }
-    return {
-        "name": task,
-        "anchor": f"task-{position}",
-        "metric": str(part["metric"].item()),
-        "units": str(part["units"].item()),
-        "better": "larger" if maximizes(dataset, task) else "smaller",
-        "chance": chance,
-        "chance_known": not math.isnan(chance),
-        "rows": [{"variant": name, "leads": name == leader, **row.to_dict()} for name, row in rows.iterrows()],
-        "figures": {key: Markup(figures.svg(drawn[key], labels[key], f"f{position}{key}")) for key in drawn},
-        "caption": words.caption(dataset, table, task),
-        "facts": _facts(attribute(dataset, "tasks")[task]),
-        "warnings": attribute(dataset, "tasks")[task].get("warnings") or [],
-    }
-
-
-def _facts(facts: dict[str, Any]) -> dict[str, str]:
-    """What is told of a corpus beside its scores."""
-    names = (
-        "family",
-        "objective",
-        "input_size",
-        "n_outputs",
-        "bidirectional",
-        "licence",
-        "url",
-        "provenance",
-        "checksum",
-    )
-    called = {"n_outputs": "outputs", "input_size": "inputs"}
-    return words.flat({called.get(name, name): facts[name] for name in names if facts.get(name) not in (None, "")})
 
 
 def _space(dataset: xarray.Dataset) -> list[dict[str, Any]]:

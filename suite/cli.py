@@ -14,6 +14,7 @@ from lstm_odyssey.check import check
 from lstm_odyssey.export import export
 from lstm_odyssey.new import new
 from lstm_odyssey.options import ListedPlugins, Plugins, names, pairs
+from lstm_odyssey.report_command import refresher, report
 
 app = typer.Typer(
     help="Which recurrent cell, on which task, at which cost?",
@@ -92,7 +93,9 @@ def run(
 
     try:
         with progress:
-            study = run_study(place, Settings(**options), workers_for, progress.start, progress.block_done, source)
+            study = run_study(
+                place, Settings(**options), workers_for, progress.start, progress.block_done, source, refresher(place)
+            )
     except KeyboardInterrupt:
         command = shlex.join(
             [
@@ -134,22 +137,7 @@ def _need_cuda() -> None:
         raise SettingsError("--device cuda: no CUDA device here; expected one. Leave --device out to run on the CPU.")
 
 
-@app.command()
-def report(
-    store: Annotated[Path, typer.Argument(help="A study's folder, or its study.nc.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The page to write. (STORE/report.html)")
-    ] = None,
-) -> None:
-    """Write a study's page: one HTML file with its table and figures."""
-    from rich.console import Console
-
-    from lstm_odyssey.reports import page
-    from lstm_odyssey.study import open_study
-
-    target = output or (store if store.is_dir() else store.parent) / "report.html"
-    page.write(open_study(store), target)
-    Console().print(f"Report: {target}", soft_wrap=True)
+app.command()(report)
 
 
 @app.command()

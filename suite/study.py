@@ -62,6 +62,7 @@ def run(
     on_start: Callable[[Store, Plan, Pending], None] | None = None,
     on_block: Callable[[Block, int], None] | None = None,
     resume_from: str | Path | None = None,
+    on_refresh: Callable[[xarray.Dataset], None] | None = None,
 ) -> xarray.Dataset:
     """Run a study to its end, or go on with one.
 
@@ -73,6 +74,7 @@ def run(
         on_block: called after each block, with the number of trials it was missing.
         resume_from: the ``study.nc`` or the store of a study that was begun elsewhere: its trials are stored here first, and
             the study goes on where it stood. Its weights and what is unfinished stay behind.
+        on_refresh: called with what is stored so far whenever that is consolidated on the way, every ten minutes.
 
     Returns:
         The consolidated study, as it lies in ``STORE/study.nc``.
@@ -102,7 +104,7 @@ def run(
             from lstm_odyssey.engine import InProcess
 
             with engine(store, plan, todo) if engine is not None else InProcess() as executor:
-                _submit(store, plan, todo, executor, on_block)
+                _submit(store, plan, todo, executor, on_block, on_refresh)
     except BaseException:
         if new and not any(store.trials()) and not store.checkpoints_folder.exists():
             store.forget()  # nothing was trained: the folder is not bound to what was asked this time
@@ -119,7 +121,12 @@ def _files(block: Block) -> list[str]:
 
 
 def _submit(
-    store: Store, plan: Plan, todo: Pending, executor: Executor, on_block: Callable[[Block, int], None] | None
+    store: Store,
+    plan: Plan,
+    todo: Pending,
+    executor: Executor,
+    on_block: Callable[[Block, int], None] | None,
+    on_refresh: Callable[[xarray.Dataset], None] | None,
 ) -> None:
     waiting: dict[Future[Any], tuple[Block, int]] = {}
     consolidated = time.monotonic()
@@ -136,7 +143,9 @@ def _submit(
         nonlocal consolidated
         if time.monotonic() - consolidated > REFRESH_SECONDS:
             with suppress(StoreError, OSError):  # if it lasts, the end of the study says so
-                consolidate(store)
+                dataset = consolidate(store)
+                if on_refresh is not None:
+                    on_refresh(dataset)
             consolidated = time.monotonic()
 
     for block, missing in todo.blocks:

@@ -49,6 +49,20 @@ def test_a_study_ends_as_one_dataset(tmp_path):
     same(lo.open_study(tmp_path / "store"), study)
 
 
+def test_a_study_can_be_looked_at_while_it_runs(tmp_path, monkeypatch):
+    """Whenever the study is consolidated on the way, what is stored so far is handed over, more each time."""
+    monkeypatch.setattr(study_module, "REFRESH_SECONDS", -1.0)
+    seen = []
+    study = lo.run(
+        tmp_path / "store",
+        settings(tmp_path),
+        on_refresh=lambda dataset: seen.append(int((dataset["status"] != "missing").sum())),
+    )
+    assert len(seen) > 1
+    assert seen == sorted(set(seen))
+    assert seen[-1] == study["status"].size
+
+
 def test_running_again_runs_nothing(tmp_path):
     """A finished study started again submits no block and rewrites no trial."""
     first = lo.run(tmp_path / "store", settings(tmp_path))

@@ -1,0 +1,199 @@
+"""The tables of the page as data: heads, cells with the text that is shown and the value that is sorted by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy
+import pandas
+import xarray
+
+from lstm_odyssey.reports.analyses import Analyses
+from lstm_odyssey.reports.axis import present, shown
+from lstm_odyssey.reports.contents import BETTER, WORSE
+from lstm_odyssey.reports.sentences import signed
+from lstm_odyssey.reports.table import maximizes, score, whole
+
+
+class Cell(NamedTuple):
+    """One cell.
+
+    Attributes:
+        text: what is shown.
+        key: what rows are sorted by, a number or a text; None stands last in either direction.
+        look: a class of the style sheet.
+    """
+
+    text: str
+    key: float | str | None
+    look: str = ""
+
+
+class Row(NamedTuple):
+    """The cells of one variant; ``leads`` marks the best."""
+
+    variant: str
+    cells: list[Cell]
+    leads: bool = False
+
+
+class Grid(NamedTuple):
+    """A table; the first head stands over the names of the variants, ``notes`` say what the heads mean."""
+
+    caption: str
+    heads: list[tuple[str, str]]
+    rows: list[Row]
+
+
+def number(value: float, text: str | None = None, look: str = "") -> Cell:
+    """A number as it is shown, a dash where there is none."""
+    if not math.isfinite(value):
+        return Cell("–", None, "zero")
+    return Cell(score(value) if text is None else text, value, look)
+
+
+def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray.Dataset, task: str) -> Grid:
+    """What each cell scores, costs, and how its trials ended."""
+    rows, chance = table.loc[task], float(dataset["chance"].sel(task=task))
+    means = rows["mean_test"].dropna()
+    leader = None if means.empty else means.idxmax() if maximizes(dataset, task) else means.idxmin()
+    better = "larger" if maximizes(dataset, task) else "smaller"
+    facts = dataset.sel(task=task)
+    caption = f"Test {facts['metric'].item()}, {facts['units'].item()}; {better} is better"
+    caption += "." if math.isnan(chance) else f"; chance level {score(chance)}."
+    made = []
+    for name, row in rows.iterrows():
+        one = comparison.sel(task=task, variant=name)
+        low, high = one["mean_test_interval"].values.tolist()
+        beats = Cell("–", None) if math.isnan(chance) or not row["selected"] else (
+            Cell("yes", 1, "yes") if row["beats_chance"] else Cell("no", 0, "no")
+        )  # fmt: skip
+        counts = [
+            Cell(str(row[kind]), float(row[kind]), "" if row[kind] else "zero") for kind in ("diverged", "failed")
+        ]
+        cells = [
+            number(row["mean_test"], look="main"),
+            number(low, f"{score(low)} – {score(high)}"),
+            number(row["best_test"]),
+            number(row["chosen_test"]),
+            beats,
+            number(row["n_parameters"], whole(row["n_parameters"])),
+            number(row["frames_per_second"], whole(row["frames_per_second"])),
+            Cell(f"{row['finished']} of {row['trials']}", float(row["finished"])),
+            *counts,
+        ]
+        made.append(Row(str(name), cells, name == leader))
+    heads = [
+        ("cell", ""), ("mean of best 10 %", "chosen by validation, scored on the test set"),
+        ("95 % interval", "bootstrap that selects the best 10 % anew in every replicate"),
+        ("best of these", "picked by the test score itself: flatters"),
+        ("first by validation", "test score of the one trial that is best by validation"), ("beats chance", ""),
+        ("parameters", "of the best trial"), ("frames/s", "median of all finished trials"), ("finished", ""),
+        ("diverged", ""), ("failed", ""),
+    ]  # fmt: skip
+    return Grid(caption, heads, made)
+
+
+def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> Grid | None:
+    """Every cell against the baseline; None where there is none, or nothing else."""
+    baseline = str(comparison.attrs["baseline"])
+    others = [name for name in present(order, comparison) if name != baseline]
+    if not baseline or not others:
+        return None
+    made = []
+    for name in others:
+        one = comparison.sel(task=task, variant=name)
+        value = {
+            key: one[key].item()
+            for key in ("difference", "hedges_g", "cliffs_delta", "divergence", "verdict", "verdict_welch")
+        }
+        looks = {BETTER: "yes", WORSE: "no"}
+        cells = [
+            number(value["difference"], signed(value["difference"]), "main"),
+            _span(one["difference_interval"]),
+            Cell(value["verdict"], value["verdict"], looks.get(value["verdict"], "")),
+            Cell(value["verdict_welch"], value["verdict_welch"], looks.get(value["verdict_welch"], "")),
+            _effect(value["hedges_g"], one["hedges_g_interval"]),
+            _effect(value["cliffs_delta"], one["cliffs_delta_interval"]),
+            *(_p(float(one[key])) for key in ("welch_p", "welch_p_holm", "bootstrap_p", "bootstrap_p_holm")),
+            _divergence(one),
+        ]
+        made.append(Row(name, cells))
+    units = str(comparison["units"].sel(task=task).item())
+    heads = [
+        ("cell", ""), (f"less {baseline}", f"difference of the means of the best 10 %, {units}"),
+        ("95 % interval", "bootstrap with re-selection"),
+        ("verdict", "bootstrap, Holm, 5 %"), ("as the paper judges", "Welch, uncorrected, 5 %"),
+        ("Hedges g", "with its bootstrap interval"),
+        ("Cliff's δ", "with its bootstrap interval"), ("Welch p", "the paper's test, uncorrected"),
+        ("Welch p, Holm", "corrected over the cells of the task"),
+        ("bootstrap p", "with re-selection"), ("bootstrap p, Holm", "what the verdict rests on"),
+        ("diverged", "share with its exact interval"),
+    ]  # fmt: skip
+    return Grid(f"Differences to {baseline} of the mean test score of the best 10 %, {units}.", heads, made)
+
+
+def _span(interval: xarray.DataArray) -> Cell:
+    low, high = interval.values.tolist()
+    return number(low, f"{signed(low)} to {signed(high)}")
+
+
+def _effect(value: float, interval: xarray.DataArray) -> Cell:
+    low, high = interval.values.tolist()
+    text = f"{value:+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if math.isfinite(low) else "")
+    return number(value, text.replace("-", "−"))
+
+
+def _p(value: float) -> Cell:
+    return number(value, "< 0.001" if value < 0.001 else f"{value:.3f}")
+
+
+def _divergence(one: xarray.Dataset) -> Cell:
+    share, (low, high) = float(one["divergence"]), one["divergence_interval"].values.tolist()
+    return number(share, f"{share:.1%} ({low:.1%} to {high:.1%})")
+
+
+def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | None:
+    """Shares of the variance of each cell, with what is known of their error, R² and the number of trials."""
+    effects = analyses.effects
+    if effects is None:
+        return None
+    axes = shown(effects, task)
+    made = []
+    for name in present(order, effects):
+        part = effects.sel(task=task, variant=name).isel(clip=0)
+        r_squared = float(part["r_squared"])
+        cells = [number(float(part["n"]), f"{int(part['n'])}")]
+        cells.append(
+            number(
+                r_squared,
+                f"{r_squared:.2f}" + (" (poor)" if bool(part["flagged"]) else ""),
+                "no" if bool(part["flagged"]) else "",
+            )
+        )
+        cells += [_share(part, "main_share", one.number) for one in axes]
+        cells += [_share(part, "order_share", place) for place in (1, 2)]
+        made.append(Row(name, cells))
+    heads = [
+        ("cell", ""),
+        ("n", "finished trials with a response"),
+        ("R²", "out of the bag: what of the variance is predictable"),
+    ]
+    heads += [(one.label, f"main effect of {one.name}") for one in axes]
+    heads += [("pairs", "all interactions of two"), ("three and more", "all higher interactions")]
+    return Grid("Shares of the predictable variance of the test score; the raw response.", heads, made)
+
+
+def _share(part: xarray.Dataset, name: str, place: int) -> Cell:
+    """A share with its bootstrap interval, or with the standard error of its computation where that is not 0."""
+    value, error, low, high = (
+        float(part[f"{name}{end}"].values[place]) for end in ("", "_standard_error", "_low", "_high")
+    )
+    text = f"{value:.1%}"
+    if math.isfinite(low):
+        text += f" ({low:.1%} to {high:.1%})"
+    elif numpy.isfinite(error) and error > 0.0005:
+        text += f" ± {error:.1%}"
+    return number(value, text)

@@ -1,0 +1,183 @@
+"""Everything the page says of one task: tables, figures, captions, notes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas
+import xarray
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from lstm_odyssey.reports import budgets, figures, grids, marginals, pairs, paper, shares, words
+from lstm_odyssey.reports.analyses import GOOD, Analyses
+from lstm_odyssey.reports.axis import present
+from lstm_odyssey.reports.contents import BETTER, WORSE
+from lstm_odyssey.reports.schema import attribute
+from lstm_odyssey.reports.table import score
+
+FACTS = ("family", "objective", "input_size", "n_outputs", "bidirectional", "licence", "url", "provenance", "checksum")
+PAIRS_FROM = 20
+"""Pairs are drawn from so many finished trials on: of fewer they show noise, and nine cells of them take long."""
+
+CALLED = {"n_outputs": "outputs", "input_size": "inputs"}
+
+
+def drawn(dataset: xarray.Dataset, analyses: Analyses, task: str, order: Sequence[str]) -> dict[str, Figure]:
+    """The figures of a task that show all cells, by name."""
+    apart = differing(analyses.comparison, task)
+    made = {
+        "all": figures.box_plot(dataset, task, order=order, apart=apart),
+        "best": figures.box_plot(dataset, task, best=True, order=order, apart=apart),
+        "curves": figures.learning_curves(dataset, task, order=order),
+        "expected": budgets.expected_best(analyses.comparison, task, order=order),
+        "speed": budgets.scores_against_speed(analyses.comparison, task, order=order),
+    }
+    if analyses.effects is not None and analyses.cuts is not None:
+        pair = analyses.cuts.sel(clip=[1.0, GOOD])
+        made["shares"] = shares.shares(pair, task, order=order)
+        made["overview"] = marginals.overview(analyses.effects, task, order=order)
+        if analyses.cuts.sizes["clip"] > 2:
+            made["cutoffs"] = shares.cutoffs(analyses.cuts, task, order=order)
+    return made
+
+
+def drawn_of_cell(dataset: xarray.Dataset, analyses: Analyses, task: str, variant: str) -> dict[str, Figure]:
+    """The figures of one cell on a task: marginals and pairs; none where it could not be analysed."""
+    if analyses.effects is None:
+        return {}
+    part = analyses.effects.sel(task=task, variant=variant).isel(clip=0)
+    if not part["main_share"].notnull().any():
+        return {}
+    made = {"marginals": marginals.marginals(dataset, analyses.effects, analyses.times, task, variant)}
+    if int(part["n"]) >= PAIRS_FROM:
+        made["pairs"] = pairs.pairs(analyses.effects, task, variant)
+    return made
+
+
+def differing(comparison: xarray.Dataset, task: str) -> list[str]:
+    """The cells that differ from the baseline by the bootstrap, after Holm."""
+    part = comparison.sel(task=task)
+    return [
+        name for name in part["variant"].values.tolist() if part["verdict"].sel(variant=name).item() in (BETTER, WORSE)
+    ]
+
+
+LABELS = {
+    "all": "Box plot: test scores of all finished trials on {}",
+    "best": "Box plot: test scores of the best 10 % of the trials on {}",
+    "curves": "Learning curves of the best trial of each cell on {}",
+    "expected": "Expected best test score against trials and hours on {}",
+    "speed": "Test score against training throughput on {}",
+    "shares": "Stacked bars: shares of the variance on {}",
+    "overview": "Marginals of the test score of all cells on {}",
+    "cutoffs": "Shares of the variance against the cut-off on {}",
+    "marginals": "Marginals of test score and training time of {} on {}",
+    "pairs": "Joint marginals and pure interactions of {} on {}",
+}
+
+
+def section(
+    dataset: xarray.Dataset, table: pandas.DataFrame, analyses: Analyses, task: str, place: int, order: Sequence[str]
+) -> dict[str, Any]:
+    """What the template of a task is filled with."""
+    part, comparison = dataset.sel(task=task), analyses.comparison
+    chance = float(part["chance"])
+    made = drawn(dataset, analyses, task, order)
+    facts = attribute(dataset, "tasks")[task]
+    importance = analyses.per_tree if analyses.per_tree is not None else analyses.effects
+    return {
+        "name": task,
+        "anchor": f"task-{place}",
+        "chance_known": not math.isnan(chance),
+        "results": grids.results(dataset, table, comparison, task),
+        "differences": grids.differences(comparison, task, order),
+        "importance": grids.importance(analyses, task, order),
+        "paper": [row for row in paper.rows(dataset, comparison, importance) if row.task == task],
+        "figures": {key: _svg(made[key], LABELS[key].format(task), f"f{place}{key}") for key in made},
+        "cells": [_cell(dataset, analyses, task, name, place, number) for number, name in enumerate(order)],
+        "apart": differing(comparison, task),
+        "caption": words.caption(dataset, table, task),
+        "analysed": _analysed(analyses, task),
+        "intervals": _intervals(analyses, task, order),
+        "notes": _notes(analyses, task, order),
+        "refused": analyses.refused,
+        "facts": words.flat(
+            {CALLED.get(name, name): facts[name] for name in FACTS if facts.get(name) not in (None, "")}
+        ),
+        "warnings": facts.get("warnings") or [],
+    }
+
+
+def _svg(figure: Figure, label: str, prefix: str) -> Markup:
+    return Markup(figures.svg(figure, label, prefix))
+
+
+def _cell(
+    dataset: xarray.Dataset, analyses: Analyses, task: str, variant: str, place: int, number: int
+) -> dict[str, Any]:
+    made = drawn_of_cell(dataset, analyses, task, variant)
+    drawn = {key: _svg(made[key], LABELS[key].format(variant, task), f"f{place}{key}{number}") for key in made}
+    words = ""
+    if made and analyses.effects is not None:
+        part = analyses.effects.sel(task=task, variant=variant).isel(clip=0)
+        words = f"n = {int(part['n'])}, R² = {float(part['r_squared']):.2f}"
+        words += ", poor: the shares describe little of the response" if bool(part["flagged"]) else ""
+    return {"name": variant, "figures": drawn, "words": words}
+
+
+def _analysed(analyses: Analyses, task: str) -> str:
+    """What the functional ANOVA rests on, for its captions."""
+    if analyses.effects is None:
+        return ""
+    effects = analyses.effects
+    part = effects.sel(task=task).isel(clip=0)
+    counts, known = sorted({int(n) for n in part["n"].values}), part["r_squared"].values
+    spread = [float(value) for value in known if not math.isnan(value)]
+    parts = [
+        f"n = {counts[0]}" + (f" to {counts[-1]}" if counts[-1] > counts[0] else "") + " finished trials for each cell"
+    ]
+    if spread:
+        parts.append(f"out-of-bag R² {min(spread):.2f}" + (f" to {max(spread):.2f}" if len(spread) > 1 else ""))
+    parts += [f"{effects.attrs['trees']} trees, their seed {effects.attrs['seed']}", "axes as drawn"]
+    parts += [f"{analyses.comparison.attrs['draws']} draws", f"corpus {task}"]
+    ceiling = float(part["ceiling"])
+    if not math.isnan(ceiling):
+        low, high = float(part["ceiling_share"].min()), float(part["ceiling_share"].max())
+        whose = f"{low:.0%} to {high:.0%} of the trials" if high > low else f"{high:.0%} of the trials"
+        parts.append(f"diverged trials and scores worse than chance count as {score(ceiling)} ({whose})")
+    return "; ".join(parts) + "."
+
+
+def _intervals(analyses: Analyses, task: str, order: Sequence[str]) -> str:
+    """How the intervals of the shares were made, or why there are none, each wording once with its cells."""
+    if analyses.effects is None:
+        return ""
+    part = analyses.effects.sel(task=task).isel(clip=0)
+    cells: dict[str, list[str]] = {}
+    for name in present(order, analyses.effects):
+        if said := str(part["interval"].sel(variant=name).item()):
+            cells.setdefault(said, []).append(name)
+    everywhere = len(cells) == 1
+    texts = [said if everywhere else f"{words.listed(names)}: {said}" for said, names in cells.items()]
+    return "".join(f"{text[0].upper() if everywhere else text[0]}{text[1:]}. " for text in texts).strip()
+
+
+def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
+    """What a reader must know of single analyses: constant responses, too few trials, little explained."""
+    if analyses.effects is None:
+        return []
+    part = analyses.effects.sel(task=task).isel(clip=0)
+    texts = []
+    for name in present(order, analyses.effects):
+        one = part.sel(variant=name)
+        note = str(one["note"].item())
+        if bool(one["flagged"]) and "R²" not in note:
+            poor = f"R² = {float(one['r_squared']):.2f} is below {analyses.effects.attrs['flagged_below']:g}"
+            note = f"{note}; {poor}" if note else poor
+            note += ": the shares describe little of the response"
+        if note:
+            texts.append(f"{name}: {note}.")
+    return texts

@@ -1,0 +1,171 @@
+"""``odyssey report``: a study's page, its figures, its numbers; written once, or again whenever the study changes."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import xarray
+    from rich.console import Console
+
+FORMATS = ("html", "md", "csv", "nc")
+REFITS = 200
+WAIT_SECONDS = 2.0
+"""How often ``--watch`` looks whether the study changed."""
+
+
+def report(
+    store: Annotated[Path, typer.Argument(help="A study's folder, or its study.nc.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write. (report.FORMAT beside the study)")
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option("--format", help="html: the page; md: its tables; csv: a row a cell; nc: all that was computed."),
+    ] = "html",
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="Also write every figure here, as .svg and .png.")
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="The cell the others are compared with. (the paper's, if there)")
+    ] = None,
+    refits: Annotated[
+        int | None,
+        typer.Option("--refits", help=f"Refits for the intervals of the variance shares; 0: none. ({REFITS})"),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes long: intervals, cut-offs.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Write it again, in quick form, whenever the study changes; Ctrl-C ends.")
+    ] = False,
+) -> None:
+    """Write a study's page: one HTML file with its tables, figures and analyses."""
+    from rich.console import Console
+
+    from lstm_odyssey.plan import SettingsError
+
+    if kind not in FORMATS:
+        raise SettingsError(f"--format: got {kind!r}; expected one of {', '.join(FORMATS)}.")
+    if refits is not None and refits < 0:
+        raise SettingsError(f"--refits: got {refits}; expected 0 (no intervals) or more.")
+    folder = store if store.is_dir() else store.parent
+    target = output or folder / f"report.{kind}"
+    console = Console()
+    quick = quick or watch
+    replicates = 0 if quick else REFITS if refits is None else refits
+    options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates}
+    if not watch:
+        options["cache"] = cache_folder(store)
+        write_report(store, target, kind, figures, console, **options)
+        return
+    try:
+        for _ in changes(store):
+            write_report(store, target, kind, figures, console, live=True, **options)
+    except KeyboardInterrupt:
+        console.print("Stopped watching.")
+
+
+def write_report(
+    store: Path, target: Path, kind: str, figures: Path | None, console: Console, *, live: bool = False, **options: Any
+) -> None:
+    """Read a study, analyse it, and write what was asked for."""
+    from lstm_odyssey.plan import SettingsError
+    from lstm_odyssey.reports import exports, page
+    from lstm_odyssey.reports.analyses import analyse, save
+    from lstm_odyssey.study import open_study
+
+    study = open_study(store)
+    held, baseline = study["variant"].values.tolist(), options["baseline"]
+    if baseline is not None and baseline not in held:
+        raise SettingsError(f"--baseline: got {baseline!r}; expected a cell of the study: {', '.join(held)}.")
+    with _progress(console) as progress:
+        found = analyse(study, jobs=-1, progress=progress, **options)
+    if kind == "html":
+        page.write(study, target, analyses=found, live=live)
+    elif kind == "nc":
+        save(found, target)
+    else:
+        exports.write(study, found, target, kind)
+    console.print(f"Report: {target}", soft_wrap=True)
+    if figures is not None:
+        count = len(exports.save_figures(study, found, figures))
+        console.print(f"Figures: {count} files in {figures}", soft_wrap=True)
+
+
+def cache_folder(store: Path) -> Path:
+    """Where refits are kept: in the store, or for a file in the user's cache."""
+    from lstm_odyssey.kernels import cache
+
+    return (store if store.is_dir() else cache.folder()) / "fanova"
+
+
+def refresher(store: Path) -> Callable[[xarray.Dataset], None]:
+    """What a run does now and then: the page in its quick form, so that one can look on. A failure is said, once."""
+    failed: list[Exception] = []
+
+    def refresh(study: xarray.Dataset) -> None:
+        from lstm_odyssey.reports import page
+
+        if failed:
+            return
+        try:
+            page.write(study, store / "report.html", live=True)
+        except Exception as error:  # noqa: BLE001  # the study matters more than its page, which its end writes again
+            failed.append(error)
+            warnings.warn(f"page {store / 'report.html'}: not written ({error}); the study goes on.", stacklevel=2)
+
+    return refresh
+
+
+def changes(store: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
+    """Yield once at the start and then whenever the study's files have changed, for ever."""
+    before: object = None
+    while True:
+        now = _state(store)
+        if now != before:
+            before = now
+            yield
+        time.sleep(wait)
+
+
+def _state(store: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of the files a study consists of."""
+    files = [store]
+    if store.is_dir():
+        files = [store / "study.json", *sorted((store / "trials").glob("*.json"))]
+    found = []
+    for file in files:
+        try:
+            facts = file.stat()
+        except FileNotFoundError:  # replaced just now
+            continue
+        found.append((file.name, facts.st_size, facts.st_mtime_ns))
+    return tuple(found)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Any]:
+    """A bar for the refits, which take minutes; nothing where there are none."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as shown:
+        bars: dict[str, Any] = {}
+
+        def step(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = shown.add_task(what, total=total)
+            shown.update(bars[what], completed=done)
+
+        yield step

@@ -1,0 +1,188 @@
+"""Figures of comparisons and of the functional ANOVA: what is drawn is what was computed."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any
+
+import numpy
+import pytest
+import xarray
+from matplotlib.figure import Figure
+
+from lstm_odyssey.reports import analyses, budgets, marginals, page, pairs, schema, section, shares
+from lstm_odyssey.reports.axis import shown
+from tests import made_studies as made
+
+CELLS = ("vanilla", "gated", "wild")
+
+
+@pytest.fixture(scope="module")
+def study() -> xarray.Dataset:
+    """A study whose scores depend on the learning rate alone, but for the cell whose score is constant."""
+    kept = []
+    plan, trials = made.whole(made.study(variants=CELLS, trials=24))
+    for one in trials:
+        value = 4 + 1000 * one["hyperparameters"]["learning_rate"] / 2
+        kept.append(one | {"status": "ok", "diverged_epoch": None, "best_valid": value, "best_test": value})
+        if one["variant"] == "wild":
+            kept[-1] |= {"best_valid": 9.0, "best_test": 9.0}
+    return schema.build(plan, kept)
+
+
+@pytest.fixture(scope="module")
+def found(study: xarray.Dataset) -> analyses.Analyses:
+    return analyses.analyse(study)
+
+
+def lines(figure: Figure, label: str, axes: int = 0) -> list[Any]:
+    return [line for line in figure.axes[axes].lines if line.get_label() == label]
+
+
+def test_marginals_show_curve_trials_and_optimum(study: xarray.Dataset, found: analyses.Analyses) -> None:
+    """Each panel holds the curve on the drawn axis, every trial as a point, and the best place; time stands below."""
+    assert found.effects is not None
+    figure = marginals.marginals(study, found.effects, found.times, "songs", "gated")
+    names = [one.name for one in shown(found.effects, "songs")]
+    assert len(figure.axes) == 2 * len(names)
+    part = found.effects.sel(task="songs", variant="gated").isel(clip=0)
+    for place, name in enumerate(names):
+        (curve,) = lines(figure, "marginal", place)
+        expected = part["curve"].sel(hyperparameter=name).values
+        assert curve.get_ydata() == pytest.approx(expected[numpy.isfinite(expected)])
+        (points,) = lines(figure, "_trials", place)
+        assert sorted(points.get_ydata()) == pytest.approx(
+            sorted(study["best_test"].sel(variant="gated").values.ravel())
+        )
+    assert figure.axes[names.index("learning_rate")].get_xscale() == "log"
+    assert figure.axes[names.index("input_noise")].get_xscale() == "linear"
+    mirrored = figure.axes[names.index("momentum")]
+    assert mirrored.get_xscale() == "log"
+    assert mirrored.xaxis.get_inverted()
+    (points,) = lines(figure, "_trials", names.index("momentum"))
+    assert sorted(1 - points.get_xdata()) == pytest.approx(
+        sorted(study["momentum"].sel(variant="gated").values.ravel())
+    )
+    (best,) = lines(figure, "_optimum", names.index("learning_rate"))
+    assert best.get_xdata()[0] == pytest.approx(float(part["optimum"].sel(hyperparameter="learning_rate")))
+    assert "nats/frame" in figure.axes[0].get_ylabel()
+    assert "(s)" in figure.axes[len(names)].get_ylabel()
+
+
+def test_shares_are_stacked_to_one(found: analyses.Analyses) -> None:
+    """The widths of a cell's bar are its shares and add up to 1; a cell without analysis says so."""
+    assert found.effects is not None
+    figure = shares.shares(found.effects, "songs", order=CELLS)
+    (axes,) = figure.axes
+    for row, variant in enumerate(CELLS[:2]):
+        bars = [bar for bar in axes.patches if bar.get_y() == pytest.approx(row - 0.36) and bar.get_height() < 0.75]
+        part = found.effects.sel(task="songs", variant=variant).isel(clip=0)
+        expected = [*part["main_share"].values, *part["order_share"].values[1:]]
+        assert [bar.get_width() for bar in bars] == pytest.approx(expected)
+        assert sum(bar.get_width() for bar in bars) == pytest.approx(1, abs=1e-9)
+    assert "not analysed (n = 24)" in [text.get_text() for text in axes.texts]
+
+
+def test_pairs_have_one_scale_centred_on_nought(found: analyses.Analyses) -> None:
+    """Joint marginal and pure interaction of every pair share one colour scale, symmetric about 0, and show the grids."""
+    assert found.effects is not None
+    figure = pairs.pairs(found.effects, "songs", "vanilla")
+    meshes = [
+        mesh
+        for axes in figure.axes[:-1]
+        for mesh in axes.collections
+        if hasattr(mesh, "get_array") and mesh.get_rasterized()
+    ]
+    part = found.effects.sel(task="songs", variant="vanilla").isel(clip=0)
+    assert len(meshes) == 2 * part.sizes["pair"]
+    assert {(mesh.norm.vmin, mesh.norm.vmax) for mesh in meshes} == {(-meshes[0].norm.vmax, meshes[0].norm.vmax)}
+    assert meshes[0].norm.vmax == pytest.approx(float(numpy.nanmax(numpy.abs(part["joint"] - part["mean"]))))
+    joint, pure = part["joint"].values[0] - float(part["mean"]), part["interaction"].values[0]
+    for mesh, grid in zip(meshes, (joint, pure), strict=False):
+        shown_values = numpy.ma.getdata(mesh.get_array()).ravel()
+        assert numpy.sort(shown_values) == pytest.approx(numpy.sort(grid[numpy.isfinite(grid)]))
+
+
+def test_cut_offs(study: xarray.Dataset) -> None:
+    """A line for each hyperparameter and one for the interactions, over the quantiles."""
+    cuts = study.sel(variant=["vanilla"]).odyssey.fanova(clip=(1.0, 0.5, 0.25), points=2)
+    figure = shares.cutoffs(cuts, "songs")
+    drawn = figure.axes[0].lines
+    assert len(drawn) == 5
+    assert drawn[1].get_xdata().tolist() == cuts["clip"].values.tolist()
+    assert drawn[1].get_ydata() == pytest.approx(cuts["main_share"].values[0, 0, :, 1])
+
+
+def test_expected_best_and_throughput(found: analyses.Analyses) -> None:
+    """The curves are those of compare; a point stands at throughput and score, the front joins what none beats."""
+    comparison = found.comparison
+    figure = budgets.expected_best(comparison, "songs", order=CELLS)
+    part = comparison.sel(task="songs", variant="gated")
+    (line,) = lines(figure, "gated")
+    assert line.get_ydata() == pytest.approx(part["expected_best"].sel(replacement="with").values)
+    (line,) = lines(figure, "gated", 1)
+    known = part["expected_by_hours"].values
+    assert line.get_ydata() == pytest.approx(known[numpy.isfinite(known)])
+    figure = budgets.scores_against_speed(comparison, "songs", order=CELLS)
+    points = {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines(figure, "_cell")}
+    speed, mean = (comparison[name].sel(task="songs").values for name in ("frames_per_second", "mean_test"))
+    assert points == set(zip(speed.tolist(), mean.tolist(), strict=True))
+    (front,) = lines(figure, "Pareto front")
+    assert len(front.get_xdata()) == int(comparison["pareto"].sel(task="songs").sum())
+
+
+def test_what_belongs_to_a_cell_is_marked(study: xarray.Dataset, found: analyses.Analyses) -> None:
+    """In every figure of all cells each cell has marks of its own, no mark occurs twice in a figure."""
+    for name, figure in section.drawn(study, found, "songs", list(CELLS)).items():
+        marked = {id(artist): artist for artist in figure.findobj(lambda artist: artist.get_gid() is not None)}
+        marks = [str(artist.get_gid()) for artist in marked.values()]
+        places = {mark.split("-")[0] for mark in marks}
+        assert {"cell0", "cell1"} <= places, name
+        assert len(set(marks)) == len(marks), name
+
+
+def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset) -> None:
+    """A constant response, all trials diverged, too few trials, little explained: each is said on the page."""
+    text = page.render(study)
+    assert "wild: constant response" in text
+    alone = made.study(variants=CELLS[:2], trials=12)
+    diverged = page.render(schema.build(alone, [made.diverged(alone, *place) for place in made.places(alone)]))
+    assert "vanilla: constant response (all at the ceiling)" in diverged
+    few = page.render(schema.build(*made.whole(made.study(variants=CELLS[:2], trials=4))))
+    assert "expected 10 or more" in few
+    plan, trials = made.whole(made.study(variants=CELLS[:2], trials=40))
+    random = numpy.random.default_rng(1)
+    noise = [one | {"best_test": float(random.uniform(5, 9))} for one in trials if one["status"] == "ok"]
+    poor = page.render(schema.build(plan, noise))
+    assert re.search(r"vanilla: R² is -?0\.\d\d: the shares describe little of the response\.", poor)
+    assert "(poor)" in poor
+
+
+def test_page_sets_the_paper_beside_what_was_found() -> None:
+    """On a task of the paper its claims stand with what was found, in the order of its figures; elsewhere they do not."""
+    cells = ("mine", "noaf", "cifg", "vanilla")
+    dataset = schema.build(*made.whole(made.study({"jsb_chorales": made.MUSIC, "songs": made.MUSIC}, cells, trials=2)))
+    text = page.render(dataset)
+    assert text.count("The paper says, we find") == 1
+    assert text.index(">cifg against vanilla<") < text.index(">noaf against vanilla<")
+    assert "8.38 nats/frame, niaf" in text
+    rows = [text.index(f'class="sticky" data-key="{name}"') for name in ("vanilla", "cifg", "noaf", "mine")]
+    assert rows == sorted(rows)
+
+
+@pytest.mark.parametrize(("tasks", "cells"), [(3, 9), (1, 2), (1, 1)])
+def test_figures_of_any_size(tasks: int, cells: int) -> None:
+    """Nine cells on three tasks and one cell on one task are drawn without a warning."""
+    kinds = {"songs": made.MUSIC, "talk": made.SPEECH, "pen": made.PEN}
+    names = [*page.ORDER][:cells]
+    plan, trials = made.whole(made.study(dict(list(kinds.items())[:tasks]), tuple(names), trials=10, epochs=3))
+    dataset = schema.build(plan, trials)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made_of = analyses.analyse(dataset)
+        for task in dataset["task"].values.tolist():
+            for figure in section.drawn(dataset, made_of, task, names).values():
+                figure.draw_without_rendering()
+            for figure in section.drawn_of_cell(dataset, made_of, task, names[0]).values():
+                figure.draw_without_rendering()

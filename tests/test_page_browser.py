@@ -1,0 +1,174 @@
+"""The page as a reader meets it, in headless Chromium: it loads, sorts, filters, prints, and fits a phone."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lstm_odyssey.reports import page, schema
+from tests import browser
+from tests import made_studies as made
+
+PROGRAM = browser.found()
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason=f"no browser: none of {', '.join(browser.NAMES)} is installed")
+
+CELLS = ("vanilla", "gated", "<script>alert('x')</script>")
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Browser]:
+    """A browser with the page of a study of two tasks and three cells, one of which has a name that is markup."""
+    folder = tmp_path_factory.mktemp("browser")
+    study, trials = made.whole(made.study({"songs": made.MUSIC, "talk": made.SPEECH}, CELLS, trials=12))
+    for one in trials:
+        one["n_parameters"] = dict(zip(CELLS, (9_000, 12_000, 800), strict=True))[one["variant"]]
+        if (one["task"], one["variant"]) == ("talk", "gated"):
+            one |= {"status": "failed", "best_test": None, "best_valid": None}
+    path = page.write(schema.build(study, trials), folder / "report.html")
+    assert PROGRAM is not None
+    with browser.Browser(PROGRAM, folder / "profile") as opened:
+        opened.open(path)
+        yield opened
+
+
+def first_column(reader: browser.Browser, table: int) -> list[str]:
+    script = (
+        f"[...document.querySelectorAll('table.sortable')[{table}].tBodies[0].rows].map(r => r.cells[0].textContent)"
+    )
+    names: list[str] = reader.run(script)
+    return names
+
+
+def head(column: int, table: int = 0) -> str:
+    return f"document.querySelectorAll('table.sortable')[{table}].tHead.rows[0].cells[{column}]"
+
+
+def test_page_loads_without_a_complaint(reader: browser.Browser) -> None:
+    """No error, no warning, nothing fetched that fails; a name that is markup ran nothing and is on the page as text."""
+    assert reader.complaints == []
+    assert reader.run("document.querySelectorAll('script').length") == 1
+    assert CELLS[2] in first_column(reader, 0)
+
+
+def test_complaints_are_heard(reader: browser.Browser) -> None:
+    """The check above can fail: an error on the console and an exception are both recorded."""
+    before = list(reader.complaints)
+    reader.run("console.error('made'); setTimeout(() => { throw new Error('thrown') }, 0); 1")
+    reader.run("new Promise(done => setTimeout(done, 50)) && 1")
+    reader.run("1")
+    said = "".join(reader.complaints)
+    reader.complaints[:] = before
+    assert "made" in said
+    assert "thrown" in said
+
+
+@pytest.mark.parametrize("column", [0, 1, 6])
+def test_tables_sort(reader: browser.Browser, column: int) -> None:
+    """A click sorts upwards, another downwards, by the value and not by the text; aria-sort says so."""
+    keys = f"[...document.querySelector('table.sortable').tBodies[0].rows].map(r => r.cells[{column}].dataset.key)"
+    found = {}
+    for direction in ("ascending", "descending"):
+        reader.run(f"{head(column)}.querySelector('button').click()")
+        assert reader.run(f"{head(column)}.getAttribute('aria-sort')") == direction
+        found[direction] = reader.run(keys)
+        assert reader.run("document.querySelector('table.sortable').querySelectorAll('[aria-sort]').length") == 1
+    values = found["ascending"] if column == 0 else [float(value) for value in found["ascending"]]
+    assert len(set(values)) == len(CELLS)
+    if column:
+        assert values == sorted(values)
+    assert found["descending"] == found["ascending"][::-1]
+
+
+def test_rows_without_a_value_stand_last(reader: browser.Browser) -> None:
+    """A cell without a score is below the others whichever way the table is sorted."""
+    table = reader.run("[...document.querySelectorAll('table.sortable')].findIndex(t => t.closest('[data-task=talk]'))")
+    for _ in range(2):
+        reader.run(f"{head(1, table)}.querySelector('button').click()")
+        assert first_column(reader, table)[-1] == "gated"
+
+
+def test_tables_sort_by_keyboard(reader: browser.Browser) -> None:
+    """A head can be reached with the tabulator and pressed with Enter."""
+    reader.run(f"{head(2)}.querySelector('button').focus()")
+    reader.press("Tab")
+    assert reader.run(f"document.activeElement === {head(3)}.querySelector('button')")
+    reader.press("Enter")
+    assert reader.run(f"{head(3)}.getAttribute('aria-sort')") == "ascending"
+
+
+def box(name: str, value: str) -> str:
+    return f"[...document.querySelectorAll('#filters input[name={name}]')].find(b => b.value === {value!r})"
+
+
+def test_filters_hide_a_cell_everywhere(reader: browser.Browser) -> None:
+    """An unticked cell leaves the tables, its own figures, and its marks in the figures of all; ticked, it is back."""
+    visible = "[...document.querySelectorAll('main [data-variant=gated]')].filter(p => p.checkVisibility()).length"
+    marks = "[...document.querySelectorAll(\"svg [id*='-cell1-']\")].filter(p => p.style.display !== 'none').length"
+    before = reader.run(visible), reader.run(marks)
+    assert min(before) > 5
+    reader.run(f"{box('variant', 'gated')}.focus()")
+    reader.press(" ")
+    assert (reader.run(visible), reader.run(marks)) == (0, 0)
+    assert reader.run("document.getElementById('shown').textContent") == "2 of 3 cells shown"
+    others = "[...document.querySelectorAll('main [data-variant=vanilla]')].filter(p => p.checkVisibility()).length"
+    assert reader.run(others) > 5
+    reader.run("document.querySelector('#filters button[data-tick=all]').click()")
+    assert (reader.run(visible), reader.run(marks)) == before
+
+
+def test_filters_hide_a_task(reader: browser.Browser) -> None:
+    """The section of an unticked task is gone, that of the other stays."""
+    shown = (
+        "[...document.querySelectorAll('section[data-task]')].filter(p => p.checkVisibility()).map(p => p.dataset.task)"
+    )
+    assert reader.run(shown) == ["songs", "talk"]
+    reader.run(f"{box('task', 'songs')}.click()")
+    assert reader.run(shown) == ["talk"]
+    reader.run(f"{box('task', 'songs')}.click()")
+    assert reader.run(shown) == ["songs", "talk"]
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_page_fits_the_window(reader: browser.Browser, width: int) -> None:
+    """Nothing makes the page wider than a phone or a desk: what is wide scrolls within itself; something is drawn."""
+    reader.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+    assert reader.run("document.documentElement.scrollWidth") <= width
+    picture = reader.call("Page.captureScreenshot", format="png")["data"]
+    image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    assert image.width == width
+    assert len(image.getcolors(2**24) or []) > 50
+    reader.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_page_prints_with_everything_open(reader: browser.Browser) -> None:
+    """On paper the folded figures of every cell are open and the filters are away; afterwards all is as before."""
+    counted = "opened = document.querySelectorAll('details:not([open])').length + 1"
+    reader.run(f"window.opened = 0; addEventListener('beforeprint', () => {{ {counted} }}); 1")
+    folded = reader.run("document.querySelectorAll('details:not([open])').length")
+    assert folded > 0
+    printed = base64.b64decode(reader.call("Page.printToPDF")["data"])
+    assert printed.startswith(b"%PDF")
+    assert reader.run("opened") == 1
+    assert reader.run("document.querySelectorAll('details:not([open])').length") == folded
+    reader.call("Emulation.setEmulatedMedia", media="print")
+    assert not reader.run("document.getElementById('filters').checkVisibility()")
+    reader.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_page_is_whole_without_scripts(tmp_path: Path) -> None:
+    """Where scripts are off, filters and buttons are not shown and nothing is hidden."""
+    study = made.whole(made.study(variants=CELLS[:2], trials=2))
+    path = page.write(schema.build(*study), tmp_path / "report.html")
+    assert PROGRAM is not None
+    with browser.Browser(PROGRAM, tmp_path / "profile") as opened:
+        opened.call("Emulation.setScriptExecutionDisabled", value=True)
+        opened.open(path)
+        opened.call("DOM.enable")
+        root = opened.call("DOM.getDocument")["root"]["nodeId"]
+        for selector, expected in (("#filters[hidden]", 1), ("thead button", 0), ("main [hidden]", 0)):
+            assert len(opened.call("DOM.querySelectorAll", nodeId=root, selector=selector)["nodeIds"]) == expected
