@@ -115,7 +115,7 @@ class Analysis:
 
     size = ONE_CELL
     timeout = 600
-    number, repeat, warmup_time = 1, (3, 20, 5.0), 0.0
+    number, repeat, warmup_time = 1, (3, 20, 5.0), 0.0  # least, most, seconds
     work: Any = None
 
     def setup(self) -> None:
@@ -161,7 +161,7 @@ class Everything(Analysis):
 class Optuna(Analysis):
     """Main effects of the same 200 trials by optuna's evaluator, its fit included; not run where optuna is missing."""
 
-    repeat = 3
+    repeat = (3, 3, 60.0)
 
     def setup(self) -> None:
         super().setup()
