@@ -64,6 +64,28 @@ def test_the_counts_of_the_readme_are_those_of_the_cells():
         assert lo.variant(name).count(M=5, N=7) == eval(python, {"M": 5, "N": 7}), (name, python)
 
 
+def test_the_differences_of_the_readme_are_those_of_the_record():
+    """What stands beside the paper's claims is what the committed study gives today: differences and their intervals."""
+    found = lo.compare(lo.open_study(ROOT / "reports" / "records" / "jsb-chorales-paper.nc"), baseline="vanilla")
+    number = r"([+−]?\d\.\d{3})"
+    shown = {}
+    section = README.split("### The paper says, we find")[1]
+    for line in section.splitlines():
+        names, *differences = (
+            re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", line),
+            *re.findall(rf"{number} \({number} to {number}\)", line),
+        )
+        if names and differences:
+            shown |= dict(zip(re.findall(r"`(\w+)`", names[0]), differences, strict=True))
+    assert set(shown) == set(found["variant"].values.tolist()) - {"vanilla"}
+    for name, figures in shown.items():
+        one = found.sel(task="jsb_chorales", variant=name)
+        values = [one["difference"].item(), *one["difference_interval"].values.tolist()]
+        assert [round(float(text.replace("−", "-")), 3) for text in figures] == [round(value, 3) for value in values], (
+            name
+        )
+
+
 def test_every_command_of_the_readme_is_run_by_ci():
     """Each kind of command that the README shows stands in .ci/run, in its quick form."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
