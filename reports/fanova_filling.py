@@ -16,6 +16,7 @@ from lstm_odyssey.reports.bootstrap import ENOUGH, Replicates
 from lstm_odyssey.reports.cases import FACTOR, SCORES, Case, higher_is_better
 from lstm_odyssey.reports.decomposition import all_pairs
 from lstm_odyssey.reports.remainder import POINTS, SCRAMBLINGS
+from lstm_odyssey.reports.sentences import fixed
 from lstm_odyssey.reports.variables import WORDS
 
 POOR = 0.3
@@ -128,7 +129,7 @@ class Filling:
             every = "all at the ceiling" if case.n_ceiling == case.response.size else "all responses are the same"
             self.remark(at, f"constant response ({every}): there is no variance to divide")
         elif found.r_squared < POOR:
-            self.remark(at, f"R² is {found.r_squared:.2f}: the shares describe little of the response", warn=False)
+            self.remark(at, f"R² is {fixed(found.r_squared)}: the shares describe little of the response", warn=False)
         if case.n_left_out:
             self.remark(at, f"{case.n_left_out} finished trials without a response or a value left out", warn=False)
 

@@ -13,7 +13,7 @@ import xarray
 from lstm_odyssey.reports.analyses import Analyses
 from lstm_odyssey.reports.axis import present, shown
 from lstm_odyssey.reports.contents import BETTER, WORSE
-from lstm_odyssey.reports.sentences import signed
+from lstm_odyssey.reports.sentences import fixed, signed
 from lstm_odyssey.reports.table import maximizes, score, whole
 
 
@@ -169,7 +169,7 @@ def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | No
         cells.append(
             number(
                 r_squared,
-                f"{r_squared:.2f}" + (" (poor)" if bool(part["flagged"]) else ""),
+                fixed(r_squared) + (" (poor)" if bool(part["flagged"]) else ""),
                 "no" if bool(part["flagged"]) else "",
             )
         )

@@ -128,6 +128,15 @@ def probability(p: float) -> str:
     return "no p" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
+def fixed(value: float) -> str:
+    """A number of two decimals, as R² is told.
+
+    >>> fixed(0.9249), fixed(-0.4), fixed(-0.001)
+    ('0.92', '−0.40', '0.00')
+    """
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def signed(value: float) -> str:
     """A difference of scores, with its sign.
 

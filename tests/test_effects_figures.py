@@ -11,7 +11,7 @@ import pytest
 import xarray
 from matplotlib.figure import Figure
 
-from lstm_odyssey.reports import analyses, budgets, marginals, page, pairs, schema, section, shares
+from lstm_odyssey.reports import analyses, budgets, marginals, page, pairs, schema, section, shares, table
 from lstm_odyssey.reports.axis import shown
 from tests import made_studies as made
 
@@ -108,10 +108,57 @@ def test_cut_offs(study: xarray.Dataset) -> None:
     """A line for each hyperparameter and one for the interactions, over the quantiles."""
     cuts = study.sel(variant=["vanilla"]).odyssey.fanova(clip=(1.0, 0.5, 0.25), points=2)
     figure = shares.cutoffs(cuts, "songs")
-    drawn = figure.axes[0].lines
+    drawn = [line for line in figure.axes[0].lines if line.get_label() not in ("_known", "_poor")]
     assert len(drawn) == 5
     assert drawn[1].get_xdata().tolist() == cuts["clip"].values.tolist()
     assert drawn[1].get_ydata() == pytest.approx(cuts["main_share"].values[0, 0, :, 1])
+
+
+def test_poor_cut_offs_are_hollow(study: xarray.Dataset, found: analyses.Analyses) -> None:
+    """Points of little R² are hollow, with a legend; the caption tells R² at every cut-off, not that of the raw response."""
+    cuts = study.sel(variant=["vanilla", "gated"]).odyssey.fanova(clip=(1.0, 0.5, 0.25), points=2)
+    cuts["r_squared"].values[0] = [[0.9, 0.25, -0.4], [0.8, 0.5, 0.1]]
+    cuts["flagged"].values[0] = cuts["r_squared"].values[0] < 0.3
+    figure = shares.cutoffs(cuts, "songs")
+    for axes, hollow in zip(figure.axes, ([0.5, 0.25], [0.25]), strict=False):
+        poor = [line for line in axes.lines if line.get_label() == "_poor"]
+        full = [line for line in axes.lines if line.get_label() == "_known"]
+        assert len(poor) == len(full) == 5
+        for line in poor:
+            assert line.get_xdata().tolist() == hollow and line.get_markerfacecolor() == "white"
+        for line in full:
+            assert set(line.get_xdata().tolist()) == {1.0, 0.5, 0.25} - set(hollow)
+    (legend,) = figure.legends
+    assert "hollow: R² below 0.3" in [text.get_text() for text in legend.get_texts()]
+    text = page.render(study, analyses=found._replace(cuts=cuts))
+    assert "R² of the score over the cells 0.80 to 0.90 at 100%, 0.25 to 0.50 at 50% and −0.40 to 0.10 at 25%" in text
+
+
+@pytest.fixture(scope="module")
+def untimely(study: xarray.Dataset) -> tuple[xarray.Dataset, analyses.Analyses]:
+    """The study of predictable scores, its training times drawn at random."""
+    untimely = study.copy(deep=True)
+    untimely["seconds"][:] = numpy.random.default_rng(1).uniform(5, 20, untimely["seconds"].shape)
+    return untimely, analyses.analyse(untimely)
+
+
+def test_poor_times_are_flagged(untimely: tuple[xarray.Dataset, analyses.Analyses]) -> None:
+    """Where the scores are predictable and the times are not, each row names its own R² and the page warns of the times."""
+    study, found = untimely
+    assert found.effects is not None and found.times is not None
+    score, time = (one["r_squared"].sel(variant="gated").item() for one in (found.effects, found.times))
+    assert score > 0.6 and time < 0.3
+    told = section.section(study, table.summary(study), found, "songs", 0, list(CELLS))
+    gated = next(cell for cell in told["cells"] if cell["name"] == "gated")
+    minus = f"{time:.2f}".replace("-", "−")
+    assert gated["words"] == f"n = 24; score R² {score:.2f}; time R² {minus}: poor"
+    figure = marginals.marginals(study, found.effects, found.times, "songs", "gated")
+    columns = len(figure.axes) // 2
+    written = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert [f"R² {score:.2f}"] in written[:columns] and [f"R² {minus} !"] in written[columns:]
+    (warning,) = (note for note in told["notes"] if note.startswith("Training time"))
+    assert warning.startswith("Training time of vanilla, gated and wild: R² ") and "below 0.3" in warning
+    assert f"score R² {score:.2f}; time R² {minus}: poor" in page.render(study, analyses=found)
 
 
 def test_expected_best_and_throughput(found: analyses.Analyses) -> None:
@@ -155,7 +202,7 @@ def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset) -> None:
     random = numpy.random.default_rng(1)
     noise = [one | {"best_test": float(random.uniform(5, 9))} for one in trials if one["status"] == "ok"]
     poor = page.render(schema.build(plan, noise))
-    assert re.search(r"vanilla: R² is -?0\.\d\d: the shares describe little of the response\.", poor)
+    assert re.search(r"vanilla: R² is −?0\.\d\d: the shares describe little of the response\.", poor)
     assert "(poor)" in poor
 
 
