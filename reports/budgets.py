@@ -71,7 +71,10 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
 
 @styled
 def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
-    """Mean test score of the best 10 % against frames/s of training; the line joins what no other cell beats in both."""
+    """Mean test score of the best 10 % against frames/s of training; the line joins what no other cell beats in both.
+
+    Points are circles where a processor was measured, squares where a GPU was.
+    """
     variants, part = present(order, comparison), comparison.sel(task=task)
     figure = blank(5.4, 3.5)
     axes = figure.add_subplot()
@@ -84,20 +87,22 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
         axes.annotate("no scores", (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
     ranked = [place for place in numpy.argsort(speed) if known[place] and front[place]]
     axes.plot(speed[ranked], mean[ranked], color=BLUE, linewidth=1.1, alpha=0.6, label="Pareto front", zorder=2)
+    marker = "s" if str(comparison.attrs.get("device", "")).startswith("cuda") else "o"
     for place in range(len(variants)):
         if not known[place]:
             continue
         color = BLUE if front[place] else SOFT
         style: dict[str, Any] = {"color": color, "markersize": 5.5, "markeredgecolor": "white"}
         lines = axes.plot([speed[place]] * 2, interval[place], color=color, linewidth=0.9, alpha=0.7, label="_interval")
-        tag(place, "point", lines + axes.plot(speed[place], mean[place], "o", label="_cell", zorder=4, **style))
+        tag(place, "point", lines + axes.plot(speed[place], mean[place], marker, label="_cell", zorder=4, **style))
     if known.sum() and numpy.nanmax(speed[known]) > 1.5 * numpy.nanmin(speed[known]):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.12, y=0.1)
-    axes.set_xlabel("training throughput (frames/s), median of the best 10 %")
+    where = f" on {device}" if (device := str(comparison.attrs.get("device", ""))) else ""
+    axes.set_xlabel(f"training throughput{where} (frames/s), median of the best 10 %")
     axes.set_ylabel(f"mean test score of the best 10 %\n({part['units'].item()})")
     figure.draw_without_rendering()  # where the axes lie is known after the layout
     _labels(axes, {p: (float(speed[p]), float(mean[p]), name) for p, name in enumerate(variants) if known[p]})

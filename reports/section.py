@@ -15,6 +15,7 @@ from lstm_odyssey.reports import budgets, figures, grids, marginals, pairs, pape
 from lstm_odyssey.reports.analyses import GOOD, Analyses
 from lstm_odyssey.reports.axis import present
 from lstm_odyssey.reports.contents import BETTER, WORSE
+from lstm_odyssey.reports.importance import spread
 from lstm_odyssey.reports.schema import attribute
 from lstm_odyssey.reports.sentences import fixed
 from lstm_odyssey.reports.table import score
@@ -66,6 +67,13 @@ def differing(comparison: xarray.Dataset, task: str) -> list[str]:
     ]
 
 
+def _worse_on_front(comparison: xarray.Dataset, task: str) -> str:
+    """The cells on the front of score and speed that are worse than the baseline, with their verb; empty if there is none."""
+    part = comparison.sel(task=task)
+    names = part["variant"].values[part["pareto"].values & (part["verdict"].values == WORSE)].tolist()
+    return f"{words.listed(names)} {'is' if len(names) == 1 else 'are'}" if names else ""
+
+
 LABELS = {
     "all": "Box plot: test scores of all finished trials on {}",
     "best": "Box plot: test scores of the best 10 % of the trials on {}",
@@ -99,6 +107,8 @@ def section(
         "paper": [row for row in paper.rows(dataset, comparison, importance) if row.task == task],
         "figures": {key: _svg(made[key], LABELS[key].format(task), f"f{place}{key}") for key in made},
         "cells": [_cell(dataset, analyses, task, name, place, number) for number, name in enumerate(order)],
+        "device": words.device(dataset),
+        "worse_on_front": _worse_on_front(comparison, task),
         "apart": differing(comparison, task),
         "caption": words.caption(dataset, table, task),
         "analysed": _analysed(analyses, task, analyses.effects),
@@ -152,7 +162,7 @@ def _analysed(analyses: Analyses, task: str, effects: xarray.Dataset | None) -> 
     parts = [
         f"n = {counts[0]}" + (f" to {counts[-1]}" if counts[-1] > counts[0] else "") + " finished trials for each cell"
     ]
-    if spans := [_spread(effects.sel(task=task, clip=clip)) for clip in effects["clip"].values]:
+    if spans := [spread(effects.sel(task=task, clip=clip)) for clip in effects["clip"].values]:
         named = zip(effects["clip"].values.tolist(), spans, strict=True)
         told = [f"{span} at {clip:.0%}" if len(spans) > 1 else span for clip, span in named if span]
         parts += [f"out-of-bag R² of the score over the cells {words.listed(told)}"] if told else []
@@ -164,12 +174,6 @@ def _analysed(analyses: Analyses, task: str, effects: xarray.Dataset | None) -> 
         whose = f"{low:.0%} to {high:.0%} of the trials" if high > low else f"{high:.0%} of the trials"
         parts.append(f"diverged trials and scores worse than chance count as {score(ceiling)} ({whose})")
     return "; ".join(parts) + "."
-
-
-def _spread(part: xarray.Dataset) -> str:
-    """R² of the cells from the least to the largest; empty where no cell was analysed."""
-    known = sorted(float(value) for value in part["r_squared"].values if not math.isnan(value))
-    return " to ".join(dict.fromkeys(fixed(value) for value in (known[0], known[-1]))) if known else ""
 
 
 def _intervals(analyses: Analyses, task: str, order: Sequence[str]) -> str:
@@ -212,7 +216,7 @@ def _notes_of_times(times: xarray.Dataset, order: Sequence[str]) -> list[str]:
     texts = []
     if poor:
         texts.append(
-            f"Training time of {words.listed(poor)}: R² {_spread(part.sel(variant=poor))}, below "
+            f"Training time of {words.listed(poor)}: R² {spread(part.sel(variant=poor))}, below "
             f"{times.attrs['flagged_below']:g}: the marginals describe little of the time."
         )
     others = ((name, str(part["note"].sel(variant=name).item())) for name in names if name not in poor)

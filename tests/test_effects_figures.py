@@ -11,7 +11,7 @@ import pytest
 import xarray
 from matplotlib.figure import Figure
 
-from lstm_odyssey.reports import analyses, budgets, marginals, page, pairs, schema, section, shares, table
+from lstm_odyssey.reports import analyses, budgets, marginals, page, pairs, schema, section, shares, table, words
 from lstm_odyssey.reports.axis import shown
 from tests import made_studies as made
 
@@ -177,6 +177,19 @@ def test_expected_best_and_throughput(found: analyses.Analyses) -> None:
     assert points == set(zip(speed.tolist(), mean.tolist(), strict=True))
     (front,) = lines(figure, "Pareto front")
     assert len(front.get_xdata()) == int(comparison["pareto"].sel(task="songs").sum())
+
+
+@pytest.mark.parametrize(("device", "marker"), [("cpu", "o"), ("cuda", "s")])
+def test_points_tell_their_device(study: xarray.Dataset, device: str, marker: str) -> None:
+    """Throughput of a GPU is drawn in squares and named on the axis; without one the page says that there is none."""
+    study = study.assign_attrs(device=device)
+    comparison = analyses.compare(study, "vanilla", replicates=49)
+    figure = budgets.scores_against_speed(comparison, "songs", order=CELLS)
+    assert {line.get_marker() for line in lines(figure, "_cell")} == {marker}
+    assert f"throughput on {device} (frames/s)" in figure.axes[0].get_xlabel()
+    assert ("this study holds no frames/s of a GPU" in page.render(study)) == (device == "cpu")
+    unknown = words.device(study.assign_attrs(device=""))
+    assert unknown == "The study does not say on which device they were measured."
 
 
 def test_what_belongs_to_a_cell_is_marked(study: xarray.Dataset, found: analyses.Analyses) -> None:

@@ -13,7 +13,9 @@ import pytest
 import xarray
 
 from lstm_odyssey import cli, report_command
-from lstm_odyssey.reports import page, schema
+from lstm_odyssey.reports import grids, page, schema
+from lstm_odyssey.reports.analyses import analyse
+from lstm_odyssey.reports.table import summary
 from tests import made_studies as made
 
 
@@ -56,6 +58,27 @@ def test_csv(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.loc[("songs", "gated"), "main_share.learning_rate"] == pytest.approx(expected, rel=1e-12)
     mean = float(read.odyssey.compare()["mean_test"].sel(task="songs", variant="gated"))
     assert found.loc[("songs", "gated"), "mean_test"] == pytest.approx(mean, rel=1e-12)
+
+
+def test_the_page_says_what_the_csv_says(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mean, parameters and frames/s of the page's table are those of the numbers and of the comparison, cell by cell."""
+    assert call(monkeypatch, study, "--format", "csv", "--quick", "-o", study.parent / "n.csv") == 0
+    found = pandas.read_csv(study.parent / "n.csv", index_col=["task", "variant"])
+    read = schema.load(study)
+    analysed = analyse(read)
+    for task in ("songs", "talk|pipe"):
+        made_of = grids.results(read, summary(read), analysed.comparison, task)
+        heads = [name for name, _ in made_of.heads[1:]]
+        for row in made_of.rows:
+            numbers = found.loc[(task, row.variant)]
+            for head, name in (
+                ("mean of best 10 %", "mean_test"),
+                ("first by validation", "chosen_test"),
+                ("parameters", "n_parameters"),
+                ("frames/s of best 10 %", "frames_per_second"),
+            ):
+                assert row.cells[heads.index(head)].key == pytest.approx(numbers[name], rel=1e-12), name
+            assert row.cells[heads.index("frames/s of best 10 %")].text == f"{numbers['frames_per_second']:,.0f}"
 
 
 def test_netcdf(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
