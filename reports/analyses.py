@@ -80,7 +80,7 @@ def analyse(
             progress=None if progress is None else lambda done, total: progress("intervals", done, total),
         )  # fmt: skip
     except FanovaError as refused:
-        return Analyses(comparison, None, None, None, None, str(refused))
+        return Analyses(comparison, None, None, None, None, refused.finding)
     cuts = _fanova(study, clip=(1.0, GOOD) if quick else CUTS, points=2)
     try:
         times = _fanova(study, response="seconds", clip=1.0, points=32)

@@ -54,6 +54,11 @@ def importance_text(importance: xarray.Dataset) -> list[str]:
     return texts
 
 
+def analysed(effects: xarray.Dataset, task: str) -> bool:
+    """Whether anything is known of any cell on a task: not where every response is constant or trials are too few."""
+    return bool(effects["main_share"].sel(task=task).notnull().any())
+
+
 def spread(part: xarray.Dataset) -> str:
     """R² of the cells from the least to the largest; empty where no cell was analysed."""
     known = sorted(value for value in part["r_squared"].values.tolist() if not numpy.isnan(value))

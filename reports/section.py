@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from lstm_odyssey.reports import budgets, figures, grids, marginals, pairs, paper, shares, words
 from lstm_odyssey.reports.analyses import GOOD, Analyses
 from lstm_odyssey.reports.axis import present
-from lstm_odyssey.reports.contents import BETTER, WORSE
-from lstm_odyssey.reports.importance import spread
+from lstm_odyssey.reports.contents import BETTER, FEW, SAME, WORSE
+from lstm_odyssey.reports.importance import analysed, spread
 from lstm_odyssey.reports.schema import attribute
 from lstm_odyssey.reports.sentences import fixed
 from lstm_odyssey.reports.table import score
@@ -37,7 +37,7 @@ def drawn(dataset: xarray.Dataset, analyses: Analyses, task: str, order: Sequenc
         "expected": budgets.expected_best(analyses.comparison, task, order=order),
         "speed": budgets.scores_against_speed(analyses.comparison, task, order=order),
     }
-    if analyses.effects is not None and analyses.cuts is not None:
+    if analyses.effects is not None and analyses.cuts is not None and analysed(analyses.effects, task):
         pair = analyses.cuts.sel(clip=[1.0, GOOD])
         made["shares"] = shares.shares(pair, task, order=order)
         made["overview"] = marginals.overview(analyses.effects, task, order=order)
@@ -107,6 +107,8 @@ def section(
         "paper": [row for row in paper.rows(dataset, comparison, importance) if row.task == task],
         "figures": {key: _svg(made[key], LABELS[key].format(task), f"f{place}{key}") for key in made},
         "cells": [_cell(dataset, analyses, task, name, place, number) for number, name in enumerate(order)],
+        "judged": bool((verdicts := comparison["verdict"].sel(task=task)).isin([BETTER, WORSE, SAME]).any()),
+        "too_few": bool((verdicts == FEW).any()),
         "device": words.device(dataset),
         "worse_on_front": _worse_on_front(comparison, task),
         "apart": differing(comparison, task),

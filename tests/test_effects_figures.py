@@ -209,8 +209,12 @@ def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset) -> None:
     alone = made.study(variants=CELLS[:2], trials=12)
     diverged = page.render(schema.build(alone, [made.diverged(alone, *place) for place in made.places(alone)]))
     assert "vanilla: constant response (all at the ceiling)" in diverged
+    for figure in ("Shares of the variance on", "Importance against cut-off", "Marginals of all cells"):
+        assert figure not in diverged, "an empty figure"
+    assert "Shares of the variance on" in text
     few = page.render(schema.build(*made.whole(made.study(variants=CELLS[:2], trials=4))))
-    assert "expected 10 or more" in few
+    assert "expected 10 or more of a cell." in few and "pooled" not in few
+    assert "The verdict rests on" not in few and "No cell is judged: there are too few trials" in few
     plan, trials = made.whole(made.study(variants=CELLS[:2], trials=40))
     random = numpy.random.default_rng(1)
     noise = [one | {"best_test": float(random.uniform(5, 9))} for one in trials if one["status"] == "ok"]

@@ -111,6 +111,17 @@ def test_figures_are_written(study: Path, monkeypatch: pytest.MonkeyPatch) -> No
     [
         (["--format", "pdf"], "--format: got 'pdf'; expected one of html, md, csv, nc"),
         (["--refits", "-1"], "--refits: got -1"),
+        (["--quick", "--refits", "50"], "--refits: got 50 with --quick; expected 0"),
+        (["--watch", "--refits", "50"], "--refits: got 50 with --watch; expected 0"),
+        (["--quick", "--figures", "/proc/x"], "--figures: got /proc/x; expected a place that can be written ("),
+        (
+            ["--quick", "-o", "/proc/x/page.html"],
+            "--output: got /proc/x/page.html; expected a place that can be written (",
+        ),
+        (
+            ["--quick", "-o", "/proc"],
+            "--output: got /proc, a folder; expected a file. Name one in it, as /proc/report.html.",
+        ),
         (["--baseline", "lstm"], "--baseline: got 'lstm'; expected a cell of the study: vanilla, gated"),
     ],
 )
@@ -121,6 +132,28 @@ def test_bad_options(
     assert call(monkeypatch, study, *arguments) == 2
     assert said in capsys.readouterr().err
     assert not (study.parent / "report.html").exists()
+
+
+def test_figures_that_cannot_be_written(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that is there but takes no files is the option's error, not a traceback."""
+    blocked = study.parent / "figures"
+    (blocked / "all-tasks-boxes.svg").mkdir(parents=True)
+    assert call(monkeypatch, study, "--quick", "--figures", blocked) == 2
+    assert f"--figures: got {blocked}; expected a place that can be written (" in capsys.readouterr().err
+
+
+def test_a_missing_folder_is_made_and_named(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """-o into a folder that is not there makes it and says so; into one that is there it says nothing."""
+    target = study.parent / "new" / "deep" / "n.csv"
+    assert call(monkeypatch, study, "--quick", "--format", "csv", "-o", target) == 0
+    assert f"Folder made: {target.parent}" in capsys.readouterr().out
+    assert target.is_file()
+    assert call(monkeypatch, study, "--quick", "--refits", "0", "--format", "csv", "-o", target) == 0
+    assert "Folder made" not in capsys.readouterr().out
 
 
 def test_a_newer_study_is_refused(
