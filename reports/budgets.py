@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLoca
 
 from lstm_odyssey.reports.axis import look, name_cells, present
 from lstm_odyssey.reports.drawing import BLUE, INK, SOFT, blank, styled, tag
+
+UNITS = ((1.0, "hours"), (60.0, "minutes"), (3600.0, "seconds"))
+"""Of a time axis: the first in which the longest time is two or more."""
 
 
 @styled
@@ -53,11 +57,16 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
             tag(position, "trials" if axes is after_trials else "hours", [band, line])
             if axes is after_trials:
                 lines[position] = line
-    for axes, label in ((after_trials, "trials of a search"), (after_hours, "hours of one trial after the other")):
+    hours = part["budget"].values[numpy.isfinite(part["budget"].values)]
+    scale, unit = next(one for one in UNITS if not hours.size or hours.max() * one[0] >= 2 or one is UNITS[-1])
+    for axes, label in ((after_trials, "trials of a search"), (after_hours, f"{unit} of one trial after the other")):
         axes.set_xscale("log")
         axes.set_xlabel(label)
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    after_hours.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x * scale:.4g}"))
+    if hours.size:
+        after_hours.xaxis.set_major_locator(FixedLocator(_times(scale * hours, scale)))
     after_trials.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000]))
     after_trials.set_ylabel(f"expected test score\n({part['units'].item()})")
     if seen:
@@ -67,6 +76,16 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
     else:
         after_trials.annotate("no scores", (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
     return figure
+
+
+def _times(budget: numpy.ndarray[Any, Any], scale: float) -> list[float]:
+    """Ticks in hours at powers of ten of the axis's unit; of few decades also twice and five times as much."""
+    low, high = numpy.log10([budget.min(), budget.max()])
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    digits = (1, 2, 5) if high - low < 2 else (1,)
+    ticks = [digit * 10.0**decade for decade in decades for digit in digits]
+    kept = [tick for tick in ticks if budget.min() <= tick <= budget.max()]
+    return [tick / scale for tick in (kept if len(kept) > 1 else [budget.min(), budget.max()])]
 
 
 @styled

@@ -154,7 +154,9 @@ class Filling:
                 self.arrays[f"{name}_share_{end}"][at][places] = numpy.quantile(getattr(again, name), tail, axis=0)
             self.arrays[f"curve_{end}"][at][where, :size] = numpy.quantile(again.curve, tail, axis=0)
             self.arrays[f"optimum_{end}"][at][where] = numpy.quantile(optima, tail, axis=0, method="nearest")
-        text = f"{level:.4g} by bootstrap over trials: percentiles of {len(again.main)} refits"
+        text = f"{100 * level:.4g} % by bootstrap over trials: percentiles of {len(again.main)} refits"
+        if len(again.main) * tails[0] < 1:
+            text += ", too few for this level: about the least and the largest of them"
         self.arrays["interval"][at] = text
 
     def dataset(self, attributes: Mapping[str, str | int | float]) -> xarray.Dataset:

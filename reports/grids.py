@@ -12,10 +12,14 @@ import xarray
 
 from lstm_odyssey.reports.analyses import Analyses
 from lstm_odyssey.reports.axis import present, shown
+from lstm_odyssey.reports.cases import FACTOR
 from lstm_odyssey.reports.contents import BETTER, WORSE
 from lstm_odyssey.reports.importance import analysed
 from lstm_odyssey.reports.sentences import fixed, signed
 from lstm_odyssey.reports.table import maximizes, score, whole
+
+TOGETHER = "all cells together"
+"""The row of the analysis that has the cell as a factor."""
 
 
 class Cell(NamedTuple):
@@ -161,20 +165,20 @@ def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | No
     if effects is None or not analysed(effects, task):
         return None
     axes = shown(effects, task)
+    parts = [(name, effects.sel(task=task, variant=name).isel(clip=0)) for name in present(order, effects)]
+    pooled = analyses.pooled
+    if pooled is not None:
+        parts.append((TOGETHER, pooled.sel(task=task).isel(variant=0, clip=0)))
     made = []
-    for name in present(order, effects):
-        part = effects.sel(task=task, variant=name).isel(clip=0)
-        r_squared = float(part["r_squared"])
+    for name, part in parts:
+        r_squared, poor = float(part["r_squared"]), bool(part["flagged"])
         cells = [number(float(part["n"]), f"{int(part['n'])}")]
-        cells.append(
-            number(
-                r_squared,
-                fixed(r_squared) + (" (poor)" if bool(part["flagged"]) else ""),
-                "no" if bool(part["flagged"]) else "",
-            )
-        )
-        cells += [_share(part, "main_share", one.number) for one in axes]
+        cells.append(number(r_squared, fixed(r_squared) + (" (poor)" if poor else ""), "no" if poor else ""))
+        held = part["hyperparameter"].values.tolist()
+        cells += [_share(part, "main_share", held.index(one.name)) for one in axes]
         cells += [_share(part, "order_share", place) for place in (1, 2)]
+        if pooled is not None:
+            cells.append(_share(part, "main_share", held.index(FACTOR)) if FACTOR in held else Cell("–", None, "zero"))
         made.append(Row(name, cells))
     heads = [
         ("cell", ""),
@@ -183,6 +187,8 @@ def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | No
     ]
     heads += [(one.label, f"main effect of {one.name}") for one in axes]
     heads += [("pairs", "all interactions of two"), ("three and more", "all higher interactions")]
+    if pooled is not None:
+        heads.append(("which cell", f"main effect of the cell, where it is a factor: {TOGETHER}"))
     return Grid("Shares of the predictable variance of the test score; the raw response.", heads, made)
 
 

@@ -122,6 +122,7 @@ def section(
         "intervals": _intervals(analyses, task, order),
         "notes": _notes(analyses, task, order),
         "refused": analyses.refused,
+        "pooled": analyses.pooled is not None,
         "facts": words.flat(
             {CALLED.get(name, name): facts[name] for name in FACTS if facts.get(name) not in (None, "")}
         ),

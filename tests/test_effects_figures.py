@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from typing import Any
@@ -9,9 +10,24 @@ from typing import Any
 import numpy
 import pytest
 import xarray
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
-from lstm_odyssey.reports import analyses, budgets, marginals, page, pairs, schema, section, shares, table, words
+from lstm_odyssey.reports import (
+    analyses,
+    budgets,
+    figures,
+    grids,
+    marginals,
+    page,
+    pairs,
+    schema,
+    section,
+    shares,
+    table,
+    words,
+)
 from lstm_odyssey.reports.axis import shown
 from tests import made_studies as made
 
@@ -246,7 +262,97 @@ def test_figures_of_any_size(tasks: int, cells: int) -> None:
         warnings.simplefilter("error")
         made_of = analyses.analyse(dataset)
         for task in dataset["task"].values.tolist():
-            for figure in section.drawn(dataset, made_of, task, names).values():
+            made_all = section.drawn(dataset, made_of, task, names)
+            for name, figure in (made_all | section.drawn_of_cell(dataset, made_of, task, names[0])).items():
                 figure.draw_without_rendering()
-            for figure in section.drawn_of_cell(dataset, made_of, task, names[0]).values():
-                figure.draw_without_rendering()
+                axes_are_legible(
+                    figure, f"{task}: {name}", least=2 if name in ("marginals", "overview", "pairs") else 1
+                )
+
+
+def test_pairs_name_both_ends(found: analyses.Analyses) -> None:
+    """Heat maps name both ends of every axis: of 200 trials of the paper's space as of a narrow one."""
+    assert found.effects is not None
+    plan = made.study(variants=CELLS[:1], trials=24)
+    space = plan["tasks"]["songs"]["space"]
+    space["hidden_size"]["distribution"] |= {"low": 20, "high": 200}
+    space["learning_rate"] |= {"low": 1e-6, "high": 1e-2}
+    effects = analyses.analyse(schema.build(*made.whole(plan))).effects
+    for result, size, rate in (
+        (found.effects, ("20", "48"), ("0.002", "0.01")),
+        (effects, ("20", "200"), ("10⁻⁶", "10⁻²")),
+    ):
+        figure = pairs.pairs(result, "songs", "vanilla")
+        figure.draw_without_rendering()
+        axes_are_legible(figure, "pairs", least=2)
+        ends = {axes.get_xlabel(): [text for text, _ in visible(axes.xaxis)] for axes in figure.axes[:-1]}
+        ends |= {axes.get_ylabel(): [text for text, _ in visible(axes.yaxis)] for axes in figure.axes[:-2:2]}
+        for label, expected in {"blocks": size, "learning rate": rate, "momentum": ("0.99", "0")}.items():
+            assert {ends[label][0], ends[label][-1]} == set(expected), label
+
+
+def visible(axis: Axis) -> list[tuple[str, Bbox]]:
+    """The labels of an axis that are drawn, with where they stand."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high and tick.label1.get_visible()]
+    return [(tick.label1.get_text(), tick.label1.get_window_extent()) for tick in ticks if tick.label1.get_text()]
+
+
+def axes_are_legible(figure: Figure, name: str, least: int) -> None:
+    """Every axis that has labels has two or more, and none of them overlaps its neighbour; slanted names are left out."""
+    for axes in figure.axes:
+        for along, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
+            labels = visible(axis)
+            if not labels or not axes.axison or axis.get_major_ticks()[0].label1.get_rotation():
+                continue
+            assert len(labels) >= least, (name, along, labels)
+            spans = sorted(getattr(box, f"interval{along}").tolist() for _, box in labels)
+            for one, other in itertools.pairwise(spans):
+                assert one[1] <= other[0] + 0.5, (name, along, [text for text, _ in labels])
+
+
+def test_lines_of_nine_cells_differ_in_colour() -> None:
+    """None of the paper's nine cells shares its colour with another, on curves as elsewhere."""
+    plan, trials = made.whole(made.study(variants=tuple(page.ORDER), trials=2, epochs=3))
+    figure = figures.learning_curves(schema.build(plan, trials), "songs")
+    colors = [line.get_color() for line in figure.axes[0].lines if line.get_label() in page.ORDER]
+    assert len(set(colors)) == len(colors) == 9
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [(1e5, "hours"), (20.0, "minutes"), (0.3, "seconds")])
+def test_short_searches_are_timed_in_short_units(study: xarray.Dataset, seconds: float, unit: str) -> None:
+    """The time axis is in hours, minutes or seconds, whichever gives readable numbers, at the same places."""
+    short = study.copy(deep=True)
+    short["seconds"][:] = seconds * (1 + numpy.arange(24) / 24)
+    comparison = analyses.compare(short, "vanilla", replicates=49)
+    figure = budgets.expected_best(comparison, "songs", order=CELLS)
+    figure.draw_without_rendering()
+    axes = figure.axes[1]
+    assert axes.get_xlabel() == f"{unit} of one trial after the other"
+    labels = visible(axes.xaxis)
+    scale = {"hours": 1, "minutes": 60, "seconds": 3600}[unit]
+    places = [tick.get_loc() for tick in axes.xaxis.get_major_ticks()][: len(labels)]
+    assert [float(text) for text, _ in labels] == pytest.approx([scale * place for place in places])
+    assert len(labels) >= 2 and float(labels[-1][0]) >= 1
+
+
+def test_all_cells_together(study: xarray.Dataset) -> None:
+    """The whole form adds a row for the forest of all cells, the cell being a factor; the quick form does not."""
+    whole = analyses.analyse(study, quick=False)
+    expected = study.odyssey.fanova(pooled=True, clip=1.0, points=2).isel(task=0, variant=0, clip=0)
+    grid = grids.importance(whole, "songs", CELLS)
+    assert grid is not None
+    assert [row.variant for row in grid.rows] == [*CELLS, "all cells together"]
+    heads = [name for name, _ in grid.heads[1:]]
+    together = dict(zip(heads, grid.rows[-1].cells, strict=True))
+    assert together["n"].key == 72
+    assert together["R²"].key == pytest.approx(float(expected["r_squared"]))
+    share = float(expected["main_share"].sel(hyperparameter="variant"))
+    assert together["which cell"].key == pytest.approx(share) and share > 0.1
+    rate = float(expected["main_share"].sel(hyperparameter="learning_rate"))
+    assert together["learning rate"].key == pytest.approx(rate)
+    assert grid.rows[0].cells[heads.index("which cell")].key is None
+    text = page.render(study, analyses=whole)
+    assert text.count("all cells together") >= 2 and "the cell being one more factor" in text
+    quick = page.render(study)
+    assert "all cells together" not in quick and "which cell" not in quick
