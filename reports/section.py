@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from lstm_odyssey.reports import budgets, figures, grids, marginals, pairs, paper, shares, words
 from lstm_odyssey.reports.analyses import GOOD, Analyses
 from lstm_odyssey.reports.axis import present
+from lstm_odyssey.reports.cases import FACTOR
 from lstm_odyssey.reports.contents import BETTER, FEW, SAME, WORSE
 from lstm_odyssey.reports.importance import analysed, spread
 from lstm_odyssey.reports.schema import attribute
-from lstm_odyssey.reports.sentences import fixed
+from lstm_odyssey.reports.sentences import fixed, percent
 from lstm_odyssey.reports.table import score
 
 FACTS = ("family", "objective", "input_size", "n_outputs", "bidirectional", "licence", "url", "provenance", "checksum")
@@ -65,6 +66,14 @@ def differing(comparison: xarray.Dataset, task: str) -> list[str]:
     return [
         name for name in part["variant"].values.tolist() if part["verdict"].sel(variant=name).item() in (BETTER, WORSE)
     ]
+
+
+def _together(analyses: Analyses, task: str) -> str:
+    """What the cell as a factor takes of the variance over all cells; empty where that was not analysed."""
+    if analyses.pooled is None or not analysed(analyses.pooled, task):
+        return ""
+    part = analyses.pooled.sel(task=task, hyperparameter=FACTOR).isel(variant=0, clip=0)
+    return f"which cell it is takes {percent([float(part['main_share'])])} by itself (R² {fixed(float(part['r_squared']))})"
 
 
 def _worse_on_front(comparison: xarray.Dataset, task: str) -> str:
@@ -122,7 +131,7 @@ def section(
         "intervals": _intervals(analyses, task, order),
         "notes": _notes(analyses, task, order),
         "refused": analyses.refused,
-        "pooled": analyses.pooled is not None,
+        "pooled": _together(analyses, task),
         "facts": words.flat(
             {CALLED.get(name, name): facts[name] for name in FACTS if facts.get(name) not in (None, "")}
         ),

@@ -29,6 +29,7 @@ from lstm_odyssey.reports import (
     words,
 )
 from lstm_odyssey.reports.axis import shown
+from lstm_odyssey.reports.sentences import percent
 from tests import made_studies as made
 
 CELLS = ("vanilla", "gated", "wild")
@@ -353,6 +354,6 @@ def test_all_cells_together(study: xarray.Dataset) -> None:
     assert together["learning rate"].key == pytest.approx(rate)
     assert grid.rows[0].cells[heads.index("which cell")].key is None
     text = page.render(study, analyses=whole)
-    assert text.count("all cells together") >= 2 and "the cell being one more factor" in text
+    assert text.count("all cells together") >= 2 and f"which cell it is takes {percent([share])} by itself" in text
     quick = page.render(study)
     assert "all cells together" not in quick and "which cell" not in quick
