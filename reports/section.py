@@ -217,7 +217,8 @@ def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
             note += ": the shares describe little of the response"
         if note:
             texts.append(f"{name}: {note}.")
-    return texts + ([] if analyses.times is None else _notes_of_times(analyses.times.sel(task=task), order))
+    named = [name for name in present(order, part) if part["main_share"].sel(variant=name).notnull().any()]
+    return texts + ([] if analyses.times is None else _notes_of_times(analyses.times.sel(task=task), named))
 
 
 def _notes_of_times(times: xarray.Dataset, order: Sequence[str]) -> list[str]:

@@ -174,7 +174,7 @@ def test_poor_times_are_flagged(untimely: tuple[xarray.Dataset, analyses.Analyse
     written = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert [f"R² {score:.2f}"] in written[:columns] and [f"R² {minus} !"] in written[columns:]
     (warning,) = (note for note in told["notes"] if note.startswith("Training time"))
-    assert warning.startswith("Training time of vanilla, gated and wild: R² ") and "below 0.3" in warning
+    assert warning.startswith("Training time of vanilla and gated: R² ") and "below 0.3" in warning
     assert f"score R² {score:.2f}; time R² {minus}: poor" in page.render(study, analyses=found)
 
 
@@ -228,6 +228,7 @@ def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset) -> None:
     assert "vanilla: constant response (all at the ceiling)" in diverged
     for figure in ("Shares of the variance on", "Importance against cut-off", "Marginals of all cells"):
         assert figure not in diverged, "an empty figure"
+    assert "Training time of" not in diverged, "no marginals of it are drawn"
     assert "Shares of the variance on" in text
     few = page.render(schema.build(*made.whole(made.study(variants=CELLS[:2], trials=4))))
     assert "expected 10 or more of a cell." in few and "pooled" not in few
