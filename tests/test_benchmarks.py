@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import measured
+from lstm_odyssey import measured, registry
 from lstm_odyssey.bench.step import TimedStep
 from lstm_odyssey.benchmarks import steps
 from lstm_odyssey.driver import no_cuda
@@ -144,6 +144,23 @@ def test_default_cases_are_the_embedded_tasks():
     assert {task for _, task in cases} == {name for name in lo.task_names() if lo.task(name).embedded}
     assert {variant for variant, _ in cases} <= set(lo.variant_names())
     assert cases
+
+
+def test_a_broken_task_empties_no_set(monkeypatch):
+    """A task whose package cannot be loaded stands in the full set, where its cases tell why; the others stay."""
+    monkeypatch.setenv("ODYSSEY_ASV", "full")
+    before = steps.cases()
+    names, task = lo.task_names(), registry.task
+    monkeypatch.setattr(registry, "task_names", lambda: ("ill", *names))
+
+    def find(name):
+        if name == "ill":
+            raise registry.PluginError("ill")
+        return task(name)
+
+    monkeypatch.setattr(registry, "task", find)
+    found = steps.cases()
+    assert set(before) < set(found) and {task for _, task in set(found) - set(before)} == {"ill"}
 
 
 def test_asv_finds_one_name_for_each_case(found):

@@ -56,12 +56,13 @@ def test_the_new_variant_keeps_its_promises(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [
-        ("variant", "1st", "the name is '1st'; expected letters, digits and _, a letter first"),
+        ("variant", "1st", "the name is '1st'; expected letters, digits and _ in between, a letter first"),
         ("variant", "a-b", "the name is 'a-b'"),
         ("variant", "../x", "the name is '../x'"),
         ("variant", "", "the name is ''"),
         ("variant", "größe", "the name is 'größe'"),
         ("variant", "_x", "the name is '_x'"),
+        ("variant", "x_", "the name is 'x_'"),
         ("variant", "class", "'class' has a meaning already"),
         ("variant", "sigmoid", "'sigmoid' has a meaning already"),
         ("variant", "all", "'all' has a meaning already"),
