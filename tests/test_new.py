@@ -158,3 +158,8 @@ def test_a_third_partys_packages_work_beside_our_wheel(installed, tmp_path):
     assert '"odyssey-dusk": "0.1.0"' in facts["environments"]
     cases = ("--pyargs", "lstm_odyssey.cases", "--odyssey-variant=dusk", "--odyssey-task=circle", "--benchmark-disable")
     assert "1 passed" in run(folder, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", *cases)
+    tracked = (
+        "import os; os.environ['ODYSSEY_ASV'] = 'full'; from lstm_odyssey.benchmarks import training; "
+        "print(training.trained_circle_dusk_64_cpu.track_error.benchmark_name)"
+    )
+    assert run(folder, tmp_path, "-c", tracked).strip() == "circle.dusk.track_error"
