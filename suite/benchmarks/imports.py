@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
+
+# Not by its name in the package, which would be the list of the commit that is installed.
+steps: Any = import_module(f"{__package__}.steps")
 
 
 def timeraw_import() -> str:
@@ -35,7 +40,7 @@ def timeraw_first_compilation() -> str:
     setup = (
         "import os, tempfile\nfolder = tempfile.TemporaryDirectory()\nos.environ['ODYSSEY_CACHE'] = folder.name\n"
         "import torch\nimport lstm_odyssey as lo\nfrom lstm_odyssey.kernels.scan import prepare\n"
-        "graph = lo.variant('vanilla').lowered"
+        f"graph = lo.variant({steps.VARIANTS[0]!r}).lowered"
     )
     return "prepare('numba', graph, torch.float32)", setup  # type: ignore[return-value]  # asv: code and setup
 
