@@ -71,37 +71,37 @@ def fanova(
     """Divide the variance of a response among the hyperparameters.
 
     Args:
-    study: a stored study, as ``open_study`` gives it.
-    response: a score (``best_test``, ``best_valid``, ...), with the chance level as its ceiling, or a measure as it
-        stands (``seconds``, ``frames_per_second``, ``epochs`` ...).
-    decomposition: ``forest``, of the forest's mean function, or ``per_tree``, the mean over trees of each tree's shares:
-        comparable with published numbers, but biased by noise however many trials there are.
-    tasks, variants, hyperparameters: names; all, if not given.
-    pooled: analyse all variants together, with the cell as one more factor, called ``variant``.
-    clip: quantiles at which the response is clipped, each an analysis of its own; 1 does not clip.
-    trees: of each forest.
-    points: at most so many on a curve, and on each side of a grid.
-    replicates: refits on bootstrap samples of the trials for the intervals (200 are usual, half a minute a case at 200
-        trials); 0: no intervals. Cases of fewer than 50 trials get none.
-    level: of the intervals.
-    seed: of everything random.
-    jobs: worker processes for the refits; -1 for one a core.
-    progress: called with (fits done, fits in all).
-    cache: folder where refits are kept under a hash of what they depend on.
+        study: a stored study, as ``open_study`` gives it.
+        response: a score (``best_test``, ``best_valid``, ...), with the chance level as its ceiling, or a measure as it
+            stands (``seconds``, ``frames_per_second``, ``epochs`` ...).
+        decomposition: ``forest``, of the forest's mean function, or ``per_tree``, the mean over trees of each tree's shares:
+            comparable with published numbers, but biased by noise however many trials there are.
+        tasks, variants, hyperparameters: names; all, if not given.
+        pooled: analyse all variants together, with the cell as one more factor, called ``variant``.
+        clip: quantiles at which the response is clipped, each an analysis of its own; 1 does not clip.
+        trees: of each forest.
+        points: at most so many on a curve, and on each side of a grid.
+        replicates: refits on bootstrap samples of the trials for the intervals (200 are usual, half a minute a case at 200
+            trials); 0: no intervals. Cases of fewer than 50 trials get none.
+        level: of the intervals.
+        seed: of everything random.
+        jobs: worker processes for the refits; -1 for one a core.
+        progress: called with (fits done, fits in all).
+        cache: folder where refits are kept under a hash of what they depend on.
 
     Returns:
-    A dataset over (task, variant, clip, ...); see ``lstm_odyssey.reports.fanova_layout``. A case that cannot be analysed
-    is NaN, ``note`` says why, and a warning is issued. It can be written with ``to_netcdf(path, engine="h5netcdf")``.
+        A dataset over (task, variant, clip, ...); see ``lstm_odyssey.reports.fanova_layout``. A case that cannot be analysed
+        is NaN, ``note`` says why, and a warning is issued. It can be written with ``to_netcdf(path, engine="h5netcdf")``.
 
     Raises:
-    SchemaError: ``study`` is no dataset.
-    FanovaError: an unknown name or a value out of range; no case has ten finished trials; or all hyperparameters are wanted
-    and the study has lost the values of one.
+        SchemaError: ``study`` is no dataset.
+        FanovaError: an unknown name or a value out of range; no case has ten finished trials; or all hyperparameters are wanted
+            and the study has lost the values of one.
 
     Example:
-    >>> import lstm_odyssey as lo
-    >>> found = lo.fanova(lo.open_study("study"))  # doctest: +SKIP
-    >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
+        >>> import lstm_odyssey as lo
+        >>> found = lo.fanova(lo.open_study("study"))  # doctest: +SKIP
+        >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
     """
     refuse_other(study)
     clip = [float(quantile) for quantile in ([clip] if isinstance(clip, int | float) else clip)]
