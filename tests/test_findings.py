@@ -11,7 +11,7 @@ import pytest
 import xarray
 from hypothesis import given, settings
 
-from lstm_odyssey.reports import best_score, claims, netcdf, paper, schema, sentences, words
+from lstm_odyssey.reports import best_score, claims, grids, netcdf, paper, schema, sentences, words
 from lstm_odyssey.reports.claims import AGREES, CELLS, DIFFERS, JUDGEMENTS, PAPER, PARTLY, UNDECIDED
 from lstm_odyssey.reports.compare import compare
 from lstm_odyssey.reports.contents import BETTER, SAME, WORSE
@@ -188,7 +188,10 @@ def test_ties_share_a_place(levels: tuple[float, ...], said: str) -> None:
     for one in trials:
         one |= {"best_valid": level[one["variant"]], "best_test": level[one["variant"]]}
     dataset = schema.build(study, trials)
-    assert said in words.task_text(dataset, table_of(dataset), "songs")
+    rows = table_of(dataset)
+    assert said in words.task_text(dataset, rows, "songs")
+    grid = grids.results(dataset, rows, compare(dataset, None, replicates=9), "songs")
+    assert [row.leads for row in grid.rows] == [level < 8.01 for level in levels]
 
 
 @pytest.fixture(scope="module")
