@@ -177,7 +177,10 @@ def shown_claims(found):
         ("better than vanilla", "better than vanilla", "none is", ""),
         ("`cifg`, `no_peepholes`", "cifg against vanilla", ", ".join(differences("cifg", "no_peepholes")), ""),
         ("`nog`, `niaf`, `nig`", "nog against vanilla", ", ".join(differences("nog", "niaf", "nig")), ""),
-        ("`fgr`", "fgr against vanilla", f"{next(differences('fgr'))}; {p_values('fgr')}", ": re-selection does not confirm it"),
+        (
+            "`fgr`", "fgr against vanilla", f"{next(differences('fgr'))}; {p_values('fgr')}",
+            ": re-selection does not confirm it",
+        ),
         (
             "`nfg`", "nfg against vanilla", f"{next(differences('nfg'))}; {p_values('nfg')}",
             f", open: it could still be up to {bound:.2f} worse",
