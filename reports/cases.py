@@ -79,6 +79,24 @@ def drawn(study: xarray.Dataset, task: str, names: Sequence[str] | None = None) 
     return found
 
 
+def complete(study: xarray.Dataset, tasks: Sequence[str]) -> None:
+    """Raise if a hyperparameter that some task drew has a distribution and no values: its effect would be called noise.
+
+    Raises:
+        FanovaError: it names the hyperparameter and the task.
+    """
+    known = hyperparameters(study)
+    for task in tasks:
+        for name in attribute(study, "distributions").get(task, {}):
+            if name not in known:
+                got = "a variable that is not marked as one" if name in study else "a distribution without values"
+                cure = f", or leave it out: hyperparameters={known!r}." if known else "."
+                raise FanovaError(
+                    f"hyperparameter '{name}' of task '{task}': got {got}; expected what was drawn, as open_study reads it. "
+                    f"Analyse the study as it was stored{cure}"
+                )
+
+
 def factor(variants: Sequence[str]) -> Axis:
     """The axis of the cell as a factor: each as likely as any other, in no order."""
     return nominal(variants)

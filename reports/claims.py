@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy
@@ -15,24 +14,15 @@ from numpy.typing import NDArray
 from lstm_odyssey.reports.contents import BETTER, FEW, NOTHING, SAME, WELCH_REJECTS, WORSE
 from lstm_odyssey.reports.inference import Numbers
 from lstm_odyssey.reports.sentences import count, listed, percent, probability, signed
-from lstm_odyssey.reports.table import best_fraction, score
-from lstm_odyssey.reports.validation import attribute
-from lstm_odyssey.reports.variables import FINISHED
 
 AGREES, PARTLY, DIFFERS, UNDECIDED = "agrees", "agrees in part", "differs", "not decided"
 JUDGEMENTS = (AGREES, PARTLY, DIFFERS, UNDECIDED)
 """Verdicts on a claim."""
 
-READ, SECOND, RECALLED = "read in the paper", "read second-hand", "recalled"
-"""How sure it is that the paper says so."""
+SECOND, RECALLED = "read second-hand", "recalled"
+"""How sure it is that the paper says so. Its method was read in the paper itself; of its results none was."""
 
 BASELINE = "vanilla"
-
-CLOSE = 0.01
-"""Relative difference up to which a best score agrees in part, being a single number of a single search."""
-
-REPLICATED = 200
-"""Trials of each cell on each task in the paper."""
 
 
 class Reported(NamedTuple):
@@ -56,9 +46,6 @@ PAPER = {
 CELLS = ("cifg", "fgr", "no_peepholes", "nog", "niaf", "nig", "nfg", "noaf")
 """The paper's eight, in the order of its figures."""
 
-READ_OF = ("cifg", "no_peepholes")
-"""Cells whose comparison was read in the paper's text; the others are recalled."""
-
 LEARNING_RATE, SIZE, NOISE, MOMENTUM = "learning_rate", "hidden_size", "input_noise", "momentum"
 
 
@@ -72,7 +59,7 @@ class Row(NamedTuple):
         ours: what the study shows, with its numbers.
         verdict: ``agrees``, ``agrees in part``, ``differs``, or ``not decided`` (too few trials, or not run).
         note: why, computed from the numbers: the deviation explained, or called open; empty where there is nothing to say.
-        sure: how sure it is that the paper says so: ``read in the paper``, ``read second-hand``, ``recalled``.
+        sure: how sure it is that the paper says so: ``read second-hand`` or ``recalled``.
     """
 
     task: str
@@ -84,61 +71,6 @@ class Row(NamedTuple):
     sure: str
 
 
-def best(study: xarray.Dataset, part: xarray.Dataset, reported: Reported) -> Row:
-    """The best score of all cells beside the paper's."""
-    task, units = str(part["task"].item()), str(part["units"].item())
-    said = f"{score(reported.best)} {units}, {reported.cell}"
-    scores = part["best_test"].values
-    sign = -1 if str(part["direction"].item()) == "maximize" else 1
-    if numpy.isnan(scores).all():
-        return Row(task, "best score", said, "no score yet", UNDECIDED, "", RECALLED)
-    name = str(part["variant"].values[int(numpy.nanargmin(sign * scores))])
-    cell = part.sel(variant=name)
-    best = float(cell["best_test"])
-    apart = sign * (best - reported.best)
-    spread = float(cell["expected_best_std"].sel(replacement="with", n_trials=int(cell["finished"])))
-    near = abs(apart) <= 2 * spread
-    verdict = AGREES if near else PARTLY if abs(apart) <= CLOSE * abs(reported.best) else DIFFERS
-    note = (
-        f"{_amount(abs(apart))} {units} ({100 * abs(apart / reported.best):.1f} %) {'worse' if apart > 0 else 'better'}; the "
-        f"outcome of one search of {int(cell['finished'])} trials varies by {_amount(spread)} (standard deviation)"
-    )
-    known = int(part["finished"].min())
-    if known < REPLICATED:
-        note += f"; {known} trials of a cell where the paper ran {REPLICATED}"
-        verdict = UNDECIDED if verdict == DIFFERS and apart > 0 else verdict
-    note += _other_mean(study, part, sign, best) + _limit(study, cell)
-    return Row(task, "best score", said, f"{score(best)} {units}, {name}", verdict, note, RECALLED)
-
-
-def _amount(value: float) -> str:
-    return f"{value:.2g}"
-
-
-def _other_mean(study: xarray.Dataset, part: xarray.Dataset, sign: int, best: float) -> str:
-    """The best score as a mean over sequences, where it differs from the mean over frames."""
-    names, trials = part["variant"].values.tolist(), part["best_trial"].values.tolist()
-    held = [study["best_test_per_sequence"].sel(variant=name).values for name in names]
-    values = [scores[trial] if trial >= 0 else math.nan for scores, trial in zip(held, trials, strict=True)]
-    if numpy.isnan(values).all():
-        return ""
-    place = int(numpy.nanargmin(sign * numpy.array(values)))
-    if score(values[place]) == score(best):
-        return ""
-    return f"; as a mean over sequences, which the paper may have meant, {score(values[place])} ({names[place]})"
-
-
-def _limit(study: xarray.Dataset, cell: xarray.Dataset) -> str:
-    """How many of the cell's best trials were stopped by the limit of epochs."""
-    limit = attribute(study, "protocol").get("epochs")
-    part = study.sel(variant=cell["variant"].item())
-    ended = numpy.isin(part["status"].values, FINISHED)
-    maximize = str(cell["direction"].item()) == "maximize"
-    chosen = best_fraction(part["best_valid"].values, ended, maximize=maximize)
-    stopped = int((part["epochs"].values[chosen] == limit).sum()) if limit else 0
-    return f"; {stopped} of its best {chosen.size} trials ended at the limit of {limit} epochs" if stopped else ""
-
-
 def none_better(part: xarray.Dataset, cells: list[str]) -> Row:
     """Whether none of the cells is better than vanilla."""
     verdicts = {
@@ -148,13 +80,13 @@ def none_better(part: xarray.Dataset, cells: list[str]) -> Row:
     said = f"none of the {count(len(CELLS))} is"
     task, claim = str(part["task"].item()), f"better than {BASELINE}"
     if not judged:
-        return Row(task, claim, said, "too few trials", UNDECIDED, "", READ)
+        return Row(task, claim, said, "too few trials", UNDECIDED, "", RECALLED)
     both, one = ([name for name, found in judged.items() if found.count(BETTER) == times] for times in (2, 1))
     ours = f"{listed(both)}" if both else f"{listed(one)}, by one of two tests" if one else "none is"
     if len(judged) < len(CELLS):
         ours += f" (of {count(len(judged))} judged)"
     verdict = DIFFERS if both else PARTLY if one else AGREES
-    return Row(task, claim, said, ours, verdict, "open" if both else "", READ)
+    return Row(task, claim, said, ours, verdict, "open" if both else "", RECALLED)
 
 
 def against(part: xarray.Dataset, name: str, reported: Reported) -> Row:
@@ -163,41 +95,53 @@ def against(part: xarray.Dataset, name: str, reported: Reported) -> Row:
     said = WORSE if name in reported.worse else SAME
     welch, bootstrap = (str(one[test].item()) for test in ("verdict_welch", "verdict"))
     claim, task = f"{name} against {BASELINE}", str(part["task"].item())
-    sure = READ if name in READ_OF else RECALLED
     difference = float(one["difference"])
     if bootstrap == NOTHING:
-        return Row(task, claim, said, NOTHING, UNDECIDED, "", sure)
+        return Row(task, claim, said, NOTHING, UNDECIDED, "", RECALLED)
     low, high = (signed(value) for value in one["difference_interval"].values.tolist())
     seen = f"{signed(difference)} {units} ({low} to {high})"
     if bootstrap == FEW:
         few = f"best 10 %: {int(one['selected'])} trials, {int(part.attrs['enough'])} are needed"
-        return Row(task, claim, said, f"{FEW}; seen {seen}", UNDECIDED, few, sure)
+        return Row(task, claim, said, f"{FEW}; seen {seen}", UNDECIDED, few, RECALLED)
     tests = f"Welch {probability(float(one['welch_p']))}; bootstrap {probability(float(one['bootstrap_p_holm']))}"
     ours = f"{welch} by Welch, {bootstrap} by the bootstrap" if welch != bootstrap else bootstrap
     agreeing = [welch, bootstrap].count(said)
     verdict = (DIFFERS, PARTLY, AGREES)[agreeing]
-    return Row(task, claim, said, f"{ours}: {seen}; {tests}", verdict, _why(said, welch, bootstrap, one), sure)
+    return Row(task, claim, said, f"{ours}: {seen}; {tests}", verdict, _why(said, welch, bootstrap, one), RECALLED)
 
 
 def _why(said: str, welch: str, bootstrap: str, one: xarray.Dataset) -> str:
     """A deviation explained by what the tests are, or called open."""
     if welch == bootstrap == said:
         return ""
-    if welch == said:
+    if said == SAME and bootstrap == SAME:
+        return "the paper's test, uncorrected and on selected scores, finds a difference that the bootstrap does not confirm"
+    if said == SAME:
+        by = "" if welch == bootstrap else ", by the bootstrap that selects anew and not by the paper's test"
+        return f"open: a difference the paper did not find{by}"
+    if BETTER in (welch, bootstrap):
+        return "open: better, where the paper found it worse"
+    if welch == WORSE:
         return (
             "the paper's test finds it here too; the bootstrap that selects anew, and rejects fewer true nulls, does not "
             "confirm it"
         )
-    if bootstrap == said:
-        return "the paper's test, uncorrected and on selected scores, finds a difference that the bootstrap does not confirm"
-    if said == WORSE:
-        low, high = WELCH_REJECTS
-        bound = max(map(abs, one["difference_interval"].values.tolist()))
-        return (
-            f"open: no test finds it, and the interval leaves no room for more than {bound:.2g} {one['units'].item()}; the "
-            f"paper's test finds a difference in {low} to {high} % of pairs of searches of one cell"
-        )
-    return "open: a difference the paper did not find"
+    if bootstrap == WORSE:
+        return "open: the bootstrap that selects anew finds it, the paper's test does not"
+    low, high = WELCH_REJECTS
+    return (
+        f"open: no test finds it, and {_at_worst(one)}; the paper's test finds a difference in {low} to {high} % of pairs of "
+        "searches of one cell"
+    )
+
+
+def _at_worst(one: xarray.Dataset) -> str:
+    """The worse end of the interval of the difference, in words."""
+    lower, upper = one["difference_interval"].values.tolist()
+    worst = -lower if str(one["direction"].item()) == "maximize" else upper
+    if worst <= 0:
+        return "its interval holds nothing worse"
+    return f"it could still be up to {worst:.2g} {one['units'].item()} worse"
 
 
 POOR = 0.5

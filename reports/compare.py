@@ -114,14 +114,14 @@ def compare(
     variants: list[str] = study["variant"].values.tolist()
     names: list[str] = study["task"].values.tolist()
     paired = study.attrs["draws"] == "common"
-    ranked = {task: {variant: _ranked(study, task, variant) for variant in variants} for task in names}
+    ranked = {task: {variant: ranking(study, task, variant) for variant in variants} for task in names}
     trials = expected.budgets(max(one.trial.size for cells in ranked.values() for one in cells.values()))
     budget = numpy.array([_grid(study, task, cells) for task, cells in ranked.items()])
 
     rows: dict[str, list[dict[str, Any]]] = {}
     for task, grid in zip(names, budget, strict=True):
         cells, chance = ranked[task], float(study["chance"].sel(task=task))
-        selected = {name: _reselected(cells, task, name, seed, replicates, paired=paired) for name in variants}
+        selected = {name: reselection(cells, task, name, seed, replicates, paired=paired) for name in variants}
         rows[task] = []
         for variant, one in cells.items():
             part = study.sel(task=task, variant=variant)
@@ -182,7 +182,8 @@ def _check(study: xarray.Dataset, baseline: str | None, confidence: float, repli
         raise ValueError(f"replicates: got {replicates!r}; expected at least 1. Pass 1,000 or more for an interval.")
 
 
-def _ranked(study: xarray.Dataset, task: str, variant: str) -> Ranked:
+def ranking(study: xarray.Dataset, task: str, variant: str) -> Ranked:
+    """The finished trials of a cell on a task, best validation score first."""
     part = study.sel(task=task, variant=variant)
     finished = numpy.isin(part["status"].values, FINISHED)
     return inference.rank(
@@ -191,7 +192,7 @@ def _ranked(study: xarray.Dataset, task: str, variant: str) -> Ranked:
     )  # fmt: skip
 
 
-def _reselected(
+def reselection(
     cells: dict[str, Ranked], task: str, variant: str, seed: int, replicates: int, *, paired: bool
 ) -> Numbers:
     """The best 10 % of every replicate; where draws are common, all cells of a task draw the same trials."""

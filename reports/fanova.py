@@ -24,7 +24,7 @@ from lstm_odyssey.reports import bootstrap
 from lstm_odyssey.reports import fanova_layout as layout
 from lstm_odyssey.reports.analysis import DECOMPOSITIONS, Decomposition, View, analyse, view
 from lstm_odyssey.reports.axes import Axis, Floats
-from lstm_odyssey.reports.cases import FACTOR, RESPONSES, Case, FanovaError, case, drawn, factor
+from lstm_odyssey.reports.cases import FACTOR, RESPONSES, Case, FanovaError, case, complete, drawn, factor
 from lstm_odyssey.reports.fanova_filling import POOR, Filling
 from lstm_odyssey.reports.validation import hyperparameters as drawn_names
 from lstm_odyssey.reports.validation import refuse_other
@@ -95,7 +95,8 @@ def fanova(
 
     Raises:
         SchemaError: ``study`` is no dataset.
-        FanovaError: an unknown name or a value out of range; or no case has ten finished trials.
+        FanovaError: an unknown name or a value out of range; no case has ten finished trials; or all hyperparameters are wanted
+            and the study has lost the values of one.
 
     Example:
         >>> import lstm_odyssey as lo
@@ -107,6 +108,8 @@ def fanova(
     _check(study, response, decomposition, clip, trees, points, replicates, level)
     tasks = _chosen("task", tasks, study["task"].values.tolist())
     variants = _chosen("variant", variants, study["variant"].values.tolist())
+    if hyperparameters is None:
+        complete(study, tasks)
     wanted = _chosen("hyperparameter", hyperparameters, drawn_names(study))
     labels = [layout.POOLED] if pooled else variants
     axes = {task: drawn(study, task, wanted) for task in tasks}

@@ -63,7 +63,7 @@ def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray
     """What each cell scores, costs, and how its trials ended."""
     rows, chance = table.loc[task], float(dataset["chance"].sel(task=task))
     means = rows["mean_test"].dropna()
-    leader = None if means.empty else score(means.max() if maximizes(dataset, task) else means.min())
+    best = None if means.empty else score(means.max() if maximizes(dataset, task) else means.min())
     better = "larger" if maximizes(dataset, task) else "smaller"
     facts = dataset.sel(task=task)
     caption = f"Test {facts['metric'].item()}, {facts['units'].item()}; {better} is better"
@@ -88,7 +88,7 @@ def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray
             _divergence(row, one),
             failed,
         ]
-        made.append(Row(str(name), cells, score(row["mean_test"]) == leader))
+        made.append(Row(str(name), cells, score(row["mean_test"]) == best))
     heads = [
         ("cell", ""), ("mean of best 10 %", "chosen by validation, scored on the test set"),
         ("95 % interval", "bootstrap that selects the best 10 % anew in every replicate"),

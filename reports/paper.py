@@ -13,7 +13,7 @@ import sys
 
 import xarray
 
-from lstm_odyssey.reports import claims
+from lstm_odyssey.reports import best_score, claims
 from lstm_odyssey.reports.claims import BASELINE, CELLS, PAPER, Row
 from lstm_odyssey.reports.compare import compare
 from lstm_odyssey.reports.fanova import FanovaError, fanova
@@ -51,7 +51,7 @@ def rows(
     table = []
     for task in tasks:
         part = comparison.sel(task=task)
-        table.append(claims.best(study.sel(task=task), part, PAPER[task]))
+        table.append(best_score.best(study, part, PAPER[task]))
         cells = [name for name in CELLS if name in part["variant"].values.tolist()]
         if cells:
             table.append(claims.none_better(part, cells))

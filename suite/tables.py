@@ -111,7 +111,7 @@ def _unusable(subject: str, error: BaseException) -> Text:
         cause = TracebackException.from_exception(error.__cause__)
         loaders = (plugin_files.__file__, registry.__file__)
         own = [frame for frame in cause.stack if frame.filename not in loaders and "importlib" not in frame.filename]
-        if own:
+        if own or isinstance(error.__cause__, SyntaxError):  # which has its line and place without any frame
             cause.stack = StackSummary.from_list(own)
             told = [f"{subject}: not usable:"]
             told += [f"    {line}" for part in cause.format(chain=False) for line in part.splitlines()]

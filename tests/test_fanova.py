@@ -377,6 +377,24 @@ def test_a_distribution_from_elsewhere() -> None:
         fanova(odd)
 
 
+def test_a_hyperparameter_without_its_values() -> None:
+    """What was drawn and is not there is named, in one sentence that says what to do; it may be left out on purpose."""
+    study, rest = planted(n=20), ["hidden_size", "momentum", "input_noise"]
+    message = "hyperparameter 'learning_rate' of task 'songs': got a distribution without values; expected what was drawn, as "
+    with pytest.raises(FanovaError) as caught:
+        fanova(study.drop_vars("learning_rate"))
+    assert message in str(caught.value) and str(caught.value).endswith(f"leave it out: hyperparameters={rest!r}.")
+    with pytest.raises(FanovaError, match="got a variable that is not marked as one"):
+        fanova(study.assign(learning_rate=study["learning_rate"].drop_attrs()))
+    with pytest.raises(FanovaError, match="'learning_rate' of task 'talk'"):
+        both = planted(n=20, tasks={"songs": made.MUSIC, "talk": made.SPEECH})
+        spaces = schema.attribute(both, "distributions")
+        del spaces["songs"]["learning_rate"]
+        fanova(both.drop_vars("learning_rate").assign_attrs(distributions=json.dumps(spaces)))
+    found = quiet(study.drop_vars("learning_rate"), hyperparameters=rest, clip=1)
+    assert found["hyperparameter"].values.tolist() == rest
+
+
 @given(given=made.studies(), pooled=st.booleans())
 def test_any_small_study_is_refused_in_words(given: made.Made, pooled: bool) -> None:
     """Studies with holes, diverged and failed trials and any names: too small, they end in the one error."""

@@ -11,9 +11,10 @@ import pytest
 import xarray
 from hypothesis import given, settings
 
-from lstm_odyssey.reports import claims, grids, netcdf, paper, schema, sentences, words
+from lstm_odyssey.reports import best_score, claims, grids, netcdf, paper, schema, sentences, words
 from lstm_odyssey.reports.claims import AGREES, CELLS, DIFFERS, JUDGEMENTS, PAPER, PARTLY, UNDECIDED
 from lstm_odyssey.reports.compare import compare
+from lstm_odyssey.reports.contents import BETTER, SAME, WORSE
 from lstm_odyssey.reports.fanova import fanova
 from lstm_odyssey.reports.table import summary as table_of
 from tests import made_studies as made
@@ -259,22 +260,136 @@ def test_a_study_unlike_the_paper_differs() -> None:
     assert all("open" in row.note for row in found.values())
     assert found["better than vanilla"].ours == "niaf (of three judged)"
     assert found["cifg against vanilla"].note == "open: a difference the paper did not find"
-    assert "leaves no room for more than" in found["nfg against vanilla"].note
+    assert found["nfg against vanilla"].note.startswith("open: no test finds it, and it could still be up to ")
+    assert found["niaf against vanilla"].note == "open: better, where the paper found it worse"
+
+
+def decided(said: str, welch: str, bootstrap: str, direction: str = "minimize") -> paper.Row:
+    """The row of nfg, where the two tests say so and the difference is 0.1, -0.6 to 0.2."""
+    one = compare(searched({"vanilla": 0.0, "nfg": 0.0}, 100, name="timit"), **QUICK).sel(task="timit")
+    place = {"variant": one["variant"].values.tolist().index("nfg")}
+    one["verdict"][place], one["verdict_welch"][place] = bootstrap, welch
+    one["difference"][place], one["difference_interval"][place] = 0.1, [-0.6, 0.2]
+    one["direction"] = direction
+    return claims.against(one, "nfg", PAPER["timit"]._replace(worse=("nfg",) if said == WORSE else ()))
+
+
+def test_how_much_worse_it_could_be() -> None:
+    """Where no test finds what the paper found, the bound is the worse end of the interval, which the direction decides."""
+    assert "it could still be up to 0.2 % worse" in decided(WORSE, SAME, SAME).note
+    assert "it could still be up to 0.6 % worse" in decided(WORSE, SAME, SAME, "maximize").note
+
+
+@pytest.mark.parametrize(
+    ("said", "welch", "bootstrap", "verdict", "note"),
+    [
+        (WORSE, WORSE, SAME, PARTLY, "the paper's test finds it here too; the bootstrap .* does not confirm it"),
+        (WORSE, SAME, WORSE, PARTLY, "open: the bootstrap that selects anew finds it, the paper's test does not"),
+        (WORSE, SAME, BETTER, DIFFERS, "open: better, where the paper found it worse"),
+        (SAME, WORSE, SAME, PARTLY, "the paper's test, .*, finds a difference that the bootstrap does not confirm"),
+        (
+            SAME,
+            SAME,
+            WORSE,
+            PARTLY,
+            "open: a difference the paper did not find, by the bootstrap .* not by the paper's test",
+        ),
+        (SAME, WORSE, WORSE, DIFFERS, "open: a difference the paper did not find"),
+        (SAME, SAME, SAME, AGREES, ""),
+    ],
+)
+def test_why_a_cell_deviates(said: str, welch: str, bootstrap: str, verdict: str, note: str) -> None:
+    """Each way in which two tests and the paper may disagree has its own words, which say who finds what."""
+    row = decided(said, welch, bootstrap)
+    assert row.verdict == verdict and re.fullmatch(note, row.note)
+
+
+def test_no_claim_is_surer_than_its_source(
+    record: xarray.Dataset, judged: xarray.Dataset, shares: xarray.Dataset
+) -> None:
+    """Scores and which cells differ are recalled, shares of the variance were read second-hand, nothing in the paper itself."""
+    shares = shares.isel(clip=[0]).assign_coords(task=["jsb_chorales"], variant=["vanilla", "noaf"])
+    found = paper.rows(record, judged, shares)
+    assert {row.sure for row in found[:10]} == {"recalled"} and found[9].claim == "noaf against vanilla"
+    assert {row.sure for row in found[10:]} == {"read second-hand"} and len(found) == 14
+    assert {row.sure for row in table({}, "timit", 12)} == {"recalled"}
+
+
+def spread_of_the_best(study: xarray.Dataset, name: str = "best_test", searches: int = 1500) -> float:
+    """Standard deviation of the best score of a search, drawn and selected anew by a plain loop over the stored arrays."""
+    random, found = numpy.random.default_rng(7), []
+    valid, test = study["best_valid"].values[0], study[name].values[0]
+    for _ in range(searches):
+        bests = []
+        for cell in range(len(valid)):
+            drawn = random.integers(0, valid.shape[1], valid.shape[1])
+            chosen = drawn[numpy.argsort(valid[cell, drawn])[:20]]
+            bests.append(test[cell, chosen].min())
+        found.append(min(bests))
+    return float(numpy.std(found))
+
+
+def test_the_best_score_has_the_spread_of_the_best_score(record: xarray.Dataset, judged: xarray.Dataset) -> None:
+    """What varies is the number that is compared, the best of nine cells' best tenths: a plain loop finds the same spread."""
+    part = judged.sel(task="jsb_chorales")
+    for name in ("best_test", "best_test_per_sequence"):
+        ours = best_score.found(record, part, name)
+        assert ours.spread == pytest.approx(spread_of_the_best(record, name), rel=0.1), name
+    alone = best_score.found(record, part.sel(variant=["vanilla"]))
+    assert alone.spread == pytest.approx(spread_of_the_best(record.sel(variant=["vanilla"])), rel=0.1)
+    assert alone.score == float(part["best_test"].min()) and alone.spread > best_score.found(record, part).spread
+
+
+def test_the_best_score_where_more_is_better(record: xarray.Dataset, judged: xarray.Dataset) -> None:
+    """With scores and direction turned round the best, its spread and what is worse are the same."""
+    turned = record.copy(deep=True)
+    for name in ("best_valid", "best_test", "best_test_per_sequence", "chance"):
+        turned[name] = -turned[name]
+    turned["direction"].values[:] = "maximize"
+    reported = PAPER["jsb_chorales"]
+    part, other = judged.sel(task="jsb_chorales"), compare(turned, **QUICK).sel(task="jsb_chorales")
+    other.attrs |= judged.attrs
+    one, two = best_score.found(record, part), best_score.found(turned, other)
+    assert (two.score, two.cell, two.spread) == (-one.score, one.cell, pytest.approx(one.spread))
+    rows = [
+        best_score.best(record, part, reported),
+        best_score.best(turned, other, reported._replace(best=-reported.best)),
+    ]
+    assert rows[0].note.replace("8.41", "-8.41") == rows[1].note and rows[0].verdict == rows[1].verdict
 
 
 def test_the_best_score_is_judged_by_a_searchs_spread(record: xarray.Dataset, judged: xarray.Dataset) -> None:
-    """Within two standard deviations of one search it agrees, within a hundredth in part, beyond it differs."""
-    part, study = judged.sel(task="jsb_chorales"), record.sel(task="jsb_chorales")
-    best = float(part["best_test"].min())
+    """Within two standard deviations it agrees, within a hundredth in part, beyond it differs; what does not agree is open."""
+    part = judged.sel(task="jsb_chorales")
+    ours = best_score.found(record, part)
     for reported, verdict in (
-        (best + 1e-3, AGREES),
-        (best - 0.06, PARTLY),
-        (best - 0.2, DIFFERS),
-        (best + 0.2, DIFFERS),
+        (ours.score + 1e-3, AGREES),
+        (ours.score - 1.9 * ours.spread, AGREES),
+        (ours.score - 2.1 * ours.spread, PARTLY),
+        (ours.score - 0.06, PARTLY),
+        (ours.score - 0.2, DIFFERS),
+        (ours.score + 0.2, DIFFERS),
     ):
-        row = claims.best(study, part, PAPER["jsb_chorales"]._replace(best=reported))
+        row = best_score.best(record, part, PAPER["jsb_chorales"]._replace(best=reported))
         assert row.verdict == verdict, reported
-        assert ("worse" in row.note) == (best > reported)
+        assert ("worse" in row.note) == (ours.score > reported)
+        assert row.note.startswith("open: ") == (verdict != AGREES), row.note
+    papers = best_score.best(record, part, PAPER["jsb_chorales"])
+    away = (ours.score - 8.38) / ours.spread
+    assert away > 2 and papers.note.startswith("open: ") and f"{away:.1f} standard deviations" in papers.note
+
+
+def test_the_mean_over_sequences_names_its_cells(record: xarray.Dataset, judged: xarray.Dataset) -> None:
+    """As a mean over sequences another cell may be the best: both are named, each with its own score."""
+    part = judged.sel(task="jsb_chorales")
+    note = best_score.best(record, part, PAPER["jsb_chorales"]).note
+    scores = {}
+    for name in part["variant"].values.tolist():
+        one = record.isel(task=0).sel(variant=name)
+        scores[name] = one["best_test_per_sequence"].values[numpy.argsort(one["best_valid"].values)[:20]].min()
+    best, frames = min(scores, key=scores.__getitem__), best_score.found(record, part).cell
+    assert best != frames
+    assert f"{scores[best]:.3f} ({best}; {frames} {scores[frames]:.3f})" in note
 
 
 def test_too_few_trials_decide_nothing(record: xarray.Dataset) -> None:

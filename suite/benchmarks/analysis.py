@@ -7,6 +7,7 @@ worth of trials together (5400, 10, 64).
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -34,7 +35,6 @@ class Work:
     """
 
     def __init__(self, size: Size, seed: int = 0) -> None:
-        from lstm_odyssey.reports import forest
         from lstm_odyssey.reports.axes import Uniform
 
         generator = numpy.random.default_rng(seed)
@@ -42,8 +42,19 @@ class Work:
         self.points = generator.random((size.trials, size.hyperparameters))
         smooth = numpy.sin(6 * self.points[:, 0]) + 4 * self.points[:, 1] * self.points[:, 2]
         self.response = smooth + 0.3 * generator.normal(size=size.trials)
-        cells = [Uniform(0.0, 1.0).cells(self.points[:, j]) for j in range(size.hyperparameters)]
-        self.forest = forest.fit(cells, self.response, trees=size.trees, seed=seed)
+        self.cells = [Uniform(0.0, 1.0).cells(self.points[:, j]) for j in range(size.hyperparameters)]
+        self.fit()
+
+    def fit(self) -> None:
+        """The forest, with its out-of-bag R²."""
+        from lstm_odyssey.reports import forest
+
+        self.forest = forest.fit(self.cells, self.response, trees=self.size.trees, seed=self.seed)
+
+    def fit_and_pairs(self) -> Any:
+        """The fit, and what ``pairs`` does after it."""
+        self.fit()
+        return self.pairs()
 
     def main_effects(self) -> Any:
         """From scikit-learn's trees to V_j of every tree and of the forest's mean [trees, d], [d]."""
@@ -83,11 +94,17 @@ class Work:
         ])  # fmt: skip
         return study
 
-    def evaluator(self) -> Any:
-        """Optuna's evaluator: its forest of as many trees, and what it does with a study, main effects only."""
-        from optuna.importance import FanovaImportanceEvaluator
+    def evaluator(self, package: str = "optuna.importance") -> Any:
+        """Optuna's evaluator, or that of a package that replaces it: fits a forest of as many trees, main effects only."""
+        return import_module(package).FanovaImportanceEvaluator(n_trees=self.size.trees, seed=self.seed)
 
-        return FanovaImportanceEvaluator(n_trees=self.size.trees, seed=self.seed)
+    def optuna_fit(self) -> Any:
+        """The part of optuna's evaluator that is scikit-learn's: a forest of its size and depth on the same trials."""
+        from sklearn.ensemble import RandomForestRegressor
+
+        return RandomForestRegressor(self.size.trees, max_depth=64, random_state=self.seed).fit(
+            self.points, self.response
+        )
 
     def _effects(self) -> Any:
         from lstm_odyssey.reports import decomposition, forest
