@@ -144,7 +144,7 @@ def shown_claims(found):
             low, high = one["difference_interval"].values.tolist()
             yield f"{one['difference'].item():+.3f} ({low:.3f} to {high:.3f})".replace("-", "−")
 
-    def p_values(name):
+    def chances(name):
         one = found.compare.sel(variant=name)
         return f"Welch {probability(one['welch_p'].item())}, bootstrap {probability(one['bootstrap_p_holm'].item())}"
 
@@ -177,12 +177,12 @@ def shown_claims(found):
         ("better than vanilla", "better than vanilla", "none is", ""),
         ("`cifg`, `no_peepholes`", "cifg against vanilla", ", ".join(differences("cifg", "no_peepholes")), ""),
         ("`nog`, `niaf`, `nig`", "nog against vanilla", ", ".join(differences("nog", "niaf", "nig")), ""),
-        ("`fgr`", "fgr against vanilla", f"{next(differences('fgr'))}; {p_values('fgr')}", ": re-selection does not confirm it"),
+        ("`fgr`", "fgr against vanilla", f"{next(differences('fgr'))}; {chances('fgr')}", ": re-selection does not confirm it"),
         (
-            "`nfg`", "nfg against vanilla", f"{next(differences('nfg'))}; {p_values('nfg')}",
+            "`nfg`", "nfg against vanilla", f"{next(differences('nfg'))}; {chances('nfg')}",
             f", open: it could still be up to {bound:.2f} worse",
         ),
-        ("`noaf`", "noaf against vanilla", f"{next(differences('noaf'))}; {p_values('noaf')}", ""),
+        ("`noaf`", "noaf against vanilla", f"{next(differences('noaf'))}; {chances('noaf')}", ""),
         ("share of the learning rate", "share of the learning rate", shares("learning_rate"), poor),
         (
             "size of the layer, then noise", "size of the layer before input noise", f"noise before size but for {ahead}",
