@@ -37,6 +37,7 @@ class Analyses(NamedTuple):
         times: functional ANOVA of the training time.
         per_tree: that of the test score tree by tree, as the paper has it; None in the quick form.
         refused: why there is no functional ANOVA, empty if there is one.
+        pooled: that of the test score over all cells together, the cell being a factor; None in the quick form.
     """
 
     comparison: xarray.Dataset
@@ -45,6 +46,7 @@ class Analyses(NamedTuple):
     times: xarray.Dataset | None
     per_tree: xarray.Dataset | None
     refused: str
+    pooled: xarray.Dataset | None = None
 
 
 def analyse(
@@ -62,7 +64,8 @@ def analyse(
     Args:
         study: a study, whole or still running.
         baseline: the cell the others are compared with; ``vanilla`` by default, none if the study has no such cell.
-        quick: leave out what takes more than a few seconds: cut-offs but two, the decomposition tree by tree.
+        quick: leave out what takes more than a few seconds: cut-offs but two, the decomposition tree by tree, all
+            cells together.
         replicates: refits for the intervals of the shares, 0 for none; cells with fewer than 50 finished trials get none.
         jobs: worker processes for the refits; -1 for one a core.
         cache: folder where refits are kept.
@@ -80,14 +83,16 @@ def analyse(
             progress=None if progress is None else lambda done, total: progress("intervals", done, total),
         )  # fmt: skip
     except FanovaError as refused:
-        return Analyses(comparison, None, None, None, None, str(refused))
+        return Analyses(comparison, None, None, None, None, refused.finding)
     cuts = _fanova(study, clip=(1.0, GOOD) if quick else CUTS, points=2)
     try:
         times = _fanova(study, response="seconds", clip=1.0, points=32)
     except FanovaError:  # a study without times
         times = None
     per_tree = None if quick else _fanova(study, clip=1.0, points=2, decomposition="per_tree")
-    return Analyses(comparison, effects, cuts, times, per_tree, "")
+    alone = quick or study.sizes["variant"] < 2
+    pooled = None if alone else _fanova(study, clip=1.0, points=2, pooled=True)
+    return Analyses(comparison, effects, cuts, times, per_tree, "", pooled)
 
 
 def _fanova(study: xarray.Dataset, **options: Any) -> xarray.Dataset:

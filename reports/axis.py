@@ -14,15 +14,16 @@ from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports.drawing import BLUE, VERMILLION, tag
+from lstm_odyssey.reports.ticks import ticked
 
 Numbers = NDArray[numpy.float64]
 
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)))
-"""Every eight colours the lines change their dashes."""
+"""After all colours of the sheet the lines change their dashes."""
 
 DIVERGING = LinearSegmentedColormap.from_list("odyssey", [BLUE, "#8FC3E2", "#F7F7F7", "#F0B48A", VERMILLION])
 """From below the mean to above it; blue and vermillion are told apart by colour-blind readers."""
@@ -91,33 +92,21 @@ def prepare(axes: Axes, one: Shown, *, along: str = "x", label: bool = True, sma
         if along == "x" and len("".join(one.levels)) > 16:
             axes.tick_params("x", rotation=40)
         return
-    if one.scale not in (LOG, MIRRORED):
-        return
-    set_scale("log")
-    placed = one.place(one.positions)
-    low, high = float(placed.min()), float(placed.max())
+    logarithmic = one.scale in (LOG, MIRRORED)
+    if logarithmic:
+        set_scale("log")
+    ticks, as_powers = ticked(one.place(one.positions), logarithmic=logarithmic, small=small)
     axis.set_minor_locator(NullLocator())
-    if high / low > 200:
-        axis.set_major_locator(LogLocator(numticks=4 if small else 6))
+    axis.set_major_locator(FixedLocator(ticks))
+    if as_powers:
         axis.set_major_formatter(FuncFormatter(lambda x, _: power(x)))
     else:
-        axis.set_major_locator(FixedLocator(_round_numbers(low, high, most=3 if small else 5)))
         axis.set_major_formatter(FuncFormatter(lambda x, _: f"{1 - x if one.scale == MIRRORED else x:.4g}"))
+    low, high = axis.get_view_interval()  # widened by a hair, where the last tick stands on its end
+    set_limits = axes.set_xlim if along == "x" else axes.set_ylim
+    set_limits(min([low, *ticks]), max([high, *ticks]))
     if one.scale == MIRRORED:
         axis.set_inverted(True)
-
-
-def _round_numbers(low: float, high: float, most: int) -> list[float]:
-    """Round numbers on a logarithmic axis of few decades, at most so many."""
-    low, high = low * 0.9, high * 1.1
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found: list[float] = []
-    for digits in ((1, 2, 5), (1, 3), (1,)):
-        found = [digit * 10.0**decade for decade in decades for digit in digits]
-        found = [number for number in found if low <= number <= high]
-        if len(found) <= most:
-            break
-    return found
 
 
 def power(value: float) -> str:
@@ -131,7 +120,7 @@ def power(value: float) -> str:
 
 
 def look(position: int) -> tuple[str, Any]:
-    """Colour and dashes of the line at a position, alike only every 24 lines; under the style sheet."""
+    """Colour and dashes of the line at a position, alike only every 27 lines; under the style sheet."""
     colors = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
     return str(colors[position % len(colors)]), DASHES[position // len(colors) % len(DASHES)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLoca
 
 from lstm_odyssey.reports.axis import look, name_cells, present
 from lstm_odyssey.reports.drawing import BLUE, INK, SOFT, blank, styled, tag
+
+UNITS = ((1.0, "hours"), (60.0, "minutes"), (3600.0, "seconds"))
+"""Of a time axis: the first in which the longest time is two or more."""
 
 
 @styled
@@ -53,11 +57,16 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
             tag(position, "trials" if axes is after_trials else "hours", [band, line])
             if axes is after_trials:
                 lines[position] = line
-    for axes, label in ((after_trials, "trials of a search"), (after_hours, "hours of one trial after the other")):
+    hours = part["budget"].values[numpy.isfinite(part["budget"].values)]
+    scale, unit = next(one for one in UNITS if not hours.size or hours.max() * one[0] >= 2 or one is UNITS[-1])
+    for axes, label in ((after_trials, "trials of a search"), (after_hours, f"{unit} of one trial after the other")):
         axes.set_xscale("log")
         axes.set_xlabel(label)
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    after_hours.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x * scale:.4g}"))
+    if hours.size:
+        after_hours.xaxis.set_major_locator(FixedLocator(_times(scale * hours, scale)))
     after_trials.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000]))
     after_trials.set_ylabel(f"expected test score\n({part['units'].item()})")
     if seen:
@@ -69,9 +78,22 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
     return figure
 
 
+def _times(budget: numpy.ndarray[Any, Any], scale: float) -> list[float]:
+    """Ticks in hours at powers of ten of the axis's unit; of few decades also twice and five times as much."""
+    low, high = numpy.log10([budget.min(), budget.max()])
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    digits = (1, 2, 5) if high - low < 2 else (1,)
+    ticks = [digit * 10.0**decade for decade in decades for digit in digits]
+    kept = [tick for tick in ticks if budget.min() <= tick <= budget.max()]
+    return [tick / scale for tick in (kept if len(kept) > 1 else [budget.min(), budget.max()])]
+
+
 @styled
 def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
-    """Mean test score of the best 10 % against frames/s of training; the line joins what no other cell beats in both."""
+    """Mean test score of the best 10 % against frames/s of training; the line joins what no other cell beats in both.
+
+    Points are circles where a processor was measured, squares where a GPU was.
+    """
     variants, part = present(order, comparison), comparison.sel(task=task)
     figure = blank(5.4, 3.5)
     axes = figure.add_subplot()
@@ -84,20 +106,22 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
         axes.annotate("no scores", (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
     ranked = [place for place in numpy.argsort(speed) if known[place] and front[place]]
     axes.plot(speed[ranked], mean[ranked], color=BLUE, linewidth=1.1, alpha=0.6, label="Pareto front", zorder=2)
+    marker = "s" if str(comparison.attrs.get("device", "")).startswith("cuda") else "o"
     for place in range(len(variants)):
         if not known[place]:
             continue
         color = BLUE if front[place] else SOFT
         style: dict[str, Any] = {"color": color, "markersize": 5.5, "markeredgecolor": "white"}
         lines = axes.plot([speed[place]] * 2, interval[place], color=color, linewidth=0.9, alpha=0.7, label="_interval")
-        tag(place, "point", lines + axes.plot(speed[place], mean[place], "o", label="_cell", zorder=4, **style))
+        tag(place, "point", lines + axes.plot(speed[place], mean[place], marker, label="_cell", zorder=4, **style))
     if known.sum() and numpy.nanmax(speed[known]) > 1.5 * numpy.nanmin(speed[known]):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.12, y=0.1)
-    axes.set_xlabel("training throughput (frames/s), median of the best 10 %")
+    where = f" on {device}" if (device := str(comparison.attrs.get("device", ""))) else ""
+    axes.set_xlabel(f"training throughput{where} (frames/s), median of the best 10 %")
     axes.set_ylabel(f"mean test score of the best 10 %\n({part['units'].item()})")
     figure.draw_without_rendering()  # where the axes lie is known after the layout
     _labels(axes, {p: (float(speed[p]), float(mean[p]), name) for p, name in enumerate(variants) if known[p]})

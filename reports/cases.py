@@ -23,7 +23,16 @@ FACTOR = "variant"
 
 
 class FanovaError(ValueError):
-    """What was asked for cannot be computed; the message says subject, got, expected, what to do."""
+    """What was asked for cannot be computed; the message says subject, got, expected, what to do.
+
+    Args:
+        finding: subject, got, expected.
+        cure: what a caller is to do; a page, whose reader calls nothing, leaves it out.
+    """
+
+    def __init__(self, finding: str, cure: str = "") -> None:
+        super().__init__(f"{finding} {cure}".strip())
+        self.finding = finding
 
 
 class Case(NamedTuple):

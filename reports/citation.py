@@ -24,9 +24,15 @@ def references(dataset: xarray.Dataset) -> dict[str, list[str]]:
     A variant or task of which no trial was run is left out. Where an author gave no reference, what is known of the origin
     stands for it: the corpus's provenance and address, or the distribution or file that the plugin came from.
 
+    Raises:
+        TypeError: it is no study.
+
     Returns:
         By reference, what is owed to it: ``"protocol and search"``, then ``"variant light"``, ``"task bach"``...
     """
+    if not isinstance(dataset, xarray.Dataset) or "status" not in dataset:
+        what = "a dataset without statuses" if isinstance(dataset, xarray.Dataset) else type(dataset).__name__
+        raise TypeError(f"citation: got {what}; expected a study. Open it: lo.open_study(PATH).")
     found = {PAPER: ["protocol and search"]}
     run = dataset["status"] != "missing"
     for kind in ("variant", "task"):

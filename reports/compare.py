@@ -49,7 +49,7 @@ expected_by_hours          the same after so many hours of one trial after the o
                            ``expected_by_hours_std``, ``expected_by_hours_interval`` (…, bound)
 =========================  ==============================================================================================
 
-Attributes: ``baseline``, ``confidence``, ``level`` (1 - confidence), ``enough`` (10), ``replicates``, ``seed``,
+Attributes: ``baseline``, ``confidence``, ``level`` (1 - confidence), ``enough`` (10), ``replicates``, ``seed``, ``device``,
 ``draws``, ``resampling`` ('independent', or 'paired' where the draws are common to all cells), ``ceiling`` (a sentence).
 """
 
@@ -151,6 +151,7 @@ def compare(
         "replicates": replicates,
         "seed": seed,
         "draws": study.attrs["draws"] or "independent",
+        "device": study.attrs["device"],
         "resampling": "paired" if paired else "independent",
         "ceiling": CEILING,
     }

@@ -27,6 +27,7 @@ from lstm_odyssey.reports.axes import Axis, Floats
 from lstm_odyssey.reports.cases import FACTOR, RESPONSES, Case, FanovaError, case, complete, drawn, factor
 from lstm_odyssey.reports.fanova_filling import POOR, Filling
 from lstm_odyssey.reports.validation import hyperparameters as drawn_names
+from lstm_odyssey.reports.validation import refuse_other
 from lstm_odyssey.reports.variables import PACKAGE
 
 __all__ = ["FanovaError", "fanova"]
@@ -93,6 +94,7 @@ def fanova(
         is NaN, ``note`` says why, and a warning is issued. It can be written with ``to_netcdf(path, engine="h5netcdf")``.
 
     Raises:
+        SchemaError: ``study`` is no dataset.
         FanovaError: an unknown name or a value out of range; no case has ten finished trials; or all hyperparameters are wanted
             and the study has lost the values of one.
 
@@ -101,6 +103,7 @@ def fanova(
         >>> found = lo.fanova(lo.open_study("study"))  # doctest: +SKIP
         >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
     """
+    refuse_other(study)
     clip = [float(quantile) for quantile in ([clip] if isinstance(clip, int | float) else clip)]
     _check(study, response, decomposition, clip, trees, points, replicates, level)
     tasks = _chosen("task", tasks, study["task"].values.tolist())
@@ -179,7 +182,7 @@ def fanova(
 
 def _error(subject: str, got: str, expected: str, cure: str) -> FanovaError:
     """The one form of what is raised: subject, got, expected, what to do."""
-    return FanovaError(f"{subject}: got {got}; expected {expected}. {cure}")
+    return FanovaError(f"{subject}: got {got}; expected {expected}.", cure)
 
 
 def _too_little(each: Case, drawn_there: bool) -> str:

@@ -16,6 +16,7 @@ from lstm_odyssey.reports.bootstrap import ENOUGH, Replicates
 from lstm_odyssey.reports.cases import FACTOR, SCORES, Case, higher_is_better
 from lstm_odyssey.reports.decomposition import all_pairs
 from lstm_odyssey.reports.remainder import POINTS, SCRAMBLINGS
+from lstm_odyssey.reports.sentences import fixed
 from lstm_odyssey.reports.variables import WORDS
 
 POOR = 0.3
@@ -128,7 +129,7 @@ class Filling:
             every = "all at the ceiling" if case.n_ceiling == case.response.size else "all responses are the same"
             self.remark(at, f"constant response ({every}): there is no variance to divide")
         elif found.r_squared < POOR:
-            self.remark(at, f"R² is {found.r_squared:.2f}: the shares describe little of the response", warn=False)
+            self.remark(at, f"R² is {fixed(found.r_squared)}: the shares describe little of the response", warn=False)
         if case.n_left_out:
             self.remark(at, f"{case.n_left_out} finished trials without a response or a value left out", warn=False)
 
@@ -153,7 +154,9 @@ class Filling:
                 self.arrays[f"{name}_share_{end}"][at][places] = numpy.quantile(getattr(again, name), tail, axis=0)
             self.arrays[f"curve_{end}"][at][where, :size] = numpy.quantile(again.curve, tail, axis=0)
             self.arrays[f"optimum_{end}"][at][where] = numpy.quantile(optima, tail, axis=0, method="nearest")
-        text = f"{level:.4g} by bootstrap over trials: percentiles of {len(again.main)} refits"
+        text = f"{100 * level:.4g} % by bootstrap over trials: percentiles of {len(again.main)} refits"
+        if len(again.main) * tails[0] < 1:
+            text += ", too few for this level: about the least and the largest of them"
         self.arrays["interval"][at] = text
 
     def dataset(self, attributes: Mapping[str, str | int | float]) -> xarray.Dataset:

@@ -17,6 +17,7 @@ from matplotlib.cbook import boxplot_stats
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from lstm_odyssey.reports.axis import look
 from lstm_odyssey.reports.drawing import BARS, BLUE, INK, VERMILLION, blank, save, styled, svg, tag
 from lstm_odyssey.reports.table import best_fraction, box_values, maximizes, score, summary
 from lstm_odyssey.reports.variables import FINISHED
@@ -182,8 +183,8 @@ def learning_curves(dataset: xarray.Dataset, task: str, *, order: Sequence[str] 
         epochs = numpy.flatnonzero(numpy.isfinite(curve))
         if not epochs.size:
             continue
-        dashes = ("-", (0, (5, 1.5)), (0, (1.5, 1)))[position // 8 % 3]
-        (line,) = axes.plot(epochs, curve[epochs], linestyle=dashes, label=variant)
+        color, dashes = look(position)
+        (line,) = axes.plot(epochs, curve[epochs], color=color, linestyle=dashes, label=variant)
         best = epochs[numpy.argmax(curve[epochs]) if maximize else numpy.argmin(curve[epochs])]
         tag(
             position,

@@ -12,9 +12,14 @@ import xarray
 
 from lstm_odyssey.reports.analyses import Analyses
 from lstm_odyssey.reports.axis import present, shown
+from lstm_odyssey.reports.cases import FACTOR
 from lstm_odyssey.reports.contents import BETTER, WORSE
-from lstm_odyssey.reports.sentences import signed
+from lstm_odyssey.reports.importance import analysed
+from lstm_odyssey.reports.sentences import fixed, signed
 from lstm_odyssey.reports.table import maximizes, score, whole
+
+TOGETHER = "all cells together"
+"""The row of the analysis that has the cell as a factor."""
 
 
 class Cell(NamedTuple):
@@ -32,7 +37,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The cells of one variant; ``leads`` marks the best."""
+    """The cells of one variant; ``leads`` marks the best, and what is printed as equal to it."""
 
     variant: str
     cells: list[Cell]
@@ -58,7 +63,7 @@ def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray
     """What each cell scores, costs, and how its trials ended."""
     rows, chance = table.loc[task], float(dataset["chance"].sel(task=task))
     means = rows["mean_test"].dropna()
-    leader = None if means.empty else means.idxmax() if maximizes(dataset, task) else means.idxmin()
+    best = None if means.empty else score(means.max() if maximizes(dataset, task) else means.min())
     better = "larger" if maximizes(dataset, task) else "smaller"
     facts = dataset.sel(task=task)
     caption = f"Test {facts['metric'].item()}, {facts['units'].item()}; {better} is better"
@@ -70,9 +75,7 @@ def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray
         beats = Cell("–", None) if math.isnan(chance) or not row["selected"] else (
             Cell("yes", 1, "yes") if row["beats_chance"] else Cell("no", 0, "no")
         )  # fmt: skip
-        counts = [
-            Cell(str(row[kind]), float(row[kind]), "" if row[kind] else "zero") for kind in ("diverged", "failed")
-        ]
+        failed = Cell(str(row["failed"]), float(row["failed"]), "" if row["failed"] else "zero")
         cells = [
             number(row["mean_test"], look="main"),
             number(low, f"{score(low)} – {score(high)}"),
@@ -82,16 +85,18 @@ def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray
             number(row["n_parameters"], whole(row["n_parameters"])),
             number(row["frames_per_second"], whole(row["frames_per_second"])),
             Cell(f"{row['finished']} of {row['trials']}", float(row["finished"])),
-            *counts,
+            _divergence(row, one),
+            failed,
         ]
-        made.append(Row(str(name), cells, name == leader))
+        made.append(Row(str(name), cells, score(row["mean_test"]) == best))
     heads = [
         ("cell", ""), ("mean of best 10 %", "chosen by validation, scored on the test set"),
         ("95 % interval", "bootstrap that selects the best 10 % anew in every replicate"),
-        ("best of these", "picked by the test score itself: flatters"),
+        ("best of these", "picked by the test score itself: flatters; as measured, even where it is worse than chance"),
         ("first by validation", "test score of the one trial that is best by validation"), ("beats chance", ""),
-        ("parameters", "of the best trial"), ("frames/s", "median of all finished trials"), ("finished", ""),
-        ("diverged", ""), ("failed", ""),
+        ("parameters", "of the best trial"),
+        ("frames/s of best 10 %", "median training throughput, at the sizes its best trials have"), ("finished", ""),
+        ("diverged", "with the exact 95 % interval of the probability"), ("failed", ""),
     ]  # fmt: skip
     return Grid(caption, heads, made)
 
@@ -105,32 +110,29 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
     made = []
     for name in others:
         one = comparison.sel(task=task, variant=name)
-        value = {
-            key: one[key].item()
-            for key in ("difference", "hedges_g", "cliffs_delta", "divergence", "verdict", "verdict_welch")
-        }
+        value = {key: one[key].item() for key in ("difference", "hedges_g", "cliffs_delta", "verdict", "verdict_welch")}
         looks = {BETTER: "yes", WORSE: "no"}
         cells = [
             number(value["difference"], signed(value["difference"]), "main"),
             _span(one["difference_interval"]),
             Cell(value["verdict"], value["verdict"], looks.get(value["verdict"], "")),
+            _p(float(one["bootstrap_p_holm"])),
             Cell(value["verdict_welch"], value["verdict_welch"], looks.get(value["verdict_welch"], "")),
+            _p(float(one["welch_p"])),
             _effect(value["hedges_g"], one["hedges_g_interval"]),
             _effect(value["cliffs_delta"], one["cliffs_delta_interval"]),
-            *(_p(float(one[key])) for key in ("welch_p", "welch_p_holm", "bootstrap_p", "bootstrap_p_holm")),
-            _divergence(one),
+            *(_p(float(one[key])) for key in ("bootstrap_p", "welch_p_holm")),
         ]
         made.append(Row(name, cells))
     units = str(comparison["units"].sel(task=task).item())
     heads = [
         ("cell", ""), (f"less {baseline}", f"difference of the means of the best 10 %, {units}"),
         ("95 % interval", "bootstrap with re-selection"),
-        ("verdict", "bootstrap, Holm, 5 %"), ("as the paper judges", "Welch, uncorrected, 5 %"),
-        ("Hedges g", "with its bootstrap interval"),
-        ("Cliff's δ", "with its bootstrap interval"), ("Welch p", "the paper's test, uncorrected"),
+        ("verdict", "bootstrap, Holm, 5 %"), ("bootstrap p, Holm", "what the verdict rests on"),
+        ("as the paper judges", "Welch, uncorrected, 5 %"), ("Welch p", "the paper's test, uncorrected"),
+        ("Hedges g", "with its bootstrap interval"), ("Cliff's δ", "with its bootstrap interval"),
+        ("bootstrap p", "with re-selection, uncorrected"),
         ("Welch p, Holm", "corrected over the cells of the task"),
-        ("bootstrap p", "with re-selection"), ("bootstrap p, Holm", "what the verdict rests on"),
-        ("diverged", "share with its exact interval"),
     ]  # fmt: skip
     return Grid(f"Differences to {baseline} of the mean test score of the best 10 %, {units}.", heads, made)
 
@@ -150,31 +152,33 @@ def _p(value: float) -> Cell:
     return number(value, "< 0.001" if value < 0.001 else f"{value:.3f}")
 
 
-def _divergence(one: xarray.Dataset) -> Cell:
-    share, (low, high) = float(one["divergence"]), one["divergence_interval"].values.tolist()
-    return number(share, f"{share:.1%} ({low:.1%} to {high:.1%})")
+def _divergence(row: pandas.Series, one: xarray.Dataset) -> Cell:
+    """How many trials diverged, with the exact interval of the probability."""
+    low, high = one["divergence_interval"].values.tolist()
+    said = f" ({low:.1%} – {high:.1%})" if row["diverged"] and math.isfinite(low) else ""
+    return Cell(f"{row['diverged']}{said}", float(row["diverged"]), "" if row["diverged"] else "zero")
 
 
 def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | None:
-    """Shares of the variance of each cell, with what is known of their error, R² and the number of trials."""
+    """Shares of the variance of each cell, their error, R² and the number of trials; None where no cell was analysed."""
     effects = analyses.effects
-    if effects is None:
+    if effects is None or not analysed(effects, task):
         return None
     axes = shown(effects, task)
+    parts = [(name, effects.sel(task=task, variant=name).isel(clip=0)) for name in present(order, effects)]
+    pooled = analyses.pooled
+    if pooled is not None:
+        parts.append((TOGETHER, pooled.sel(task=task).isel(variant=0, clip=0)))
     made = []
-    for name in present(order, effects):
-        part = effects.sel(task=task, variant=name).isel(clip=0)
-        r_squared = float(part["r_squared"])
+    for name, part in parts:
+        r_squared, poor = float(part["r_squared"]), bool(part["flagged"])
         cells = [number(float(part["n"]), f"{int(part['n'])}")]
-        cells.append(
-            number(
-                r_squared,
-                f"{r_squared:.2f}" + (" (poor)" if bool(part["flagged"]) else ""),
-                "no" if bool(part["flagged"]) else "",
-            )
-        )
-        cells += [_share(part, "main_share", one.number) for one in axes]
+        cells.append(number(r_squared, fixed(r_squared) + (" (poor)" if poor else ""), "no" if poor else ""))
+        held = part["hyperparameter"].values.tolist()
+        cells += [_share(part, "main_share", held.index(one.name)) for one in axes]
         cells += [_share(part, "order_share", place) for place in (1, 2)]
+        if pooled is not None:
+            cells.append(_share(part, "main_share", held.index(FACTOR)) if FACTOR in held else Cell("–", None, "zero"))
         made.append(Row(name, cells))
     heads = [
         ("cell", ""),
@@ -183,6 +187,8 @@ def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | No
     ]
     heads += [(one.label, f"main effect of {one.name}") for one in axes]
     heads += [("pairs", "all interactions of two"), ("three and more", "all higher interactions")]
+    if pooled is not None:
+        heads.append(("which cell", f"main effect of the cell, where it is a factor: {TOGETHER}"))
     return Grid("Shares of the predictable variance of the test score; the raw response.", heads, made)
 
 

@@ -17,7 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lstm_odyssey.reports.axis import Shown, look, name_cells, prepare, present, shown
-from lstm_odyssey.reports.drawing import BLUE, GREEN, INK, SOFT, blank, styled, tag
+from lstm_odyssey.reports.drawing import BLUE, GREEN, INK, SOFT, VERMILLION, blank, styled, tag
+from lstm_odyssey.reports.sentences import fixed
 from lstm_odyssey.reports.table import ceiling, maximizes
 from lstm_odyssey.reports.variables import FINISHED
 
@@ -32,7 +33,7 @@ def marginals(
     """The paper's marginals of one cell: score above, training time below, against each hyperparameter.
 
     Line: mean over all other hyperparameters; band: standard deviation over trees; dotted: bootstrap interval, where there
-    is one; points and rug: the trials; dot and black line: the best place and its interval.
+    is one; points and rug: the trials; dot and black line: the best place and its interval. Each row names its own R².
 
     Args:
         study: gives the trials.
@@ -51,11 +52,22 @@ def marginals(
         for axes, one in zip(grid[row], axes_shown, strict=False):
             _marginal(axes, one, part, study.sel(task=task, variant=variant), values, color)
             prepare(axes, one, label=row == rows - 1, small=True)
+        _explained(grid[row, -1], part)
         units = str(result["response_units"].sel(task=task).item())
         grid[row, 0].set_ylabel(f"test score ({units})" if row == 0 else f"training time ({units})")
         grid[row, 0].yaxis.set_major_locator(MaxNLocator(5))
         _frame(grid[row, 0], part["curve"].values, part["curve_over_trees"].values, values)
     return figure
+
+
+def _explained(axes: Axes, part: xarray.Dataset) -> None:
+    """R² of one row over its last panel, marked where it is poor; nothing where nothing was analysed."""
+    known, flagged = (part[name].item() for name in ("r_squared", "flagged"))
+    if math.isfinite(known):
+        axes.annotate(
+            f"R² {fixed(known)} !" if flagged else f"R² {fixed(known)}", (1, 1), (0, 3), xycoords="axes fraction",
+            textcoords="offset points", ha="right", fontsize=7.5, color=VERMILLION if flagged else INK,
+        )  # fmt: skip
 
 
 def _responses(study: xarray.Dataset, task: str, variant: str, result: xarray.Dataset) -> numpy.ndarray[Any, Any]:

@@ -14,8 +14,10 @@ from matplotlib.figure import Figure
 from lstm_odyssey.reports import budgets, figures, grids, marginals, pairs, paper, shares, words
 from lstm_odyssey.reports.analyses import GOOD, Analyses
 from lstm_odyssey.reports.axis import present
-from lstm_odyssey.reports.contents import BETTER, WORSE
+from lstm_odyssey.reports.contents import BETTER, FEW, SAME, WORSE
+from lstm_odyssey.reports.importance import analysed, spread
 from lstm_odyssey.reports.schema import attribute
+from lstm_odyssey.reports.sentences import fixed
 from lstm_odyssey.reports.table import score
 
 FACTS = ("family", "objective", "input_size", "n_outputs", "bidirectional", "licence", "url", "provenance", "checksum")
@@ -35,7 +37,7 @@ def drawn(dataset: xarray.Dataset, analyses: Analyses, task: str, order: Sequenc
         "expected": budgets.expected_best(analyses.comparison, task, order=order),
         "speed": budgets.scores_against_speed(analyses.comparison, task, order=order),
     }
-    if analyses.effects is not None and analyses.cuts is not None:
+    if analyses.effects is not None and analyses.cuts is not None and analysed(analyses.effects, task):
         pair = analyses.cuts.sel(clip=[1.0, GOOD])
         made["shares"] = shares.shares(pair, task, order=order)
         made["overview"] = marginals.overview(analyses.effects, task, order=order)
@@ -63,6 +65,13 @@ def differing(comparison: xarray.Dataset, task: str) -> list[str]:
     return [
         name for name in part["variant"].values.tolist() if part["verdict"].sel(variant=name).item() in (BETTER, WORSE)
     ]
+
+
+def _worse_on_front(comparison: xarray.Dataset, task: str) -> str:
+    """The cells on the front of score and speed that are worse than the baseline, with their verb; empty if there is none."""
+    part = comparison.sel(task=task)
+    names = part["variant"].values[part["pareto"].values & (part["verdict"].values == WORSE)].tolist()
+    return f"{words.listed(names)} {'is' if len(names) == 1 else 'are'}" if names else ""
 
 
 LABELS = {
@@ -98,12 +107,22 @@ def section(
         "paper": [row for row in paper.rows(dataset, comparison, importance) if row.task == task],
         "figures": {key: _svg(made[key], LABELS[key].format(task), f"f{place}{key}") for key in made},
         "cells": [_cell(dataset, analyses, task, name, place, number) for number, name in enumerate(order)],
+        "judged": bool((verdicts := comparison["verdict"].sel(task=task)).isin([BETTER, WORSE, SAME]).any()),
+        "too_few": bool((verdicts == FEW).any()),
+        "device": words.device(dataset),
+        "worse_on_front": _worse_on_front(comparison, task),
         "apart": differing(comparison, task),
         "caption": words.caption(dataset, table, task),
-        "analysed": _analysed(analyses, task),
+        "analysed": _analysed(analyses, task, analyses.effects),
+        "analysed_pair": _analysed(
+            analyses, task, None if analyses.cuts is None else analyses.cuts.sel(clip=[1.0, GOOD])
+        ),
+        "analysed_cuts": _analysed(analyses, task, analyses.cuts),
+        "flagged_below": "" if analyses.cuts is None else f"{analyses.cuts.attrs['flagged_below']:g}",
         "intervals": _intervals(analyses, task, order),
         "notes": _notes(analyses, task, order),
         "refused": analyses.refused,
+        "pooled": analyses.pooled is not None,
         "facts": words.flat(
             {CALLED.get(name, name): facts[name] for name in FACTS if facts.get(name) not in (None, "")}
         ),
@@ -120,27 +139,36 @@ def _cell(
 ) -> dict[str, Any]:
     made = drawn_of_cell(dataset, analyses, task, variant)
     drawn = {key: _svg(made[key], LABELS[key].format(variant, task), f"f{place}{key}{number}") for key in made}
-    words = ""
+    score = time = ""
     if made and analyses.effects is not None:
         part = analyses.effects.sel(task=task, variant=variant).isel(clip=0)
-        words = f"n = {int(part['n'])}, R² = {float(part['r_squared']):.2f}"
-        words += ", poor: the shares describe little of the response" if bool(part["flagged"]) else ""
-    return {"name": variant, "figures": drawn, "words": words}
+        score = f"n = {int(part['n'])}; score {_r_squared(part)}"
+        if analyses.times is not None:
+            time = f"time {_r_squared(analyses.times.sel(task=task, variant=variant).isel(clip=0))}"
+    return {"name": variant, "figures": drawn, "score": score, "words": "; ".join(filter(None, (score, time)))}
 
 
-def _analysed(analyses: Analyses, task: str) -> str:
-    """What the functional ANOVA rests on, for its captions."""
-    if analyses.effects is None:
+def _r_squared(part: xarray.Dataset) -> str:
+    """R² of one analysis, called poor where it is."""
+    known = float(part["r_squared"])
+    if math.isnan(known):
+        return "not analysed"
+    return f"R² {fixed(known)}" + (": poor" if bool(part["flagged"]) else "")
+
+
+def _analysed(analyses: Analyses, task: str, effects: xarray.Dataset | None) -> str:
+    """What a functional ANOVA rests on, for its captions: trials, R² over the cells at each of its cut-offs, seeds."""
+    if effects is None:
         return ""
-    effects = analyses.effects
     part = effects.sel(task=task).isel(clip=0)
-    counts, known = sorted({int(n) for n in part["n"].values}), part["r_squared"].values
-    spread = [float(value) for value in known if not math.isnan(value)]
+    counts = sorted({int(n) for n in part["n"].values})
     parts = [
         f"n = {counts[0]}" + (f" to {counts[-1]}" if counts[-1] > counts[0] else "") + " finished trials for each cell"
     ]
-    if spread:
-        parts.append(f"out-of-bag R² {min(spread):.2f}" + (f" to {max(spread):.2f}" if len(spread) > 1 else ""))
+    if spans := [spread(effects.sel(task=task, clip=clip)) for clip in effects["clip"].values]:
+        named = zip(effects["clip"].values.tolist(), spans, strict=True)
+        told = [f"{span} at {clip:.0%}" if len(spans) > 1 else span for clip, span in named if span]
+        parts += [f"out-of-bag R² of the score over the cells {words.listed(told)}"] if told else []
     parts += [f"{effects.attrs['trees']} trees, their seed {effects.attrs['seed']}", "axes as drawn"]
     parts += [f"{analyses.comparison.attrs['draws']} draws", f"corpus {task}"]
     ceiling = float(part["ceiling"])
@@ -175,9 +203,24 @@ def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
         one = part.sel(variant=name)
         note = str(one["note"].item())
         if bool(one["flagged"]) and "R²" not in note:
-            poor = f"R² = {float(one['r_squared']):.2f} is below {analyses.effects.attrs['flagged_below']:g}"
+            poor = f"R² = {fixed(float(one['r_squared']))} is below {analyses.effects.attrs['flagged_below']:g}"
             note = f"{note}; {poor}" if note else poor
             note += ": the shares describe little of the response"
         if note:
             texts.append(f"{name}: {note}.")
-    return texts
+    return texts + ([] if analyses.times is None else _notes_of_times(analyses.times.sel(task=task), order))
+
+
+def _notes_of_times(times: xarray.Dataset, order: Sequence[str]) -> list[str]:
+    """The same of the training times, whose marginals are drawn: what is poor in one sentence, as it is often all cells."""
+    part = times.isel(clip=0)
+    names = present(order, times)
+    poor = [name for name in names if bool(part["flagged"].sel(variant=name))]
+    texts = []
+    if poor:
+        texts.append(
+            f"Training time of {words.listed(poor)}: R² {spread(part.sel(variant=poor))}, below "
+            f"{times.attrs['flagged_below']:g}: the marginals describe little of the time."
+        )
+    others = ((name, str(part["note"].sel(variant=name).item())) for name in names if name not in poor)
+    return texts + [f"Training time of {name}: {note}." for name, note in others if note]

@@ -71,41 +71,6 @@ def comparison_text(comparison: xarray.Dataset) -> list[str]:
     return [*texts, caution]
 
 
-def importance_text(importance: xarray.Dataset) -> list[str]:
-    """What ``fanova`` found, one paragraph for each task, of the response as it is (not clipped).
-
-    The predictable share of the variance (out-of-bag R²) over the cells, what each hyperparameter alone and all
-    interactions take of it, from the largest to the smallest, and the cells whose shares describe little of the response.
-    """
-    whole = importance.sel(clip=importance["clip"].values.max())
-    texts = []
-    for task in whole["task"].values.tolist():
-        part = whole.sel(task=task)
-        known = part["variant"].values[part["main_share"].notnull().any("hyperparameter").values]
-        if not known.size:
-            notes = sorted({str(note) for note in part["note"].values if note}) or ["no finished trials"]
-            texts.append(f"On {task} there is nothing to divide: {listed(notes)}.")
-            continue
-        shown = part.sel(variant=known)
-        names = part["hyperparameter_name"].values.tolist()
-        shares = {str(name): shown["main_share"].values[:, place] for place, name in enumerate(names)}
-        shares["all interactions together"] = 1 - numpy.nansum(shown["main_share"].values, axis=1)
-        shares = {name: values for name, values in shares.items() if not numpy.isnan(values).all()}
-        ordered = sorted(shares, key=lambda name: -float(numpy.nanmean(shares[name])))
-        text = (
-            f"On {task} a forest predicts {percent(shown['r_squared'].values)} of the variance of "
-            f"{str(importance.attrs['response']).replace('_', ' ')}{_of(known)}. Shares of that part: "
-            f"{listed(f'{name} {percent(shares[name])}' for name in ordered)}."
-        )
-        if (poor := shown["variant"].values[shown["flagged"].values]).size:
-            bound = importance.attrs["flagged_below"]
-            text += f" The shares of {listed(poor)} describe little: R² is below {bound:g}."
-        if lost := [name for name in part["variant"].values.tolist() if name not in known]:
-            text += f" No analysis of {listed(lost)}."
-        texts.append(text)
-    return texts
-
-
 def percent(values: Iterable[float]) -> str:
     """Shares as a span of per cents.
 
@@ -126,6 +91,15 @@ def probability(p: float) -> str:
     ('p = 0.0096', 'p < 0.001', 'no p')
     """
     return "no p" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def fixed(value: float) -> str:
+    """A number of two decimals, as R² is told.
+
+    >>> fixed(0.9249), fixed(-0.4), fixed(-0.001)
+    ('0.92', '−0.40', '0.00')
+    """
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def signed(value: float) -> str:
@@ -204,8 +178,16 @@ def _front(part: xarray.Dataset) -> str:
     if not front:
         return ""
     if len(front) == 1:
-        return f"{front[0]} is the best and the fastest to train."
-    return f"Against accuracy and training speed together {listed(front)} are beaten by none."
+        return f"{front[0]} is the best and, at the size of its best trials, the fastest to train."
+    worse = [name for name in front if name in _by(part, "verdict", WORSE)]
+    text = f"Against accuracy and training speed together, at the sizes of their best trials, {listed(front)} are beaten by "
+    text += "none"
+    baseline = str(part.attrs["baseline"])
+    return (
+        f"{text}, though {listed(worse)} {_verb(worse, 'is', 'are')} significantly worse than {baseline}."
+        if worse
+        else f"{text}."
+    )
 
 
 def _diverged(part: xarray.Dataset) -> str:
@@ -229,7 +211,3 @@ def _by(part: xarray.Dataset, name: str, verdict: str) -> list[str]:
 
 def _verb(names: list[str], one: str, many: str) -> str:
     return one if len(names) == 1 else many
-
-
-def _of(variants: numpy.ndarray) -> str:
-    return f" of {variants[0]}" if variants.size == 1 else ", by cell"

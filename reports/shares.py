@@ -10,10 +10,12 @@ import xarray
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from lstm_odyssey.reports.axis import look, present, shown
 from lstm_odyssey.reports.drawing import INK, SOFT, VERMILLION, blank, styled, tag
+from lstm_odyssey.reports.sentences import fixed
 
 CLEAR = 0.07
 """Shares from here on have their number written into the bar."""
@@ -41,7 +43,7 @@ def shares(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None = 
                 continue
             drawn = _bar(axes, row, values, len(names))
             known, flagged = (part[name].sel(variant=variant).item() for name in ("r_squared", "flagged"))
-            words, color = (f"R² {known:.2f} !", VERMILLION) if flagged else (f"R² {known:.2f}", INK)
+            words, color = (f"R² {fixed(known)} !", VERMILLION) if flagged else (f"R² {fixed(known)}", INK)
             drawn.append(axes.annotate(words, (1.015, row), va="center", fontsize=7.5, color=color))
             tag(row, f"bar{clips.index(clip)}", drawn)
         axes.set_xlim(0, 1.14)
@@ -90,7 +92,10 @@ def _bar(axes: Axes, row: int, values: list[float], mains: int) -> list[Artist]:
 
 @styled
 def cutoffs(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
-    """Importance against the cut-off: main effects and interactions for each quantile at which the response was clipped."""
+    """Importance against the cut-off: main effects and interactions for each quantile at which the response was clipped.
+
+    Points where R² is poor are hollow.
+    """
     variants, names = present(order, effects), [one.name for one in shown(effects, task)]
     labels = [one.label for one in shown(effects, task)]
     columns = min(len(variants), 5)
@@ -105,18 +110,23 @@ def cutoffs(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None =
         tag(place, "panel", [axes])
         part = effects.sel(task=task, variant=variants[place])
         quantile = effects["clip"].values
-        lines = []
-        for number, name in enumerate(names):
-            lines += axes.plot(
-                quantile, part["main_share"].sel(hyperparameter=name).values, ".-", color=look(number)[0]
-            )
         interactions = part["order_share"].transpose("clip", "order").values[:, 1:].sum(axis=1)
-        lines += axes.plot(quantile, interactions, ".--", color=SOFT)
+        curves = [part["main_share"].sel(hyperparameter=name).values for name in names] + [interactions]
+        poor, lines = part["flagged"].values.astype(bool), []
+        for number, curve in enumerate(curves):
+            color, dashes = (look(number)[0], "-") if number < len(names) else (SOFT, "--")
+            lines += axes.plot(quantile, curve, linestyle=dashes, color=color)
+            axes.plot(quantile[~poor], curve[~poor], ".", color=color, label="_known")
+            axes.plot(
+                quantile[poor], curve[poor], "o", markersize=4, color=color, markerfacecolor="white", label="_poor"
+            )
         axes.set_title(variants[place], fontsize=8)
         axes.set_ylim(-0.03, 1.03)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.xaxis.set_major_formatter(PercentFormatter(1))
     figure.supxlabel("the response is clipped at this quantile (100 %: raw)", fontsize=8.5)
     figure.supylabel("share of the variance", fontsize=8.5)
-    _legend(figure, lines, [*labels, "interactions"])
+    hollow = Line2D([], [], linestyle="none", marker="o", markersize=4, color=SOFT, markerfacecolor="white")
+    bound = f"hollow: R² below {effects.attrs['flagged_below']:g}"
+    _legend(figure, [*lines, hollow], [*labels, "interactions", bound])
     return figure

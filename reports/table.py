@@ -27,15 +27,15 @@ COLUMNS = {
     "failed": "trials that ended without a score",
     "missing": "trials not run yet",
     "selected": "trials among the best 10 % by validation",
-    "mean_test": "mean test score of the best 10 %",
-    "best_test": "best test score among the best 10 %",
+    "mean_test": "mean test score of the best 10 %, what is worse than chance counting as chance",
+    "best_test": "best test score among the best 10 %, as it was measured",
     "best_trial": "index of the trial that has it",
-    "chosen_test": "test score of the one trial that is best by validation",
+    "chosen_test": "test score of the one trial that is best by validation, at worst the chance level",
     "chance": "score of the best constant prediction",
     "beats_chance": "whether the best trial beats the chance level",
     "n_parameters": "parameters of the best trial",
     "mean_parameters": "mean number of parameters of the best 10 %",
-    "frames_per_second": "median training throughput of the finished trials",
+    "frames_per_second": "median training throughput of the best 10 %, at the sizes they have",
 }
 
 
@@ -70,7 +70,7 @@ def best_fraction(
 
 
 def ceiling(scores: ArrayLike, chance: float, *, maximize: bool = False) -> NDArray[numpy.float64]:
-    """Scores as a figure shows them: what is worse than chance, or no number, stands at the chance level.
+    """Scores as they count: what is worse than chance, or no number, stands at the chance level.
 
     >>> ceiling([9.0, 40.0, float("nan")], 11.0).tolist()
     [9.0, 11.0, 11.0]
@@ -94,7 +94,11 @@ def summarise(
     chance: float = math.nan,
     maximize: bool = False,
 ) -> dict[str, Any]:
-    """One row of the table from the arrays [n] of one cell on one task; the keys are those of ``COLUMNS``."""
+    """One row of the table from the arrays [n] of one cell on one task; the keys are those of ``COLUMNS``.
+
+    Scores worse than the chance level, or absent, count as the chance level, as in ``compare``; only ``best_test`` is as it
+    was measured, so that one sees it.
+    """
     status = numpy.asarray(status)
     test, parameters = numpy.asarray(best_test, float), numpy.asarray(n_parameters, float)
     finished = numpy.isin(status, FINISHED)
@@ -108,15 +112,15 @@ def summarise(
         "finished": int(finished.sum()),
         **{name: int((status == name).sum()) for name in ("diverged", "failed", "missing")},
         "selected": chosen.size,
-        "mean_test": _mean(test[scored]),
+        "mean_test": _mean(ceiling(test[chosen], chance, maximize=maximize)),
         "best_test": best_score,
         "best_trial": -1 if best is None else best,
-        "chosen_test": float(test[chosen[0]]) if chosen.size else math.nan,
+        "chosen_test": _mean(ceiling(test[chosen[:1]], chance, maximize=maximize)),
         "chance": chance,
         "beats_chance": bool(sign * best_score < sign * chance),
         "n_parameters": math.nan if best is None else float(parameters[best]),
         "mean_parameters": _mean(parameters[chosen]),
-        "frames_per_second": _median(numpy.asarray(frames_per_second, float)[finished]),
+        "frames_per_second": _median(numpy.asarray(frames_per_second, float)[chosen]),
     }
 
 

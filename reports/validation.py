@@ -43,8 +43,16 @@ def refuse_newer(found: Any, subject: str) -> None:
         raise error(subject, f"format {number}", f"format {FORMAT}", cure)
 
 
+def refuse_other(given: Any) -> None:
+    """Raise ``SchemaError`` at anything but a dataset, as a path or a table."""
+    if not isinstance(given, xarray.Dataset):
+        cure = "Open the study with open_study and pass what it returns."
+        raise error("study", f"{type(given).__name__} {given!r:.60}", "an xarray.Dataset", cure)
+
+
 def validate(dataset: xarray.Dataset) -> None:
     """Raise ``SchemaError`` at the first part of the dataset that is not as the schema says."""
+    refuse_other(dataset)
     if dataset.attrs.get("package") != PACKAGE:
         raise error("attribute 'package'", repr(dataset.attrs.get("package")), repr(PACKAGE), "Is it a study?")
     for name in (*WHOLE_ATTRIBUTES, *TEXT_ATTRIBUTES, *JSON_ATTRIBUTES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -13,13 +14,14 @@ import pandas
 import xarray
 from markupsafe import Markup, escape
 
+from lstm_odyssey.reports.importance import importance_text
 from lstm_odyssey.reports.schema import attribute
-from lstm_odyssey.reports.sentences import comparison_text, count, importance_text, listed
+from lstm_odyssey.reports.sentences import comparison_text, count, listed
 from lstm_odyssey.reports.table import ENOUGH, maximizes, score
 
 __all__ = [
-    "caption", "commands", "comparison_text", "count", "distribution", "equation", "flat", "importance_text", "listed",
-    "parameters", "summary_text", "task_text",
+    "caption", "commands", "comparison_text", "count", "device", "distribution", "equation", "flat", "importance_text",
+    "listed", "parameters", "summary_text", "task_text",
 ]  # fmt: skip
 
 
@@ -54,13 +56,21 @@ def task_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> st
     units, chance = str(dataset["units"].sel(task=task).item()), float(dataset["chance"].sel(task=task))
     if not ranked:
         return f"On {task} no trial has a score yet."
-    names, means = zip(*ranked, strict=True)
-    text = f"On {task}, {names[0]} has the best mean over its best 10 %: {score(means[0])} {units} on the test set"
+    groups = [
+        (told, [name for name, _ in alike]) for told, alike in itertools.groupby(ranked, lambda one: score(one[1]))
+    ]
+    best, names = groups[0]
+    has = (
+        f"{names[0]} has the best mean over its"
+        if len(names) == 1
+        else f"{listed(names)} share the best mean over their"
+    )
+    text = f"On {task}, {has} best 10 %: {best} {units} on the test set"
     text += "" if math.isnan(chance) else f", where the best constant prediction scores {score(chance)}"
-    if len(names) > 1:
-        text += f"; {names[1]} ({score(means[1])}) " + ("comes second" if len(names) == 2 else "follows")
-    if len(names) > 2:
-        text += f" and {names[-1]} ({score(means[-1])}) comes last"
+    if len(groups) > 1:
+        text += f"; {_placed(groups[1], 'comes second' if len(ranked) == 2 else 'follows')}"
+    if len(groups) > 2:
+        text += f" and {_placed(groups[-1], 'comes last')}"
     if math.isnan(chance):
         return text + "."
     behind = [str(name) for name in rows.index[~rows["beats_chance"].astype(bool)]]
@@ -68,6 +78,14 @@ def task_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> st
         who = {1: "It beats", 2: "Both beat"}.get(len(rows), f"All {count(len(rows))} beat")
         return f"{text}. {who} the chance level."
     return f"{text}. The best trial of {listed(behind)} does not beat the chance level."
+
+
+def _placed(group: tuple[str, list[str]], verb: str) -> str:
+    """Cells of one printed score with their place; several that cannot be told apart share it."""
+    told, names = group
+    if len(names) > 1:
+        verb = {"follows": "follow", "comes second": "come second", "comes last": "share the last place"}[verb]
+    return f"{listed(names)} ({told}) {verb}"
 
 
 def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
@@ -84,6 +102,16 @@ def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
     if not math.isnan(float(facts["chance"])):
         parts.append(f"chance level {score(float(facts['chance']))} {facts['units'].item()}")
     return "; ".join(parts) + "."
+
+
+def device(dataset: xarray.Dataset) -> str:
+    """On what the frames/s of a study were measured, and whether it knows any of a GPU."""
+    named = str(dataset.attrs["device"])
+    if not named:
+        return "The study does not say on which device they were measured."
+    if named.startswith("cuda"):
+        return f"All points: frames/s of a GPU ({named}; squares)."
+    return f"All points: frames/s of a processor ({named}; circles); this study holds no frames/s of a GPU."
 
 
 def distribution(space: Mapping[str, Any]) -> str:

@@ -50,5 +50,8 @@ def test_train_step(benchmark: Any, odyssey_case: Case) -> None:
             "device": speed.device,
             "processor": speed.processor,
             "torch": torch.__version__,
+            "lstm_odyssey": speed.versions["lstm-odyssey"],
+            "signature": speed.signature,
+            "origins": dict(speed.origins),
             "unstable": speed.unstable,
         }

@@ -95,7 +95,6 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
         raise SettingsError(f"--data: got a path for {', '.join(unused)}; expected one of the tasks that are checked.")
     for name in dict.fromkeys(asked):
         if name in tasks:
-            registry.task(name)
             error = _load_error(name, data.get(name))
             for promise, ask in task_checks(data.get(name)):
                 told = ask if error is None or ask.func is check_space else partial(_fail, error)
@@ -111,6 +110,9 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
                 f"check: '{name}' is neither a variant nor a task; expected one of {', '.join(near)}. A plugin's package "
                 "has to be installed, or its file given with --plugin."
             ) from None
+        except Exception as error:  # noqa: BLE001 - whatever an author's text raises is its result, and the others are asked
+            found.append(Planned("variant", name, "text", "", partial(_fail, error)))
+            continue
         for label, each in checks(backends):
             backend = getattr(each, "keywords", {}).get("backend", "")
             found.append(Planned("variant", home, label.removesuffix(f"-{backend}"), backend, each))

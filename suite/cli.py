@@ -35,7 +35,9 @@ def run(
     variants: Annotated[
         list[str] | None, typer.Option(help="Names, comma separated; 'all' for every one. (the paper's nine)")
     ] = None,
-    tasks: Annotated[list[str] | None, typer.Option(help="Names, comma separated. (the embedded ones)")] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Option(help="Names, comma separated. (those that come with the package)")
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Random-search trials for each variant and task. (profile)")
     ] = None,

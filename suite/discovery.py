@@ -1,8 +1,9 @@
 """Where plugins are: the entry points of what is installed, and the files that are given.
 
 A file comes by ``load_plugin`` (``--plugin FILE``) or stands in ``$ODYSSEY_PLUGINS``, several separated as in ``$PATH``;
-``plugin_files`` says which names it registers. Names that clash, and a file that is broken, are errors for who asks for
-them, never for the others.
+``plugin_files`` says which names it registers. Names that clash among what is installed or in the environment, and a file of
+the environment that is broken, are errors for who asks for them, never for the others; a file that is given by hand is asked
+for, and with it all of its names.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def write_asv(
             one = runner.BenchmarkResult([median], [list(each.samples)], [1], 0, "", None)
             found.add_result(ours[each.name], one, record_samples=True)
         found.save(settings.results_dir)
-    except util.UserError as error:
+    except (OSError, util.UserError) as error:
         raise ExportError(
             f"asv: {results_dir}: {error}. Mend or remove the file; `asv run` makes a new one."
         ) from error
@@ -224,6 +224,8 @@ def _machine(results_dir: Path, environment: Mapping[str, Any], name: str | None
 
     from lstm_odyssey import store
 
+    if name is not None and (not name or name != Path(name).name or name.startswith(".")):
+        raise ExportError(f"--machine: got {name!r}; expected a name, which becomes a folder, as --machine attic.")
     there, here = str(environment.get("cpu", "")), store.environment()["cpu"]
     known = machine.Machine.get_defaults()
     this = known["machine"]

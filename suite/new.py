@@ -72,9 +72,9 @@ def check_name(kind: Kind, name: str) -> None:
     from lstm_odyssey import registry
     from lstm_odyssey.variants import ops
 
-    if not (name.isidentifier() and name.isascii()) or name.startswith("_"):
+    if not (name.isidentifier() and name.isascii()) or name.startswith("_") or name.endswith("_"):
         raise NewError(
-            f"new {kind}: the name is {name!r}; expected letters, digits and _, a letter first, as my_{kind}."
+            f"new {kind}: the name is {name!r}; expected letters, digits and _ in between, a letter first, as my_{kind}."
         )
     reserved = {each for each in vars(ops) if not each.startswith("_")} | {"variant", "Variant", "task", "all"}
     if keyword.iskeyword(name) or name in reserved:

@@ -17,7 +17,6 @@ from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.search import DRAWS
 from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError, environment
 from lstm_odyssey.tasks import objectives
-from lstm_odyssey.variants.declare import TraceError
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "cuda")
@@ -221,8 +220,9 @@ def chosen_cells(asked: Sequence[str] | None, stored: Sequence[str] = ()) -> dic
 
 
 def embedded_tasks() -> tuple[str, ...]:
-    """Names of the tasks whose corpus lies in its package."""
-    return tuple(task.name for task in _usable("task", registry.task, registry.task_names()) if task.embedded)
+    """Names of this package's own tasks whose corpus lies in it. Others are for who names them, as other cells are."""
+    ours = [name for name in registry.task_names() if registry.origin("task", name).get("distribution") == origins.OURS]
+    return tuple(task.name for task in _usable("task", registry.task, ours) if task.embedded)
 
 
 def _usable(kind: str, find: Callable[[str], Any], names: Sequence[str]) -> Iterator[Any]:
@@ -230,8 +230,8 @@ def _usable(kind: str, find: Callable[[str], Any], names: Sequence[str]) -> Iter
     for name in names:
         try:
             yield find(name)
-        except (registry.PluginError, TraceError) as error:
-            warnings.warn(f"{kind} '{name}' is left out: {error}", stacklevel=2)
+        except Exception as error:  # noqa: BLE001 - tracing runs an author's text, which may raise anything
+            warnings.warn(f"{kind} '{name}' is left out: {type(error).__name__}: {error}", stacklevel=2)
 
 
 def _extend(

@@ -111,7 +111,7 @@ def load(path: Path, content: bytes) -> PluginFile:
         del sys.modules[name]
         raise PluginError(
             f"plugin {path}: cannot be loaded: {type(error).__name__}: {error}. Mend the file; "
-            f"`odyssey variants --plugin {path.name}` shows where it fails."
+            f"`odyssey variants --plugin {path}` shows where it fails."
         ) from error
     points = {
         kind: tuple(EntryPoint(label, f"{name}:{variable}", group) for label, variable in found[kind].items())

@@ -60,7 +60,7 @@ def _load(kind: str, name: str) -> Any:
     point = points(kind)[name]
     try:
         return point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{kind} '{name}': {place(point)} cannot be loaded: {type(error).__name__}: {error}. Mend or uninstall it; "
             f"`odyssey {kind}s` shows where it fails."
@@ -229,10 +229,22 @@ def as_task(task_: str | Task | NamedTask) -> NamedTask:
     """A task with its name from whatever says which: a name, a declaration, or what ``task`` returned.
 
     A declaration that is not registered is called as the module of its loader.
+
+    Raises:
+        TypeError: it is something else.
+        UnknownNameError, PluginError: see ``task``.
     """
+    from lstm_odyssey.tasks.declare import Task
+
     if isinstance(task_, NamedTask):
         return task_
-    return task(task_) if isinstance(task_, str) else _as_named(task_)
+    if isinstance(task_, Task):
+        return _as_named(task_)
+    if not isinstance(task_, str):
+        raise TypeError(
+            f"task: got {type(task_).__name__}; expected a name, an lo.Task declaration or what lo.task returned."
+        )
+    return task(task_)
 
 
 @cache

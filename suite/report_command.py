@@ -54,6 +54,11 @@ def report(
         raise SettingsError(f"--format: got {kind!r}; expected one of {', '.join(FORMATS)}.")
     if refits is not None and refits < 0:
         raise SettingsError(f"--refits: got {refits}; expected 0 (no intervals) or more.")
+    for name, given in (("--quick", quick), ("--watch", watch)):
+        if given and refits:
+            raise SettingsError(
+                f"--refits: got {refits} with {name}; expected 0, as the quick form has no intervals. Leave out one of the two."
+            )
     folder = store if store.is_dir() else store.parent
     target = output or folder / f"report.{kind}"
     console = Console()
@@ -84,18 +89,50 @@ def write_report(
     held, baseline = study["variant"].values.tolist(), options["baseline"]
     if baseline is not None and baseline not in held:
         raise SettingsError(f"--baseline: got {baseline!r}; expected a cell of the study: {', '.join(held)}.")
+    if target.is_dir():
+        raise SettingsError(
+            f"--output: got {target}, a folder; expected a file. Name one in it, as {target / f'report.{kind}'}."
+        )
+    with writing("--output", target):
+        made_folder(target.parent, console)
+    if figures is not None:
+        with writing("--figures", figures):
+            made_folder(figures, console)
     with _progress(console) as progress:
         found = analyse(study, jobs=-1, progress=progress, **options)
-    if kind == "html":
-        page.write(study, target, analyses=found, live=live)
-    elif kind == "nc":
-        save(found, target)
-    else:
-        exports.write(study, found, target, kind)
+    with writing("--output", target):
+        if kind == "html":
+            page.write(study, target, analyses=found, live=live)
+        elif kind == "nc":
+            save(found, target)
+        else:
+            exports.write(study, found, target, kind)
     console.print(f"Report: {target}", soft_wrap=True)
     if figures is not None:
-        count = len(exports.save_figures(study, found, figures))
+        with writing("--figures", figures):
+            count = len(exports.save_figures(study, found, figures))
         console.print(f"Figures: {count} files in {figures}", soft_wrap=True)
+
+
+@contextmanager
+def writing(option: str, path: Path) -> Iterator[None]:
+    """What the system refuses while files are written is the option's error, not a traceback."""
+    from lstm_odyssey.plan import SettingsError
+
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise SettingsError(
+            f"{option}: got {path}; expected a place that can be written ({why}). Name another."
+        ) from None
+
+
+def made_folder(folder: Path, console: Console) -> None:
+    """Make a folder that is not there, before minutes are spent on what goes into it, and say so."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        console.print(f"Folder made: {folder}", soft_wrap=True)
 
 
 def cache_folder(store: Path) -> Path:

@@ -111,7 +111,7 @@ def _unusable(subject: str, error: BaseException) -> Text:
         cause = TracebackException.from_exception(error.__cause__)
         loaders = (plugin_files.__file__, registry.__file__)
         own = [frame for frame in cause.stack if frame.filename not in loaders and "importlib" not in frame.filename]
-        if own:
+        if own or isinstance(error.__cause__, SyntaxError):  # which has its line and place without any frame
             cause.stack = StackSummary.from_list(own)
             told = [f"{subject}: not usable:"]
             told += [f"    {line}" for part in cause.format(chain=False) for line in part.splitlines()]
@@ -158,7 +158,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         yield Text(
             "\nTest scores of each trial's best validation epoch. best 10 %: the mean of the best tenth of the trials by "
             "validation, two at least; best: the best of those, with its number of parameters; > chance: better than the best "
-            f"constant prediction; div.: diverged; frames/s: training, median.\n{_space(study, task)}\n"
+            f"constant prediction; div.: diverged; frames/s: training, median of the best 10 %.\n{_space(study, task)}\n"
         )
 
 

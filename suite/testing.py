@@ -205,7 +205,7 @@ def parametrize_with_checks(
     """
     import pytest
 
-    cells, tasks = list(cells), list(tasks)
+    cells, tasks = ([given] if isinstance(given, str) else list(given) for given in (cells, tasks))
     if not cells and not tasks:
         raise ValueError("parametrize_with_checks: got no cell, expected at least one. An empty test would pass.")
     if cells and tasks:

@@ -176,7 +176,8 @@ class Throughput:
     ``interval`` is the median's, at 95 %. ``phases`` are times of forward (logits), backward (loss and all gradients) and
     update, in calls of their own in the same run. ``ratio`` is how many times as fast this is as ``torch.nn.LSTM`` and
     ``Linear`` making the same update. ``python`` is the part of the time outside the one compiled call that an update is;
-    None where it is no such call. ``unstable`` says why the figures may be doubted, and is empty otherwise.
+    None where it is no such call. ``signature`` is the cell's; ``origins`` say where variant and task come from, distribution
+    and version or file and sha256. ``unstable`` says why the figures may be doubted, and is empty otherwise.
     """
 
     variant: str
@@ -197,6 +198,8 @@ class Throughput:
     unstable: str
     samples: tuple[float, ...]
     versions: Mapping[str, str]
+    signature: str
+    origins: Mapping[str, Mapping[str, str]]
 
     @property
     def frames_per_second(self) -> float:
@@ -282,4 +285,6 @@ def throughput(
         unstable="; ".join(who + doubt for who, doubt in doubts.items() if doubt),
         samples=tuple(sample / frames for sample in ours.samples),
         versions=versions(),
+        signature=step.setting.cell.signature,
+        origins=step.setting.origins,
     )

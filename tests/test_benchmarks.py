@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import measured
+from lstm_odyssey import measured, registry
 from lstm_odyssey.bench.step import TimedStep
 from lstm_odyssey.benchmarks import steps
 from lstm_odyssey.driver import no_cuda
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "suite" / "benchmarks"
 KINDS = ("peakmem_train", "time_forward", "time_train_step", "track_error", "track_seconds_per_frame")
 IMPORTS = {f"imports.timeraw_import{what}" for what in ("", "_cli", "_layer", "_pytest_plugin", "_reports")}
+IMPORTS.add("imports.timeraw_first_compilation")
 
 ANALYSIS = {
     f"analysis.{what}"
@@ -144,6 +145,23 @@ def test_default_cases_are_the_embedded_tasks():
     assert {task for _, task in cases} == {name for name in lo.task_names() if lo.task(name).embedded}
     assert {variant for variant, _ in cases} <= set(lo.variant_names())
     assert cases
+
+
+def test_a_broken_task_empties_no_set(monkeypatch):
+    """A task whose package cannot be loaded stands in the full set, where its cases tell why; the others stay."""
+    monkeypatch.setenv("ODYSSEY_ASV", "full")
+    before = steps.cases()
+    names, task = lo.task_names(), registry.task
+    monkeypatch.setattr(registry, "task_names", lambda: ("ill", *names))
+
+    def find(name):
+        if name == "ill":
+            raise registry.PluginError("ill")
+        return task(name)
+
+    monkeypatch.setattr(registry, "task", find)
+    found = steps.cases()
+    assert set(before) < set(found) and {task for _, task in set(found) - set(before)} == {"ill"}
 
 
 def test_asv_finds_one_name_for_each_case(found):
@@ -305,8 +323,9 @@ def test_imports_are_timed_in_fresh_interpreters():
     """What an import costs is tracked without what was imported before; pytest is there before its plugin is."""
     code, before = import_module("lstm_odyssey.benchmarks.imports").timeraw_import_pytest_plugin()
     assert (code, before) == ("import lstm_odyssey.pytest_plugin", "import pytest")
-    result = run_one("imports.timeraw_import")
-    assert result["number"] == 1 and min(result["samples"]) > 0
+    for name in ("imports.timeraw_import", "imports.timeraw_first_compilation"):
+        result = run_one(name)
+        assert result["number"] == 1 and min(result["samples"]) > 0
 
 
 class Driver:

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from lstm_odyssey import check, registry
+from tests.conftest import ROOT
 from tests.plugins import LIGHT, RISING, write
 
 
@@ -56,6 +57,35 @@ def test_an_exception_of_a_plugin_is_a_broken_promise(odyssey, tmp_path):
     assert code == 1 and error == "" and output.count("called") == 1
     assert re.search(r"FAILED declaration, corpus, .*disjoint.*\nrising: KeyError: 'lost'\n", output)
     assert re.search(r"space +ok", output) and "1 of 9 promises kept" in output
+
+
+def test_a_cell_that_cannot_be_traced_is_a_broken_promise(odyssey, tmp_path):
+    """Whatever its text raises stands in the table as its result, and the other cells are checked all the same."""
+    text = (
+        LIGHT
+        + "def crash(x, y, *, W, R):\n    return y * undefined\ndef branches(x, y, *, W, R):\n    return y if y else x\n"
+    )
+    file, record = write(tmp_path, "mine.py", text), tmp_path / "record.json"
+    options = ("--backend=eager", f"--plugin={file}", f"--json={record}")
+    code, output, error = odyssey("check", "crash,branches,light", *options)
+    assert code == 1 and error == ""
+    assert "FAILED text\ncrash: NameError: name 'undefined' is not defined" in output
+    assert "FAILED text\nbranches: TraceError: cell 'branches'" in output
+    held = json.loads(record.read_text())["results"]
+    assert {each["name"] for each in held} == {"crash", "branches", "light"}
+    assert all(each["ok"] for each in held if each["name"] == "light")
+
+
+def test_the_cell_of_the_readme_keeps_its_promises(odyssey, tmp_path):
+    """Saved as the README says, it is checked with the README's command."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = (
+        each for each in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) if "def light" in each
+    )
+    step = block[block.index("def light") :].split("\n\n\n")[0]
+    file = write(tmp_path, "light.py", f"from lstm_odyssey.variants.ops import sigmoid, tanh\n\n\n{step}\n")
+    code, output, _ = odyssey("check", "light", f"--plugin={file}")
+    assert code == 0, output
 
 
 def test_an_alias_and_a_name_given_twice_are_checked_once(odyssey):

@@ -1,6 +1,7 @@
 """The references of a study: of just what was run, each once, and something to go by where an author gave none."""
 
 import pytest
+import xarray
 
 import lstm_odyssey as lo
 from lstm_odyssey.reports import schema
@@ -74,6 +75,13 @@ def test_a_citation_is_printed(capsys):
     output = capsys.readouterr().out
     assert "A. Author, Light cells, 2030\n    for variant light\n" in output
     assert output.startswith(f"{PAPER}\n    for protocol and search\n") and "idle" not in output
+
+
+@pytest.mark.parametrize("subject", ["vanilla", None, xarray.Dataset()])
+def test_what_is_no_study_cannot_be_cited(subject):
+    """A name, nothing, an empty dataset: what it got, and how to get a study."""
+    with pytest.raises(TypeError, match=r"citation: got .*; expected a study\. Open it: lo\.open_study"):
+        lo.citation(subject)
 
 
 def test_a_record_of_an_older_version_is_cited(capsys):

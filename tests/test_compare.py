@@ -218,6 +218,11 @@ def test_what_cannot_be_asked(study: xarray.Dataset) -> None:
         compare(study, replicates=0)
     with pytest.raises(schema.SchemaError):
         compare(study.drop_vars("best_test"))
+    for ask in (lo.compare, lo.fanova):
+        with pytest.raises(
+            schema.SchemaError, match="study: found int 5, expected an xarray.Dataset. Open the study with"
+        ):
+            ask(5)
 
 
 def test_the_pareto_front() -> None:
@@ -267,9 +272,25 @@ def test_any_study_is_tabulated(odd: made.Made) -> None:
     for (task, variant), row in table.iterrows():
         one = found.sel(task=task, variant=variant)
         assert row["selected"] == one["selected"].item()
+        for name in ("mean_test", "chosen_test", "frames_per_second", "n_parameters", "mean_parameters"):
+            assert row[name] == pytest.approx(one[name].item(), nan_ok=True), name
         if one["worse_than_chance"].item() == 0 and row["best_trial"] >= 0:
             assert row["best_test"] == one["best_test"].item()
-            assert row["mean_test"] == pytest.approx(one["mean_test"].item())
+
+
+@settings(max_examples=15, deadline=None)
+@given(made.analysable())
+def test_any_mean_lies_in_its_interval(odd: made.Made) -> None:
+    """The mean that the table prints is the comparison's and lies within the interval that stands beside it."""
+    study = schema.build(*odd)
+    table, found = summary(study), compare(study, None, replicates=499)
+    for (task, variant), row in table.iterrows():
+        low, high = found["mean_test_interval"].sel(task=task, variant=variant).values.tolist()
+        if math.isnan(row["mean_test"]):
+            assert math.isnan(low)
+        elif not math.isnan(low):
+            margin = 1e-9 * max(1.0, abs(row["mean_test"]))
+            assert low - margin <= row["mean_test"] <= high + margin, (task, variant)
 
 
 def test_the_accessor(study: xarray.Dataset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from typing import Any
@@ -9,9 +10,24 @@ from typing import Any
 import numpy
 import pytest
 import xarray
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
-from lstm_odyssey.reports import analyses, budgets, marginals, page, pairs, schema, section, shares
+from lstm_odyssey.reports import (
+    analyses,
+    budgets,
+    figures,
+    grids,
+    marginals,
+    page,
+    pairs,
+    schema,
+    section,
+    shares,
+    table,
+    words,
+)
 from lstm_odyssey.reports.axis import shown
 from tests import made_studies as made
 
@@ -108,10 +124,57 @@ def test_cut_offs(study: xarray.Dataset) -> None:
     """A line for each hyperparameter and one for the interactions, over the quantiles."""
     cuts = study.sel(variant=["vanilla"]).odyssey.fanova(clip=(1.0, 0.5, 0.25), points=2)
     figure = shares.cutoffs(cuts, "songs")
-    drawn = figure.axes[0].lines
+    drawn = [line for line in figure.axes[0].lines if line.get_label() not in ("_known", "_poor")]
     assert len(drawn) == 5
     assert drawn[1].get_xdata().tolist() == cuts["clip"].values.tolist()
     assert drawn[1].get_ydata() == pytest.approx(cuts["main_share"].values[0, 0, :, 1])
+
+
+def test_poor_cut_offs_are_hollow(study: xarray.Dataset, found: analyses.Analyses) -> None:
+    """Points of little R² are hollow, with a legend; the caption tells R² at every cut-off, not that of the raw response."""
+    cuts = study.sel(variant=["vanilla", "gated"]).odyssey.fanova(clip=(1.0, 0.5, 0.25), points=2)
+    cuts["r_squared"].values[0] = [[0.9, 0.25, -0.4], [0.8, 0.5, 0.1]]
+    cuts["flagged"].values[0] = cuts["r_squared"].values[0] < 0.3
+    figure = shares.cutoffs(cuts, "songs")
+    for axes, hollow in zip(figure.axes, ([0.5, 0.25], [0.25]), strict=False):
+        poor = [line for line in axes.lines if line.get_label() == "_poor"]
+        full = [line for line in axes.lines if line.get_label() == "_known"]
+        assert len(poor) == len(full) == 5
+        for line in poor:
+            assert line.get_xdata().tolist() == hollow and line.get_markerfacecolor() == "white"
+        for line in full:
+            assert set(line.get_xdata().tolist()) == {1.0, 0.5, 0.25} - set(hollow)
+    (legend,) = figure.legends
+    assert "hollow: R² below 0.3" in [text.get_text() for text in legend.get_texts()]
+    text = page.render(study, analyses=found._replace(cuts=cuts))
+    assert "R² of the score over the cells 0.80 to 0.90 at 100%, 0.25 to 0.50 at 50% and −0.40 to 0.10 at 25%" in text
+
+
+@pytest.fixture(scope="module")
+def untimely(study: xarray.Dataset) -> tuple[xarray.Dataset, analyses.Analyses]:
+    """The study of predictable scores, its training times drawn at random."""
+    untimely = study.copy(deep=True)
+    untimely["seconds"][:] = numpy.random.default_rng(1).uniform(5, 20, untimely["seconds"].shape)
+    return untimely, analyses.analyse(untimely)
+
+
+def test_poor_times_are_flagged(untimely: tuple[xarray.Dataset, analyses.Analyses]) -> None:
+    """Where the scores are predictable and the times are not, each row names its own R² and the page warns of the times."""
+    study, found = untimely
+    assert found.effects is not None and found.times is not None
+    score, time = (one["r_squared"].sel(variant="gated").item() for one in (found.effects, found.times))
+    assert score > 0.6 and time < 0.3
+    told = section.section(study, table.summary(study), found, "songs", 0, list(CELLS))
+    gated = next(cell for cell in told["cells"] if cell["name"] == "gated")
+    minus = f"{time:.2f}".replace("-", "−")
+    assert gated["words"] == f"n = 24; score R² {score:.2f}; time R² {minus}: poor"
+    figure = marginals.marginals(study, found.effects, found.times, "songs", "gated")
+    columns = len(figure.axes) // 2
+    written = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert [f"R² {score:.2f}"] in written[:columns] and [f"R² {minus} !"] in written[columns:]
+    (warning,) = (note for note in told["notes"] if note.startswith("Training time"))
+    assert warning.startswith("Training time of vanilla, gated and wild: R² ") and "below 0.3" in warning
+    assert f"score R² {score:.2f}; time R² {minus}: poor" in page.render(study, analyses=found)
 
 
 def test_expected_best_and_throughput(found: analyses.Analyses) -> None:
@@ -132,6 +195,19 @@ def test_expected_best_and_throughput(found: analyses.Analyses) -> None:
     assert len(front.get_xdata()) == int(comparison["pareto"].sel(task="songs").sum())
 
 
+@pytest.mark.parametrize(("device", "marker"), [("cpu", "o"), ("cuda", "s")])
+def test_points_tell_their_device(study: xarray.Dataset, device: str, marker: str) -> None:
+    """Throughput of a GPU is drawn in squares and named on the axis; without one the page says that there is none."""
+    study = study.assign_attrs(device=device)
+    comparison = analyses.compare(study, "vanilla", replicates=49)
+    figure = budgets.scores_against_speed(comparison, "songs", order=CELLS)
+    assert {line.get_marker() for line in lines(figure, "_cell")} == {marker}
+    assert f"throughput on {device} (frames/s)" in figure.axes[0].get_xlabel()
+    assert ("this study holds no frames/s of a GPU" in page.render(study)) == (device == "cpu")
+    unknown = words.device(study.assign_attrs(device=""))
+    assert unknown == "The study does not say on which device they were measured."
+
+
 def test_what_belongs_to_a_cell_is_marked(study: xarray.Dataset, found: analyses.Analyses) -> None:
     """In every figure of all cells each cell has marks of its own, no mark occurs twice in a figure."""
     for name, figure in section.drawn(study, found, "songs", list(CELLS)).items():
@@ -149,13 +225,17 @@ def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset) -> None:
     alone = made.study(variants=CELLS[:2], trials=12)
     diverged = page.render(schema.build(alone, [made.diverged(alone, *place) for place in made.places(alone)]))
     assert "vanilla: constant response (all at the ceiling)" in diverged
+    for figure in ("Shares of the variance on", "Importance against cut-off", "Marginals of all cells"):
+        assert figure not in diverged, "an empty figure"
+    assert "Shares of the variance on" in text
     few = page.render(schema.build(*made.whole(made.study(variants=CELLS[:2], trials=4))))
-    assert "expected 10 or more" in few
+    assert "expected 10 or more of a cell." in few and "pooled" not in few
+    assert "The verdict rests on" not in few and "No cell is judged: there are too few trials" in few
     plan, trials = made.whole(made.study(variants=CELLS[:2], trials=40))
     random = numpy.random.default_rng(1)
     noise = [one | {"best_test": float(random.uniform(5, 9))} for one in trials if one["status"] == "ok"]
     poor = page.render(schema.build(plan, noise))
-    assert re.search(r"vanilla: R² is -?0\.\d\d: the shares describe little of the response\.", poor)
+    assert re.search(r"vanilla: R² is −?0\.\d\d: the shares describe little of the response\.", poor)
     assert "(poor)" in poor
 
 
@@ -182,7 +262,97 @@ def test_figures_of_any_size(tasks: int, cells: int) -> None:
         warnings.simplefilter("error")
         made_of = analyses.analyse(dataset)
         for task in dataset["task"].values.tolist():
-            for figure in section.drawn(dataset, made_of, task, names).values():
+            made_all = section.drawn(dataset, made_of, task, names)
+            for name, figure in (made_all | section.drawn_of_cell(dataset, made_of, task, names[0])).items():
                 figure.draw_without_rendering()
-            for figure in section.drawn_of_cell(dataset, made_of, task, names[0]).values():
-                figure.draw_without_rendering()
+                axes_are_legible(
+                    figure, f"{task}: {name}", least=2 if name in ("marginals", "overview", "pairs") else 1
+                )
+
+
+def test_pairs_name_both_ends(found: analyses.Analyses) -> None:
+    """Heat maps name both ends of every axis: of 200 trials of the paper's space as of a narrow one."""
+    assert found.effects is not None
+    plan = made.study(variants=CELLS[:1], trials=24)
+    space = plan["tasks"]["songs"]["space"]
+    space["hidden_size"]["distribution"] |= {"low": 20, "high": 200}
+    space["learning_rate"] |= {"low": 1e-6, "high": 1e-2}
+    effects = analyses.analyse(schema.build(*made.whole(plan))).effects
+    for result, size, rate in (
+        (found.effects, ("20", "48"), ("0.002", "0.01")),
+        (effects, ("20", "200"), ("10⁻⁶", "10⁻²")),
+    ):
+        figure = pairs.pairs(result, "songs", "vanilla")
+        figure.draw_without_rendering()
+        axes_are_legible(figure, "pairs", least=2)
+        ends = {axes.get_xlabel(): [text for text, _ in visible(axes.xaxis)] for axes in figure.axes[:-1]}
+        ends |= {axes.get_ylabel(): [text for text, _ in visible(axes.yaxis)] for axes in figure.axes[:-2:2]}
+        for label, expected in {"blocks": size, "learning rate": rate, "momentum": ("0.99", "0")}.items():
+            assert {ends[label][0], ends[label][-1]} == set(expected), label
+
+
+def visible(axis: Axis) -> list[tuple[str, Bbox]]:
+    """The labels of an axis that are drawn, with where they stand."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high and tick.label1.get_visible()]
+    return [(tick.label1.get_text(), tick.label1.get_window_extent()) for tick in ticks if tick.label1.get_text()]
+
+
+def axes_are_legible(figure: Figure, name: str, least: int) -> None:
+    """Every axis that has labels has two or more, and none of them overlaps its neighbour; slanted names are left out."""
+    for axes in figure.axes:
+        for along, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
+            labels = visible(axis)
+            if not labels or not axes.axison or axis.get_major_ticks()[0].label1.get_rotation():
+                continue
+            assert len(labels) >= least, (name, along, labels)
+            spans = sorted(getattr(box, f"interval{along}").tolist() for _, box in labels)
+            for one, other in itertools.pairwise(spans):
+                assert one[1] <= other[0] + 0.5, (name, along, [text for text, _ in labels])
+
+
+def test_lines_of_nine_cells_differ_in_colour() -> None:
+    """None of the paper's nine cells shares its colour with another, on curves as elsewhere."""
+    plan, trials = made.whole(made.study(variants=tuple(page.ORDER), trials=2, epochs=3))
+    figure = figures.learning_curves(schema.build(plan, trials), "songs")
+    colors = [line.get_color() for line in figure.axes[0].lines if line.get_label() in page.ORDER]
+    assert len(set(colors)) == len(colors) == 9
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [(1e5, "hours"), (20.0, "minutes"), (0.3, "seconds")])
+def test_short_searches_are_timed_in_short_units(study: xarray.Dataset, seconds: float, unit: str) -> None:
+    """The time axis is in hours, minutes or seconds, whichever gives readable numbers, at the same places."""
+    short = study.copy(deep=True)
+    short["seconds"][:] = seconds * (1 + numpy.arange(24) / 24)
+    comparison = analyses.compare(short, "vanilla", replicates=49)
+    figure = budgets.expected_best(comparison, "songs", order=CELLS)
+    figure.draw_without_rendering()
+    axes = figure.axes[1]
+    assert axes.get_xlabel() == f"{unit} of one trial after the other"
+    labels = visible(axes.xaxis)
+    scale = {"hours": 1, "minutes": 60, "seconds": 3600}[unit]
+    places = [tick.get_loc() for tick in axes.xaxis.get_major_ticks()][: len(labels)]
+    assert [float(text) for text, _ in labels] == pytest.approx([scale * place for place in places])
+    assert len(labels) >= 2 and float(labels[-1][0]) >= 1
+
+
+def test_all_cells_together(study: xarray.Dataset) -> None:
+    """The whole form adds a row for the forest of all cells, the cell being a factor; the quick form does not."""
+    whole = analyses.analyse(study, quick=False)
+    expected = study.odyssey.fanova(pooled=True, clip=1.0, points=2).isel(task=0, variant=0, clip=0)
+    grid = grids.importance(whole, "songs", CELLS)
+    assert grid is not None
+    assert [row.variant for row in grid.rows] == [*CELLS, "all cells together"]
+    heads = [name for name, _ in grid.heads[1:]]
+    together = dict(zip(heads, grid.rows[-1].cells, strict=True))
+    assert together["n"].key == 72
+    assert together["R²"].key == pytest.approx(float(expected["r_squared"]))
+    share = float(expected["main_share"].sel(hyperparameter="variant"))
+    assert together["which cell"].key == pytest.approx(share) and share > 0.1
+    rate = float(expected["main_share"].sel(hyperparameter="learning_rate"))
+    assert together["learning rate"].key == pytest.approx(rate)
+    assert grid.rows[0].cells[heads.index("which cell")].key is None
+    text = page.render(study, analyses=whole)
+    assert text.count("all cells together") >= 2 and "the cell being one more factor" in text
+    quick = page.render(study)
+    assert "all cells together" not in quick and "which cell" not in quick

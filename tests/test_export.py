@@ -105,6 +105,25 @@ def test_a_study_of_another_machine_asks_for_its_name(tmp_path):
     assert write_asv(dataset, kept, tmp_path, COMMIT, "attic").parent.name == "attic"
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "../attic", "a/b", ".hidden"])
+def test_a_machines_name_is_a_folders(tmp_path, name):
+    """Nothing is written elsewhere than asv looks."""
+    dataset = study()
+    kept, _ = series(dataset)
+    with pytest.raises(ExportError, match="--machine: got .*expected a name"):
+        write_asv(dataset, kept, tmp_path / "results", COMMIT, name)
+    assert not list(tmp_path.rglob("machine.json"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    """One clear error instead of a traceback."""
+    (tmp_path / "file").write_text("")
+    dataset = study()
+    kept, _ = series(dataset)
+    with pytest.raises(ExportError, match=r"asv: .*file/results: .*Not a directory"):
+        write_asv(dataset, kept, tmp_path / "file" / "results", COMMIT)
+
+
 def test_a_study_with_trials_to_run_is_refused():
     """The best tenth of fewer trials is another statistic."""
     description = made.study(trials=20)

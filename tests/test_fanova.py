@@ -433,7 +433,10 @@ def test_intervals(tmp_path: Any) -> None:
         low, high = found[f"{name}_low"], found[f"{name}_high"]
         assert (low.notnull() == found[name].notnull()).all() and not (low > high).any() and (low < high).any(), name
     assert found["main_share_low"].sel(hyperparameter="learning_rate", clip=1) > 0.5
-    assert set(found["interval"].values.ravel()) == {"0.95 by bootstrap over trials: percentiles of 12 refits"}
+    (said,) = set(found["interval"].values.ravel())
+    assert said.startswith(
+        "95 % by bootstrap over trials: percentiles of 12 refits, too few for this level: about the "
+    )
     assert len(list(tmp_path.iterdir())) == 2
     narrow = fanova(study, **INTERVALS, level=0.5, cache=tmp_path)
     width = [each["curve_high"] - each["curve_low"] for each in (found, narrow)]

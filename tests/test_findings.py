@@ -11,11 +11,12 @@ import pytest
 import xarray
 from hypothesis import given, settings
 
-from lstm_odyssey.reports import best_score, claims, netcdf, paper, schema, sentences, words
+from lstm_odyssey.reports import best_score, claims, grids, netcdf, paper, schema, sentences, words
 from lstm_odyssey.reports.claims import AGREES, CELLS, DIFFERS, JUDGEMENTS, PAPER, PARTLY, UNDECIDED
 from lstm_odyssey.reports.compare import compare
 from lstm_odyssey.reports.contents import BETTER, SAME, WORSE
 from lstm_odyssey.reports.fanova import fanova
+from lstm_odyssey.reports.table import summary as table_of
 from tests import made_studies as made
 
 RECORD = Path(__file__).resolve().parent.parent / "reports" / "records" / "jsb-chorales-paper.nc"
@@ -129,13 +130,68 @@ def test_importance_in_words(shares: xarray.Dataset) -> None:
     shares["r_squared"][at], shares["flagged"][at] = [0.8, 0.2], [False, True]
     (text,) = words.importance_text(shares)
     assert text == (
-        "On talk a forest predicts 20 to 80 % of the variance of best test, by cell. Shares of that part: learning rate 60 to "
-        "70 %, all interactions together 15 to 22 %, blocks per layer and direction 10 to 12 %, standard deviation of the "
-        "input noise 5.0 to 6.0 % and momentum 0.0 to 0.4 %. The shares of gated describe little: R² is below 0.3."
+        "On talk a forest predicts 20 to 80 % of the variance of the test score, by cell. Shares of that part: learning rate "
+        "60 to 70 %, all interactions together 15 to 22 %, blocks per layer and direction 10 to 12 %, standard deviation of "
+        "the input noise 5.0 to 6.0 % and momentum 0.0 to 0.4 %. The shares of gated describe little: R² is below 0.3."
     )
     shares["main_share"][at] = numpy.nan
     shares["note"][at] = "constant response"
     assert words.importance_text(shares) == ["On talk there is nothing to divide: constant response."]
+
+
+def test_nothing_predicted_has_no_shares(shares: xarray.Dataset) -> None:
+    """Where R² is not above 0 the sentence says that nothing is predicted, with a real minus sign, and tells no shares."""
+    shares = shares.copy(deep=True)
+    at = {"task": 0, "clip": 0}
+    shares["main_share"][at], shares["flagged"][at] = [[0.1, 0.7, 0.0, 0.05]] * 2, [False, True]
+    shares["r_squared"][at] = [0.8, -0.29]
+    (text,) = words.importance_text(shares)
+    assert text.startswith(
+        "On talk a forest predicts 80 % of the variance of the test score of vanilla. Shares of that part: "
+    )
+    assert text.endswith(" Of gated it predicts nothing (R² −0.29).") and "describe little" not in text
+    shares["r_squared"][at], shares["flagged"][at] = [-0.4, -0.29], True
+    assert words.importance_text(shares) == [
+        "On talk a forest predicts nothing of the test score of any cell (R² −0.40 to −0.29): there are no shares to tell."
+    ]
+
+
+def test_a_front_member_that_is_worse_is_told_as_such() -> None:
+    """A cell that is faster and significantly worse is beaten by none, and is said to be worse."""
+    study = searched({"vanilla": 0, "quick": 3})
+    study["frames_per_second"][:] = numpy.array([1000.0, 5000.0])[None, :, None]
+    text = words.comparison_text(compare(study, **QUICK))[0]
+    assert (
+        "at the sizes of their best trials, vanilla and quick are beaten by none, though quick is significantly worse than "
+        "vanilla." in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        (
+            (8.0, 8.001),
+            "On songs, a and b share the best mean over their best 10 %: 8.00 nats/frame on the test set, where",
+        ),
+        ((8.0, 8.001, 9.0), "scores 11.00; c (9.00) follows. All"),
+        ((8.0, 9.0, 9.001), "scores 11.00; b and c (9.00) follow. All"),
+        ((8.0, 8.5, 9.0, 9.001), "scores 11.00; b (8.50) follows and c and d (9.00) share the last place. All"),
+        ((8.0, 9.0), "scores 11.00; b (9.00) comes second. Both"),
+    ],
+)
+def test_ties_share_a_place(levels: tuple[float, ...], said: str) -> None:
+    """Cells whose printed scores are equal are not ranked."""
+    study = made.study(variants=tuple("abcd"[: len(levels)]), trials=2)
+    level = dict(zip("abcd", levels, strict=False))
+    trials = [made.trial(study, *place) for place in made.places(study)]
+    for one in trials:
+        one |= {"best_valid": level[one["variant"]], "best_test": level[one["variant"]]}
+    dataset = schema.build(study, trials)
+    rows = table_of(dataset)
+    assert said in words.task_text(dataset, rows, "songs")
+    grid = grids.results(dataset, rows, compare(dataset, None, replicates=9), "songs")
+    assert [row.leads for row in grid.rows] == [level < 8.01 for level in levels]
 
 
 @pytest.fixture(scope="module")

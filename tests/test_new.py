@@ -56,12 +56,13 @@ def test_the_new_variant_keeps_its_promises(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [
-        ("variant", "1st", "the name is '1st'; expected letters, digits and _, a letter first"),
+        ("variant", "1st", "the name is '1st'; expected letters, digits and _ in between, a letter first"),
         ("variant", "a-b", "the name is 'a-b'"),
         ("variant", "../x", "the name is '../x'"),
         ("variant", "", "the name is ''"),
         ("variant", "größe", "the name is 'größe'"),
         ("variant", "_x", "the name is '_x'"),
+        ("variant", "x_", "the name is 'x_'"),
         ("variant", "class", "'class' has a meaning already"),
         ("variant", "sigmoid", "'sigmoid' has a meaning already"),
         ("variant", "all", "'all' has a meaning already"),
@@ -157,3 +158,8 @@ def test_a_third_partys_packages_work_beside_our_wheel(installed, tmp_path):
     assert '"odyssey-dusk": "0.1.0"' in facts["environments"]
     cases = ("--pyargs", "lstm_odyssey.cases", "--odyssey-variant=dusk", "--odyssey-task=circle", "--benchmark-disable")
     assert "1 passed" in run(folder, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", *cases)
+    tracked = (
+        "import os; os.environ['ODYSSEY_ASV'] = 'full'; from lstm_odyssey.benchmarks import training; "
+        "print(training.trained_circle_dusk_64_cpu.track_error.benchmark_name)"
+    )
+    assert run(folder, tmp_path, "-c", tracked).strip() == "circle.dusk.track_error"

@@ -145,6 +145,33 @@ def test_page_fits_the_window(reader: browser.Browser, width: int) -> None:
     reader.call("Emulation.clearDeviceMetricsOverride")
 
 
+def test_the_verdict_stands_beside_its_p(reader: browser.Browser) -> None:
+    """On a desk the column on which the verdict rests stands beside it, in view without scrolling."""
+    reader.call("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+    table = (
+        "[...document.querySelectorAll('table.sortable')].find(t => t.caption.textContent.startsWith('Differences'))"
+    )
+    heads = reader.run(f"[...{table}.tHead.rows[0].cells].map(h => h.textContent)")
+    place = heads.index("verdict")
+    assert heads[place + 1] == "bootstrap p, Holm" and len(set(heads)) == len(heads)
+    right = reader.run(f"{table}.tHead.rows[0].cells[{place + 1}].getBoundingClientRect().right")
+    assert right <= reader.run(f"{table}.parentElement.getBoundingClientRect().right") <= 1280
+    reader.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_captions_are_whole_on_a_phone(reader: browser.Browser) -> None:
+    """The caption of a table that scrolls is broken into lines within the window, wherever the table stands."""
+    reader.call("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
+    captions = "[...document.querySelectorAll('.scroll caption span')].filter(c => c.checkVisibility())"
+    ends = f"{captions}.map(c => [c.getBoundingClientRect().left, c.getBoundingClientRect().right])"
+    for scrolled in (0, 150):
+        reader.run(f"document.querySelectorAll('.scroll').forEach(s => s.scrollLeft = {scrolled}) || 1")
+        found = reader.run(ends)
+        assert len(found) > 3
+        assert all(left >= 0 and right <= 400 for left, right in found), found
+    reader.call("Emulation.clearDeviceMetricsOverride")
+
+
 def test_page_prints_with_everything_open(reader: browser.Browser) -> None:
     """On paper the folded figures of every cell are open and the filters are away; afterwards all is as before."""
     counted = "opened = document.querySelectorAll('details:not([open])').length + 1"

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -10,7 +12,7 @@ import lstm_odyssey as lo
 from lstm_odyssey import discovery, registry
 from lstm_odyssey.block import run_block
 from lstm_odyssey.engine import engine
-from lstm_odyssey.plan import chosen_cells
+from lstm_odyssey.plan import chosen_cells, embedded_tasks
 from lstm_odyssey.registry import PluginError, UnknownNameError
 from lstm_odyssey.reports import schema
 from lstm_odyssey.store import Store
@@ -238,6 +240,61 @@ def test_broken_plugins_are_listed_with_name_origin_and_traceback(tmp_path, monk
     told = " ".join(output.split())
     assert code == 0 and "ill of sick-cells 0.3: not usable: Traceback" in told and "bad.py: not usable" in told
     assert "rising made, next_frame" in told and "from mine.py" in told and "bach music" in told
+
+
+def test_a_package_that_exits_ends_nothing(tmp_path, monkeypatch, odyssey):
+    """One that calls sys.exit where it is imported is broken like others: for the list, for an alias, for a typo."""
+    write(tmp_path, "leaver.py", "import sys\nsys.exit('bye')\n")
+    install(tmp_path, "leaver", "0.1", {"variant": {"leave": "leaver:cell"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.forget_plugins()
+    assert lo.variant("np").name == "no_peepholes"
+    code, output, _ = odyssey("variants")
+    assert code == 0 and "leave of leaver 0.1: not usable" in " ".join(output.split())
+    code, _, error = odyssey("check", "vanila")
+    assert code == 2 and "neither a variant nor a task; expected one of vanilla" in error
+
+
+@pytest.mark.parametrize("line", ["return tanhh(W.z @ x)", "return 1 / 0", "return missing.op(x)"])
+def test_a_text_that_raises_ends_nobody_elses_study(tmp_path, monkeypatch, line):
+    """A cell nobody asked for is a warning, whatever its text raises; installed or in a file."""
+    write(tmp_path, "typo.py", f"def typo(x, y, *, W, R):\n    {line}\n")
+    install(tmp_path, "typos", "0.1", {"variant": {"typo": "typo:typo"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.forget_plugins()
+    with pytest.warns(UserWarning, match=r"variant 'typo' is left out: (NameError|ZeroDivisionError): "):
+        assert len(chosen_cells(None)) == 9
+
+
+def test_tasks_of_other_packages_are_for_who_names_them(tmp_path, monkeypatch):
+    """What else is installed changes no study: the default tasks are this package's own."""
+    before = embedded_tasks()
+    write(tmp_path, "others.py", RISING)
+    install(tmp_path, "others", "0.1", {"task": {"aa": "others:rising", "ill": "nowhere:task"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.forget_plugins()
+    assert "aa" in lo.task_names() and lo.task("aa").embedded
+    assert embedded_tasks() == before == ("bach",)
+
+
+def test_a_syntax_error_is_listed_with_its_line(tmp_path, odyssey):
+    """The list shows where in the file it fails, as the error says it does."""
+    (tmp_path / "sub").mkdir()
+    file = write(tmp_path / "sub", "syn.py", "def light(x, y, *, W:\n    return y\n")
+    _, output, _ = odyssey("variants", f"--plugin={file}")
+    assert "def light(x, y, *, W:" in output and "SyntaxError" in output and "^" in output
+    with pytest.raises(PluginError, match=re.escape(f"`odyssey variants --plugin {file}`")):
+        lo.load_plugin(file)
+
+
+def test_a_folder_of_the_name_of_ours_shadows_nothing(tmp_path):
+    """A plugin's repository with its own variants/ and tasks/ finds this package's."""
+    for name in ("variants", "tasks", "suite"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, "__init__.py", "raise ImportError('the wrong one')\n")
+    code = "import lstm_odyssey as lo; print(lo.variant('nig').name, lo.task('bach').name)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.split() == ["nig", "bach"], done.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "bench cell", "bench epoch", "bench step"])

@@ -75,10 +75,13 @@ def test_a_project_with_fixtures_and_options_of_like_names_is_left_alone(tmp_pat
         "@pytest.fixture\ndef case():\n    return 'case'\n"
     )
     (tmp_path / "test_own.py").write_text(
+        "import sys\n"
         "def test_own(variant, task, case):\n    assert (variant in (1, 2), task, case) == (True, 'ours', 'case')\n"
+        "def test_nothing_heavy_came_along():\n"
+        "    assert not {'torch', 'numpy', 'lstm_odyssey.registry'} & set(sys.modules)\n"
     )
     done = run_pytest(tmp_path, "-q", "--task=ours")
-    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout
+    assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout
 
 
 def test_a_project_without_pytest_benchmark_is_left_alone(tmp_path):
@@ -211,6 +214,9 @@ def test_the_case_runs_and_tells_its_figures(tmp_path):
         trained = measured_error(each["params"]["odyssey_variant"], "bach", epochs=1)
         assert (extra["error"], extra["error_units"], extra["epochs"]) == (trained.best_test, "nats/frame", 1)
         assert extra["peak_memory"] > 2**20 and extra["torch"] == version("torch")
+        assert extra["signature"] == lo.variant(each["params"]["odyssey_variant"]).signature
+        ours = {"distribution": "lstm-odyssey", "version": version("lstm-odyssey")}
+        assert extra["origins"] == {"variant": ours, "task": ours}
         assert each["options"]["timer"] == "synchronised"
 
 

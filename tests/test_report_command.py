@@ -13,7 +13,9 @@ import pytest
 import xarray
 
 from lstm_odyssey import cli, report_command
-from lstm_odyssey.reports import page, schema
+from lstm_odyssey.reports import grids, page, schema
+from lstm_odyssey.reports.analyses import analyse
+from lstm_odyssey.reports.table import summary
 from tests import made_studies as made
 
 
@@ -58,6 +60,27 @@ def test_csv(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.loc[("songs", "gated"), "mean_test"] == pytest.approx(mean, rel=1e-12)
 
 
+def test_the_page_says_what_the_csv_says(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mean, parameters and frames/s of the page's table are those of the numbers and of the comparison, cell by cell."""
+    assert call(monkeypatch, study, "--format", "csv", "--quick", "-o", study.parent / "n.csv") == 0
+    found = pandas.read_csv(study.parent / "n.csv", index_col=["task", "variant"])
+    read = schema.load(study)
+    analysed = analyse(read)
+    for task in ("songs", "talk|pipe"):
+        made_of = grids.results(read, summary(read), analysed.comparison, task)
+        heads = [name for name, _ in made_of.heads[1:]]
+        for row in made_of.rows:
+            numbers = found.loc[(task, row.variant)]
+            for head, name in (
+                ("mean of best 10 %", "mean_test"),
+                ("first by validation", "chosen_test"),
+                ("parameters", "n_parameters"),
+                ("frames/s of best 10 %", "frames_per_second"),
+            ):
+                assert row.cells[heads.index(head)].key == pytest.approx(numbers[name], rel=1e-12), name
+            assert row.cells[heads.index("frames/s of best 10 %")].text == f"{numbers['frames_per_second']:,.0f}"
+
+
 def test_netcdf(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--format nc writes everything that was computed, a group for each analysis."""
     target = study.parent / "all.nc"
@@ -88,6 +111,17 @@ def test_figures_are_written(study: Path, monkeypatch: pytest.MonkeyPatch) -> No
     [
         (["--format", "pdf"], "--format: got 'pdf'; expected one of html, md, csv, nc"),
         (["--refits", "-1"], "--refits: got -1"),
+        (["--quick", "--refits", "50"], "--refits: got 50 with --quick; expected 0"),
+        (["--watch", "--refits", "50"], "--refits: got 50 with --watch; expected 0"),
+        (["--quick", "--figures", "/proc/x"], "--figures: got /proc/x; expected a place that can be written ("),
+        (
+            ["--quick", "-o", "/proc/x/page.html"],
+            "--output: got /proc/x/page.html; expected a place that can be written (",
+        ),
+        (
+            ["--quick", "-o", "/proc"],
+            "--output: got /proc, a folder; expected a file. Name one in it, as /proc/report.html.",
+        ),
         (["--baseline", "lstm"], "--baseline: got 'lstm'; expected a cell of the study: vanilla, gated"),
     ],
 )
@@ -98,6 +132,28 @@ def test_bad_options(
     assert call(monkeypatch, study, *arguments) == 2
     assert said in capsys.readouterr().err
     assert not (study.parent / "report.html").exists()
+
+
+def test_figures_that_cannot_be_written(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that is there but takes no files is the option's error, not a traceback."""
+    blocked = study.parent / "figures"
+    (blocked / "all-tasks-boxes.svg").mkdir(parents=True)
+    assert call(monkeypatch, study, "--quick", "--figures", blocked) == 2
+    assert f"--figures: got {blocked}; expected a place that can be written (" in capsys.readouterr().err
+
+
+def test_a_missing_folder_is_made_and_named(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """-o into a folder that is not there makes it and says so; into one that is there it says nothing."""
+    target = study.parent / "new" / "deep" / "n.csv"
+    assert call(monkeypatch, study, "--quick", "--format", "csv", "-o", target) == 0
+    assert f"Folder made: {target.parent}" in capsys.readouterr().out
+    assert target.is_file()
+    assert call(monkeypatch, study, "--quick", "--refits", "0", "--format", "csv", "-o", target) == 0
+    assert "Folder made" not in capsys.readouterr().out
 
 
 def test_a_newer_study_is_refused(

@@ -51,7 +51,7 @@ TEST = [7.0, 7.0, 3.5, 1.5, 2.5] + [9.0] * 16
 def row(**given: Any) -> dict[str, Any]:
     n = len(given.get("best_valid", VALID))
     arrays: dict[str, Any] = {"status": ["ok"] * n, "best_valid": VALID, "best_test": TEST}
-    arrays |= {"n_parameters": list(range(100, 100 + n)), "frames_per_second": list(range(n)), "chance": 2.0}
+    arrays |= {"n_parameters": list(range(100, 100 + n)), "frames_per_second": list(range(n)), "chance": 4.0}
     return table.summarise(**(arrays | given))
 
 
@@ -63,7 +63,7 @@ def test_table_by_hand() -> None:
     assert (found["best_test"], found["best_trial"], found["n_parameters"]) == (1.5, 3, 103.0)
     assert found["chosen_test"] == 2.5
     assert found["mean_parameters"] == pytest.approx(103.0)
-    assert found["frames_per_second"] == 10.0
+    assert found["frames_per_second"] == 3.0, "the median of the three, not of all"
     assert found["beats_chance"]
     assert not row(chance=1.5)["beats_chance"], "as good as chance is not better"
     assert not row(chance=math.nan)["beats_chance"]
@@ -71,14 +71,23 @@ def test_table_by_hand() -> None:
 
 def test_table_where_more_is_better() -> None:
     """With an accuracy the largest scores are chosen and chance is a floor."""
-    found = row(best_valid=[0.1, 0.9, 0.5], best_test=[0.1, 0.8, 0.7], chance=0.75, maximize=True)
+    found = row(best_valid=[0.1, 0.9, 0.5], best_test=[0.1, 0.8, 0.7], chance=0.65, maximize=True)
     assert (found["best_test"], found["mean_test"], found["beats_chance"]) == (0.8, pytest.approx(0.75), True)
+    found = row(best_valid=[0.1, 0.9, 0.5], best_test=[0.1, 0.8, 0.7], chance=0.75, maximize=True)
+    assert found["mean_test"] == pytest.approx((0.8 + 0.75) / 2)
 
 
 def test_selection_never_sees_the_test_set() -> None:
     """Which trials are the best 10 % depends on validation alone."""
     assert row()["selected"] == row(best_test=TEST[::-1])["selected"]
-    assert row(best_test=TEST[::-1])["mean_test"] == pytest.approx(9.0)
+    assert row(best_test=TEST[::-1], chance=20.0)["mean_test"] == pytest.approx(9.0)
+
+
+def test_worse_than_chance_counts_as_chance() -> None:
+    """Means and the trial that validation chose stand at the chance level at worst; the best score is as it was measured."""
+    found = row(best_test=[66.0] * 21, chance=11.0)
+    assert (found["mean_test"], found["chosen_test"], found["best_test"]) == (11.0, 11.0, 66.0)
+    assert not found["beats_chance"]
 
 
 def test_statuses_are_counted() -> None:
@@ -292,12 +301,14 @@ def test_page_says_what_the_numbers_say() -> None:
     text = " ".join(words.summary_text(dataset, table.summary(dataset)))
     assert "Nine trials of three cells on songs, 3 for each cell: 6 ran to the end and 3 diverged." in text
     assert "plain has the best mean over its best 10 %: 8.00 nats/frame" in text
-    assert "gated (9.00) follows and wild (66.00) comes last. The best trial of wild does not beat" in text
+    assert "gated (9.00) follows and wild (11.00) comes last. The best trial of wild does not beat" in text
     assert "too few trials for inference" in text
     rendered = page.render(dataset)
     assert "n = 3 finished trials for each cell; best 10 % by validation: 2; seed 1; independent draws" in rendered
     assert "3 diverged" in rendered
     assert "loss is nan" in rendered
+    assert "give the same numbers on the same kind of processor" in rendered
+    assert "netCDF file holds every trial" in rendered and "odyssey report STORE --format nc" in rendered
 
 
 def test_enough_trials_are_not_called_too_few() -> None:

@@ -265,3 +265,18 @@ def test_a_legal_space_of_another_shape_is_sound():
     task_checks.check_space(
         spaced(hidden_size=EvenInteger(LogUniform(4, 16)), momentum=Choice((0.0, 0.9)), input_noise=Choice((0, 0.5)))
     )
+
+
+@pytest.mark.parametrize("subject", [None, 3, lo.variant("vanilla")])
+def test_what_is_no_task_is_said(subject):
+    """A cell, a number, nothing: what it got and what a task may be."""
+    with pytest.raises(TypeError, match=r"task: got \w+; expected a name, an lo\.Task declaration"):
+        lo.check_task(subject)
+
+
+def test_one_name_is_a_list_of_one():
+    """A name in place of a list of names is not taken for its letters."""
+    names, given = parametrize_with_checks("vanilla").args
+    assert names == ("cell", "check") and {each.values[0] for each in given} == {"vanilla"}
+    _, given = parametrize_with_checks(tasks="bach").args
+    assert {each.values[0] for each in given} == {"bach"}

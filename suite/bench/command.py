@@ -124,7 +124,9 @@ def epoch(
 @timing_options(seconds=10.0, each="for one variant and task")
 def step(
     variants: Variants = None,
-    tasks: Annotated[list[str] | None, typer.Option(help="Names, comma separated. (the embedded ones)")] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Option(help="Names, comma separated. (those that come with the package)")
+    ] = None,
     batch: Batch = 1,
     *,
     data: list[str] | None,
@@ -171,7 +173,7 @@ def compare(
     threshold: Annotated[
         float, typer.Option(help="The part by which the speeds have to differ before they are said to.")
     ] = 0.03,
-    launches: Annotated[int, typer.Option(help="How often both are started anew; 6 at least.")] = 9,
+    launches: Annotated[int, typer.Option(help="How often both are started anew; fewer than 6 give no verdict.")] = 9,
     fail_on: Annotated[
         list[str] | None, typer.Option(help="Verdicts that end the command with code 1, as slow,ambiguous. (none)")
     ] = None,

@@ -189,7 +189,7 @@ def compare(
         if not 0 < value < math.inf:
             raise TimingError(f"{what} is {value!r}; expected a number above 0.")
     if launches < 1:
-        raise TimingError(f"launches is {launches!r}; expected a whole number of at least 1.")
+        raise TimingError(f"launches is {launches!r}; expected a whole number of at least 1, and 6 for a verdict.")
     sides = [Side.of(text) for text in (baseline, contender)]
     ratios, samples, facts = [], [], []
     for launch in range(launches):

@@ -190,9 +190,10 @@ def comparison(found: Comparison, task: str, asked: Mapping[str, Any]) -> Iterat
             yield Text(f"{name}: {', '.join(f'{what} {version}' for what, version in known)}, {package}")
     low, high = found.interval
     rounds = sum(map(len, found.ratios))
+    what = "95 % interval" if outside(len(found.ratios)) else "all launches"
     yield Text(
         f"\n{found.contender} is {found.verdict}: {found.ratio:.3f} times as fast as {found.baseline}, "
-        f"95 % interval {low:.3f} to {high:.3f}; a difference below {100 * found.threshold:g} % is none.",
+        f"{what} {low:.3f} to {high:.3f}; a difference below {100 * found.threshold:g} % is none.",
         style="bold",
     )
     yield Text(
@@ -200,7 +201,7 @@ def comparison(found: Comparison, task: str, asked: Mapping[str, Any]) -> Iterat
         f"of turns, processes started {len(found.ratios)} times."
     )
     if not outside(len(found.ratios)):
-        yield Text("Fewer than six launches give no interval, and so no verdict; least and greatest are shown.")
+        yield Text("Fewer than six launches give no interval, and so no verdict.")
     if found.note:
         yield Text(found.note, style="red")
 

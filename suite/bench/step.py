@@ -62,6 +62,7 @@ class Setting:
                 f"backend 'numba': got device '{device}'; expected the CPU. Use backend 'auto' or 'eager'."
             )
         self.cell, self.task = registry.as_cell(variant), registry.task(task)
+        self.origins = {"variant": self.cell.origin or {}, "task": self.task.origin}
         self.hidden_size, self.batch, self.device, self.dtype = hidden_size, batch, device, dtype
         self.kind: torch.dtype = getattr(torch, dtype)
         self.objective: Objective = objectives.get(self.task.objective)

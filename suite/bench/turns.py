@@ -37,6 +37,7 @@ def made(variant: str, task: str, options: dict[str, Any]) -> tuple[Any, dict[st
     facts = {
         "variant": step.setting.cell.name,
         "signature": step.setting.cell.signature,
+        "origins": getattr(step.setting, "origins", {}),  # older versions do not say
         "backend": step.setting.backend,
         "parameters": step.population.network.count()[0],
         "frames": step.frames,

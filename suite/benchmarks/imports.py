@@ -1,8 +1,13 @@
-"""What it costs to import the package: each sample is a fresh interpreter."""
+"""What it costs to begin, to import the package and to compile a cell: each sample is a fresh interpreter."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
+
+# Not by its name in the package, which would be the list of the commit that is installed.
+steps: Any = import_module(f"{__package__}.steps")
 
 
 def timeraw_import() -> str:
@@ -30,13 +35,25 @@ def timeraw_import_layer() -> str:
     return "from lstm_odyssey import RNN"
 
 
+def timeraw_first_compilation() -> str:
+    """The scans of a cell that nobody has compiled before, forward and backward, what they share included."""
+    setup = (
+        "import os, tempfile\nfolder = tempfile.TemporaryDirectory()\nos.environ['ODYSSEY_CACHE'] = folder.name\n"
+        "import torch\nimport lstm_odyssey as lo\nfrom lstm_odyssey.kernels.scan import prepare\n"
+        f"graph = lo.variant({steps.VARIANTS[0]!r}).lowered"
+    )
+    return "prepare('numba', graph, torch.float32)", setup  # type: ignore[return-value]  # asv: code and setup
+
+
 def _needs_pytest() -> None:
     if find_spec("pytest") is None:
         raise NotImplementedError("pytest is not installed here: skipped")
 
 
 timeraw_import_pytest_plugin.setup = _needs_pytest  # type: ignore[attr-defined]  # a function's attribute, as asv reads it
+timeraw_first_compilation.repeat = 3  # type: ignore[attr-defined]  # as above; each takes seconds
 for _benchmark in (
+    timeraw_first_compilation,
     timeraw_import,
     timeraw_import_cli,
     timeraw_import_pytest_plugin,
