@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 import json as json_module
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstm_odyssey.bench.options import progress
 from lstm_odyssey.options import Plugins, names, pairs
 
 if TYPE_CHECKING:
@@ -168,11 +167,12 @@ def check(
     planned = plan(names(name) or [], names(backend) or None, pairs(data))
     results = []
     interrupted = False
-    with _progress(len(planned)) as advance:
+    with progress(len(planned)) as (say, advance):
         try:
             for each in planned:
-                advance(f"{each.name}: {each.promise} {each.backend}")
+                say(f"{each.name}: {each.promise} {each.backend}")
                 results.append(each.run())
+                advance()
         except KeyboardInterrupt:
             interrupted = True
     for table in tables(results):
@@ -206,17 +206,3 @@ def _write(path: Path, results: Sequence[Result]) -> None:
         "results": [{**asdict(result), "ok": result.ok} for result in results],
     }
     write_text(path, json_module.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on the error output, where that is a terminal; call it with what begins now."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        begun = itertools.count()
-        yield lambda words: bar.update(task, completed=next(begun), description=words)
