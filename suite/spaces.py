@@ -105,6 +105,8 @@ def _form(where: str, name: str, content: Any) -> dict[str, Any]:
                 f"{where}: {name} is {distribution}, which can be {value:.6g}; a training takes {TRAINABLE[name].words}. "
                 "Give a distribution within."
             )
+    if TRAINABLE[name].whole and isinstance(distribution, Choice):
+        distribution = Choice(tuple(int(value) for value in distribution.values))  # 64.0 of a file is the size 64
     return distribution.as_dict()
 
 
