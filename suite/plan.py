@@ -12,12 +12,13 @@ from typing import Any
 from lstm_odyssey import origins, points, registry, spaces
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.described import task_facts, variant_facts
+from lstm_odyssey.environment import environment
 from lstm_odyssey.kernels.scan import resolve
 from lstm_odyssey.profiles import COLLECTION, PROFILES
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.search import FROM_FILE
 from lstm_odyssey.settings import DTYPES, Settings, SettingsError, option
-from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError, environment
+from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError
 
 __all__ = ["DTYPES", "Plan", "Settings", "SettingsError", "chosen_cells", "embedded_tasks", "make_plan"]
 
