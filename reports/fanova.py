@@ -104,8 +104,8 @@ def fanova(
         >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
     """
     refuse_other(study)
-    if (points := draws.points(study)) is not None:
-        got, expected = f"the rows of {points['file']}", "random draws, whose distribution is the measure of the shares"
+    if (given := draws.points(study)) is not None:
+        got, expected = f"the rows of {given['file']}", "random draws, whose distribution is the measure of the shares"
         raise _error("functional ANOVA", got, expected, "Analyse the study that the rows come from.")
     clip = [float(quantile) for quantile in ([clip] if isinstance(clip, int | float) else clip)]
     _check(study, response, decomposition, clip, trees, points, replicates, level)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy
+import pandas
 import xarray
 from numpy.typing import NDArray
 
@@ -201,12 +202,12 @@ def _dataset(
     study: xarray.Dataset, cells: dict[tuple[str, str], _Cell], seeds: list[int], score: str, confidence: float
 ) -> xarray.Dataset:
     tasks, variants = (study[dim].values.tolist() for dim in CELL)
-    options: dict[str, Any] = {"join": "outer", "fill_value": {**dict.fromkeys(WORDS, math.nan), **COUNTS}}
-    by_task = []
+    options: Any = {"join": "outer", "fill_value": {**dict.fromkeys(WORDS, math.nan), **COUNTS}}
+    by_task: list[xarray.Dataset] = []
     for task in tasks:
-        told = [_told(cells[task, name], confidence, maximize=maximizes(study, task)) for name in variants]
-        by_task.append(xarray.concat(told, xarray.IndexVariable("variant", variants), **options))
-    dataset = xarray.concat(by_task, xarray.IndexVariable("task", tasks), **options)
+        told: list[xarray.Dataset] = [_told(cells[task, name], confidence, maximize=maximizes(study, task)) for name in variants]
+        by_task.append(xarray.concat(told, pandas.Index(variants, name="variant"), **options))
+    dataset: xarray.Dataset = xarray.concat(by_task, pandas.Index(tasks, name="task"), **options)
     dataset = dataset.transpose("task", "variant", "draw", "seed", "bound")
     dataset = dataset.assign_coords(seed=("seed", seeds), bound=("bound", ["lower", "upper"]))
     units = dict.fromkeys(study["units"].values.tolist())

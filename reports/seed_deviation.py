@@ -66,9 +66,9 @@ def seed_deviation(scores: ArrayLike, confidence: float = 0.95) -> Deviation:
         return Deviation(0.0, math.nan, math.nan, math.nan, draws, seeds)
     squares = of_seeds**2 + (rest**2 / (draws - 1) if draws > 1 else 0.0)
     degrees = (of_seeds + rest) ** 2 * (seeds - 1) / squares
-    low, high = stats.chi2.ppf([(1 + confidence) / 2, (1 - confidence) / 2], degrees)
-    ends = (math.sqrt(variance * degrees / quantile) for quantile in (low, high))
-    return Deviation(math.sqrt(variance), *ends, degrees, draws, seeds)
+    upper, lower = (float(stats.chi2.ppf(p, degrees)) for p in ((1 + confidence) / 2, (1 - confidence) / 2))
+    low, high = math.sqrt(variance * degrees / upper), math.sqrt(variance * degrees / lower)
+    return Deviation(math.sqrt(variance), low, high, degrees, draws, seeds)
 
 
 def half_width(deviation: Deviation, count: int, confidence: float = 0.95) -> float:

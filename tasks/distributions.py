@@ -7,10 +7,11 @@ are the sampling axes. Drawing goes through ``scipy.stats``, imported at the fir
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -249,7 +250,7 @@ def distribution_from_dict(form: Mapping[str, Any]) -> Distribution:
     kind = given.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"distribution {form!r}: kind is {kind!r}; expected one of {_nearest(str(kind), KINDS)}.")
-    known = [field.name for field in fields(KINDS[kind])]
+    known = list(inspect.signature(KINDS[kind]).parameters)
     for name in given:
         if name not in known:
             raise ValueError(f"distribution {form!r}: unknown field '{name}'; expected {_nearest(str(name), known)}.")
