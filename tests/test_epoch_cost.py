@@ -51,7 +51,7 @@ def test_the_median_of_drawn_sizes_would_order_equal_cells_otherwise():
 
 def test_what_the_trials_do_not_tell_is_missing():
     """A cell with too few trials has no cost, nor has one that shares no processor with the others."""
-    seconds, sizes, cell, machine, truth = planted(slow=2.0)
+    seconds, sizes, cell, machine, truth = planted()
     machine = np.where(cell == 2, "third", machine)
     few = (cell == 1) & (np.cumsum(cell == 1) > 4)
     found = fitted(np.where(few, np.nan, seconds), sizes, cell, machine, at=100, count=3)
