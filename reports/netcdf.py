@@ -11,7 +11,7 @@ import xarray
 
 from lstm_odyssey.reports.files import replacing
 from lstm_odyssey.reports.validation import SchemaError, error, refuse_newer, validate
-from lstm_odyssey.reports.variables import CURVE, MEASURED, PACKAGE, VARIABLES, WHOLE_ATTRIBUTES
+from lstm_odyssey.reports.variables import MEASURED, PACKAGE, VARIABLES, WHOLE_ATTRIBUTES
 
 LARGEST = 4 * 2**30
 """Bytes a file may unfold to: a stranger's file of a few kB can claim to hold any number of zeros."""
@@ -24,8 +24,8 @@ def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         encoding[str(name)] = {} if variable.dtype.kind == "U" else {"_FillValue": None}
-        if variable.dims == CURVE:
-            encoding[str(name)] |= {"zlib": True, "complevel": 4, "shuffle": True}
+        if variable.dtype.kind != "U" and variable.ndim > 1:
+            encoding[str(name)] |= {"zlib": True, "complevel": 6, "shuffle": True}
     with replacing(target) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
     return target

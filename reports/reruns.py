@@ -205,7 +205,9 @@ def _dataset(
     options: Any = {"join": "outer", "fill_value": {**dict.fromkeys(WORDS, math.nan), **COUNTS}}
     by_task: list[xarray.Dataset] = []
     for task in tasks:
-        told: list[xarray.Dataset] = [_told(cells[task, name], confidence, maximize=maximizes(study, task)) for name in variants]
+        told: list[xarray.Dataset] = [
+            _told(cells[task, name], confidence, maximize=maximizes(study, task)) for name in variants
+        ]
         by_task.append(xarray.concat(told, pandas.Index(variants, name="variant"), **options))
     dataset: xarray.Dataset = xarray.concat(by_task, pandas.Index(tasks, name="task"), **options)
     dataset = dataset.transpose("task", "variant", "draw", "seed", "bound")

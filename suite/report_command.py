@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray
     from rich.console import Console
 
-FORMATS = ("html", "md", "csv", "nc", "points")
+FORMATS = ("html", "md", "csv", "nc", "record", "points")
 REFITS = 200
 WAIT_SECONDS = 2.0
 """How often ``--watch`` looks whether the study changed."""
@@ -30,8 +30,8 @@ def report(
         str,
         typer.Option(
             "--format",
-            help="html: the page; md: its tables; csv: a row a cell; nc: all that was computed; points: the study's draws, for "
-            "odyssey run --points.",
+            help="html: the page; md: its tables; csv: a row a cell; nc: what was computed; record: the study, small; points: "
+            "its draws, for odyssey run --points.",
         ),
     ] = "html",
     best: Annotated[
@@ -74,7 +74,7 @@ def report(
     if kind == "points":
         write_points(store, output or folder / "points.csv", best, console)
         return
-    target = output or folder / f"report.{kind}"
+    target = output or folder / ("record.nc" if kind == "record" else f"report.{kind}")
     quick = quick or watch
     replicates = 0 if quick else REFITS if refits is None else refits
     options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates}
@@ -96,6 +96,7 @@ def write_report(
     from lstm_odyssey.plan import SettingsError
     from lstm_odyssey.reports import exports, page
     from lstm_odyssey.reports.analyses import analyse, save
+    from lstm_odyssey.reports.record import save as save_record
     from lstm_odyssey.study import open_study
 
     study = open_study(store)
@@ -111,6 +112,10 @@ def write_report(
     if figures is not None:
         with writing("--figures", figures):
             made_folder(figures, console)
+    if kind == "record":
+        with writing("--output", target):
+            console.print(f"Record: {save_record(study, target)}", soft_wrap=True)
+        return
     with _progress(console) as progress:
         found = analyse(study, jobs=-1, progress=progress, **options)
     with writing("--output", target):
