@@ -261,7 +261,7 @@ def test_other_points_are_another_study(finished, tmp_path):
     ):
         lo.run(folder / "store", ask)
     store = Store(tmp_path / "drawn")
-    store.write_study(make_plan(store, settings(tmp_path, epochs=1)).study)
+    store.write_study(make_plan(store, settings(tmp_path, epochs=1, draws="independent")).study)
     with pytest.raises(StoreError, match="it holds a study with draws = 'independent', and other.csv"):
         lo.run(store.path, ask)
     with pytest.raises(StoreError, match="draws = 'points', and 'common' was asked for"):
