@@ -9,6 +9,8 @@ from lstm_odyssey.profiles import PROFILES
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 
+FINISHED = ("ok", "diverged")
+"""Statuses of a trial that has ended and is never run again."""
 MAX_TRIALS = 1_000_000
 """More trials than this in one study.json is a damaged number, not a study."""
 
