@@ -16,7 +16,7 @@ import torch
 from lstm_odyssey import registry
 from lstm_odyssey.environment import environment
 from lstm_odyssey.kernels.scan import PADDED, prepare
-from lstm_odyssey.locking import block_claimed
+from lstm_odyssey.locking import claimed
 from lstm_odyssey.origins import versions
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.reports.variables import MEASURED
@@ -122,7 +122,7 @@ class Block:
     def failed(self, index: int, reason: str) -> dict[str, Any]:
         """The record of a trial that could not be run."""
         curves: dict[str, list[Any]] = {name: [] for name in CURVES}
-        return self.record(index, {"status": "failed", "reason": reason, "curves": curves, **dict.fromkeys(NUMBERS)})
+        return self.record(index, {"status": "failed", "reason": reason.encode("utf-8", "replace").decode(), "curves": curves, **dict.fromkeys(NUMBERS)})
 
 
 def run_block(spec: dict[str, Any]) -> int:
@@ -150,7 +150,7 @@ def run_block(spec: dict[str, Any]) -> int:
         )
     registry.load_plugins(spec["plugins"])
     block = Block({**study, "trials": spec["trials"]}, spec["task"], spec["variant"], spec["number"])
-    with block_claimed(store, block.name, spec["patience"]) as ours:
+    with claimed(store, f"block-{block.name}", spec["patience"]) as ours:
         return _run_claimed(store, block, spec["data"]) if ours else CLAIMED
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from lstm_odyssey import registry
 from lstm_odyssey.block import CLAIMED, Block, run_block
 from lstm_odyssey.engine import EngineError
-from lstm_odyssey.locking import LEASE_SECONDS, block_claimed
+from lstm_odyssey.locking import LEASE_SECONDS, claimed
 from lstm_odyssey.plan import Plan
 from lstm_odyssey.store import Store
 from lstm_odyssey.watched import LostResultError
@@ -149,7 +149,7 @@ class Dispatch:
                     self._settle(block, missing, ended, again)
             if not again:
                 return
-        with block_claimed(self.store, block.name, OTHERS_SECONDS) as ours:
+        with claimed(self.store, f"block-{block.name}", OTHERS_SECONDS) as ours:
             if ours:  # else another run has it now, and will say what became of it
                 for index in block.missing(self.store):
                     self.store.write_trial(block.failed(index, BLAMED))

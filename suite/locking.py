@@ -89,14 +89,14 @@ def study_locked(store: Store, say: Callable[[str], None] | None = None) -> Iter
 
 
 @contextmanager
-def block_claimed(store: Store, block: str, seconds: float) -> Iterator[bool]:
-    """Claim a block for this process, so that no two compute it at once; false if another one has it.
+def claimed(store: Store, what: str, seconds: float) -> Iterator[bool]:
+    """Claim a block, or the page, for this process, so that no two make it at once; false if another one has it.
 
     Args:
-        store, block: where, and the block's name.
+        store, what: where, and the claim's name.
         seconds: how long to wait for the other one to end, or for its lease to lapse.
     """
-    lease, ours = _lease(store, f"block-{block}"), True
+    lease, ours = _lease(store, what), True
     with store.writing():
         try:
             _acquire(lease, seconds)

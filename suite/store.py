@@ -23,6 +23,7 @@ from lstm_odyssey.streams import canonical, digest
 FORMAT = 1
 PACKAGE = "lstm-odyssey"
 
+
 class StoreError(RuntimeError):
     """A store is damaged, foreign, newer, or holds another study; the message says which file and what to do."""
 
@@ -146,9 +147,16 @@ class Store:
 
     def write_study(self, content: Mapping[str, Any]) -> None:
         """Write study.json; only the client of a study does, while it holds the study's lock."""
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        try:
+            text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+            text.encode()
+        except (ValueError, TypeError) as error:
+            raise StoreError(
+                f"store {self.path}: study.json cannot hold what a variant or task declares ({error}); expected finite numbers "
+                "and texts of Unicode. Mend the declaration."
+            ) from error
         with self.writing():
-            write_text(self.study_file, text + "\n")
+            write_text(self.study_file, text)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
