@@ -30,6 +30,9 @@ def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
         OSError: the file cannot be written; an old one stays as it was.
     """
     validate(dataset)
+    if dataset.nbytes > LARGEST:
+        cure = "It could not be read back: take fewer trials, cells or tasks into one study."
+        raise error("study", f"{dataset.nbytes} bytes", f"at most {LARGEST}", cure)
     target = Path(path)
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():

@@ -122,7 +122,8 @@ class Block:
     def failed(self, index: int, reason: str) -> dict[str, Any]:
         """The record of a trial that could not be run."""
         curves: dict[str, list[Any]] = {name: [] for name in CURVES}
-        return self.record(index, {"status": "failed", "reason": reason.encode("utf-8", "replace").decode(), "curves": curves, **dict.fromkeys(NUMBERS)})
+        said = reason.encode("utf-8", "replace").decode()  # an author's text may hold what no file can
+        return self.record(index, {"status": "failed", "reason": said, "curves": curves, **dict.fromkeys(NUMBERS)})
 
 
 def run_block(spec: dict[str, Any]) -> int:

@@ -149,7 +149,9 @@ class _Ended:
                     self.on_refresh(dataset)
             except Exception as error:  # noqa: BLE001 - the study is worth more; if it lasts, the study's end says so
                 if not self.warned:
-                    warnings.warn(f"{self.store.consolidated}: not refreshed ({error}); the study goes on.", stacklevel=2)
+                    warnings.warn(
+                        f"{self.store.consolidated}: not refreshed ({error}); the study goes on.", stacklevel=2
+                    )
                 self.warned = True
             self.consolidated = time.monotonic()
 

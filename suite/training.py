@@ -86,7 +86,9 @@ def train(
                 try:
                     checkpoint.save(population, checkpoint_file)
                 except OSError as error:  # a full disk: what a kill would cost is no reason to stop
-                    warnings.warn(f"checkpoint {checkpoint_file}: not written ({error}); training goes on.", stacklevel=2)
+                    warnings.warn(
+                        f"checkpoint {checkpoint_file}: not written ({error}); training goes on.", stacklevel=2
+                    )
                 saved_epoch, saved_at = population.epoch, time.monotonic()
             if on_epoch is not None:
                 on_epoch(population)

@@ -108,7 +108,9 @@ class DaskExecutor(Executor):
             self.fetches[ours] = self.fetches.get(ours, 0) + 1
             if self.fetches[ours] >= FETCHES:
                 self._end(ours)
-                ours.set_exception(LostResultError(f"a task's result cannot be had ({type(failed).__name__}: {failed})"))
+                ours.set_exception(
+                    LostResultError(f"a task's result cannot be had ({type(failed).__name__}: {failed})")
+                )
             return
         self._end(ours)
         ours.set_result(result)
