@@ -132,7 +132,7 @@ def _check_address(scheduler: str) -> None:
         complete = False
     if not complete:
         raise EngineError(
-            f"--scheduler: got {scheduler!r}; expected an address with a port, as tcp://HOST:8786, which `dask scheduler` prints."
+            f"--scheduler: got {scheduler!r}; expected an address with a port, as `dask scheduler` prints it: tcp://HOST:8786."
         )
 
 
