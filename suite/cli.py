@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -134,7 +135,8 @@ def _conclude(console: Any, study: Any, place: Path) -> None:
     from lstm_odyssey.tables import failures, results
 
     try:
-        conclude_page(place, lambda text: console.print(text, soft_wrap=True, markup=False, highlight=False))
+        with console.status("writing the page") if console.is_terminal else nullcontext():
+            conclude_page(place, lambda text: console.print(text, soft_wrap=True, markup=False, highlight=False))
     finally:
         for part in results(study):
             console.print(part)

@@ -8,11 +8,10 @@ from typing import Any
 
 from lstm_odyssey import registry
 from lstm_odyssey.block import CLAIMED, Block, run_block
-from lstm_odyssey.engine import EngineError
 from lstm_odyssey.locking import LEASE_SECONDS, claimed
 from lstm_odyssey.plan import Plan
 from lstm_odyssey.store import Store
-from lstm_odyssey.watched import LostResultError
+from lstm_odyssey.watched import EngineError, LostResultError
 
 LOOK_SECONDS = 15.0
 """How often the store is looked at while no future ends."""

@@ -24,6 +24,8 @@ OURS = {
 }
 QUIET = {"distributed.logging.distributed": "error", "distributed.admin.tick.limit": "1h"}
 
+__all__ = ["EngineError", "InProcess", "default_workers", "engine", "silent"]
+
 Say = Callable[[str], None]
 
 
@@ -88,16 +90,21 @@ def engine(
         logging.getLogger("distributed").setLevel(logging.ERROR)
         target: Any = scheduler
         if scheduler is None:
-            # loopback only, no dashboard: nobody else has business with these processes
-            target = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-                memory_limit=0,
-                silence_logs=logging.ERROR,
-            )
+            try:
+                # loopback only, no dashboard: nobody else has business with these processes
+                target = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                    memory_limit=0,
+                    silence_logs=logging.ERROR,
+                )
+            except (OSError, RuntimeError) as error:
+                raise EngineError(
+                    f"--workers {workers}: the worker processes cannot be started ({error}). Use --workers 0."
+                ) from error
             held.callback(_closed, target)
         else:
             say(f"--scheduler {scheduler}: waiting for its answer, {timeout:.0f} seconds at most.")

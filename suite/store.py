@@ -146,11 +146,16 @@ class Store:
         return dict(content)
 
     def write_study(self, content: Mapping[str, Any]) -> None:
-        """Write study.json; only the client of a study does, while it holds the study's lock."""
+        """Write study.json; only the client of a study does, while it holds the study's lock.
+
+        Raises:
+            StoreError: it cannot be written, or could not be read again.
+        """
         try:
+            check_study(content)
             text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
             text.encode()
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise StoreError(
                 f"store {self.path}: study.json cannot hold what a variant or task declares ({error}); expected finite numbers "
                 "and texts of Unicode. Mend the declaration."

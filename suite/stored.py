@@ -69,8 +69,9 @@ def _check(content: Mapping[str, Any], types: Mapping[str, type | tuple[type, ..
 
 def least_size(study: Mapping[str, Any]) -> int:
     """Bytes that the curves of a study's trials take at least, with all of them in one dataset."""
-    epochs = 1 + min(study["protocol"]["epochs"], study["protocol"]["patience"])
-    return 8 * len(CURVES) * epochs * study["trials"] * len(study["variants"]) * len(study["tasks"])
+    epochs: int = 1 + min(study["protocol"]["epochs"], study["protocol"]["patience"])
+    trials: int = study["trials"] * len(study["variants"]) * len(study["tasks"])
+    return 8 * len(CURVES) * epochs * trials
 
 
 def check_study(content: Mapping[str, Any]) -> None:

@@ -82,14 +82,16 @@ def test_runs_that_begin_and_extend_one_store_at_once_end_with_everything_stored
     killed = start(HOLDS, tmp_path / "store-1")
     assert killed.stdout.readline() == "held\n"
     killed.kill()
-    killed.wait()
+    killed.communicate()
     variants = ("nog", "vanilla", "cifg")
     processes = [start(RUNS, tmp_path, variant, 2) for variant in variants]
     while not all((tmp_path / f"ready-{variant}").exists() for variant in variants):
         assert all(process.poll() is None for process in processes)
         time.sleep(0.02)
     (tmp_path / "go").touch()
-    assert [process.wait(timeout=600) for process in processes] == [0, 0, 0]
+    for process in processes:
+        process.communicate(timeout=600)
+    assert [process.returncode for process in processes] == [0, 0, 0]
     for number in range(2):
         store = Store(tmp_path / f"store-{number}")
         study = schema.load(store.consolidated)
@@ -104,7 +106,7 @@ def test_a_killed_process_leaves_no_lock_that_holds(tmp_path):
     process = start(HOLDS, tmp_path / "store")
     assert process.stdout.readline() == "held\n"
     process.kill()
-    process.wait()
+    process.communicate()
     assert (tmp_path / "store" / "locks" / "study.lock").exists()
     lo.run(tmp_path / "store", settings(tmp_path, variants=["nog"], trials=1, epochs=1))
     assert left(Store(tmp_path / "store")) == []

@@ -1,6 +1,7 @@
 """Signals and broken outputs: a command that is stopped keeps what is finished, and what it prints never stops it."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -60,7 +61,7 @@ def test_a_study_that_is_terminated_keeps_what_is_finished(workers, tmp_path):
         command(tmp_path, *asked), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
     store = Store(tmp_path / "store")
-    while len(list(store.trials_folder.glob("*.json"))) < 2:
+    while len(list(store.trials_folder.glob("[!.]*.json"))) < 2:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
@@ -82,6 +83,7 @@ def test_a_pipe_that_is_closed_ends_no_study(tmp_path):
     assert "6 trials" in process.stdout.readline()
     process.stdout.close()
     errors = process.stderr.read()
+    process.stderr.close()
     assert process.wait(timeout=300) == 0, errors
     assert "Traceback" not in errors and "Broken" not in errors
     assert (lo.open_study(tmp_path / "store" / "study.nc")["status"] == "ok").all()
@@ -105,6 +107,7 @@ def test_lists_are_printed_whatever_the_encoding(tmp_path):
         else:
             process.stdout.close()
             errors = process.stderr.read()
+            process.stderr.close()
         assert (process.wait(timeout=300), errors) == (0, "")
 
 
@@ -183,8 +186,11 @@ def test_a_stored_seed_that_is_too_large_is_a_damaged_file(tmp_path):
     """A study.json that an older version began with such a seed says so, instead of failing at the end."""
     store = Store(tmp_path / "store")
     plan = make_plan(store, settings(tmp_path))
-    store.write_study({**plan.study, "seed": 2**63})
-    with pytest.raises(StoreError, match=f"seed is {2**63}"):
+    with pytest.raises(StoreError, match=f"cannot hold .*seed is {2**63}"):
+        store.write_study({**plan.study, "seed": 2**63})
+    store.path.mkdir()
+    store.study_file.write_text(json.dumps({**plan.study, "seed": 2**63}))
+    with pytest.raises(StoreError, match=f"damaged or newer: seed is {2**63}"):
         store.study()
 
 
