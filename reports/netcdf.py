@@ -15,7 +15,7 @@ import xarray
 
 from lstm_odyssey.reports.files import write_bytes
 from lstm_odyssey.reports.validation import SchemaError, error, refuse_newer, validate
-from lstm_odyssey.reports.variables import CURVE, MEASURED, PACKAGE, VARIABLES, WHOLE_ATTRIBUTES
+from lstm_odyssey.reports.variables import MEASURED, PACKAGE, VARIABLES, WHOLE_ATTRIBUTES
 
 LARGEST_FILE = 4 * 2**30
 LARGEST = 4 * 2**30
@@ -37,8 +37,8 @@ def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         encoding[str(name)] = {} if variable.dtype.kind == "U" else {"_FillValue": None}
-        if variable.dims == CURVE:
-            encoding[str(name)] |= {"zlib": True, "complevel": 4, "shuffle": True}
+        if variable.dtype.kind != "U" and variable.ndim > 1:
+            encoding[str(name)] |= {"zlib": True, "complevel": 6, "shuffle": True}
     try:
         content = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
     except OSError:
