@@ -17,9 +17,7 @@ LOOK_SECONDS = 15.0
 """How often the store is looked at while no future ends."""
 OTHERS_SECONDS = 1.5 * LEASE_SECONDS
 """How long a worker waits for a block that another run computes: enough to see that its lease has lapsed."""
-ALONE = 2
-"""How often a block whose worker died is run again by itself before it is blamed."""
-BLAMED = "its worker died each time, also when it ran nothing else"
+BLAMED = "its worker died, and died again when it ran nothing else"
 DIED = ("KilledWorker", "BrokenProcessPool")
 
 Missing = tuple[Block, int]
@@ -135,19 +133,17 @@ class Dispatch:
             self.on_end(block, missing)
 
     def _alone(self, suspect: Missing) -> None:
-        """Run a block by itself; if its worker dies each time, its trials have failed."""
+        """Run a block by itself; if its worker dies again, its trials have failed."""
         block, missing = suspect
-        for _ in range(ALONE):
-            again: list[Missing] = []
-            self.others = [suspect]
-            while self.others:  # its dead worker's lease may have to lapse first
-                self.others = []
-                future = self._submit(block, OTHERS_SECONDS)
-                self.waiting = {future: suspect}
-                for ended, _ in self._ended():
-                    self._settle(block, missing, ended, again)
-            if not again:
-                return
+        again: list[Missing] = []
+        self.others = [suspect]
+        while self.others:  # its dead worker's lease may have to lapse first
+            self.others = []
+            self.waiting = {self._submit(block, OTHERS_SECONDS): suspect}
+            for future, _ in self._ended():
+                self._settle(block, missing, future, again)
+        if not again:
+            return
         with claimed(self.store, f"block-{block.name}", OTHERS_SECONDS) as ours:
             if ours:  # else another run has it now, and will say what became of it
                 for index in block.missing(self.store):

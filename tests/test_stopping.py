@@ -199,7 +199,7 @@ def test_a_study_too_large_to_be_read_back_is_refused(tmp_path, monkeypatch):
     with pytest.raises(
         SettingsError, match=r"2 variants x 1 tasks x 1000000 trials make a study.nc of .* GiB at least"
     ):
-        make_plan(Store(tmp_path / "a"), settings(tmp_path, trials=1_000_000, epochs=150, profile="paper"))
+        make_plan(Store(tmp_path / "a"), settings(tmp_path, trials=1_000_000, epochs=150, protocol={"patience": 150}))
     study = lo.run(tmp_path / "store", settings(tmp_path, variants=["nog"], trials=1, epochs=1))
     monkeypatch.setattr(netcdf, "LARGEST", 1000)
     with pytest.raises(SchemaError, match="It could not be read back"):
