@@ -240,7 +240,9 @@ def test_a_study_of_points_goes_on_without_its_file(finished, tmp_path):
         xarray.testing.assert_identical(again, study)
     assert runs == []
     same = Store(folder / "same")
-    same.write_study(make_plan(same, settings(folder, points=str(write(folder, name="as.csv")), trials=None, epochs=1)).study)
+    same.write_study(
+        make_plan(same, settings(folder, points=str(write(folder, name="as.csv")), trials=None, epochs=1)).study
+    )
     lo.run(same.path, lo.Settings(data=settings(folder).data), resume_from=folder / "store" / "study.nc")
     assert same.study()["points"]["file"] == "as.csv"  # another name for the same rows
     write(folder)
@@ -268,7 +270,7 @@ def test_other_points_are_another_study(finished, tmp_path):
         lo.run(folder / "store", lo.Settings(draws="common"))
     joined = Store(tmp_path / "joined")
     joined.write_study(make_plan(joined, settings(tmp_path, points=str(other), trials=None, epochs=1)).study)
-    with pytest.raises(StoreError, match="it holds a study with points = 'rows of sha256 .* and .*study.nc one with 'rows of sha256"):
+    with pytest.raises(StoreError, match="it holds a study with points = 'rows of sha256 .* one with 'rows of sha256"):
         lo.run(joined.path, lo.Settings(data=settings(folder).data), resume_from=folder / "store" / "study.nc")
 
 
