@@ -14,8 +14,6 @@ from lstm_odyssey.cell import Cell
 SIZES = "hidden_sizes"
 """The key of a population's sizes in its ``state_dict``; [P] whole numbers."""
 
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-
 
 class CellParameters(nn.Module):
     """The parameters of one direction, under the names of the text: ``W.z``, ``R.z``, ``p.i``, ``b.z``.
@@ -70,14 +68,23 @@ class CellParameters(nn.Module):
 
 def uncalled_hook(cells: nn.Module) -> str:
     """A hook on the list of directions, on one of them or on W, R, p, b of one, in words; empty if there is none."""
-    for direction, parameters in (("", cells), *cells.named_children()):
-        for space, module in (("", parameters), *(parameters.named_children() if direction else ())):
-            for kind in _HOOKS:
-                if found := module.__dict__[kind]:
-                    hook = next(iter(found.values()))
-                    place = ".".join(part for part in ("cells", direction, space) if part)
-                    return f"{place} has a hook, {getattr(hook, '__name__', type(hook).__name__)}"
+    hook = _hook(cells)
+    if hook:
+        return f"cells has a hook, {hook}"
+    for direction, parameters in cells._modules.items():  # asked in every call of a layer, so without named_modules
+        for space, module in (("", parameters), *parameters._modules.items()):  # type: ignore[union-attr]  # none is None
+            if hook := _hook(module):
+                return f"cells.{direction}{'.' if space else ''}{space} has a hook, {hook}"
     return ""
+
+
+def _hook(module: Any) -> str:
+    own = module.__dict__
+    found = own["_forward_pre_hooks"] or own["_forward_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
+    if not found:
+        return ""
+    hook = next(iter(found.values()))
+    return str(getattr(hook, "__name__", type(hook).__name__))
 
 
 class Members(nn.Module):
