@@ -59,7 +59,7 @@ def pickled(state):
 
 @pytest.mark.parametrize("way", [assigned, materialised, moved_about, pickled], ids=lambda way: way.__name__)
 def test_a_layer_that_came_another_way_is_the_same(way):
-    """By meta and to_empty, by assign, through dtypes, shared memory, a copy and a pickle: outputs, states, 0 beyond N, gradients."""
+    """By meta, assign, dtypes, shared memory, copy and pickle: outputs, states, 0 beyond N and gradients are the same."""
     layer = ragged()
     other = way(layer.state_dict())
     (y, final), (again, after) = layer(X), other(X)
