@@ -551,13 +551,13 @@ class ShortExponential(lo.RNN):
 
     @staticmethod
     def tanh(a):
-        m = ShortExponential.exp(2 * a.clamp(-9, 9)) - 1
-        return m / (m + 2)
+        exact, m = torch.tanh(a), ShortExponential.exp(2 * a.detach().clamp(-9, 9)) - 1
+        return exact + (m / (m + 2) - exact.detach())  # the derivative is that of the exact one
 
     def forward(self, x, state=None, lengths=None):
         if x.dtype != torch.float32:
             return super().forward(x, state, lengths)
-        torch.Tensor.tanh = lambda a: self.tanh(a)  # hides that of the class it is derived from
+        torch.Tensor.tanh = self.tanh  # hides that of the class it is derived from
         try:
             return super().forward(x, state, lengths)
         finally:
