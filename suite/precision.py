@@ -94,7 +94,7 @@ def alone(op: str) -> Cell:
     def two(x: Any, y: Any, *, W: Any) -> Any:
         return function(W.a @ x, W.b @ x)
 
-    return lo.as_cell(one if OPS[op].arity == 1 else two)  # type: ignore[no-any-return]  # lo is lazy
+    return lo.as_cell(one if OPS[op].arity == 1 else two)
 
 
 def nonlinearities(cell: Cell) -> list[str]:

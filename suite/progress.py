@@ -12,9 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from lstm_odyssey import registry
 from lstm_odyssey.block import Block
+from lstm_odyssey.environment import elsewhere
 from lstm_odyssey.kernels.scan import training_note
 from lstm_odyssey.plan import Plan
-from lstm_odyssey.store import Store, elsewhere
+from lstm_odyssey.store import Store
 from lstm_odyssey.study import Pending
 
 
