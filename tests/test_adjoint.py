@@ -47,7 +47,6 @@ def test_a_wrong_adjoint_is_found(slip):
 )
 def test_a_wrong_adjoint_reaches_the_numbers(slip, monkeypatch, tmp_path):
     """A kernel that is generated from a wrong adjoint has right outputs and wrong gradients, and step 3 sees it."""
-    pytest.importorskip("numba")
     from lstm_odyssey.kernels import cache, member, plan
 
     # what is made of the wrong adjoint must outlive this test in no cache, neither in memory nor on disk

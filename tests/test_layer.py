@@ -286,7 +286,6 @@ def test_autocast_changes_no_number(backend):
         layer([1.0])
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler warns of torch's own parts
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # it looks at .grad of what a graph break leaves
 @pytest.mark.parametrize("backend", BACKENDS)

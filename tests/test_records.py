@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey import checkpoint
+from lstm_odyssey import batches, checkpoint
 from lstm_odyssey.batches import Batches, unit_noise
 from lstm_odyssey.lockstep import CompiledLockstep, Lockstep
 from lstm_odyssey.network import Network
@@ -67,7 +67,8 @@ def scores(corpus, objective, name, weights, bidirectional):
 def test_scores_are_those_of_the_weights_they_stand_beside(objective, backend):
     """Best scores are the best weights' on validation and on test, the last one the last weights', sequence by sequence."""
     options = {"backend": backend, "dtype": "float64", "seed": 5, "bidirectional": objective == "ctc"}
-    corpus, trials = CORPORA[objective](), [trial(0, learning_rate=0.02), trial(1, hidden_size=4)]
+    trials = [trial(0, learning_rate=0.02), trial(1, hidden_size=4), trial(3, hidden_size=6, learning_rate=3.0)]
+    corpus, found = CORPORA[objective](), []
     done = train(lo.variant("vanilla"), corpus, objective, trials, Protocol(epochs=6), keep_weights=True, **options)
     for member in range(len(trials)):
         record = done.record(member)
@@ -77,8 +78,11 @@ def test_scores_are_those_of_the_weights_they_stand_beside(objective, backend):
         assert record["best_test"] == pytest.approx(best["test"][0], rel=1e-9)
         assert record["best_test_per_sequence"] == pytest.approx(best["test"][1], rel=1e-9)
         assert record["final_valid"] == pytest.approx(last["valid"][0], rel=1e-9)
-        assert best["test"][0] != pytest.approx(best["test"][1], rel=1e-6), "the two views of the score agree"
-        assert best["test"][0] != pytest.approx(best["valid"][0], rel=1e-6), "the two splits agree"
+        found.append((record["best_epoch"], best["test"][0], best["test"][1], best["valid"][0]))
+    epochs, test, per_sequence, valid = zip(*found, strict=True)
+    assert len(set(epochs)) > 1, "all networks were best in one epoch"
+    assert test != pytest.approx(per_sequence, rel=1e-6), "the two views of the score agree"
+    assert test != pytest.approx(valid, rel=1e-6), "the two splits agree"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -137,6 +141,20 @@ def test_patience_counts_from_the_best_epoch():
         assert record["epochs"] == record["best_epoch"] + 3
         assert record["best_epoch"] >= 3, "nothing was learnt"
         assert record["final_valid"] == record["curves"]["valid"][-1] > record["best_valid"]
+
+
+def test_a_split_of_many_batches_is_scored_whole(monkeypatch):
+    """However a split is cut for scoring, every sequence counts, with its own frames."""
+    found = {}
+    for frames in (batches.SCORED_FRAMES, 20):
+        monkeypatch.setattr(batches, "SCORED_FRAMES", frames)
+        one = population()
+        one.advance()
+        found[len(one.test)] = [one.record(member) for member in range(2)]
+    (whole, cut) = (found[count] for count in sorted(found))
+    assert sorted(found)[0] == 1 and sorted(found)[1] > 2
+    for name in ("best_valid", "best_test", "best_test_per_sequence"):
+        assert [record[name] for record in cut] == pytest.approx([record[name] for record in whole], rel=1e-12)
 
 
 STREAMS = {

@@ -328,6 +328,8 @@ def test_initial_weights_depend_on_seed_variant_and_index_alone():
     assert not np.array_equal(first["cells.0.R.z"], other["cells.0.R.z"])
     seeded = start(trials, seed=6).network.member_weights(0)
     assert not np.array_equal(first["cells.0.R.z"], seeded["cells.0.R.z"])
+    named = run(trials, "no_peepholes", protocol=Protocol(epochs=1)).network.member_weights(0)
+    assert not np.array_equal(first["cells.0.R.z"], named["cells.0.R.z"])
     pooled = np.concatenate([value.ravel() for value in first.values()])
     assert abs(pooled.std() - 0.1) < 0.02
 
