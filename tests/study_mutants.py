@@ -5,8 +5,8 @@ The change is made in the function itself, wherever it was imported to; a kernel
 """
 
 from __future__ import annotations
-
 import __future__
+
 import functools
 import importlib
 import inspect
@@ -20,7 +20,16 @@ import torch
 from distributed.scheduler import KilledWorker
 
 from lstm_odyssey.store import StoreError
-from tests import test_blocks, test_records, test_schema, test_search, test_store, test_training, test_training_step
+from tests import (
+    test_blocks,
+    test_costs,
+    test_schema,
+    test_search,
+    test_store,
+    test_training,
+    test_training_step,
+    test_trial_records,
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ TRAINER = {
         "population:Population.advance",
         "sound = np.isfinite(valid) & (np.isfinite(loss) | (self.epoch == 0))",
         "sound = np.isfinite(valid)",
-        test_records.test_a_training_loss_that_is_not_finite_is_divergence,
+        test_trial_records.test_a_training_loss_that_is_not_finite_is_divergence,
         {"value": float("inf"), "backend": "eager"},
     ),
     "a validation score that is not finite is ignored": Mutant(
@@ -97,26 +106,26 @@ TRAINER = {
         "population:Population.score",
         "whole[place], per_sequence[place] = part.score(batches)",
         "whole[place] = per_sequence[place] = part.score(batches)[0]",
-        test_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
         {"objective": "next_frame", "backend": "numba"},
     ),
     "the final score is the least": Mutant(
         "population:Population.record",
         '_plain(curves["valid"][ran - 1])',
         '_plain(np.nanmin(curves["valid"][:ran]))',
-        test_records.test_patience_counts_from_the_best_epoch,
+        test_trial_records.test_patience_counts_from_the_best_epoch,
     ),
     "the best score is the last": Mutant(
         "population:Population.advance",
         "best[improved] = now[improved]",
         "best[self.running] = now[self.running]",
-        test_records.test_patience_counts_from_the_best_epoch,
+        test_trial_records.test_patience_counts_from_the_best_epoch,
     ),
     "a best score is kept on ties": Mutant(
         "population:Population.advance",
         "(valid < self.best_valid)",
         "(valid <= self.best_valid)",
-        test_records.test_a_score_that_is_only_as_good_is_no_improvement,
+        test_trial_records.test_a_score_that_is_only_as_good_is_no_improvement,
     ),
     "the test set is scored every epoch": Mutant(
         "population:Population.advance",
@@ -134,25 +143,25 @@ TRAINER = {
         "population:Population.advance",
         "self.epoch - self.best_epoch < self.protocol.patience",
         "self.epoch - self.best_epoch <= self.protocol.patience",
-        test_records.test_patience_counts_from_the_best_epoch,
+        test_trial_records.test_patience_counts_from_the_best_epoch,
     ),
     "patience is ignored": Mutant(
         "population:Population.advance",
         "sound & (self.epoch - self.best_epoch < self.protocol.patience)",
         "sound",
-        test_records.test_patience_counts_from_the_best_epoch,
+        test_trial_records.test_patience_counts_from_the_best_epoch,
     ),
     "patience counts from the start": Mutant(
         "population:Population.advance",
         "self.epoch - self.best_epoch < self.protocol.patience",
         "self.epoch < self.protocol.patience",
-        test_records.test_epochs_end_at_the_protocols,
+        test_trial_records.test_epochs_end_at_the_protocols,
     ),
     "one epoch too few": Mutant(
         "population:Population.advance",
         "if self.epoch >= self.protocol.epochs:",
         "if self.epoch >= self.protocol.epochs - 1:",
-        test_records.test_epochs_end_at_the_protocols,
+        test_trial_records.test_epochs_end_at_the_protocols,
     ),
     "epoch 0 trains": Mutant(
         "population:Population.advance",
@@ -163,8 +172,8 @@ TRAINER = {
     ),
     "a member that has stopped is trained on": Mutant(
         "population:Population.train_epoch",
-        "running = self._which(self.running)",
-        "running = self._which(np.ones_like(self.running))",
+        "running, costs = self._which(self.running), self.costs",
+        "running, costs = self._which(np.ones_like(self.running)), self.costs",
         test_training.test_compiled_a_member_that_has_stopped_is_not_computed,
     ),
     "the loss is the mean over sequences": Mutant(
@@ -178,7 +187,7 @@ TRAINER = {
         "population:Population.__init__",
         "self.batches.scored(corpus.valid), self.batches.scored(corpus.test)",
         "self.batches.scored(corpus.test), self.batches.scored(corpus.valid)",
-        test_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
         {"objective": "next_frame", "backend": "numba"},
     ),
     "it trains on the validation set": Mutant(
@@ -199,7 +208,7 @@ TRAINER = {
         "population:Population.record",
         "epochs = ran - 1",
         "epochs = ran",
-        test_records.test_epochs_end_at_the_protocols,
+        test_trial_records.test_epochs_end_at_the_protocols,
     ),
     "order is not reshuffled": Mutant(
         "batches:Batches.epoch",
@@ -212,20 +221,20 @@ TRAINER = {
         "batches:Batches.epoch",
         'stream("order", seed, corpus, epoch)',
         'stream("order", corpus, epoch)',
-        test_records.test_training_follows_the_order_and_the_noise_of_its_epoch,
+        test_trial_records.test_training_follows_the_order_and_the_noise_of_its_epoch,
     ),
     "noise is without the study's seed": Mutant(
         "batches:unit_noise",
         '["noise", seed, corpus, epoch]',
         '["noise", corpus, epoch]',
-        test_records.test_order_and_noise_follow_seed_corpus_and_epoch,
+        test_trial_records.test_order_and_noise_follow_seed_corpus_and_epoch,
         {"what": "noise", "other": (2, "music", 1)},
     ),
     "noise is the same in every epoch": Mutant(
         "batches:unit_noise",
         '["noise", seed, corpus, epoch]',
         '["noise", seed, corpus]',
-        test_records.test_order_and_noise_follow_seed_corpus_and_epoch,
+        test_trial_records.test_order_and_noise_follow_seed_corpus_and_epoch,
         {"what": "noise", "other": (1, "music", 2)},
     ),
     "noise does not know its sequence": Mutant(
@@ -239,7 +248,7 @@ TRAINER = {
         "batches:Batches.scored",
         "for group in groups]",
         "for group in groups[: max(1, len(groups) - 1)]]",
-        test_records.test_a_split_of_many_batches_is_scored_whole,
+        test_trial_records.test_a_split_of_many_batches_is_scored_whole,
     ),
     "noise is of one strength for all trials": Mutant(
         "lockstep:Lockstep.phases",
@@ -259,14 +268,14 @@ TRAINER = {
         "lockstep:Lockstep.logits",
         "x = batch.x.unsqueeze(1).expand(-1, len(self.trials), -1, -1)",
         "x = batch.x.unsqueeze(1) + torch.randn(batch.x.unsqueeze(1).shape, dtype=batch.x.dtype) * self.noise",
-        test_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
         {"objective": "next_frame", "backend": "eager"},
     ),
     "noise on validation, compiled": Mutant(
         "kernels.training_step:TrainingStep.logits",
         "tables, _padding = self._set(batch, None)",
         "tables, _padding = self._set(batch, torch.randn_like(batch.x))",
-        test_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
         {"objective": "next_frame", "backend": "numba"},
     ),
     "look-ahead on validation, compiled": Mutant(
@@ -328,14 +337,14 @@ TRAINER = {
         "lockstep:Lockstep.best_member_weights",
         "self.network.weights.copy_(self.best_weights)",
         "pass",
-        test_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
         {"objective": "frames", "backend": "eager"},
     ),
     "best weights of all members are kept when one improves": Mutant(
         "lockstep:Lockstep.keep",
         "rows = torch.from_numpy(improved).to(self.velocity.device)",
         "rows = torch.ones(len(improved), dtype=torch.bool)",
-        test_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
         {"objective": "frames", "backend": "eager"},
     ),
     "initial weights are without the study's seed": Mutant(
@@ -369,6 +378,54 @@ TRAINER = {
         ".standard_normal(tuple(piece.shape))",
         test_training.test_initial_weights_depend_on_seed_variant_and_index_alone,
     ),
+    "time is divided by a hundred": Mutant(
+        "costs:Costs.book",
+        "passed = self.lap()",
+        "passed = self.lap() / 100",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "time is divided by the members": Mutant(
+        "costs:Costs.book",
+        "self.training[place] += share * passed[0]",
+        "self.training[place] += share * passed[0] / len(self.training)",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "the wall's clock is booked": Mutant(
+        "costs:Costs.lap",
+        "(self.clocks.booked(), self.clocks.wall())",
+        "(self.clocks.wall(), self.clocks.wall())",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "members that are computed together are booked alike": Mutant(
+        "costs:shares",
+        "np.asarray(counts, float)",
+        "np.ones(len(counts))",
+        test_costs.test_members_computed_together_are_booked_by_their_share_of_the_work,
+    ),
+    "order and noise are booked on the first member": Mutant(
+        "population:Population.train_epoch",
+        "costs.book_shared(self.running)",
+        "pass",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "words of progress are booked on a member": Mutant(
+        "population:Population.train_epoch",
+        "costs.lap()  # nobody's",
+        "pass",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "scoring is booked as training": Mutant(
+        "population:Population.score",
+        "training=False",
+        "training=True",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "frames a second are of all epochs, the one before training too": Mutant(
+        "population:Population.record",
+        "float(frames / training)",
+        "float(frames / epochs * (epochs + 1) / training)",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
     "training keeps one thread": Mutant(
         "threads:one_thread",
         "torch.set_num_threads(before)",
@@ -383,12 +440,16 @@ STORE = {
         "checkpoint:identity",
         "return digest(",
         "return str(FORMAT) or digest(",
-        test_records.test_a_checkpoint_is_for_its_own_population_only,
+        test_trial_records.test_a_checkpoint_is_for_its_own_population_only,
         {"what": "seed"},
     ),
     **{
         f"a checkpoint's identity lacks {what}": Mutant(
-            "checkpoint:identity", text, "", test_records.test_a_checkpoint_is_for_its_own_population_only, {"what": what}
+            "checkpoint:identity",
+            text,
+            "",
+            test_trial_records.test_a_checkpoint_is_for_its_own_population_only,
+            {"what": what},
         )
         for what, text in {
             "variant": '"variant": population.cell.signature,',
@@ -404,14 +465,14 @@ STORE = {
         "checkpoint:_trials",
         "[trial.index, dict(trial.hyperparameters)]",
         "[trial.index]",
-        test_records.test_a_checkpoint_is_for_its_own_population_only,
+        test_trial_records.test_a_checkpoint_is_for_its_own_population_only,
         {"what": "trials"},
     ),
     "a checkpoint does not know its trials' indices": Mutant(
         "checkpoint:_trials",
         "[trial.index, dict(trial.hyperparameters)]",
         "[dict(trial.hyperparameters)]",
-        test_records.test_a_checkpoint_is_for_its_own_population_only,
+        test_trial_records.test_a_checkpoint_is_for_its_own_population_only,
         {"what": "index"},
     ),
     "a checkpoint loses the velocity": Mutant(
@@ -425,8 +486,8 @@ STORE = {
         "checkpoint:_tensors",
         '{**found, "best_weights": part.best_weights}',
         "found",
-        test_training.test_resuming_from_a_checkpoint_is_bitwise_not_having_stopped,
-        {"stop": 4},
+        test_trial_records.test_a_checkpoint_keeps_the_best_weights,
+        {"backend": "eager"},
     ),
     "a checkpoint is of the epoch before": Mutant(
         "checkpoint:save",
@@ -445,29 +506,29 @@ STORE = {
         "checkpoint:save",
         "with replacing(path) as temporary, open(temporary,",
         "with open(path,",
-        test_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
-        {"write": test_records.write_checkpoint},
+        test_trial_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
+        {"write": test_trial_records.write_checkpoint},
     ),
     "a trial's file is written over": Mutant(
         "store:Store.write_trial",
         'write_text(self.trial_file(record["trial_id"]), ',
         'path = self.trial_file(record["trial_id"]); path.parent.mkdir(parents=True, exist_ok=True); path.write_text(',
-        test_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
-        {"write": test_records.write_trial},
+        test_trial_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
+        {"write": test_trial_records.write_trial},
     ),
     "study.json is written over": Mutant(
         "store:Store.write_study",
         "write_text(self.study_file, ",
         "self.path.mkdir(parents=True, exist_ok=True); self.study_file.write_text(",
-        test_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
-        {"write": test_records.write_study},
+        test_trial_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
+        {"write": test_trial_records.write_study},
     ),
     "weights are written over": Mutant(
         "store:Store.write_weights",
         "replacing(path) as temporary, open(temporary,",
         "open(path.parent.mkdir(parents=True, exist_ok=True) or path,",
-        test_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
-        {"write": test_records.write_weights},
+        test_trial_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
+        {"write": test_trial_records.write_weights},
     ),
     "what broke off is left behind": Mutant(
         "reports.files:replacing",
@@ -578,14 +639,14 @@ STUDY = {
     ),
     "curves are not compared": Mutant(
         "block:comparable",
-        """{key: value for key, value in record["curves"].items() if key != "epoch_seconds"}""",
+        '{key: value for key, value in record["curves"].items() if key not in MEASURED}',
         "None",
         test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
     ),
     "times are compared": Mutant(
         "block:comparable",
-        "if key not in MEASURED",
-        "",
+        "for key, value in record.items() if key not in MEASURED",
+        "for key, value in record.items()",
         test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
     ),
     "weights are another member's": Mutant(

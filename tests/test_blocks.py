@@ -326,7 +326,11 @@ def test_a_study_only_grows(tmp_path, trainings):
     with pytest.raises(StoreError, match="a study of 3 trials, and 2 were asked for"):
         study(tmp_path, trials=2)
     data = settings(tmp_path).data
-    assert [make_plan(store, lo.Settings(trials=trials, data=data)).study["trials"] for trials in (None, 3, 7)] == [3, 3, 7]
+    assert [make_plan(store, lo.Settings(trials=trials, data=data)).study["trials"] for trials in (None, 3, 7)] == [
+        3,
+        3,
+        7,
+    ]
 
 
 def test_a_trial_of_another_format_is_refused(tmp_path, trainings):

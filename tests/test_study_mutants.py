@@ -4,7 +4,11 @@ import inspect
 
 import pytest
 
+from tests import test_blocks, test_costs, test_schema
 from tests.study_mutants import MUTANTS, changed, function_at
+
+counted, dataset, trainings = test_costs.counted, test_schema.dataset, test_blocks.trainings
+"""Fixtures that the tests ask for, as in their modules."""
 
 
 def run(mutant, request):
@@ -12,14 +16,6 @@ def run(mutant, request):
     names = inspect.signature(mutant.test).parameters
     fixtures = {name: request.getfixturevalue(name) for name in names if name not in mutant.given}
     mutant.test(**fixtures, **mutant.given)
-
-
-@pytest.fixture
-def trainings(monkeypatch):
-    """As in the module of the tests that ask for it."""
-    from tests.test_blocks import stand_in
-
-    return stand_in(monkeypatch)
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -32,9 +28,7 @@ def test_wrong_studies_are_killed(name, request, monkeypatch):
         run(mutant, request)
 
 
-TESTS = {
-    f"{mutant.test.__name__}-{'-'.join(map(str, mutant.given.values()))}": mutant for mutant in MUTANTS.values()
-}
+TESTS = {f"{mutant.test.__name__}-{'-'.join(map(str, mutant.given.values()))}": mutant for mutant in MUTANTS.values()}
 
 
 @pytest.mark.parametrize("name", TESTS)
