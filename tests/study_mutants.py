@@ -253,7 +253,7 @@ TRAINER = {
     "noise is of one strength for all trials": Mutant(
         "lockstep:Lockstep.phases",
         "batch.noise.unsqueeze(1) * self.noise",
-        "batch.noise.unsqueeze(1) * self.noise[:, :1]",
+        "batch.noise.unsqueeze(1) * self.noise.mean().expand_as(self.noise)",
         test_training.test_a_trial_alone_and_in_a_population_of_eight_give_the_same_curve,
         {"objective": "frames", "bidirectional": False},
     ),
@@ -540,7 +540,7 @@ STORE = {
         "reports.netcdf:save",
         "with replacing(target) as temporary:",
         "for temporary in [target]:",
-        test_schema.test_a_failed_write_leaves_the_old_file,
+        test_schema.test_a_write_that_stops_before_its_end_leaves_the_old_file,
     ),
     "without_times drops a score": Mutant(
         "reports.schema:without_times",
@@ -551,7 +551,7 @@ STORE = {
     "without_times keeps the times": Mutant(
         "reports.schema:without_times",
         "for stored in VARIABLES if stored.timed]",
-        "for stored in VARIABLES if stored.timed and stored.dims]",
+        'for stored in VARIABLES if stored.timed and stored.name != "seconds"]',
         test_schema.test_without_times,
     ),
     "a trial's id is without its seed": Mutant(
@@ -724,6 +724,7 @@ STUDY = {
         "new and not any(store.trials()) and not store.checkpoints_folder.exists()",
         "new",
         test_blocks.test_a_study_that_trained_something_is_not_forgotten,
+        fails=(AssertionError, StoreError),
     ),
     "a study that did not begin is kept": Mutant(
         "study:run",
