@@ -41,8 +41,8 @@ def test_a_wrong_adjoint_is_found(slip):
     "slip",
     [
         "the adjoint term of the initial state is missing",
-        "the second phase sends nothing back",
-        "what is done with a gate's last value is forgotten",
+        pytest.param("the second phase sends nothing back", marks=pytest.mark.long),  # each is compiled, as the first is
+        pytest.param("what is done with a gate's last value is forgotten", marks=pytest.mark.long),
     ],
 )
 def test_a_wrong_adjoint_reaches_the_numbers(slip, monkeypatch, tmp_path):
