@@ -18,7 +18,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-PARALLEL := --numprocesses auto --dist worksteal
+PARALLEL := --numprocesses auto --dist worksteal -rs
 NEEDS := $(VENV)/.created pyproject.toml constraints.txt
 
 .DELETE_ON_ERROR:
