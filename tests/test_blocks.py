@@ -66,6 +66,12 @@ def stored(folder):
     return {(trial["variant"], trial["trial"]): trial for trial in Store(folder / "store").trials()}
 
 
+def put(store, record):
+    """Put a trial's file into a store as another program would, over the one that is there."""
+    store.trials_folder.mkdir(parents=True, exist_ok=True)
+    store.trial_file(record["trial_id"]).write_text(json.dumps(record), encoding="utf-8")
+
+
 def block(folder, number=0, **options):
     """A block of the stored study, and what a worker is told of it."""
     content = Store(folder / "store").study()
@@ -114,7 +120,7 @@ def test_only_failed_trials_are_tried_again(status, again, tmp_path, trainings):
     """A trial that diverged is a result like any other; one that failed is missing."""
     study(tmp_path)
     record = stored(tmp_path)["nog", 2]
-    Store(tmp_path / "store").write_trial({**record, "status": status, "diverged_epoch": 1, "reason": "told so"})
+    put(Store(tmp_path / "store"), {**record, "status": status, "diverged_epoch": 1, "reason": "told so"})
     trainings.clear()
     study(tmp_path)
     assert [trial.index for _, trials in trainings for trial in trials] == ([2, 3] if again else [])
@@ -141,11 +147,11 @@ def test_a_neighbour_that_came_out_otherwise_is_noticed(tmp_path, trainings, mon
         "n_parameters": 2,
     }
     for name, value in changes.items():
-        store.write_trial({**one, name: value})
+        put(store, {**one, name: value})
         store.trial_file(other["trial_id"]).unlink()
         study(tmp_path)
         assert "came out otherwise" in stored(tmp_path)["nog", 1]["reason"], name
-    store.write_trial({**one, "seconds": 99.0, "curves": {**one["curves"], "epoch_seconds": [5.0, 5.0]}})
+    put(store, {**one, "seconds": 99.0, "curves": {**one["curves"], "epoch_seconds": [5.0, 5.0]}})
     study(tmp_path)
     assert stored(tmp_path)["nog", 1] == other
 
@@ -310,11 +316,11 @@ def test_a_trial_that_contradicts_the_study_is_refused(tmp_path, trainings):
     study(tmp_path)
     store, one = Store(tmp_path / "store"), stored(tmp_path)["nog", 0]
     for name, value in {"hyperparameters": {**one["hyperparameters"], "momentum": 0.5}, "trial": 1}.items():
-        store.write_trial({**one, name: value})
+        put(store, {**one, name: value})
         with pytest.raises(StoreError, match=f"{one['trial_id']}.json is damaged: {name} is"):
             gather(store)
-    store.write_trial(one)
-    store.write_trial({**one, "trial_id": "0" * 24})
+    put(store, one)
+    put(store, {**one, "trial_id": "0" * 24})
     with pytest.raises(StoreError, match="do not belong to its study"):
         gather(store)
 
@@ -362,7 +368,7 @@ def test_a_finished_trial_takes_the_place_of_a_failed_one_and_of_no_other(tmp_pa
     here.write_study(seed.joined(here))
     kept = stored(tmp_path)
     mine = {**kept["nog", 0], "seconds": 99.0}
-    here.write_trial(mine)
-    here.write_trial({**kept["nog", 1], "status": "failed", "reason": "no luck", "best_valid": None, "best_test": None})
+    put(here, mine)
+    put(here, {**kept["nog", 1], "status": "failed", "reason": "no luck", "best_valid": None, "best_test": None})
     assert seed.plant(here) == 2
     assert {trial["trial"]: trial for trial in here.trials()} == {0: mine, 1: kept["nog", 1], 2: kept["nog", 2]}
