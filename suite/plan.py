@@ -5,88 +5,23 @@ from __future__ import annotations
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from lstm_odyssey import origins, registry
 from lstm_odyssey.cell import Cell
+from lstm_odyssey.described import task_facts, variant_facts
 from lstm_odyssey.environment import environment
 from lstm_odyssey.kernels.scan import resolve
-from lstm_odyssey.profiles import COLLECTION, HYPERPARAMETERS, PROFILES
+from lstm_odyssey.profiles import COLLECTION, PROFILES
 from lstm_odyssey.protocol import Protocol
-from lstm_odyssey.search import DRAWS
+from lstm_odyssey.reports import netcdf
+from lstm_odyssey.settings import DTYPES, Settings, SettingsError, option
 from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError
-from lstm_odyssey.tasks import objectives
+from lstm_odyssey.stored import least_size
 
-DTYPES = ("float32", "float64")
-DEVICES = ("cpu", "cuda")
-
-
-class SettingsError(ValueError):
-    """What was asked for makes no study; the message says subject, got, expected, what to do."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user asks of a study. None means: not said; then the store decides, or the profile, or the default.
-
-    Args:
-        variants, tasks: names; by default the paper's nine and the embedded tasks. ``("all",)`` is every one installed.
-        trials, epochs: for each variant and task.
-        seed: of everything random (1).
-        profile: ``smoke``, ``standard`` (default) or ``paper``.
-        draws: ``independent`` (default) or ``common``.
-        dtype, backend, device: of the computation (float32, auto, cpu).
-        block_size: trials in lockstep on a backend that pads.
-        keep_weights: ``best`` stores each trial's best weights; ``none`` (default).
-        protocol: options of ``Protocol`` beside epochs.
-        data: where a task's corpus lies, by task.
-        plugins: Python files whose variants and tasks are to be known; every worker runs them.
-    """
-
-    variants: Sequence[str] | None = None
-    tasks: Sequence[str] | None = None
-    trials: int | None = None
-    epochs: int | None = None
-    seed: int | None = None
-    profile: str | None = None
-    draws: str | None = None
-    dtype: str | None = None
-    backend: str | None = None
-    device: str | None = None
-    block_size: int | None = None
-    keep_weights: str | None = None
-    protocol: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, str] = field(default_factory=dict)
-    plugins: Sequence[str] = ()
-
-    def check(self) -> None:
-        """Raise ``SettingsError`` for a value that no study can have."""
-        for name in ("trials", "epochs", "block_size"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise SettingsError(f"{_option(name)}: got {value!r}; expected a whole number of at least 1.")
-        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
-            raise SettingsError(f"--seed: got {self.seed!r}; expected a whole number.")
-        for name, known in (
-            ("profile", tuple(PROFILES)),
-            ("draws", DRAWS),
-            ("dtype", DTYPES),
-            ("device", DEVICES),
-            ("keep_weights", ("best", "none")),
-        ):
-            value = getattr(self, name)
-            if value is not None and value not in known:
-                raise SettingsError(f"{_option(name)}: got {value!r}; expected one of {', '.join(known)}.")
-        for name in ("variants", "tasks"):
-            value = getattr(self, name)
-            if value is not None and len(value) == 0:
-                raise SettingsError(f"{_option(name)}: got no name; expected names, as `odyssey {name}` lists them.")
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+__all__ = ["DTYPES", "Plan", "Settings", "SettingsError", "chosen_cells", "embedded_tasks", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -133,11 +68,23 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
             f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {', '.join(tasks)}."
         )
     for cell in cells.values():
-        _extend(store, study, "variants", cell.name, _variant_facts(cell), ("signature",))
+        _extend(store, study, "variants", cell.name, variant_facts(cell), ("signature",))
     same = ("checksum", "objective", "bidirectional", "direction", "space")
     for name in tasks:
-        _extend(store, study, "tasks", name, _task_facts(name, settings.data.get(name), study), same)
+        _extend(store, study, "tasks", name, task_facts(name, settings.data.get(name), study), same)
+    _refuse_too_large(study)
     return Plan(study, tuple(cells), tasks, dict(settings.data))
+
+
+def _refuse_too_large(study: Mapping[str, Any]) -> None:
+    """Raise if study.nc would be too large to be read back, however early its trials stop."""
+    size, largest = least_size(study), netcdf.LARGEST
+    if size > largest:
+        raise SettingsError(
+            f"--trials: {len(study['variants'])} variants x {len(study['tasks'])} tasks x {study['trials']} trials make a "
+            f"study.nc of {size / 2**30:.1f} GiB at least; expected {largest / 2**30:.1f} at most. Ask for fewer, or use "
+            "several stores."
+        )
 
 
 def _new(settings: Settings) -> dict[str, Any]:
@@ -203,7 +150,7 @@ def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings) -
         if value is not None and value != there:
             raise StoreError(
                 f"store {store.path}: it holds a study with {name} = {there!r}, and {value!r} was asked for. A store holds "
-                f"one study: leave {_option(name) if name in asked or name == 'epochs' else f'{name} of [protocol]'} out to go "
+                f"one study: leave {option(name) if name in asked or name == 'epochs' else f'{name} of [protocol]'} out to go "
                 "on with it, or choose another --store."
             )
 
@@ -248,49 +195,3 @@ def _extend(
                 "it has changed, so this is another study. Choose another --store, or bring the old one back."
             )
     study[kind] = {**study[kind], name: there or facts}
-
-
-def _variant_facts(cell: Cell) -> dict[str, Any]:
-    return {
-        "signature": cell.signature,
-        "equations": list(cell.equations),
-        "states": list(cell.states),
-        "parameters": {name: list(shape) for name, shape in cell.parameters.items()},
-        "origin": cell.origin,
-        "collection": cell.collection,
-        "reference": cell.reference,
-    }
-
-
-def _task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[str, Any]:
-    task = registry.task(name)
-    objective = objectives.get(task.objective)
-    corpus = registry.load_corpus(name, path)
-    narrower = PROFILES[study["profile"]].space
-    if set(task.space) != set(HYPERPARAMETERS):
-        raise SettingsError(
-            f"task '{name}': its space has {', '.join(sorted(task.space))}; expected exactly {', '.join(HYPERPARAMETERS)}, "
-            "which are what a training reads. Mend the task's declaration."
-        )
-    space = {key: narrower.get(key, distribution) for key, distribution in task.space.items()}
-    return {
-        "checksum": corpus.fingerprint,
-        "metric": objective.metric,
-        "units": objective.units,
-        "direction": objective.direction,
-        "chance": float(objective.chance(corpus.train, corpus.test, corpus.labels)),
-        "family": task.family,
-        "objective": task.objective,
-        "bidirectional": task.bidirectional,
-        "licence": task.licence,
-        "url": task.url,
-        "reference": task.reference,
-        "origin": task.origin,
-        "input_size": corpus.input_size,
-        "n_outputs": objective.n_outputs(corpus),
-        "provenance": corpus.provenance,
-        "warnings": list(corpus.warnings),
-        "space": {key: distribution.as_dict() for key, distribution in space.items()},
-        "task_space": {key: distribution.as_dict() for key, distribution in task.space.items()},
-        "space_note": PROFILES[study["profile"]].note if any(key in task.space for key in narrower) else "",
-    }

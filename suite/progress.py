@@ -102,6 +102,10 @@ class StudyProgress:
         self.bar.start()
         threading.Thread(target=self._watch, daemon=True).start()
 
+    def say(self, text: str) -> None:
+        """Show a line: what is waited for."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def block_done(self, block: Block, missing: int) -> None:
         """A block is finished; the callback ``on_block`` of a study."""
         for index in block.reported:

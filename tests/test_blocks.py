@@ -76,7 +76,8 @@ def block(folder, number=0, **options):
     """A block of the stored study, and what a worker is told of it."""
     content = Store(folder / "store").study()
     spec = {"store": str(folder / "store"), "token": content["token"], "task": "bach", "variant": "nog",
-            "number": number, "data": str(chorales(folder)), "plugins": [], **options}  # fmt: skip
+            "number": number, "data": str(chorales(folder)), "plugins": [], "trials": content["trials"], "patience": 0.0,
+            **options}  # fmt: skip
     return Block(content, "bach", "nog", number), spec
 
 
@@ -359,6 +360,17 @@ def test_temporary_files_of_a_live_worker_stay(tmp_path, trainings):
     young.write_text("{")
     study(tmp_path, trials=4)
     assert young.exists()
+
+
+def test_a_trial_that_ended_is_never_replaced(tmp_path, trainings):
+    """Whoever stores it again, its file stays to the last byte; one that failed gives way."""
+    study(tmp_path)
+    store, one = Store(tmp_path / "store"), stored(tmp_path)["nog", 0]
+    store.write_trial({**one, "best_test": 0.5})
+    assert stored(tmp_path)["nog", 0] == one
+    put(store, {**one, "status": "failed", "reason": "no luck"})
+    store.write_trial(one)
+    assert stored(tmp_path)["nog", 0] == one
 
 
 def test_a_finished_trial_takes_the_place_of_a_failed_one_and_of_no_other(tmp_path, trainings):

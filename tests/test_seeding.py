@@ -1,7 +1,6 @@
 """A study that moves: its netCDF holds all of it, is believed only as far as it can be checked, and goes on elsewhere."""
 
 import json
-from concurrent.futures import Executor, Future
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import settings as hypothesis_settings
 import lstm_odyssey as lo
 from lstm_odyssey import study as study_module
 from lstm_odyssey.block import Block, comparable
-from lstm_odyssey.engine import InOrder
 from lstm_odyssey.environment import elsewhere, environment
 from lstm_odyssey.plan import SettingsError, make_plan
 from lstm_odyssey.registry import UnknownNameError
@@ -372,21 +370,6 @@ def test_rounds_go_on_where_some_variants_are_ahead(folder, tmp_path):
     order = [(block.number, block.variant) for block, _ in pending(store, plan).blocks]
     assert order == [(0, "vanilla"), (1, "vanilla"), (2, "nog"), (2, "vanilla"), (3, "nog"), (3, "vanilla")]
     assert pending(store, plan).environments == (environment(),)
-
-
-def test_a_cluster_is_told_the_order_of_the_blocks():
-    """Each block submitted has a lower priority than the one before, and is handed on as it is."""
-    asked = []
-
-    class Cluster(Executor):
-        def submit(self, fn, *args, **kwargs):
-            asked.append((fn, args, kwargs))
-            return Future()
-
-    executor = InOrder(Cluster())
-    for number in range(3):
-        executor.submit(sum, (number,))
-    assert asked == [(sum, ((number,),), {"priority": -1 - number}) for number in range(3)]
 
 
 def test_a_worker_takes_up_blocks_as_they_were_submitted(tmp_path):

@@ -12,6 +12,7 @@ import lstm_odyssey as lo
 from lstm_odyssey import checkpoint
 from lstm_odyssey.batches import Batches, unit_noise
 from lstm_odyssey.bench.plain_torch import PlainTorch
+from lstm_odyssey.cell import Cell
 from lstm_odyssey.kernels.training_step import TrainingStep
 from lstm_odyssey.network import Network
 from lstm_odyssey.protocol import Protocol
@@ -208,6 +209,53 @@ def test_a_checkpoint_that_cannot_be_used_is_set_aside_with_a_warning(damage, tm
     with pytest.warns(UserWarning, match="computed again"):
         again = run(trials, checkpoint_file=file)
     assert results(again) == results(run(trials))
+
+
+@pytest.mark.parametrize("change", ["objective", "direction", "name"])
+def test_a_checkpoint_of_another_training_is_set_aside(change, tmp_path):
+    """The objective, the direction and the variant's name enter a checkpoint's identity, however alike the arrays are."""
+
+    class Other(type(objectives.get("next_frame"))):
+        name = "other"
+
+    def population(changed):
+        cell = lo.variant("vanilla")
+        if changed and change == "name":
+            cell = Cell(cell.variant, "another")
+        objective = Other() if changed and change == "objective" else objectives.get("next_frame")
+        made = Population(
+            cell,
+            CORPORA["next_frame"](),
+            objective,
+            eight()[:2],
+            PROTOCOL,
+            seed=5,
+            bidirectional=changed and change == "direction",
+            backend="eager",
+            dtype=torch.float64,
+            device="cpu",
+        )
+        made.advance()
+        return made
+
+    file = tmp_path / "block.npz"
+    checkpoint.save(population(False), file)
+    assert checkpoint.load(population(False), file)
+    with pytest.warns(UserWarning, match="belongs to another population"):
+        assert not checkpoint.load(population(True), file)
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_no_training(tmp_path, monkeypatch):
+    """On a full disk training goes on, with a warning, and ends the same."""
+    monkeypatch.setattr("lstm_odyssey.training.CHECKPOINT_EPOCHS", 2)
+
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "replacing", full)
+    with pytest.warns(UserWarning, match="not written .*No space left on device.*; training goes on"):
+        again = run(eight()[:2], checkpoint_file=tmp_path / "block.npz")
+    assert results(again) == results(run(eight()[:2]))
 
 
 def test_a_checkpoint_with_pickled_content_is_not_opened(tmp_path):

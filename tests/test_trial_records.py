@@ -204,6 +204,7 @@ OTHERS = {
     "dtype": {"dtype": torch.float32},
     "weights": {"keep_weights": True},
     "trials": {"trials": [trial(0), trial(1, hidden_size=4, momentum=0.5)]},
+    "direction": {"bidirectional": True},
     "backend": {"trials": [trial(0)]},
     "index": {"trials": [trial(0), trial(2, hidden_size=4)]},
 }
