@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lstm_odyssey import registry
+from lstm_odyssey import registry, spaces
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.profiles import HYPERPARAMETERS, PROFILES
 from lstm_odyssey.settings import SettingsError
@@ -35,13 +35,12 @@ def task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[st
     task = registry.task(name)
     objective = objectives.get(task.objective)
     corpus = registry.load_corpus(name, path)
-    narrower = PROFILES[study["profile"]].space
     if set(task.space) != set(HYPERPARAMETERS):
         raise SettingsError(
             f"task '{name}': its space has {', '.join(sorted(task.space))}; expected exactly {', '.join(HYPERPARAMETERS)}, "
             "which are what a training reads. Mend the task's declaration."
         )
-    space = {key: narrower.get(key, distribution) for key, distribution in task.space.items()}
+    space, note = spaces.of_task(name, task.space, PROFILES[study["profile"]], study.get("space", {}))
     return {
         "checksum": corpus.fingerprint,
         "metric": objective.metric,
@@ -61,5 +60,5 @@ def task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[st
         "warnings": list(corpus.warnings),
         "space": {key: distribution.as_dict() for key, distribution in space.items()},
         "task_space": {key: distribution.as_dict() for key, distribution in task.space.items()},
-        "space_note": PROFILES[study["profile"]].note if any(key in task.space for key in narrower) else "",
+        "space_note": note,
     }

@@ -122,12 +122,13 @@ class Dispatch:
 
     def _settle(self, block: Block, missing: int, future: Future[Any], suspects: list[Missing]) -> None:
         """What became of a block: it ended, or another run has it, or it is a suspect, or its error is the study's."""
-        error = None if future.cancelled() else future.exception()
+        gone = "the executor gave a block up; expected it to run it. Run the study again."
+        error = EngineError(gone) if future.cancelled() else future.exception()
         if error is not None and not self._stored(block):
             if type(error).__name__ not in DIED and not isinstance(error, LostResultError):
                 raise error
             suspects.append((block, missing))
-        elif error is None and not future.cancelled() and future.result() == CLAIMED:
+        elif error is None and future.result() == CLAIMED:
             self.others.append((block, missing))
         else:
             self.on_end(block, missing)

@@ -155,14 +155,14 @@ def _now(own: Path) -> float:
 
 
 def clean(store: Store, own: Path) -> None:
-    """Remove what killed runs left: old temporary files and words of progress. Only for a run that is alone in the store."""
+    """Remove what killed runs left: old temporary files and leases, words of progress. Only for a run that is alone."""
     now = _now(own)
     folders = (store.trials_folder, store.checkpoints_folder, store.progress_folder, store.weights_folder)
-    for folder in (store.path, *folders):
-        for path in folder.glob(f"{TEMPORARY}*"):
-            with suppress(OSError):  # a worker of a run that was killed may rename it at this moment
-                if now - path.stat().st_mtime > STALE_SECONDS:
-                    path.unlink()
+    left = [path for folder in (store.path, *folders) for path in folder.glob(f"{TEMPORARY}*")]
+    for path in (*left, *store.locks_folder.glob("block-*.lock")):
+        with suppress(OSError):  # a worker of a run that was killed may end at this moment
+            if now - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
     for path in store.progress_folder.glob("*.json"):
         with suppress(OSError):
             path.unlink()
@@ -170,5 +170,7 @@ def clean(store: Store, own: Path) -> None:
 
 def forget(store: Store) -> None:
     """Take back a study that has not begun, so that the folder may hold another; for who holds its lock and is alone."""
-    with suppress(OSError):
-        store.study_file.unlink()
+    killed = (*store.progress_folder.glob("*.json"), *store.locks_folder.glob("block-*.lock"))
+    for path in (store.study_file, *killed):
+        with suppress(OSError):
+            path.unlink()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from lstm_odyssey import origins, registry
+from lstm_odyssey import origins, points, registry, spaces
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.described import task_facts, variant_facts
 from lstm_odyssey.environment import environment
@@ -17,6 +17,7 @@ from lstm_odyssey.kernels.scan import resolve
 from lstm_odyssey.profiles import COLLECTION, PROFILES
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.reports import netcdf
+from lstm_odyssey.search import FROM_FILE
 from lstm_odyssey.settings import DTYPES, Settings, SettingsError, option
 from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError
 from lstm_odyssey.stored import least_size
@@ -50,15 +51,18 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
     settings.check()
     registry.load_plugins(settings.plugins)
     stored = begun or store.study()
-    study = dict(stored) if stored else _new(settings)
+    given = points.read(settings.points) if settings.points is not None else None
+    study = dict(stored) if stored else _new(settings, given)
     if stored:
         _backend(stored["backend"], stored["device"])
-        _refuse_other(store, stored, settings)
+        _refuse_other(store, stored, settings, given)
         study["trials"] = settings.trials or stored["trials"]
     origins.refuse_absent("variant", settings.variants or study["variants"], study["variants"])
     origins.refuse_absent("task", settings.tasks or study["tasks"], study["tasks"])
-    cells = chosen_cells(settings.variants, tuple(study["variants"]))
-    tasks = settings.tasks or tuple(study["tasks"]) or embedded_tasks()
+    named = {place: points.names(study["points"], place) if "points" in study else () for place in points.PLACES}
+    known = tuple(study["variants"])
+    cells = chosen_cells(settings.variants or (None if known else named["variant"] or None), known)
+    tasks = settings.tasks or tuple(study["tasks"]) or named["task"] or embedded_tasks()
     if tuple(tasks) == ("all",):
         tasks = registry.task_names()
     tasks = tuple(dict.fromkeys(tasks))
@@ -72,8 +76,22 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
     same = ("checksum", "objective", "bidirectional", "direction", "space")
     for name in tasks:
         _extend(store, study, "tasks", name, task_facts(name, settings.data.get(name), study), same)
+    spaces.refuse_strange(study.get("space", {}), study["tasks"])
+    if "points" in study:
+        _count_points(study, settings)
     _refuse_too_large(study)
     return Plan(study, tuple(cells), tasks, dict(settings.data))
+
+
+def _count_points(study: dict[str, Any], settings: Settings) -> None:
+    """A study of points has as many trials as a cell has rows, or the first of them."""
+    there = points.count(study["points"], study["tasks"], study["variants"])
+    study["trials"] = study["trials"] or there
+    if study["trials"] > there:
+        raise SettingsError(
+            f"--trials: got {study['trials']}; expected at most {there}, as {study['points']['file']} has {there} rows for "
+            "each variant and task."
+        )
 
 
 def _refuse_too_large(study: Mapping[str, Any]) -> None:
@@ -87,19 +105,27 @@ def _refuse_too_large(study: Mapping[str, Any]) -> None:
         )
 
 
-def _new(settings: Settings) -> dict[str, Any]:
+def _new(settings: Settings, given: points.Points | None) -> dict[str, Any]:
     profile_name = settings.profile or "standard"
     profile = PROFILES[profile_name]
-    given = replace(Protocol(), epochs=profile.epochs, patience=profile.patience).as_dict()
-    protocol = _protocol({**given, **settings.protocol, **({"epochs": settings.epochs} if settings.epochs else {})})
+    shape = replace(Protocol(), epochs=profile.epochs, patience=profile.patience).as_dict()
+    protocol = _protocol({**shape, **settings.protocol, **({"epochs": settings.epochs} if settings.epochs else {})})
     backend = _backend(settings.backend or "auto", settings.device or "cpu")
+    if (settings.draws == FROM_FILE) if given is None else (settings.draws not in (None, FROM_FILE)):
+        raise SettingsError(
+            f"--draws: got {settings.draws} {'without' if given is None else 'with'} --points; the rows of a file stand in "
+            "place of draws. Give one of the two."
+        )
+    space = spaces.checked(settings.space)
     return {
         "format": FORMAT,
         "package": PACKAGE,
         "token": uuid.uuid4().hex,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": 1 if settings.seed is None else settings.seed,
-        "draws": settings.draws or "independent",
+        "draws": FROM_FILE if given else settings.draws or "independent",
+        **({"points": given} if given else {}),
+        **({"space": space} if space else {}),
         "profile": profile_name,
         "protocol": protocol.as_dict(),
         "dtype": settings.dtype or "float32",
@@ -107,7 +133,7 @@ def _new(settings: Settings) -> dict[str, Any]:
         "device": settings.device or "cpu",
         "block_size": settings.block_size or profile.block_size,
         "keep_weights": settings.keep_weights or "none",
-        "trials": settings.trials or profile.trials,
+        "trials": settings.trials or (0 if given else profile.trials),
         "tasks": {},
         "variants": {},
         "environment": environment(),
@@ -128,7 +154,7 @@ def _protocol(content: Mapping[str, Any]) -> Protocol:
         raise SettingsError(str(error)) from error
 
 
-def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings) -> None:
+def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings, given: points.Points | None) -> None:
     """A resume uses what is stored; an explicit other value is another study."""
     if settings.trials is not None and settings.trials < stored["trials"]:
         raise StoreError(
@@ -141,6 +167,20 @@ def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings) -
     }
     if settings.backend not in (None, "auto"):
         asked["backend"] = settings.backend
+    if given and given["sha256"] != stored.get("points", {}).get("sha256"):
+        there = f"draws = {stored['draws']!r}"
+        if "points" in stored:
+            there = f"the points of {stored['points']['file']}, sha256 {stored['points']['sha256'][:12]}"
+        raise StoreError(
+            f"store {store.path}: it holds a study with {there}, and {given['file']}, sha256 {given['sha256'][:12]}, has other "
+            "points. A store holds one study: leave --points out to go on with it, or choose another --store."
+        )
+    space = spaces.checked(settings.space)
+    if space and space != stored.get("space", {}):
+        raise StoreError(
+            f"store {store.path}: it holds a study with space = {stored.get('space', {})}, and {space} was asked for. A store "
+            "holds one study: leave [space] out to go on with it, or choose another --store."
+        )
     _protocol({**stored["protocol"], **settings.protocol})  # an option that no protocol has is no other study
     protocol = {**settings.protocol, "epochs": settings.epochs}
     for name, value, there in (

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lstm_odyssey.profiles import PROFILES
-from lstm_odyssey.search import DRAWS
-from lstm_odyssey.stored import MAX_TRIALS, SEEDS
+from lstm_odyssey.search import DRAWS, FROM_FILE, MAX_TRIALS, SEEDS
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "cuda")
@@ -28,6 +27,8 @@ class Settings:
         seed: of everything random (1).
         profile: ``smoke``, ``standard`` (default) or ``paper``.
         draws: ``independent`` (default) or ``common``.
+        points: a CSV file whose rows are the trials' hyperparameters, in place of draws; see ``lstm_odyssey.points``.
+        space: distributions of this study in place of the tasks' own, by hyperparameter, or by task and hyperparameter.
         dtype, backend, device: of the computation (float32, auto, cpu).
         block_size: trials in lockstep on a backend that pads.
         keep_weights: ``best`` stores each trial's best weights; ``none`` (default).
@@ -43,6 +44,8 @@ class Settings:
     seed: int | None = None
     profile: str | None = None
     draws: str | None = None
+    points: str | None = None
+    space: Mapping[str, Any] = field(default_factory=dict)
     dtype: str | None = None
     backend: str | None = None
     device: str | None = None
@@ -68,7 +71,7 @@ class Settings:
             raise SettingsError(f"--seed: got {self.seed}; expected {SEEDS[0]} to {SEEDS[-1]}, which can be stored.")
         for name, known in (
             ("profile", tuple(PROFILES)),
-            ("draws", DRAWS),
+            ("draws", (*DRAWS, FROM_FILE)),
             ("dtype", DTYPES),
             ("device", DEVICES),
             ("keep_weights", ("best", "none")),

@@ -110,7 +110,8 @@ class Store:
             if self.path.exists() and not self.path.is_dir():
                 raise StoreError(f"store {self.path}: a file; expected a folder. Choose another --store.")
             content = [entry.name for entry in self.path.iterdir()] if self.path.is_dir() else []
-            content = [name for name in content if not name.startswith(TEMPORARY) and name != self.locks_folder.name]
+            passing = (self.locks_folder.name, self.progress_folder.name)  # of a run that begins, or was killed at once
+            content = [name for name in content if not name.startswith(TEMPORARY) and name not in passing]
             if content and not self.study_file.exists():  # another run may have begun the study at this moment
                 raise StoreError(
                     f"store {self.path}: got a folder with {', '.join(sorted(content)[:5])} and no study.json; expected an "

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +100,7 @@ def run(
     store, settings = Store(path), settings or Settings()
     seed = read_seed(resume_from) if resume_from is not None else None
     make_plan(store, settings, seed.joined(store) if seed is not None else None)  # refuses before a folder is made
-    with alive(store) as own, ExitStack() as held:
+    with alive(store) as own:
         with study_locked(store, say) as still_held:
             # anew: another run may have begun or extended the study meanwhile
             before = store.study()
@@ -111,19 +111,26 @@ def run(
                 still_held()
                 store.write_study(plan.study)
         try:
-            if seed is not None:
-                seed.plant(store)
-            todo = pending(store, plan)
-            if on_start is not None:
-                on_start(store, plan, todo)
-            if todo.blocks:
-                workers = engine(store, plan, todo) if engine is not None else nullcontext(InProcess())
-                ended = _Ended(store, on_block, on_refresh)
-                Dispatch(store, plan, held.enter_context(workers), ended, say or silent).run(todo.blocks)
-        except BaseException as error:
-            _leave(store, own, plan.study if before is None else None, error)
+            with ExitStack() as held:
+                try:
+                    if seed is not None:
+                        seed.plant(store)
+                    todo = pending(store, plan)
+                    if on_start is not None:
+                        on_start(store, plan, todo)
+                    if todo.blocks:
+                        workers = engine(store, plan, todo) if engine is not None else nullcontext(InProcess())
+                        ended = _Ended(store, on_block, on_refresh)
+                        Dispatch(store, plan, held.enter_context(workers), ended, say or silent).run(todo.blocks)
+                except BaseException as error:
+                    if before is not None or _trained(store):
+                        _consolidate_after(error, store, say)
+                    raise
+                return consolidate(store, say)  # before the workers are sent home, which may take long or fail
+        except BaseException:
+            if before is None:
+                _take_back(store, own, plan.study)
             raise
-        return consolidate(store, say)  # before the workers are sent home, which may take long or fail
 
 
 class _Ended:
@@ -156,25 +163,25 @@ class _Ended:
             self.consolidated = time.monotonic()
 
 
-def _leave(store: Store, own: Path, begun: dict[str, Any] | None, stopped: BaseException) -> None:
-    """What a run that stops leaves behind: all that is stored, consolidated; or nothing, if it began the study in vain.
+def _trained(store: Store) -> bool:
+    """Whether a store holds anything that took time."""
+    return any(store.trials_folder.glob("[!.]*.json")) or store.checkpoints_folder.exists()
 
-    Args:
-        store, own: where, and the run's sign of life.
-        begun: what it wrote into ``study.json``, if that was new.
-        stopped: why it stops.
-    """
+
+def _consolidate_after(stopped: BaseException, store: Store, say: Callable[[str], None] | None) -> None:
+    """Consolidate what is stored when a run stops; that this fails is worth less than why it stopped."""
     try:
-        with study_locked(store):
-            trained = any(store.trials()) or store.checkpoints_folder.exists()
-            forgotten = begun is not None and not trained and store.study() == begun and alone(store, own)
-            if forgotten:
-                forget(store)  # the folder is not bound to what was asked this time
-        if not forgotten:
-            consolidate(store)
+        consolidate(store, say)
     except (StoreError, SchemaError) as error:
         if not isinstance(stopped, StoreError):  # which will say the same
             warnings.warn(f"store {store.path}: not consolidated ({error}); what is stored is kept.", stacklevel=2)
+
+
+def _take_back(store: Store, own: Path, begun: dict[str, Any]) -> None:
+    """Free the folder of a study that a run began in vain, unless another run has joined it; its workers have ended."""
+    with suppress(StoreError), study_locked(store):  # a store that cannot be written stays as it is
+        if not _trained(store) and store.study() == begun and alone(store, own):
+            forget(store)
 
 
 def consolidate(store: Store, say: Callable[[str], None] | None = None) -> xarray.Dataset:

@@ -59,9 +59,13 @@ def begun(request, folder):
     blocks = {name: Block(study, "bach", name, 1) for name in ("nog", "vanilla")}
     for index in blocks["nog"].indices:
         store.trial_file(blocks["nog"].trial_id(index)).unlink()
-    store.write_trial(blocks["vanilla"].failed(2, "RuntimeError: no luck"))
+    failed = blocks["vanilla"].failed(2, "RuntimeError: no luck")
+    store.trial_file(failed["trial_id"]).unlink()  # what has ended is never replaced
+    store.write_trial(failed)
     last = Block(study, "bach", "vanilla", 2).trial_id(4)
-    store.write_trial(diverge(store.read_trial(last)))
+    diverged = diverge(store.read_trial(last))
+    store.trial_file(last).unlink()
+    store.write_trial(diverged)
     study_module.consolidate(store)
     return store
 
@@ -144,7 +148,7 @@ def test_seeding_that_was_killed_is_completed_by_the_same_command(begun, folder,
     (Store(place).trials_folder / ".tmp-00-abc.json").write_text("{")  # what a kill -9 leaves
     assert len(files(place)) == 3
     stamps = {file: file.stat().st_mtime_ns for file in Store(place).trials_folder.glob("[!.]*")}
-    monkeypatch.setattr(study_module, "_submit", lambda *arguments: None)
+    monkeypatch.setattr(study_module.Dispatch, "run", lambda *arguments: None)
     dataset = lo.run(place, here(folder), resume_from=begun.consolidated)
     xarray.testing.assert_identical(dataset, lo.open_study(begun.consolidated))
     assert {file: file.stat().st_mtime_ns for file in stamps} == stamps

@@ -1,12 +1,13 @@
 """Several runs of one store: begun, extended and resumed at once, killed at the worst moment, they lose nothing."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -218,9 +219,15 @@ def test_a_study_that_others_run_is_not_taken_back(tmp_path):
     assert store.study() is not None
     other.__exit__(None, None, None)
     store.study_file.unlink()
-    store.consolidated.unlink()
+
+    @contextmanager
+    def killed():  # a worker that was killed in its first epoch
+        store.report_progress("a", 0.5, 4, 1.0)
+        (store.locks_folder / "block-a.lock").touch()
+        yield
+
     with pytest.raises(EngineError):
-        lo.run(store.path, settings(tmp_path), engine=engine(nullcontext()))
+        lo.run(store.path, settings(tmp_path), engine=engine(killed()))
     assert not store.path.exists()
 
 
@@ -239,8 +246,13 @@ def test_nothing_of_a_run_that_lives_is_cleaned_away(tmp_path):
             assert not alone(store, one) and not alone(store, two)
             lo.run(place, settings(tmp_path, variants=["nog"], trials=1, epochs=1))
             assert all(path.exists() for path in theirs)
+        lapsed, held = (store.locks_folder / f"block-{name}.lock" for name in ("a", "b"))
+        for path in (lapsed, held):
+            path.touch()
+        os.utime(lapsed, (1, 1))
         clean(store, one)
     assert not theirs[0].exists() and theirs[1].exists()
+    assert not lapsed.exists() and held.exists()
 
 
 def test_a_trial_that_ended_is_never_replaced(tmp_path):

@@ -15,9 +15,9 @@ from lstm_odyssey.output import Steady, steady_output
 from lstm_odyssey.plan import Settings, SettingsError, make_plan
 from lstm_odyssey.reports import netcdf, page, schema
 from lstm_odyssey.reports.validation import SchemaError
+from lstm_odyssey.search import MAX_TRIALS
 from lstm_odyssey.stopping import Stopped, stopping
 from lstm_odyssey.store import Store, StoreError
-from lstm_odyssey.stored import MAX_TRIALS
 from tests.small import chorales, settings
 
 
