@@ -10,6 +10,7 @@ import pytest
 import lstm_odyssey as lo
 from lstm_odyssey import block as block_module
 from lstm_odyssey.block import Block, run_block
+from lstm_odyssey.locking import alive
 from lstm_odyssey.plan import make_plan
 from lstm_odyssey.seeding import read_seed
 from lstm_odyssey.store import Store, StoreError
@@ -310,6 +311,18 @@ def test_a_study_that_trained_something_is_not_forgotten(tmp_path, trainings):
     with pytest.raises(KeyboardInterrupt):
         lo.run(tmp_path / "store", settings(tmp_path, backend="eager"), on_block=stop)
     assert Store(tmp_path / "store").study() is not None and len(stored(tmp_path)) == 2
+
+
+def test_a_study_that_another_run_has_joined_is_not_taken_back(tmp_path, trainings):
+    """A run that stops before its first block leaves study.json to one that lives in the same store."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    store = Store(tmp_path / "store")
+    with alive(store), pytest.raises(KeyboardInterrupt):
+        lo.run(store.path, settings(tmp_path), engine=stop)
+    assert store.study() is not None
 
 
 def test_a_trial_that_contradicts_the_study_is_refused(tmp_path, trainings):
