@@ -273,8 +273,8 @@ TRAINER = {
     ),
     "noise on validation, compiled": Mutant(
         "kernels.training_step:TrainingStep.logits",
-        "tables, _padding = self._set(batch, None)",
-        "tables, _padding = self._set(batch, torch.randn_like(batch.x))",
+        "= self._set(batch, None)",
+        "= self._set(batch, torch.randn_like(batch.x))",
         test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
         {"objective": "next_frame", "backend": "numba"},
     ),
