@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -331,6 +332,24 @@ def test_a_failed_write_leaves_the_old_file(
         schema.save(dataset, path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["study.nc"]
+
+
+def test_a_write_that_stops_before_its_end_leaves_the_old_file(
+    dataset: xarray.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the new file takes the old one's place as a whole nothing of it is seen."""
+    path = schema.save(dataset, tmp_path / "study.nc")
+    before = path.read_bytes()
+
+    def stopped(*_: object) -> None:
+        raise OSError("stopped")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="stopped"):
+        patch.setattr(os, "replace", stopped)
+        schema.save(dataset.assign_attrs(seed=7), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["study.nc"]
+    assert schema.load(schema.save(dataset.assign_attrs(seed=7), path)).attrs["seed"] == 7
 
 
 def test_plain_xarray_reads_it(dataset: xarray.Dataset, tmp_path: Path) -> None:

@@ -306,13 +306,16 @@ def test_patience_stops_a_trial_that_does_not_improve():
 
 def test_the_test_set_is_scored_when_validation_improves_and_only_then():
     """The test curve has numbers exactly where validation reached a new minimum; epoch 0 counts."""
-    for record in results(run(eight(), protocol=Protocol(epochs=8))):
+    wild, kept = Trial(3, settings(6, 3.0)), []  # whose validation does not fall every time
+    for record in results(run([*eight(), wild], protocol=Protocol(epochs=8))):
         valid = np.array(record["curves"]["valid"], dtype=float)
         improves = valid < np.minimum.accumulate(np.concatenate([[np.inf], valid[:-1]]))
         scored = np.isfinite(np.array(record["curves"]["test"], dtype=float))
         assert scored[0] and (scored == improves).all()
         assert record["best_epoch"] == int(np.argmin(valid))
         assert record["best_test"] == record["curves"]["test"][record["best_epoch"]]
+        kept.append(improves[1:].mean())
+    assert 0 < min(kept) < max(kept), "validation improved in every epoch of every trial, or in none"
 
 
 def test_order_and_noise_are_reshuffled_every_epoch_and_common_to_trials():
@@ -377,6 +380,8 @@ def test_initial_weights_depend_on_seed_variant_and_index_alone():
     assert not np.array_equal(first["cells.0.R.z"], other["cells.0.R.z"])
     seeded = start(trials, seed=6).network.member_weights(0)
     assert not np.array_equal(first["cells.0.R.z"], seeded["cells.0.R.z"])
+    named = run(trials, "no_peepholes", protocol=Protocol(epochs=1)).network.member_weights(0)
+    assert not np.array_equal(first["cells.0.R.z"], named["cells.0.R.z"])
     pooled = np.concatenate([value.ravel() for value in first.values()])
     assert abs(pooled.std() - 0.1) < 0.02
 
