@@ -141,13 +141,14 @@ def run_block(spec: dict[str, Any]) -> int:
     Args:
         spec: ``store`` (path), ``token`` (of the study), ``task``, ``variant``, ``number``, ``trials`` (of the study, as the
             client knows it: another run may have extended it since), ``data`` (a path or None), ``plugins``, the files that the
-            task and the variant come from, and ``patience``, seconds to wait for another run that computes this block.
+            task and the variant come from, ``patience``, seconds to wait for another run that computes this block, and
+            ``source``, of the package where the run began.
 
     Returns:
         How many trials were stored; ``CLAIMED`` if another run computes the block.
 
     Raises:
-        StoreError: the worker does not see the study's store, or the corpus or the variant is another one here.
+        StoreError: the worker does not see the study's store, or package, corpus or variant are others here.
         CorpusError: the corpus cannot be loaded here.
         PluginError: the worker does not find a plugin's file, or cannot run it.
     """
@@ -157,6 +158,13 @@ def run_block(spec: dict[str, Any]) -> int:
         raise StoreError(
             f"store {store.path}: a worker finds {'no study' if study is None else 'another study'} there; expected the one "
             "the study was started with. The store must be one path that all machines share."
+        )
+    source = environment()["source"]
+    if source != spec["source"]:
+        raise StoreError(
+            f"store {store.path}: a worker has lstm-odyssey with source {source}, and the run began with {spec['source']}; "
+            "expected one source in all processes of a run. Files of an editable install were changed meanwhile, or machines "
+            "have different versions: install one wheel everywhere and run the study again."
         )
     registry.load_plugins(spec["plugins"])
     block = Block({**study, "trials": spec["trials"]}, spec["task"], spec["variant"], spec["number"])

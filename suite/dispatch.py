@@ -8,6 +8,7 @@ from typing import Any
 
 from lstm_odyssey import registry
 from lstm_odyssey.block import CLAIMED, Block, run_block
+from lstm_odyssey.environment import environment
 from lstm_odyssey.locking import LEASE_SECONDS, claimed
 from lstm_odyssey.plan import Plan
 from lstm_odyssey.store import Store
@@ -91,6 +92,7 @@ class Dispatch:
             "data": self.plan.data.get(block.task),
             "plugins": _files(block),
             "patience": patience,
+            "source": environment()["source"],
         }
         try:
             return self.executor.submit(run_block, spec)

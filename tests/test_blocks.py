@@ -10,6 +10,7 @@ import pytest
 import lstm_odyssey as lo
 from lstm_odyssey import block as block_module
 from lstm_odyssey.block import Block, run_block
+from lstm_odyssey.environment import environment
 from lstm_odyssey.locking import alive
 from lstm_odyssey.plan import make_plan
 from lstm_odyssey.seeding import read_seed
@@ -78,8 +79,18 @@ def block(folder, number=0, **options):
     content = Store(folder / "store").study()
     spec = {"store": str(folder / "store"), "token": content["token"], "task": "bach", "variant": "nog",
             "number": number, "data": str(chorales(folder)), "plugins": [], "trials": content["trials"], "patience": 0.0,
-            **options}  # fmt: skip
+            "source": environment()["source"], **options}  # fmt: skip
     return Block(content, "bach", "nog", number), spec
+
+
+def test_a_worker_with_another_source_computes_nothing(tmp_path):
+    """A worker that starts anew from files that were edited meanwhile would mix two versions in one run."""
+    study(tmp_path)
+    _, spec = block(tmp_path, source="another")
+    before = stored(tmp_path)
+    with pytest.raises(StoreError, match="the run began with another; expected one source in all processes"):
+        run_block(spec)
+    assert stored(tmp_path) == before
 
 
 def test_ghosts_are_trained_and_not_stored(tmp_path, trainings):
