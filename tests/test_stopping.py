@@ -201,7 +201,7 @@ def test_a_study_too_large_to_be_read_back_is_refused(tmp_path, monkeypatch):
     ):
         make_plan(Store(tmp_path / "a"), settings(tmp_path, trials=1_000_000, epochs=150, protocol={"patience": 150}))
     study = lo.run(tmp_path / "store", settings(tmp_path, variants=["nog"], trials=1, epochs=1))
-    monkeypatch.setattr(netcdf, "LARGEST", 1000)
+    monkeypatch.setattr(netcdf, "LARGEST", study.nbytes - 1)
     with pytest.raises(SchemaError, match="It could not be read back"):
         schema.save(study, tmp_path / "study.nc")
 
