@@ -685,12 +685,6 @@ STUDY = {
         "study is None",
         test_blocks.test_a_worker_at_another_study_stores_nothing,
     ),
-    "a stored trial is turned into a failure": Mutant(
-        "block:_run_claimed",
-        "for index in block.missing(store):",
-        "for index in missing:",
-        test_blocks.test_what_was_stored_before_a_failure_stands,
-    ),
     "a checkpoint outlives its block": Mutant(
         "store:Store.end_block",
         '(self.checkpoints_folder / f"{block}.npz", self.progress_folder / f"{block}.json")',

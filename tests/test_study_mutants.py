@@ -28,7 +28,14 @@ def test_wrong_studies_are_killed(name, request, monkeypatch):
         run(mutant, request)
 
 
-TESTS = {f"{mutant.test.__name__}-{'-'.join(map(str, mutant.given.values()))}": mutant for mutant in MUTANTS.values()}
+def called(mutant):
+    """The name of a mutant's test with its arguments, the same in every process."""
+    return "-".join(
+        [mutant.test.__name__, *(str(getattr(value, "__name__", value)) for value in mutant.given.values())]
+    )
+
+
+TESTS = {called(mutant): mutant for mutant in MUTANTS.values()}
 
 
 @pytest.mark.parametrize("name", TESTS)

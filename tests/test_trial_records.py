@@ -1,7 +1,10 @@
 """What a trial's record says is what its weights give, and what a store has of it is whole or not there."""
 
+import functools
 import resource
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +13,10 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey import batches, checkpoint
 from lstm_odyssey.batches import Batches, unit_noise
+from lstm_odyssey.block import Block
 from lstm_odyssey.lockstep import CompiledLockstep, Lockstep
 from lstm_odyssey.network import Network
+from lstm_odyssey.plan import make_plan
 from lstm_odyssey.population import Population
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.store import Store, StoreError
@@ -19,6 +24,7 @@ from lstm_odyssey.streams import stream
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training import Trial, train
 from tests.corpora import CORPORA
+from tests.small import settings
 
 BACKENDS = ("eager", "numba")
 
@@ -257,12 +263,20 @@ def full_disk(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@functools.cache
+def study_content():
+    """What a study of one variant holds."""
+    with tempfile.TemporaryDirectory() as folder:
+        return make_plan(Store(Path(folder) / "store"), settings(Path(folder), variants=["nog"])).study
+
+
 def write_trial(store, mark):
-    store.write_trial({"trial_id": "0" * 24, "mark": mark, "long": "x" * 5000})
+    reason = f"{mark}: {'x' * 5000}"
+    store.write_trial(Block(study_content(), "bach", "nog", 0).failed(0, reason))
 
 
 def write_study(store, mark):
-    store.write_study({"mark": mark, "long": "x" * 5000})
+    store.write_study({**study_content(), "created": f"{mark}"})
 
 
 def write_weights(store, mark):
@@ -287,12 +301,15 @@ def test_a_disk_that_is_full_leaves_files_whole_or_absent(write, tmp_path):
     def content():
         return {path.name: path.read_bytes() for path in store.path.rglob("*") if path.is_file()}
 
-    with full_disk(1000), pytest.raises((StoreError, OSError)):
+    write(Store(tmp_path / "other"), 0)
+    with full_disk(1000), pytest.raises((StoreError, OSError), match="File too large"):
         write(store, 1)
     assert content() == {}
     write(store, 1)
     before = content()
     assert len(before) == 1 and len(*before.values()) > 1000
-    with full_disk(1000), pytest.raises((StoreError, OSError)):
+    with full_disk(1000), pytest.raises((StoreError, OSError), match="File too large"):
         write(store, 2)
     assert content() == before
+    write(store, 2)
+    assert content().keys() == before.keys() and content() != before
