@@ -36,6 +36,7 @@ class Odyssey:
             SchemaError: the dataset is no study.
             ValueError: a variant of ``order`` is not in the study.
         """
+        from lstm_odyssey.reports.nearest import nearest
         from lstm_odyssey.reports.table import summary
         from lstm_odyssey.reports.validation import validate
 
@@ -43,7 +44,8 @@ class Odyssey:
         known = self._study["variant"].values.tolist()
         if strange := [name for name in order or () if name not in known]:
             raise ValueError(
-                f"order: got variant '{strange[0]}'; expected some of {', '.join(known)}. Leave out what the study has not."
+                f"order: got variant '{strange[0]}'; expected some of {nearest(strange[0], known, 'and')}. Leave out what the "
+                "study has not."
             )
         return summary(self._study, order)
 

@@ -13,7 +13,7 @@ import xarray
 from lstm_odyssey.reports.claims import BASELINE
 from lstm_odyssey.reports.compare import compare
 from lstm_odyssey.reports.fanova import FanovaError, fanova
-from lstm_odyssey.reports.files import replacing
+from lstm_odyssey.reports.files import expanded, replacing
 
 REPLICATES = 200
 """Refits of an interval of the functional ANOVA."""
@@ -79,7 +79,7 @@ def analyse(
     comparison = compare(study, baseline, replicates=999 if quick else 9999)
     try:
         effects = _fanova(
-            study, clip=1.0, points=32, replicates=replicates, jobs=jobs, cache=None if cache is None else Path(cache),
+            study, clip=1.0, points=32, replicates=replicates, jobs=jobs, cache=cache,
             progress=None if progress is None else lambda done, total: progress("intervals", done, total),
         )  # fmt: skip
     except FanovaError as refused:
@@ -106,7 +106,7 @@ def save(analyses: Analyses, path: str | os.PathLike[str]) -> Path:
     """Write all analyses as the groups of one netCDF-4 file, named as the fields are."""
     parts = {name: part for name, part in analyses._asdict().items() if isinstance(part, xarray.Dataset)}
     tree = xarray.DataTree.from_dict({f"/{name}": part for name, part in parts.items()})
-    target = Path(path)
+    target = expanded(path)
     with replacing(target) as temporary:
         tree.to_netcdf(temporary, engine="h5netcdf")
     return target

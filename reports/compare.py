@@ -68,6 +68,7 @@ from lstm_odyssey.reports.contents import CONTENTS, COORDINATES
 from lstm_odyssey.reports.expected import Curve
 from lstm_odyssey.reports.inference import Numbers, Ranked
 from lstm_odyssey.reports.judging import against, described, judged
+from lstm_odyssey.reports.nearest import nearest
 from lstm_odyssey.reports.schema import validate
 from lstm_odyssey.reports.table import ENOUGH, maximizes
 from lstm_odyssey.reports.variables import FINISHED, PACKAGE
@@ -163,7 +164,8 @@ def _chosen(study: xarray.Dataset, tasks: str | Sequence[str] | None) -> xarray.
     known = study["task"].values.tolist()
     wanted = known if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
     if strange := [name for name in wanted if name not in known]:
-        raise ValueError(f"task '{strange[0]}': not in the study; expected some of {', '.join(known)}. Leave it out.")
+        near = nearest(strange[0], known, "and")
+        raise ValueError(f"task '{strange[0]}': not in the study; expected some of {near}. Leave it out.")
     if not wanted or len(set(wanted)) < len(wanted):
         raise ValueError(f"tasks: got {wanted}; expected one or more names, each once. Pass None for all of them.")
     return study.sel(task=wanted)
@@ -173,8 +175,8 @@ def _check(study: xarray.Dataset, baseline: str | None, confidence: float, repli
     variants = study["variant"].values.tolist()
     if baseline is not None and baseline not in variants:
         raise ValueError(
-            f"baseline '{baseline}': not in the study; expected one of {', '.join(variants)}. Pass baseline= one of them, or "
-            "None to compare with none."
+            f"baseline '{baseline}': not in the study; expected one of {nearest(baseline, variants)}. Pass baseline= one "
+            "of them, or None to compare with none."
         )
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: got {confidence!r}; expected a number between 0 and 1. Pass 0.95 for 95 %.")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from lstm_odyssey.reports import figures, grids, paper
 from lstm_odyssey.reports.analyses import Analyses
 from lstm_odyssey.reports.axis import shown
-from lstm_odyssey.reports.files import write_text
+from lstm_odyssey.reports.files import expanded, write_text
 from lstm_odyssey.reports.grids import Grid
 from lstm_odyssey.reports.page import paper_order, summary_texts
 from lstm_odyssey.reports.section import differing, drawn, drawn_of_cell
@@ -24,8 +24,9 @@ from lstm_odyssey.reports.table import summary
 def write(study: xarray.Dataset, analyses: Analyses, path: str | os.PathLike[str], kind: str) -> Path:
     """Write ``md`` or ``csv``, whole or not at all."""
     text = markdown(study, analyses) if kind == "md" else numbers(study, analyses).to_csv(lineterminator="\n")
-    write_text(Path(path), text)
-    return Path(path)
+    target = expanded(path)
+    write_text(target, text)
+    return target
 
 
 def markdown(study: xarray.Dataset, analyses: Analyses) -> str:
@@ -102,7 +103,8 @@ def save_figures(study: xarray.Dataset, analyses: Analyses, folder: str | os.Pat
     """
     order = paper_order(study["variant"].values.tolist())
     tasks = study["task"].values.tolist()
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    folder = expanded(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     apart = {task: differing(analyses.comparison, task) for task in tasks}
     _save({"boxes": figures.box_plots(study, order=order, apart=apart)}, folder, ["all-tasks"], written)

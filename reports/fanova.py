@@ -13,8 +13,8 @@ decomposed (its trees one by one on request), and the measure is the draw's own,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
@@ -26,6 +26,8 @@ from lstm_odyssey.reports.analysis import DECOMPOSITIONS, Decomposition, View, a
 from lstm_odyssey.reports.axes import Axis, Floats
 from lstm_odyssey.reports.cases import FACTOR, RESPONSES, Case, FanovaError, case, complete, drawn, factor
 from lstm_odyssey.reports.fanova_filling import POOR, Filling
+from lstm_odyssey.reports.files import expanded
+from lstm_odyssey.reports.nearest import nearest
 from lstm_odyssey.reports.validation import hyperparameters as drawn_names
 from lstm_odyssey.reports.validation import refuse_other
 from lstm_odyssey.reports.variables import PACKAGE
@@ -66,7 +68,7 @@ def fanova(
     seed: int = 1,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
-    cache: str | Path | None = None,
+    cache: str | os.PathLike[str] | None = None,
 ) -> xarray.Dataset:
     """Divide the variance of a response among the hyperparameters.
 
@@ -170,7 +172,7 @@ def fanova(
         if work.refits:
             again = bootstrap.replicates(
                 work.case.cells, work.response, work.views, **settings, count=work.refits, jobs=jobs, progress=step,
-                cache=None if cache is None else Path(cache),
+                cache=None if cache is None else expanded(cache),
             )  # fmt: skip
             filling.bounds(work.at, again, work.case, level)
     return filling.dataset({
@@ -200,7 +202,9 @@ def _chosen(kind: str, asked: Names, known: Sequence[str]) -> list[str]:
     strange = next((name for name in found if name not in known), None)
     if strange is not None or not found:
         got = "none" if strange is None else repr(strange)
-        raise _error(f"{kind}s to analyse", got, f"some of {', '.join(known)}", f"Name a {kind} of the study.")
+        raise _error(
+            f"{kind}s to analyse", got, f"some of {nearest(strange, known, 'and')}", f"Name a {kind} of the study."
+        )
     return found
 
 
@@ -220,7 +224,7 @@ def _check(
         ("decomposition", decomposition, DECOMPOSITIONS),
     ):
         if value not in allowed:
-            raise _error(name, repr(value), f"one of {', '.join(allowed)}", "Choose one of them.")
+            raise _error(name, repr(value), f"one of {nearest(value, allowed)}", "Choose one of them.")
     if response not in study:
         raise _error(f"response '{response}'", "a study without it", "a variable of the study", "Choose another.")
     for name, number, least in (("trees", trees, 1), ("points", points, 2), ("replicates", replicates, 0)):

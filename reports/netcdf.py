@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 import xarray
 
-from lstm_odyssey.reports.files import replacing
+from lstm_odyssey.reports.files import expanded, replacing
 from lstm_odyssey.reports.validation import SchemaError, error, refuse_newer, validate
 from lstm_odyssey.reports.variables import CURVE, PACKAGE, WHOLE_ATTRIBUTES
 
@@ -20,7 +20,7 @@ LARGEST = 4 * 2**30
 def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
     """Write a valid dataset as netCDF-4: under a temporary name first, so that a reader sees all of it or nothing."""
     validate(dataset)
-    target = Path(path)
+    target = expanded(path)
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         encoding[str(name)] = {} if variable.dtype.kind == "U" else {"_FillValue": None}
@@ -33,7 +33,7 @@ def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
 
 def load(path: str | os.PathLike[str]) -> xarray.Dataset:
     """Read what ``save`` wrote, equal bit for bit; one ``SchemaError`` for a file that is something else."""
-    source = Path(path)
+    source = expanded(path)
     if not source.is_file():
         found = "a folder" if source.is_dir() else "no such file"
         raise FileNotFoundError(f"{source}: {found}; expected a study as netCDF. Pass the path of its .nc file.")

@@ -17,7 +17,7 @@ from lstm_odyssey.reports import words
 from lstm_odyssey.reports.analyses import Analyses, analyse
 from lstm_odyssey.reports.claims import BASELINE, CELLS
 from lstm_odyssey.reports.contents import BETTER, SAME, WORSE
-from lstm_odyssey.reports.files import write_text
+from lstm_odyssey.reports.files import expanded, write_text
 from lstm_odyssey.reports.schema import attribute, hyperparameters
 from lstm_odyssey.reports.section import section
 from lstm_odyssey.reports.table import score, summary
@@ -106,7 +106,7 @@ def write(
     live: bool = False,
 ) -> Path:
     """Write the page, whole or not at all: a browser that reloads never sees half of it."""
-    target = Path(path)
+    target = expanded(path)
     write_text(target, render(dataset, order, analyses, live=live))
     return target
 

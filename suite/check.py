@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json as json_module
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,8 @@ import typer
 
 from lstm_odyssey.bench.options import progress
 from lstm_odyssey.options import Plugins, names, pairs
+from lstm_odyssey.paths import USER_PATH
+from lstm_odyssey.tasks.nearest import nearest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,7 +87,7 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
         )
     for backend in backends or ():
         if backend not in BACKENDS:
-            raise SettingsError(f"--backend: got {backend!r}; expected one of {', '.join(BACKENDS)}.")
+            raise SettingsError(f"--backend: got {backend!r}; expected one of {nearest(backend, BACKENDS)}.")
     found: list[Planned] = []
     tasks = [name for name in asked if name in registry.task_names()]
     unused = sorted(set(data) - set(tasks))
@@ -104,10 +105,9 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
             home = registry.variant(name).name
         except registry.UnknownNameError:
             known = (*registry.variant_names(), *registry.task_names())
-            near = difflib.get_close_matches(name, known, n=len(known), cutoff=0.0)
             raise registry.UnknownNameError(
-                f"check: '{name}' is neither a variant nor a task; expected one of {', '.join(near)}. A plugin's package "
-                "has to be installed, or its file given with --plugin."
+                f"check: '{name}' is neither a variant nor a task; expected one of {nearest(name, known)}. `odyssey variants` "
+                "and `odyssey tasks` show all; a plugin's package has to be installed, or its file given with --plugin."
             ) from None
         except Exception as error:  # noqa: BLE001 - whatever an author's text raises is its result, and the others are asked
             found.append(Planned("variant", name, "text", "", partial(_fail, error)))
@@ -157,7 +157,7 @@ def check(
         list[str] | None, typer.Option(help="Ask on this backend; may be repeated. (all there are)")
     ] = None,
     data: Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the full record here.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the full record here.", **USER_PATH)] = None,
     plugin: Plugins = None,
 ) -> None:
     """Hold a variant or a task to every promise of the conformance kit; exit code 1 if one is broken."""

@@ -14,6 +14,7 @@ from lstm_odyssey.check import check
 from lstm_odyssey.export import export
 from lstm_odyssey.new import new
 from lstm_odyssey.options import ListedPlugins, Plugins, names, pairs
+from lstm_odyssey.paths import USER_PATH
 from lstm_odyssey.report_command import refresher, report
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ app.add_typer(export, name="export")
 @app.command()
 def run(
     config: Annotated[
-        Path | None, typer.Argument(help="A study.toml with these options; the command line beats it.")
+        Path | None, typer.Argument(help="A study.toml with these options; the command line beats it.", **USER_PATH)
     ] = None,
     variants: Annotated[
         list[str] | None, typer.Option(help="Names, comma separated; 'all' for every one. (the paper's nine)")
@@ -55,9 +56,10 @@ def run(
         str | None, typer.Option(help="best stores each trial's best weights; none. (none)")
     ] = None,
     data: Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")] = None,
-    store: Annotated[Path | None, typer.Option(help="The study's folder. (study)")] = None,
+    store: Annotated[Path | None, typer.Option(help="The study's folder. (study)", **USER_PATH)] = None,
     resume_from: Annotated[
-        Path | None, typer.Option(help="A study.nc, or a store, to take over: the study goes on in --store.")
+        Path | None,
+        typer.Option(help="A study.nc, or a store, to take over: the study goes on in --store.", **USER_PATH),
     ] = None,
     plugin: Plugins = None,
 ) -> None:

@@ -17,6 +17,7 @@ from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.search import DRAWS
 from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError, environment
 from lstm_odyssey.tasks import objectives
+from lstm_odyssey.tasks.nearest import nearest
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "cuda")
@@ -77,7 +78,7 @@ class Settings:
         ):
             value = getattr(self, name)
             if value is not None and value not in known:
-                raise SettingsError(f"{_option(name)}: got {value!r}; expected one of {', '.join(known)}.")
+                raise SettingsError(f"{_option(name)}: got {value!r}; expected one of {nearest(value, known)}.")
         for name in ("variants", "tasks"):
             value = getattr(self, name)
             if value is not None and len(value) == 0:
@@ -125,18 +126,18 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
     tasks = settings.tasks or tuple(study["tasks"]) or embedded_tasks()
     if tuple(tasks) == ("all",):
         tasks = registry.task_names()
-    tasks = tuple(dict.fromkeys(tasks))
+    origins.refuse_twice("task", tasks)
     unused = sorted(set(settings.data) - set(tasks))
     if unused:
         raise SettingsError(
-            f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {', '.join(tasks)}."
+            f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {nearest(unused[0], tasks)}."
         )
     for cell in cells.values():
         _extend(store, study, "variants", cell.name, _variant_facts(cell), ("signature",))
     same = ("checksum", "objective", "bidirectional", "direction", "space")
     for name in tasks:
         _extend(store, study, "tasks", name, _task_facts(name, settings.data.get(name), study), same)
-    return Plan(study, tuple(cells), tasks, dict(settings.data))
+    return Plan(study, tuple(cells), tuple(tasks), dict(settings.data))
 
 
 def _new(settings: Settings) -> dict[str, Any]:
@@ -216,6 +217,7 @@ def chosen_cells(asked: Sequence[str] | None, stored: Sequence[str] = ()) -> dic
             warnings.warn(f"left out: {error}", stacklevel=2)
         everyone = _usable("variant", registry.variant, registry.variant_names())
         return {cell.name: cell for cell in everyone if cell.collection == COLLECTION}
+    origins.refuse_twice("variant", asked or stored)
     return {cell.name: cell for cell in map(registry.variant, asked or stored)}
 
 

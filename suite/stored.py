@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lstm_odyssey.profiles import PROFILES
-from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.protocol import Protocol, refuse_unknown
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 
 MAX_TRIALS = 1_000_000
@@ -69,6 +69,7 @@ def check_study(content: Mapping[str, Any]) -> None:
             raise ValueError(f"{key} is {content[key]}")
     if content["profile"] not in PROFILES:
         raise ValueError(f"profile is {content['profile']!r}")
+    refuse_unknown(content["protocol"], "A newer version of lstm-odyssey may have written it.")
     Protocol.from_dict(content["protocol"])
     for facts in content["variants"].values():
         _check(facts if isinstance(facts, dict) else {}, {"signature": str, "equations": list})

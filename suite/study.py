@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey import registry
 from lstm_odyssey.block import Block, run_block
+from lstm_odyssey.paths import expanded
 from lstm_odyssey.plan import Plan, Settings, make_plan
 from lstm_odyssey.seeding import read_seed
 from lstm_odyssey.store import Store, StoreError
@@ -244,7 +245,7 @@ def open_study(path: str | Path) -> xarray.Dataset:
     Raises:
         StoreError, SchemaError: there is no study, or it is damaged, foreign or newer; the message says which and what to do.
     """
-    path = Path(path)
+    path = expanded(path)
     if not path.exists():
         raise StoreError(f"study {path}: nothing is there; expected a store's folder or its study.nc. Check the path.")
     if path.is_dir():

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_odyssey.tasks.nearest import nearest
+
 Number = float | int | bool
 
 
@@ -240,7 +242,7 @@ def distribution_from_dict(form: Mapping[str, Any]) -> Distribution:
     fields = dict(form) if isinstance(form, Mapping) else {}
     kind = fields.pop("kind", None)
     if kind not in KINDS:
-        raise ValueError(f"distribution {form!r}: kind is {kind!r}; expected one of {', '.join(KINDS)}.")
+        raise ValueError(f"distribution {form!r}: kind is {kind!r}; expected one of {nearest(kind, KINDS)}.")
     if isinstance(fields.get("distribution"), Mapping):
         fields["distribution"] = distribution_from_dict(fields["distribution"])
     try:

@@ -147,7 +147,7 @@ def test_a_wrong_study_file_is_one_clear_error(tmp_path, text, message):
         (["--workers=-1"], r"--workers: got -1; expected 0"),
         (["--profile=tiny"], r"--profile: got 'tiny'; expected one of smoke, standard, paper"),
         (["--draws=sobol"], r"--draws: got 'sobol'; expected one of independent, common"),
-        (["--dtype=float16"], r"--dtype: got 'float16'; expected one of float32, float64"),
+        (["--dtype=float16"], r"--dtype: got 'float16'; expected one of float64, float32"),
         (["--backend=triton"], r"backend 'triton': not available; expected auto or one of"),
         (["--device=tpu"], r"--device: got 'tpu'; expected one of cpu, cuda"),
         (["--keep-weights=all"], r"--keep-weights: got 'all'; expected one of best, none"),

@@ -193,11 +193,12 @@ def compare(
     from lstm_odyssey.bench import compare as comparing
     from lstm_odyssey.bench import show
     from lstm_odyssey.plan import SettingsError, embedded_tasks
+    from lstm_odyssey.tasks.nearest import nearest
 
     failing = [name.upper() for name in names(fail_on) or []]
     unknown = [name.lower() for name in failing if name not in comparing.VERDICTS]
     if unknown:
-        known = ", ".join(comparing.VERDICTS).lower()
+        known = nearest(unknown[0], [verdict.lower() for verdict in comparing.VERDICTS])
         raise SettingsError(f"--fail-on: got {', '.join(unknown)}; expected some of {known}.")
     name = task or embedded_tasks()[0]
     asked |= {"batch": batch, "threshold": threshold, "launches": launches, "data": places(data, [name]).get(name)}
