@@ -14,6 +14,7 @@ from lstm_odyssey.reports.claims import BASELINE
 from lstm_odyssey.reports.compare import compare
 from lstm_odyssey.reports.fanova import FanovaError, fanova
 from lstm_odyssey.reports.files import expanded, replacing
+from lstm_odyssey.reports.selection import as_study
 
 REPLICATES = 200
 """Refits of an interval of the functional ANOVA."""
@@ -74,6 +75,7 @@ def analyse(
     Raises:
         ValueError: the baseline is not in the study.
     """
+    study = as_study(study)
     if baseline is None and BASELINE in study["variant"].values:
         baseline = BASELINE
     comparison = compare(study, baseline, replicates=999 if quick else 9999)

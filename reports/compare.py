@@ -70,6 +70,7 @@ from lstm_odyssey.reports.inference import Numbers, Ranked
 from lstm_odyssey.reports.judging import against, described, judged
 from lstm_odyssey.reports.nearest import nearest
 from lstm_odyssey.reports.schema import validate
+from lstm_odyssey.reports.selection import as_study, refuse_absent
 from lstm_odyssey.reports.table import ENOUGH, maximizes
 from lstm_odyssey.reports.variables import FINISHED, PACKAGE
 
@@ -94,7 +95,7 @@ def compare(
     """Every cell of a study against a baseline, on every task.
 
     Args:
-        study: a study, whole or still running.
+        study: a study, whole or still running, or a selection of one.
         baseline: the variant the others are compared with; ``None`` describes each cell and compares none.
         tasks: names; all of the study's, if not given.
         confidence: of every interval; a verdict's level is what is left to 1.
@@ -109,6 +110,7 @@ def compare(
         SchemaError: ``study`` is no study.
         ValueError: the baseline or a task is not in the study, or an option is out of its range.
     """
+    study = as_study(study)
     validate(study)
     study = _chosen(study, tasks)
     _check(study, baseline, confidence, replicates)
@@ -161,11 +163,8 @@ def compare(
 
 def _chosen(study: xarray.Dataset, tasks: str | Sequence[str] | None) -> xarray.Dataset:
     """The study at some of its tasks."""
-    known = study["task"].values.tolist()
-    wanted = known if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
-    if strange := [name for name in wanted if name not in known]:
-        near = nearest(strange[0], known, "and")
-        raise ValueError(f"task '{strange[0]}': not in the study; expected some of {near}. Leave it out.")
+    wanted = study["task"].values.tolist() if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
+    refuse_absent(study, "task", *wanted)
     if not wanted or len(set(wanted)) < len(wanted):
         raise ValueError(f"tasks: got {wanted}; expected one or more names, each once. Pass None for all of them.")
     return study.sel(task=wanted)

@@ -28,8 +28,8 @@ from lstm_odyssey.reports.cases import FACTOR, RESPONSES, Case, FanovaError, cas
 from lstm_odyssey.reports.fanova_filling import POOR, Filling
 from lstm_odyssey.reports.files import expanded
 from lstm_odyssey.reports.nearest import nearest
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.validation import hyperparameters as drawn_names
-from lstm_odyssey.reports.validation import refuse_other
 from lstm_odyssey.reports.variables import PACKAGE
 
 __all__ = ["FanovaError", "fanova"]
@@ -73,7 +73,7 @@ def fanova(
     """Divide the variance of a response among the hyperparameters.
 
     Args:
-        study: a stored study, as ``open_study`` gives it.
+        study: a stored study, as ``open_study`` gives it, or a selection of one.
         response: a score (``best_test``, ``best_valid``, ...), with the chance level as its ceiling, or a measure as it
             stands (``seconds``, ``frames_per_second``, ``epochs`` ...).
         decomposition: ``forest``, of the forest's mean function, or ``per_tree``, the mean over trees of each tree's shares:
@@ -96,7 +96,7 @@ def fanova(
         is NaN, ``note`` says why, and a warning is issued. It can be written with ``to_netcdf(path, engine="h5netcdf")``.
 
     Raises:
-        SchemaError: ``study`` is no dataset.
+        SchemaError: ``study`` is no study, or lost what is needed of it.
         FanovaError: an unknown name or a value out of range; no case has ten finished trials; or all hyperparameters are wanted
             and the study has lost the values of one.
 
@@ -105,7 +105,7 @@ def fanova(
         >>> found = lo.fanova(lo.open_study("study"))  # doctest: +SKIP
         >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
     """
-    refuse_other(study)
+    study = as_study(study, "status", "chance", "direction")
     clip = [float(quantile) for quantile in ([clip] if isinstance(clip, int | float) else clip)]
     _check(study, response, decomposition, clip, trees, points, replicates, level)
     tasks = _chosen("task", tasks, study["task"].values.tolist())

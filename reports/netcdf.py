@@ -10,6 +10,7 @@ import numpy
 import xarray
 
 from lstm_odyssey.reports.files import expanded, replacing
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.validation import SchemaError, error, refuse_newer, validate
 from lstm_odyssey.reports.variables import CURVE, PACKAGE, WHOLE_ATTRIBUTES
 
@@ -18,7 +19,11 @@ LARGEST = 4 * 2**30
 
 
 def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
-    """Write a valid dataset as netCDF-4: under a temporary name first, so that a reader sees all of it or nothing."""
+    """Write a study, or a selection of one, as netCDF-4.
+
+    It is written under a temporary name first, so that a reader sees all of it or nothing.
+    """
+    dataset = as_study(dataset)
     validate(dataset)
     target = expanded(path)
     encoding: dict[str, dict[str, Any]] = {}

@@ -20,6 +20,7 @@ from lstm_odyssey.reports.contents import BETTER, SAME, WORSE
 from lstm_odyssey.reports.files import expanded, write_text
 from lstm_odyssey.reports.schema import attribute, hyperparameters
 from lstm_odyssey.reports.section import section
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.table import score, summary
 
 ORDER = (BASELINE, *CELLS)
@@ -43,6 +44,7 @@ def render(
         analyses: what was computed of it; by default ``analyse`` in its quick form.
         live: whether the page asks the browser to load it again every minute while trials are missing.
     """
+    dataset = as_study(dataset)
     order = list(order or paper_order(dataset["variant"].values.tolist()))
     analyses = analyses or analyse(dataset)
     environment = jinja2.Environment(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lstm_odyssey.bench.command import bench
+from lstm_odyssey.blame import own_part
 from lstm_odyssey.check import check
 from lstm_odyssey.export import export
 from lstm_odyssey.new import new
@@ -118,11 +119,11 @@ def run(
 
 
 def _conclude(console: Any, study: Any, place: Path) -> None:
+    from lstm_odyssey.fitted import show
     from lstm_odyssey.reports import page
     from lstm_odyssey.tables import failures, results
 
-    for part in results(study):
-        console.print(part)
+    show(console, results(study))
     report = place / "report.html"
     page.write(study, report)
     console.print(f"Results: {place / 'study.nc'}\nReport:  {report}", soft_wrap=True)
@@ -149,11 +150,10 @@ def variants(plugin: ListedPlugins = None) -> None:
     """List the variants: their equations and how many parameters they have."""
     from rich.console import Console
 
+    from lstm_odyssey.fitted import show
     from lstm_odyssey.tables import variant_list
 
-    console = Console()
-    for part in variant_list():
-        console.print(part, soft_wrap=True)
+    show(Console(), variant_list(), soft_wrap=True)
 
 
 @app.command()
@@ -161,11 +161,10 @@ def tasks(plugin: ListedPlugins = None) -> None:
     """List the tasks: what they ask, their corpora and licences."""
     from rich.console import Console
 
+    from lstm_odyssey.fitted import show
     from lstm_odyssey.tables import task_list
 
-    console = Console()
-    for part in task_list():
-        console.print(part, soft_wrap=True)
+    show(Console(), task_list(), soft_wrap=True)
 
 
 app.command()(check)
@@ -176,14 +175,24 @@ def _fail(error: Exception) -> NoReturn:
     raise SystemExit(2)
 
 
+_MENDABLE = (ValueError, TypeError, LookupError, OSError, RuntimeError)
+
+
 def main() -> None:
-    """The command's entry point: an error a user can mend is one line, any other keeps its traceback."""
+    """The command's entry point: an error a user can mend is one line, a plugin's own is its part of the traceback.
+
+    Any other keeps its traceback.
+    """
     try:
         app()
-    except (ValueError, TypeError, LookupError, OSError, RuntimeError) as error:
-        if not type(error).__module__.startswith("lstm_odyssey."):
+    except Exception as error:
+        if isinstance(error, _MENDABLE) and type(error).__module__.startswith("lstm_odyssey."):
+            _fail(error)
+        own = own_part(error)
+        if not own:
             raise
-        _fail(error)
+        print("odyssey: a plugin's own code failed:", *own, sep="\n", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -106,9 +106,11 @@ def series(study: xarray.Dataset) -> tuple[list[Series], list[str]]:
     """
     import numpy
 
+    from lstm_odyssey.reports.selection import as_study
     from lstm_odyssey.reports.table import best_fraction, maximizes
     from lstm_odyssey.reports.variables import FINISHED
 
+    study = as_study(study)
     missing = int((study["status"] == "missing").sum())
     if missing:
         raise ExportError(

@@ -249,10 +249,34 @@ def corpus_of(task: NamedTask, path: str | None) -> Corpus:
 
 
 def load_corpus(name: str, path: str | None) -> Corpus:
-    """A task's corpus, loaded once a process, and anew if the plugin's file has changed.
+    """A task's corpus, loaded once a process, and anew if the plugin's file has changed; one that can be trained on.
 
     Raises:
-        CorpusError: it is missing, damaged or foreign.
+        CorpusError: it is missing, damaged or foreign, or has sequences that the task's objective cannot be asked for.
         UnknownNameError, PluginError: see ``task``.
+        Exception: whatever the author's ``load`` raises, with a note of whose it is.
     """
-    return corpus_of(task(name), path)
+    return _fitting(task(name), path)
+
+
+@cache
+def _fitting(task: NamedTask, path: str | None) -> Corpus:
+    from lstm_odyssey.tasks import objectives
+    from lstm_odyssey.tasks.declare import Corpus, CorpusError
+
+    try:
+        corpus = corpus_of(task, path)
+    except CorpusError:
+        raise
+    except Exception as error:
+        error.add_note(f"(task '{task.name}': raised by its load; `odyssey check {task.name}` calls it alone.)")
+        raise
+    if not isinstance(corpus, Corpus):
+        raise CorpusError(
+            f"task '{task.name}': load returned {type(corpus).__name__}; expected an lo.Corpus. Mend the task's load."
+        )
+    try:
+        objectives.get(task.objective).check(corpus)
+    except CorpusError as error:
+        raise CorpusError(f"task '{task.name}': {error}") from None
+    return corpus

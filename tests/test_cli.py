@@ -6,9 +6,10 @@ import re
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import cli
+from lstm_odyssey import cli, registry
 from lstm_odyssey.config import read_config
 from lstm_odyssey.plan import SettingsError, chosen_cells
+from tests.plugins import HURRIED, RISING, write
 from tests.small import chorales
 
 
@@ -183,6 +184,46 @@ def test_a_corpus_with_a_wrong_checksum_is_refused(odyssey, tmp_path):
         "run", f"--store={tmp_path / 'store'}", "--tasks=jsb_chorales", f"--data=jsb_chorales={file}"
     )
     assert code == 2 and "sha256" in error and "69dc4c3e" in error
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ("    def pair(seed)", "    [][0]\n    def pair(seed)"),
+            r"in load\n    \[\]\[0\]\n.*\nIndexError: list index out of range\n",
+        ),
+        (
+            ("    def pair(seed)", "    open('/nowhere/x')\n    def pair(seed)"),
+            r"in load\n    open.*\n.*\nFileNotFoundError: .*\n",
+        ),
+        (("return lo.Corpus(", "return dict(train="), r"in load\n(.*\n)*TypeError: .*\n"),
+    ],
+    ids=["IndexError", "FileNotFoundError", "TypeError"],
+)
+def test_an_exception_of_a_tasks_load_is_its_own_lines_alone(odyssey, tmp_path, change, told):
+    """The author's file and line and the exception, whatever its type; nothing of the way there, and no store."""
+    file = write(tmp_path, "mine.py", RISING.replace(*change))
+    try:
+        code, output, error = odyssey("run", f"--plugin={file}", "--tasks=rising", f"--store={tmp_path / 'store'}")
+    finally:
+        registry.forget_plugins()
+    assert code == 2 and output == "" and error.count("\n") <= 8 and not (tmp_path / "store").exists()
+    pattern = rf'odyssey: a plugin.s own code failed:\n  File ".*mine.py", line \d+, {told}\(task .rising.: raised by its load;'
+    assert re.match(pattern, error), error
+
+
+def test_a_corpus_that_cannot_be_trained_on_is_refused_before_anything_runs(odyssey, tmp_path):
+    """One target longer than its frames allow: one line with the task, the sequence and its numbers; no trial diverges."""
+    file = write(tmp_path, "mine.py", HURRIED)
+    try:
+        code, output, error = odyssey("run", f"--plugin={file}", "--tasks=hurried", f"--store={tmp_path / 'store'}")
+    finally:
+        registry.forget_plugins()
+    assert code == 2 and output == "" and error.count("\n") == 1 and not (tmp_path / "store").exists()
+    assert re.match(
+        r"odyssey: task 'hurried': objective 'ctc': 1 of 5 .*: train\[1\]: its 3 labels need 4 frames, it has 3", error
+    )
 
 
 def test_cuda_without_a_device_is_said_plainly(odyssey, tmp_path):
