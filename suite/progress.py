@@ -105,7 +105,7 @@ class StudyProgress:
         )
         other = elsewhere(todo.environments) if todo.blocks else ""
         if other:
-            words = f"warning: stored trials ran elsewhere, so the bits of new ones may differ ({other})."
+            words = f"warning: stored trials ran elsewhere, so new ones are rounded otherwise ({other})."
             self.console.print(words, markup=False, soft_wrap=True)
         self.store = store
         self.units = {name: facts["units"] for name, facts in plan.study["tasks"].items()}

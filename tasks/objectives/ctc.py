@@ -60,7 +60,7 @@ class CTC(Objective):
 
     def n_outputs(self, corpus: Corpus) -> int:
         """K, the number of labels and one for the blank."""
-        self.check(corpus)
+        self.check_kind(corpus)
         return len(corpus.labels) + 1
 
     expected = (
