@@ -14,9 +14,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.text import Text
 
 from lstm_odyssey.block import Block
+from lstm_odyssey.environment import elsewhere
 from lstm_odyssey.plan import Plan
 from lstm_odyssey.reports.table import score
-from lstm_odyssey.store import Store, elsewhere
+from lstm_odyssey.store import Store
 from lstm_odyssey.study import Pending
 
 
