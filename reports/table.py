@@ -39,7 +39,8 @@ COLUMNS = {
     "frames_per_second": "median training throughput of the best 10 %, at the sizes they have",
 }
 
-TASK_FACTS = ("units", "direction", "chance")
+SCORED = ("status", "best_valid", "best_test", "units", "direction", "chance")
+"""The variables that the best 10 % follow from."""
 
 
 def best_count(n: int) -> int:
@@ -135,7 +136,7 @@ def maximizes(dataset: xarray.Dataset, task: str) -> bool:
 
 def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pandas.DataFrame:
     """One row for each task and variant; ``frame.attrs`` say what each column is and in which units the scores are."""
-    dataset = as_study(dataset, "status", "best_valid", "best_test", "n_parameters", "frames_per_second", *TASK_FACTS)
+    dataset = as_study(dataset, *SCORED, "n_parameters", "frames_per_second")
     refuse_absent(dataset, "variant", *order or ())
     rows = {}
     for task in dataset["task"].values.tolist():
@@ -159,7 +160,7 @@ def labelled(part: xarray.Dataset, place: int) -> int:
 
 def box_values(dataset: xarray.Dataset, task: str, variant: str, *, best: bool = False) -> NDArray[numpy.float64]:
     """Test scores a box is drawn of: of all finished trials or of the best 10 %, with chance as the ceiling."""
-    dataset = as_study(dataset)
+    dataset = as_study(dataset, *SCORED)
     part = dataset.sel(task=task, variant=variant)
     finished = numpy.isin(part["status"].values, FINISHED)
     maximize = maximizes(dataset, task)
