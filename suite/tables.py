@@ -106,7 +106,8 @@ def _unusable(subject: str, error: BaseException) -> Text:
     """A plugin that cannot be used: why, and where its own code failed."""
     told = [f"{subject}: not usable: {type(error).__name__}: {error}"]
     if own := own_part(error.__cause__ or error):
-        told = [f"{subject}: not usable:", *(f"    {line}" for line in own)]
+        head = ["Traceback (most recent call last):"] if own[0].startswith("  File") and len(own) > 1 else []
+        told = [f"{subject}: not usable:", *(f"    {line}" for line in head + own)]
     return Text("\n".join(told) + "\n", style="red")
 
 
