@@ -10,6 +10,9 @@
     [protocol]
     patience = 10
 
+    [space]
+    learning_rate = {kind = "log_uniform", low = 1e-4, high = 1e-2}
+
     [data]
     jsb_chorales = "corpora/JSB Chorales.pickle"
 """
@@ -28,14 +31,14 @@ from lstm_odyssey.tasks.nearest import nearest
 
 RUN_OPTIONS = ("store", "workers", "scheduler", "resume_from")
 _TYPES = {"variants": list, "tasks": list, "protocol": dict, "data": dict, "trials": int, "epochs": int, "seed": int}
-_TYPES |= {"block_size": int, "workers": int, "plugins": list}
+_TYPES |= {"space": dict, "block_size": int, "workers": int, "plugins": list}
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The options of a study file: fields of ``Settings``, and ``store workers scheduler resume_from``.
 
-    Paths of data, of plugins and of a study to go on with are taken from the file's own folder. In all paths ``~`` is a home
-    folder and ``$NAME`` a variable of the environment.
+    Paths of data, of plugins, of points and of a study to go on with are taken from the file's own folder. In all paths ``~``
+    is a home folder and ``$NAME`` a variable of the environment.
 
     Raises:
         SettingsError: the file is missing or no TOML, an option is unknown, at whatever level, or has the wrong type.
@@ -73,8 +76,9 @@ def read_config(path: Path) -> dict[str, Any]:
         content["data"] = {task: str(path.parent / of_file(place)) for task, place in content["data"].items()}
     if "plugins" in content:
         content["plugins"] = [str(path.parent / of_file(place)) for place in content["plugins"]]
-    if "resume_from" in content:
-        content["resume_from"] = str(path.parent / of_file(content["resume_from"]))
+    for name in ("resume_from", "points"):
+        if name in content:
+            content[name] = str(path.parent / of_file(content[name]))
     if "store" in content:
         content["store"] = str(of_file(content["store"]))
     return content

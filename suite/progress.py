@@ -13,8 +13,10 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from lstm_odyssey import registry
 from lstm_odyssey.block import Block
 from lstm_odyssey.environment import elsewhere
+from lstm_odyssey.kernels.scan import training_note
 from lstm_odyssey.plan import Plan
 from lstm_odyssey.reports.table import score
 from lstm_odyssey.store import Store
@@ -108,6 +110,10 @@ class StudyProgress:
         if other:
             words = f"warning: stored trials ran elsewhere, so new ones are rounded otherwise ({other})."
             self.console.print(words, markup=False, soft_wrap=True)
+        for variant in plan.variants:
+            note = training_note(plan.study["backend"], registry.variant(variant).lowered, variant)
+            if note:
+                self.console.print(note, markup=False, highlight=False, soft_wrap=True)
         self.store = store
         self.units = {name: facts["units"] for name, facts in plan.study["tasks"].items()}
         self.blocks = {block.name: (block, missing) for block, missing in todo.blocks}
@@ -121,6 +127,10 @@ class StudyProgress:
         self.bar.words = self._words()
         self.bar.start()
         threading.Thread(target=self._watch, daemon=True).start()
+
+    def say(self, text: str) -> None:
+        """Show a line: what is waited for."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def block_done(self, block: Block, missing: int) -> None:
         """A block is finished; the callback ``on_block`` of a study."""
