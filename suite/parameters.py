@@ -119,18 +119,18 @@ class Members(nn.Module):
         self.__dict__["_inside"] = None if first is None else self._made(first.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types here
+        super()._apply(fn, recurse)
         self._keep()
         return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
+        super().__setstate__(state)
         self._buffers.pop("inside", None)  # in a layer pickled when the mask was stored
         self._non_persistent_buffers_set.discard("inside")
         self._keep()
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]  # torch has no types here
+        super()._save_to_state_dict(destination, prefix, keep_vars)
         if self.population:
             destination[prefix + SIZES] = torch.tensor(self.hidden_sizes, device="cpu")
 

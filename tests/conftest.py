@@ -30,6 +30,7 @@ MEMORY = 1.5 * 2**30
 """Bytes a process of the tests may need: torch, compiled kernels, and what it starts."""
 
 
+@pytest.hookimpl(optionalhook=True)  # where xdist is not installed, or left out
 def pytest_xdist_auto_num_workers():
     """For ``-n auto``: a process for each core that this one may use, fewer where memory is short."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
