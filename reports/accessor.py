@@ -10,7 +10,7 @@ import xarray
 
 
 class Odyssey:
-    """The analyses of a study as methods; each is the plain function of the same name, given this study.
+    """The analyses of a study, or of a selection of one, as methods: the plain functions of the same names, given it.
 
     Registered with xarray by ``lo.open_study``, or by importing ``lstm_odyssey.reports``.
 
@@ -36,16 +36,20 @@ class Odyssey:
             SchemaError: the dataset is no study.
             ValueError: a variant of ``order`` is not in the study.
         """
+        from lstm_odyssey.reports.nearest import nearest
+        from lstm_odyssey.reports.selection import as_study
         from lstm_odyssey.reports.table import summary
         from lstm_odyssey.reports.validation import validate
 
-        validate(self._study)
-        known = self._study["variant"].values.tolist()
+        study = as_study(self._study)
+        validate(study)
+        known = study["variant"].values.tolist()
         if strange := [name for name in order or () if name not in known]:
             raise ValueError(
-                f"order: got variant '{strange[0]}'; expected some of {', '.join(known)}. Leave out what the study has not."
+                f"order: got variant '{strange[0]}'; expected some of {nearest(strange[0], known, 'and')}. Leave out what the "
+                "study has not."
             )
-        return summary(self._study, order)
+        return summary(study, order)
 
     def compare(self, baseline: str | None = "vanilla", **options: Any) -> xarray.Dataset:
         """Every cell against a baseline: see ``lstm_odyssey.reports.compare.compare``."""

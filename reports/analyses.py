@@ -13,7 +13,8 @@ import xarray
 from lstm_odyssey.reports.claims import BASELINE
 from lstm_odyssey.reports.compare import compare
 from lstm_odyssey.reports.fanova import FanovaError, fanova
-from lstm_odyssey.reports.files import write_bytes
+from lstm_odyssey.reports.files import expanded, write_bytes
+from lstm_odyssey.reports.selection import as_study
 
 REPLICATES = 200
 """Refits of an interval of the functional ANOVA."""
@@ -74,12 +75,13 @@ def analyse(
     Raises:
         ValueError: the baseline is not in the study.
     """
+    study = as_study(study)
     if baseline is None and BASELINE in study["variant"].values:
         baseline = BASELINE
     comparison = compare(study, baseline, replicates=999 if quick else 9999)
     try:
         effects = _fanova(
-            study, clip=1.0, points=32, replicates=replicates, jobs=jobs, cache=None if cache is None else Path(cache),
+            study, clip=1.0, points=32, replicates=replicates, jobs=jobs, cache=cache,
             progress=None if progress is None else lambda done, total: progress("intervals", done, total),
         )  # fmt: skip
     except FanovaError as refused:
@@ -106,6 +108,6 @@ def save(analyses: Analyses, path: str | os.PathLike[str]) -> Path:
     """Write all analyses as the groups of one netCDF-4 file, named as the fields are."""
     parts = {name: part for name, part in analyses._asdict().items() if isinstance(part, xarray.Dataset)}
     tree = xarray.DataTree.from_dict({f"/{name}": part for name, part in parts.items()})
-    target = Path(path)
+    target = expanded(path)
     write_bytes(target, tree.to_netcdf(engine="h5netcdf"))  # HDF5 sees no disk that may be full
     return target

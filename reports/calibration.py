@@ -20,6 +20,7 @@ import pandas
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports import inference
+from lstm_odyssey.reports.nearest import nearest
 
 Numbers = NDArray[numpy.float64]
 
@@ -42,7 +43,7 @@ def scores(
         spread = 0.3 * random.uniform(size=size) + 0.2 * random.exponential(size=size)
         valid = numpy.minimum(8.4 + 0.8 * (rate - 2.7) ** 2 + spread, 11.1)
     else:
-        raise ValueError(f"shape: got {shape!r}; expected one of {', '.join(SHAPES)}.")
+        raise ValueError(f"shape: got {shape!r}; expected one of {nearest(shape, SHAPES)}.")
     if correlation == 0:
         return valid, random.permuted(valid, axis=1)
     noise = valid.std() * numpy.sqrt(1 / correlation**2 - 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import xarray
 
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.validation import attribute
 from lstm_odyssey.reports.variables import PACKAGE
 
@@ -33,6 +34,7 @@ def references(dataset: xarray.Dataset) -> dict[str, list[str]]:
     if not isinstance(dataset, xarray.Dataset) or "status" not in dataset:
         what = "a dataset without statuses" if isinstance(dataset, xarray.Dataset) else type(dataset).__name__
         raise TypeError(f"citation: got {what}; expected a study. Open it: lo.open_study(PATH).")
+    dataset = as_study(dataset)
     found = {PAPER: ["protocol and search"]}
     run = dataset["status"] != "missing"
     for kind in ("variant", "task"):
@@ -59,6 +61,7 @@ def _origin(origin: Mapping[str, Any]) -> str:
 
 def software(dataset: xarray.Dataset) -> list[str]:
     """This package and the distributions or files that plugins came from, with the versions that trials ran with."""
+    dataset = as_study(dataset)
     origins = [
         facts.get("origin") or {} for kind in ("variants", "tasks") for facts in attribute(dataset, kind).values()
     ]

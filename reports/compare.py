@@ -68,7 +68,9 @@ from lstm_odyssey.reports.contents import CONTENTS, COORDINATES
 from lstm_odyssey.reports.expected import Curve
 from lstm_odyssey.reports.inference import Numbers, Ranked
 from lstm_odyssey.reports.judging import against, described, judged
+from lstm_odyssey.reports.nearest import nearest
 from lstm_odyssey.reports.schema import validate
+from lstm_odyssey.reports.selection import as_study, refuse_absent
 from lstm_odyssey.reports.table import ENOUGH, maximizes
 from lstm_odyssey.reports.variables import FINISHED, PACKAGE
 
@@ -93,7 +95,7 @@ def compare(
     """Every cell of a study against a baseline, on every task.
 
     Args:
-        study: a study, whole or still running.
+        study: a study, whole or still running, or a selection of one.
         baseline: the variant the others are compared with; ``None`` describes each cell and compares none.
         tasks: names; all of the study's, if not given.
         confidence: of every interval; a verdict's level is what is left to 1.
@@ -108,6 +110,7 @@ def compare(
         SchemaError: ``study`` is no study.
         ValueError: the baseline or a task is not in the study, or an option is out of its range.
     """
+    study = as_study(study)
     validate(study)
     study = _chosen(study, tasks)
     _check(study, baseline, confidence, replicates)
@@ -160,10 +163,8 @@ def compare(
 
 def _chosen(study: xarray.Dataset, tasks: str | Sequence[str] | None) -> xarray.Dataset:
     """The study at some of its tasks."""
-    known = study["task"].values.tolist()
-    wanted = known if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
-    if strange := [name for name in wanted if name not in known]:
-        raise ValueError(f"task '{strange[0]}': not in the study; expected some of {', '.join(known)}. Leave it out.")
+    wanted = study["task"].values.tolist() if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
+    refuse_absent(study, "task", *wanted)
     if not wanted or len(set(wanted)) < len(wanted):
         raise ValueError(f"tasks: got {wanted}; expected one or more names, each once. Pass None for all of them.")
     return study.sel(task=wanted)
@@ -173,8 +174,8 @@ def _check(study: xarray.Dataset, baseline: str | None, confidence: float, repli
     variants = study["variant"].values.tolist()
     if baseline is not None and baseline not in variants:
         raise ValueError(
-            f"baseline '{baseline}': not in the study; expected one of {', '.join(variants)}. Pass baseline= one of them, or "
-            "None to compare with none."
+            f"baseline '{baseline}': not in the study; expected one of {nearest(baseline, variants)}. Pass baseline= one "
+            "of them, or None to compare with none."
         )
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: got {confidence!r}; expected a number between 0 and 1. Pass 0.95 for 95 %.")

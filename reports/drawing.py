@@ -17,6 +17,8 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from lstm_odyssey.reports.files import expanded
+
 BLUE, VERMILLION, GREEN, BARS, INK, SOFT = "#0072B2", "#D55E00", "#009E73", "#E6E6E6", "#222222", "#777777"
 """Okabe and Ito's colours, and greys."""
 
@@ -72,10 +74,10 @@ def tag(place: int, kind: str, artists: Iterable[Artist]) -> None:
 @styled
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as its suffix says, vector (.svg, .pdf) or .png; the same figure gives the same bytes."""
-    kind = Path(path).suffix.lower()
+    target = expanded(path)
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    figure.savefig(path, metadata=dates.get(kind))
-    return Path(path)
+    figure.savefig(target, metadata=dates.get(target.suffix.lower()))
+    return target
 
 
 @styled

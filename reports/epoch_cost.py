@@ -20,6 +20,7 @@ import numpy
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.validation import attribute
 
 AT = 100
@@ -111,7 +112,7 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
     """Processor time of an epoch's updates at one N for each task and cell.
 
     Args:
-        study: a valid one.
+        study: a valid one, or a selection of one.
         at: the number of blocks; by default ``reference_size``.
 
     Returns:
@@ -123,6 +124,7 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
     """
     if at is not None and not at > 0:
         raise ValueError(f"at is {at!r}; expected a number of blocks above 0.")
+    study = as_study(study, "training_seconds", "epochs", "hidden_size", "environment")
     size = reference_size(study) if at is None else at
     tasks, variants = study["task"].values.tolist(), study["variant"].values.tolist()
     names = _names(study)

@@ -14,22 +14,25 @@ from matplotlib.figure import Figure
 from lstm_odyssey.reports import figures, grids, paper
 from lstm_odyssey.reports.analyses import Analyses
 from lstm_odyssey.reports.axis import shown
-from lstm_odyssey.reports.files import write_text
+from lstm_odyssey.reports.files import expanded, write_text
 from lstm_odyssey.reports.grids import Grid
 from lstm_odyssey.reports.page import paper_order, summary_texts
 from lstm_odyssey.reports.section import differing, drawn, drawn_of_cell
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.table import summary
 
 
 def write(study: xarray.Dataset, analyses: Analyses, path: str | os.PathLike[str], kind: str) -> Path:
     """Write ``md`` or ``csv``, whole or not at all."""
     text = markdown(study, analyses) if kind == "md" else numbers(study, analyses).to_csv(lineterminator="\n")
-    write_text(Path(path), text)
-    return Path(path)
+    target = expanded(path)
+    write_text(target, text)
+    return target
 
 
 def markdown(study: xarray.Dataset, analyses: Analyses) -> str:
     """The page's summary and tables as Markdown, legible in a terminal too."""
+    study = as_study(study)
     order = paper_order(study["variant"].values.tolist())
     table = summary(study, order)
     importance = analyses.per_tree if analyses.per_tree is not None else analyses.effects
@@ -69,7 +72,7 @@ def _plain(text: str) -> str:
 
 def numbers(study: xarray.Dataset, analyses: Analyses) -> pandas.DataFrame:
     """One row for each task and cell: all of the comparison but its curves, then R² and the shares of the variance."""
-    comparison = analyses.comparison
+    study, comparison = as_study(study), analyses.comparison
     order = paper_order(study["variant"].values.tolist())
     columns: dict[str, list[object]] = {}
     cells = [(task, variant) for task in study["task"].values.tolist() for variant in order]
@@ -100,9 +103,11 @@ def save_figures(study: xarray.Dataset, analyses: Analyses, folder: str | os.Pat
 
     Names are ``TASK-FIGURE`` and ``TASK-CELL-FIGURE``, their parts freed of what a file system may not like.
     """
+    study = as_study(study)
     order = paper_order(study["variant"].values.tolist())
     tasks = study["task"].values.tolist()
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    folder = expanded(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     apart = {task: differing(analyses.comparison, task) for task in tasks}
     _save({"boxes": figures.box_plots(study, order=order, apart=apart)}, folder, ["all-tasks"], written)

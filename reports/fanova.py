@@ -13,8 +13,8 @@ decomposed (its trees one by one on request), and the measure is the draw's own,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
@@ -26,8 +26,10 @@ from lstm_odyssey.reports.analysis import DECOMPOSITIONS, Decomposition, View, a
 from lstm_odyssey.reports.axes import Axis, Floats
 from lstm_odyssey.reports.cases import FACTOR, RESPONSES, Case, FanovaError, case, complete, drawn, factor
 from lstm_odyssey.reports.fanova_filling import POOR, Filling
+from lstm_odyssey.reports.files import expanded
+from lstm_odyssey.reports.nearest import nearest
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.validation import hyperparameters as drawn_names
-from lstm_odyssey.reports.validation import refuse_other
 from lstm_odyssey.reports.variables import PACKAGE
 
 __all__ = ["FanovaError", "fanova"]
@@ -66,12 +68,12 @@ def fanova(
     seed: int = 1,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
-    cache: str | Path | None = None,
+    cache: str | os.PathLike[str] | None = None,
 ) -> xarray.Dataset:
     """Divide the variance of a response among the hyperparameters.
 
     Args:
-        study: a stored study, as ``open_study`` gives it.
+        study: a stored study, as ``open_study`` gives it, or a selection of one.
         response: a score (``best_test``, ``best_valid``, ...), with the chance level as its ceiling, or a measure as it
             stands (``seconds``, ``frames_per_second``, ``epochs`` ...).
         decomposition: ``forest``, of the forest's mean function, or ``per_tree``, the mean over trees of each tree's shares:
@@ -94,7 +96,7 @@ def fanova(
         is NaN, ``note`` says why, and a warning is issued. It can be written with ``to_netcdf(path, engine="h5netcdf")``.
 
     Raises:
-        SchemaError: ``study`` is no dataset.
+        SchemaError: ``study`` is no study, or lost what is needed of it.
         FanovaError: an unknown name or a value out of range; no case has ten finished trials; or all hyperparameters are wanted
             and the study has lost the values of one; or the study's points come from a file and were not drawn.
 
@@ -103,7 +105,7 @@ def fanova(
         >>> found = lo.fanova(lo.open_study("study"))  # doctest: +SKIP
         >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
     """
-    refuse_other(study)
+    study = as_study(study, "status", "chance", "direction")
     if (given := draws.points(study)) is not None:
         got, expected = f"the rows of {given['file']}", "random draws, whose distribution is the measure of the shares"
         raise _error("functional ANOVA", got, expected, "Analyse the study that the rows come from.")
@@ -173,7 +175,7 @@ def fanova(
         if work.refits:
             again = bootstrap.replicates(
                 work.case.cells, work.response, work.views, **settings, count=work.refits, jobs=jobs, progress=step,
-                cache=None if cache is None else Path(cache),
+                cache=None if cache is None else expanded(cache),
             )  # fmt: skip
             filling.bounds(work.at, again, work.case, level)
     return filling.dataset({
@@ -203,7 +205,9 @@ def _chosen(kind: str, asked: Names, known: Sequence[str]) -> list[str]:
     strange = next((name for name in found if name not in known), None)
     if strange is not None or not found:
         got = "none" if strange is None else repr(strange)
-        raise _error(f"{kind}s to analyse", got, f"some of {', '.join(known)}", f"Name a {kind} of the study.")
+        raise _error(
+            f"{kind}s to analyse", got, f"some of {nearest(strange, known, 'and')}", f"Name a {kind} of the study."
+        )
     return found
 
 
@@ -223,7 +227,7 @@ def _check(
         ("decomposition", decomposition, DECOMPOSITIONS),
     ):
         if value not in allowed:
-            raise _error(name, repr(value), f"one of {', '.join(allowed)}", "Choose one of them.")
+            raise _error(name, repr(value), f"one of {nearest(value, allowed)}", "Choose one of them.")
     if response not in study:
         raise _error(f"response '{response}'", "a study without it", "a variable of the study", "Choose another.")
     for name, number, least in (("trees", trees, 1), ("points", points, 2), ("replicates", replicates, 0)):

@@ -19,7 +19,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from lstm_odyssey.reports.axis import look
 from lstm_odyssey.reports.drawing import BARS, BLUE, INK, VERMILLION, blank, save, styled, svg, tag
-from lstm_odyssey.reports.table import best_fraction, box_values, maximizes, score, summary
+from lstm_odyssey.reports.selection import as_study, refuse_absent
+from lstm_odyssey.reports.table import SCORED, best_fraction, box_values, maximizes, score, summary
 from lstm_odyssey.reports.variables import FINISHED
 
 __all__ = ["box_plot", "box_plots", "draw_boxes", "learning_curves", "save", "svg"]
@@ -46,7 +47,10 @@ def box_plot(
         order: the variants from left to right; that of the dataset, if not given.
         apart: variants to draw in blue with thick lines, as those that differ significantly.
     """
+    dataset = as_study(dataset, *SCORED, "metric")
     variants = list(order or dataset["variant"].values.tolist())
+    refuse_absent(dataset, "task", task)
+    refuse_absent(dataset, "variant", *variants)
     figure = blank(max(3.4, 1.2 + 0.42 * len(variants)), 3.3)
     draw_boxes(figure.add_subplot(), dataset, task, variants, best=best, apart=apart)
     return figure
@@ -57,7 +61,9 @@ def box_plots(
     dataset: xarray.Dataset, *, order: Sequence[str] | None = None, apart: Mapping[str, Collection[str]] | None = None
 ) -> Figure:
     """The paper's figure: one column for each task, all trials above, the best 10 % below."""
+    dataset = as_study(dataset, *SCORED, "metric")
     variants = list(order or dataset["variant"].values.tolist())
+    refuse_absent(dataset, "variant", *variants)
     tasks = dataset["task"].values.tolist()
     figure = blank(len(tasks) * max(3.4, 1.2 + 0.42 * len(variants)), 6.4)
     for column, task in enumerate(tasks):
@@ -169,6 +175,9 @@ def _bars(axes: Axes, dataset: xarray.Dataset, task: str, variants: Sequence[str
 @styled
 def learning_curves(dataset: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
     """Validation score against epochs for the trial of each variant that validation chose; a dot marks its best."""
+    dataset = as_study(dataset, *SCORED, "valid")
+    refuse_absent(dataset, "task", task)
+    refuse_absent(dataset, "variant", *order or ())
     part = dataset.sel(task=task)
     maximize, chance = maximizes(dataset, task), float(part["chance"])
     figure = blank(5.4, 3.4)

@@ -11,6 +11,18 @@ from pathlib import Path
 TEMPORARY = ".tmp-"
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path as its user means it: ``~`` at its start is a home folder.
+
+    Raises:
+        FileNotFoundError: there is no such user; no folder is called ``~name``.
+    """
+    text = os.path.expanduser(path)  # noqa: PTH111 - a Path forgets the ./ of a folder that is really called ~x
+    if text.startswith("~"):
+        raise FileNotFoundError(f"path {text!r}: no user of that name; expected a home folder. Write it in full.")
+    return Path(text)
+
+
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
     """A path of one's own in the folder of ``path``, to write to; what lies there at the end is removed."""

@@ -92,7 +92,7 @@ def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray
     heads = [
         ("cell", ""), ("mean of best 10 %", "chosen by validation, scored on the test set"),
         ("95 % interval", "bootstrap that selects the best 10 % anew in every replicate"),
-        ("best of these", "picked by the test score itself: flatters; as measured, even where it is worse than chance"),
+        ("best of these", "picked by the test score itself, and so flatters"),
         ("first by validation", "test score of the one trial that is best by validation"), ("beats chance", ""),
         ("parameters", "of the best trial"),
         ("frames/s of best 10 %", "median training throughput, at the sizes its best trials have"), ("finished", ""),

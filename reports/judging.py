@@ -11,7 +11,7 @@ import xarray
 from lstm_odyssey.reports import inference
 from lstm_odyssey.reports.contents import BETTER, FEW, NOTHING, SAME, SELF, WORSE
 from lstm_odyssey.reports.inference import Numbers, Ranked
-from lstm_odyssey.reports.table import ENOUGH, ceiling, summarise
+from lstm_odyssey.reports.table import ENOUGH, labelled, summarise
 
 Cell = tuple[Ranked, Numbers]
 """The ranked trials of a cell, and the best 10 % of every replicate [B, k]."""
@@ -25,17 +25,17 @@ def described(
     raw = part["best_test"].values.astype(float)
     test = numpy.where(numpy.isfinite(raw), raw, math.nan)
     row = summarise(**arrays, best_test=test, chance=chance, maximize=maximize)
-    counted = ceiling([row["best_test"]], chance, maximize=maximize)[: ranked.k]
     kept = ("trials", "finished", "diverged", "failed", "missing", "best_trial", "n_parameters")
     best, chosen = ranked.best, ranked.trial[: ranked.k]
     raw = raw[ranked.trial]
     share, low, high = inference.proportion(row["diverged"], row["finished"], confidence)
+    row["best_trial"] = labelled(part, row["best_trial"])
     return {name: row[name] for name in kept} | {
         "worse_than_chance": int((~numpy.isfinite(raw) | (raw != ranked.test)).sum()),
         "selected": ranked.k,
         "enough": ranked.k >= ENOUGH,
         "mean_test": row["mean_test"],
-        "best_test": float(counted[0]) if counted.size else math.nan,
+        "best_test": row["best_test"],
         "mean_test_interval": inference.percentiles(inference.replicate_means(selected), confidence),
         "std_test": float(best.std(ddof=1)) if best.size > 1 else math.nan,
         "chosen_test": row["chosen_test"],

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lstm_odyssey.reports.axis import Shown, look, name_cells, prepare, present, shown
 from lstm_odyssey.reports.drawing import BLUE, GREEN, INK, SOFT, VERMILLION, blank, styled, tag
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.sentences import fixed
 from lstm_odyssey.reports.table import ceiling, maximizes
 from lstm_odyssey.reports.variables import FINISHED
@@ -41,6 +42,7 @@ def marginals(
         times: that of the training time, if there is one.
         task, variant: which cell.
     """
+    study = as_study(study)
     axes_shown = shown(effects, task)
     rows = 1 if times is None else 2
     figure = blank(2.35 * max(1, len(axes_shown)) + 0.5, 2.2 * rows + 0.35)

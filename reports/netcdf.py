@@ -13,7 +13,8 @@ from typing import Any
 import numpy
 import xarray
 
-from lstm_odyssey.reports.files import write_bytes
+from lstm_odyssey.reports.files import expanded, write_bytes
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.validation import SchemaError, error, refuse_newer, validate
 from lstm_odyssey.reports.variables import MEASURED, PACKAGE, VARIABLES, WHOLE_ATTRIBUTES
 
@@ -23,17 +24,18 @@ LARGEST = 4 * 2**30
 
 
 def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
-    """Write a valid dataset as netCDF-4: under a temporary name first, so that a reader sees all of it or nothing.
+    """Write a study, or a selection of one, as netCDF-4: under a temporary name first, so that it is seen whole or not at all.
 
     Raises:
         SchemaError: it is no valid study, or HDF5 cannot hold it.
         OSError: the file cannot be written; an old one stays as it was.
     """
+    dataset = as_study(dataset)
     validate(dataset)
     if dataset.nbytes > LARGEST:
         cure = "It could not be read back: take fewer trials, cells or tasks into one study."
         raise error("study", f"{dataset.nbytes} bytes", f"at most {LARGEST}", cure)
-    target = Path(path)
+    target = expanded(path)
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         encoding[str(name)] = {} if variable.dtype.kind == "U" else {"_FillValue": None}
@@ -52,7 +54,7 @@ def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
 
 def load(path: str | os.PathLike[str]) -> xarray.Dataset:
     """Read what ``save`` wrote, equal bit for bit; one ``SchemaError`` for a file that is something else."""
-    source = Path(path)
+    source = expanded(path)
     if not source.is_file():
         found = "a folder" if source.is_dir() else "no such file"
         raise FileNotFoundError(f"{source}: {found}; expected a study as netCDF. Pass the path of its .nc file.")

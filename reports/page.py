@@ -17,9 +17,10 @@ from lstm_odyssey.reports import words
 from lstm_odyssey.reports.analyses import Analyses, analyse
 from lstm_odyssey.reports.claims import BASELINE, CELLS
 from lstm_odyssey.reports.contents import BETTER, SAME, WORSE
-from lstm_odyssey.reports.files import write_text
+from lstm_odyssey.reports.files import expanded, write_text
 from lstm_odyssey.reports.schema import attribute, hyperparameters
 from lstm_odyssey.reports.section import section
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.table import score, summary
 
 ORDER = (BASELINE, *CELLS)
@@ -43,6 +44,7 @@ def render(
         analyses: what was computed of it; by default ``analyse`` in its quick form.
         live: whether the page asks the browser to load it again every minute while trials are missing.
     """
+    dataset = as_study(dataset)
     order = list(order or paper_order(dataset["variant"].values.tolist()))
     analyses = analyses or analyse(dataset)
     environment = jinja2.Environment(
@@ -106,7 +108,7 @@ def write(
     live: bool = False,
 ) -> Path:
     """Write the page, whole or not at all: a browser that reloads never sees half of it."""
-    target = Path(path)
+    target = expanded(path)
     write_text(target, render(dataset, order, analyses, live=live))
     return target
 

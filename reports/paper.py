@@ -18,6 +18,7 @@ from lstm_odyssey.reports.claims import BASELINE, CELLS, PAPER, Row
 from lstm_odyssey.reports.compare import compare
 from lstm_odyssey.reports.fanova import FanovaError, fanova
 from lstm_odyssey.reports.netcdf import load
+from lstm_odyssey.reports.selection import as_study
 
 COLUMNS = {
     "task": "task", "claim": "claim", "paper": "the paper says", "ours": "we find", "verdict": "verdict", "note": "why",
@@ -43,6 +44,7 @@ def rows(
         Rows for the tasks of the study that are the paper's; an empty list if none is, or if the study has no
         ``vanilla``.
     """
+    study = as_study(study)
     tasks = [task for task in study["task"].values.tolist() if task in PAPER]
     if not tasks or BASELINE not in study["variant"].values.tolist():
         return []

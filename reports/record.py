@@ -14,6 +14,7 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_odyssey.reports import netcdf
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.variables import CURVE, MEASURED
 
 DIGITS, TIMED_DIGITS = 16, 10
@@ -35,6 +36,7 @@ def rounded(values: ArrayLike, digits: int = DIGITS) -> NDArray[numpy.float32]:
 
 def record(dataset: xarray.Dataset) -> xarray.Dataset:
     """The dataset with its curves rounded; it says so."""
+    dataset = as_study(dataset)
     small = dataset.copy()
     for name, variable in dataset.data_vars.items():
         if variable.dims == CURVE:

@@ -17,7 +17,9 @@ import xarray
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports.best_points import draws, ranked
+from lstm_odyssey.reports.nearest import nearest
 from lstm_odyssey.reports.seed_deviation import half_width, seed_deviation
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.table import ceiling, maximizes
 from lstm_odyssey.reports.validation import attribute, error, hyperparameters, validate
 from lstm_odyssey.reports.variables import FINISHED, PACKAGE, TRIAL, VARIABLES
@@ -67,10 +69,11 @@ def reruns(
         >>> found["best"] - found["best_mean"], found["seed_deviation"]  # doctest: +SKIP
     """
     if score not in SCORES:
-        raise ValueError(f"score: got {score!r}; expected one of {', '.join(SCORES)}. Choose one of them.")
+        raise ValueError(f"score: got {score!r}; expected one of {nearest(score, SCORES)}. Choose one of them.")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: got {confidence!r}; expected a number between 0 and 1. Pass 0.95 for 95 %.")
-    others = [again] if isinstance(again, xarray.Dataset) else list(again)
+    others = [as_study(one) for one in ([again] if isinstance(again, xarray.Dataset) else again)]
+    study = as_study(study)
     validate(study)
     for other in others:
         validate(other)

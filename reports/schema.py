@@ -16,6 +16,7 @@ import pandas
 import xarray
 
 from lstm_odyssey.reports.netcdf import load, save
+from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.validation import SchemaError, attribute, error, hyperparameters, refuse_newer, validate
 from lstm_odyssey.reports.variables import (
     COORDINATES,
@@ -90,6 +91,7 @@ def build(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> xarr
 
 def frame(dataset: xarray.Dataset) -> pandas.DataFrame:
     """One row for each trial that was run, without the curves."""
+    dataset = as_study(dataset)
     names = [name for name, variable in dataset.data_vars.items() if variable.dims == TRIAL]
     rows = dataset[names].to_dataframe(dim_order=list(TRIAL)).reset_index()
     return rows[rows["status"] != "missing"].reset_index(drop=True)

@@ -15,6 +15,7 @@ import pandas
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_odyssey.reports.selection import as_study, refuse_absent
 from lstm_odyssey.reports.variables import FINISHED
 
 ENOUGH = 10
@@ -28,7 +29,7 @@ COLUMNS = {
     "missing": "trials not run yet",
     "selected": "trials among the best 10 % by validation",
     "mean_test": "mean test score of the best 10 %, what is worse than chance counting as chance",
-    "best_test": "best test score among the best 10 %, as it was measured",
+    "best_test": "best test score among the best 10 %, what is worse than chance counting as chance",
     "best_trial": "index of the trial that has it",
     "chosen_test": "test score of the one trial that is best by validation, at worst the chance level",
     "chance": "score of the best constant prediction",
@@ -37,6 +38,9 @@ COLUMNS = {
     "mean_parameters": "mean number of parameters of the best 10 %",
     "frames_per_second": "median training throughput of the best 10 %, at the sizes they have",
 }
+
+SCORED = ("status", "best_valid", "best_test", "units", "direction", "chance")
+"""The variables that the best 10 % follow from."""
 
 
 def best_count(n: int) -> int:
@@ -96,8 +100,8 @@ def summarise(
 ) -> dict[str, Any]:
     """One row of the table from the arrays [n] of one cell on one task; the keys are those of ``COLUMNS``.
 
-    Scores worse than the chance level, or absent, count as the chance level, as in ``compare``; only ``best_test`` is as it
-    was measured, so that one sees it.
+    Scores worse than the chance level, or absent, count as the chance level, as in ``compare``: one rule for all columns, or
+    the mean of some trials would be better than the best of them.
     """
     status = numpy.asarray(status)
     test, parameters = numpy.asarray(best_test, float), numpy.asarray(n_parameters, float)
@@ -106,18 +110,19 @@ def summarise(
     scored = chosen[~numpy.isnan(test[chosen])]
     sign = -1 if maximize else 1
     best = int(scored[numpy.argmin(sign * test[scored])]) if scored.size else None
-    best_score = math.nan if best is None else float(test[best])
+    measured = math.nan if best is None else float(test[best])
+    counted = ceiling(test[chosen], chance, maximize=maximize)
     return {
         "trials": status.size,
         "finished": int(finished.sum()),
         **{name: int((status == name).sum()) for name in ("diverged", "failed", "missing")},
         "selected": chosen.size,
-        "mean_test": _mean(ceiling(test[chosen], chance, maximize=maximize)),
-        "best_test": best_score,
+        "mean_test": _mean(counted),
+        "best_test": sign * float((sign * counted).min()) if counted.size else math.nan,
         "best_trial": -1 if best is None else best,
         "chosen_test": _mean(ceiling(test[chosen[:1]], chance, maximize=maximize)),
         "chance": chance,
-        "beats_chance": bool(sign * best_score < sign * chance),
+        "beats_chance": bool(sign * measured < sign * chance),
         "n_parameters": math.nan if best is None else float(parameters[best]),
         "mean_parameters": _mean(parameters[chosen]),
         "frames_per_second": _median(numpy.asarray(frames_per_second, float)[chosen]),
@@ -131,13 +136,16 @@ def maximizes(dataset: xarray.Dataset, task: str) -> bool:
 
 def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pandas.DataFrame:
     """One row for each task and variant; ``frame.attrs`` say what each column is and in which units the scores are."""
+    dataset = as_study(dataset, *SCORED, "n_parameters", "frames_per_second")
+    refuse_absent(dataset, "variant", *order or ())
     rows = {}
     for task in dataset["task"].values.tolist():
         for variant in order or dataset["variant"].values.tolist():
             part = dataset.sel(task=task, variant=variant)
             names = ("status", "best_valid", "best_test", "n_parameters", "frames_per_second")
             arrays = {name: part[name].values for name in names}
-            rows[task, variant] = summarise(**arrays, chance=float(part["chance"]), maximize=maximizes(dataset, task))
+            row = summarise(**arrays, chance=float(part["chance"]), maximize=maximizes(dataset, task))
+            rows[task, variant] = row | {"best_trial": labelled(part, row["best_trial"])}
     frame = pandas.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
     frame.index = pandas.MultiIndex.from_tuples(list(rows), names=["task", "variant"])
     units = dict(zip(dataset["task"].values.tolist(), dataset["units"].values.tolist(), strict=True))
@@ -145,8 +153,14 @@ def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pand
     return frame
 
 
+def labelled(part: xarray.Dataset, place: int) -> int:
+    """The index of the draw at a place among the trials, which a selection may have fewer of; -1 stays."""
+    return place if place < 0 else int(part["trial"].values[place])
+
+
 def box_values(dataset: xarray.Dataset, task: str, variant: str, *, best: bool = False) -> NDArray[numpy.float64]:
     """Test scores a box is drawn of: of all finished trials or of the best 10 %, with chance as the ceiling."""
+    dataset = as_study(dataset, *SCORED)
     part = dataset.sel(task=task, variant=variant)
     finished = numpy.isin(part["status"].values, FINISHED)
     maximize = maximizes(dataset, task)
@@ -156,6 +170,7 @@ def box_values(dataset: xarray.Dataset, task: str, variant: str, *, best: bool =
 
 def markdown(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
     """The table as text that is legible in a terminal and renders as Markdown."""
+    dataset = as_study(dataset)
     blocks = []
     table = summary(dataset, order)
     for task in dataset["task"].values.tolist():
@@ -184,8 +199,14 @@ def markdown(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str
 
 
 def score(value: float) -> str:
-    """A score in words: four digits, or a dash."""
-    return "–" if math.isnan(value) else f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
+    """A score in words: two digits after the point, four below 1, three in all from 10,000 on; or a dash.
+
+    >>> [score(value) for value in (0.012345, 8.6489, 1234.5, 267195547528.0)]
+    ['0.01234', '8.65', '1234.50', '2.67e+11']
+    """
+    if math.isnan(value):
+        return "–"
+    return f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 1e4 else f"{value:.2e}"
 
 
 def whole(value: float) -> str:

@@ -50,11 +50,16 @@ def refuse_other(given: Any) -> None:
         raise error("study", f"{type(given).__name__} {given!r:.60}", "an xarray.Dataset", cure)
 
 
+def refuse_foreign(given: Any) -> None:
+    """Raise ``SchemaError`` at anything but a dataset of this package."""
+    refuse_other(given)
+    if given.attrs.get("package") != PACKAGE:
+        raise error("attribute 'package'", repr(given.attrs.get("package")), repr(PACKAGE), "Is it a study?")
+
+
 def validate(dataset: xarray.Dataset) -> None:
     """Raise ``SchemaError`` at the first part of the dataset that is not as the schema says."""
-    refuse_other(dataset)
-    if dataset.attrs.get("package") != PACKAGE:
-        raise error("attribute 'package'", repr(dataset.attrs.get("package")), repr(PACKAGE), "Is it a study?")
+    refuse_foreign(dataset)
     for name in (*WHOLE_ATTRIBUTES, *TEXT_ATTRIBUTES, *JSON_ATTRIBUTES):
         kind = int | numpy.integer if name in WHOLE_ATTRIBUTES else str
         if not isinstance(dataset.attrs.get(name), kind):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json as json_module
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_odyssey.bench.options import progress
+from lstm_odyssey.blame import own_part
 from lstm_odyssey.options import Plugins, names, pairs
+from lstm_odyssey.paths import USER_PATH
+from lstm_odyssey.tasks.nearest import nearest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,6 +32,7 @@ class Result:
         backend: on which it was asked for; empty where no backend takes part.
         message: what is broken; empty if the promise is kept.
         seconds: how long the check took.
+        not_asked: why it could not be asked for; then it is neither kept nor broken.
     """
 
     kind: str
@@ -38,10 +41,11 @@ class Result:
     backend: str
     message: str
     seconds: float
+    not_asked: str = ""
 
     @property
     def ok(self) -> bool:
-        return not self.message
+        return not self.message and not self.not_asked
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,12 @@ class Planned:
     promise: str
     backend: str
     check: Callable[[Any], None]
+    not_asked: str = ""
 
     def run(self) -> Result:
-        """Whatever is raised is a broken promise: the kit's own words, or a plugin's exception with its type."""
+        """Whatever is raised is a broken promise: the kit's own words, or a plugin's exception with its type and place."""
+        if self.not_asked:
+            return Result(self.kind, self.name, self.promise, self.backend, "", 0.0, self.not_asked)
         begun = time.perf_counter()
         message = ""
         try:
@@ -63,7 +70,7 @@ class Planned:
         except AssertionError as error:
             message = str(error)
         except Exception as error:  # noqa: BLE001 - a plugin's code may raise anything, and the other promises are asked all the same
-            message = f"{self.name}: {type(error).__name__}: {error}"
+            message = "\n".join([f"{self.name}: {type(error).__name__}: {error}", *_place(error)])
         return Result(self.kind, self.name, self.promise, self.backend, message, time.perf_counter() - begun)
 
 
@@ -77,7 +84,7 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
     from lstm_odyssey import registry
     from lstm_odyssey.kernels.scan import BACKENDS
     from lstm_odyssey.plan import SettingsError
-    from lstm_odyssey.task_checks import check_space
+    from lstm_odyssey.task_checks import check_corpus, check_space
     from lstm_odyssey.testing import checks, task_checks
 
     if not asked:
@@ -86,7 +93,7 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
         )
     for backend in backends or ():
         if backend not in BACKENDS:
-            raise SettingsError(f"--backend: got {backend!r}; expected one of {', '.join(BACKENDS)}.")
+            raise SettingsError(f"--backend: got {backend!r}; expected one of {nearest(backend, BACKENDS)}.")
     found: list[Planned] = []
     tasks = [name for name in asked if name in registry.task_names()]
     unused = sorted(set(data) - set(tasks))
@@ -96,18 +103,21 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
         if name in tasks:
             error = _load_error(name, data.get(name))
             for promise, ask in task_checks(data.get(name)):
-                told = ask if error is None or ask.func is check_space else partial(_fail, error)
-                found.append(Planned("task", name, promise, "", told))
+                if error is None or ask.func is check_space:
+                    found.append(Planned("task", name, promise, "", ask))
+                elif ask.func is check_corpus:
+                    found.append(Planned("task", name, promise, "", partial(_fail, error)))
+                else:
+                    found.append(Planned("task", name, promise, "", ask, not_asked="no corpus"))
             if name not in registry.variant_names():
                 continue
         try:
             home = registry.variant(name).name
         except registry.UnknownNameError:
             known = (*registry.variant_names(), *registry.task_names())
-            near = difflib.get_close_matches(name, known, n=len(known), cutoff=0.0)
             raise registry.UnknownNameError(
-                f"check: '{name}' is neither a variant nor a task; expected one of {', '.join(near)}. A plugin's package "
-                "has to be installed, or its file given with --plugin."
+                f"check: '{name}' is neither a variant nor a task; expected one of {nearest(name, known)}. `odyssey variants` "
+                "and `odyssey tasks` show all; a plugin's package has to be installed, or its file given with --plugin."
             ) from None
         except Exception as error:  # noqa: BLE001 - whatever an author's text raises is its result, and the others are asked
             found.append(Planned("variant", name, "text", "", partial(_fail, error)))
@@ -123,14 +133,21 @@ def _load_error(name: str, path: str | None) -> Exception | None:
     from lstm_odyssey import registry
 
     try:
-        registry.load_corpus(name, path)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the result of every promise about the corpus
+        registry.corpus_of(registry.task(name), path)  # as it is: whether it can be trained on is one of the promises
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the result of the promise of a corpus
         return error
     return None
 
 
 def _fail(error: Exception, task: Any) -> None:
     raise error
+
+
+def _place(error: Exception) -> list[str]:
+    """Where an exception was raised in an author's code; nothing for an error of ours, which says what to do."""
+    if type(error).__module__.startswith("lstm_odyssey."):
+        return []
+    return [line for line in own_part(error, gated=False) if line.startswith("  ")]
 
 
 def tables(results: Sequence[Result]) -> Iterator[Table]:
@@ -143,10 +160,12 @@ def tables(results: Sequence[Result]) -> Iterator[Table]:
 
     for kind, name in dict.fromkeys((result.kind, result.name) for result in results):
         title = f"{kind} {name}, from {words(origin(kind, name))}"
-        table = new_table("promise", "backend", "result", "seconds", title=title)
+        table = new_table("promise", "backend", "result", "seconds", title=title, least=("seconds", "backend"))
         for result in results:
             if (result.kind, result.name) == (kind, name):
                 verdict = Text("ok", style="green") if result.ok else Text("FAILED", style="bold red")
+                if result.not_asked:
+                    verdict = Text(f"not asked, {result.not_asked}", style="yellow")
                 table.add_row(result.promise, result.backend, verdict, f"{result.seconds:.2f}")
         yield table
 
@@ -157,11 +176,13 @@ def check(
         list[str] | None, typer.Option(help="Ask on this backend; may be repeated. (all there are)")
     ] = None,
     data: Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the full record here.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the full record here.", **USER_PATH)] = None,
     plugin: Plugins = None,
 ) -> None:
     """Hold a variant or a task to every promise of the conformance kit; exit code 1 if one is broken."""
     from rich.console import Console
+
+    from lstm_odyssey.fitted import show
 
     console = Console()
     planned = plan(names(name) or [], names(backend) or None, pairs(data))
@@ -176,16 +197,17 @@ def check(
         except KeyboardInterrupt:
             interrupted = True
     for table in tables(results):
-        console.print(table)
-        console.print()
+        show(console, [table, ""])
     notes = _notes(results)
     for note in notes:
         console.print(f"{note}\n", markup=False, highlight=False, soft_wrap=True)
-    broken = [result for result in results if not result.ok]
+    broken = [result for result in results if result.message]
+    kept = sum(result.ok for result in results)
     for message in dict.fromkeys(result.message for result in broken):
         which = [f"{each.promise} on {each.backend}".removesuffix(" on ") for each in broken if each.message == message]
         console.print(f"FAILED {', '.join(which)}\n{message}\n", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{len(results) - len(broken)} of {len(planned)} promises kept", highlight=False)
+    left = sum(bool(result.not_asked) for result in results)
+    console.print(f"{kept} of {len(planned)} promises kept" + (f", {left} not asked" if left else ""), highlight=False)
     if json is not None:
         _write(json, results, notes)
         console.print(f"Record: {json}", soft_wrap=True, markup=False, highlight=False)

@@ -11,11 +11,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lstm_odyssey.bench.command import bench
+from lstm_odyssey.blame import own_part
 from lstm_odyssey.check import check
 from lstm_odyssey.export import export
 from lstm_odyssey.new import new
 from lstm_odyssey.options import ListedPlugins, Plugins, names, pairs
 from lstm_odyssey.output import steady_output
+from lstm_odyssey.paths import USER_PATH
 from lstm_odyssey.report_command import refresher, report
 from lstm_odyssey.stopping import stopping
 
@@ -33,7 +35,7 @@ app.add_typer(export, name="export")
 @app.command()
 def run(
     config: Annotated[
-        Path | None, typer.Argument(help="A study.toml with these options; the command line beats it.")
+        Path | None, typer.Argument(help="A study.toml with these options; the command line beats it.", **USER_PATH)
     ] = None,
     variants: Annotated[
         list[str] | None, typer.Option(help="Names, comma separated; 'all' for every one. (the paper's nine)")
@@ -49,7 +51,8 @@ def run(
     profile: Annotated[str | None, typer.Option(help="smoke, standard or paper. (standard)")] = None,
     draws: Annotated[str | None, typer.Option(help="independent, or common to all variants. (independent)")] = None,
     points: Annotated[
-        Path | None, typer.Option(help="A CSV file whose rows are the trials' hyperparameters, in place of draws.")
+        Path | None,
+        typer.Option(help="A CSV file whose rows are the trials' hyperparameters, in place of draws.", **USER_PATH),
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; 0 runs in this one. (one a core)")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler that exists.")] = None,
@@ -61,9 +64,10 @@ def run(
         str | None, typer.Option(help="best stores each trial's best weights; none. (none)")
     ] = None,
     data: Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")] = None,
-    store: Annotated[Path | None, typer.Option(help="The study's folder. (study)")] = None,
+    store: Annotated[Path | None, typer.Option(help="The study's folder. (study)", **USER_PATH)] = None,
     resume_from: Annotated[
-        Path | None, typer.Option(help="A study.nc, or a store, to take over: the study goes on in --store.")
+        Path | None,
+        typer.Option(help="A study.nc, or a store, to take over: the study goes on in --store.", **USER_PATH),
     ] = None,
     plugin: Plugins = None,
 ) -> None:
@@ -135,6 +139,7 @@ def run(
 
 def _conclude(console: Any, study: Any, place: Path) -> None:
     """The page first: what is printed may get lost, or be read by nobody."""
+    from lstm_odyssey.fitted import show
     from lstm_odyssey.report_command import conclude_page
     from lstm_odyssey.tables import failures, results
 
@@ -142,8 +147,7 @@ def _conclude(console: Any, study: Any, place: Path) -> None:
         with console.status("writing the page") if console.is_terminal else nullcontext():
             conclude_page(place, lambda text: console.print(text, soft_wrap=True, markup=False, highlight=False))
     finally:
-        for part in results(study):
-            console.print(part)
+        show(console, results(study))
         console.print(f"Results: {place / 'study.nc'}\nReport:  {place / 'report.html'}", soft_wrap=True)
         reasons = failures(study)
         if reasons:
@@ -169,11 +173,10 @@ def variants(plugin: ListedPlugins = None) -> None:
     """List the variants: their equations and how many parameters they have."""
     from rich.console import Console
 
+    from lstm_odyssey.fitted import show
     from lstm_odyssey.tables import variant_list
 
-    console = Console()
-    for part in variant_list():
-        console.print(part, soft_wrap=True)
+    show(Console(), variant_list(), soft_wrap=True)
 
 
 @app.command()
@@ -181,11 +184,10 @@ def tasks(plugin: ListedPlugins = None) -> None:
     """List the tasks: what they ask, their corpora and licences."""
     from rich.console import Console
 
+    from lstm_odyssey.fitted import show
     from lstm_odyssey.tables import task_list
 
-    console = Console()
-    for part in task_list():
-        console.print(part, soft_wrap=True)
+    show(Console(), task_list(), soft_wrap=True)
 
 
 app.command()(check)
@@ -196,21 +198,31 @@ def _fail(error: Exception) -> NoReturn:
     raise SystemExit(2)
 
 
+_MENDABLE = (ValueError, TypeError, LookupError, OSError, RuntimeError)
+
+
 def main() -> None:
-    """The command's entry point: an error a user can mend is one line, any other keeps its traceback."""
+    """The command's entry point: an error a user can mend is one line, a plugin's own is its part of the traceback.
+
+    Any other keeps its traceback.
+    """
     with steady_output(), stopping() as signals:
         try:
             app()
-        except (ValueError, TypeError, LookupError, OSError, RuntimeError) as error:
-            if not type(error).__module__.startswith("lstm_odyssey."):
-                raise
-            _fail(error)
         except KeyboardInterrupt:
             raise SystemExit(signals.code or 130) from None
         except SystemExit as ended:
             if ended.code == 130 and signals.code is not None:  # of the command line's own, which knows one signal only
                 raise SystemExit(signals.code) from None
             raise
+        except Exception as error:
+            if isinstance(error, _MENDABLE) and type(error).__module__.startswith("lstm_odyssey."):
+                _fail(error)
+            own = own_part(error)
+            if not own:
+                raise
+            print("odyssey: a plugin's own code failed:", *own, sep="\n", file=sys.stderr)
+            raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from lstm_odyssey.tasks.nearest import nearest
+
 CLOCKS = ("wall", "cpu")
 
 Clock = Callable[[], float]
@@ -26,7 +28,7 @@ def clock_of(device: Any = "cpu", kind: str = "wall") -> Clock:
         TimingError: there is no such clock, or no such device here.
     """
     if kind not in CLOCKS:
-        raise TimingError(f"clock {kind!r}: unknown; expected one of {', '.join(CLOCKS)}.")
+        raise TimingError(f"clock {kind!r}: unknown; expected one of {nearest(kind, CLOCKS)}.")
     if check_device(device) == "cpu":
         return time.perf_counter if kind == "wall" else time.thread_time
     if kind == "cpu":

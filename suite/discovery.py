@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from lstm_odyssey import plugin_files
+from lstm_odyssey.paths import PathError, expanded
 from lstm_odyssey.plugin_files import GROUPS, PluginError, PluginFile
 
 ENVIRONMENT = "ODYSSEY_PLUGINS"
@@ -39,11 +40,16 @@ def load_plugin(path: str | Path) -> PluginFile:
         ('light', 'lighter')
     """
     _read_environment()
-    file = _load_file(Path(os.path.abspath(path)))  # noqa: PTH100 - a link stays one: other machines may not resolve it
+    file = _load_file(_whole(path))
     for kind in GROUPS:
         for name in file.names(kind):
             refuse_rivals(kind, name)
     return file
+
+
+def _whole(path: str | Path) -> Path:
+    """The absolute path; a link stays one: other machines may not resolve it."""
+    return Path(os.path.abspath(expanded(path)))  # noqa: PTH100 - Path.absolute leaves .. in it
 
 
 def load_plugins(paths: Iterable[str | Path]) -> None:
@@ -84,8 +90,8 @@ def _read_environment() -> None:
     _environment[0] = value
     for path in filter(None, value.split(os.pathsep)):
         try:
-            _load_file(Path(os.path.abspath(path)))  # noqa: PTH100 - as above
-        except PluginError:
+            _load_file(_whole(path))
+        except (PluginError, PathError):
             continue  # listed with the others, and an error for who loads it
 
 

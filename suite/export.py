@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstm_odyssey.paths import USER_PATH
+
 if TYPE_CHECKING:
     import xarray
 
@@ -52,8 +54,8 @@ def _group() -> None:
 
 @export.command("asv")
 def asv_command(
-    store: Annotated[Path, typer.Argument(help="A study's folder, or its study.nc.")],
-    results_dir: Annotated[Path, typer.Option(help="Where asv keeps its results.")] = Path(".asv/results"),
+    store: Annotated[Path, typer.Argument(help="A study's folder, or its study.nc.", **USER_PATH)],
+    results_dir: Annotated[Path, typer.Option(help="Where asv keeps its results.", **USER_PATH)] = Path(".asv/results"),
     commit: Annotated[str, typer.Option(help="Of the repository here: what the study was run with.")] = "HEAD",
     machine: Annotated[str | None, typer.Option(help="Its name in asv, for a study run elsewhere. (this one)")] = None,
 ) -> None:
@@ -104,9 +106,11 @@ def series(study: xarray.Dataset) -> tuple[list[Series], list[str]]:
     """
     import numpy
 
+    from lstm_odyssey.reports.selection import as_study
     from lstm_odyssey.reports.table import best_fraction, maximizes
     from lstm_odyssey.reports.variables import FINISHED
 
+    study = as_study(study)
     missing = int((study["status"] == "missing").sum())
     if missing:
         raise ExportError(

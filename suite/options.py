@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from lstm_odyssey.paths import expanded
 
 
 def load_files(values: list[str] | None) -> list[str]:
@@ -72,14 +73,18 @@ def pairs(values: Iterable[str] | None) -> dict[str, str]:
     """``TASK=PATH`` given once or more, by task; paths absolute.
 
     Raises:
-        SettingsError: a value is not of this form.
+        SettingsError: a value is not of this form, or one task has two paths.
     """
     from lstm_odyssey.plan import SettingsError
 
-    found = {}
+    found: dict[str, str] = {}
     for value in values or []:
         task, sign, path = value.partition("=")
         if not sign or not task or not path:
             raise SettingsError(f"--data: got {value!r}; expected TASK=PATH, as --data my_task=corpus.pickle.")
-        found[task] = str(Path(path).absolute())
+        place = str(expanded(path).absolute())
+        if found.setdefault(task, place) != place:
+            raise SettingsError(
+                f"--data: got two paths for {task}: {found[task]} and {place}; expected one. Leave one out."
+            )
     return found

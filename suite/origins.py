@@ -29,6 +29,23 @@ def versions(origins: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return found
 
 
+class RepeatedNameError(ValueError):
+    """A variant or task is asked for twice, which it cannot be in a study."""
+
+
+def refuse_twice(kind: str, names: Iterable[str]) -> None:
+    """Raise ``RepeatedNameError`` if a variant, an alias of it counted, or a task is among the names twice."""
+    found: dict[str, str] = {}
+    for name in names:
+        home = registry.variant(name).name if kind == "variant" else name
+        if home in found:
+            said = " and ".join(dict.fromkeys((found[home], name)))
+            raise RepeatedNameError(
+                f"--{kind}s: got '{home}' twice, as {said}; expected each {kind} once. Was another one meant?"
+            )
+        found[home] = name
+
+
 def refuse_absent(kind: str, names: Iterable[str], stored: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise ``PluginError`` if a study has a variant or task that is not known here; it says where the study had it from.
 

@@ -21,6 +21,7 @@ from lstm_odyssey.search import FROM_FILE
 from lstm_odyssey.settings import DTYPES, Settings, SettingsError, option
 from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError
 from lstm_odyssey.stored import least_size
+from lstm_odyssey.tasks.nearest import nearest
 
 __all__ = ["DTYPES", "Plan", "Settings", "SettingsError", "chosen_cells", "embedded_tasks", "make_plan"]
 
@@ -65,11 +66,11 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
     tasks = settings.tasks or tuple(study["tasks"]) or named["task"] or embedded_tasks()
     if tuple(tasks) == ("all",):
         tasks = registry.task_names()
-    tasks = tuple(dict.fromkeys(tasks))
+    origins.refuse_twice("task", tasks)
     unused = sorted(set(settings.data) - set(tasks))
     if unused:
         raise SettingsError(
-            f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {', '.join(tasks)}."
+            f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {nearest(unused[0], tasks)}."
         )
     for cell in cells.values():
         _extend(store, study, "variants", cell.name, variant_facts(cell), ("signature",))
@@ -80,7 +81,7 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
     if "points" in study:
         _count_points(study, settings)
     _refuse_too_large(study)
-    return Plan(study, tuple(cells), tasks, dict(settings.data))
+    return Plan(study, tuple(cells), tuple(tasks), dict(settings.data))
 
 
 def _count_points(study: dict[str, Any], settings: Settings) -> None:
@@ -204,6 +205,7 @@ def chosen_cells(asked: Sequence[str] | None, stored: Sequence[str] = ()) -> dic
             warnings.warn(f"left out: {error}", stacklevel=2)
         everyone = _usable("variant", registry.variant, registry.variant_names())
         return {cell.name: cell for cell in everyone if cell.collection == COLLECTION}
+    origins.refuse_twice("variant", asked or stored)
     return {cell.name: cell for cell in map(registry.variant, asked or stored)}
 
 

@@ -13,10 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lstm_odyssey.paths import expanded
 from lstm_odyssey.profiles import HYPERPARAMETERS
 from lstm_odyssey.settings import SettingsError
-from lstm_odyssey.spaces import TRAINABLE, nearest
+from lstm_odyssey.spaces import TRAINABLE
 from lstm_odyssey.streams import digest
+from lstm_odyssey.tasks.nearest import nearest
 
 PLACES = ("variant", "task")
 """Columns that say for what a row is; an empty cell is for all."""
@@ -39,7 +41,7 @@ def read(path: str | Path) -> Points:
         SettingsError: the file cannot be read, a column is missing, unknown or there twice, or a value is none that a training
             takes; the line is named.
     """
-    place = Path(path).expanduser()
+    place = expanded(path)
     if not place.is_file():
         raise SettingsError(f"--points: {place} is no file; expected a CSV file of hyperparameters. Check the path.")
     if place.stat().st_size > LARGEST:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections.abc import Iterable
 from datetime import timedelta
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from lstm_odyssey import registry
 from lstm_odyssey.block import Block
 from lstm_odyssey.environment import elsewhere
 from lstm_odyssey.kernels.scan import training_note
 from lstm_odyssey.plan import Plan
+from lstm_odyssey.reports.table import score
 from lstm_odyssey.store import Store
 from lstm_odyssey.study import Pending
 
@@ -38,6 +42,17 @@ def time_left(elapsed: float, done: float, left: float) -> str:
     return str(timedelta(seconds=round(elapsed * max(0.0, left) / done)))
 
 
+class Bar(Progress):
+    """A bar with a line of words below it, which a narrow terminal breaks: beside it figures would be cut."""
+
+    words = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.words:
+            yield Text(f"  {self.words}")
+
+
 class StudyProgress:
     """A progress bar fed by the store's words of progress; a context manager.
 
@@ -49,25 +64,24 @@ class StudyProgress:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.bar = Progress(
+        self.bar = Bar(
             SpinnerColumn(),
             TextColumn("trials"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[best]}"),
+            BarColumn(30),
+            TextColumn("{task.fields[finished]}/{task.total:.0f}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("left {task.fields[left]}"),
             console=console,
             disable=not console.is_terminal,
         )
         self.stop = threading.Event()
         self.lock = threading.Lock()
         self.task: TaskID | None = None
-        self.best: dict[str, float] = {}
+        self.best: dict[str, tuple[float, str]] = {}  # by task: the best validation score, and the cell that has it
         self.units: dict[str, str] = {}
         self.blocks: dict[str, tuple[Block, int]] = {}
         self.done = 0
+        self.shown = 0.0
         self.doing = ""
         self.total = 0
         self.begun = (0.0, 0.0)  # when the work of this run began, and what was done then
@@ -80,8 +94,9 @@ class StudyProgress:
     ) -> None:
         self.stop.set()
         if self.task is not None:
-            self._show(self.done)
-            self.bar.stop()
+            if error is None:
+                self._show(self.done)
+            self.bar.stop()  # of a study that was stopped the bar stays where it was: what is done of a trial is kept
 
     def start(self, store: Store, plan: Plan, todo: Pending) -> None:
         """Begin to show; the callback ``on_start`` of a study."""
@@ -93,7 +108,7 @@ class StudyProgress:
         )
         other = elsewhere(todo.environments) if todo.blocks else ""
         if other:
-            words = f"warning: stored trials ran elsewhere, so the bits of new ones may differ ({other})."
+            words = f"warning: stored trials ran elsewhere, so new ones are rounded otherwise ({other})."
             self.console.print(words, markup=False, soft_wrap=True)
         for variant in plan.variants:
             note = training_note(plan.study["backend"], registry.variant(variant).lowered, variant)
@@ -102,9 +117,14 @@ class StudyProgress:
         self.store = store
         self.units = {name: facts["units"] for name, facts in plan.study["tasks"].items()}
         self.blocks = {block.name: (block, missing) for block, missing in todo.blocks}
+        for trial in store.trials() if todo.stored else ():
+            self._better(trial["task"], trial["variant"], trial["best_valid"])
         self.done = todo.stored
         self.total, self.begun = total, (time.monotonic(), todo.stored)
-        self.task = self.bar.add_task("trials", total=total, completed=todo.stored, best="", left="-:--:--")
+        self.task = self.bar.add_task(
+            "trials", total=total, completed=todo.stored, finished=todo.stored, left="-:--:--"
+        )
+        self.bar.words = self._words()
         self.bar.start()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -117,28 +137,35 @@ class StudyProgress:
         for index in block.reported:
             trial = self.store.read_trial(block.trial_id(index))
             if trial is not None:
-                self._better(block.task, trial["best_valid"])
+                self._better(block.task, block.variant, trial["best_valid"])
         with self.lock:
             self.blocks.pop(block.name, None)
             self.done += missing
         self.doing = ""
         self._show(self.done)
         if not self.console.is_terminal:
-            self.console.print(f"  {self.done} done: {block.variant} on {block.task}, {missing} trials {self._words()}")
+            words = f"  {self.done} done: {block.variant} on {block.task}, {missing} trials; {self._words()}"
+            self.console.print(words, markup=False, soft_wrap=True)
 
-    def _better(self, task: str, value: float | None) -> None:
-        if value is not None and value < self.best.get(task, float("inf")):
-            self.best[task] = value
+    def _better(self, task: str, variant: str, value: float | None) -> None:
+        if task in self.units and value is not None and value < self.best.get(task, (math.inf, ""))[0]:
+            self.best[task] = value, variant
 
     def _words(self) -> str:
-        words = [f"best on {task} {value:.3f} {self.units[task]}" for task, value in self.best.items()]
+        """The best validation score on each task and whose it is: of the trials of all cells, the stored ones among them."""
+        words = [
+            f"best validation on {task} {score(value)} {self.units[task]} ({variant})"
+            for task, (value, variant) in self.best.items()
+        ]
         return ", ".join(words if not self.doing else [*words, self.doing])
 
     def _show(self, done: float) -> None:
         if self.task is not None:
             since, before = self.begun
             left = time_left(time.monotonic() - since, done - before, self.total - done)
-            self.bar.update(self.task, completed=int(done), best=self._words(), left=left)
+            self.shown = max(self.shown, done)  # a word of progress may be older than the one before
+            self.bar.words = self._words()
+            self.bar.update(self.task, completed=self.shown, finished=self.done, left=left)
 
     def _watch(self) -> None:
         while not self.stop.wait(0.5):
@@ -149,7 +176,7 @@ class StudyProgress:
                 for name, word in words.items():
                     if name in self.blocks:
                         block, missing = self.blocks[name]
-                        self._better(block.task, word["best"])
+                        self._better(block.task, block.variant, word["best"])
                         part += missing * word["epoch"] / max(1, word["epochs"])
                 done = self.done
             self._show(min(done + part, done + sum(missing for _, missing in self.blocks.values())))

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from lstm_odyssey.tasks.nearest import nearest
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -53,11 +55,15 @@ class Protocol:
         """From ``as_dict``.
 
         Raises:
-            ValueError: a field is unknown (a newer version wrote it) or outside its range.
+            ValueError: a field is unknown or outside its range.
         """
-        unknown = sorted(set(content) - {field.name for field in fields(cls)})
-        if unknown:
-            raise ValueError(
-                f"protocol: unknown field {', '.join(unknown)}; written by a newer version of lstm-odyssey."
-            )
+        refuse_unknown(content)
         return cls(**content)
+
+
+def refuse_unknown(content: Mapping[str, Any], cure: str = "Correct the name.") -> None:
+    """Raise ValueError at a field that no protocol has: a misspelt one, or in a file that of a newer version."""
+    known = [field.name for field in fields(Protocol)]
+    for name in content:
+        if name not in known:
+            raise ValueError(f"protocol: unknown option '{name}'; expected one of {nearest(name, known)}. {cure}")

@@ -97,12 +97,13 @@ def chosen(kind: str, patterns: Sequence[str] | None) -> list[str]:
         pytest.UsageError: a pattern matches nothing.
     """
     from lstm_odyssey import registry
+    from lstm_odyssey.tasks.nearest import nearest
 
     known = registry.variant_names() if kind == "variant" else registry.task_names()
     for pattern in patterns or ():
         if not any(fnmatchcase(name, pattern) for name in known):
             raise pytest.UsageError(
-                f"--odyssey-{kind}: {pattern!r} matches nothing; expected a name or a pattern of {', '.join(known)}."
+                f"--odyssey-{kind}: {pattern!r} matches nothing; expected a name or a pattern of {nearest(pattern, known)}."
             )
     if patterns:
         return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]

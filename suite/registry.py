@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import os
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint
@@ -22,6 +22,7 @@ from lstm_odyssey.discovery import (
     refuse_rivals,
 )
 from lstm_odyssey.plugin_files import PluginError
+from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.variants.declare import Variant
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ __all__ = [
 
 
 class UnknownNameError(LookupError):
-    """No plugin of that name; the message lists the known ones, nearest first."""
+    """No plugin of that name; the message names the nearest."""
 
     def __str__(self) -> str:  # a KeyError would show the message's repr
         return str(self.args[0])
@@ -94,20 +95,14 @@ def task_names() -> tuple[str, ...]:
 
 
 def _unknown(kind: str, name: str, known: tuple[str, ...]) -> UnknownNameError:
-    spellings = {known_name: [known_name] for known_name in known}
+    spellings: dict[str, list[str]] = {known_name: [] for known_name in known}
     for alias, homes in (_aliases() if kind == "variant" else {}).items():
         for home in homes:
             spellings[home].append(alias)
-
-    def likeness(known_name: str) -> float:
-        low = str(name).lower()
-        return max(difflib.SequenceMatcher(None, low, spelling.lower()).ratio() for spelling in spellings[known_name])
-
-    near = sorted(known, key=likeness, reverse=True)
     broken = "".join(f" This file is not usable: {path}." for path in broken_files())
     return UnknownNameError(
-        f"{kind} '{name}': unknown; expected one of {', '.join(near)}. "
-        f"`odyssey {kind}s` shows them; a plugin's package has to be installed, or its file given with --plugin.{broken}"
+        f"{kind} '{name}': unknown; expected one of {nearest(name, spellings)}. "
+        f"`odyssey {kind}s` shows all; a plugin's package has to be installed, or its file given with --plugin.{broken}"
     )
 
 
@@ -141,7 +136,7 @@ def variant(name: str) -> Cell:
     """The variant of that name or alias, traced.
 
     Raises:
-        UnknownNameError: there is none; the message lists the known names, nearest first.
+        UnknownNameError: there is none; the message names the nearest ones.
         PluginError: its package cannot be loaded, or two packages claim the name.
         TraceError: its text is outside the contract of a step.
 
@@ -181,7 +176,7 @@ class NamedTask:
 
     def load(self, path: str | PathLike[str] | None = None) -> Corpus:
         """The corpus, from ``path``, from ``$ODYSSEY_DATA``, from the package or downloaded once, as the task does it."""
-        return self.declaration.load(path)
+        return self.declaration.load(None if path is None else os.path.expanduser(path))  # noqa: PTH111 - a text stays one
 
     def __getattr__(self, field: str) -> Any:
         if field.startswith("__") or field == "declaration":
@@ -196,7 +191,7 @@ def task(name: str) -> NamedTask:
     """The task of that name.
 
     Raises:
-        UnknownNameError: there is none; the message lists the known names, nearest first.
+        UnknownNameError: there is none; the message names the nearest ones.
         PluginError: its package cannot be loaded, or it registers something that is no ``Task``.
 
     Example:
@@ -254,10 +249,34 @@ def corpus_of(task: NamedTask, path: str | None) -> Corpus:
 
 
 def load_corpus(name: str, path: str | None) -> Corpus:
-    """A task's corpus, loaded once a process, and anew if the plugin's file has changed.
+    """A task's corpus, loaded once a process, and anew if the plugin's file has changed; one that can be trained on.
 
     Raises:
-        CorpusError: it is missing, damaged or foreign.
+        CorpusError: it is missing, damaged or foreign, or has sequences that the task's objective cannot be asked for.
         UnknownNameError, PluginError: see ``task``.
+        Exception: whatever the author's ``load`` raises, with a note of whose it is.
     """
-    return corpus_of(task(name), path)
+    return _fitting(task(name), path)
+
+
+@cache
+def _fitting(task: NamedTask, path: str | None) -> Corpus:
+    from lstm_odyssey.tasks import objectives
+    from lstm_odyssey.tasks.declare import Corpus, CorpusError
+
+    try:
+        corpus = corpus_of(task, path)
+    except CorpusError:
+        raise
+    except Exception as error:
+        error.add_note(f"(task '{task.name}': raised by its load; `odyssey check {task.name}` calls it alone.)")
+        raise
+    if not isinstance(corpus, Corpus):
+        raise CorpusError(
+            f"task '{task.name}': load returned {type(corpus).__name__}; expected an lo.Corpus. Mend the task's load."
+        )
+    try:
+        objectives.get(task.objective).check(corpus)
+    except CorpusError as error:
+        raise CorpusError(f"task '{task.name}': {error}") from None
+    return corpus

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstm_odyssey.paths import USER_PATH
+from lstm_odyssey.tasks.nearest import nearest
+
 if TYPE_CHECKING:
     import xarray
     from rich.console import Console
@@ -22,9 +25,10 @@ WAIT_SECONDS = 2.0
 
 
 def report(
-    store: Annotated[Path, typer.Argument(help="A study's folder, or its study.nc.")],
+    store: Annotated[Path, typer.Argument(help="A study's folder, or its study.nc.", **USER_PATH)],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file to write. (report.FORMAT beside the study)")
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write. (report.FORMAT beside the study)", **USER_PATH),
     ] = None,
     kind: Annotated[
         str,
@@ -39,7 +43,7 @@ def report(
         typer.Option("--best", help="With --format points: so many of each cell, best validation first. (all)"),
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option("--figures", help="Also write every figure here, as .svg and .png.")
+        Path | None, typer.Option("--figures", help="Also write every figure here, as .svg and .png.", **USER_PATH)
     ] = None,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="The cell the others are compared with. (the paper's, if there)")
@@ -59,7 +63,7 @@ def report(
     from lstm_odyssey.plan import SettingsError
 
     if kind not in FORMATS:
-        raise SettingsError(f"--format: got {kind!r}; expected one of {', '.join(FORMATS)}.")
+        raise SettingsError(f"--format: got {kind!r}; expected one of {nearest(kind, FORMATS)}.")
     if refits is not None and refits < 0:
         raise SettingsError(f"--refits: got {refits}; expected 0 (no intervals) or more.")
     for name, given in (("--quick", quick), ("--watch", watch)):
@@ -102,7 +106,7 @@ def write_report(
     study = open_study(store)
     held, baseline = study["variant"].values.tolist(), options["baseline"]
     if baseline is not None and baseline not in held:
-        raise SettingsError(f"--baseline: got {baseline!r}; expected a cell of the study: {', '.join(held)}.")
+        raise SettingsError(f"--baseline: got {baseline!r}; expected a cell of the study: {nearest(baseline, held)}.")
     if target.is_dir():
         raise SettingsError(
             f"--output: got {target}, a folder; expected a file. Name one in it, as {target / f'report.{kind}'}."

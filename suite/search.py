@@ -7,6 +7,7 @@ from typing import Any
 
 from lstm_odyssey.streams import stream
 from lstm_odyssey.tasks.distributions import Distribution
+from lstm_odyssey.tasks.nearest import nearest
 
 DRAWS = ("independent", "common")
 FROM_FILE = "points"
@@ -42,7 +43,7 @@ def draw(
         True
     """
     if draws not in DRAWS:
-        raise ValueError(f"draws is {draws!r}; expected one of {', '.join(DRAWS)}.")
+        raise ValueError(f"draws is {draws!r}; expected one of {nearest(draws, DRAWS)}.")
     who = variant if draws == "independent" else ""
     return {
         name: distribution.draw(stream("draw", seed, task, who, index, name)) for name, distribution in space.items()

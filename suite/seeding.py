@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_odyssey.block import Block
+from lstm_odyssey.paths import expanded
 from lstm_odyssey.store import Store, StoreError
 from lstm_odyssey.stored import FINISHED, check_study, check_trial
 from lstm_odyssey.streams import canonical
@@ -90,7 +91,7 @@ def read_seed(path: str | Path) -> Seed:
     from lstm_odyssey.reports.validation import SchemaError
     from lstm_odyssey.study import open_study
 
-    source = Path(path)
+    source = expanded(path)
     dataset = open_study(source)
     try:
         study, trials = restore(dataset)

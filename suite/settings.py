@@ -8,6 +8,7 @@ from typing import Any
 
 from lstm_odyssey.profiles import PROFILES
 from lstm_odyssey.search import DRAWS, FROM_FILE, MAX_TRIALS, SEEDS
+from lstm_odyssey.tasks.nearest import nearest
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "cuda")
@@ -78,7 +79,7 @@ class Settings:
         ):
             value = getattr(self, name)
             if value is not None and value not in known:
-                raise SettingsError(f"{option(name)}: got {value!r}; expected one of {', '.join(known)}.")
+                raise SettingsError(f"{option(name)}: got {value!r}; expected one of {nearest(value, known)}.")
         for name in ("variants", "tasks"):
             value = getattr(self, name)
             if value is not None and len(value) == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from lstm_odyssey.profiles import HYPERPARAMETERS, Profile
 from lstm_odyssey.settings import SettingsError
 from lstm_odyssey.tasks.distributions import Choice, Continuous, Distribution, EvenInteger, distribution_from_dict
+from lstm_odyssey.tasks.nearest import nearest
 
 LARGEST_SIZE = 100_000
 """Blocks of a layer beyond which a number is a mistake: a square matrix of that side has 40 GB in float32."""
@@ -52,12 +52,6 @@ TRAINABLE = {
     "input_noise": Trainable(0, math.inf, "a finite number of at least 0"),
 }
 """By hyperparameter. A task's space is usually narrower; a point outside it is trained all the same."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known names in words, the likest first."""
-    names = list(known)
-    return ", ".join(difflib.get_close_matches(name, names, n=max(1, len(names)), cutoff=0.0))
 
 
 def checked(asked: Mapping[str, Any]) -> dict[str, Any]:

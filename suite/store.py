@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from lstm_odyssey.paths import expanded
 from lstm_odyssey.reports.files import TEMPORARY, replacing, write_new_text, write_text
 from lstm_odyssey.stored import FINISHED, check_study, check_trial
 from lstm_odyssey.streams import canonical, digest
@@ -91,7 +92,7 @@ class Store:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()
+        self.path = expanded(path).absolute()
         self.study_file = self.path / "study.json"
         self.trials_folder = self.path / "trials"
         self.checkpoints_folder = self.path / "checkpoints"

@@ -7,7 +7,7 @@ from typing import Any
 
 from lstm_odyssey import points, spaces
 from lstm_odyssey.profiles import PROFILES
-from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.protocol import Protocol, refuse_unknown
 from lstm_odyssey.reports.variables import CURVE as CURVE_DIMS
 from lstm_odyssey.reports.variables import MEASURED, VARIABLES
 from lstm_odyssey.reports.variables import TRIAL as TRIAL_DIMS
@@ -82,6 +82,7 @@ def check_study(content: Mapping[str, Any]) -> None:
         raise ValueError(f"seed is {content['seed']}")
     if content["profile"] not in PROFILES:
         raise ValueError(f"profile is {content['profile']!r}")
+    refuse_unknown(content["protocol"], "A newer version of lstm-odyssey may have written it.")
     Protocol.from_dict(content["protocol"])
     for facts in content["variants"].values():
         _check(facts if isinstance(facts, dict) else {}, {"signature": str, "equations": list})

@@ -15,6 +15,7 @@ from lstm_odyssey.block import Block
 from lstm_odyssey.dispatch import Dispatch
 from lstm_odyssey.engine import InProcess, silent
 from lstm_odyssey.locking import alive, alone, clean, forget, study_locked
+from lstm_odyssey.paths import expanded
 from lstm_odyssey.plan import Plan, Settings, make_plan
 from lstm_odyssey.reports.validation import SchemaError
 from lstm_odyssey.seeding import read_seed
@@ -270,7 +271,7 @@ def open_study(path: str | Path) -> xarray.Dataset:
     Raises:
         StoreError, SchemaError: there is no study, or it is damaged, foreign or newer; the message says which and what to do.
     """
-    path = Path(path)
+    path = expanded(path)
     if not path.exists():
         raise StoreError(f"study {path}: nothing is there; expected a store's folder or its study.nc. Check the path.")
     if path.is_dir():

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from traceback import StackSummary, TracebackException
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from lstm_odyssey import plugin_files
+from lstm_odyssey.blame import own_part
+from lstm_odyssey.fitted import FittedTable
 from lstm_odyssey.origins import OURS, words
 
 if TYPE_CHECKING:
@@ -23,13 +21,15 @@ if TYPE_CHECKING:
 COUNTED = ((88, 20), (88, 100), (88, 200))
 """(M, N) at which parameters are counted for the list of variants."""
 
+ELSEWHERE = (
+    "Another kind of processor rounds otherwise, and training makes much of it: there scores may differ in the second digit "
+    "after the point, and cells that close may change places."
+)
 
-def new_table(*columns: str, title: str | None = None) -> Table:
-    """A table of this house: the first column on the left, all others, figures, on the right."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
-    return table
+
+def new_table(*columns: str, title: str | None = None, least: Sequence[str] = ()) -> FittedTable:
+    """A table of this house: the first column on the left, all others, figures, on the right; see ``FittedTable``."""
+    return FittedTable(columns, title, least)
 
 
 def variant_list() -> Iterator[RenderableType]:
@@ -105,17 +105,10 @@ def _plugin(origin: Mapping[str, str]) -> str:
 
 def _unusable(subject: str, error: BaseException) -> Text:
     """A plugin that cannot be used: why, and where its own code failed."""
-    from lstm_odyssey import registry
-
     told = [f"{subject}: not usable: {type(error).__name__}: {error}"]
-    if error.__cause__ is not None:
-        cause = TracebackException.from_exception(error.__cause__)
-        loaders = (plugin_files.__file__, registry.__file__)
-        own = [frame for frame in cause.stack if frame.filename not in loaders and "importlib" not in frame.filename]
-        if own or isinstance(error.__cause__, SyntaxError):  # which has its line and place without any frame
-            cause.stack = StackSummary.from_list(own)
-            told = [f"{subject}: not usable:"]
-            told += [f"    {line}" for part in cause.format(chain=False) for line in part.splitlines()]
+    if own := own_part(error.__cause__ or error):
+        head = ["Traceback (most recent call last):"] if own[0].startswith("  File") and len(own) > 1 else []
+        told = [f"{subject}: not usable:", *(f"    {line}" for line in head + own)]
     return Text("\n".join(told) + "\n", style="red")
 
 
@@ -129,17 +122,18 @@ def _broken_files() -> Iterator[Text]:
 
 def results(study: xarray.Dataset) -> Iterator[RenderableType]:
     """A study's table, one for each task, and in words what it rests on."""
+    from lstm_odyssey.reports.selection import as_study
     from lstm_odyssey.reports.table import score, summary, whole
 
+    study = as_study(study)
     frame = summary(study)
     for task in study["task"].values.tolist():
         facts = study.sel(task=task)
         failed = int(frame.loc[task]["failed"].sum())
         units, chance = str(facts["units"].item()), float(facts["chance"])
         title = f"{task}: {facts['metric'].item()}, {units}; chance level {score(chance)}"
-        table = new_table(
-            "variant", "trials", "div.", "best 10 %", "best", "> chance", "params", "frames/s", title=title
-        )
+        heads = ("variant", "trials", "div.", "best 10 %", "best", "> chance", "params", "frames/s")
+        table = new_table(*heads, title=title, least=("params", "> chance", "frames/s", "best", "trials", "div."))
         rows = frame.loc[task].sort_values("mean_test", kind="stable")
         for variant, row in rows.iterrows():
             table.add_row(
@@ -157,9 +151,10 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         if failed:
             yield Text(f"\n{failed} trials failed; the next run tries them again.", style="red")
         yield Text(
-            "\nTest scores of each trial's best validation epoch. best 10 %: the mean of the best tenth of the trials by "
-            "validation, two at least; best: the best of those, with its number of parameters; > chance: better than the best "
-            f"constant prediction; div.: diverged; frames/s: training, median of the best 10 %.\n{_space(study, task)}\n"
+            "\nTest scores of each trial's best validation epoch; what is worse than chance counts as chance. best 10 %: the "
+            "mean of the best tenth of the trials by validation, two at least; best: the best of those, with its number of "
+            "parameters; > chance: better than the best constant prediction; div.: diverged; frames/s: training, median of the "
+            f"best 10 %. {ELSEWHERE}\n{_space(study, task)}\n"
         )
 
 

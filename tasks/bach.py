@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -49,7 +50,7 @@ def decode(where: str, data: bytes) -> dict[str, Any]:
         text = inflater.decompress(data, locate.MAX_BYTES)
         if not inflater.eof:
             raise CorpusError(f"{where}: truncated, or larger than {locate.MAX_BYTES} bytes. Use the original file.")
-        pieces = {str(piece["name"]): piece["frames"] for piece in json.loads(text)}
+        listed = [(str(piece["name"]), piece["frames"]) for piece in json.loads(text, object_pairs_hook=_once)]
     except (zlib.error, ValueError, TypeError, KeyError, RecursionError) as error:
         if isinstance(error, CorpusError):
             raise
@@ -57,7 +58,21 @@ def decode(where: str, data: bytes) -> dict[str, Any]:
             f"{where}: not a .json.gz list of {{name, mode, shift, frames}} ({type(error).__name__}: {error}). "
             "Make one with python -m lstm_odyssey.tasks.build_bach OUT."
         ) from None
-    return pieces
+    again = sorted(name for name, count in Counter(name for name, _ in listed).items() if count > 1)
+    if again:
+        shown = ", ".join(again[:10]) + ("" if len(again) <= 10 else f" and {len(again) - 10} others")
+        raise CorpusError(
+            f"{where}: of {len(listed)} pieces {len(listed) - len(dict(listed))} have the name of another: {shown}; expected "
+            "a name for each, which decides its split. Rename them, or leave out what is there twice."
+        )
+    return dict(listed)
+
+
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are there once: of two frames of one piece json takes the last, and says nothing."""
+    if len(dict(members)) < len(members):
+        raise ValueError(f"a key twice among {', '.join(key for key, _ in members)}"[:200])
+    return dict(members)
 
 
 def load(path: str | PathLike[str] | None = None) -> Corpus:

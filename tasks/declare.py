@@ -25,6 +25,7 @@ from lstm_odyssey.tasks.distributions import (
     Uniform,
     distribution_from_dict,
 )
+from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.tasks.objectives import NAMES
 
 __all__ = [
@@ -212,7 +213,9 @@ class Task:
         if not callable(self.load):
             raise TypeError(f"Task: load is {self.load!r}; expected a function load(path) -> Corpus. Pass it itself.")
         if self.objective not in NAMES:
-            raise ValueError(f"Task: objective is {self.objective!r}; expected one of {', '.join(NAMES)}.")
+            raise ValueError(
+                f"Task: objective is {self.objective!r}; expected one of {nearest(self.objective, NAMES)}."
+            )
         if self.objective == "next_frame" and self.bidirectional:
             raise ValueError("Task: a bidirectional net sees the next frame it is to predict. Set bidirectional=False.")
         for name in ("family", "licence"):

@@ -6,16 +6,17 @@ are the sampling axes. Drawing goes through ``scipy.stats``, imported at the fir
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from lstm_odyssey.tasks.nearest import nearest
 
 Number = float | int | bool
 
@@ -249,11 +250,11 @@ def distribution_from_dict(form: Mapping[str, Any]) -> Distribution:
     given = dict(form) if isinstance(form, Mapping) else {}
     kind = given.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"distribution {form!r}: kind is {kind!r}; expected one of {_nearest(str(kind), KINDS)}.")
+        raise ValueError(f"distribution {form!r}: kind is {kind!r}; expected one of {nearest(kind, KINDS)}.")
     known = list(inspect.signature(KINDS[kind]).parameters)
     for name in given:
         if name not in known:
-            raise ValueError(f"distribution {form!r}: unknown field '{name}'; expected {_nearest(str(name), known)}.")
+            raise ValueError(f"distribution {form!r}: unknown field '{name}'; expected {nearest(name, known)}.")
     if lacking := [name for name in known if name not in given]:
         raise ValueError(f"distribution {form!r}: it lacks {', '.join(lacking)}; {kind} has {', '.join(known)}.")
     if isinstance(given.get("distribution"), Mapping):
@@ -262,8 +263,3 @@ def distribution_from_dict(form: Mapping[str, Any]) -> Distribution:
         return KINDS[kind](**given)
     except TypeError as error:
         raise ValueError(f"distribution {form!r}: {error}. Give the fields that as_dict() writes.") from None
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    return ", ".join(difflib.get_close_matches(name, names, n=len(names), cutoff=0.0))

@@ -25,11 +25,11 @@ def locate(task: str, path: str | PathLike[str] | None = None) -> Path | None:
     Errors: `CorpusError` if it does not exist, if ``$ODYSSEY_DATA`` is no folder, or if two entries there fit.
     """
     if path is not None:
-        given = Path(path).expanduser()
+        given = Path(os.path.expanduser(path))  # noqa: PTH111 - leaves ~nobody as it is, which does not exist
         if not given.exists():
             raise CorpusError(f"task {task!r}: {given} does not exist. Pass an existing path, as --data {task}=PATH.")
         return given
-    folder = os.environ.get("ODYSSEY_DATA", "")
+    folder = os.path.expanduser(os.environ.get("ODYSSEY_DATA", ""))  # noqa: PTH111 - an empty text is no path
     if not folder:
         return None
     if not Path(folder).is_dir():

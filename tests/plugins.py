@@ -43,6 +43,29 @@ rising = lo.Task(
 )
 '''
 
+HURRIED = '''
+import numpy as np
+
+import lstm_odyssey as lo
+from lstm_odyssey.tasks.declare import PAPER_SPACE
+
+
+def load(path=None):
+    """Five sequences, one of which has a label more than its frames allow: equal neighbours need a blank between them."""
+    generator = np.random.default_rng(1)
+
+    def pair(frames, *labels):
+        return generator.normal(size=(frames, 2)).astype(np.float32), np.array(labels)
+
+    train = [pair(6, 0, 1), pair(3, 0, 0, 1), pair(5, 1)]
+    return lo.Corpus(train, [pair(6, 1, 0)], [pair(7, 0, 1)], labels=("a", "b"), provenance="made")
+
+
+hurried = lo.Task(
+    load, objective="ctc", family="made", space=PAPER_SPACE, licence="made up", chance=50.0, embedded=True
+)
+'''
+
 
 def write(folder: Path, name: str, content: str) -> Path:
     """A file of Python."""

@@ -7,7 +7,7 @@ import pytest
 
 from lstm_odyssey import check, registry
 from tests.conftest import ROOT
-from tests.plugins import LIGHT, RISING, write
+from tests.plugins import HURRIED, LIGHT, RISING, write
 
 
 @pytest.fixture(autouse=True)
@@ -51,12 +51,36 @@ def test_a_broken_promise_is_told_and_the_exit_code_is_one(odyssey, tmp_path):
 
 
 def test_an_exception_of_a_plugin_is_a_broken_promise(odyssey, tmp_path):
-    """A loader that raises anything at all is called once, and fails each promise that needs it, with the exception's type."""
+    """A loader that raises is called once and breaks one promise, with its type, file and line; the others are not asked."""
     text = RISING.replace('    """Three', '    print("called")\n    raise KeyError("lost")\n    """Three')
     code, output, error = odyssey("check", "rising", f"--plugin={write(tmp_path, 'mine.py', text)}")
     assert code == 1 and error == "" and output.count("called") == 1
-    assert re.search(r"FAILED declaration, corpus, .*disjoint.*\nrising: KeyError: 'lost'\n", output)
-    assert re.search(r"space +ok", output) and "1 of 9 promises kept" in output
+    assert re.search(
+        r"FAILED corpus\nrising: KeyError: 'lost'\n  File \".*mine.py\", line \d+, in load\n    raise Key", output
+    )
+    assert re.search(r"space +ok", output) and "1 of 9 promises kept, 7 not asked" in output
+    assert len(re.findall(r"not asked, no corpus", output)) == 7 and "suite" not in output
+
+
+def test_a_missing_corpus_breaks_one_promise(odyssey, tmp_path):
+    """What needs the corpus is not asked, in the table and in the record; its space is, and exit code 1 stays."""
+    record = tmp_path / "record.json"
+    code, output, error = odyssey("check", "bach", f"--data=bach={tmp_path / 'none'}", f"--json={record}")
+    assert code == 1 and error == "" and len(re.findall(r"^\w+ +not asked, no corpus", output, re.MULTILINE)) == 7
+    assert re.search(r"FAILED corpus\nbach: CorpusError: task 'bach': .*none does not exist\. [^\n]*\n\n1 of 9", output)
+    results = {each["promise"]: each for each in json.loads(record.read_text())["results"]}
+    assert [name for name, each in results.items() if each["message"]] == ["corpus"]
+    assert [name for name, each in results.items() if each["ok"]] == ["space"]
+    assert results["chance"]["not_asked"] == "no corpus"
+
+
+def test_a_sequence_too_long_breaks_the_promise_of_targets_alone(odyssey, tmp_path):
+    """What a study refuses when it loads a corpus is one broken promise among the others, with the sequence named."""
+    code, output, _ = odyssey("check", "hurried", f"--plugin={write(tmp_path, 'mine.py', HURRIED)}")
+    assert code == 1 and re.search(r"corpus +ok", output) and re.search(r"padding +ok", output)
+    assert re.search(
+        r"FAILED targets\nhurried: objective 'ctc': 1 of 5 .*train\[1\]: its 3 labels need 4 frames, it has 3", output
+    )
 
 
 def test_a_cell_that_cannot_be_traced_is_a_broken_promise(odyssey, tmp_path):

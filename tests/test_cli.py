@@ -6,9 +6,10 @@ import re
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import cli
+from lstm_odyssey import cli, registry
 from lstm_odyssey.config import read_config
 from lstm_odyssey.plan import SettingsError, chosen_cells
+from tests.plugins import HURRIED, RISING, write
 from tests.small import chorales
 
 
@@ -147,7 +148,7 @@ def test_a_wrong_study_file_is_one_clear_error(tmp_path, text, message):
         (["--workers=-1"], r"--workers: got -1; expected 0"),
         (["--profile=tiny"], r"--profile: got 'tiny'; expected one of smoke, standard, paper"),
         (["--draws=sobol"], r"--draws: got 'sobol'; expected one of independent, common"),
-        (["--dtype=float16"], r"--dtype: got 'float16'; expected one of float32, float64"),
+        (["--dtype=float16"], r"--dtype: got 'float16'; expected one of float64, float32"),
         (["--backend=triton"], r"backend 'triton': not available; expected auto or one of"),
         (["--device=tpu"], r"--device: got 'tpu'; expected one of cpu, cuda"),
         (["--keep-weights=all"], r"--keep-weights: got 'all'; expected one of best, none"),
@@ -183,6 +184,46 @@ def test_a_corpus_with_a_wrong_checksum_is_refused(odyssey, tmp_path):
         "run", f"--store={tmp_path / 'store'}", "--tasks=jsb_chorales", f"--data=jsb_chorales={file}"
     )
     assert code == 2 and "sha256" in error and "69dc4c3e" in error
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ("    def pair(seed)", "    [][0]\n    def pair(seed)"),
+            r"    \[\]\[0\]\n(.*\n)?IndexError: list index out of range\n",
+        ),
+        (
+            ("    def pair(seed)", "    open('/no/x')\n    def pair(seed)"),
+            r"    open.*\n(.*\n)?FileNotFoundError: .*\n",
+        ),
+        (("return lo.Corpus(", "return lo.Corpus(1, "), r"    return lo.Corpus\(1.*\n(.*\n)?TypeError: .*\n"),
+    ],
+    ids=["IndexError", "FileNotFoundError", "TypeError"],
+)
+def test_an_exception_of_a_tasks_load_is_its_own_lines_alone(odyssey, tmp_path, change, told):
+    """The author's file and line and the exception, whatever its type; nothing of the way there, and no store."""
+    file = write(tmp_path, "mine.py", RISING.replace(*change))
+    try:
+        code, output, error = odyssey("run", f"--plugin={file}", "--tasks=rising", f"--store={tmp_path / 'store'}")
+    finally:
+        registry.forget_plugins()
+    assert code == 2 and output == "" and error.count("\n") <= 8 and not (tmp_path / "store").exists()
+    place, note = r'  File ".*mine.py", line \d+, in load\n', r"\(task 'rising': raised by its load; "
+    assert re.match(f"odyssey: a plugin's own code failed:\n{place}{told}{note}", error), error
+
+
+def test_a_corpus_that_cannot_be_trained_on_is_refused_before_anything_runs(odyssey, tmp_path):
+    """One target longer than its frames allow: one line with the task, the sequence and its numbers; no trial diverges."""
+    file = write(tmp_path, "mine.py", HURRIED)
+    try:
+        code, output, error = odyssey("run", f"--plugin={file}", "--tasks=hurried", f"--store={tmp_path / 'store'}")
+    finally:
+        registry.forget_plugins()
+    assert code == 2 and output == "" and error.count("\n") == 1 and not (tmp_path / "store").exists()
+    assert re.match(
+        r"odyssey: task 'hurried': objective 'ctc': 1 of 5 .*: train\[1\]: its 3 labels need 4 frames, it has 3", error
+    )
 
 
 def test_cuda_without_a_device_is_said_plainly(odyssey, tmp_path):

@@ -167,6 +167,24 @@ def test_a_hostile_bach_is_refused(tmp_path: Path, data: bytes, message: str) ->
         bach.load(tmp_path / "bach.json.gz")
 
 
+def test_pieces_of_one_name_are_refused_with_their_names(tmp_path: Path) -> None:
+    """Of 28 pieces 8 have the name of another: none of them is dropped without a word."""
+    pieces = [{"name": f"chorale {n % 20}", "frames": [[60], [62], [64]]} for n in range(28)]
+    (tmp_path / "bach.json.gz").write_bytes(compressed(pieces))
+    told = r"of 28 pieces 8 have the name of another: chorale 0, chorale 1, .*chorale 7; expected a name for each"
+    with pytest.raises(CorpusError, match=told):
+        bach.load(tmp_path / "bach.json.gz")
+    (tmp_path / "bach.json.gz").write_bytes(compressed(pieces[:20]))
+    assert sum(map(len, bach.load(tmp_path / "bach.json.gz").splits.values())) == 20
+
+
+def test_a_key_of_a_piece_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """Of two lists of frames of one piece json takes the last and says nothing."""
+    (tmp_path / "bach.json.gz").write_bytes(gzip.compress(b'[{"name": "a", "frames": [[60]], "frames": [[61]]}]'))
+    with pytest.raises(CorpusError, match="a key twice among name, frames, frames"):
+        bach.load(tmp_path / "bach.json.gz")
+
+
 def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
     """A small file that unpacks to more than the bound stops at the bound."""
     data = gzip.compress(bytes(locate.MAX_BYTES + 10), compresslevel=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -357,6 +358,46 @@ def test_targets_beyond_probabilities_are_refused() -> None:
     pair = (np.zeros((2, 1), np.float32), np.full((2, 1), 1.5, np.float32))
     with pytest.raises(CorpusError, match="from 0 to 1"):
         get("next_frame").n_outputs(Corpus([pair], [pair], [pair]))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        (
+            "ctc",
+            (2, [0, 0]),
+            "1 of 7 sequences cannot be trained on: {}: its 2 labels need 3 frames, it has 2. Expected a frame",
+        ),
+        (
+            "frames",
+            (2, [0]),
+            "1 of 7 sequences cannot be trained on: {} has 1 labels for 2 frames. Expected one label a frame",
+        ),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_one_sequence_that_cannot_be_trained_on_is_named(name: str, wrong: Any, message: str, split: str) -> None:
+    """Whatever its split, the one that does not fit is told with its numbers, and how many there are of how many."""
+
+    def pair(frames: int, labels: list[int]) -> Any:
+        return np.ones((frames, 3), np.float32), np.array(labels)
+
+    fitting = pair(3, [0, 1, 0])
+    splits = {"train": [fitting] * 3, "valid": [fitting], "test": [fitting] * 2}
+    splits[split] = [*splits[split], pair(*wrong)]
+    with pytest.raises(CorpusError, match=re.escape(message.format(f"{split}[{len(splits[split]) - 1}]"))):
+        get(name).check(Corpus(**splits, labels=("a", "b")))
+    splits[split] = [fitting]
+    get(name).check(Corpus(**splits, labels=("a", "b")))
+
+
+def test_of_many_that_do_not_fit_some_are_named_and_all_are_counted() -> None:
+    """The first is described, four more are named, the others counted."""
+    pairs = [(np.ones((2, 3), np.float32), np.array([0, 0, 0]))] * 9
+    told = r"9 of 11 .*: train\[0\]: its 3 labels need 5 frames, it has 2; so it is with train\[1\], .*train\[4\] and 4 others"
+    fitting = [(np.ones((2, 3), np.float32), np.array([0]))]
+    with pytest.raises(CorpusError, match=told):
+        get("ctc").check(Corpus(pairs, fitting, fitting, labels=("a",)))
 
 
 @pytest.mark.parametrize("lengths", [[0, 2], [2, 9], [2]])

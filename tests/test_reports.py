@@ -84,10 +84,23 @@ def test_selection_never_sees_the_test_set() -> None:
 
 
 def test_worse_than_chance_counts_as_chance() -> None:
-    """Means and the trial that validation chose stand at the chance level at worst; the best score is as it was measured."""
+    """Means, the best score and the trial that validation chose stand at the chance level at worst: one rule for all."""
     found = row(best_test=[66.0] * 21, chance=11.0)
-    assert (found["mean_test"], found["chosen_test"], found["best_test"]) == (11.0, 11.0, 66.0)
+    assert (found["mean_test"], found["chosen_test"], found["best_test"]) == (11.0, 11.0, 11.0)
     assert not found["beats_chance"]
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+def test_a_mean_is_never_better_than_the_best_of_it(maximize: bool) -> None:
+    """An exploding trial among the best 10 % leaves the mean on the worse side of the best, whichever side that is."""
+    for test in ([12.0, 2.7e11, 14.0], [2.94, 12.0, 14.0], [math.nan, 2.7e11, 2.5e11]):
+        sign = -1 if maximize else 1
+        scores = [sign * value for value in test]
+        found = row(
+            status=["ok"] * 3, best_valid=scores, best_test=scores, n_parameters=[1.0] * 3, frames_per_second=[1.0] * 3,
+            chance=sign * 11.0, maximize=maximize,
+        )  # fmt: skip
+        assert sign * found["best_test"] <= sign * found["mean_test"] <= 11.0
 
 
 def test_statuses_are_counted() -> None:

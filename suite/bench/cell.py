@@ -25,6 +25,7 @@ from lstm_odyssey.cell import Cell
 from lstm_odyssey.clocks import TimingError, clock_of
 from lstm_odyssey.layer import RNN
 from lstm_odyssey.samples import Timing
+from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.timing import Region, measure
 
 OURS = "odyssey"
@@ -78,7 +79,7 @@ class Work:
                 raise TimingError(f"{what}: got {value}; expected a whole number of at least 1.")
         unknown = [name for name in self.against if name not in AGAINST]
         if unknown:
-            raise TimingError(f"against: got {', '.join(unknown)}; expected some of {', '.join(AGAINST)}.")
+            raise TimingError(f"against: got {', '.join(unknown)}; expected some of {nearest(unknown[0], AGAINST)}.")
         clock_of(self.device, self.clock)
 
 

@@ -61,6 +61,7 @@ def cell(
     """
     from rich.console import Console
 
+    from lstm_odyssey import fitted
     from lstm_odyssey.bench import show
     from lstm_odyssey.bench.cell import Group, Work, contests
     from lstm_odyssey.threads import one_thread
@@ -83,8 +84,7 @@ def cell(
             interrupted = True
     console = Console()
     if groups:
-        for part in show.cell_tables(groups, work):
-            console.print(part)
+        fitted.show(console, show.cell_tables(groups, work))
         if json is not None:
             show.write(json, "cell", vars(work), show.cell_results(groups), interrupted)
     finish(interrupted, json if groups else None)
@@ -98,6 +98,7 @@ def epoch(
     """Time an epoch of training against the same protocol in plain torch: nn.LSTM, Linear, autograd, a loop of SGD."""
     from rich.console import Console
 
+    from lstm_odyssey import fitted
     from lstm_odyssey.bench import show
     from lstm_odyssey.bench.epoch import epochs
     from lstm_odyssey.plan import embedded_tasks
@@ -113,8 +114,7 @@ def epoch(
         except KeyboardInterrupt:
             finish(True, None)
     console = Console()
-    for part in show.epoch_table(found, asked["relative_error"], asked["clock"]):
-        console.print(part)
+    fitted.show(console, show.epoch_table(found, asked["relative_error"], asked["clock"]))
     for note in show.training_notes(cells, asked["backend"], asked["device"]):
         console.print(note, soft_wrap=True)
     if json is not None:
@@ -138,6 +138,7 @@ def step(
     """Time an update of each variant in its phases, and against the same update with torch.nn.LSTM: lo.throughput."""
     from rich.console import Console
 
+    from lstm_odyssey import fitted
     from lstm_odyssey.bench import show
     from lstm_odyssey.plan import embedded_tasks
     from lstm_odyssey.timing import Throughput, throughput
@@ -158,8 +159,7 @@ def step(
             interrupted = True
     console = Console()
     if found:
-        for part in show.step_table(found, asked["clock"]):
-            console.print(part)
+        fitted.show(console, show.step_table(found, asked["clock"]))
         for note in show.training_notes(cells, asked["backend"], asked["device"]):
             console.print(note, soft_wrap=True)
         if json is not None:
@@ -194,14 +194,16 @@ def compare(
     """
     from rich.console import Console
 
+    from lstm_odyssey import fitted
     from lstm_odyssey.bench import compare as comparing
     from lstm_odyssey.bench import show
     from lstm_odyssey.plan import SettingsError, embedded_tasks
+    from lstm_odyssey.tasks.nearest import nearest
 
     failing = [name.upper() for name in names(fail_on) or []]
     unknown = [name.lower() for name in failing if name not in comparing.VERDICTS]
     if unknown:
-        known = ", ".join(comparing.VERDICTS).lower()
+        known = nearest(unknown[0], [verdict.lower() for verdict in comparing.VERDICTS])
         raise SettingsError(f"--fail-on: got {', '.join(unknown)}; expected some of {known}.")
     name = task or embedded_tasks()[0]
     asked |= {"batch": batch, "threshold": threshold, "launches": launches, "data": places(data, [name]).get(name)}
@@ -211,8 +213,7 @@ def compare(
         except KeyboardInterrupt:
             finish(True, None)
     console = Console()
-    for part in show.comparison(found, name, asked):
-        console.print(part, soft_wrap=True)
+    fitted.show(console, show.comparison(found, name, asked), soft_wrap=True)
     if json is not None:
         said = {"baseline": baseline, "contender": contender, "task": name, **asked}
         show.write(json, "compare", said, [show.comparison_result(found)], False)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_odyssey.options import Plugins, names, pairs
+from lstm_odyssey.paths import USER_PATH
 
 if TYPE_CHECKING:
     from lstm_odyssey.cell import Cell
@@ -21,7 +22,7 @@ QUICK_SECONDS = 1.0
 Variants = Annotated[list[str] | None, typer.Argument(help="Names; 'all' for every one. (the paper's nine)")]
 Clock = Annotated[str, typer.Option(help="wall, or cpu: the thread's own time, for a machine that others use too.")]
 Error = Annotated[float, typer.Option(help="Stop when what is measured is known to ± this part, at 95 %.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the full record here.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the full record here.", **USER_PATH)]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Backend = Annotated[str, typer.Option(help="auto, numba or eager.")]
 Dtype = Annotated[str, typer.Option(help="float32 or float64.")]
@@ -97,12 +98,13 @@ def places(data: list[str] | None, tasks: list[str]) -> dict[str, str]:
         SettingsError: a path is given for a task that is not among them.
     """
     from lstm_odyssey.plan import SettingsError
+    from lstm_odyssey.tasks.nearest import nearest
 
     found = pairs(data)
     unused = sorted(set(found) - set(tasks))
     if unused:
         raise SettingsError(
-            f"--data: got a path for {', '.join(unused)}; expected one of the tasks: {', '.join(tasks)}."
+            f"--data: got a path for {', '.join(unused)}; expected one of the tasks: {nearest(unused[0], tasks)}."
         )
     return found
 

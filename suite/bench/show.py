@@ -117,7 +117,8 @@ def step_table(found: Sequence[Throughput], clock: str) -> Iterator[RenderableTy
     for task in dict.fromkeys(each.task for each in found):
         rows = [each for each in found if each.task == task]
         title = f"{task}, N = {rows[0].hidden_size}, batch {rows[0].batch}: an update, {rows[0].frames} frames"
-        table = new_table("variant", *head, title=title)
+        least = ("python", "update", "backward", "forward", "frames/s")
+        table = new_table("variant", *head, title=title, least=least)
         for each in rows:
             phases = [f"{1e6 * each.phases[name]:.2f}" if name in each.phases else "–" for name in head[1:4]]
             time = f"{1e6 * each.seconds_per_frame:.2f}{'~' if each.unstable else ' '}"

@@ -18,6 +18,7 @@ from lstm_odyssey.plan import DTYPES
 from lstm_odyssey.population import Population, Trial
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.tasks import objectives
+from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.timing import Region
 
@@ -51,7 +52,7 @@ class Setting:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise TimingError(f"{what} is {value!r}; expected a whole number of at least 1.")
         if dtype not in DTYPES:
-            raise TimingError(f"dtype is {dtype!r}; expected one of {', '.join(DTYPES)}.")
+            raise TimingError(f"dtype is {dtype!r}; expected one of {nearest(dtype, DTYPES)}.")
         check_device(device)
         try:
             self.backend = resolve(backend, device)

@@ -20,6 +20,8 @@ from functools import cache as once
 from pathlib import Path
 from types import ModuleType
 
+from lstm_odyssey.paths import expanded
+
 _DEPENDS = ("calls.py", "lanes.py", "tiles.py", "transpose.py", "vecmath.py", "vectors.py")
 _LOADED: dict[str, ModuleType] = {}
 _LOCK = threading.RLock()
@@ -29,8 +31,8 @@ def folder() -> Path:
     """``$ODYSSEY_CACHE``, or ``lstm-odyssey`` in the user's cache folder."""
     chosen = os.environ.get("ODYSSEY_CACHE")
     if chosen:
-        return Path(chosen).expanduser()  # a shell has done it; a file of settings has not
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lstm-odyssey"
+        return expanded(chosen)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lstm-odyssey"
 
 
 @once

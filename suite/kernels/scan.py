@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from lstm_odyssey.tasks.nearest import nearest
+
 BACKENDS: dict[str, str] = {"eager": "lstm_odyssey.kernels.eager", "numba": "lstm_odyssey.kernels.numba_scan"}
 """Backends by name and the module that holds their ``scan``."""
 
@@ -25,7 +27,7 @@ def resolve(backend: str, device: Any = "cpu", dtype: Any = None) -> str:
         compiled = str(device).split(":")[0] == "cpu" and str(dtype) in ("None", "torch.float32", "torch.float64")
         return "numba" if compiled else "eager"
     if backend not in BACKENDS:
-        raise ValueError(f"backend '{backend}': not available; expected auto or one of {', '.join(BACKENDS)}.")
+        raise ValueError(f"backend '{backend}': not available; expected auto or one of {nearest(backend, BACKENDS)}.")
     return backend
 
 

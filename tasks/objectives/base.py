@@ -18,6 +18,9 @@ from torch import Tensor
 
 from lstm_odyssey.tasks.declare import Corpus, CorpusError, Split
 
+MOST = 4
+"""So many sequences are named beside the first of those that do not fit."""
+
 
 class Objective(ABC):
     """A loss summed over the frames of a sequence, its gradient, a score and the score's chance level.
@@ -44,6 +47,45 @@ class Objective(ABC):
     @abstractmethod
     def n_outputs(self, corpus: Corpus) -> int:
         """K, how many outputs a net needs. Errors: `CorpusError` if the corpus does not fit the objective."""
+
+    @abstractmethod
+    def unfit(self, where: str, features: NDArray[Any], target: NDArray[Any]) -> str:
+        """What of a sequence makes its target one that cannot be asked for, in words that name it; empty if nothing does.
+
+        Args:
+            where: its name, as ``train[3]``.
+            features, target: as the corpus holds them.
+        """
+
+    expected: ClassVar[str]
+    """What every target has to be, and what to do with one that is not: the end of the error of `check`."""
+
+    def check(self, corpus: Corpus) -> None:
+        """Raise `CorpusError` if the corpus has no targets of this kind, or sequences that no net can be trained on.
+
+        The first of these is described, the others are named and counted; all of them are looked for before anything is
+        trained, since an infinite loss names nobody.
+        """
+        self.check_kind(corpus)
+        found = {
+            where: words
+            for split, pairs in corpus.splits.items()
+            for index, (features, target) in enumerate(pairs)
+            if (words := self.unfit(where := f"{split}[{index}]", features, target))
+        }
+        if found:
+            total = sum(map(len, corpus.splits.values()))
+            others = list(found)[1:]
+            also = "" if not others else f"; so it is with {', '.join(others[:MOST])}"
+            also += "" if len(others) <= MOST else f" and {len(others) - MOST} others"
+            raise CorpusError(
+                f"objective {self.name!r}: {len(found)} of {total} sequences cannot be trained on: "
+                f"{next(iter(found.values()))}{also}. {self.expected}"
+            )
+
+    @abstractmethod
+    def check_kind(self, corpus: Corpus) -> None:
+        """Raise `CorpusError` unless the corpus has labels, or none, as the objective wants."""
 
     @abstractmethod
     def collate(
@@ -138,17 +180,10 @@ def check_targets(name: str, targets: Sequence[Any], lengths: Tensor, framewise:
             )
 
 
-def check_labels(name: str, corpus: Corpus, framewise: bool) -> None:
-    """Raise `CorpusError` unless the corpus has labels and, if ``framewise``, one of them for every frame."""
+def check_labels(name: str, corpus: Corpus) -> None:
+    """Raise `CorpusError` unless the corpus has labels."""
     if not corpus.labels:
         raise CorpusError(f"objective {name!r}: the corpus has no labels; expected the classes' names. Give labels.")
-    for split, pairs in corpus.splits.items():
-        for index, (features, target) in enumerate(pairs):
-            if framewise and len(target) != len(features):
-                raise CorpusError(
-                    f"objective {name!r}: {split}[{index}] has {len(target)} labels for {len(features)} frames; "
-                    "expected one a frame. Align them, or use the objective 'ctc'."
-                )
 
 
 def stack(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

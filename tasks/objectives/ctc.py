@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from torch.nn.functional import ctc_loss
@@ -59,8 +60,22 @@ class CTC(Objective):
 
     def n_outputs(self, corpus: Corpus) -> int:
         """K, the number of labels and one for the blank."""
-        check_labels(self.name, corpus, framewise=False)
+        self.check_kind(corpus)
         return len(corpus.labels) + 1
+
+    expected = (
+        "Expected a frame for each label and one more between equal neighbours, or the loss is infinite: leave them out, or "
+        "give them more frames."
+    )
+
+    def check_kind(self, corpus: Corpus) -> None:
+        check_labels(self.name, corpus)
+
+    def unfit(self, where: str, features: NDArray[Any], target: NDArray[Any]) -> str:
+        """More labels, with a blank between equal neighbours, than frames."""
+        needed = len(target) + int((target[1:] == target[:-1]).sum())
+        frames = len(features)
+        return "" if needed <= frames else f"{where}: its {len(target)} labels need {needed} frames, it has {frames}"
 
     def collate(
         self, targets: Sequence[Any], lengths: Tensor, n_frames: int, dtype: torch.dtype, device: torch.device | str

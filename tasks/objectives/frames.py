@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -64,8 +65,17 @@ class Frames(Objective):
 
     def n_outputs(self, corpus: Corpus) -> int:
         """K, the number of labels."""
-        check_labels(self.name, corpus, framewise=True)
+        self.check(corpus)
         return len(corpus.labels)
+
+    expected = "Expected one label a frame: align them, or use the objective 'ctc'."
+
+    def check_kind(self, corpus: Corpus) -> None:
+        check_labels(self.name, corpus)
+
+    def unfit(self, where: str, features: NDArray[Any], target: NDArray[Any]) -> str:
+        """Another number of labels than of frames."""
+        return "" if len(target) == len(features) else f"{where} has {len(target)} labels for {len(features)} frames"
 
     def collate(
         self, targets: Sequence[Any], lengths: Tensor, n_frames: int, dtype: torch.dtype, device: torch.device | str

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -57,19 +58,22 @@ class NextFrame(Objective):
 
     def n_outputs(self, corpus: Corpus) -> int:
         """K, the width of the targets."""
+        self.check(corpus)
+        return int(corpus.train[0][1].shape[1])
+
+    expected = "Expected probabilities, from 0 to 1: rescale them."
+
+    def check_kind(self, corpus: Corpus) -> None:
         if corpus.labels:
             raise CorpusError(
                 "objective 'next_frame': the corpus has labels; expected targets that are frames. Leave labels empty, "
                 "or use the objective 'frames' or 'ctc'."
             )
-        for split, pairs in corpus.splits.items():
-            for index, (_, target) in enumerate(pairs):
-                if target.min() < 0 or target.max() > 1:
-                    raise CorpusError(
-                        f"objective 'next_frame': the target of {split}[{index}] has values from {target.min()} to "
-                        f"{target.max()}; expected probabilities, from 0 to 1. Rescale them."
-                    )
-        return int(corpus.train[0][1].shape[1])
+
+    def unfit(self, where: str, features: NDArray[Any], target: NDArray[Any]) -> str:
+        """Targets that are no probabilities."""
+        low, high = target.min(), target.max()
+        return "" if low >= 0 and high <= 1 else f"the target of {where} has values from {low} to {high}"
 
     def collate(
         self, targets: Sequence[Any], lengths: Tensor, n_frames: int, dtype: torch.dtype, device: torch.device | str
