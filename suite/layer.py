@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.kernels.scan import resolve, scan_function
+from lstm_odyssey.kernels.tensors import observed
 from lstm_odyssey.masking import counted, in_dtype, masked, reorder, reversal, zeroed
 from lstm_odyssey.registry import as_cell
 from lstm_odyssey.variants.declare import Variant
@@ -185,6 +186,16 @@ class RNN(nn.Module):
         Raises:
             ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
         """
+        if torch.jit.is_tracing():
+            raise RuntimeError(
+                f"RNN '{self.cell.name}': called under torch.jit.trace, which would keep the T of its example; expected a call "
+                "outside a trace. Use torch.export with backend='eager', or torch.compile."
+            )
+        if torch.compiler.is_exporting() and resolve(self.backend, self._directions()[0].first().device) != "eager":
+            raise RuntimeError(
+                f"RNN '{self.cell.name}': torch.export cannot look into a compiled scan; expected backend='eager', got "
+                f"'{self.backend}'. Set layer.backend = 'eager' before the export."
+            )
         if torch.compiler.is_compiling():
             # the loop over time would be unrolled, and a compiled kernel cannot be traced
             return torch.compiler.disable(self._run)(x, state, lengths)  # type: ignore[no-any-return]
@@ -209,7 +220,8 @@ class RNN(nn.Module):
             within = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
             active = within.view(steps, 1, rows, 1) if self.population else within.unsqueeze(2)
             x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
-        scan = scan_function(resolve(self.backend, x.device, x.dtype))
+        # asked before numba is imported: what it registers while torch looks into everything would stay wrong
+        scan = scan_function("eager" if observed() else resolve(self.backend, x.device, x.dtype))
         if len(directions) == 1 and not self.population:  # the states' first dimension is as good a P as any
             y, final = scan(cell.lowered, directions[0].tensors(), x, initial, active, self.hidden_sizes)
             return zeroed(y, active), final
@@ -245,6 +257,11 @@ class RNN(nn.Module):
 
     def _checked_input(self, x: Tensor, weight: Tensor) -> Tensor:
         population = self.population
+        if isinstance(x, Tensor) and x.is_nested:
+            raise self._fail(
+                "x is a nested tensor; expected a dense one. Give it as torch.nested.to_padded_tensor(x, 0.0), time first, with "
+                "lengths."
+            )
         if (
             not isinstance(x, Tensor)
             or x.ndim != 3 + population
@@ -281,8 +298,9 @@ class RNN(nn.Module):
             for name, value in state.items():
                 if not isinstance(value, Tensor):
                     raise self._fail(f"state '{name}' is {type(value).__name__}; expected a tensor {list(full)}.")
-                if value.layout != torch.strided:
-                    raise self._fail(f"state '{name}' is {value.layout}; expected a dense tensor.")
+                if value.is_nested or value.layout != torch.strided:
+                    what = "a nested tensor" if value.is_nested else value.layout
+                    raise self._fail(f"state '{name}' is {what}; expected a dense tensor.")
                 if value.shape != full or value.dtype != x.dtype or value.device != x.device:
                     raise self._fail(
                         f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "
