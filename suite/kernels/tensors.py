@@ -27,6 +27,21 @@ def observed() -> bool:
     return _transformed() or forward_ad._current_level >= 0 or _modes() > 0 or _before_dispatch() > 0
 
 
+def refused(backend: str) -> str | None:
+    """Why a layer with this backend, as it was asked for, cannot be called now; None if it can."""
+    if torch.jit.is_tracing():
+        return (
+            "called under torch.jit.trace, which would keep the number of frames of its example; expected a call outside a "
+            "trace. Use torch.compile, or torch.export with backend='eager'."
+        )
+    if torch.compiler.is_exporting() and backend != "eager":
+        return (
+            f"called under torch.export with backend='{backend}'; expected 'eager', as it cannot look into a compiled scan. Set "
+            "layer.backend = 'eager' before it."
+        )
+    return None
+
+
 def _before_dispatch() -> int:
     """How many modes of ``make_fx(pre_dispatch=True)`` and torch.export are on."""
     return torch._ops._len_torch_dispatch_stack_pre_dispatch()  # type: ignore[no-any-return,no-untyped-call]  # torch's own
