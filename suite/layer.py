@@ -164,7 +164,7 @@ class RNN(Members):
         Raises:
             ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
         """
-        if why := refused(self.backend):
+        if why := refused(self.backend, x):
             raise RuntimeError(f"RNN '{self.cell.name}': {why}")
         if torch.compiler.is_compiling():
             # the loop over time would be unrolled, and a compiled kernel cannot be traced
@@ -241,11 +241,9 @@ class RNN(Members):
 
     def _checked_input(self, x: Tensor, weight: Tensor) -> Tensor:
         population = self.population
-        if isinstance(x, Tensor) and x.is_nested:
-            raise self._fail(
-                "x is a nested tensor; expected a dense one. Give it as torch.nested.to_padded_tensor(x, 0.0), time first, with "
-                "lengths."
-            )
+        if isinstance(x, Tensor) and (x.is_nested or x.layout != torch.strided):
+            what, how = ("nested", "padded, with lengths") if x.is_nested else (x.layout, "as x.to_dense()")
+            raise self._fail(f"x is {what}; expected a dense tensor. Give it {how}.")
         if (
             not isinstance(x, Tensor)
             or x.ndim != 3 + population
@@ -257,8 +255,6 @@ class RNN(Members):
             if not isinstance(x, Tensor):
                 raise self._fail(f"x is {type(x).__name__}; expected a tensor [{shape}].")
             raise self._fail(f"x has shape {tuple(x.shape)}; expected [{shape}] with T and B of at least 1.")
-        if x.layout != torch.strided:
-            raise self._fail(f"x is {x.layout}; expected a dense tensor. Give it as x.to_dense().")
         if x.dtype != weight.dtype or x.device != weight.device:
             raise self._fail(
                 f"x is {x.dtype} on {x.device}; expected {weight.dtype} on {weight.device} as the weights. "
@@ -285,7 +281,7 @@ class RNN(Members):
                 if not isinstance(value, Tensor):
                     raise self._fail(f"state '{name}' is {type(value).__name__}; expected a tensor {list(full)}.")
                 if value.is_nested or value.layout != torch.strided:
-                    what = "a nested tensor" if value.is_nested else value.layout
+                    what = "nested" if value.is_nested else value.layout
                     raise self._fail(f"state '{name}' is {what}; expected a dense tensor.")
                 if value.shape != full or value.dtype != x.dtype or value.device != x.device:
                     raise self._fail(

@@ -87,8 +87,8 @@ def _adjoint(value: Tensor) -> Tensor:
     """A gradient from above as numbers in memory."""
     if value.layout != torch.strided or foreign((value,)):
         raise RuntimeError(
-            f"backend 'numba': the gradient of an output is a {type(value).__name__} of layout {value.layout}; expected a dense "
-            "Tensor. Give it as one, or use backend='eager'."
+            f"backend 'numba': the gradient of an output is a {type(value).__name__} of layout {value.layout}; expected a "
+            "dense Tensor. Give it as one, or use backend='eager'."
         )
     return torch.zeros_like(value, device="cpu") if value._is_zerotensor() else plain(value)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+
+from lstm_odyssey.kernels.scan import resolve
 
 _transformed: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 _modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
@@ -27,17 +30,17 @@ def observed() -> bool:
     return _transformed() or forward_ad._current_level >= 0 or _modes() > 0 or _before_dispatch() > 0
 
 
-def refused(backend: str) -> str | None:
-    """Why a layer with this backend, as it was asked for, cannot be called now; None if it can."""
+def refused(backend: str, x: Any) -> str | None:
+    """Why a layer with this backend, as it was asked for, cannot be called with x now; None if it can."""
     if torch.jit.is_tracing():
         return (
             "called under torch.jit.trace, which would keep the number of frames of its example; expected a call outside a "
             "trace. Use torch.compile, or torch.export with backend='eager'."
         )
-    if torch.compiler.is_exporting() and backend != "eager":
+    if torch.compiler.is_exporting() and resolve(backend, getattr(x, "device", "cpu")) != "eager":
         return (
-            f"called under torch.export with backend='{backend}'; expected 'eager', as it cannot look into a compiled scan. Set "
-            "layer.backend = 'eager' before it."
+            f"called under torch.export with backend='{backend}'; expected 'eager', as it cannot look into a compiled scan. "
+            "Set layer.backend = 'eager' before it."
         )
     return None
 
