@@ -14,7 +14,8 @@ from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.kernels import products
 from lstm_odyssey.kernels.cache import module
 from lstm_odyssey.kernels.emit import source
-from lstm_odyssey.kernels.memory import Block, Layout, borrowed, layout
+from lstm_odyssey.kernels.emit_forward import AHEAD_ROWS
+from lstm_odyssey.kernels.memory import LONG_SCAN, Block, Layout, borrowed, layout
 from lstm_odyssey.kernels.plan import Plan, plan
 
 SIZES = {torch.float32: 4, torch.float64: 8}
@@ -215,14 +216,20 @@ class Member:
 
 
 def infer(made: Kernel, sizes: Sizes, addresses: Sequence[int], active: int, y: int, final: Sequence[int]) -> None:
-    """The scan alone, without a backward pass to come: piece by piece of the frames, so that it needs memory for one."""
+    """The scan alone, without a backward pass to come: piece by piece of the frames, so that it needs memory for one.
+
+    A piece is of whole rounds of the input product, and the last no shorter than a long scan: the bits are those of the whole.
+    """
     T, B, N, M = sizes
     a, _, c = made.cuts
-    most = max(PIECE_FRAMES // B, PIECE_STEPS)
-    for start in range(0, T, most):
-        steps = min(most, T - start)
+    rounds = 2 * max(2, AHEAD_ROWS // B)
+    most = -(-max(PIECE_FRAMES // B, PIECE_STEPS) // rounds) * rounds
+    start = 0
+    while start < T:
+        steps = most if T - start - most >= LONG_SCAN else T - start
         piece = Member(made, (steps, B, N, M))
         given = [value + start * B * M * made.size for value in addresses[:a]] + [*addresses[a:c]]
         given += final if start else addresses[c:]
         with borrowed(piece.kept_bytes) as kept:
             piece.forward(given, active and active + start * B, kept.address, y + start * B * N * made.size, final)
+        start += steps
