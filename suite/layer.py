@@ -52,7 +52,8 @@ class RNN(Members):
     (``fullgraph=True`` is torch's error). A NaN in a weight gives NaN out.
 
     ``"eager"`` can be differentiated any number of times; ``"numba"`` refuses a second derivative and ``torch.export``, and
-    leaves ``torch.func`` (grad, jvp, vmap, hessian), forward mode and, with ``"auto"``, half precision to ``"eager"``.
+    leaves ``torch.func``, forward mode, every ``TorchDispatchMode`` (fake tensors, ``make_fx``), tensors without memory and,
+    with ``"auto"``, half precision to ``"eager"``. ``torch.jit.trace`` is refused. ``lo.free_memory()`` empties idle memory.
 
     Raises:
         ValueError: a size is no positive number, or the backend is not available.

@@ -154,6 +154,7 @@ CASES = {
 if __name__ == "__main__":
     warnings.simplefilter("ignore")  # torch's own, of its own parts
     for name, case in CASES.items():
+        torch.set_grad_enabled(True)  # make_fx(pre_dispatch=True) leaves it off
         try:
             result = case()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer

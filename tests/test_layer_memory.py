@@ -170,12 +170,12 @@ def test_no_two_threads_have_the_same_memory():
 
     def call():
         for _ in range(3):
-            with memory.borrowed(1000) as block:
-                tensor = memory.kept(1000)
-                found.append((block.address, tensor.data_ptr()))
-                both.wait()
+            block, tensor = memory.borrow(1000), memory.kept(1000)
+            found.append((block.address, tensor.data_ptr()))
             both.wait()
+            memory.SCRATCH.give(block)
             del tensor
+            both.wait()
 
     threads = [threading.Thread(target=call) for _ in range(2)]
     for thread in threads:

@@ -15,7 +15,7 @@ from lstm_odyssey.kernels import products
 from lstm_odyssey.kernels.cache import module
 from lstm_odyssey.kernels.emit import source
 from lstm_odyssey.kernels.emit_forward import AHEAD_ROWS
-from lstm_odyssey.kernels.memory import LONG_SCAN, Block, Layout, borrowed, layout
+from lstm_odyssey.kernels.memory import LONG_SCAN, SCRATCH, Block, Layout, borrow, layout
 from lstm_odyssey.kernels.plan import Plan, plan
 
 SIZES = {torch.float32: 4, torch.float64: 8}
@@ -176,7 +176,8 @@ class Member:
     def forward(self, addresses: Sequence[int], active: int, kept: int, y: int, final: Sequence[int]) -> None:
         """Fill y [T, B, N], the final states, and in ``kept`` what the backward pass needs."""
         a, b, c = self.made.cuts
-        with borrowed(self.scratch_bytes) as block:
+        block = borrow(self.scratch_bytes)
+        try:
             tables = self._tables(block)
             table = _filled(tables.forward, tables.kept, kept, active)
             start = tables.forward_start
@@ -188,6 +189,8 @@ class Member:
             table[lines:end:2] = array("q", addresses[b:c])
             table[end:] = array("q", addresses[c:])
             self.made.forward(table.buffer_info()[0])
+        finally:
+            SCRATCH.give(block)
 
     def backward(
         self, addresses: Sequence[int], active: int, kept: int, dy: int, dfinal: Sequence[int], gradients: Sequence[int]
@@ -197,7 +200,8 @@ class Member:
         Those of fixed vectors are all computed.
         """
         a, b, c = self.made.cuts
-        with borrowed(self.scratch_bytes) as block:
+        block = borrow(self.scratch_bytes)
+        try:
             tables = self._tables(block)
             table = _filled(tables.backward, tables.kept, kept, active)
             start, skip = tables.backward_start, 0 if self.made.plan.inputs else a
@@ -213,6 +217,14 @@ class Member:
             table[lines:end:2] = array("q", gradients[b:c])
             table[end:] = array("q", gradients[c:])
             self.made.backward(table.buffer_info()[0])
+        finally:
+            SCRATCH.give(block)
+
+
+@lru_cache(maxsize=4096)
+def member(made: Kernel, sizes: Sizes) -> Member:
+    """The scan of one member at these sizes."""
+    return Member(made, sizes)
 
 
 def infer(made: Kernel, sizes: Sizes, addresses: Sequence[int], active: int, y: int, final: Sequence[int]) -> None:
@@ -227,9 +239,12 @@ def infer(made: Kernel, sizes: Sizes, addresses: Sequence[int], active: int, y: 
     start = 0
     while start < T:
         steps = most if T - start - most >= LONG_SCAN else T - start
-        piece = Member(made, (steps, B, N, M))
+        piece = member(made, (steps, B, N, M))
         given = [value + start * B * M * made.size for value in addresses[:a]] + [*addresses[a:c]]
         given += final if start else addresses[c:]
-        with borrowed(piece.kept_bytes) as kept:
+        kept = borrow(piece.kept_bytes)
+        try:
             piece.forward(given, active and active + start * B, kept.address, y + start * B * N * made.size, final)
+        finally:
+            SCRATCH.give(kept)
         start += steps

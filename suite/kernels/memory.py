@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -133,7 +131,7 @@ class Pool:
 
     def take(self, size: int, most: float = float("inf")) -> Block | None:
         """The block used last among those of at least ``size`` and at most ``most`` bytes; None if there is none."""
-        for block in reversed(self.idle[:]):
+        for block in self.idle[::-1]:
             if size <= block.size <= most:
                 try:
                     self.idle.remove(block)
@@ -144,8 +142,9 @@ class Pool:
 
     def give(self, block: Block) -> None:
         """Have a block back."""
-        self.idle.append(block)
-        while len(self.idle) > IDLE_BLOCKS or sum(one.size for one in self.idle[:]) > self.limit:
+        idle = self.idle
+        idle.append(block)
+        while len(idle) > IDLE_BLOCKS or sum([one.size for one in idle[:]]) > self.limit:
             try:
                 self.idle.pop(0)
             except IndexError:  # another thread was faster
@@ -179,16 +178,9 @@ def free_memory() -> int:
     return SCRATCH.empty() + KEPT.empty()
 
 
-@contextmanager
-def borrowed(size: int) -> Iterator[Block]:
-    """A block of the scratch memory, for as long as a call runs."""
-    block = SCRATCH.take(size)
-    if block is None:
-        block = Block(scratch(size + ALIGNMENT, torch.uint8))
-    try:
-        yield block
-    finally:
-        SCRATCH.give(block)
+def borrow(size: int) -> Block:
+    """A block of the scratch memory for a call, who gives it back to ``SCRATCH``."""
+    return SCRATCH.take(size) or Block(scratch(size + ALIGNMENT, torch.uint8))
 
 
 class _Lease(np.ndarray[Any, Any]):

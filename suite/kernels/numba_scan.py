@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from lstm_odyssey.cell.graph import Graph
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.kernels import eager
-from lstm_odyssey.kernels.member import Kernel, Member, infer, kernel
+from lstm_odyssey.kernels.member import Kernel, Member, infer, kernel, member
 from lstm_odyssey.kernels.memory import kept
 from lstm_odyssey.kernels.plan import Plan, plan
 from lstm_odyssey.kernels.tensors import NoAddress, addresses, foreign, observed, plain
@@ -28,13 +28,13 @@ class _Single(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, member: Member, places: list[int], active: Tensor | None, *tensors: Tensor
+        ctx: Any, one: Member, places: list[int], active: Tensor | None, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        y, final = _results(member, tensors)
-        memory = kept(member.kept_bytes)
+        y, final = _results(one, tensors)
+        memory = kept(one.kept_bytes)
         mask = 0 if active is None else active.data_ptr()
-        member.forward(places, mask, memory.data_ptr(), y.data_ptr(), [value.data_ptr() for value in final])
-        ctx.member, ctx.places = member, places
+        one.forward(places, mask, memory.data_ptr(), y.data_ptr(), [value.data_ptr() for value in final])
+        ctx.member, ctx.places = one, places
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, active, memory)
         return (y, *final)
@@ -47,9 +47,9 @@ class _Single(torch.autograd.Function):
                 "backend 'numba': asked for a gradient that can be differentiated again (create_graph=True); expected one "
                 "derivative only. Use backend='eager' for higher ones."
             )
-        member: Member = ctx.member
-        a, b, _ = member.made.cuts
-        T, B, N, _ = member.sizes
+        one: Member = ctx.member
+        a, b, _ = one.made.cuts
+        T, B, N, _ = one.sizes
         try:
             if observed():
                 raise NoAddress
@@ -61,25 +61,25 @@ class _Single(torch.autograd.Function):
                 "TorchDispatchMode that the forward pass did not run under; expected none, and gradients one at a time. Use "
                 "backend='eager'."
             ) from error
-        tensors, places, mask, memory = _brought_back(member, ctx.places, ctx.saved_tensors)
+        tensors, places, mask, memory = _brought_back(one, ctx.places, ctx.saved_tensors)
         if dy is None:
             dy = torch.zeros((T, B, N), dtype=tensors[0].dtype, device="cpu")
             above[0] = dy.data_ptr()
         # the kernel fills the gradients of all fixed vectors
         gradients = [torch.empty_like(value) if need or a <= k < b else None
                      for k, (value, need) in enumerate(zip(tensors, ctx.needs_input_grad[3:], strict=True))]  # fmt: skip
-        if not member.made.plan.inputs and gradients[0] is not None:
+        if not one.made.plan.inputs and gradients[0] is not None:
             gradients[0].zero_()
         filled = [0 if value is None else value.data_ptr() for value in gradients]
         held = 0 if mask is None else mask.data_ptr()
-        member.backward(places, held, memory.data_ptr(), above[0], above[1:], filled)
+        one.backward(places, held, memory.data_ptr(), above[0], above[1:], filled)
         return (None, None, None, *gradients)
 
 
-def _results(member: Member, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+def _results(one: Member, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """Room for the outputs and for the final states."""
-    T, B, N, _ = member.sizes
-    states = tensors[member.made.cuts[2] :]
+    T, B, N, _ = one.sizes
+    states = tensors[one.made.cuts[2] :]
     return torch.empty((T, B, N), dtype=tensors[0].dtype, device="cpu"), [torch.empty_like(value) for value in states]
 
 
@@ -94,7 +94,7 @@ def _adjoint(value: Tensor) -> Tensor:
 
 
 def _brought_back(
-    member: Member, places: list[int], saved: Sequence[Tensor | None]
+    one: Member, places: list[int], saved: Sequence[Tensor | None]
 ) -> tuple[list[Tensor], list[int], Tensor | None, Tensor]:
     """What was saved, as it is now, with the addresses of the tensors: hooks on saved tensors may have moved it.
 
@@ -102,8 +102,8 @@ def _brought_back(
         RuntimeError: a hook brought back something else.
     """
     *inputs, active, memory = saved
-    T, B, N, M = member.sizes
-    made, (a, _, c) = member.made, member.made.cuts
+    T, B, N, M = one.sizes
+    made, (a, _, c) = one.made, one.made.cuts
     tensors = [value for value in inputs if value is not None]
     if [value.data_ptr() for value in tensors] != places:
         states = [(1, B, N) if value.ndim == 3 else (B, N) for value in tensors[c:]]  # as the layer gives them
@@ -112,7 +112,7 @@ def _brought_back(
         places = addresses(tensors)
     assert memory is not None
     mask = None if active is None else _as_saved(active, (T, B), torch.uint8)
-    return tensors, places, mask, _as_saved(memory, (member.kept_bytes,), torch.uint8)
+    return tensors, places, mask, _as_saved(memory, (one.kept_bytes,), torch.uint8)
 
 
 def _as_saved(value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -154,12 +154,12 @@ def _run(made: Kernel, active: Tensor | None, given: Sequence[Tensor]) -> tuple[
     tensors = _ready(made, given)
     places = addresses(tensors)
     (T, B, M), N = tensors[0].shape, tensors[-1].shape[-1]
-    member = Member(made, (T, B, N, M))
+    one = member(made, (T, B, N, M))
     if torch.is_grad_enabled() and any(value.requires_grad for value in tensors):
-        return _apply(member, places, active, *tensors)  # type: ignore[no-any-return]  # torch's own is untyped
-    y, final = _results(member, tensors)
+        return _apply(one, places, active, *tensors)  # type: ignore[no-any-return]  # torch's own is untyped
+    y, final = _results(one, tensors)
     mask = 0 if active is None else active.data_ptr()
-    infer(made, member.sizes, places, mask, y.data_ptr(), [value.data_ptr() for value in final])
+    infer(made, one.sizes, places, mask, y.data_ptr(), [value.data_ptr() for value in final])
     return (y, *final)
 
 
@@ -173,7 +173,7 @@ def scan(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Run a cell over time; see ``kernels.eager.scan`` for the contract.
 
-    That one runs where torch looks into every operation, and with tensors whose numbers do not lie in memory.
+    That one runs with tensors whose numbers do not lie in memory; who calls this has asked ``observed``.
 
     Raises:
         TypeError: x is neither float32 nor float64.
@@ -181,7 +181,7 @@ def scan(
     """
     if x.device.type != "cpu":
         raise ValueError(f"backend 'numba': x is on {x.device}; expected the CPU. Use backend='auto' or 'eager'.")
-    if observed() or foreign((x, *parameters.values(), *state.values())):
+    if foreign((x, *parameters.values(), *state.values())):
         return eager.scan(graph, parameters, x, state, active, sizes)
     try:
         return _scan(graph, parameters, x, state, active, sizes)
