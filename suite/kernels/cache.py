@@ -105,7 +105,7 @@ def _compiled_in(path: Path) -> Path:
             ):  # in a folder nobody else may enter its mode is no matter
                 _trusted(place)
             return place
-    raise RuntimeError(f"no locator available for file '{path}'")
+    raise RuntimeError("numba has no locator available, that is no folder for what it compiles")
 
 
 @once
