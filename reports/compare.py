@@ -63,7 +63,7 @@ import numpy
 import xarray
 from numpy.typing import NDArray
 
-from lstm_odyssey.reports import expected, inference
+from lstm_odyssey.reports import draws, expected, inference
 from lstm_odyssey.reports.contents import CONTENTS, COORDINATES
 from lstm_odyssey.reports.expected import Curve
 from lstm_odyssey.reports.inference import Numbers, Ranked
@@ -113,7 +113,7 @@ def compare(
     _check(study, baseline, confidence, replicates)
     variants: list[str] = study["variant"].values.tolist()
     names: list[str] = study["task"].values.tolist()
-    paired = study.attrs["draws"] == "common"
+    paired = draws.common(study)
     ranked = {task: {variant: ranking(study, task, variant) for variant in variants} for task in names}
     trials = expected.budgets(max(one.trial.size for cells in ranked.values() for one in cells.values()))
     budget = numpy.array([_grid(study, task, cells) for task, cells in ranked.items()])

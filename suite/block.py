@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 
-from lstm_odyssey import registry
+from lstm_odyssey import points, registry
+from lstm_odyssey.environment import environment
 from lstm_odyssey.kernels.scan import PADDED, prepare
+from lstm_odyssey.locking import claimed
 from lstm_odyssey.origins import versions
 from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.reports.variables import MEASURED
 from lstm_odyssey.search import draw
-from lstm_odyssey.store import FORMAT, Store, StoreError, environment, trial_id
+from lstm_odyssey.store import FORMAT, Store, StoreError, trial_id
+from lstm_odyssey.stored import CURVES, FINISHED, NUMBERS
 from lstm_odyssey.streams import digest
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 from lstm_odyssey.training import Population, Trial, train
 
-FINISHED = ("ok", "diverged")
-MEASURED = ("seconds", "frames_per_second", "environment")
-"""Fields of a trial that are measured times or say where it ran; two runs of a trial differ in these alone."""
+CLAIMED = -1
+"""What ``run_block`` returns of a block that another run computes."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,15 @@ class Block:
         """The indices that the study asks for; the rest are ghosts."""
         return range(self.indices.start, min(self.indices.stop, self.study["trials"]))
 
+    @cached_property
+    def _rows(self) -> list[dict[str, Any]]:
+        """The hyperparameters of the cell's trials where they come from a file."""
+        return points.rows(self.study["points"], self.task, self.variant) if "points" in self.study else []
+
     def hyperparameters(self, index: int) -> dict[str, Any]:
+        """What a trial is trained with: drawn, or a row of the study's points."""
+        if self._rows:
+            return dict(self._rows[index % len(self._rows)])  # beyond the last row only ghosts are asked for
         space = self.study["tasks"][self.task]["space"]
         return draw(
             {name: distribution_from_dict(content) for name, content in space.items()},
@@ -118,23 +130,21 @@ class Block:
 
     def failed(self, index: int, reason: str) -> dict[str, Any]:
         """The record of a trial that could not be run."""
-        absent = (
-            "diverged_epoch best_epoch best_valid best_test best_test_per_sequence final_valid n_parameters epochs seconds "
-            "frames_per_second"
-        ).split()
-        curves: dict[str, list[Any]] = {"train_loss": [], "valid": [], "test": [], "epoch_seconds": []}
-        return self.record(index, {"status": "failed", "reason": reason, "curves": curves, **dict.fromkeys(absent)})
+        curves: dict[str, list[Any]] = {name: [] for name in CURVES}
+        said = reason.encode("utf-8", "replace").decode()  # an author's text may hold what no file can
+        return self.record(index, {"status": "failed", "reason": said, "curves": curves, **dict.fromkeys(NUMBERS)})
 
 
 def run_block(spec: dict[str, Any]) -> int:
     """Train what is missing of a block and store it; the function that workers run.
 
     Args:
-        spec: ``store`` (path), ``token`` (of the study), ``task``, ``variant``, ``number``, ``data`` (a path or None) and
-            ``plugins``, the files that the task and the variant come from.
+        spec: ``store`` (path), ``token`` (of the study), ``task``, ``variant``, ``number``, ``trials`` (of the study, as the
+            client knows it: another run may have extended it since), ``data`` (a path or None), ``plugins``, the files that the
+            task and the variant come from, and ``patience``, seconds to wait for another run that computes this block.
 
     Returns:
-        How many trials were stored.
+        How many trials were stored; ``CLAIMED`` if another run computes the block.
 
     Raises:
         StoreError: the worker does not see the study's store, or the corpus or the variant is another one here.
@@ -149,12 +159,19 @@ def run_block(spec: dict[str, Any]) -> int:
             "the study was started with. The store must be one path that all machines share."
         )
     registry.load_plugins(spec["plugins"])
-    block = Block(study, spec["task"], spec["variant"], spec["number"])
+    block = Block({**study, "trials": spec["trials"]}, spec["task"], spec["variant"], spec["number"])
+    with claimed(store, f"block-{block.name}", spec["patience"]) as ours:
+        return _run_claimed(store, block, spec["data"]) if ours else CLAIMED
+
+
+def _run_claimed(store: Store, block: Block, data: str | None) -> int:
+    """Run what is missing of a block that no other process computes."""
+    study = block.study
     missing = block.missing(store)
     if not missing:
         store.end_block(block.name)
         return 0
-    corpus = registry.load_corpus(block.task, spec["data"])
+    corpus = registry.load_corpus(block.task, data)
     expected = study["tasks"][block.task]
     if corpus.fingerprint != expected["checksum"]:
         raise CorpusError(
@@ -235,4 +252,4 @@ def _store(store: Store, block: Block, population: Population, missing: list[int
 def comparable(record: dict[str, Any]) -> dict[str, Any]:
     """A stored trial without what is measured in seconds or says where it ran."""
     kept = {key: value for key, value in record.items() if key not in MEASURED}
-    return {**kept, "curves": {key: value for key, value in record["curves"].items() if key != "epoch_seconds"}}
+    return {**kept, "curves": {key: value for key, value in record["curves"].items() if key not in MEASURED}}

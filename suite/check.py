@@ -210,9 +210,9 @@ def _notes(results: Sequence[Result]) -> list[str]:
 
 
 def _write(path: Path, results: Sequence[Result], notes: Sequence[str]) -> None:
+    from lstm_odyssey.environment import environment
     from lstm_odyssey.registry import origin
     from lstm_odyssey.reports.files import write_text
-    from lstm_odyssey.store import environment
 
     content = {
         "format": 1,

@@ -144,4 +144,4 @@ class Members(nn.Module):
                     f"{type(self).__name__}: {prefix}{SIZES} of the state_dict is {sizes}; expected {shown}, the layer's. "
                     f"Make the layer with hidden_size={sizes}."
                 )
-        super()._load_from_state_dict(state_dict, prefix, *others)  # type: ignore[no-untyped-call]  # torch has no types here
+        super()._load_from_state_dict(state_dict, prefix, *others)

@@ -12,9 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from lstm_odyssey import registry
 from lstm_odyssey.block import Block
+from lstm_odyssey.environment import elsewhere
 from lstm_odyssey.kernels.scan import training_note
 from lstm_odyssey.plan import Plan
-from lstm_odyssey.store import Store, elsewhere
+from lstm_odyssey.store import Store
 from lstm_odyssey.study import Pending
 
 
@@ -106,6 +107,10 @@ class StudyProgress:
         self.task = self.bar.add_task("trials", total=total, completed=todo.stored, best="", left="-:--:--")
         self.bar.start()
         threading.Thread(target=self._watch, daemon=True).start()
+
+    def say(self, text: str) -> None:
+        """Show a line: what is waited for."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def block_done(self, block: Block, missing: int) -> None:
         """A block is finished; the callback ``on_block`` of a study."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray
     from rich.console import Console
 
-FORMATS = ("html", "md", "csv", "nc")
+FORMATS = ("html", "md", "csv", "nc", "record", "points")
 REFITS = 200
 WAIT_SECONDS = 2.0
 """How often ``--watch`` looks whether the study changed."""
@@ -28,8 +28,16 @@ def report(
     ] = None,
     kind: Annotated[
         str,
-        typer.Option("--format", help="html: the page; md: its tables; csv: a row a cell; nc: all that was computed."),
+        typer.Option(
+            "--format",
+            help="html: the page; md: its tables; csv: a row a cell; nc: what was computed; record: the study, small; points: "
+            "its draws, for odyssey run --points.",
+        ),
     ] = "html",
+    best: Annotated[
+        int | None,
+        typer.Option("--best", help="With --format points: so many of each cell, best validation first. (all)"),
+    ] = None,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Also write every figure here, as .svg and .png.")
     ] = None,
@@ -59,9 +67,14 @@ def report(
             raise SettingsError(
                 f"--refits: got {refits} with {name}; expected 0, as the quick form has no intervals. Leave out one of the two."
             )
+    if best is not None and kind != "points":
+        raise SettingsError(f"--best: got {best} with --format {kind}; expected it with --format points. Leave it out.")
     folder = store if store.is_dir() else store.parent
-    target = output or folder / f"report.{kind}"
     console = Console()
+    if kind == "points":
+        write_points(store, output or folder / "points.csv", best, console)
+        return
+    target = output or folder / ("record.nc" if kind == "record" else f"report.{kind}")
     quick = quick or watch
     replicates = 0 if quick else REFITS if refits is None else refits
     options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates}
@@ -83,6 +96,7 @@ def write_report(
     from lstm_odyssey.plan import SettingsError
     from lstm_odyssey.reports import exports, page
     from lstm_odyssey.reports.analyses import analyse, save
+    from lstm_odyssey.reports.record import save as save_record
     from lstm_odyssey.study import open_study
 
     study = open_study(store)
@@ -98,6 +112,10 @@ def write_report(
     if figures is not None:
         with writing("--figures", figures):
             made_folder(figures, console)
+    if kind == "record":
+        with writing("--output", target):
+            console.print(f"Record: {save_record(study, target)}", soft_wrap=True)
+        return
     with _progress(console) as progress:
         found = analyse(study, jobs=-1, progress=progress, **options)
     with writing("--output", target):
@@ -112,6 +130,23 @@ def write_report(
         with writing("--figures", figures):
             count = len(exports.save_figures(study, found, figures))
         console.print(f"Figures: {count} files in {figures}", soft_wrap=True)
+
+
+def write_points(store: Path, target: Path, best: int | None, console: Console) -> None:
+    """Write a study's draws, or the best of each cell by validation, as a file of points."""
+    from lstm_odyssey.plan import SettingsError
+    from lstm_odyssey.reports.best_points import best_points
+    from lstm_odyssey.reports.files import write_text
+    from lstm_odyssey.study import open_study
+
+    study = open_study(store)
+    try:
+        points = best_points(study, best)
+    except ValueError as error:
+        raise SettingsError(f"--format points: {error}") from None
+    with writing("--output", target):
+        write_text(target, points.to_csv(index=False, lineterminator="\n"))
+    console.print(f"Points: {len(points)} rows in {target}", soft_wrap=True)
 
 
 @contextmanager
@@ -158,6 +193,27 @@ def refresher(store: Path) -> Callable[[xarray.Dataset], None]:
             warnings.warn(f"page {store / 'report.html'}: not written ({error}); the study goes on.", stacklevel=2)
 
     return refresh
+
+
+def conclude_page(store: Path, say: Callable[[str], None]) -> None:
+    """Write the page of a study that has ended, or of this run's part of it: of several runs one writes for all.
+
+    Raises:
+        SettingsError: the page cannot be written; the results are.
+    """
+    from lstm_odyssey.locking import claimed
+    from lstm_odyssey.reports import netcdf, page
+    from lstm_odyssey.store import Store
+
+    results, shown = store / "study.nc", None
+    while (now := _state(results)) != shown:  # another run may end while the page is written
+        with claimed(Store(store), "page", 0.0) as ours:
+            if not ours:
+                say("Another run of this store writes its page at this moment, with these results.")
+                return
+            with writing("--store", store):
+                page.write(netcdf.load(results), store / "report.html")
+            shown = now
 
 
 def changes(store: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lstm_odyssey import points, spaces
 from lstm_odyssey.profiles import PROFILES
 from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.reports.variables import CURVE as CURVE_DIMS
+from lstm_odyssey.reports.variables import MEASURED, VARIABLES
+from lstm_odyssey.reports.variables import TRIAL as TRIAL_DIMS
+from lstm_odyssey.search import FROM_FILE, MAX_TRIALS, SEEDS
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 
-MAX_TRIALS = 1_000_000
-"""More trials than this in one study.json is a damaged number, not a study."""
+FINISHED = ("ok", "diverged")
+"""Statuses of a trial that has ended and is never run again."""
 
 STUDY: dict[str, type | tuple[type, ...]] = {
     "format": int,
@@ -43,11 +48,10 @@ TRIAL: dict[str, type | tuple[type, ...]] = {
     "curves": dict,
     "environment": dict,
 }
-NUMBERS = (
-    "diverged_epoch best_epoch best_valid best_test best_test_per_sequence final_valid n_parameters epochs seconds "
-    "frames_per_second"
-).split()
-CURVES = ("train_loss", "valid", "test", "epoch_seconds")
+NUMBERS = tuple(one.name for one in VARIABLES if one.dims == TRIAL_DIMS and one.kind == "number")
+CURVES = tuple(one.name for one in VARIABLES if one.dims == CURVE_DIMS)
+"""A number or curve of ``MEASURED`` may be absent: an older version did not measure it."""
+
 TASK = ("checksum", "objective", "bidirectional", "metric", "units", "direction", "chance", "space")
 
 
@@ -61,12 +65,21 @@ def _check(content: Mapping[str, Any], types: Mapping[str, type | tuple[type, ..
             raise ValueError(f"{key} is {value!r}")  # noqa: TRY004 - a damaged file, not a caller's mistake
 
 
+def least_size(study: Mapping[str, Any]) -> int:
+    """Bytes that the curves of a study's trials take at least, with all of them in one dataset."""
+    epochs: int = 1 + min(study["protocol"]["epochs"], study["protocol"]["patience"])
+    trials: int = study["trials"] * len(study["variants"]) * len(study["tasks"])
+    return 8 * len(CURVES) * epochs * trials
+
+
 def check_study(content: Mapping[str, Any]) -> None:
     """Raise ValueError with what is wrong with the content of study.json."""
     _check(content, STUDY)
     for key in ("trials", "block_size"):
         if not 1 <= content[key] <= MAX_TRIALS:
             raise ValueError(f"{key} is {content[key]}")
+    if content["seed"] not in SEEDS:
+        raise ValueError(f"seed is {content['seed']}")
     if content["profile"] not in PROFILES:
         raise ValueError(f"profile is {content['profile']!r}")
     Protocol.from_dict(content["protocol"])
@@ -78,15 +91,24 @@ def check_study(content: Mapping[str, Any]) -> None:
             raise ValueError(f"a task lacks {', '.join(missing)}")
         for distribution in facts["space"].values():
             distribution_from_dict(distribution)
+    spaces.checked(content.get("space", {}))
+    if ("points" in content) is not (content["draws"] == FROM_FILE):
+        raise ValueError(f"draws are {content['draws']!r} and points are {'there' if 'points' in content else 'not'}")
+    if "points" in content:
+        points.check(content["points"])
+        there = points.count(content["points"], content["tasks"], content["variants"])
+        if content["trials"] > there:
+            raise ValueError(f"trials is {content['trials']} and points have {there} rows")
 
 
 def check_trial(content: Mapping[str, Any]) -> None:
     """Raise ValueError with what is wrong with the content of a trial's file."""
     _check(content, TRIAL)
     number = (int, float, type(None))
-    _check(content, dict.fromkeys(NUMBERS, number))
-    _check(content["curves"], dict.fromkeys(CURVES, list))
-    for name in CURVES:
+    _check(content, {name: number for name in NUMBERS if name in content or name not in MEASURED})
+    curves = [name for name in CURVES if name in content["curves"] or name not in MEASURED]
+    _check(content["curves"], dict.fromkeys(curves, list))
+    for name in curves:
         if not all(isinstance(value, number) and not isinstance(value, bool) for value in content["curves"][name]):
             raise ValueError(f"curve {name} holds something that is no number")
     if content["status"] == "ok" and None in (content["best_valid"], content["best_test"]):

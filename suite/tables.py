@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from traceback import StackSummary, TracebackException
 from typing import TYPE_CHECKING, Any
@@ -163,22 +164,28 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
 
 
 def failures(study: xarray.Dataset) -> list[str]:
-    """Why trials failed: each reason once, with how often and where it came first."""
+    """Why trials failed: each reason once, with how often and where it came first; numbers in it make no other reason."""
     found: dict[str, list[str]] = {}
+    told: dict[str, str] = {}
     for task in study["task"].values.tolist():
         for variant in study["variant"].values.tolist():
             part = study.sel(task=task, variant=variant)
             for status, reason in zip(part["status"].values.tolist(), part["reason"].values.tolist(), strict=True):
                 if status == "failed":
-                    found.setdefault(reason, []).append(f"{variant} on {task}")
-    return [f"{len(places)} x, {places[0]}: {reason}" for reason, places in found.items()]
+                    kind = re.sub(r"0x[0-9a-fA-F]+|\d+", "#", reason)
+                    told.setdefault(kind, reason)
+                    found.setdefault(kind, []).append(f"{variant} on {task}")
+    return [f"{len(places)} x, {places[0]}: {told[kind]}" for kind, places in found.items()]
 
 
 def _space(study: xarray.Dataset, task: str) -> str:
     import json
 
+    from lstm_odyssey.reports import draws
     from lstm_odyssey.tasks.distributions import distribution_from_dict
 
+    if told := draws.sentence(study):
+        return told
     spaces: dict[str, Any] = json.loads(study.attrs["distributions"])[task]
     words = "; ".join(f"{name} {distribution_from_dict(content)}" for name, content in spaces.items())
     note = json.loads(study.attrs["tasks"])[task].get("space_note", "")
