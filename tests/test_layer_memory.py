@@ -211,7 +211,7 @@ def test_threads_compute_what_they_compute_alone():
     assert not wrong
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("loop", measured.LOOPS)
 def test_a_loop_needs_about_as_much_as_torchs_layer(loop):
     """The most and what is left of each loop, beside torch.nn.LSTM's: not a hundred megabytes and half of it more."""

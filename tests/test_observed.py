@@ -72,7 +72,7 @@ print(*layer(x)[0].shape)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_export_is_refused_before_numba_is_touched(tmp_path):
     """On a cold cache torch.export of a compiled layer is one error, and the layer works afterwards."""
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", EXPORTED], capture_output=True, text=True, check=False,

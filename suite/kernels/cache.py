@@ -21,6 +21,7 @@ import warnings
 from functools import cache as once
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 _DEPENDS = ("calls.py", "lanes.py", "tiles.py", "transpose.py", "vecmath.py", "vectors.py")
 _LOADED: dict[str, ModuleType] = {}
@@ -88,15 +89,12 @@ def _compiled_in(path: Path) -> Path:
     """
     from numba.core import caching, config
 
-    beside = path.parent / "__pycache__"
-    chosen = (
-        Path(config.CACHE_DIR) / caching._CacheLocator.get_suitable_cache_subpath(str(path))
-        if config.CACHE_DIR
-        else beside
-    )
+    beside, chosen = path.parent / "__pycache__", str(getattr(config, "CACHE_DIR", ""))
+    place = Path(chosen) / caching._CacheLocator.get_suitable_cache_subpath(str(path)) if chosen else beside
     with contextlib.suppress(OSError):  # numba goes on to another place, and so does what follows
-        chosen.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for locators in caching.CacheImpl._locator_classes:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    classes: list[Any] = caching.CacheImpl._locator_classes
+    for locators in classes:
         locator = locators.from_function(_compiled_in, str(path))  # any function: places depend on the file alone
         if locator is not None:
             place = Path(locator.get_cache_path())

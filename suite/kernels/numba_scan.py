@@ -54,7 +54,8 @@ class _Single(torch.autograd.Function):
             if observed():
                 raise NoAddress
             dy, *dfinal = (None if value is None else _adjoint(value) for value in adjoints)
-            above = [0 if value is None else addresses((value,))[0] for value in (dy, *dfinal)]
+            given = iter(addresses([value for value in (dy, *dfinal) if value is not None]))
+            above = [0 if value is None else next(given) for value in (dy, *dfinal)]
         except NoAddress as error:  # there is no address: of several at once, of tensors of a transform or a mode
             raise RuntimeError(
                 "backend 'numba': the backward pass runs under vmap (is_grads_batched), another transform of torch or a "
@@ -85,7 +86,7 @@ def _results(one: Member, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tenso
 
 def _adjoint(value: Tensor) -> Tensor:
     """A gradient from above as numbers in memory."""
-    if value.layout != torch.strided or foreign((value,)):
+    if value.layout != torch.strided or (type(value) is not Tensor and foreign((value,))):
         raise RuntimeError(
             f"backend 'numba': the gradient of an output is a {type(value).__name__} of layout {value.layout}; expected a "
             "dense Tensor. Give it as one, or use backend='eager'."
@@ -116,7 +117,12 @@ def _brought_back(
 
 
 def _as_saved(value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    if value.shape != shape or value.dtype != dtype or not value.is_cpu or foreign((value,)):
+    if (
+        value.shape != shape
+        or value.dtype != dtype
+        or not value.is_cpu
+        or (type(value) is not Tensor and foreign((value,)))
+    ):
         raise RuntimeError(
             f"backend 'numba': a hook on saved tensors brought back {list(value.shape)} {value.dtype} on {value.device}; "
             f"expected {list(shape)} {dtype} on the CPU, as it was saved. Have it undo what it did."
