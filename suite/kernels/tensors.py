@@ -32,7 +32,7 @@ def observed() -> bool:
 
 def refused(backend: str, x: Any) -> str | None:
     """Why a layer with this backend, as it was asked for, cannot be called with x now; None if it can."""
-    if torch.jit.is_tracing():
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]  # documented all the same
         return (
             "called under torch.jit.trace, which would keep the number of frames of its example; expected a call outside a "
             "trace. Use torch.compile, or torch.export with backend='eager'."
@@ -52,7 +52,7 @@ def _before_dispatch() -> int:
 
 def foreign(tensors: Iterable[Tensor]) -> bool:
     """Whether one of the tensors is of a class that computes in its own way, by ``__torch_dispatch__``."""
-    kinds = {*map(type, tensors)}
+    kinds: set[Any] = {*map(type, tensors)}
     return not kinds <= ORDINARY and any(kind.__torch_dispatch__ is not _NO_DISPATCH for kind in kinds)
 
 
