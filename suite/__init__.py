@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lstm_odyssey.cell import Cell as Cell
     from lstm_odyssey.cell.oracle import oracle as oracle
     from lstm_odyssey.discovery import load_plugin as load_plugin
+    from lstm_odyssey.kernels.memory import free_memory as free_memory
     from lstm_odyssey.layer import RNN as RNN
     from lstm_odyssey.plan import Settings as Settings
     from lstm_odyssey.registry import as_cell as as_cell
@@ -37,6 +38,7 @@ _HOMES = {
     "Cell": "cell",
     "oracle": "cell.oracle",
     "RNN": "layer",
+    "free_memory": "kernels.memory",
     "as_cell": "registry",
     "load_plugin": "discovery",
     "task": "registry",

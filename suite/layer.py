@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.kernels.scan import resolve, scan_function
+from lstm_odyssey.kernels.tensors import observed, refused
 from lstm_odyssey.masking import counted, in_dtype, masked, reorder, reversal, zeroed
 from lstm_odyssey.parameters import CellParameters, Members, uncalled_hook
 from lstm_odyssey.registry import as_cell
@@ -51,7 +52,8 @@ class RNN(Members):
     (``fullgraph=True`` is torch's error). A NaN in a weight gives NaN out.
 
     ``"eager"`` can be differentiated any number of times; ``"numba"`` refuses a second derivative and ``torch.export``, and
-    leaves ``torch.func`` (grad, jvp, vmap, hessian), forward mode and, with ``"auto"``, half precision to ``"eager"``.
+    leaves ``torch.func``, forward mode, every ``TorchDispatchMode`` (fake tensors, ``make_fx``), tensors without memory and,
+    with ``"auto"``, half precision to ``"eager"``. ``torch.jit.trace`` is refused. ``lo.free_memory()`` empties idle memory.
 
     Raises:
         ValueError: a size is no positive number, or the backend is not available.
@@ -163,6 +165,8 @@ class RNN(Members):
         Raises:
             ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
         """
+        if why := refused(self.backend, x):
+            raise RuntimeError(f"RNN '{self.cell.name}': {why}")
         if torch.compiler.is_compiling():
             # the loop over time would be unrolled, and a compiled kernel cannot be traced
             return torch.compiler.disable(self._run)(x, state, lengths)  # type: ignore[no-any-return]
@@ -195,7 +199,8 @@ class RNN(Members):
             within = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
             active = within.view(steps, 1, rows, 1) if self.population else within.unsqueeze(2)
             x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
-        scan = scan_function(resolve(self.backend, x.device, x.dtype))
+        # asked before numba is imported: what it registers while torch looks into everything would stay wrong
+        scan = scan_function("eager" if observed() else resolve(self.backend, x.device, x.dtype))
         if len(directions) == 1 and not self.population:  # the states' first dimension is as good a P as any
             y, final = scan(cell.lowered, directions[0], x, initial, active, self.hidden_sizes)
             return zeroed(y, active), final
@@ -237,6 +242,9 @@ class RNN(Members):
 
     def _checked_input(self, x: Tensor, weight: Tensor) -> Tensor:
         population = self.population
+        if isinstance(x, Tensor) and (x.is_nested or x.layout != torch.strided):
+            what, how = ("nested", "padded, with lengths") if x.is_nested else (x.layout, "as x.to_dense()")
+            raise self._fail(f"x is {what}; expected a dense tensor. Give it {how}.")
         if (
             not isinstance(x, Tensor)
             or x.ndim != 3 + population
@@ -248,8 +256,6 @@ class RNN(Members):
             if not isinstance(x, Tensor):
                 raise self._fail(f"x is {type(x).__name__}; expected a tensor [{shape}].")
             raise self._fail(f"x has shape {tuple(x.shape)}; expected [{shape}] with T and B of at least 1.")
-        if x.layout != torch.strided:
-            raise self._fail(f"x is {x.layout}; expected a dense tensor. Give it as x.to_dense().")
         if x.dtype != weight.dtype or x.device != weight.device:
             raise self._fail(
                 f"x is {x.dtype} on {x.device}; expected {weight.dtype} on {weight.device} as the weights. "
@@ -275,8 +281,9 @@ class RNN(Members):
             for name, value in state.items():
                 if not isinstance(value, Tensor):
                     raise self._fail(f"state '{name}' is {type(value).__name__}; expected a tensor {list(full)}.")
-                if value.layout != torch.strided:
-                    raise self._fail(f"state '{name}' is {value.layout}; expected a dense tensor.")
+                if value.is_nested or value.layout != torch.strided:
+                    what = "nested" if value.is_nested else value.layout
+                    raise self._fail(f"state '{name}' is {what}; expected a dense tensor.")
                 if value.shape != full or value.dtype != x.dtype or value.device != x.device:
                     raise self._fail(
                         f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "

@@ -57,6 +57,8 @@ def counted(
         count = torch.as_tensor(lengths)
     except (TypeError, ValueError, RuntimeError) as error:
         raise fail(f"lengths is {lengths!r}; expected {rows} whole numbers: give the frames of each row.") from error
+    if count.is_nested or count.layout != torch.strided:
+        raise fail(f"lengths is a tensor of layout {count.layout}; expected a dense one of {rows} whole numbers.")
     if (
         count.ndim != 1
         or len(count) != rows
@@ -68,9 +70,16 @@ def counted(
             f"lengths has shape {tuple(count.shape)} and dtype {count.dtype}; expected {rows} whole numbers: give the "
             "frames of each row."
         )
-    if bool((count < 1).any()) or bool((count > steps).any()):
+    try:  # as numbers of Python: an integer type may be too narrow for T
+        values = count.tolist() if isinstance(lengths, Tensor) else [int(value) for value in lengths]
+    except (RuntimeError, NotImplementedError) as error:
         raise fail(
-            f"lengths has values from {int(count.min())} to {int(count.max())}; expected 1 to T = {steps}. Leave empty rows "
-            "out, and pad x to the longest."
+            f"lengths is a {type(count).__name__} on {count.device}, whose numbers cannot be read; expected {rows} whole "
+            "numbers. Give them as a list."
+        ) from error
+    if min(values) < 1 or max(values) > steps:
+        raise fail(
+            f"lengths has values from {min(values)} to {max(values)}; expected 1 to T = {steps}. Leave empty rows out, and "
+            "pad x to the longest."
         )
-    return None if bool((count == steps).all()) else count.to(device)
+    return None if min(values) == steps else torch.tensor(values, device=device)

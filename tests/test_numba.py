@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from numba.core import caching
+from numba.core import caching, config
 
 import lstm_odyssey as lo
 from lstm_odyssey import precision, structure, testing
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance import About, ask, compare, make
 from lstm_odyssey.kernels import cache, emit, emit_training, memory, products
-from lstm_odyssey.kernels.member import kernel
+from lstm_odyssey.kernels.member import kernel, member
 from lstm_odyssey.kernels.plan import plan
 from lstm_odyssey.kernels.processor import features as host_features
 from lstm_odyssey.problems import Draw
@@ -59,12 +59,14 @@ def test_copies_of_packed_matrices_change_no_number(name, monkeypatch):
         monkeypatch.setattr(memory, "spread_bytes", lambda spread=spread: spread)
         monkeypatch.setattr(memory, "cache_bytes", lambda: (2**9, 2**20))
         memory.layout.cache_clear()
-        memory.POOL.tables.clear()
+        member.cache_clear()
+        memory.free_memory()
         layout = memory.layout(kernel(cell.lowered, torch.float64), 7, 1, 17, 3)
         found.append((layout.copies, ask(make(cell, "numba", problem.parameters), problem)[0]))
     monkeypatch.undo()
     memory.layout.cache_clear()
-    memory.POOL.tables.clear()
+    member.cache_clear()
+    memory.free_memory()
     (none, one), (few, some), (many, others) = found
     assert none == (1, 1) and min(few) > 1 and all(b > a for a, b in zip(few, many, strict=True))
     assert all(torch.equal(value, some[what]) for what, value in others.items())
@@ -421,6 +423,67 @@ def answer(number):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert fresh() == expected
+
+
+KEPT_ELSEWHERE = """
+import numba
+@numba.njit("int64(int64)", cache={{cached}})
+def answer(number):
+    return number + {number}
+"""
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_a_damaged_cache_is_made_anew_wherever_numba_keeps_it(kind, tmp_path, monkeypatch):
+    """Under NUMBA_CACHE_DIR too, whose folder of ours is nobody else's: one warning, a working module, then a whole cache."""
+    monkeypatch.setenv("ODYSSEY_CACHE", str(tmp_path / "kernels"))
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(cache, "_LOADED", {})
+    text = KEPT_ELSEWHERE.format(number=7 if kind == "nbi" else 8)
+    expected = cache.module(text, "moved").answer(40)
+    (file,) = (tmp_path / "elsewhere").rglob(f"*.{kind}")
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    file.write_bytes(b"")
+    cache._LOADED.clear()
+    with pytest.warns(UserWarning, match=r"what was kept of .*moved_\w+\.py was damaged .* compiled anew"):
+        assert cache.module(text, "moved").answer(40) == expected
+    cache._LOADED.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cache.module(text, "moved").answer(40) == expected
+
+
+@pytest.mark.parametrize("where", ["elsewhere", "beside"])
+def test_a_folder_of_numbas_open_to_others_is_not_trusted(where, tmp_path, monkeypatch):
+    """What numba keeps is run as code: where others may write to its folder one warning says so, and nothing is read there."""
+    monkeypatch.setenv("ODYSSEY_CACHE", str(tmp_path / "kernels"))
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "elsewhere") if where == "elsewhere" else "")
+    monkeypatch.setattr(cache, "_LOADED", {})
+    text = KEPT_ELSEWHERE.format(number=9 if where == "beside" else 10)
+    expected = cache.module(text, "open").answer(40)
+    (file,) = tmp_path.rglob("*.nbi")
+    if where == "beside":
+        file.parent.parent.chmod(0o755)  # others may enter
+    file.parent.chmod(0o777)
+    file.write_bytes(b"not to be read")
+    cache._LOADED.clear()
+    cache._warn.cache_clear()
+    with pytest.warns(UserWarning, match="cannot be used: .* others may write to it") as said:
+        assert cache.module(text, "open").answer(40) == expected
+    assert len(said) == 1 and file.read_bytes() == b"not to be read"
+
+
+def test_numba_told_to_compile_nothing_is_one_error(monkeypatch):
+    """NUMBA_DISABLE_JIT is named with the way out, at every call, and the eager backend runs."""
+    monkeypatch.setattr(config, "DISABLE_JIT", 1)
+
+    def unseen(x, y, *, W):
+        return exp(W.a @ x - y) / 3
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="^backend 'numba': NUMBA_DISABLE_JIT is set.*or use backend='eager'"):
+            lo.RNN(unseen, 3, 4)(torch.zeros(2, 1, 3))
+    assert lo.RNN(unseen, 3, 4, backend="eager")(torch.zeros(2, 1, 3))[0].shape == (2, 1, 4)
 
 
 def test_a_cached_module_names_all_it_depends_on():

@@ -7,11 +7,13 @@ compilation and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import linecache
 import os
 import pickle
+import stat
 import sys
 import tempfile
 import threading
@@ -19,6 +21,7 @@ import warnings
 from functools import cache as once
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from lstm_odyssey.paths import expanded
 
@@ -55,17 +58,54 @@ def _usable() -> Path | None:
     try:
         place = folder()
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        state = place.stat()
-        if hasattr(os, "getuid") and (state.st_uid != os.getuid() or state.st_mode & 0o022):
-            raise PermissionError(
-                f"it belongs to another user or others may write to it (mode {state.st_mode & 0o777:o})"
-            )
+        _trusted(place)
         if not os.access(place, os.W_OK | os.X_OK):
             raise PermissionError("it cannot be written")
     except (OSError, RuntimeError) as error:  # pathlib's RuntimeError: the user has no home
         _warn(place, str(error))
         return None
     return place
+
+
+def _trusted(place: Path) -> None:
+    """Raise PermissionError if others could have put something in this folder, or exchange it: what is in it is run as code."""
+    if not hasattr(os, "getuid"):
+        return
+    state, above = place.stat(), place.resolve().parent.stat()
+    if state.st_uid != os.getuid() or state.st_mode & 0o022:
+        raise PermissionError(
+            f"'{place}' belongs to another user or others may write to it (mode {state.st_mode & 0o777:o})"
+        )
+    if above.st_mode & 0o002 and not above.st_mode & stat.S_ISVTX:
+        raise PermissionError(f"'{place}' lies in a folder open to all, who may exchange it")
+
+
+def _compiled_in(path: Path) -> Path:
+    """The folder in which numba keeps what it compiles of a file: its own choice, ``NUMBA_CACHE_DIR`` included.
+
+    It is made here, for nobody else to write to, before numba makes it with whatever mode the user's umask leaves.
+
+    Raises:
+        PermissionError: others may write to it.
+        RuntimeError: numba finds none; the words are its own.
+    """
+    from numba.core import caching, config
+
+    beside, chosen = path.parent / "__pycache__", str(getattr(config, "CACHE_DIR", ""))
+    place = Path(chosen) / caching._CacheLocator.get_suitable_cache_subpath(str(path)) if chosen else beside
+    with contextlib.suppress(OSError):  # numba goes on to another place, and so does what follows
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    classes: list[Any] = caching.CacheImpl._locator_classes
+    for locators in classes:
+        locator = locators.from_function(_compiled_in, str(path))  # any function: places depend on the file alone
+        if locator is not None:
+            place = Path(locator.get_cache_path())
+            if (
+                place != beside or path.parent.stat().st_mode & 0o011
+            ):  # in a folder nobody else may enter its mode is no matter
+                _trusted(place)
+            return place
+    raise RuntimeError("numba has no locator available, that is no folder for what it compiles")
 
 
 @once
@@ -83,7 +123,17 @@ def module(text: str, about: str) -> ModuleType:
     Args:
         text: the source.
         about: a word or two for the file's name.
+
+    Raises:
+        RuntimeError: numba is told to compile nothing.
     """
+    from numba.core import config
+
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets it when it is imported
+        raise RuntimeError(
+            "backend 'numba': NUMBA_DISABLE_JIT is set, so numba compiles nothing; expected it unset. Unset it, or use "
+            "backend='eager'."
+        )
     key = hashlib.sha256(f"{_versions()}\n{text}".encode()).hexdigest()[:32]
     with _LOCK:
         if key not in _LOADED:
@@ -96,11 +146,12 @@ def _load(text: str, name: str) -> ModuleType:
     if place is not None:
         try:
             path = _write(place, name, text.replace("{cached}", "True"))
+            kept = _compiled_in(path)
             try:
                 return _import(path, name)
             except (EOFError, LookupError, TypeError, ValueError, pickle.UnpicklingError) as error:
                 sys.modules.pop(name, None)
-                if not _remove_compiled(path):
+                if not _remove_compiled(kept, path.stem):
                     raise
                 warnings.warn(
                     f"kernels: what was kept of {path} was damaged ({type(error).__name__}: {error}). It is compiled anew.",
@@ -119,9 +170,9 @@ def _load(text: str, name: str) -> ModuleType:
     return made
 
 
-def _remove_compiled(path: Path) -> bool:
+def _remove_compiled(place: Path, name: str) -> bool:
     """Remove what numba has kept of a module, after a power cut or on a full disk perhaps; whether there was anything."""
-    kept = [*(path.parent / "__pycache__").glob(f"{path.stem}.*.nb[ci]")]
+    kept = [*place.glob(f"{name}.*.nb[ci]")]
     for file in kept:
         file.unlink(missing_ok=True)
     return bool(kept)

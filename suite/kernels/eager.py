@@ -82,35 +82,39 @@ def _once(tensors: Sequence[Tensor]) -> bool:
 class _Scan(torch.autograd.Function):
     """The whole scan: once differentiated, the fast way; differentiated again, as torch's operations one by one.
 
-    Forward keeps a graph of its own, in which the recurrent weights stand apart. A gradient that is to be differentiated
+    Forward makes a graph of its own, in which the recurrent weights stand apart. A gradient that is to be differentiated
     again is made from a scan run anew, in which they do not: every path is in its graph then.
+
+    The inner graph hangs on a tensor that is saved, so it goes when the graph around it does. Hooks on saved tensors
+    (``torch.utils.checkpoint``, ``save_on_cpu``) bring another tensor back; the scan is run anew then, too.
     """
 
     @staticmethod
     def forward(
         ctx: Any, run: Callable[[Sequence[Tensor], bool], list[Tensor]], *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        leaves = [value.detach().requires_grad_(need)
-                  for value, need in zip(tensors, ctx.needs_input_grad[1:], strict=True)]  # fmt: skip
-        with torch.enable_grad():
-            results = run(leaves, True)
-        ctx.run, ctx.leaves = run, leaves
+        leaves, results = _inner(run, tensors, ctx.needs_input_grad[1:])
+        anchor: Any = torch.empty(0)
+        anchor.graph = leaves, results
+        ctx.run = run
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors, *results)  # what is saved goes when the graph around it does
+        ctx.save_for_backward(*tensors, anchor)
         return tuple(value.detach().clone() for value in results)  # who changes them in place changes nothing saved
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        count = len(ctx.leaves)
-        tensors, results, leaves = ctx.saved_tensors[:count], ctx.saved_tensors[count:], ctx.leaves
+        *tensors, anchor = ctx.saved_tensors  # once: a checkpoint gives each tensor only once
         again = torch.is_grad_enabled()
         if again:  # a view has a place in the graph of its own, even if one tensor was made of another
             leaves = [value.view_as(value) for value in tensors]
             results = ctx.run(leaves, False)
-        wanted = [k for k in range(count) if ctx.needs_input_grad[k + 1]]
+        else:
+            graph = getattr(anchor, "graph", None)
+            leaves, results = _inner(ctx.run, tensors, ctx.needs_input_grad[1:]) if graph is None else graph
+        wanted = [k for k, need in enumerate(ctx.needs_input_grad[1:]) if need]
         pairs = [(value, gradient) for value, gradient in zip(results, gradients, strict=True)
                  if gradient is not None and value.requires_grad]  # fmt: skip
-        found: list[Tensor | None] = [None] * count
+        found: list[Tensor | None] = [None] * len(tensors)
         if pairs:
             made = torch.autograd.grad(
                 [value for value, _ in pairs], [leaves[k] for k in wanted], [gradient for _, gradient in pairs],
@@ -119,6 +123,15 @@ class _Scan(torch.autograd.Function):
             for k, value in zip(wanted, made, strict=True):
                 found[k] = value
         return (None, *found)
+
+
+def _inner(
+    run: Callable[[Sequence[Tensor], bool], list[Tensor]], tensors: Sequence[Tensor], needs: Sequence[bool]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The leaves and results of a graph that knows nothing of the one around it."""
+    leaves = [value.detach().requires_grad_(need) for value, need in zip(tensors, needs, strict=True)]
+    with torch.enable_grad():
+        return leaves, run(leaves, True)
 
 
 def _steps(

@@ -16,6 +16,9 @@ from lstm_odyssey.kernels.emit_block import (
     word,
 )
 
+AHEAD_ROWS = 32
+"""How many rows of the input product are made at once, if they are of two steps at least."""
+
 
 class Forward(Pass):
     """The forward pass of one plan."""
@@ -38,7 +41,7 @@ class Forward(Pass):
         body += ["wipe(zeros, max(M, N))", f"wipe(bias, {len(self.accumulators)} * N)"]
         body += [f"move(history + {k} * state_line, initial{k}, B * N)" for k in states]
         body += self._biases()
-        body += ["ready, chunk = 0, max(2, 32 // B)"]
+        body += [f"ready, chunk = 0, max(2, {AHEAD_ROWS} // B)"]
         body += [f"call(pack_columns, ({word(name)}, {word(name)}_line, N, N, pack{k}, {row} * N, "
                  f"{len(run.parameters)} * N, B))"
                  for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip

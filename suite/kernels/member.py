@@ -8,17 +8,23 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import torch
-from torch import Tensor
 
 from lstm_odyssey.cell.graph import Graph
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.kernels import products
 from lstm_odyssey.kernels.cache import module
 from lstm_odyssey.kernels.emit import source
-from lstm_odyssey.kernels.memory import POOL, Kept, layout
+from lstm_odyssey.kernels.emit_forward import AHEAD_ROWS
+from lstm_odyssey.kernels.memory import LONG_SCAN, SCRATCH, Block, Layout, borrow, layout
 from lstm_odyssey.kernels.plan import Plan, plan
 
 SIZES = {torch.float32: 4, torch.float64: 8}
+
+Sizes = tuple[int, int, int, int]
+
+PIECE_FRAMES, PIECE_STEPS = 2048, 32
+"""A forward pass without a gradient goes over so many frames at a time, and over no fewer steps: matrices are packed anew in
+each piece. What it needs meanwhile stays in the caches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +39,11 @@ class Kernel:
     product: int
     pack_lines: int
     pack_columns: int
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """The float type."""
+        return next(dtype for dtype, size in SIZES.items() if size == self.size)
 
     @cached_property
     def cuts(self) -> tuple[int, int, int]:
@@ -109,17 +120,16 @@ def kernel(graph: Graph, dtype: torch.dtype) -> Kernel:
 
 
 class _Tables:
-    """The tables of a scan of one shape, but for the addresses of the tensors of a call."""
+    """The tables of a scan of one shape in one block of memory, but for the addresses of the tensors of a call."""
 
-    def __init__(self, made: Kernel, T: int, B: int, N: int, M: int, dtype: torch.dtype) -> None:
-        areas = layout(made, T, B, N, M)
-        base = POOL.address(max(areas.forward_total, areas.backward_total), dtype)
+    def __init__(self, made: Kernel, sizes: Sizes, areas: Layout, base: int) -> None:
+        T, B, N, M = sizes
         head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]
         ahead, back = ([*head, copies, 0, 0, 0] for copies in areas.copies)
         shapes = made.plan.graph.parameters
         lines = [n for name in made.matrices for n in (0, (M if shapes[name][1] == "M" else N) * made.size)]
         states, inputs, fixed = len(made.plan.graph.states), len(made.plan.inputs), len(made.plan.vectors)
-        self.kept, self.kept_total = areas.kept, areas.kept_total
+        self.kept = areas.kept
         self.forward = array("q", [
             *ahead, *(base + place for place in areas.forward), *[0] * (1 + states + inputs + fixed), *lines, *[0] * states
         ])  # fmt: skip
@@ -142,67 +152,99 @@ class Member:
 
     Args:
         made: the compiled cell.
-        T, B, N, M: sizes.
-        dtype: of all tensors.
-        active: [T, B] bytes, or None; it has to live as long as the scan.
+        sizes: T, B, N, M.
 
-    Addresses come in the order of ``Kernel.cuts``: inputs [T, B, M], fixed [N], matrices [N, M] or [N, N], states [B, N].
+    Addresses come in the order of ``Kernel.cuts``: inputs [T, B, M], fixed [N], matrices [N, M] or [N, N], states [B, N];
+    that of ``active``, [T, B] bytes, is 0 where there is no padding; that of ``kept`` is of ``kept_bytes``.
     """
 
-    def __init__(
-        self, made: Kernel, T: int, B: int, N: int, M: int, dtype: torch.dtype, active: Tensor | None = None
-    ) -> None:
-        self.made, self.sizes, self.dtype, self.active = made, (T, B, N, M), dtype, active
+    def __init__(self, made: Kernel, sizes: Sizes) -> None:
+        self.made, self.sizes = made, sizes
+        self.areas = layout(made, *sizes)
+        self.kept_bytes = self.areas.kept_total * made.size
+        self.scratch_bytes = max(self.areas.forward_total, self.areas.backward_total) * made.size
 
-    def _tables(self) -> _Tables:
+    def _tables(self, block: Block) -> _Tables:
         key = (self.made, self.sizes)
-        tables: _Tables | None = POOL.tables.get(key)
+        tables: _Tables | None = block.tables.get(key)
         if tables is None:
-            if len(POOL.tables) >= 1024:
-                POOL.tables.clear()
-            tables = _Tables(self.made, *self.sizes, self.dtype)  # may make the memory larger, and older tables void
-            POOL.tables[key] = tables
+            if len(block.tables) >= 1024:
+                block.tables.clear()
+            tables = block.tables[key] = _Tables(self.made, self.sizes, self.areas, block.address)
         return tables
 
-    def forward(self, addresses: Sequence[int], y: int, final: Sequence[int]) -> Kept:
-        """Fill y [T, B, N] and the final states; returns what the backward pass needs."""
+    def forward(self, addresses: Sequence[int], active: int, kept: int, y: int, final: Sequence[int]) -> None:
+        """Fill y [T, B, N], the final states, and in ``kept`` what the backward pass needs."""
         a, b, c = self.made.cuts
-        tables = self._tables()
-        kept = Kept(tables.kept_total, self.dtype)
-        active = 0 if self.active is None else self.active.data_ptr()
-        table = _filled(tables.forward, tables.kept, kept.tensor.data_ptr(), active)
-        start = tables.forward_start
-        inputs = addresses[:b] if self.made.plan.inputs else addresses[a:b]
-        first = array("q", [y, *final, *inputs])
-        lines = start + len(first)
-        end = lines + 2 * (c - b)
-        table[start:lines] = first
-        table[lines:end:2] = array("q", addresses[b:c])
-        table[end:] = array("q", addresses[c:])
-        self.made.forward(table.buffer_info()[0])
-        return kept
+        block = borrow(self.scratch_bytes)
+        try:
+            tables = self._tables(block)
+            table = _filled(tables.forward, tables.kept, kept, active)
+            start = tables.forward_start
+            inputs = addresses[:b] if self.made.plan.inputs else addresses[a:b]
+            first = array("q", [y, *final, *inputs])
+            lines = start + len(first)
+            end = lines + 2 * (c - b)
+            table[start:lines] = first
+            table[lines:end:2] = array("q", addresses[b:c])
+            table[end:] = array("q", addresses[c:])
+            self.made.forward(table.buffer_info()[0])
+        finally:
+            SCRATCH.give(block)
 
     def backward(
-        self, addresses: Sequence[int], kept: Kept, dy: int, dfinal: Sequence[int], gradients: Sequence[int]
+        self, addresses: Sequence[int], active: int, kept: int, dy: int, dfinal: Sequence[int], gradients: Sequence[int]
     ) -> None:
         """Fill the gradients, whose addresses come in the same order; those of address 0 are not computed.
 
         Those of fixed vectors are all computed.
         """
         a, b, c = self.made.cuts
-        tables = self._tables()
-        active = 0 if self.active is None else self.active.data_ptr()
-        table = _filled(tables.backward, tables.kept, kept.tensor.data_ptr(), active)
-        start, skip = tables.backward_start, 0 if self.made.plan.inputs else a
-        first = array("q", [dy, *dfinal, *addresses[skip:b]])
-        lines = start + len(first)
-        end = lines + 2 * (c - b)
-        table[start:lines] = first
-        table[lines:end:2] = array("q", addresses[b:c])
-        second = array("q", gradients[skip:b])
-        table[end : end + len(second)] = second
-        lines = end + len(second)
-        end = lines + 2 * (c - b)
-        table[lines:end:2] = array("q", gradients[b:c])
-        table[end:] = array("q", gradients[c:])
-        self.made.backward(table.buffer_info()[0])
+        block = borrow(self.scratch_bytes)
+        try:
+            tables = self._tables(block)
+            table = _filled(tables.backward, tables.kept, kept, active)
+            start, skip = tables.backward_start, 0 if self.made.plan.inputs else a
+            first = array("q", [dy, *dfinal, *addresses[skip:b]])
+            lines = start + len(first)
+            end = lines + 2 * (c - b)
+            table[start:lines] = first
+            table[lines:end:2] = array("q", addresses[b:c])
+            second = array("q", gradients[skip:b])
+            table[end : end + len(second)] = second
+            lines = end + len(second)
+            end = lines + 2 * (c - b)
+            table[lines:end:2] = array("q", gradients[b:c])
+            table[end:] = array("q", gradients[c:])
+            self.made.backward(table.buffer_info()[0])
+        finally:
+            SCRATCH.give(block)
+
+
+@lru_cache(maxsize=4096)
+def member(made: Kernel, sizes: Sizes) -> Member:
+    """The scan of one member at these sizes."""
+    return Member(made, sizes)
+
+
+def infer(made: Kernel, sizes: Sizes, addresses: Sequence[int], active: int, y: int, final: Sequence[int]) -> None:
+    """The scan alone, without a backward pass to come: piece by piece of the frames, so that it needs memory for one.
+
+    A piece is of whole rounds of the input product, and the last no shorter than a long scan: the bits are those of the whole.
+    """
+    T, B, N, M = sizes
+    a, _, c = made.cuts
+    rounds = 2 * max(2, AHEAD_ROWS // B)
+    most = -(-max(PIECE_FRAMES // B, PIECE_STEPS) // rounds) * rounds
+    start = 0
+    while start < T:
+        steps = most if T - start - most >= LONG_SCAN else T - start
+        piece = member(made, (steps, B, N, M))
+        given = [value + start * B * M * made.size for value in addresses[:a]] + [*addresses[a:c]]
+        given += final if start else addresses[c:]
+        kept = borrow(piece.kept_bytes)
+        try:
+            piece.forward(given, active and active + start * B, kept.address, y + start * B * N * made.size, final)
+        finally:
+            SCRATCH.give(kept)
+        start += steps

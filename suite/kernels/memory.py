@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import mmap
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from lstm_odyssey.kernels.member import Kernel
 
 LARGE_PAGE = 2 * 1024 * 1024
+
+ALIGNMENT = 64
+
+IDLE_BYTES, IDLE_BLOCKS = 64 * 1024 * 1024, 32
+"""What may lie idle in each of the two pools."""
 
 LONG_SCAN = 128
 """Steps from which on copies of packed matrices are worth making: they also push other things out of the cache. Measured at 60
@@ -98,41 +103,102 @@ def layout(made: Kernel, T: int, B: int, N: int, M: int) -> Layout:
     )  # fmt: skip
 
 
-class Pool(threading.local):
-    """Memory of earlier calls, used again: fresh pages cost as much as a short scan. One pool a thread."""
+class Block:
+    """A stretch of memory that one call, or one graph, has to itself; ``tables`` are a call's, made of its address."""
 
-    def __init__(self) -> None:
-        self.scratch: dict[torch.dtype, Tensor] = {}
-        self.free: list[Tensor] = []
-        self.tables: dict[Any, Any] = {}  # of addresses in the scratch memory; void when that grows
-
-    def address(self, floats: int, dtype: torch.dtype) -> int:
-        """Of memory for what a call needs only while it runs."""
-        tensor = self.scratch.get(dtype)
-        if tensor is None or tensor.numel() < floats:
-            tensor = self.scratch[dtype] = scratch(floats, dtype)
-            self.tables.clear()
-        return tensor.data_ptr()
-
-    def take(self, floats: int, dtype: torch.dtype) -> Tensor:
-        """A tensor of at least this many floats, and at most twice as many."""
-        for place, tensor in enumerate(self.free):
-            if tensor.dtype == dtype and floats <= tensor.numel() <= 2 * floats:
-                return self.free.pop(place)
-        return torch.empty(floats, dtype=dtype, device="cpu")
+    def __init__(self, memory: Tensor | np.ndarray[Any, Any]) -> None:
+        self.memory, self.size = memory, memory.nbytes
+        address = memory.data_ptr() if isinstance(memory, Tensor) else memory.ctypes.data
+        self.start = -address % ALIGNMENT
+        self.address = address + self.start
+        self.tables: dict[Any, Any] = {}
 
 
-POOL = Pool()
+class Pool:
+    """Blocks that nobody uses at the moment: fresh pages cost as much as a short scan.
+
+    Whoever takes a block has it alone until it is given back, so threads share none: a scan runs without the interpreter's
+    lock. A block may be given back by the garbage collector at any moment, so there is no lock here either: what changes
+    ``idle`` is one call of the interpreter's own.
+
+    Args:
+        limit: how many bytes may lie idle; what is more goes back to the system, the longest unused first.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.idle: list[Block] = []
+
+    def take(self, size: int, most: float = float("inf")) -> Block | None:
+        """The block used last among those of at least ``size`` and at most ``most`` bytes; None if there is none."""
+        for block in self.idle[::-1]:
+            if size <= block.size <= most:
+                try:
+                    self.idle.remove(block)
+                except ValueError:  # another thread was faster
+                    continue
+                return block
+        return None
+
+    def give(self, block: Block) -> None:
+        """Have a block back."""
+        idle = self.idle
+        idle.append(block)
+        while len(idle) > IDLE_BLOCKS or sum([one.size for one in idle[:]]) > self.limit:
+            try:
+                self.idle.pop(0)
+            except IndexError:  # another thread was faster
+                return
+
+    def empty(self) -> int:
+        """Let all idle blocks go; returns their bytes."""
+        freed = 0
+        while self.idle:
+            try:
+                freed += self.idle.pop().size
+            except IndexError:  # another thread was faster
+                break
+        return freed
 
 
-class Kept:
-    """What a forward pass leaves for the backward pass; the memory returns to the pool when the graph is gone."""
+SCRATCH, KEPT = Pool(IDLE_BYTES), Pool(IDLE_BYTES)
+"""What calls need while they run; what forward passes keep for their backward passes."""
 
-    def __init__(self, floats: int, dtype: torch.dtype) -> None:
-        self.tensor = POOL.take(floats, dtype)
+
+def free_memory() -> int:
+    """Give back to the system the memory that compiled layers hold ready for their next call; returns its bytes.
+
+    That is at most 128 MiB, of all threads together. What a call or a graph is using stays untouched.
+
+    Example:
+        >>> import lstm_odyssey as lo
+        >>> lo.free_memory() >= 0
+        True
+    """
+    return SCRATCH.empty() + KEPT.empty()
+
+
+def borrow(size: int) -> Block:
+    """A block of the scratch memory for a call, who gives it back to ``SCRATCH``."""
+    return SCRATCH.take(size) or Block(scratch(size + ALIGNMENT, torch.uint8))
+
+
+class _Lease(np.ndarray[Any, Any]):
+    """The memory of a tensor of a block, which gives the block back when the last such tensor is gone."""
+
+    block: Block | None = None
 
     def __del__(self) -> None:
-        free = getattr(POOL, "free", None)  # gone when the interpreter ends
-        tensor = getattr(self, "tensor", None)  # not there if memory could not be had
-        if free is not None and tensor is not None and len(free) < 8:
-            free.append(tensor)
+        if self.block is not None:
+            KEPT.give(self.block)
+
+
+def kept(size: int) -> Tensor:
+    """A tensor of so many bytes, not filled. When nothing refers to its memory any more, that goes back to the pool.
+
+    It may so be given to ``save_for_backward``, and be freed, packed and brought back as autograd's tensors are.
+    """
+    block = KEPT.take(size + ALIGNMENT, 2 * (size + ALIGNMENT)) or Block(np.empty(size + ALIGNMENT, np.uint8))
+    lease = block.memory[block.start : block.start + size].view(_Lease)  # type: ignore[call-overload]  # an array
+    lease.block = block
+    return torch.from_numpy(lease)

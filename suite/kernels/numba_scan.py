@@ -7,75 +7,127 @@ The gradient is compiled too and cannot itself be differentiated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn.functional import pad
 
 from lstm_odyssey.cell.graph import Graph
 from lstm_odyssey.cell.ops import OPS
-from lstm_odyssey.kernels.member import Kernel, Member, kernel
+from lstm_odyssey.kernels import eager
+from lstm_odyssey.kernels.member import Kernel, Member, infer, kernel, member
+from lstm_odyssey.kernels.memory import kept
 from lstm_odyssey.kernels.plan import Plan, plan
+from lstm_odyssey.kernels.tensors import NoAddress, addresses, foreign, observed, plain
 
 
 class _Single(torch.autograd.Function):
     """The compiled scan of one network; tensors come as inputs, fixed vectors, matrices, states, all contiguous."""
 
     @staticmethod
-    def forward(ctx: Any, made: Kernel, active: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
-        x, state = tensors[0], tensors[made.cuts[2] :]
-        (T, B, M), N = x.shape, state[0].shape[-1]
-        dtype = x.dtype
-        y = torch.empty((T, B, N), dtype=dtype, device="cpu")
-        final = [torch.empty_like(value) for value in state]
-        ctx.member = member = Member(made, T, B, N, M, dtype, active)
-        ctx.addresses = addresses = [value.data_ptr() for value in tensors]
-        ctx.kept = member.forward(addresses, y.data_ptr(), [value.data_ptr() for value in final])
+    def forward(
+        ctx: Any, one: Member, places: list[int], active: Tensor | None, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        y, final = _results(one, tensors)
+        memory = kept(one.kept_bytes)
+        mask = 0 if active is None else active.data_ptr()
+        one.forward(places, mask, memory.data_ptr(), y.data_ptr(), [value.data_ptr() for value in final])
+        ctx.member, ctx.places = one, places
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(*tensors, active, memory)
         return (y, *final)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor | None, *dfinal: Tensor | None) -> tuple[Any, ...]:
+    def backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Any, ...]:
         if torch.is_grad_enabled():
             # once_differentiable would let a second derivative pass as zero where dy is constant
             raise RuntimeError(
                 "backend 'numba': asked for a gradient that can be differentiated again (create_graph=True); expected one "
                 "derivative only. Use backend='eager' for higher ones."
             )
-        tensors = ctx.saved_tensors
-        member: Member = ctx.member
-        addresses = [value.data_ptr() for value in tensors]
-        if addresses != ctx.addresses:  # hooks on saved tensors have brought them back to another place
-            tensors = [_plain(value) for value in tensors]
-            addresses = [value.data_ptr() for value in tensors]
-        a, b, _ = member.made.cuts
-        T, B, N, _ = member.sizes
-        dy = torch.zeros((T, B, N), dtype=member.dtype, device="cpu") if dy is None else _plain(dy)
-        dfinal = tuple(None if value is None else _plain(value) for value in dfinal)
-        # the kernel fills the gradients of all fixed vectors
-        gradients = [torch.empty_like(value) if need or a <= k < b else None
-                     for k, (value, need) in enumerate(zip(tensors, ctx.needs_input_grad[2:], strict=True))]  # fmt: skip
-        if not member.made.plan.inputs and gradients[0] is not None:
-            gradients[0].zero_()
+        one: Member = ctx.member
+        a, b, _ = one.made.cuts
+        T, B, N, _ = one.sizes
         try:
-            adjoints = [0 if value is None else value.data_ptr() for value in (dy, *dfinal)]
-        except RuntimeError as error:  # several at once, or tensors of a transform: there is no address
+            if observed():
+                raise NoAddress
+            dy, *dfinal = (None if value is None else _adjoint(value) for value in adjoints)
+            given = iter(addresses([value for value in (dy, *dfinal) if value is not None]))
+            above = [0 if value is None else next(given) for value in (dy, *dfinal)]
+        except NoAddress as error:  # there is no address: of several at once, of tensors of a transform or a mode
             raise RuntimeError(
-                "backend 'numba': asked for a batch of gradients (is_grads_batched, vmap); expected one at a time. Use "
+                "backend 'numba': the backward pass runs under vmap (is_grads_batched), another transform of torch or a "
+                "TorchDispatchMode that the forward pass did not run under; expected none, and gradients one at a time. Use "
                 "backend='eager'."
             ) from error
+        tensors, places, mask, memory = _brought_back(one, ctx.places, ctx.saved_tensors)
+        if dy is None:
+            dy = torch.zeros((T, B, N), dtype=tensors[0].dtype, device="cpu")
+            above[0] = dy.data_ptr()
+        # the kernel fills the gradients of all fixed vectors
+        gradients = [torch.empty_like(value) if need or a <= k < b else None
+                     for k, (value, need) in enumerate(zip(tensors, ctx.needs_input_grad[3:], strict=True))]  # fmt: skip
+        if not one.made.plan.inputs and gradients[0] is not None:
+            gradients[0].zero_()
         filled = [0 if value is None else value.data_ptr() for value in gradients]
-        member.backward(addresses, ctx.kept, adjoints[0], adjoints[1:], filled)
-        return (None, None, *gradients)
+        held = 0 if mask is None else mask.data_ptr()
+        one.backward(places, held, memory.data_ptr(), above[0], above[1:], filled)
+        return (None, None, None, *gradients)
 
 
-def _plain(value: Tensor) -> Tensor:
-    """The numbers as they lie in memory: contiguous, no sign pending."""
-    return value.resolve_neg().contiguous()
+def _results(one: Member, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Room for the outputs and for the final states."""
+    T, B, N, _ = one.sizes
+    states = tensors[one.made.cuts[2] :]
+    return torch.empty((T, B, N), dtype=tensors[0].dtype, device="cpu"), [torch.empty_like(value) for value in states]
+
+
+def _adjoint(value: Tensor) -> Tensor:
+    """A gradient from above as numbers in memory."""
+    if value.layout != torch.strided or (type(value) is not Tensor and foreign((value,))):
+        raise RuntimeError(
+            f"backend 'numba': the gradient of an output is a {type(value).__name__} of layout {value.layout}; expected a "
+            "dense Tensor. Give it as one, or use backend='eager'."
+        )
+    return torch.zeros_like(value, device="cpu") if value._is_zerotensor() else plain(value)
+
+
+def _brought_back(
+    one: Member, places: list[int], saved: Sequence[Tensor | None]
+) -> tuple[list[Tensor], list[int], Tensor | None, Tensor]:
+    """What was saved, as it is now, with the addresses of the tensors: hooks on saved tensors may have moved it.
+
+    Raises:
+        RuntimeError: a hook brought back something else.
+    """
+    *inputs, active, memory = saved
+    T, B, N, M = one.sizes
+    made, (a, _, c) = one.made, one.made.cuts
+    tensors = [value for value in inputs if value is not None]
+    if [value.data_ptr() for value in tensors] != places:
+        states = [(1, B, N) if value.ndim == 3 else (B, N) for value in tensors[c:]]  # as the layer gives them
+        shapes = [*[(T, B, M)] * a, *made.shapes(N, M), *states]
+        tensors = [_as_saved(value, shape, made.dtype) for value, shape in zip(tensors, shapes, strict=True)]
+        places = addresses(tensors)
+    assert memory is not None
+    mask = None if active is None else _as_saved(active, (T, B), torch.uint8)
+    return tensors, places, mask, _as_saved(memory, (one.kept_bytes,), torch.uint8)
+
+
+def _as_saved(value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    if (
+        value.shape != shape
+        or value.dtype != dtype
+        or not value.is_cpu
+        or (type(value) is not Tensor and foreign((value,)))
+    ):
+        raise RuntimeError(
+            f"backend 'numba': a hook on saved tensors brought back {list(value.shape)} {value.dtype} on {value.device}; "
+            f"expected {list(shape)} {dtype} on the CPU, as it was saved. Have it undo what it did."
+        )
+    return plain(value)
 
 
 def _ready(made: Kernel, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -93,11 +145,28 @@ def _ready(made: Kernel, tensors: Sequence[Tensor]) -> list[Tensor]:
                 f"backend 'numba': parameter '{names[place]}' is {list(value.shape)} {value.dtype} on {value.device}; expected "
                 f"{list(shape)} {x.dtype} on the CPU. Give the layer parameters of the shape and dtype it made them in."
             )
-    return [_plain(value) for value in tensors]
+    return [plain(value) for value in tensors]
 
 
-_transformed: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 _apply = super(torch.autograd.Function, _Single).apply  # type: ignore[misc]  # what Function.apply calls outside torch.func
+
+
+def _run(made: Kernel, active: Tensor | None, given: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The scan of one network; nothing is kept where nobody asks for a gradient.
+
+    Raises:
+        NoAddress: a tensor has no memory of its own.
+    """
+    tensors = _ready(made, given)
+    places = addresses(tensors)
+    (T, B, M), N = tensors[0].shape, tensors[-1].shape[-1]
+    one = member(made, (T, B, N, M))
+    if torch.is_grad_enabled() and any(value.requires_grad for value in tensors):
+        return _apply(one, places, active, *tensors)  # type: ignore[no-any-return]  # torch's own is untyped
+    y, final = _results(one, tensors)
+    mask = 0 if active is None else active.data_ptr()
+    infer(made, one.sizes, places, mask, y.data_ptr(), [value.data_ptr() for value in final])
+    return (y, *final)
 
 
 def scan(
@@ -108,7 +177,9 @@ def scan(
     active: Tensor | None = None,
     sizes: Sequence[int] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a cell over time; see ``kernels.eager.scan`` for the contract; that runs under torch.func and in forward mode.
+    """Run a cell over time; see ``kernels.eager.scan`` for the contract.
+
+    That one runs with tensors whose numbers do not lie in memory; who calls this has asked ``observed``.
 
     Raises:
         TypeError: x is neither float32 nor float64.
@@ -116,16 +187,27 @@ def scan(
     """
     if x.device.type != "cpu":
         raise ValueError(f"backend 'numba': x is on {x.device}; expected the CPU. Use backend='auto' or 'eager'.")
-    # torch.func, vmap and forward-mode differentiation cannot see into a compiled kernel
-    if _transformed() or forward_ad._current_level >= 0:
-        from lstm_odyssey.kernels import eager
-
+    if foreign((x, *parameters.values(), *state.values())):
         return eager.scan(graph, parameters, x, state, active, sizes)
+    try:
+        return _scan(graph, parameters, x, state, active, sizes)
+    except NoAddress:  # torch's operations take such a tensor or say what is wrong with it
+        return eager.scan(graph, parameters, x, state, active, sizes)
+
+
+def _scan(
+    graph: Graph,
+    parameters: Mapping[str, Tensor],
+    x: Tensor,
+    state: Mapping[str, Tensor],
+    active: Tensor | None,
+    sizes: Sequence[int] | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
     made = kernel(graph, x.dtype)
     initial = [state[name] for name in graph.states]
     if x.ndim == 3:
         mask = None if active is None else active.squeeze(2).to(torch.uint8).contiguous()
-        y, *final = _apply(made, mask, *_ready(made, [*_given(made, parameters, x), *initial]))
+        y, *final = _run(made, mask, [*_given(made, parameters, x), *initial])
         return y, dict(zip(graph.states, final, strict=True))
     members, _, width = initial[0].shape
     sizes = [width] * members if sizes is None else list(sizes)
@@ -135,7 +217,7 @@ def scan(
                for name, shape in graph.parameters.items()}  # fmt: skip
         single = [*_given(made, own, x[:, p]), *(value[p, :, :N] for value in initial)]
         mask = None if active is None else _mask(active, p)
-        parts.append(_apply(made, mask, *_ready(made, single)))
+        parts.append(_run(made, mask, single))
     padded = [torch.stack([pad(value, (0, width - value.shape[-1])) for value in values], dim)
               for values, dim in zip(zip(*parts, strict=True), (1, *(0 for _ in initial)), strict=True)]  # fmt: skip
     return padded[0], dict(zip(graph.states, padded[1:], strict=True))
@@ -173,7 +255,7 @@ def _before(the: Plan, parameters: Mapping[str, Tensor], x: Tensor) -> dict[int,
     For one member, from contiguous tensors of its own: torch's vectorised functions round otherwise than those it computes
     numbers at the end of a tensor or with strides by, so that bits would depend on where among its neighbours a member lies.
     """
-    nodes, x = the.graph.nodes, _plain(x)
+    nodes, x = the.graph.nodes, plain(x)
     x = x.view_as(x)  # a place of its own where its uses are added up, in the same order whatever else x is used for
     values: dict[int, Any] = {}
 
@@ -183,12 +265,12 @@ def _before(the: Plan, parameters: Mapping[str, Tensor], x: Tensor) -> dict[int,
             if node.op == "input":
                 values[number] = x
             elif node.op == "vector":
-                values[number] = _plain(parameters[node.name])
+                values[number] = plain(parameters[node.name])
             elif node.op == "constant":
                 values[number] = node.value
             elif node.op == "matmul":
                 # a sum: BLAS chooses its order of summation by addresses and strides
-                values[number] = (_plain(parameters[node.name]) * value(node.args[0])).sum(-1)
+                values[number] = (plain(parameters[node.name]) * value(node.args[0])).sum(-1)
             else:
                 values[number] = OPS[node.op].eager(*(value(argument) for argument in node.args))
         return values[number]
