@@ -32,8 +32,7 @@ def markdown(study: xarray.Dataset, analyses: Analyses) -> str:
     """The page's summary and tables as Markdown, legible in a terminal too."""
     order = paper_order(study["variant"].values.tolist())
     table = summary(study, order)
-    importance = analyses.per_tree if analyses.per_tree is not None else analyses.effects
-    claims = paper.rows(study, analyses.comparison, importance)
+    claims = paper.rows(study, analyses.comparison, analyses.per_tree)
     blocks = ["\n\n".join(_plain(text) for text in summary_texts(study, table, analyses))]
     for task in study["task"].values.tolist():
         blocks.append(f"## {_plain(task)}")

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from lstm_odyssey.reports import words
 from lstm_odyssey.reports.analyses import Analyses, analyse
 from lstm_odyssey.reports.claims import BASELINE, CELLS
-from lstm_odyssey.reports.contents import BETTER, SAME, WORSE
+from lstm_odyssey.reports.contents import BETTER, OPEN, WORSE
 from lstm_odyssey.reports.files import write_text
 from lstm_odyssey.reports.schema import attribute, hyperparameters
 from lstm_odyssey.reports.section import section

@@ -31,13 +31,14 @@ def rows(
 ) -> list[Row]:
     """The table, task by task: best score, none beats vanilla, each cell against vanilla, shares of the variance.
 
-    A cell agrees where both tests say what the paper says, Welch's as the paper used it and the bootstrap with
-    re-selection; in part where one of them does.
+    A cell is judged by the corrected interval of its difference alone; what Welch's test says, as the paper used it, stands
+    beside it.
 
     Args:
         study: a stored study, whole or still running.
         comparison: what ``compare`` says of it with ``vanilla`` as the baseline; computed if not given.
-        importance: what ``fanova`` says of its test scores, by either decomposition; without it, no shares.
+        importance: what ``fanova`` says of its test scores, tree by tree as the paper; without it, or by another
+            decomposition, no shares, so that no verdict depends on how much was computed.
 
     Returns:
         Rows for the tasks of the study that are the paper's; an empty list if none is, or if the study has no
@@ -56,7 +57,7 @@ def rows(
         if cells:
             table.append(claims.none_better(part, cells))
         table += [claims.against(part, name, PAPER[task]) for name in cells]
-        if importance is not None and task in importance["task"].values.tolist():
+        if importance is not None and importance.attrs["decomposition"] == "per_tree" and task in importance["task"].values.tolist():
             table += claims.shares(importance, task)
     return table
 

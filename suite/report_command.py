@@ -38,9 +38,12 @@ def report(
     ] = None,
     refits: Annotated[
         int | None,
-        typer.Option("--refits", help=f"Refits for the intervals of the variance shares; 0: none. ({REFITS})"),
+        typer.Option("--refits", help=f"Refits for the spread of the variance shares; 0: none. ({REFITS})"),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes long: intervals, cut-offs.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes long: refits, cut-offs.")] = False,
+    small_forests: Annotated[
+        bool, typer.Option("--small-forests", help="Also divide the variance of cells with fewer than 50 finished trials.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Write it again, in quick form, whenever the study changes; Ctrl-C ends.")
     ] = False,
@@ -53,18 +56,18 @@ def report(
     if kind not in FORMATS:
         raise SettingsError(f"--format: got {kind!r}; expected one of {', '.join(FORMATS)}.")
     if refits is not None and refits < 0:
-        raise SettingsError(f"--refits: got {refits}; expected 0 (no intervals) or more.")
+        raise SettingsError(f"--refits: got {refits}; expected 0 (no refits) or more.")
     for name, given in (("--quick", quick), ("--watch", watch)):
         if given and refits:
             raise SettingsError(
-                f"--refits: got {refits} with {name}; expected 0, as the quick form has no intervals. Leave out one of the two."
+                f"--refits: got {refits} with {name}; expected 0, as the quick form has no refits. Leave out one of the two."
             )
     folder = store if store.is_dir() else store.parent
     target = output or folder / f"report.{kind}"
     console = Console()
     quick = quick or watch
     replicates = 0 if quick else REFITS if refits is None else refits
-    options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates}
+    options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates, "few": small_forests}
     if not watch:
         options["cache"] = cache_folder(store)
         write_report(store, target, kind, figures, console, **options)
