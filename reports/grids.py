@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from lstm_odyssey.reports.cases import FACTOR
 from lstm_odyssey.reports.contents import BETTER, OPEN, WORSE
 from lstm_odyssey.reports.importance import analysed
 from lstm_odyssey.reports.searches import DRAWS
-from lstm_odyssey.reports.sentences import fixed, signed
+from lstm_odyssey.reports.sentences import fixed
 from lstm_odyssey.reports.table import instability, maximizes, score, whole
 
 TOGETHER = "all cells together"
@@ -113,21 +114,22 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
     small = comparison["best_of_difference"].sel(task=task, variant=others).notnull().any("variant")
     most = int(comparison["best_of"].values[small.values].max()) if small.any() else 0
     searched = bool(comparison["better_in_search"].sel(task=task).notnull().any())
+    ends = comparison["difference_corrected_interval"].sel(task=task).values
+    plain = functools.partial(_plain, digits=_digits(float(numpy.nanmax(numpy.abs(ends), initial=0.0))))
     for name in others:
         one = comparison.sel(task=task, variant=name)
         value = {key: one[key].item() for key in ("difference", "hedges_g", "cliffs_delta", "verdict_welch")}
         looks = {BETTER: "yes", WORSE: "no"}
         cells = [
-            number(value["difference"], signed(value["difference"]), "main"),
-            _span(one["difference_interval"]),
-            _span(one["difference_corrected_interval"]),
+            number(value["difference"], plain(value["difference"]), "main"),
+            *(_span(one[f"difference{kind}_interval"], plain) for kind in ("", "_corrected")),
             _verdict(one),
         ]
         if unsteady:
-            cells.append(number(float(one["stable_difference"]), signed(float(one["stable_difference"]))))
+            cells.append(number(float(one["stable_difference"]), plain(float(one["stable_difference"]))))
         if most:
             best = one.sel(best_of=most)
-            cells.append(_effect(float(best["best_of_difference"]), best["best_of_difference_interval"], signed))
+            cells.append(_effect(float(best["best_of_difference"]), best["best_of_difference_interval"], plain))
         if searched:
             cells.append(_effect(float(one["better_in_search"]), one["better_in_search_interval"], fixed))
         cells += [
@@ -160,13 +162,22 @@ def _verdict(one: xarray.Dataset) -> Cell:
     return Cell(text, verdict, {BETTER: "yes", WORSE: "no"}.get(verdict, ""))
 
 
-def _span(interval: xarray.DataArray) -> Cell:
+def _digits(largest: float) -> int:
+    """Decimals that show three digits of the largest of some numbers.
+
+    >>> _digits(0.66), _digits(12.5), _digits(0.0)
+    (3, 1, 2)
+    """
+    return max(0, 2 - math.floor(math.log10(largest))) if largest else 2
+
+
+def _plain(value: float, digits: int = 2) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _span(interval: xarray.DataArray, form: Callable[[float], str]) -> Cell:
     low, high = interval.values.tolist()
-    return number(low, f"{signed(low)} to {signed(high)}")
-
-
-def _plain(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    return number(low, f"{form(low)} to {form(high)}")
 
 
 def _effect(value: float, interval: xarray.DataArray, form: Callable[[float], str] = _plain) -> Cell:

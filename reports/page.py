@@ -87,7 +87,7 @@ def _asset(name: str) -> Markup:
 def summary_texts(dataset: xarray.Dataset, table: pandas.DataFrame, analyses: Analyses) -> list[str]:
     """The page in words: the study, who differs from the baseline, what the scores depend on."""
     texts = words.summary_text(dataset, table)
-    if numpy.isin(analyses.comparison["verdict"].values, [BETTER, WORSE, SAME]).any():
+    if numpy.isin(analyses.comparison["verdict"].values, [BETTER, WORSE, OPEN]).any():
         texts += words.comparison_text(analyses.comparison)
     return texts + ([] if analyses.effects is None else words.importance_text(analyses.effects))
 

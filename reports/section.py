@@ -127,7 +127,6 @@ def section(
         "figures": {key: _svg(made[key], LABELS[key].format(task), f"f{place}{key}") for key in made},
         "cells": [_cell(dataset, analyses, task, name, place, number) for number, name in enumerate(order)],
         "judged": bool((verdicts := comparison["verdict"].sel(task=task)).isin([BETTER, WORSE, OPEN]).any()),
-        "method": words.method_text(comparison),
         "limit": limits.limit_text(dataset, task, analyses.cuts),
         "too_few": bool((verdicts == FEW).any()),
         "device": words.device(dataset),

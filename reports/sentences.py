@@ -57,15 +57,15 @@ def method_text(comparison: xarray.Dataset) -> str:
     """How a verdict is made, and how far it may be trusted: by the way the draws were made."""
     common = str(comparison.attrs["resampling"]) == "paired"
     text = (
-        "A verdict is whether the bootstrap interval of the difference of the best tenths, each selected anew in every replicate, "
-        f"leaves out 0 at {100 * comparison.attrs['level']:.2g} % after Bonferroni over the cells of a task. "
+        "A verdict asks whether the bootstrap interval of the difference of best tenths, selected anew in every replicate, leaves "
+        f"out 0, at {100 * comparison.attrs['level']:.2g} % after Bonferroni over the cells of a task. "
     )
     if common:
-        text += "All cells had the same draws, which are drawn anew once for all of them. "
+        text += "All cells had the same draws, drawn anew once for all of them. "
     else:
         text += (
             "Each cell had draws of its own, so the luck of the draws is compared too: the standard error is about "
-            f"{TIMES_LARGER:g} times that of common draws (--draws common). "
+            f"{TIMES_LARGER:g} times that of common draws. "
         )
     return text + power_text() + " " + welch_text(common=common)
 
@@ -73,13 +73,10 @@ def method_text(comparison: xarray.Dataset) -> str:
 def power_text() -> str:
     """What can be found with how many common draws."""
     found = [
-        f"with {trials} common draws a difference of {listed(f'{size:g} ({power:.2f})' for size, power in by_size.items())}"
+        f"{listed(f'{size:g} with probability {power:.2f}' for size, power in by_size.items())} at {trials} common draws"
         for trials, by_size in POWER.items()
     ]
-    return (
-        f"Simulated on surfaces like JSB's, a verdict finds {listed(found)} nats/frame with the probability in brackets: below "
-        f"{min(POWER)} draws expect none."
-    )
+    return f"On surfaces like JSB's it finds a difference of {'; '.join(found)}: below {min(POWER)} draws expect no verdict."
 
 
 def welch_text(*, common: bool) -> str:

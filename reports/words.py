@@ -15,12 +15,12 @@ from markupsafe import Markup, escape
 
 from lstm_odyssey.reports.importance import importance_text
 from lstm_odyssey.reports.schema import attribute
-from lstm_odyssey.reports.sentences import comparison_text, count, listed, method_text
+from lstm_odyssey.reports.sentences import comparison_text, count, listed
 from lstm_odyssey.reports.table import ENOUGH, maximizes, score
 
 __all__ = [
     "caption", "commands", "comparison_text", "count", "device", "distribution", "equation", "flat", "importance_text",
-    "listed", "method_text", "parameters", "summary_text", "task_text",
+    "listed", "parameters", "summary_text", "task_text",
 ]  # fmt: skip
 
 

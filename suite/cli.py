@@ -44,7 +44,7 @@ def run(
     epochs: Annotated[int | None, typer.Option(help="Epochs at most. (profile)")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random. (1)")] = None,
     profile: Annotated[str | None, typer.Option(help="smoke, standard or paper. (standard)")] = None,
-    draws: Annotated[str | None, typer.Option(help="independent, or common to all variants. (independent)")] = None,
+    draws: Annotated[str | None, typer.Option(help="common to all variants, or independent. (profile)")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; 0 runs in this one. (one a core)")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler that exists.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda. (cpu)")] = None,

@@ -35,7 +35,7 @@ class Settings:
         trials, epochs: for each variant and task.
         seed: of everything random (1).
         profile: ``smoke``, ``standard`` (default) or ``paper``.
-        draws: ``independent`` (default) or ``common``.
+        draws: ``common`` to all variants or ``independent``; the profile's.
         dtype, backend, device: of the computation (float32, auto, cpu).
         block_size: trials in lockstep on a backend that pads.
         keep_weights: ``best`` stores each trial's best weights; ``none`` (default).
@@ -151,7 +151,7 @@ def _new(settings: Settings) -> dict[str, Any]:
         "token": uuid.uuid4().hex,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": 1 if settings.seed is None else settings.seed,
-        "draws": settings.draws or "independent",
+        "draws": settings.draws or profile.draws,
         "profile": profile_name,
         "protocol": protocol.as_dict(),
         "dtype": settings.dtype or "float32",

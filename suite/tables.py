@@ -128,7 +128,7 @@ def _broken_files() -> Iterator[Text]:
 
 def results(study: xarray.Dataset) -> Iterator[RenderableType]:
     """A study's table, one for each task, and in words what it rests on."""
-    from lstm_odyssey.reports.table import score, summary, whole
+    from lstm_odyssey.reports.table import instability, score, summary, whole
 
     frame = summary(study)
     for task in study["task"].values.tolist():
@@ -137,7 +137,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         units, chance = str(facts["units"].item()), float(facts["chance"])
         title = f"{task}: {facts['metric'].item()}, {units}; chance level {score(chance)}"
         table = new_table(
-            "variant", "trials", "div.", "best 10 %", "best", "> chance", "params", "frames/s", title=title
+            "variant", "trials", "div.", "unstable", "best 10 %", "best", "> chance", "params", "frames/s", title=title
         )
         rows = frame.loc[task].sort_values("mean_test", kind="stable")
         for variant, row in rows.iterrows():
@@ -145,6 +145,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
                 Text(str(variant)),
                 f"{row['finished']}/{row['trials']}",
                 str(row["diverged"]),
+                instability(row),
                 score(row["mean_test"]),
                 score(row["best_test"]),
                 "–" if not row["finished"] else "yes" if row["beats_chance"] else "no",
@@ -158,7 +159,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         yield Text(
             "\nTest scores of each trial's best validation epoch. best 10 %: the mean of the best tenth of the trials by "
             "validation, two at least; best: the best of those, with its number of parameters; > chance: better than the best "
-            f"constant prediction; div.: diverged; frames/s: training, median of the best 10 %.\n{_space(study, task)}\n"
+            f"constant prediction; div.: diverged; unstable: in an epoch worse than chance after a far better one, with the 95 % interval; frames/s: training, median of the best 10 %.\n{_space(study, task)}\n"
         )
 
 
