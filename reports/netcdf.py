@@ -11,7 +11,7 @@ import xarray
 
 from lstm_odyssey.reports.files import replacing
 from lstm_odyssey.reports.validation import SchemaError, error, refuse_newer, validate
-from lstm_odyssey.reports.variables import CURVE, PACKAGE, WHOLE_ATTRIBUTES
+from lstm_odyssey.reports.variables import MEASURED, PACKAGE, VARIABLES, WHOLE_ATTRIBUTES
 
 LARGEST = 4 * 2**30
 """Bytes a file may unfold to: a stranger's file of a few kB can claim to hold any number of zeros."""
@@ -24,8 +24,8 @@ def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         encoding[str(name)] = {} if variable.dtype.kind == "U" else {"_FillValue": None}
-        if variable.dims == CURVE:
-            encoding[str(name)] |= {"zlib": True, "complevel": 4, "shuffle": True}
+        if variable.dtype.kind != "U" and variable.ndim > 1:
+            encoding[str(name)] |= {"zlib": True, "complevel": 6, "shuffle": True}
     with replacing(target) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
     return target
@@ -56,8 +56,24 @@ def load(path: str | os.PathLike[str]) -> xarray.Dataset:
             dataset[name] = (variable.dims, numpy.array(variable.values.tolist(), str), variable.attrs)
     for name in WHOLE_ATTRIBUTES:
         dataset.attrs[name] = int(dataset.attrs.get(name, -1))
+    _complete(dataset)
     try:
         validate(dataset)
     except SchemaError as wrong:
         raise SchemaError(f"{source}: {wrong}") from None
     return dataset
+
+
+def _complete(dataset: xarray.Dataset) -> None:
+    """Add what a clock measures and an older version did not: as missing values, told as such."""
+    for stored in VARIABLES:
+        if stored.name not in MEASURED or stored.name in dataset or not set(stored.dims) <= set(dataset.sizes):
+            continue
+        shape = [dataset.sizes[dim] for dim in stored.dims]
+        empty = numpy.full(shape, numpy.nan) if stored.kind == "number" else numpy.full(shape, -1, numpy.int64)
+        words = {
+            "long_name": stored.long_name,
+            "units": stored.units,
+            "comment": "not measured by the version that wrote it",
+        }
+        dataset[stored.name] = (stored.dims, empty, words)

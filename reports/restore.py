@@ -118,8 +118,9 @@ def _trial(
         if value != "" and (isinstance(value, str) or not math.isnan(value))
     }
     curves = {stored.name: values[stored.name][cell] for stored in VARIABLES if stored.dims == CURVE}
-    # a trial's curves end with the last epoch in which anything was measured, and its clock is read in every one
+    # a trial's curves end with its last epoch: the one in which it diverged has perhaps no number but its time
     length = 1 + max(int(numpy.flatnonzero(~numpy.isnan(curve)).max(initial=-1)) for curve in curves.values())
+    length = max(length, 1 + min(record["epochs"], values["epoch"].size - 1) if record["epochs"] is not None else 0)
     record["curves"] = {
         name: [_number(value, name, where) for value in curve[:length].tolist()] for name, curve in curves.items()
     }

@@ -73,13 +73,18 @@ VARIABLES = (
     Stored("final_valid", "number", TRIAL, "validation score after the last epoch", score=True),
     Stored("n_parameters", "number", TRIAL, "trained parameters of the whole net", "1"),
     Stored("epochs", "number", TRIAL, "epochs trained", "1"),
-    Stored("seconds", "number", TRIAL, "time of the whole trial", "s", timed=True),
-    Stored("frames_per_second", "number", TRIAL, "training throughput", "frames/s", timed=True),
+    Stored("seconds", "number", TRIAL, "processor time of the trial's own updates and scoring", "s", timed=True),
+    Stored("training_seconds", "number", TRIAL, "processor time of the trial's own updates", "s", timed=True),
+    Stored("wall_seconds", "number", TRIAL, "time of day that passed in own updates and scoring", "s", timed=True),
+    Stored(
+        "shared_seconds", "number", TRIAL, "processor time of order, noise and batches, once a block", "s", timed=True
+    ),
+    Stored("frames_per_second", "number", TRIAL, "training frames by training_seconds", "frames/s", timed=True),
     Stored("environment", "whole", TRIAL, "index into the attribute 'environments', -1 if none", "1", timed=True),
     Stored("train_loss", "number", CURVE, "training loss of the task's objective, divided by frames", "nats/frame"),
     Stored("valid", "number", CURVE, "validation score", score=True),
     Stored("test", "number", CURVE, "test score, where validation improved", score=True),
-    Stored("epoch_seconds", "number", CURVE, "time of the epoch", "s", timed=True),
+    Stored("epoch_seconds", "number", CURVE, "processor time of the epoch's own updates and scoring", "s", timed=True),
 )
 
 WORDS: dict[str, tuple[str, str]] = {
@@ -89,6 +94,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "input_noise": ("standard deviation of the input noise", "1"),
 }
 """Long name and units of the hyperparameters that are known; any other is called by its name."""
+
+MEASURED = tuple(stored.name for stored in VARIABLES if stored.timed and stored.dims != TASK)
+"""What a clock or the machine decided of a trial. A file of an older version may lack one of these: it is missing then."""
 
 TEXT_ATTRIBUTES = ("package", "created", "draws", "profile", "dtype", "backend", "device")
 WHOLE_ATTRIBUTES = ("format", "seed")

@@ -14,19 +14,20 @@ from typing import Any
 import torch
 
 from lstm_odyssey import registry
+from lstm_odyssey.environment import environment
 from lstm_odyssey.kernels.scan import PADDED, prepare
 from lstm_odyssey.origins import versions
 from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.reports.variables import MEASURED
 from lstm_odyssey.search import draw
-from lstm_odyssey.store import FORMAT, Store, StoreError, environment, trial_id
+from lstm_odyssey.store import FORMAT, Store, StoreError, trial_id
+from lstm_odyssey.stored import CURVES, NUMBERS
 from lstm_odyssey.streams import digest
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 from lstm_odyssey.training import Population, Trial, train
 
 FINISHED = ("ok", "diverged")
-MEASURED = ("seconds", "frames_per_second", "environment")
-"""Fields of a trial that are measured times or say where it ran; two runs of a trial differ in these alone."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,8 @@ class Block:
 
     def failed(self, index: int, reason: str) -> dict[str, Any]:
         """The record of a trial that could not be run."""
-        absent = (
-            "diverged_epoch best_epoch best_valid best_test best_test_per_sequence final_valid n_parameters epochs seconds "
-            "frames_per_second"
-        ).split()
-        curves: dict[str, list[Any]] = {"train_loss": [], "valid": [], "test": [], "epoch_seconds": []}
-        return self.record(index, {"status": "failed", "reason": reason, "curves": curves, **dict.fromkeys(absent)})
+        curves: dict[str, list[Any]] = {name: [] for name in CURVES}
+        return self.record(index, {"status": "failed", "reason": reason, "curves": curves, **dict.fromkeys(NUMBERS)})
 
 
 def run_block(spec: dict[str, Any]) -> int:
@@ -235,4 +232,4 @@ def _store(store: Store, block: Block, population: Population, missing: list[int
 def comparable(record: dict[str, Any]) -> dict[str, Any]:
     """A stored trial without what is measured in seconds or says where it ran."""
     kept = {key: value for key, value in record.items() if key not in MEASURED}
-    return {**kept, "curves": {key: value for key, value in record["curves"].items() if key != "epoch_seconds"}}
+    return {**kept, "curves": {key: value for key, value in record["curves"].items() if key not in MEASURED}}

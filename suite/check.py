@@ -194,9 +194,9 @@ def check(
 
 
 def _write(path: Path, results: Sequence[Result]) -> None:
+    from lstm_odyssey.environment import environment
     from lstm_odyssey.registry import origin
     from lstm_odyssey.reports.files import write_text
-    from lstm_odyssey.store import environment
 
     content = {
         "format": 1,

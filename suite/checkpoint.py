@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lstm_odyssey.environment import environment
 from lstm_odyssey.reports.files import replacing
-from lstm_odyssey.store import environment
 from lstm_odyssey.streams import digest
 
 if TYPE_CHECKING:
     from lstm_odyssey.lockstep import Lockstep
     from lstm_odyssey.population import Population
 
-FORMAT = 2
+FORMAT = 3
 _ARRAYS = (
     "running",
     "diverged_epoch",
@@ -32,8 +32,8 @@ _ARRAYS = (
     "best_valid",
     "best_test",
     "best_test_per_sequence",
-    "training_seconds",
 )
+_COSTS = ("training", "wall", "shared")
 
 
 def identity(population: Population) -> str:
@@ -64,6 +64,7 @@ def save(population: Population, path: Path) -> None:
         "epoch": np.array(population.epoch),
         "trials": np.array([_trials(part) for part in population.parts]),
         **{name: getattr(population, name) for name in _ARRAYS},
+        **{f"cost_{name}": getattr(population.costs, name) for name in _COSTS},
         **{f"curve_{name}": np.array(rows) for name, rows in vars(population.curves).items()},
     }
     for number, part in enumerate(population.parts):
@@ -97,6 +98,7 @@ def load(population: Population, path: Path) -> bool:
         rows = [number * population.together + k for number in numbers for k in range(population.together)]
         curves = {entry.name: list(content[f"curve_{entry.name}"][:, rows]) for entry in fields(population.curves)}
         arrays = {name: content[name][rows] for name in _ARRAYS}
+        costs = {name: content[f"cost_{name}"][rows] for name in _COSTS}
         tensors = [
             (value, torch.from_numpy(content[f"{name}_{number}"]))
             for number, part in zip(numbers, population.parts, strict=True)
@@ -111,6 +113,8 @@ def load(population: Population, path: Path) -> bool:
         setattr(population.curves, name, curve)
     for name, array in arrays.items():
         setattr(population, name, array)
+    for name, array in costs.items():
+        setattr(population.costs, name, array)
     for value, stored_value in tensors:
         value.copy_(stored_value)
     return True

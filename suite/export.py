@@ -222,11 +222,11 @@ def _machine(results_dir: Path, environment: Mapping[str, Any], name: str | None
     """What asv is to know of the machine the study was run on; written to its file if there is none yet."""
     from asv import machine, util
 
-    from lstm_odyssey import store
+    from lstm_odyssey.environment import environment as here_now
 
     if name is not None and (not name or name != Path(name).name or name.startswith(".")):
         raise ExportError(f"--machine: got {name!r}; expected a name, which becomes a folder, as --machine attic.")
-    there, here = str(environment.get("cpu", "")), store.environment()["cpu"]
+    there, here = str(environment.get("cpu", "")), here_now()["cpu"]
     known = machine.Machine.get_defaults()
     this = known["machine"]
     with suppress(util.UserError):  # `asv machine` has not been run: what asv would suggest stands
@@ -237,7 +237,11 @@ def _machine(results_dir: Path, environment: Mapping[str, Any], name: str | None
             "the name of its own. Pass --machine NAME."
         )
     if name not in (None, this, known["machine"]):
-        known = {"machine": str(name), "cpu": there, "os": str(environment.get("platform", ""))}
+        known = {
+            "machine": str(name),
+            "cpu": there,
+            "os": " ".join(str(environment.get(part, "")) for part in ("system", "libc")).strip(),
+        }
         known |= {field: "" for field, _ in machine.Machine.fields if field not in known}
     file = results_dir / known["machine"] / "machine.json"
     if file.is_file():

@@ -7,27 +7,22 @@ commit that breaks the trainer cannot show yesterday's error; and processor and 
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lstm_odyssey.environment import environment, source_hash
 from lstm_odyssey.reports.files import write_text
-from lstm_odyssey.store import PACKAGE, environment, trial_id
+from lstm_odyssey.store import trial_id
 from lstm_odyssey.streams import canonical, digest
 
 HIDDEN_SIZE, EPOCHS = 64, 5
 HYPERPARAMETERS = {"learning_rate": 3e-3, "momentum": 0.9, "input_noise": 0.1}
 """Fixed, not drawn: with them five epochs bring most cells well below chance on the tasks that come with the package."""
-
-FOLDERS = ("", "variants", "tasks", "reports")
-"""Sub-packages whose source may lie in a folder of its own (an editable install)."""
 
 
 @dataclass(frozen=True)
@@ -194,33 +189,3 @@ def _peak_memory(device: str) -> int | None:
         return None
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
-
-
-@functools.cache
-def source_hash() -> str:
-    """Hash of every Python file of the installed package."""
-    return hash_of_sources({name: _home(name) for name in FOLDERS})
-
-
-def _home(name: str) -> Path:
-    package = import_module(f"lstm_odyssey.{name}".rstrip("."))
-    assert package.__file__ is not None
-    return Path(package.__file__).parent
-
-
-def hash_of_sources(homes: Mapping[str, Path]) -> str:
-    """Hash of the names and contents of all .py files below some folders.
-
-    Args:
-        homes: folders by the name of the sub-package that lies there. A file found twice counts once, so that an editable
-            install, whose folders lie apart, and a regular one of the same files have the same hash.
-    """
-    files = {
-        "/".join(part for part in (name, path.relative_to(home).as_posix()) if part): path
-        for name, home in homes.items()
-        for path in home.rglob("*.py")
-    }
-    text = hashlib.sha256(PACKAGE.encode())
-    for name in sorted(files):
-        text.update(f"\n{name}\n".encode() + hashlib.sha256(files[name].read_bytes()).digest())
-    return text.hexdigest()

@@ -11,11 +11,12 @@ from typing import Any
 
 from lstm_odyssey import origins, registry
 from lstm_odyssey.cell import Cell
+from lstm_odyssey.environment import environment
 from lstm_odyssey.kernels.scan import resolve
 from lstm_odyssey.profiles import COLLECTION, HYPERPARAMETERS, PROFILES
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.search import DRAWS
-from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError, environment
+from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError
 from lstm_odyssey.tasks import objectives
 
 DTYPES = ("float32", "float64")

@@ -2,7 +2,7 @@
 
 Members of a backend that pads are computed together, at the widest. Elsewhere every member is computed by itself, as if it
 were alone: the same calls with the same shapes, so its numbers are the same bit by bit, and one that has stopped costs
-nothing.
+nothing. What each is booked of the time that passes is ``costs``' business.
 
 Protocol (Greff et al. 2017, section IV): after every sequence an update by stochastic gradient descent with Nesterov
 momentum, the loss *summed* over the sequence, no clipping, Gaussian noise on the inputs, order reshuffled every epoch;
@@ -11,7 +11,6 @@ stop when validation stands still. Epoch 0 is the score before training.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from lstm_odyssey.batches import Batch, Batches
 from lstm_odyssey.cell import Cell
+from lstm_odyssey.costs import Clocks, Costs, clocks_for, shares
 from lstm_odyssey.kernels.scan import PADDED, resolve
 from lstm_odyssey.lockstep import Lockstep, Trial, training_steps
 from lstm_odyssey.network import Network
@@ -61,6 +61,7 @@ class Population:
         dtype: torch.dtype,
         device: Any,
         keep_weights: bool = False,
+        clocks: Clocks | None = None,
     ) -> None:
         self.cell, self.corpus, self.objective, self.protocol, self.seed = cell, corpus, objective, protocol, seed
         self.trials = tuple(trials)
@@ -87,7 +88,8 @@ class Population:
         self.best_valid = np.full(members, np.inf)
         self.best_test = np.full(members, NAN)
         self.best_test_per_sequence = np.full(members, NAN)
-        self.training_seconds = np.zeros(members)  # without the scoring
+        self.costs = Costs(clocks or clocks_for(device), members)
+        self.shares = [shares(part.network.count()) for part in self.parts]
 
     @property
     def finished(self) -> bool:
@@ -104,24 +106,27 @@ class Population:
     def keeps_weights(self) -> bool:
         return self.parts[0].best_weights is not None
 
-    def _which(self, wanted: np.ndarray[Any, Any]) -> list[tuple[slice, Lockstep]]:
-        """The parts with a member that is wanted, and where their members stand."""
+    def _which(self, wanted: np.ndarray[Any, Any]) -> list[tuple[slice, Lockstep, np.ndarray[Any, Any]]]:
+        """The parts with a member that is wanted, where their members stand, and each one's share of the work."""
         places = [slice(k * self.together, (k + 1) * self.together) for k in range(len(self.parts))]
-        return [(place, part) for place, part in zip(places, self.parts, strict=True) if wanted[place].any()]
+        found = zip(places, self.parts, self.shares, strict=True)
+        return [(place, part, share) for place, part, share in found if wanted[place].any()]
 
     def score(
         self, batches: Sequence[Batch], wanted: np.ndarray[Any, Any]
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """The metric on a split, and its mean over sequences, of the members wanted; of others perhaps NaN."""
         whole, per_sequence = np.full(len(self.trials), NAN), np.full(len(self.trials), NAN)
-        for place, part in self._which(wanted):
+        self.costs.lap()
+        for place, part, share in self._which(wanted):
             whole[place], per_sequence[place] = part.score(batches)
+            self.costs.book(place, share, training=False)
         return whole, per_sequence
 
     def update(self, batch: Batch) -> Tensor:
         """One update of every member that runs; returns the summed loss of each, [P], NaN of those that have stopped."""
         loss = torch.full((len(self.trials),), NAN, dtype=self.dtype, device=self.device)
-        for place, part in self._which(self.running):
+        for place, part, _ in self._which(self.running):
             loss[place] = part.update(batch)
         return loss
 
@@ -129,28 +134,35 @@ class Population:
         """One pass over the training set; returns each member's loss per frame, NaN of those that have stopped."""
         train, seed, corpus, batch_size = self.corpus.train, self.seed, self.corpus.fingerprint, self.protocol.batch
         updates = -(-len(train) // batch_size)
-        running = self._which(self.running)
+        running, costs = self._which(self.running), self.costs
         sums: list[Tensor | float] = [0.0 for _ in running]
+        costs.lap()
         for batch in self.batches.epoch(train, seed, corpus, self.epoch, batch_size):
-            for index, (_, part) in enumerate(running):
+            if costs.clocks.each:
+                costs.book_shared(self.running)
+            for index, (place, part, share) in enumerate(running):
                 loss = part.update(batch)
                 sums[index] = sums[index] + (loss.double() if isinstance(loss, Tensor) else loss)
+                if costs.clocks.each:
+                    costs.book(place, share, training=True)
             self.part += 1 / updates
             if on_update is not None:
                 on_update(self)
+                if costs.clocks.each:
+                    costs.lap()  # nobody's
+        if not costs.clocks.each:
+            costs.book_pass([(place, share) for place, _, share in running])
         total = np.full(len(self.trials), NAN)
-        for (place, _), summed in zip(running, sums, strict=True):
+        for (place, _, _), summed in zip(running, sums, strict=True):
             total[place] = summed.cpu().numpy() if isinstance(summed, Tensor) else summed
         return total / sum(len(features) for features, _ in train)
 
     def advance(self, on_update: Callable[[Population], None] | None = None) -> None:
         """Train one epoch (none at epoch 0), score it, and settle who improved, diverged or stopped."""
-        started = time.perf_counter()
-        working = sum(len(part.trials) for _, part in self._which(self.running))
         self.epoch += 1
         self.part = 0.0
+        self.costs.begin_epoch()
         loss = self.train_epoch(on_update) if self.epoch else np.full(len(self.trials), NAN)
-        self.training_seconds[self.running] += (time.perf_counter() - started) / len(self.trials)
         valid, _ = self.score(self.valid, self.running)
         sound = np.isfinite(valid) & (np.isfinite(loss) | (self.epoch == 0))
         self.diverged_epoch[self.running & ~sound] = self.epoch
@@ -163,14 +175,13 @@ class Population:
             (self.best_epoch, np.full(len(self.trials), self.epoch)),
         ):
             best[improved] = now[improved]
-        for place, part in self._which(improved):
+        for place, part, _ in self._which(improved):
             part.keep(improved[place])
-        seconds = (time.perf_counter() - started) / max(1, working)
         for curve, now in (
             (self.curves.train_loss, np.where(self.running & sound, loss, NAN)),
             (self.curves.valid, np.where(self.running & sound, valid, NAN)),
             (self.curves.test, np.where(improved, test, NAN)),
-            (self.curves.epoch_seconds, np.where(self.running, seconds, NAN)),
+            (self.curves.epoch_seconds, np.where(self.running, self.costs.own[:, 0], NAN)),
         ):
             curve.append(now)
         self.running &= sound & (self.epoch - self.best_epoch < self.protocol.patience)
@@ -195,7 +206,9 @@ class Population:
         curves = {name: np.array(rows)[:, member] for name, rows in vars(self.curves).items()}
         ran = int(np.isfinite(curves["epoch_seconds"]).sum())  # epochs 0 .. ran - 1
         epochs = ran - 1
-        trained = self.training_seconds[member]
+        training, wall, shared = (
+            values[member] for values in (self.costs.training, self.costs.wall, self.costs.shared)
+        )
         frames = epochs * sum(len(features) for features, _ in self.corpus.train)
         return {
             "status": "ok" if diverged < 0 else "diverged",
@@ -209,7 +222,10 @@ class Population:
             "n_parameters": self.parts[member // self.together].network.count()[member % self.together],
             "epochs": epochs,
             "seconds": float(np.nansum(curves["epoch_seconds"])),
-            "frames_per_second": float(frames / trained) if epochs > 0 else None,
+            "training_seconds": float(training),
+            "wall_seconds": float(wall),
+            "shared_seconds": _plain(shared),
+            "frames_per_second": float(frames / training) if epochs > 0 and training > 0 else None,
             "curves": {name: [_plain(value) for value in curve[:ran]] for name, curve in curves.items()},
         }
 

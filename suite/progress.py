@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from lstm_odyssey.block import Block
+from lstm_odyssey.environment import elsewhere
 from lstm_odyssey.plan import Plan
-from lstm_odyssey.store import Store, elsewhere
+from lstm_odyssey.store import Store
 from lstm_odyssey.study import Pending
 
 

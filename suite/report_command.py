@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray
     from rich.console import Console
 
-FORMATS = ("html", "md", "csv", "nc")
+FORMATS = ("html", "md", "csv", "nc", "record")
 REFITS = 200
 WAIT_SECONDS = 2.0
 """How often ``--watch`` looks whether the study changed."""
@@ -28,7 +28,10 @@ def report(
     ] = None,
     kind: Annotated[
         str,
-        typer.Option("--format", help="html: the page; md: its tables; csv: a row a cell; nc: all that was computed."),
+        typer.Option(
+            "--format",
+            help="html: the page; md: its tables; csv: a row a cell; nc: what was computed; record: the study, small.",
+        ),
     ] = "html",
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Also write every figure here, as .svg and .png.")
@@ -63,7 +66,7 @@ def report(
                 f"--refits: got {refits} with {name}; expected 0, as the quick form has no refits. Leave out one of the two."
             )
     folder = store if store.is_dir() else store.parent
-    target = output or folder / f"report.{kind}"
+    target = output or folder / ("record.nc" if kind == "record" else f"report.{kind}")
     console = Console()
     quick = quick or watch
     replicates = 0 if quick else REFITS if refits is None else refits
@@ -86,6 +89,7 @@ def write_report(
     from lstm_odyssey.plan import SettingsError
     from lstm_odyssey.reports import exports, page
     from lstm_odyssey.reports.analyses import analyse, save
+    from lstm_odyssey.reports.record import save as save_record
     from lstm_odyssey.study import open_study
 
     study = open_study(store)
@@ -101,6 +105,10 @@ def write_report(
     if figures is not None:
         with writing("--figures", figures):
             made_folder(figures, console)
+    if kind == "record":
+        with writing("--output", target):
+            console.print(f"Record: {save_record(study, target)}", soft_wrap=True)
+        return
     with _progress(console) as progress:
         found = analyse(study, jobs=-1, progress=progress, **options)
     with writing("--output", target):

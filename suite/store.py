@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,47 +27,6 @@ STALE_SECONDS = 3600.0
 
 class StoreError(RuntimeError):
     """A store is damaged, foreign, newer, or holds another study; the message says which file and what to do."""
-
-
-@cache
-def _environment() -> dict[str, str]:
-    processor = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass  # not Linux: the name above stands
-    versions = {}
-    for name in ("torch", "numpy", "scipy", "numba", "llvmlite", PACKAGE):
-        with suppress(
-            metadata.PackageNotFoundError
-        ):  # numba is not everywhere, and where it is not it computes nothing
-            versions[name] = metadata.version(name)
-    return {"cpu": processor, "platform": platform.platform(), "python": platform.python_version(), **versions}
-
-
-def environment() -> dict[str, str]:
-    """What a number may depend on beside its trial id: processor, platform and versions."""
-    return dict(_environment())
-
-
-COMPUTING = ("cpu", "torch", "numpy", "scipy", "numba", "llvmlite")
-"""Fields of an environment that decide the bits of a number."""
-
-
-def elsewhere(environments: Collection[Mapping[str, str]]) -> str:
-    """How the processor and versions of other environments differ from those here, in words; empty if they do not.
-
-    What an environment does not say (an older version wrote it) is no difference.
-    """
-    here = environment()
-    there = {
-        name: sorted({str(other[name]) for other in environments if other.get(name, here.get(name)) != here.get(name)})
-        for name in COMPUTING
-    }
-    return "; ".join(
-        f"{name} {', '.join(values)} then, {here.get(name, 'none')} now" for name, values in there.items() if values
-    )
 
 
 def trial_id(

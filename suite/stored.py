@@ -7,6 +7,9 @@ from typing import Any
 
 from lstm_odyssey.profiles import PROFILES
 from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.reports.variables import CURVE as CURVE_DIMS
+from lstm_odyssey.reports.variables import MEASURED, VARIABLES
+from lstm_odyssey.reports.variables import TRIAL as TRIAL_DIMS
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 
 MAX_TRIALS = 1_000_000
@@ -43,11 +46,10 @@ TRIAL: dict[str, type | tuple[type, ...]] = {
     "curves": dict,
     "environment": dict,
 }
-NUMBERS = (
-    "diverged_epoch best_epoch best_valid best_test best_test_per_sequence final_valid n_parameters epochs seconds "
-    "frames_per_second"
-).split()
-CURVES = ("train_loss", "valid", "test", "epoch_seconds")
+NUMBERS = tuple(one.name for one in VARIABLES if one.dims == TRIAL_DIMS and one.kind == "number")
+CURVES = tuple(one.name for one in VARIABLES if one.dims == CURVE_DIMS)
+"""A number or curve of ``MEASURED`` may be absent: an older version did not measure it."""
+
 TASK = ("checksum", "objective", "bidirectional", "metric", "units", "direction", "chance", "space")
 
 
@@ -84,9 +86,10 @@ def check_trial(content: Mapping[str, Any]) -> None:
     """Raise ValueError with what is wrong with the content of a trial's file."""
     _check(content, TRIAL)
     number = (int, float, type(None))
-    _check(content, dict.fromkeys(NUMBERS, number))
-    _check(content["curves"], dict.fromkeys(CURVES, list))
-    for name in CURVES:
+    _check(content, {name: number for name in NUMBERS if name in content or name not in MEASURED})
+    curves = [name for name in CURVES if name in content["curves"] or name not in MEASURED]
+    _check(content["curves"], dict.fromkeys(curves, list))
+    for name in curves:
         if not all(isinstance(value, number) and not isinstance(value, bool) for value in content["curves"][name]):
             raise ValueError(f"curve {name} holds something that is no number")
     if content["status"] == "ok" and None in (content["best_valid"], content["best_test"]):

@@ -11,6 +11,7 @@ import torch
 
 from lstm_odyssey import checkpoint
 from lstm_odyssey.cell import Cell
+from lstm_odyssey.costs import Clocks
 from lstm_odyssey.population import Population, Trial
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.tasks import objectives
@@ -39,6 +40,7 @@ def train(
     checkpoint_file: Path | None = None,
     on_epoch: Callable[[Population], None] | None = None,
     on_update: Callable[[Population], None] | None = None,
+    clocks: Clocks | None = None,
 ) -> Population:
     """Train a population to its end.
 
@@ -52,6 +54,7 @@ def train(
         checkpoint_file: where to keep the state; if it exists the training goes on from there, bit for bit as if it had not
             stopped. It is removed by the caller once the results are stored.
         on_epoch, on_update: called after every epoch, and after every update of the weights.
+        clocks: what the trials are booked by; by default the thread's processor time and the wall's clock (``costs``).
 
     Returns:
         The population; ``record(member)`` is the result of a trial.
@@ -69,6 +72,7 @@ def train(
             dtype=getattr(torch, dtype),
             device=device,
             keep_weights=keep_weights,
+            clocks=clocks,
         )
         if checkpoint_file is not None:
             checkpoint.load(population, checkpoint_file)

@@ -8,7 +8,8 @@ from asv import config, results
 from asv.benchmarks import Benchmarks
 from typer.testing import CliRunner
 
-from lstm_odyssey import cli, store
+from lstm_odyssey import cli
+from lstm_odyssey.environment import environment
 from lstm_odyssey.export import Commit, ExportError, resolve, series, write_asv
 from lstm_odyssey.reports import netcdf, schema
 from tests import made_studies as made
@@ -20,7 +21,7 @@ UP = made.SPEECH | {"metric": "accuracy", "direction": "maximize"}
 def study(tasks=None, trials=20, **given):
     """A finished study, run on the processor of this machine."""
     description = made.study(tasks, trials=trials) | given
-    description["environment"]["cpu"] = store.environment()["cpu"]
+    description["environment"]["cpu"] = environment()["cpu"]
     return schema.build(*made.whole(description))
 
 
@@ -98,7 +99,7 @@ def test_a_second_commit_is_added_to_the_first(tmp_path):
 def test_a_study_of_another_machine_asks_for_its_name(tmp_path):
     """Seconds of another processor would be taken for this one's; with a name they stand beside them."""
     dataset = study()
-    dataset.attrs["environment"] = dataset.attrs["environment"].replace(store.environment()["cpu"], "a slow one")
+    dataset.attrs["environment"] = dataset.attrs["environment"].replace(environment()["cpu"], "a slow one")
     kept, _ = series(dataset)
     with pytest.raises(ExportError, match=r"run on processor 'a slow one'.*--machine NAME"):
         write_asv(dataset, kept, tmp_path, COMMIT)

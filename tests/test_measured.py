@@ -12,7 +12,8 @@ import pytest
 
 from lstm_odyssey import measured
 from lstm_odyssey.clocks import TimingError
-from lstm_odyssey.measured import hash_of_sources, measured_error
+from lstm_odyssey.environment import hash_of_sources
+from lstm_odyssey.measured import measured_error
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"": "suite", "variants": "variants", "tasks": "tasks", "reports": "reports"}

@@ -13,13 +13,14 @@ import lstm_odyssey as lo
 from lstm_odyssey import study as study_module
 from lstm_odyssey.block import Block, comparable
 from lstm_odyssey.engine import InOrder
+from lstm_odyssey.environment import elsewhere, environment
 from lstm_odyssey.plan import SettingsError, make_plan
 from lstm_odyssey.registry import UnknownNameError
 from lstm_odyssey.reports import netcdf, schema
 from lstm_odyssey.reports.restore import restore
 from lstm_odyssey.reports.schema import SchemaError
 from lstm_odyssey.seeding import read_seed
-from lstm_odyssey.store import Store, StoreError, elsewhere, environment
+from lstm_odyssey.store import Store, StoreError
 from lstm_odyssey.study import gather, pending
 from tests import made_studies as made
 from tests.small import settings

@@ -15,6 +15,7 @@ from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.kernels.training_step import TrainingStep
 from lstm_odyssey.network import Network
 from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.reports.variables import MEASURED
 from lstm_odyssey.streams import stream
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training import Population, Trial, train
@@ -52,7 +53,7 @@ def results(population):
     found = []
     for member in range(len(population.trials)):
         record = population.record(member)
-        for name in ("seconds", "frames_per_second"):
+        for name in set(MEASURED) & set(record):
             del record[name]
         del record["curves"]["epoch_seconds"]
         found.append(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 from typing import Any
 
-from lstm_odyssey.store import environment
+from lstm_odyssey.environment import environment
 
 
 def processor(device: Any = "cpu") -> str:

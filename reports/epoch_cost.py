@@ -1,0 +1,172 @@
+"""What an epoch costs at one N: the cost that can be compared between cells, whatever sizes their trials drew.
+
+For each task one regression of the processor time of an epoch's updates on the number of blocks, over all its trials:
+
+    log s = a_cell + b_cell·l + c_cell·l² + g_processor,   l = log(N / at)
+
+by least squares. A cell has a curve of its own, the processors are common to all cells, so that trials of a study that
+moved from one machine to another still make one cost. What is given is exp(a_cell) on the processor for which most cells
+can be told (of these, the one that ran most trials), and the cell's residual; where the trials do not tell (a cell that ran
+on another processor alone), nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+import xarray
+from numpy.typing import ArrayLike, NDArray
+
+from lstm_odyssey.reports.validation import attribute
+
+AT = 100
+"""The number of blocks that a cost is given at, where a study's sizes reach it."""
+
+DEGREE = 2
+ENOUGH = 5
+"""Fewer trials of a cell make no curve of three coefficients with a residual."""
+
+
+def fitted(
+    seconds: ArrayLike, sizes: ArrayLike, cells: ArrayLike, processors: ArrayLike, *, at: float, count: int
+) -> dict[str, Any]:
+    """The regression above on arrays, a trial each [n]; what is not a positive finite number of seconds is left out.
+
+    Args:
+        seconds: of an epoch.
+        sizes: N.
+        cells: 0 .. count - 1.
+        processors: a label each.
+        at: the N that costs are given at.
+        count: how many cells.
+
+    Returns:
+        ``seconds`` [count]: at ``at`` on ``processor``, NaN where it cannot be told. ``residual`` [count]: the standard
+        deviation of log s about the curve, n less the cell's coefficients in its denominator. ``trials`` [count]: used.
+    """
+    seconds, sizes = numpy.asarray(seconds, float), numpy.asarray(sizes, float)
+    cells, processors = numpy.asarray(cells), numpy.asarray(processors)
+    with numpy.errstate(invalid="ignore"):
+        used = numpy.isfinite(seconds) & (seconds > 0) & (sizes > 0)
+    trials = numpy.bincount(cells[used], minlength=count)
+    used &= trials[cells] >= ENOUGH
+    if not used.any():
+        empty = numpy.full(count, math.nan)
+        return {"seconds": empty, "residual": empty, "trials": trials, "processor": ""}
+    logs, sizes, cells, processors = (
+        numpy.log(seconds[used]),
+        numpy.log(sizes[used] / at),
+        cells[used],
+        processors[used],
+    )
+    labels, machines, often = numpy.unique(processors, return_inverse=True, return_counts=True)
+    columns = [(cells == cell) * sizes**power for cell in range(count) for power in range(DEGREE + 1)]
+    # every processor has a column: cells and processors are known up to a constant, which a cost on a processor is free of
+    columns += [machines == machine for machine in range(labels.size)]
+    design = numpy.stack(columns, axis=1).astype(float)
+    left, values, right = numpy.linalg.svd(design, full_matrices=False)
+    kept = values > values[0] * 1e-10
+    right = right[kept]
+    solution = right.T @ ((left[:, kept].T @ logs) / values[kept])
+    rest = logs - design @ solution
+    costs, told = numpy.full((labels.size, count), math.nan), numpy.zeros((labels.size, count), bool)
+    for machine in range(labels.size):
+        asked = numpy.zeros((count, design.shape[1]))
+        asked[numpy.arange(count), numpy.arange(count) * (DEGREE + 1)] = 1
+        asked[:, count * (DEGREE + 1) + machine] = 1
+        told[machine] = numpy.linalg.norm(asked - asked @ right.T @ right, axis=1) < 1e-6
+        costs[machine] = numpy.where(told[machine], numpy.exp(asked @ solution), math.nan)
+    chosen = max(range(labels.size), key=lambda machine: (told[machine].sum(), often[machine]))
+    squares = numpy.bincount(cells, rest**2, minlength=count)
+    free = numpy.bincount(cells, minlength=count) - [
+        numpy.linalg.matrix_rank(numpy.vander(sizes[cells == cell], DEGREE + 1)) if (cells == cell).any() else 0
+        for cell in range(count)
+    ]
+    with numpy.errstate(invalid="ignore", divide="ignore"):
+        residual = numpy.where(free > 0, numpy.sqrt(squares / free), math.nan)
+    return {"seconds": costs[chosen], "residual": residual, "trials": trials, "processor": labels[chosen]}
+
+
+def reference_size(study: xarray.Dataset) -> int:
+    """The N that costs are given at: 100 where the drawn sizes reach it, else their geometric mean."""
+    sizes = study["hidden_size"].values
+    known = sizes[numpy.isfinite(sizes)]
+    if not known.size or known.min() <= AT <= known.max():
+        return AT
+    return round(float(numpy.exp(numpy.log(known).mean())))
+
+
+def processors(study: xarray.Dataset) -> list[str]:
+    """The processors that a study's measured trials ran on, most trials first."""
+    names = _names(study)
+    timed = numpy.isfinite(study["training_seconds"].values)
+    labels, often = numpy.unique(names[timed], return_counts=True)
+    return [str(label) for label in labels[numpy.argsort(-often, kind="stable")]]
+
+
+def _names(study: xarray.Dataset) -> NDArray[Any]:
+    known = [str(environment.get("cpu", "")) for environment in attribute(study, "environments")]
+    return numpy.array([*known, ""], object)[study["environment"].values]
+
+
+def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Dataset:
+    """Processor time of an epoch's updates at one N for each task and cell.
+
+    Args:
+        study: a valid one.
+        at: the number of blocks; by default ``reference_size``.
+
+    Returns:
+        ``epoch_cost`` [task, variant] in seconds, ``epoch_cost_residual`` (relative), ``epoch_cost_trials``; attributes ``at``
+        and ``processors``. Missing where no times were measured.
+
+    Raises:
+        ValueError: ``at`` is not above 0.
+    """
+    if at is not None and not at > 0:
+        raise ValueError(f"at is {at!r}; expected a number of blocks above 0.")
+    size = reference_size(study) if at is None else at
+    tasks, variants = study["task"].values.tolist(), study["variant"].values.tolist()
+    names = _names(study)
+    with numpy.errstate(invalid="ignore", divide="ignore"):
+        seconds = study["training_seconds"].values / study["epochs"].values
+    cells = numpy.broadcast_to(numpy.arange(len(variants))[:, None], seconds.shape[1:])
+    found = [
+        fitted(
+            seconds[place].ravel(), study["hidden_size"].values[place].ravel(), cells.ravel(), names[place].ravel(), at=size,
+            count=len(variants),
+        )
+        for place in range(len(tasks))
+    ]  # fmt: skip
+    words = {
+        "epoch_cost": ("seconds", f"processor time of an epoch's updates at N = {size}", "s"),
+        "epoch_cost_residual": ("residual", "standard deviation of log time about the fit on log N", "1"),
+        "epoch_cost_trials": ("trials", "trials whose times were fitted", "1"),
+    }
+    made = xarray.Dataset(
+        {
+            name: (("task", "variant"), numpy.stack([one[key] for one in found]), {"long_name": long, "units": units})
+            for name, (key, long, units) in words.items()
+        },
+        {"task": study["task"], "variant": study["variant"]},
+        {"at": size, "processors": processors(study)},
+    )
+    made["epoch_cost_processor"] = ("task", [str(one["processor"]) for one in found], {"long_name": "of these times"})
+    return made
+
+
+def said(costs: xarray.Dataset, task: str) -> str:
+    """Where a task's costs come from, in a sentence; empty where none were measured."""
+    names: Sequence[str] = costs.attrs["processors"]
+    own = str(costs["epoch_cost_processor"].sel(task=task).item())
+    if not own:
+        return ""
+    if len(names) == 1:
+        return f"Times are of {own}."
+    return (
+        f"The trials ran on {len(names)} processors ({', '.join(names)}). Times are given for {own}: one factor a processor, "
+        "common to all cells, was fitted."
+    )

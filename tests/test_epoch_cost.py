@@ -1,0 +1,121 @@
+"""The cost of an epoch at one N, against times that were made from known curves."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lstm_odyssey.reports import schema
+from lstm_odyssey.reports.epoch_cost import epoch_costs, fitted, processors, said
+from tests import made_studies as made
+
+
+def planted(noise=0.0, slow=1.0, cells=3, trials=40, seed=0):
+    """Times a·(N/100)^b·(bend) of cells with their own curves, drawn at their own sizes, half of them on a slower machine."""
+    random = np.random.default_rng(seed)
+    cell = np.repeat(np.arange(cells), trials)
+    sizes = np.exp(random.uniform(np.log(20), np.log(200), cell.size)).round()
+    machine = np.where(random.random(cell.size) < 0.3, "slow", "fast")
+    logs = np.log(sizes / 100)
+    truth = 0.5 * 2.0 ** np.arange(cells)
+    seconds = truth[cell] * np.exp((1 + 0.2 * cell) * logs + 0.1 * logs**2 + noise * random.standard_normal(cell.size))
+    return seconds * np.where(machine == "slow", slow, 1.0), sizes, cell, machine, truth
+
+
+def test_the_curve_is_found_exactly_without_noise_and_a_slower_processor_changes_nothing():
+    """Each cell has its own curve; the factor of a processor is common, whatever share of the trials it ran."""
+    seconds, sizes, cell, machine, truth = planted(slow=3.7)
+    found = fitted(seconds, sizes, cell, machine, at=100, count=3)
+    np.testing.assert_allclose(found["seconds"], truth, rtol=1e-9)
+    assert (found["residual"] < 1e-9).all() and found["trials"].tolist() == [40, 40, 40]
+
+
+def test_noise_is_what_the_residual_says():
+    """The residual estimates the spread of log time; the cost stays within four of its standard errors."""
+    seconds, sizes, cell, machine, truth = planted(noise=0.1, slow=2.0, trials=200)
+    found = fitted(seconds, sizes, cell, machine, at=100, count=3)
+    np.testing.assert_allclose(found["residual"], 0.1, rtol=0.2)
+    np.testing.assert_allclose(np.log(found["seconds"] / truth), 0, atol=4 * 0.1 * np.sqrt(3 / 200))
+
+
+def test_the_median_of_drawn_sizes_would_order_equal_cells_otherwise():
+    """Two equally fast cells, one of which drew large nets: the same cost, while medians of their times differ by half."""
+    random = np.random.default_rng(1)
+    sizes = np.concatenate([random.uniform(20, 120, 60), random.uniform(80, 200, 60)])
+    cell = np.repeat([0, 1], 60)
+    seconds = 0.3 * (sizes / 100) ** 1.5
+    found = fitted(seconds, sizes, cell, np.full(120, "one"), at=100, count=2)
+    np.testing.assert_allclose(found["seconds"], 0.3, rtol=1e-9)
+    assert np.median(seconds[60:]) > 1.5 * np.median(seconds[:60])
+
+
+def test_what_the_trials_do_not_tell_is_missing():
+    """A cell with too few trials has no cost, nor has one that shares no processor with the others."""
+    seconds, sizes, cell, machine, truth = planted()
+    machine = np.where(cell == 2, "third", machine)
+    few = (cell == 1) & (np.cumsum(cell == 1) > 4)
+    found = fitted(np.where(few, np.nan, seconds), sizes, cell, machine, at=100, count=3)
+    assert found["trials"].tolist() == [40, 4, 40]
+    assert found["processor"] == "third", "one cell each can be told, and this one ran most trials"
+    assert np.isnan(found["seconds"][:2]).all()
+    assert found["seconds"][2] == pytest.approx(truth[2])
+
+
+def test_the_processor_is_the_one_for_which_most_cells_can_be_told():
+    """Two cells share two processors and a third ran on a third alone, with more trials: times are of the shared ones."""
+    seconds, sizes, cell, machine, truth = planted(slow=2.0)
+    machine = np.where(cell == 2, "third", machine)
+    found = fitted(seconds, sizes, cell, machine, at=100, count=3)
+    assert found["processor"] == "fast"
+    np.testing.assert_allclose(found["seconds"][:2], truth[:2], rtol=1e-9)
+    assert np.isnan(found["seconds"][2])
+
+
+def study(**environment):
+    content = made.study(trials=12)
+    trials = made.whole(content)[1]
+    for one in trials:
+        if one["status"] == "ok":
+            size = one["hyperparameters"]["hidden_size"]
+            one |= {
+                "epochs": 4,
+                "training_seconds": 4 * 0.2 * (size / 100) ** 1.2,
+                "environment": {"cpu": "a fast one"},
+            }
+    return content, trials
+
+
+def test_a_study_has_costs_and_says_of_which_processor():
+    """The dataset has dims (task, variant), the size and the processors in its attributes, and a sentence."""
+    made_study = schema.build(*study())
+    costs = epoch_costs(made_study, at=100)
+    enough = costs["epoch_cost_trials"].values >= 5
+    assert enough.any()
+    np.testing.assert_allclose(costs["epoch_cost"].values[enough], 0.2, rtol=1e-6)
+    assert costs.attrs["processors"] == processors(made_study) == ["a fast one"]
+    assert said(costs, "songs") == "Times are of a fast one."
+
+
+def test_several_processors_are_said():
+    """A page whose trials come from several processors has to say so."""
+    content, trials = study()
+    for one in trials[::3]:
+        one["environment"] = {"cpu": "a slow one"}
+    words = said(epoch_costs(schema.build(content, trials)), "songs")
+    assert "2 processors" in words and "a fast one, a slow one" in words
+
+
+def test_without_times_there_is_no_cost_and_nothing_is_said():
+    """A record whose times are missing has missing costs."""
+    content, trials = study()
+    for one in trials:
+        one["training_seconds"] = None
+    costs = epoch_costs(schema.build(content, trials))
+    assert np.isnan(costs["epoch_cost"].values).all() and said(costs, "songs") == ""
+    assert json.dumps(costs.attrs["processors"]) == "[]"
+
+
+def test_a_size_that_is_none_is_refused():
+    """The number of blocks is above 0."""
+    with pytest.raises(ValueError, match="at is 0"):
+        epoch_costs(schema.build(*study()), at=0)
