@@ -89,6 +89,8 @@ def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
 def device(dataset: xarray.Dataset) -> str:
     """On what the frames/s of a study were measured, and whether it knows any of a GPU."""
     named = str(dataset.attrs["device"])
+    if not dataset["frames_per_second"].notnull().any():
+        return "The times of this study were not measured."
     if not named:
         return "The study does not say on which device they were measured."
     if named.startswith("cuda"):

@@ -37,7 +37,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 def test_markdown(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--format md writes the summary and a table of as many columns everywhere, with names that cannot break it."""
-    assert call(monkeypatch, study, "--format", "md", "--quick") == 0
+    assert call(monkeypatch, study, "--format", "md", "--quick", "--small-forests") == 0
     text = (study.parent / "report.md").read_text(encoding="utf-8")
     assert text.startswith("48 trials of two cells on songs and talk\\|pipe")
     assert "## talk\\|pipe" in text
@@ -49,7 +49,7 @@ def test_markdown(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_csv(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--format csv writes a row for each task and cell: the numbers of compare and the shares of fanova, unrounded."""
-    assert call(monkeypatch, study, "--format", "csv", "--quick", "-o", study.parent / "n.csv") == 0
+    assert call(monkeypatch, study, "--format", "csv", "--quick", "--small-forests", "-o", study.parent / "n.csv") == 0
     found = pandas.read_csv(study.parent / "n.csv", index_col=["task", "variant"])
     assert list(found.index) == [(t, v) for t in ("songs", "talk|pipe") for v in ("vanilla", "gated")]
     read = schema.load(study)
@@ -84,7 +84,7 @@ def test_the_page_says_what_the_csv_says(study: Path, monkeypatch: pytest.Monkey
 def test_netcdf(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--format nc writes everything that was computed, a group for each analysis."""
     target = study.parent / "all.nc"
-    assert call(monkeypatch, study, "--format", "nc", "--quick", "-o", target) == 0
+    assert call(monkeypatch, study, "--format", "nc", "--quick", "--small-forests", "-o", target) == 0
     tree = xarray.open_datatree(target, engine="h5netcdf")
     assert set(tree.children) == {"comparison", "effects", "cuts", "times"}
     assert tree["effects"]["curve"].notnull().any()
@@ -94,7 +94,7 @@ def test_netcdf(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_figures_are_written(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--figures writes every figure as vector and pixels, under names that say what they show."""
     folder = study.parent / "figures"
-    assert call(monkeypatch, study, "--quick", "--figures", folder) == 0
+    assert call(monkeypatch, study, "--quick", "--small-forests", "--figures", folder) == 0
     names = {path.name for path in folder.iterdir()}
     for stem in (
         "all-tasks-boxes",
