@@ -85,7 +85,8 @@ def analyse(
     fewest = FEWEST if few else ENOUGH
     try:
         effects = _fanova(
-            study, fewest=fewest, clip=1.0, points=32, replicates=replicates, jobs=jobs, cache=None if cache is None else Path(cache),
+            study, fewest=fewest, clip=1.0, points=32, replicates=replicates, jobs=jobs,
+            cache=None if cache is None else Path(cache),
             progress=None if progress is None else lambda done, total: progress("refits", done, total),
         )  # fmt: skip
     except FanovaError as refused:

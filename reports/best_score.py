@@ -73,8 +73,8 @@ def _ranked(study: xarray.Dataset, part: xarray.Dataset, name: str) -> dict[str,
 def best(study: xarray.Dataset, part: xarray.Dataset, reported: Reported, again: xarray.Dataset | None = None) -> Row:
     """The best score of all cells beside the paper's.
 
-    Without trials run again it is not decided. With them, what the best trial scores on average with fresh seeds is judged: within
-    two standard deviations of the seed the paper's score agrees, beyond it differs.
+    Without trials run again it is not decided. With them, what the best trial scores on average with fresh seeds is judged:
+    within two standard deviations of the seed the paper's score agrees, beyond it differs.
 
     Args:
         study: the study.
@@ -107,7 +107,7 @@ def _by_reruns(again: xarray.Dataset | None, task: str, ours: Best, reported: Re
     if not numpy.isfinite(mean) or not spread > 0:
         return nothing
     away = abs(mean - reported.best) / spread
-    told = f"; run again with fresh seeds the same draw scores {score(mean)} on average, standard deviation {spread:.2g} {units}"
+    told = f"; run again with fresh seeds that draw scores {score(mean)} on average, standard deviation {spread:.2g} {units}"
     return (AGREES if away <= NEAR else DIFFERS), f"{told}: {away:.1f} of these from the paper's"
 
 

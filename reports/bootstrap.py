@@ -1,8 +1,8 @@
 """The refit spread: the trials are drawn again with replacement, the forest is fitted again, and again.
 
 The standard deviation over the trees of one forest is not a standard error: trees of one forest share their trials. What
-another study of the same size would have found is asked by drawing its trials anew. It is no interval of the true share either: all
-forests have a bias, and refits share it.
+another study of the same size would have found is asked by drawing its trials anew. It is no interval of the true share either:
+all forests have a bias, and refits share it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How often each way to compare two cells is right: a simulation on surfaces like those of the JSB Chorales record.
 
-A trial's score is a valley in the logarithm of the learning rate, up to the chance level, with what the input noise, the size and
-the momentum add, and what its initial weights add (``Cell``). Two cells are searched again and again, with the same draws or with
+A trial's score is a valley in the logarithm of the learning rate, up to the chance level, with what the input noise, the size,
+the momentum and its initial weights add (``Cell``). Two cells are searched again and again, with the same draws or with
 draws of their own, and compared by their best tenths. Run it as
 
     python -m lstm_odyssey.reports.calibration [--studies 1000]
@@ -117,7 +117,10 @@ def searched(
         other = inference.rank(*scores(random, BASELINE, draws if common else draw(random, trials)), everything)
         places = inference.draw(random, trials, replicates)
         again = places if common else inference.draw(random, trials, replicates)
-        means = [inference.replicate_means(inference.reselect(*pair)) for pair in (_placed(one, places), _placed(other, again))]
+        means = [
+            inference.replicate_means(inference.reselect(*pair))
+            for pair in (_placed(one, places), _placed(other, again))
+        ]
         low, high = inference.percentiles(means[0] - means[1], level)
         found.append((one.best.mean() - other.best.mean(), low, high, inference.welch(one.best, other.best).p))
     values = numpy.array(found)
@@ -151,20 +154,30 @@ def table(studies: int = 1000, seed: int = 0) -> pandas.DataFrame:
         for common in (True, False):
             found = searched(numpy.random.default_rng([seed, 2]), cell, studies=studies, common=common)
             row = {"case": name, "draws": "common" if common else "independent", "true difference": truth}
-            row |= {"sd": found.difference.std(), "covers %": 100 * found.covers(truth), "finds %": 100 * found.rejects()}
+            row |= {
+                "sd": found.difference.std(),
+                "covers %": 100 * found.covers(truth),
+                "finds %": 100 * found.rejects(),
+            }
             rows.append(row | {"Welch finds %": 100 * float((found.welch < 0.05).mean())})
     return pandas.DataFrame(rows)
 
 
 def power(studies: int = 1000, seed: int = 0, comparisons: int = 8) -> pandas.DataFrame:
-    """How often a true difference is found after correction, common draws: one row for each difference and size."""
+    """How often a true difference is found after correction, common draws: by size, number of draws, place of the optimum."""
+    elsewhere = CASES["optimum elsewhere"]
+    apart = true_difference(numpy.random.default_rng([seed, 1]), elsewhere)
+    surfaces = {"the same": BASELINE, "elsewhere": elsewhere._replace(level=elsewhere.level - apart)}
     rows = []
-    for trials in (100, 200, 400):
-        for level in (0.08, 0.13):
-            random = numpy.random.default_rng([seed, trials])
-            cell = BASELINE._replace(level=BASELINE.level + level)
-            found = searched(random, cell, studies=studies, trials=trials, replicates=1999, comparisons=comparisons)
-            rows.append({"trials": trials, "difference": level, "found %": 100 * found.rejects()})
+    for optimum, cell in surfaces.items():
+        for trials in (100, 200, 400):
+            for size in (0.08, 0.13):
+                worse = cell._replace(level=cell.level + size)
+                random = numpy.random.default_rng([seed, trials])
+                found = searched(random, worse, studies=studies, trials=trials, comparisons=comparisons)
+                rows.append(
+                    {"optimum": optimum, "trials": trials, "difference": size, "found %": 100 * found.rejects()}
+                )
     return pandas.DataFrame(rows)
 
 
@@ -176,7 +189,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     shown = (part(options.studies, options.seed).to_string(index=False, float_format="%.3f") for part in (table, power))
     sys.stdout.write(
-        f"Two cells compared by their best tenths, {options.studies} studies of 200 trials a row, nominal 95 %\n\n{next(shown)}\n\n"
+        f"Two cells compared by their best tenths, {options.studies} studies of 200 trials a row, nominal 95 %\n\n"
+        f"{next(shown)}\n\n"
         f"Found after Bonferroni over eight cells, common draws\n\n{next(shown)}\n"
     )
 

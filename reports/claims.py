@@ -112,7 +112,9 @@ def _decided(said: str, verdict: str, welch: str, one: xarray.Dataset) -> tuple[
     if verdict == said:
         return AGREES, ""
     if verdict == OPEN and said == SAME:
-        found = "" if welch == SAME else f"the paper's test, uncorrected, calls it {welch}; the corrected interval holds 0"
+        found = (
+            "" if welch == SAME else f"the paper's test, uncorrected, calls it {welch}; the corrected interval holds 0"
+        )
         return AGREES, found
     if verdict == OPEN and welch == WORSE:
         return PARTLY, "the paper's test finds it here too; the corrected interval holds 0"

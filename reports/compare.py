@@ -136,7 +136,9 @@ def compare(
         cells, chance = ranked[task], float(study["chance"].sel(task=task))
         selected = {name: reselection(cells, task, name, seed, replicates, paired=paired) for name in variants}
         basis = None if baseline is None else cells[baseline]
-        compared = [one for name, one in cells.items() if basis and name != baseline and one.best.size and basis.best.size]
+        compared = [
+            one for name, one in cells.items() if basis and name != baseline and one.best.size and basis.best.size
+        ]
         comparisons[task] = len(compared)
         rows[task] = []
         for variant, one in cells.items():
@@ -150,8 +152,12 @@ def compare(
                 one, other[0] if other else None, inference.stream(seed, task, variant, "searches"), replicates,
                 paired=paired, most=best_of.size, confidence=confidence, maximize=maximizes(study, task),
             )  # fmt: skip
-            stable = [] if other is None else [ranking(study, task, name, stable=True).best for name in (variant, baseline)]
-            row["stable_difference"] = float(stable[0].mean() - stable[1].mean()) if all(map(len, stable)) and stable else math.nan
+            stable = (
+                [] if other is None else [ranking(study, task, name, stable=True).best for name in (variant, baseline)]
+            )
+            row["stable_difference"] = (
+                float(stable[0].mean() - stable[1].mean()) if all(map(len, stable)) and stable else math.nan
+            )
             curves = {
                 kind: expected.after_trials(one, trials, random, replacement=kind == "with", confidence=confidence)
                 for kind in ("with", "without")
@@ -164,7 +170,11 @@ def compare(
         judged(rows[task], 1 - confidence, maximize=maximizes(study, task))
 
     dataset = _dataset(study, rows, {"n_trials": trials, "best_of": best_of}, budget)
-    dataset["comparisons"] = ("task", list(comparisons.values()), {"long_name": "cells compared with the baseline", "units": "1"})
+    dataset["comparisons"] = (
+        "task",
+        list(comparisons.values()),
+        {"long_name": "cells compared with the baseline", "units": "1"},
+    )
     dataset.attrs = {
         "title": f"comparison of cells, of a study of {PACKAGE}",
         "baseline": baseline or "",

@@ -88,17 +88,23 @@ CONTENTS = {
     "instability": Content(CELL, "share of the finished trials that are unstable", "1"),
     "instability_interval": Content(BOUND, "exact interval of the probability that a trial is unstable", "1"),
     "difference": Content(CELL, f"{_TESTED}, less the baseline's", "score"),
-    "difference_interval": Content(BOUND, "joint bootstrap interval of the difference, each best tenth selected anew", "score"),
+    "difference_interval": Content(
+        BOUND, "joint bootstrap interval of the difference, each best tenth selected anew", "score"
+    ),
     "difference_corrected_interval": Content(
-        BOUND, "the same at the confidence that Bonferroni asks of the cells of a task: what the verdict rests on", "score"
+        BOUND,
+        "the same at the confidence that Bonferroni asks of the cells of a task: what the verdict rests on",
+        "score",
     ),
     "differs_by_less_than": Content(CELL, "the end of difference_corrected_interval that is farther from 0", "score"),
-    "stable_difference": Content(CELL, "the difference with unstable trials left out of both cells; not tested", "score"),
-    "better_in_search": Content(CELL, f"probability to score better than the baseline in a search of {DRAWS} draws", "1"),
-    "better_in_search_interval": Content(BOUND, "bootstrap interval of that probability", "1"),
-    "best_of_difference": Content(
-        BEST_OF, f"{_AFTER_N} draws, less the baseline's, to a tenth of the trials", "score"
+    "stable_difference": Content(
+        CELL, "the difference with unstable trials left out of both cells; not tested", "score"
     ),
+    "better_in_search": Content(
+        CELL, f"probability to score better than the baseline in a search of {DRAWS} draws", "1"
+    ),
+    "better_in_search_interval": Content(BOUND, "bootstrap interval of that probability", "1"),
+    "best_of_difference": Content(BEST_OF, f"{_AFTER_N} draws, less the baseline's, to a tenth of the trials", "score"),
     "best_of_difference_interval": Content((*BEST_OF, "bound"), "joint bootstrap interval of that difference", "score"),
     "welch_t": Content(CELL, "Welch's t on the test scores of the best 10 %", "1"),
     "welch_df": Content(CELL, "degrees of freedom of Welch's t", "1"),

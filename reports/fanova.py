@@ -97,8 +97,8 @@ def fanova(
 
     Raises:
         SchemaError: ``study`` is no dataset.
-        FanovaError: an unknown name or a value out of range; no case has enough finished trials; or all hyperparameters are wanted
-            and the study has lost the values of one.
+        FanovaError: an unknown name or a value out of range; no case has enough finished trials; or all hyperparameters are
+            wanted and the study has lost the values of one.
 
     Example:
         >>> import lstm_odyssey as lo

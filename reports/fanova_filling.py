@@ -132,7 +132,9 @@ class Filling:
             every = "all at the ceiling" if case.n_ceiling == case.response.size else "all responses are the same"
             self.remark(at, f"constant response ({every}): there is no variance to divide")
         elif not told:
-            self.remark(at, f"R² is {fixed(found.r_squared)}: the forest predicts nothing, there are no shares", warn=False)
+            self.remark(
+                at, f"R² is {fixed(found.r_squared)}: the forest predicts nothing, there are no shares", warn=False
+            )
         elif found.r_squared < POOR:
             self.remark(at, f"R² is {fixed(found.r_squared)}: the shares describe little of the response", warn=False)
         if case.n_left_out:
@@ -161,7 +163,7 @@ class Filling:
                     self.arrays[f"{name}_share_{end}"][at][places] = numpy.quantile(getattr(again, name), tail, axis=0)
             self.arrays[f"curve_{end}"][at][where, :size] = numpy.quantile(again.curve, tail, axis=0)
             self.arrays[f"optimum_{end}"][at][where] = numpy.quantile(optima, tail, axis=0, method="nearest")
-        text = f"refit spread: the middle {100 * level:.4g} % of {len(again.main)} forests fitted to bootstrap samples of the trials"
+        text = f"refit spread: the middle {100 * level:.4g} % of {len(again.main)} forests of bootstrap samples of the trials"
         if len(again.main) * tails[0] < 1:
             text += ", too few for this level: about the least and the largest of them"
         self.arrays["refit_spread"][at] = text

@@ -21,12 +21,13 @@ Dimensions
         what ``method`` speaks of: variance, main, pair, order, total, curve.
 
 A share ``<name>_share`` (main, pair, order, total) has beside it ``<name>_share_standard_error``, ``_low``, ``_high`` and
-``_over_trees``. ``_low`` and ``_high`` are the refit spread: percentiles of what forests fitted to bootstrap samples of the trials
-gave. It is no interval of the true share: every forest has a bias (about +.03 on a dominant learning rate, -.02 on the size), which
-refits share and which no correction by them takes away. No variable has the name of a dimension.
+``_over_trees``. ``_low`` and ``_high`` are the refit spread: percentiles of what forests of bootstrap samples of the trials
+gave. It is no interval of the true share: every forest has a bias (about +.03 on a dominant learning rate, -.02 on the
+size), which refits share and which no correction by them takes away. No variable has the name of a dimension.
 
 A number that does not exist is NaN: a hyperparameter that a task does not draw, a point beyond the last level, a
-spread that was not computed, the shares of a forest that predicts nothing (R² of 0 or less), everything of a case that cannot be analysed (``note`` says why).
+spread that was not computed, the shares of a forest that predicts nothing (R² of 0 or less), everything of a case that
+cannot be analysed (``note`` says why).
 """
 
 from __future__ import annotations

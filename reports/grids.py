@@ -143,7 +143,8 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
     heads = [
         ("cell", ""), (f"less {baseline}", f"difference of the means of the best 10 %, {units}"),
         ("95 % interval", "joint bootstrap, each best tenth selected anew"),
-        ("corrected", "the same, Bonferroni over the cells: what the verdict rests on"), ("verdict", "by the corrected interval"),
+        ("corrected", "the same, Bonferroni over the cells: what the verdict rests on"),
+        ("verdict", "by the corrected interval"),
     ]  # fmt: skip
     heads += [("stable only", "the difference without unstable trials; not tested")] if unsteady else []
     heads += [(f"best of {most}", f"difference after {most} draws, the best by validation kept, 95 %")] if most else []

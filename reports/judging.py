@@ -21,7 +21,9 @@ def described(
     part: xarray.Dataset, ranked: Ranked, selected: Numbers, chance: float, confidence: float, *, maximize: bool
 ) -> dict[str, Any]:
     """What is said of one cell on one task by itself; ``part`` is the study at both."""
-    arrays = {name: part[name].values for name in ("status", "best_valid", "n_parameters", "frames_per_second", "unstable")}
+    arrays = {
+        name: part[name].values for name in ("status", "best_valid", "n_parameters", "frames_per_second", "unstable")
+    }
     raw = part["best_test"].values.astype(float)
     test = numpy.where(numpy.isfinite(raw), raw, math.nan)
     row = summarise(**arrays, best_test=test, chance=chance, maximize=maximize)

@@ -20,7 +20,11 @@ def limited(study: xarray.Dataset) -> xarray.DataArray:
     limit = attribute(study, "protocol").get("epochs")
     ended = study["status"].isin(FINISHED) & (study["status"] != "diverged")
     found = ended & (study["epochs"] == (-1 if limit is None else limit))
-    return found.transpose(*TRIAL).rename("limited").assign_attrs(long_name=f"whether it ended at the limit of {limit} epochs")
+    return (
+        found.transpose(*TRIAL)
+        .rename("limited")
+        .assign_attrs(long_name=f"whether it ended at the limit of {limit} epochs")
+    )
 
 
 def limit_text(study: xarray.Dataset, task: str, cuts: xarray.Dataset | None) -> str:
@@ -41,8 +45,8 @@ def limit_text(study: xarray.Dataset, task: str, cuts: xarray.Dataset | None) ->
     slow, fast = (100 * found[finished & chosen].mean() for chosen in (rate <= low, rate >= high))
     text = (
         f"{found.sum():,} of {finished.sum():,} trials ended at the limit of {attribute(study, 'protocol')['epochs']} epochs, "
-        f"{still.sum():,} of them with their best score in the last one: {slow:.0f} % of the quarter with the smallest learning "
-        f"rates, {fast:.0f} % of the quarter with the largest."
+        f"{still.sum():,} of them with their best score in the last one: {slow:.0f} % of the quarter with the smallest "
+        f"learning rates, {fast:.0f} % of the quarter with the largest."
     )
     if slow <= 2 * fast:
         return text

@@ -57,7 +57,11 @@ def rows(
         if cells:
             table.append(claims.none_better(part, cells))
         table += [claims.against(part, name, PAPER[task]) for name in cells]
-        if importance is not None and importance.attrs["decomposition"] == "per_tree" and task in importance["task"].values.tolist():
+        if (
+            importance is not None
+            and importance.attrs["decomposition"] == "per_tree"
+            and task in importance["task"].values.tolist()
+        ):
             table += claims.shares(importance, task)
     return table
 

@@ -44,10 +44,16 @@ def forest(comparison: xarray.Dataset, task: str, *, order: Sequence[str] | None
         whisker, thick = one["difference_corrected_interval"].values, one["difference_interval"].values
         drawn = axes.plot(whisker, [row] * 2, "|-", color=color, linewidth=1.0, markersize=6, label="_whisker")
         drawn += axes.plot(thick, [row] * 2, color=color, linewidth=3.2, solid_capstyle="butt", label="_95")
-        drawn += axes.plot(value, row, "o", color=color, markersize=5.5, markeredgecolor="white", label="_difference", zorder=4)
+        drawn += axes.plot(
+            value, row, "o", color=color, markersize=5.5, markeredgecolor="white", label="_difference", zorder=4
+        )
         if int(one["unstable"]) and numpy.isfinite(stable := float(one["stable_difference"])):
-            drawn += axes.plot(stable, row, "o", color=color, markersize=5, markerfacecolor="white", label="_stable", zorder=5)
-        words = {OPEN: f"open: {open_text([float(one['differs_by_less_than'])], units)}", FEW: FEW}.get(verdict, verdict)
+            drawn += axes.plot(
+                stable, row, "o", color=color, markersize=5, markerfacecolor="white", label="_stable", zorder=5
+            )
+        words = {OPEN: f"open: {open_text([float(one['differs_by_less_than'])], units)}", FEW: FEW}.get(
+            verdict, verdict
+        )
         tag(everyone.index(name), "row", [*drawn, _beside(axes, row, words)])
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -63,7 +69,9 @@ def _beside(axes, row: int, words: str):  # type: ignore[no-untyped-def]
 
 
 @styled
-def scatter(study: xarray.Dataset, comparison: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
+def scatter(
+    study: xarray.Dataset, comparison: xarray.Dataset, task: str, *, order: Sequence[str] | None = None
+) -> Figure:
     """The test score of each draw in a cell against that of the same draw in the baseline, the best tenth of either marked.
 
     For studies whose draws are common to all cells.
@@ -83,7 +91,9 @@ def scatter(study: xarray.Dataset, comparison: xarray.Dataset, task: str, *, ord
         score, best = _scores(study, task, names[place])
         known = numpy.isfinite(score) & numpy.isfinite(base)
         ends = numpy.array([*score[known], *base[known]]) if known.any() else numpy.array([0.0, 1.0])
-        axes.plot([ends.min(), ends.max()], [ends.min(), ends.max()], color=INK, linewidth=0.7, alpha=0.6, label="_equal")
+        axes.plot(
+            [ends.min(), ends.max()], [ends.min(), ends.max()], color=INK, linewidth=0.7, alpha=0.6, label="_equal"
+        )
         axes.plot(base[known], score[known], ".", color=SOFT, markersize=2.6, alpha=0.55, label="_draws")
         for chosen, color, size in ((base_best, BLUE, 6.0), (best, VERMILLION, 3.2)):
             held = known & numpy.isin(numpy.arange(known.size), chosen)

@@ -2,8 +2,8 @@
 
 On arrays. A replicate of the bootstrap is a weight for each trial: how often it was drawn. With ranks i = 1 .. N by validation
 and T_i the share of the draws that fell on rank i or behind it, a search of n draws chooses rank i with the probability
-T_i^n - T_{i+1}^n. Where two cells had the same draws they are searched with the same n draws, and T_ij is the share of the draws
-that are at rank i or behind it in one cell and at rank j or behind it in the other.
+T_i^n - T_{i+1}^n. Where two cells had the same draws they are searched with the same n draws, and T_ij is the share of the
+draws that are at rank i or behind it in one cell and at rank j or behind it in the other.
 """
 
 from __future__ import annotations

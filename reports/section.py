@@ -240,8 +240,8 @@ def _collapsed(analyses: Analyses, task: str, name: str, at_ceiling: float) -> s
     if not int(one["unstable"]):
         return ""
     return (
-        f"{int(one['unstable'])} of {int(one['finished'])} trials are unstable, and {at_ceiling:.0%} of the scores stand at the "
-        "chance level, their ceiling: its forest and shares tell which draws score anything, more than how well"
+        f"{int(one['unstable'])} of {int(one['finished'])} trials are unstable, and {at_ceiling:.0%} of the scores stand at "
+        "the chance level, their ceiling: its forest and shares tell which draws score anything, more than how well"
     )
 
 

@@ -57,8 +57,8 @@ def method_text(comparison: xarray.Dataset) -> str:
     """How a verdict is made, and how far it may be trusted: by the way the draws were made."""
     common = str(comparison.attrs["resampling"]) == "paired"
     text = (
-        "A verdict asks whether the bootstrap interval of the difference of best tenths, selected anew in every replicate, leaves "
-        f"out 0, at {100 * comparison.attrs['level']:.2g} % after Bonferroni over the cells of a task. "
+        "A verdict asks whether the bootstrap interval of the difference of best tenths, selected anew in every replicate, "
+        f"leaves out 0, at {100 * comparison.attrs['level']:.2g} % after Bonferroni over the cells of a task. "
     )
     if common:
         text += "All cells had the same draws, drawn anew once for all of them. "
@@ -153,7 +153,9 @@ def _judged(part: xarray.Dataset, baseline: str) -> str:
             rest = "all " if len(still) > 3 and not clauses else "the other " if clauses and len(still) > 1 else ""
             who = f"{rest}{count(len(still))}" if rest else listed(still)
             room = open_text(part["differs_by_less_than"].sel(variant=still).values.tolist(), units)
-            clauses.append(f"{who} {_verb(still, 'is', 'are')} open: from {baseline} {_verb(still, 'it differs', 'they differ')} by {room}")
+            clauses.append(
+                f"{who} {_verb(still, 'is', 'are')} open: from {baseline} {_verb(still, 'it differs', 'they differ')} by {room}"
+            )
         texts.append(f"On {task} {'; '.join(clauses)}.")
     if said[FEW]:
         k = int(part["selected"].sel(variant=[*said[FEW], baseline]).min())
@@ -202,11 +204,7 @@ def _front(part: xarray.Dataset) -> str:
     text = f"Against accuracy and training speed together, at the sizes of their best trials, {listed(front)} are beaten by "
     text += "none"
     baseline = str(part.attrs["baseline"])
-    return (
-        f"{text}, though {listed(worse)} {_verb(worse, 'is', 'are')} worse than {baseline}."
-        if worse
-        else f"{text}."
-    )
+    return f"{text}, though {listed(worse)} {_verb(worse, 'is', 'are')} worse than {baseline}." if worse else f"{text}."
 
 
 def _diverged(part: xarray.Dataset) -> str:
@@ -232,11 +230,14 @@ def _unstable(part: xarray.Dataset, baseline: str) -> str:
     for name in sorted(names, key=lambda name: -float(part["instability"].sel(variant=name))):
         one = part.sel(variant=name)
         low, high = one["instability_interval"].values.tolist()
-        text = f"{int(one['unstable'])} of {int(one['finished'])} trials of {name} are unstable ({low:.0%} to {high:.0%})"
+        text = (
+            f"{int(one['unstable'])} of {int(one['finished'])} trials of {name} are unstable ({low:.0%} to {high:.0%})"
+        )
         if not math.isnan(stable := float(one["stable_difference"])):
             text += f"; among stable trials it is {signed(stable)} {part['units'].item()} from {baseline}, which is not tested"
         texts.append(text)
-    return f"{'. '.join(texts)}. Unstable: worse than chance in an epoch after a far better one; the score validation kept counts."
+    rule = "Unstable: worse than chance in an epoch after a far better one; the score validation kept counts."
+    return f"{'. '.join(texts)}. {rule}"
 
 
 def _by(part: xarray.Dataset, name: str, verdict: str) -> list[str]:

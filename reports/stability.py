@@ -1,8 +1,8 @@
 """Trials that collapsed while they trained, read off the validation curves that every study stores.
 
 An epoch is a collapse if its validation score is worse than the chance level *and* worse than some earlier epoch by more than
-half the chance score. A trial with one is ``unstable``. It is no other status: the trial ran to its end, and its score stays what
-validation kept. A net that has not learned yet is not unstable: it has no earlier epoch that was better.
+half the chance score. A trial with one is ``unstable``. It is no other status: the trial ran to its end, and its score stays
+what validation kept. A net that has not learned yet is not unstable: it has no earlier epoch that was better.
 """
 
 from __future__ import annotations

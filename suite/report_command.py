@@ -45,7 +45,8 @@ def report(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes long: refits, cut-offs.")] = False,
     small_forests: Annotated[
-        bool, typer.Option("--small-forests", help="Also divide the variance of cells with fewer than 50 finished trials.")
+        bool,
+        typer.Option("--small-forests", help="Also divide the variance of cells with fewer than 50 finished trials."),
     ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Write it again, in quick form, whenever the study changes; Ctrl-C ends.")

@@ -159,7 +159,8 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         yield Text(
             "\nTest scores of each trial's best validation epoch. best 10 %: the mean of the best tenth of the trials by "
             "validation, two at least; best: the best of those, with its number of parameters; > chance: better than the best "
-            f"constant prediction; div.: diverged; unstable: in an epoch worse than chance after a far better one, with the 95 % interval; frames/s: training, median of the best 10 %.\n{_space(study, task)}\n"
+            "constant prediction; div.: diverged; unstable: in an epoch worse than chance after a far better one, with its 95 "
+            f"% interval; frames/s: training, median of the best 10 %.\n{_space(study, task)}\n"
         )
 
 

@@ -13,7 +13,7 @@ STUDIES = 400
 
 @pytest.mark.parametrize("name", CASES)
 def test_common_draws_hold_what_they_promise(name: str) -> None:
-    """400 studies: the 95 % interval covers in .92 to .98, finds nothing in at most .08 of equal cells, and .125 in nine of ten."""
+    """400 studies: the 95 % interval covers .92 to .98, rejects at most .08 of equal cells, and finds .125 in nine of ten."""
     truth = true_difference(numpy.random.default_rng(1), CASES[name], studies=4000)
     found = searched(numpy.random.default_rng(2), CASES[name], studies=STUDIES, replicates=599)
     assert 0.92 <= found.covers(truth) <= 0.98
@@ -24,7 +24,7 @@ def test_common_draws_hold_what_they_promise(name: str) -> None:
 
 
 def test_independent_draws_see_less_and_welch_sees_ghosts() -> None:
-    """With draws of their own, equal cells: the interval still covers, is about 2.5 times as wide, and Welch's test is wrong in 24 %."""
+    """Equal cells with draws of their own: the interval covers, is about 2.5 times as wide; Welch's test is wrong in 24 %."""
     common, apart = (
         searched(numpy.random.default_rng(3), CASES["identical"], studies=STUDIES, replicates=599, common=kind)
         for kind in (True, False)

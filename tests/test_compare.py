@@ -146,7 +146,10 @@ def test_a_single_cell() -> None:
     study = searched({"vanilla": 0}, trials=30)
     found = compare(study, **QUICK)
     assert found["verdict"].values.tolist() == [[SELF]]
-    assert numpy.isnan(found["difference"].values).all() and numpy.isnan(found["difference_corrected_interval"].values).all()
+    assert (
+        numpy.isnan(found["difference"].values).all()
+        and numpy.isnan(found["difference_corrected_interval"].values).all()
+    )
     described = compare(study, None, **QUICK)
     assert not described["is_baseline"].values.any()
     assert described["verdict"].values.tolist() == [[NOTHING]]
@@ -177,7 +180,9 @@ def test_all_diverged() -> None:
     assert (found["divergence"].values == 1).all()
     assert (found["mean_test"].values == 80).all() and (found["worse_than_chance"].values == 100).all()
     assert found["difference"].values[0].tolist()[1] == 0
-    assert found["verdict"].values.tolist() == [[SELF, OPEN]] and found["verdict_welch"].values.tolist() == [[SELF, SAME]]
+    assert found["verdict"].values.tolist() == [[SELF, OPEN]] and found["verdict_welch"].values.tolist() == [
+        [SELF, SAME]
+    ]
     assert found["difference_corrected_interval"].values[0, 1].tolist() == [0, 0]
     assert math.isnan(found["welch_p"].values[0, 1])
 

@@ -435,7 +435,7 @@ def test_intervals(tmp_path: Any) -> None:
     assert found["main_share_low"].sel(hyperparameter="learning_rate", clip=1) > 0.5
     (said,) = set(found["refit_spread"].values.ravel())
     assert said.startswith(
-        "refit spread: the middle 95 % of 12 forests fitted to bootstrap samples of the trials, too few for this level: about the "
+        "refit spread: the middle 95 % of 12 forests of bootstrap samples of the trials, too few for this level: about the "
     )
     assert len(list(tmp_path.iterdir())) == 2
     narrow = fanova(study, **INTERVALS, level=0.5, cache=tmp_path)
@@ -480,7 +480,10 @@ def test_the_refit_spread_is_no_interval() -> None:
     """It is called a spread wherever it stands, as it misses true shares: the forest's bias is in every refit."""
     for name, variable in simple().data_vars.items():
         if str(name).endswith(("_low", "_high")):
-            assert "refit spread" in variable.attrs["long_name"] and "bootstrap interval" not in variable.attrs["long_name"], name
+            assert (
+                "refit spread" in variable.attrs["long_name"]
+                and "bootstrap interval" not in variable.attrs["long_name"]
+            ), name
     score: Score = lambda u, v: u["learning_rate"] + 0.15 * u["input_noise"]  # noqa: E731
     missed = 0
     for seed in range(6):
@@ -492,7 +495,9 @@ def test_the_refit_spread_is_no_interval() -> None:
 
 def test_a_forest_that_predicts_nothing_has_no_shares() -> None:
     """Where R² is 0 or less the shares are NaN and the note says so; above it they are there."""
-    noise = fanova(planted(lambda u, v: float(numpy.sin(1e7 * (u["learning_rate"] + u["momentum"]))), n=60), trees=TREES, clip=1)
+    noise = fanova(
+        planted(lambda u, v: float(numpy.sin(1e7 * (u["learning_rate"] + u["momentum"]))), n=60), trees=TREES, clip=1
+    )
     one = noise.isel(task=0, variant=0, clip=0)
     assert one["r_squared"] <= 0 and "predicts nothing, there are no shares" in str(one["note"].item())
     assert all(one[f"{name}_share"].isnull().all() for name in ("main", "pair", "order", "total"))

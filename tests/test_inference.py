@@ -91,7 +91,7 @@ def test_hedges_g_without_variance() -> None:
 
 
 def test_no_hedges_g_of_fewer_than_ten() -> None:
-    """With two scores a side g may be anything (here 1000 and more): below ten a side none is given, not in a replicate either."""
+    """With two scores a side g may be anything (here beyond 500): below ten a side none is given, nor in a replicate."""
     x, y = [1.0, 1.001] * 5, [2.0, 2.001] * 5
     assert inference.hedges_g(x[:2], y[:2], fewest=2) < -500
     assert numpy.isnan(inference.hedges_g(x[:9], y)) and numpy.isnan(inference.hedges_g(x, y[:9]))
@@ -168,5 +168,3 @@ def test_proportions_interval_is_exact(count: int, total: int) -> None:
     assert low == 0 if count == 0 else stats.binom.sf(count - 1, total, low) == pytest.approx(0.025, rel=1e-6)
     assert high == 1 if count == total else stats.binom.cdf(count, total, high) == pytest.approx(0.025, rel=1e-6)
     assert all(math.isnan(value) for value in stability.proportion(0, 0))
-
-

@@ -291,7 +291,7 @@ def test_page_escapes_strangers_texts() -> None:
 
 
 def test_page_says_what_the_numbers_say() -> None:
-    """The summary tells what the best tenths score, who does not beat chance, and that trials are too few; it names no winner."""
+    """The summary tells what the best tenths score, who does not beat chance, that trials are too few; it names no winner."""
     study = made.study(variants=("plain", "gated", "wild"), trials=3)
     trials = [made.trial(study, *place) for place in made.places(study) if place[1] != "wild"]
     trials += [made.diverged(study, *place) for place in made.places(study) if place[1] == "wild"]
