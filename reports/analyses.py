@@ -40,6 +40,7 @@ class Analyses(NamedTuple):
         per_tree: that of the test score tree by tree, as the paper has it; None in the quick form: then the paper's
             claims on shares are left out, not judged by other numbers.
         refused: why there is no functional ANOVA, empty if there is one.
+        reruns: the study's draws trained again with fresh seeds, if there are any.
         pooled: that of the test score over all cells together, the cell being a factor; None in the quick form.
     """
 
@@ -50,6 +51,7 @@ class Analyses(NamedTuple):
     per_tree: xarray.Dataset | None
     refused: str
     pooled: xarray.Dataset | None = None
+    reruns: xarray.Dataset | None = None
 
 
 def analyse(

@@ -35,7 +35,7 @@ def found(study: xarray.Dataset, part: xarray.Dataset, name: str = "best_test") 
     """The best score of a search: the best among the best 10 % by validation of every cell.
 
     It is picked by the test score, so it flatters; how much it owes to the luck of its weights a bootstrap cannot tell, as two
-    of three replicates hold the very same trial. Trials run again can: see ``lstm_odyssey.reports.reruns``.
+    of three replicates hold the very same trial. The same draws trained again with fresh seeds can.
 
     Args:
         study: the study.
@@ -80,7 +80,8 @@ def best(study: xarray.Dataset, part: xarray.Dataset, reported: Reported, again:
         study: the study.
         part: what ``compare`` says of it on one task.
         reported: what the paper reports of that task.
-        again: what ``lstm_odyssey.reports.reruns.rerun`` says of it.
+        again: what the study's draws scored when they were trained again with fresh seeds: over (task, variant, draw) ``trial``
+            and ``mean``, over (task, variant) ``seed_deviation``.
     """
     task, units = str(part["task"].item()), str(part["units"].item())
     said = f"{score(reported.best)} {units}, {reported.cell}"
@@ -98,16 +99,16 @@ def best(study: xarray.Dataset, part: xarray.Dataset, reported: Reported, again:
 
 
 def _by_reruns(again: xarray.Dataset | None, task: str, ours: Best, reported: Reported, units: str) -> tuple[str, str]:
-    """The verdict by the trials that were run again, and what they gave."""
+    """The verdict by the trials that were trained again, and what they gave."""
     nothing = UNDECIDED, "; one number of one search, picked by its test score: what the seed does to it takes re-runs"
     if again is None or task not in again["task"].values or ours.cell not in again["variant"].values:
         return nothing
-    at = {"task": task, "variant": ours.cell}
-    mean, spread = float(again["rerun_mean"].sel(at).sel(trial=ours.trial)), float(again["seed_std"].sel(at))
-    if not numpy.isfinite(mean) or not spread > 0:
+    part = again.sel(task=task, variant=ours.cell)
+    means, spread = part["mean"].values[part["trial"].values == ours.trial], float(part["seed_deviation"])
+    if not means.size or not numpy.isfinite(means[0]) or not spread > 0:
         return nothing
-    away = abs(mean - reported.best) / spread
-    told = f"; run again with fresh seeds that draw scores {score(mean)} on average, standard deviation {spread:.2g} {units}"
+    away = abs(float(means[0]) - reported.best) / spread
+    told = f"; with fresh seeds that draw scores {score(float(means[0]))} on average, standard deviation {spread:.2g} {units}"
     return (AGREES if away <= NEAR else DIFFERS), f"{told}: {away:.1f} of these from the paper's"
 
 

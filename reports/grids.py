@@ -61,8 +61,14 @@ def number(value: float, text: str | None = None, look: str = "") -> Cell:
     return Cell(score(value) if text is None else text, value, look)
 
 
-def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray.Dataset, task: str) -> Grid:
-    """What each cell scores, costs, and how its trials ended."""
+def results(
+    dataset: xarray.Dataset,
+    table: pandas.DataFrame,
+    comparison: xarray.Dataset,
+    task: str,
+    again: xarray.Dataset | None = None,
+) -> Grid:
+    """What each cell scores, costs, and how its trials ended; ``again``: what its best draw scores with fresh seeds."""
     rows, chance = table.loc[task], float(dataset["chance"].sel(task=task))
     better = "larger" if maximizes(dataset, task) else "smaller"
     facts = dataset.sel(task=task)
@@ -89,6 +95,8 @@ def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray
             number(row["instability"], instability(row), "no" if row["unstable"] else "zero"),
             failed,
         ]
+        if again is not None:
+            cells.insert(3, _again(again, task, str(name), int(row["best_trial"])))
         made.append(Row(str(name), cells, one["verdict"].item() == BETTER))
     heads = [
         ("cell", ""), ("mean of best 10 %", "chosen by validation, scored on the test set"),
@@ -100,7 +108,20 @@ def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray
         ("diverged", "with the exact 95 % interval of the probability"),
         ("unstable", "worse than chance in an epoch after a far better one; with the exact 95 % interval"), ("failed", ""),
     ]  # fmt: skip
+    if again is not None:
+        heads.insert(4, ("with fresh seeds", "mean of the best draw trained again ± standard deviation of the seed"))
     return Grid(caption, heads, made)
+
+
+def _again(again: xarray.Dataset, task: str, name: str, trial: int) -> Cell:
+    """What a trial's draw scores on average with fresh seeds, and the seed's standard deviation."""
+    if name not in again["variant"].values or task not in again["task"].values:
+        return Cell("–", None, "zero")
+    part = again.sel(task=task, variant=name)
+    means, spread = part["mean"].values[part["trial"].values == trial], float(part["seed_deviation"])
+    if not means.size or not math.isfinite(means[0]):
+        return Cell("–", None, "zero")
+    return number(float(means[0]), f"{score(float(means[0]))} ± {spread:.2g}")
 
 
 def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> Grid | None:

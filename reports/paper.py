@@ -27,7 +27,10 @@ COLUMNS = {
 
 
 def rows(
-    study: xarray.Dataset, comparison: xarray.Dataset | None = None, importance: xarray.Dataset | None = None
+    study: xarray.Dataset,
+    comparison: xarray.Dataset | None = None,
+    importance: xarray.Dataset | None = None,
+    again: xarray.Dataset | None = None,
 ) -> list[Row]:
     """The table, task by task: best score, none beats vanilla, each cell against vanilla, shares of the variance.
 
@@ -39,6 +42,7 @@ def rows(
         comparison: what ``compare`` says of it with ``vanilla`` as the baseline; computed if not given.
         importance: what ``fanova`` says of its test scores, tree by tree as the paper; without it, or by another
             decomposition, no shares, so that no verdict depends on how much was computed.
+        again: its draws trained again with fresh seeds, which the best score is judged by; see ``best_score.best``.
 
     Returns:
         Rows for the tasks of the study that are the paper's; an empty list if none is, or if the study has no
@@ -52,7 +56,7 @@ def rows(
     table = []
     for task in tasks:
         part = comparison.sel(task=task)
-        table.append(best_score.best(study, part, PAPER[task]))
+        table.append(best_score.best(study, part, PAPER[task], again))
         cells = [name for name in CELLS if name in part["variant"].values.tolist()]
         if cells:
             table.append(claims.none_better(part, cells))

@@ -120,10 +120,12 @@ def section(
         "name": task,
         "anchor": f"task-{place}",
         "chance_known": not math.isnan(chance),
-        "results": grids.results(dataset, table, comparison, task),
+        "results": grids.results(dataset, table, comparison, task, analyses.reruns),
         "differences": grids.differences(comparison, task, order),
         "importance": grids.importance(analyses, task, order),
-        "paper": [row for row in paper.rows(dataset, comparison, analyses.per_tree) if row.task == task],
+        "paper": [
+            row for row in paper.rows(dataset, comparison, analyses.per_tree, analyses.reruns) if row.task == task
+        ],
         "figures": {key: _svg(made[key], LABELS[key].format(task), f"f{place}{key}") for key in made},
         "cells": [_cell(dataset, analyses, task, name, place, number) for number, name in enumerate(order)],
         "judged": bool((verdicts := comparison["verdict"].sel(task=task)).isin([BETTER, WORSE, OPEN]).any()),

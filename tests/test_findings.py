@@ -356,6 +356,30 @@ def test_the_best_score_alone_decides_nothing(record: xarray.Dataset, judged: xa
         assert "standard deviation" not in row.note and "takes re-runs" in row.note
 
 
+def test_the_best_score_is_judged_by_what_its_draw_scores_again(record: xarray.Dataset, judged: xarray.Dataset) -> None:
+    """With fresh seeds the best draw scores 8.5 ± .05: within two deviations the paper agrees, beyond it differs."""
+    part = judged.sel(task="jsb_chorales")
+    ours = best_score.found(record, part)
+    cell = (("task", "variant", "draw"), [[[3, ours.trial]]]), (("task", "variant", "draw"), [[[9.0, 8.5]]])
+    again = xarray.Dataset(
+        {"trial": cell[0], "mean": cell[1], "seed_deviation": (("task", "variant"), [[0.05]])},
+        {"task": ["jsb_chorales"], "variant": [ours.cell]},
+    )
+    for reported, verdict in ((8.41, AGREES), (8.59, AGREES), (8.38, DIFFERS), (8.62, DIFFERS)):
+        row = best_score.best(record, part, PAPER["jsb_chorales"]._replace(best=reported), again)
+        assert row.verdict == verdict, reported
+    assert paper.rows(record, judged, again=again)[0].verdict == DIFFERS
+    assert "that draw scores 8.50 on average, standard deviation 0.05 nats/frame: 2.4 of these" in (
+        paper.rows(record, judged, again=again)[0].note
+    )
+    other = best_score.best(record, part, PAPER["jsb_chorales"], again.assign(trial=again["trial"] + 1))
+    assert other.verdict == UNDECIDED, "another draw was trained again"
+    grid = grids.results(record, table_of(record), judged, "jsb_chorales", again)
+    place = [head for head, _ in grid.heads].index("with fresh seeds") - 1
+    shown = {row.variant: row.cells[place].text for row in grid.rows}
+    assert shown.pop(ours.cell) == "8.50 ± 0.05" and set(shown.values()) == {"–"}
+
+
 def test_the_mean_over_sequences_names_its_cells(record: xarray.Dataset, judged: xarray.Dataset) -> None:
     """As a mean over sequences another cell may be the best: both are named, each with its own score."""
     part = judged.sel(task="jsb_chorales")

@@ -220,7 +220,9 @@ def test_the_claims_of_the_readme_are_those_of_the_record(found):
     assert "`noaf` is worse than vanilla, and the seven others are open" in text and verdicts["verdict"] == {"noaf"}
     assert (found.compare["verdict"] == "open").sum() == 7
     limit = limits.limit_text(found.study, "jsb_chorales", found.cuts)
-    assert limit.replace("1,111 of 1,800", "Of the 1,800 trials 1,111", 1).split(" trials ended")[1] in " ".join(text.split())
+    assert limit.replace("1,111 of 1,800", "Of the 1,800 trials 1,111", 1).split(" trials ended")[1] in " ".join(
+        text.split()
+    )
     assert "also calls `fgr` worse" in " ".join(text.split()) and verdicts["verdict_welch"] == {"noaf", "fgr"}
 
 
