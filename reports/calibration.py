@@ -18,6 +18,7 @@ import pandas
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports import inference
+from lstm_odyssey.reports.table import best_count
 
 Numbers = NDArray[numpy.float64]
 Draws = NDArray[numpy.float64]
@@ -136,7 +137,7 @@ def _placed(ranked: inference.Ranked, places: NDArray[numpy.intp]) -> tuple[infe
 
 def true_difference(random: numpy.random.Generator, cell: Cell, *, trials: int = 200, studies: int = 20_000) -> float:
     """The mean difference of the best tenths of so many searches with the same draws."""
-    k = inference.best_count(trials)
+    k = best_count(trials)
     means = []
     draws = draw(random, studies, trials)
     for one in (cell, BASELINE):

@@ -152,12 +152,7 @@ def compare(
                 one, other[0] if other else None, inference.stream(seed, task, variant, "searches"), replicates,
                 paired=paired, most=best_of.size, confidence=confidence, maximize=maximizes(study, task),
             )  # fmt: skip
-            stable = (
-                [] if other is None else [ranking(study, task, name, stable=True).best for name in (variant, baseline)]
-            )
-            row["stable_difference"] = (
-                float(stable[0].mean() - stable[1].mean()) if all(map(len, stable)) and stable else math.nan
-            )
+            row["stable_difference"] = _stable_difference(study, task, variant, baseline)
             curves = {
                 kind: expected.after_trials(one, trials, random, replacement=kind == "with", confidence=confidence)
                 for kind in ("with", "without")
@@ -228,6 +223,14 @@ def ranking(study: xarray.Dataset, task: str, variant: str, *, stable: bool = Fa
         part["best_valid"].values, part["best_test"].values, finished,
         chance=float(part["chance"]), maximize=maximizes(study, task),
     )  # fmt: skip
+
+
+def _stable_difference(study: xarray.Dataset, task: str, variant: str, baseline: str | None) -> float:
+    """The difference of the best tenths of the stable trials alone; NaN for the baseline, or where there are none."""
+    if baseline is None or variant == baseline:
+        return math.nan
+    one, other = (ranking(study, task, name, stable=True).best for name in (variant, baseline))
+    return float(one.mean() - other.mean()) if one.size and other.size else math.nan
 
 
 def reselection(

@@ -44,8 +44,8 @@ def collapsed(
     before = numpy.fmin.accumulate(scores, axis=-1)[..., :-1]
     now = scores[..., 1:]
     with numpy.errstate(invalid="ignore"):  # infinity less infinity
-        found: NDArray[numpy.bool_] = ((now > bound) & (now - before > margin * numpy.abs(bound))).any(axis=-1)
-    return found
+        far = (now > bound) & (now - before > margin * numpy.abs(bound))
+    return numpy.asarray(far.any(axis=-1), bool)
 
 
 def unstable(study: xarray.Dataset) -> xarray.DataArray:

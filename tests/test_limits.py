@@ -85,6 +85,7 @@ def test_the_whisker_is_the_verdict(shared: float) -> None:
 def test_the_scatter_sets_the_same_draws_side_by_side() -> None:
     """A point for each draw both cells have; the best tenth of either is circled."""
     study = schema.build(*made.searched({"vanilla": 0.0, "other": 1.0}, 40, shared=0.9))
+    study["status"] = study["status"].astype("U7")
     study["status"].values[0, 1, 7] = "missing"
     study["best_test"].values[0, 1, 7] = study["best_valid"].values[0, 1, 7] = numpy.nan
     figure = same_draws.scatter(study, compare(study, replicates=9), "talk")

@@ -76,6 +76,7 @@ def test_common_draws_are_drawn_once_for_both() -> None:
 @pytest.fixture(scope="module")
 def found() -> xarray.Dataset:
     study = schema.build(*made.searched({"vanilla": 0.0, "good": -1.0, "late": 0.0}, 200, shared=0.9))
+    study["status"] = study["status"].astype("U7")
     study["status"].values[0, 2, 100:] = "missing"
     return compare(study, replicates=999)
 
