@@ -24,7 +24,7 @@ class Odyssey:
         self._study = study
 
     def __repr__(self) -> str:
-        return "a study's analyses: .fanova(), .compare(), .table(), .unstable()"
+        return "a study's analyses: .fanova(), .compare(), .reruns(), .table(), .unstable()"
 
     def table(self, order: Sequence[str] | None = None) -> pandas.DataFrame:
         """One row for each task and variant: see ``lstm_odyssey.reports.table.summary``.
@@ -67,6 +67,12 @@ class Odyssey:
 
         found: xarray.Dataset = fanova(self._study, **options)
         return found
+
+    def reruns(self, again: xarray.Dataset | Sequence[xarray.Dataset], **options: Any) -> xarray.Dataset:
+        """Whether the best scores are luck, by studies of its best draws with other seeds: see ``reports.reruns.reruns``."""
+        from lstm_odyssey.reports.reruns import reruns
+
+        return reruns(self._study, again, **options)
 
 
 def register() -> None:

@@ -73,7 +73,7 @@ import numpy
 import xarray
 from numpy.typing import NDArray
 
-from lstm_odyssey.reports import expected, inference, searches, stability
+from lstm_odyssey.reports import draws, expected, inference, searches, stability
 from lstm_odyssey.reports.contents import CONTENTS, COORDINATES
 from lstm_odyssey.reports.expected import Curve
 from lstm_odyssey.reports.inference import Numbers, Ranked
@@ -124,7 +124,7 @@ def compare(
     study = study.assign(unstable=stability.unstable(study))
     variants: list[str] = study["variant"].values.tolist()
     names: list[str] = study["task"].values.tolist()
-    paired = study.attrs["draws"] == "common"
+    paired = draws.common(study)
     ranked = {task: {variant: ranking(study, task, variant) for variant in variants} for task in names}
     trials = expected.budgets(max(one.trial.size for cells in ranked.values() for one in cells.values()))
     best_of = numpy.arange(1, 1 + max(1, trials[-1] // 10))
@@ -272,7 +272,7 @@ def _stacked(curves: dict[str, Curve]) -> dict[str, Numbers]:
 def _dataset(
     study: xarray.Dataset,
     rows: dict[str, list[dict[str, Any]]],
-    draws: dict[str, NDArray[numpy.int64]],
+    counts: dict[str, NDArray[numpy.int64]],
     budget: Numbers,
 ) -> xarray.Dataset:
     units = set(study["units"].values.tolist())
@@ -287,6 +287,6 @@ def _dataset(
         variables[name] = (content.dims, values, attributes)
     labels = {name: study[name].values for name in ("task", "variant")}
     labels |= {"bound": numpy.array(["lower", "upper"]), "replacement": numpy.array(["with", "without"])}
-    labels |= {**draws, "step": numpy.arange(STEPS)}
+    labels |= {**counts, "step": numpy.arange(STEPS)}
     coordinates = {name: (name, labels[name], {"long_name": words}) for name, words in COORDINATES.items()}
     return xarray.Dataset(variables, coordinates)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy
 import xarray
 
-from lstm_odyssey.reports import bootstrap
+from lstm_odyssey.reports import bootstrap, draws
 from lstm_odyssey.reports import fanova_layout as layout
 from lstm_odyssey.reports.analysis import DECOMPOSITIONS, Decomposition, View, analyse, view
 from lstm_odyssey.reports.axes import Axis, Floats
@@ -98,7 +98,7 @@ def fanova(
     Raises:
         SchemaError: ``study`` is no dataset.
         FanovaError: an unknown name or a value out of range; no case has enough finished trials; or all hyperparameters are
-            wanted and the study has lost the values of one.
+            wanted and the study has lost the values of one; or the study's points come from a file and were not drawn.
 
     Example:
         >>> import lstm_odyssey as lo
@@ -106,6 +106,9 @@ def fanova(
         >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
     """
     refuse_other(study)
+    if (given := draws.points(study)) is not None:
+        got, expected = f"the rows of {given['file']}", "random draws, whose distribution is the measure of the shares"
+        raise _error("functional ANOVA", got, expected, "Analyse the study that the rows come from.")
     clip = [float(quantile) for quantile in ([clip] if isinstance(clip, int | float) else clip)]
     _check(study, response, decomposition, clip, trees, points, replicates, level)
     tasks = _chosen("task", tasks, study["task"].values.tolist())

@@ -114,6 +114,7 @@ def write(
 def _space(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     """One row for each hyperparameter: what it is, its distribution on each task, the range that was drawn."""
     spaces, facts = attribute(dataset, "distributions"), attribute(dataset, "tasks")
+    chosen = attribute(dataset, "more").get("space") or {}
     rows = []
     for name in hyperparameters(dataset):
         said: dict[str, list[str]] = {}
@@ -123,7 +124,10 @@ def _space(dataset: xarray.Dataset) -> list[dict[str, Any]]:
             text = words.distribution(space[name])
             own = (facts[task].get("task_space") or space).get(name)
             if own is not None and own != space[name]:
-                text += f" (narrowed by the profile; the task's own: {words.distribution(own)})"
+                whose = (
+                    "chosen for this study" if name in {**chosen, **chosen.get(task, {})} else "narrowed by the profile"
+                )
+                text += f" ({whose}; the task's own: {words.distribution(own)})"
             said.setdefault(text, []).append(task)
         values = dataset[name].values
         drawn = "–"

@@ -13,6 +13,7 @@ import pandas
 import xarray
 from markupsafe import Markup, escape
 
+from lstm_odyssey.reports import draws
 from lstm_odyssey.reports.importance import importance_text
 from lstm_odyssey.reports.schema import attribute
 from lstm_odyssey.reports.sentences import comparison_text, count, listed
@@ -38,6 +39,7 @@ def summary_text(dataset: xarray.Dataset, table: pandas.DataFrame) -> list[str]:
         text += f" {collapsed:,} of these {'is' if collapsed == 1 else 'are'} unstable."
     if numbers["missing"]:
         text += " The numbers below are not final."
+    text = f"{text} {draws.sentence(dataset)}".strip()
     paragraphs = [text, *(task_text(dataset, table, task) for task in tasks)]
     largest = int(table["selected"].max())
     if largest < ENOUGH:
@@ -78,7 +80,7 @@ def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
         f"n = {_span(finished)} finished trials for each cell",
         f"best 10 % by validation: {_span(selected)}",
         f"seed {dataset.attrs['seed']}",
-        f"{dataset.attrs['draws'] or 'independent'} draws",
+        draws.named(dataset),
         f"corpus {task}, checksum {str(facts['checksum'].item())[:12] or 'unknown'}",
     ]
     if not math.isnan(float(facts["chance"])):
@@ -162,10 +164,13 @@ def flat(facts: Any, prefix: str = "") -> dict[str, str]:
 
 
 def commands(dataset: xarray.Dataset) -> list[str]:
-    """The two commands that run the study again and report it; options of its protocol come in a study.toml."""
+    """The two commands that run the study again and report it; its protocol and its own space come in a study.toml.
+
+    Rows in place of draws come in a file of the name that they had.
+    """
     attributes, more = dataset.attrs, attribute(dataset, "more")
     protocol = dict(attribute(dataset, "protocol"))
-    epochs = protocol.pop("epochs", None)
+    epochs, rows = protocol.pop("epochs", None), draws.points(dataset)
     options = {
         "profile": attributes["profile"],
         "tasks": ",".join(dataset["task"].values.tolist()),
@@ -173,7 +178,8 @@ def commands(dataset: xarray.Dataset) -> list[str]:
         "trials": dataset.sizes["trial"],
         "epochs": epochs,
         "seed": attributes["seed"],
-        "draws": attributes["draws"],
+        "draws": attributes["draws"] if rows is None else None,
+        "points": None if rows is None else rows["file"],
         "backend": attributes["backend"],
         "device": attributes["device"],
         "dtype": attributes["dtype"],
@@ -181,10 +187,29 @@ def commands(dataset: xarray.Dataset) -> list[str]:
         "keep-weights": more.get("keep_weights"),
     }
     words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value not in ("", None)]
-    lines = [f"{name} = {json.dumps(value)}" for name, value in protocol.items()]
-    file = [f"printf '%s\\n' '[protocol]' {' '.join(map(shlex.quote, lines))} > study.toml"] if lines else []
+    tables = {name: table for name, table in (("protocol", protocol), ("space", more.get("space"))) if table}
+    lines = [line for name, table in tables.items() for line in (f"[{name}]", *map(_line, table, table.values()))]
+    file = [f"printf '%s\\n' {' '.join(map(shlex.quote, lines))} > study.toml"] if lines else []
     study = "study.toml " if lines else ""
     return [*file, f"odyssey run {study}{' '.join(words)} --store STORE", "odyssey report STORE"]
+
+
+def _line(name: str, value: Any) -> str:
+    """One line of a TOML table."""
+    return f"{_key(name)} = {_toml(value)}"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+def _toml(value: Any) -> str:
+    """A value of JSON in TOML: they differ in tables only."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(_line(name, inner) for name, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _span(ends: tuple[int, int]) -> str:

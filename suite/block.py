@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 
-from lstm_odyssey import registry
+from lstm_odyssey import points, registry
 from lstm_odyssey.environment import environment
 from lstm_odyssey.kernels.scan import PADDED, prepare
 from lstm_odyssey.origins import versions
@@ -60,7 +61,15 @@ class Block:
         """The indices that the study asks for; the rest are ghosts."""
         return range(self.indices.start, min(self.indices.stop, self.study["trials"]))
 
+    @cached_property
+    def _rows(self) -> list[dict[str, Any]]:
+        """The hyperparameters of the cell's trials where they come from a file."""
+        return points.rows(self.study["points"], self.task, self.variant) if "points" in self.study else []
+
     def hyperparameters(self, index: int) -> dict[str, Any]:
+        """What a trial is trained with: drawn, or a row of the study's points."""
+        if self._rows:
+            return dict(self._rows[index % len(self._rows)])  # beyond the last row only ghosts are asked for
         space = self.study["tasks"][self.task]["space"]
         return draw(
             {name: distribution_from_dict(content) for name, content in space.items()},

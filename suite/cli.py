@@ -45,6 +45,9 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Of everything random. (1)")] = None,
     profile: Annotated[str | None, typer.Option(help="smoke, standard or paper. (standard)")] = None,
     draws: Annotated[str | None, typer.Option(help="common to all variants, or independent. (profile)")] = None,
+    points: Annotated[
+        Path | None, typer.Option(help="A CSV file whose rows are the trials' hyperparameters, in place of draws.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; 0 runs in this one. (one a core)")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler that exists.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda. (cpu)")] = None,
@@ -73,7 +76,8 @@ def run(
     options = read_config(config) if config is not None else {}
     said: dict[str, Any] = {
         "variants": names(variants), "tasks": names(tasks), "trials": trials, "epochs": epochs, "seed": seed,
-        "profile": profile, "draws": draws, "workers": workers, "scheduler": scheduler, "device": device,
+        "profile": profile, "draws": draws, "points": points and str(points), "workers": workers,
+        "scheduler": scheduler, "device": device,
         "backend": backend, "dtype": dtype, "block_size": block_size, "keep_weights": keep_weights, "store": store,
         "resume_from": resume_from, "plugins": plugin or None,
     }  # fmt: skip

@@ -10,6 +10,9 @@
     [protocol]
     patience = 10
 
+    [space]
+    learning_rate = {kind = "log_uniform", low = 1e-4, high = 1e-2}
+
     [data]
     jsb_chorales = "corpora/JSB Chorales.pickle"
 """
@@ -26,13 +29,13 @@ from lstm_odyssey.plan import Settings, SettingsError
 
 RUN_OPTIONS = ("store", "workers", "scheduler", "resume_from")
 _TYPES = {"variants": list, "tasks": list, "protocol": dict, "data": dict, "trials": int, "epochs": int, "seed": int}
-_TYPES |= {"block_size": int, "workers": int, "plugins": list}
+_TYPES |= {"space": dict, "block_size": int, "workers": int, "plugins": list}
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The options of a study file: fields of ``Settings``, and ``store workers scheduler resume_from``.
 
-    Paths of data, of plugins and of a study to go on with are taken from the file's own folder.
+    Paths of data, of plugins, of points and of a study to go on with are taken from the file's own folder.
 
     Raises:
         SettingsError: the file is missing or no TOML, an option is unknown, or has the wrong type.
@@ -65,8 +68,9 @@ def read_config(path: Path) -> dict[str, Any]:
         content["data"] = {task: str(path.parent / place) for task, place in content["data"].items()}
     if "plugins" in content:
         content["plugins"] = [str(path.parent / place) for place in content["plugins"]]
-    if "resume_from" in content:
-        content["resume_from"] = str(path.parent / content["resume_from"])
+    for name in ("resume_from", "points"):
+        if name in content:
+            content[name] = str(path.parent / Path(content[name]).expanduser())
     return content
 
 

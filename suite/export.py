@@ -141,6 +141,7 @@ def series(study: xarray.Dataset) -> tuple[list[Series], list[str]]:
 
 
 def _version(study: xarray.Dataset, task: str) -> str:
+    from lstm_odyssey.reports import draws
     from lstm_odyssey.reports.schema import attribute
     from lstm_odyssey.streams import digest
 
@@ -152,6 +153,7 @@ def _version(study: xarray.Dataset, task: str) -> str:
             "distributions": attribute(study, "distributions")[task],
             "corpus": str(study["checksum"].sel(task=task).item()),
             "trials": study.sizes["trial"],
+            **({"points": rows["sha256"]} if (rows := draws.points(study)) else {}),
         }
     )[:16]
 

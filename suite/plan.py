@@ -5,88 +5,22 @@ from __future__ import annotations
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from lstm_odyssey import origins, registry
+from lstm_odyssey import origins, points, registry, spaces
 from lstm_odyssey.cell import Cell
+from lstm_odyssey.described import task_facts, variant_facts
 from lstm_odyssey.environment import environment
 from lstm_odyssey.kernels.scan import resolve
-from lstm_odyssey.profiles import COLLECTION, HYPERPARAMETERS, PROFILES
+from lstm_odyssey.profiles import COLLECTION, PROFILES
 from lstm_odyssey.protocol import Protocol
-from lstm_odyssey.search import DRAWS
+from lstm_odyssey.search import FROM_FILE
+from lstm_odyssey.settings import DTYPES, Settings, SettingsError, option
 from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError
-from lstm_odyssey.tasks import objectives
 
-DTYPES = ("float32", "float64")
-DEVICES = ("cpu", "cuda")
-
-
-class SettingsError(ValueError):
-    """What was asked for makes no study; the message says subject, got, expected, what to do."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user asks of a study. None means: not said; then the store decides, or the profile, or the default.
-
-    Args:
-        variants, tasks: names; by default the paper's nine and the embedded tasks. ``("all",)`` is every one installed.
-        trials, epochs: for each variant and task.
-        seed: of everything random (1).
-        profile: ``smoke``, ``standard`` (default) or ``paper``.
-        draws: ``common`` to all variants or ``independent``; the profile's.
-        dtype, backend, device: of the computation (float32, auto, cpu).
-        block_size: trials in lockstep on a backend that pads.
-        keep_weights: ``best`` stores each trial's best weights; ``none`` (default).
-        protocol: options of ``Protocol`` beside epochs.
-        data: where a task's corpus lies, by task.
-        plugins: Python files whose variants and tasks are to be known; every worker runs them.
-    """
-
-    variants: Sequence[str] | None = None
-    tasks: Sequence[str] | None = None
-    trials: int | None = None
-    epochs: int | None = None
-    seed: int | None = None
-    profile: str | None = None
-    draws: str | None = None
-    dtype: str | None = None
-    backend: str | None = None
-    device: str | None = None
-    block_size: int | None = None
-    keep_weights: str | None = None
-    protocol: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, str] = field(default_factory=dict)
-    plugins: Sequence[str] = ()
-
-    def check(self) -> None:
-        """Raise ``SettingsError`` for a value that no study can have."""
-        for name in ("trials", "epochs", "block_size"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise SettingsError(f"{_option(name)}: got {value!r}; expected a whole number of at least 1.")
-        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
-            raise SettingsError(f"--seed: got {self.seed!r}; expected a whole number.")
-        for name, known in (
-            ("profile", tuple(PROFILES)),
-            ("draws", DRAWS),
-            ("dtype", DTYPES),
-            ("device", DEVICES),
-            ("keep_weights", ("best", "none")),
-        ):
-            value = getattr(self, name)
-            if value is not None and value not in known:
-                raise SettingsError(f"{_option(name)}: got {value!r}; expected one of {', '.join(known)}.")
-        for name in ("variants", "tasks"):
-            value = getattr(self, name)
-            if value is not None and len(value) == 0:
-                raise SettingsError(f"{_option(name)}: got no name; expected names, as `odyssey {name}` lists them.")
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+__all__ = ["DTYPES", "Plan", "Settings", "SettingsError", "chosen_cells", "embedded_tasks", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -115,15 +49,18 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
     settings.check()
     registry.load_plugins(settings.plugins)
     stored = begun or store.study()
-    study = dict(stored) if stored else _new(settings)
+    given = points.read(settings.points) if settings.points is not None else None
+    study = dict(stored) if stored else _new(settings, given)
     if stored:
         _backend(stored["backend"], stored["device"])
-        _refuse_other(store, stored, settings)
+        _refuse_other(store, stored, settings, given)
         study["trials"] = settings.trials or stored["trials"]
     origins.refuse_absent("variant", settings.variants or study["variants"], study["variants"])
     origins.refuse_absent("task", settings.tasks or study["tasks"], study["tasks"])
-    cells = chosen_cells(settings.variants, tuple(study["variants"]))
-    tasks = settings.tasks or tuple(study["tasks"]) or embedded_tasks()
+    named = {place: points.names(study["points"], place) if "points" in study else () for place in points.PLACES}
+    known = tuple(study["variants"])
+    cells = chosen_cells(settings.variants or (None if known else named["variant"] or None), known)
+    tasks = settings.tasks or tuple(study["tasks"]) or named["task"] or embedded_tasks()
     if tuple(tasks) == ("all",):
         tasks = registry.task_names()
     tasks = tuple(dict.fromkeys(tasks))
@@ -133,26 +70,48 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
             f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {', '.join(tasks)}."
         )
     for cell in cells.values():
-        _extend(store, study, "variants", cell.name, _variant_facts(cell), ("signature",))
+        _extend(store, study, "variants", cell.name, variant_facts(cell), ("signature",))
     same = ("checksum", "objective", "bidirectional", "direction", "space")
     for name in tasks:
-        _extend(store, study, "tasks", name, _task_facts(name, settings.data.get(name), study), same)
+        _extend(store, study, "tasks", name, task_facts(name, settings.data.get(name), study), same)
+    spaces.refuse_strange(study.get("space", {}), study["tasks"])
+    if "points" in study:
+        _count_points(study, settings)
     return Plan(study, tuple(cells), tasks, dict(settings.data))
 
 
-def _new(settings: Settings) -> dict[str, Any]:
+def _count_points(study: dict[str, Any], settings: Settings) -> None:
+    """A study of points has as many trials as a cell has rows, or the first of them."""
+    there = points.count(study["points"], study["tasks"], study["variants"])
+    study["trials"] = study["trials"] or there
+    if study["trials"] > there:
+        raise SettingsError(
+            f"--trials: got {study['trials']}; expected at most {there}, as {study['points']['file']} has {there} rows for "
+            "each variant and task."
+        )
+
+
+def _new(settings: Settings, given: points.Points | None) -> dict[str, Any]:
     profile_name = settings.profile or "standard"
     profile = PROFILES[profile_name]
-    given = replace(Protocol(), epochs=profile.epochs, patience=profile.patience).as_dict()
-    protocol = _protocol({**given, **settings.protocol, **({"epochs": settings.epochs} if settings.epochs else {})})
+    shape = replace(Protocol(), epochs=profile.epochs, patience=profile.patience).as_dict()
+    protocol = _protocol({**shape, **settings.protocol, **({"epochs": settings.epochs} if settings.epochs else {})})
     backend = _backend(settings.backend or "auto", settings.device or "cpu")
+    if (settings.draws == FROM_FILE) if given is None else (settings.draws not in (None, FROM_FILE)):
+        raise SettingsError(
+            f"--draws: got {settings.draws} {'without' if given is None else 'with'} --points; the rows of a file stand in "
+            "place of draws. Give one of the two."
+        )
+    space = spaces.checked(settings.space)
     return {
         "format": FORMAT,
         "package": PACKAGE,
         "token": uuid.uuid4().hex,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": 1 if settings.seed is None else settings.seed,
-        "draws": settings.draws or profile.draws,
+        "draws": FROM_FILE if given else settings.draws or profile.draws,
+        **({"points": given} if given else {}),
+        **({"space": space} if space else {}),
         "profile": profile_name,
         "protocol": protocol.as_dict(),
         "dtype": settings.dtype or "float32",
@@ -160,7 +119,7 @@ def _new(settings: Settings) -> dict[str, Any]:
         "device": settings.device or "cpu",
         "block_size": settings.block_size or profile.block_size,
         "keep_weights": settings.keep_weights or "none",
-        "trials": settings.trials or profile.trials,
+        "trials": settings.trials or (0 if given else profile.trials),
         "tasks": {},
         "variants": {},
         "environment": environment(),
@@ -181,7 +140,7 @@ def _protocol(content: Mapping[str, Any]) -> Protocol:
         raise SettingsError(str(error)) from error
 
 
-def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings) -> None:
+def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings, given: points.Points | None) -> None:
     """A resume uses what is stored; an explicit other value is another study."""
     if settings.trials is not None and settings.trials < stored["trials"]:
         raise StoreError(
@@ -194,6 +153,20 @@ def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings) -
     }
     if settings.backend not in (None, "auto"):
         asked["backend"] = settings.backend
+    if given and given["sha256"] != stored.get("points", {}).get("sha256"):
+        there = f"draws = {stored['draws']!r}"
+        if "points" in stored:
+            there = f"the points of {stored['points']['file']}, sha256 {stored['points']['sha256'][:12]}"
+        raise StoreError(
+            f"store {store.path}: it holds a study with {there}, and {given['file']}, sha256 {given['sha256'][:12]}, has other "
+            "points. A store holds one study: leave --points out to go on with it, or choose another --store."
+        )
+    space = spaces.checked(settings.space)
+    if space and space != stored.get("space", {}):
+        raise StoreError(
+            f"store {store.path}: it holds a study with space = {stored.get('space', {})}, and {space} was asked for. A store "
+            "holds one study: leave [space] out to go on with it, or choose another --store."
+        )
     _protocol({**stored["protocol"], **settings.protocol})  # an option that no protocol has is no other study
     protocol = {**settings.protocol, "epochs": settings.epochs}
     for name, value, there in (
@@ -203,7 +176,7 @@ def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings) -
         if value is not None and value != there:
             raise StoreError(
                 f"store {store.path}: it holds a study with {name} = {there!r}, and {value!r} was asked for. A store holds "
-                f"one study: leave {_option(name) if name in asked or name == 'epochs' else f'{name} of [protocol]'} out to go "
+                f"one study: leave {option(name) if name in asked or name == 'epochs' else f'{name} of [protocol]'} out to go "
                 "on with it, or choose another --store."
             )
 
@@ -248,49 +221,3 @@ def _extend(
                 "it has changed, so this is another study. Choose another --store, or bring the old one back."
             )
     study[kind] = {**study[kind], name: there or facts}
-
-
-def _variant_facts(cell: Cell) -> dict[str, Any]:
-    return {
-        "signature": cell.signature,
-        "equations": list(cell.equations),
-        "states": list(cell.states),
-        "parameters": {name: list(shape) for name, shape in cell.parameters.items()},
-        "origin": cell.origin,
-        "collection": cell.collection,
-        "reference": cell.reference,
-    }
-
-
-def _task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[str, Any]:
-    task = registry.task(name)
-    objective = objectives.get(task.objective)
-    corpus = registry.load_corpus(name, path)
-    narrower = PROFILES[study["profile"]].space
-    if set(task.space) != set(HYPERPARAMETERS):
-        raise SettingsError(
-            f"task '{name}': its space has {', '.join(sorted(task.space))}; expected exactly {', '.join(HYPERPARAMETERS)}, "
-            "which are what a training reads. Mend the task's declaration."
-        )
-    space = {key: narrower.get(key, distribution) for key, distribution in task.space.items()}
-    return {
-        "checksum": corpus.fingerprint,
-        "metric": objective.metric,
-        "units": objective.units,
-        "direction": objective.direction,
-        "chance": float(objective.chance(corpus.train, corpus.test, corpus.labels)),
-        "family": task.family,
-        "objective": task.objective,
-        "bidirectional": task.bidirectional,
-        "licence": task.licence,
-        "url": task.url,
-        "reference": task.reference,
-        "origin": task.origin,
-        "input_size": corpus.input_size,
-        "n_outputs": objective.n_outputs(corpus),
-        "provenance": corpus.provenance,
-        "warnings": list(corpus.warnings),
-        "space": {key: distribution.as_dict() for key, distribution in space.items()},
-        "task_space": {key: distribution.as_dict() for key, distribution in task.space.items()},
-        "space_note": PROFILES[study["profile"]].note if any(key in task.space for key in narrower) else "",
-    }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray
     from rich.console import Console
 
-FORMATS = ("html", "md", "csv", "nc", "record")
+FORMATS = ("html", "md", "csv", "nc", "record", "points")
 REFITS = 200
 WAIT_SECONDS = 2.0
 """How often ``--watch`` looks whether the study changed."""
@@ -30,9 +30,14 @@ def report(
         str,
         typer.Option(
             "--format",
-            help="html: the page; md: its tables; csv: a row a cell; nc: what was computed; record: the study, small.",
+            help="html: the page; md: its tables; csv: a row a cell; nc: what was computed; record: the study, small; points: "
+            "its draws, for odyssey run --points.",
         ),
     ] = "html",
+    best: Annotated[
+        int | None,
+        typer.Option("--best", help="With --format points: so many of each cell, best validation first. (all)"),
+    ] = None,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Also write every figure here, as .svg and .png.")
     ] = None,
@@ -66,9 +71,14 @@ def report(
             raise SettingsError(
                 f"--refits: got {refits} with {name}; expected 0, as the quick form has no refits. Leave out one of the two."
             )
+    if best is not None and kind != "points":
+        raise SettingsError(f"--best: got {best} with --format {kind}; expected it with --format points. Leave it out.")
     folder = store if store.is_dir() else store.parent
-    target = output or folder / ("record.nc" if kind == "record" else f"report.{kind}")
     console = Console()
+    if kind == "points":
+        write_points(store, output or folder / "points.csv", best, console)
+        return
+    target = output or folder / ("record.nc" if kind == "record" else f"report.{kind}")
     quick = quick or watch
     replicates = 0 if quick else REFITS if refits is None else refits
     options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates, "few": small_forests}
@@ -124,6 +134,23 @@ def write_report(
         with writing("--figures", figures):
             count = len(exports.save_figures(study, found, figures))
         console.print(f"Figures: {count} files in {figures}", soft_wrap=True)
+
+
+def write_points(store: Path, target: Path, best: int | None, console: Console) -> None:
+    """Write a study's draws, or the best of each cell by validation, as a file of points."""
+    from lstm_odyssey.plan import SettingsError
+    from lstm_odyssey.reports.best_points import best_points
+    from lstm_odyssey.reports.files import write_text
+    from lstm_odyssey.study import open_study
+
+    study = open_study(store)
+    try:
+        points = best_points(study, best)
+    except ValueError as error:
+        raise SettingsError(f"--format points: {error}") from None
+    with writing("--output", target):
+        write_text(target, points.to_csv(index=False, lineterminator="\n"))
+    console.print(f"Points: {len(points)} rows in {target}", soft_wrap=True)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from lstm_odyssey.streams import stream
 from lstm_odyssey.tasks.distributions import Distribution
 
 DRAWS = ("independent", "common")
+FROM_FILE = "points"
+"""What a study says of its draws where they are none, but the rows of a file."""
 
 
 def draw(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lstm_odyssey import points, spaces
 from lstm_odyssey.profiles import PROFILES
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.reports.variables import CURVE as CURVE_DIMS
 from lstm_odyssey.reports.variables import MEASURED, VARIABLES
 from lstm_odyssey.reports.variables import TRIAL as TRIAL_DIMS
+from lstm_odyssey.search import FROM_FILE
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 
 MAX_TRIALS = 1_000_000
@@ -80,6 +82,14 @@ def check_study(content: Mapping[str, Any]) -> None:
             raise ValueError(f"a task lacks {', '.join(missing)}")
         for distribution in facts["space"].values():
             distribution_from_dict(distribution)
+    spaces.checked(content.get("space", {}))
+    if ("points" in content) is not (content["draws"] == FROM_FILE):
+        raise ValueError(f"draws are {content['draws']!r} and points are {'there' if 'points' in content else 'not'}")
+    if "points" in content:
+        points.check(content["points"])
+        there = points.count(content["points"], content["tasks"], content["variants"])
+        if content["trials"] > there:
+            raise ValueError(f"trials is {content['trials']} and points have {there} rows")
 
 
 def check_trial(content: Mapping[str, Any]) -> None:

@@ -179,8 +179,11 @@ def failures(study: xarray.Dataset) -> list[str]:
 def _space(study: xarray.Dataset, task: str) -> str:
     import json
 
+    from lstm_odyssey.reports import draws
     from lstm_odyssey.tasks.distributions import distribution_from_dict
 
+    if told := draws.sentence(study):
+        return told
     spaces: dict[str, Any] = json.loads(study.attrs["distributions"])[task]
     words = "; ".join(f"{name} {distribution_from_dict(content)}" for name, content in spaces.items())
     note = json.loads(study.attrs["tasks"])[task].get("space_note", "")

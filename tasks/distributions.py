@@ -6,9 +6,11 @@ are the sampling axes. Drawing goes through ``scipy.stats``, imported at the fir
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -236,14 +238,32 @@ KINDS: dict[str, type[Distribution]] = {
 
 
 def distribution_from_dict(form: Mapping[str, Any]) -> Distribution:
-    """The distribution that `Distribution.as_dict` turned into ``form``. Errors: ValueError for any other form."""
-    fields = dict(form) if isinstance(form, Mapping) else {}
-    kind = fields.pop("kind", None)
-    if kind not in KINDS:
-        raise ValueError(f"distribution {form!r}: kind is {kind!r}; expected one of {', '.join(KINDS)}.")
-    if isinstance(fields.get("distribution"), Mapping):
-        fields["distribution"] = distribution_from_dict(fields["distribution"])
+    """The distribution that `Distribution.as_dict` turned into ``form``.
+
+    Errors: ValueError for any other form; it names what is known, the nearest first.
+
+    Example:
+        >>> distribution_from_dict({"kind": "log_uniform", "low": 1e-4, "high": 1e-2})
+        LogUniform(low=0.0001, high=0.01)
+    """
+    given = dict(form) if isinstance(form, Mapping) else {}
+    kind = given.pop("kind", None)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"distribution {form!r}: kind is {kind!r}; expected one of {_nearest(str(kind), KINDS)}.")
+    known = list(inspect.signature(KINDS[kind]).parameters)
+    for name in given:
+        if name not in known:
+            raise ValueError(f"distribution {form!r}: unknown field '{name}'; expected {_nearest(str(name), known)}.")
+    if lacking := [name for name in known if name not in given]:
+        raise ValueError(f"distribution {form!r}: it lacks {', '.join(lacking)}; {kind} has {', '.join(known)}.")
+    if isinstance(given.get("distribution"), Mapping):
+        given["distribution"] = distribution_from_dict(given["distribution"])
     try:
-        return KINDS[kind](**fields)
+        return KINDS[kind](**given)
     except TypeError as error:
         raise ValueError(f"distribution {form!r}: {error}. Give the fields that as_dict() writes.") from None
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    return ", ".join(difflib.get_close_matches(name, names, n=len(names), cutoff=0.0))

@@ -25,6 +25,7 @@ KINDS = ("peakmem_train", "time_forward", "time_train_step", "track_error", "tra
 IMPORTS = {f"imports.timeraw_import{what}" for what in ("", "_cli", "_layer", "_pytest_plugin", "_reports")}
 IMPORTS.add("imports.timeraw_first_compilation")
 
+BOOKING = {"booking.track_in_block_over_alone_n20", "booking.track_in_block_over_alone_n200"}
 ANALYSIS = {
     f"analysis.{what}"
     for what in (
@@ -166,7 +167,7 @@ def test_a_broken_task_empties_no_set(monkeypatch):
 
 def test_asv_finds_one_name_for_each_case(found):
     """A case is told by its name: a new plugin shifts nobody's results, as it would if cases were counted."""
-    assert set(found) == names(steps.cases()) | IMPORTS | ANALYSIS
+    assert set(found) == names(steps.cases()) | IMPORTS | ANALYSIS | BOOKING
     assert all(not each["params"] for each in found.values())
     assert all("-" not in name for name in found)  # asv takes what follows a dash for the number of a case
 
@@ -174,7 +175,7 @@ def test_asv_finds_one_name_for_each_case(found):
 def test_the_full_set_has_every_variant_and_a_larger_size(found, everything):
     """ODYSSEY_ASV=full adds to the default set, whose benchmarks it leaves as they are."""
     cases = [(variant, task) for variant in lo.variant_names() for task in steps.TASKS]
-    assert set(everything) == names(cases, ("", f"_n{steps.LARGER}")) | IMPORTS | ANALYSIS
+    assert set(everything) == names(cases, ("", f"_n{steps.LARGER}")) | IMPORTS | ANALYSIS | BOOKING
     assert {name: everything[name] for name in found} == found
 
 
@@ -203,12 +204,12 @@ def test_a_plugin_whose_name_has_a_dash_has_benchmarks(training):
 
 def test_lower_is_better(found):
     """asv reads every rise as a regression, so everything is tracked in units of cost."""
-    assert {each["unit"] for each in found.values()} == {"seconds", "seconds/frame", "bytes", "test error"}
+    assert {each["unit"] for each in found.values()} == {"seconds", "seconds/frame", "bytes", "test error", "times"}
 
 
 def test_versions_are_given_by_hand(found, everything):
     """asv's own version is a hash of the code, which throws a history away for a comment."""
-    assert {each["version"] for each in [*found.values(), *everything.values()]} <= {"1", "2", "3"}
+    assert {each["version"] for each in [*found.values(), *everything.values()]} <= {"1", "2", "3", "4"}
 
 
 def test_without_a_gpu_a_case_is_skipped_before_torch_is_imported(found):

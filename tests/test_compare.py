@@ -331,4 +331,4 @@ def test_the_accessor(study: xarray.Dataset) -> None:
         study.odyssey.table(order=["gru"])
     with pytest.raises(schema.SchemaError):
         xarray.Dataset().odyssey.table()
-    assert repr(study.odyssey) == "a study's analyses: .fanova(), .compare(), .table(), .unstable()"
+    assert repr(study.odyssey) == "a study's analyses: .fanova(), .compare(), .reruns(), .table(), .unstable()"

@@ -100,7 +100,7 @@ def _trained(variant: str, task: str, size: int, device: str) -> type:
         def track_error(self) -> dict[str, Any]:
             return {"samples": [_score(each.best_test, "score") for each in self.all()], "number": 1}
 
-        @_tracked(benchmark_name=f"{start}.track_seconds_per_frame{ending}", version="3", unit="seconds/frame")
+        @_tracked(benchmark_name=f"{start}.track_seconds_per_frame{ending}", version="4", unit="seconds/frame")
         def track_seconds_per_frame(self) -> dict[str, Any]:
             return {"samples": [1 / _score(each.frames_per_second, "speed") for each in self.all()], "number": 1}
 

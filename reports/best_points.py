@@ -1,0 +1,74 @@
+"""The draws of a study as points that can be trained again: all, or the best of each cell by validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy
+import pandas
+import xarray
+from numpy.typing import NDArray
+
+from lstm_odyssey.reports.table import maximizes
+from lstm_odyssey.reports.validation import hyperparameters, validate
+from lstm_odyssey.reports.variables import FINISHED
+
+Draw = tuple[Any, ...]
+
+
+def best_points(study: xarray.Dataset, best: int | None = None) -> pandas.DataFrame:
+    """Points of a study: the best trials of each cell on each task by validation, or all.
+
+    Args:
+        study: any study.
+        best: how many of each cell, best first; None: all finished trials, in the order of their index.
+
+    Returns:
+        Columns ``variant``, ``task`` and the hyperparameters, as ``odyssey run --points`` reads them: ``to_csv(index=False)``
+        writes every digit.
+
+    Raises:
+        SchemaError: ``study`` is no study.
+        ValueError: ``best`` is below one, or a cell has fewer finished trials, or not as many as the others.
+    """
+    validate(study)
+    if best is not None and best < 1:
+        raise ValueError(f"best: got {best}; expected a whole number of at least 1.")
+    names = hyperparameters(study)
+    rows: list[dict[str, Any]] = []
+    counts: dict[str, int] = {}
+    for task in study["task"].values.tolist():
+        for variant in study["variant"].values.tolist():
+            order = ranked(study, task, variant)
+            chosen = numpy.sort(order) if best is None else order[:best]
+            counts[f"'{variant}' on '{task}'"] = chosen.size
+            every = draws(study.sel(task=task, variant=variant), names)
+            rows += [{"variant": variant, "task": task, **dict(zip(names, every[k], strict=True))} for k in chosen]
+    wanted = max(counts.values()) if best is None else best
+    short = min(counts, key=lambda cell: counts[cell])
+    if counts[short] < wanted or not wanted:
+        raise ValueError(
+            f"points: {short} has {counts[short]} finished trials; expected {max(wanted, 1)}: every cell needs as many. "
+            "Go on with the study, or ask for fewer of the best."
+        )
+    frame = pandas.DataFrame(rows)
+    for name in names:
+        if frame[name].dtype.kind == "f" and (frame[name] % 1 == 0).all():
+            frame[name] = frame[name].astype("int64")
+    return frame
+
+
+def draws(part: xarray.Dataset, names: Iterable[str]) -> list[Draw]:
+    """The hyperparameters of every trial, to the last bit."""
+    columns = [part[name].values.tolist() if name in part else [math.nan] * part.sizes["trial"] for name in names]
+    return list(zip(*columns, strict=True))
+
+
+def ranked(study: xarray.Dataset, task: str, variant: str) -> NDArray[numpy.intp]:
+    """The finished trials of a cell that have a validation score, best first."""
+    part = study.sel(task=task, variant=variant)
+    valid = part["best_valid"].values * (-1.0 if maximizes(study, task) else 1.0)
+    order = numpy.argsort(valid, kind="stable")
+    return order[numpy.isin(part["status"].values, FINISHED)[order] & numpy.isfinite(valid[order])]
