@@ -15,6 +15,7 @@ from lstm_odyssey.reports.claims import BASELINE
 from lstm_odyssey.reports.compare import compare
 from lstm_odyssey.reports.fanova import FEWEST, FanovaError, fanova
 from lstm_odyssey.reports.files import replacing
+from lstm_odyssey.reports.variables import FINISHED
 
 REPLICATES = 200
 """Refits of the spread of a functional ANOVA."""
@@ -92,7 +93,12 @@ def analyse(
             progress=None if progress is None else lambda done, total: progress("refits", done, total),
         )  # fmt: skip
     except FanovaError as refused:
-        hint = "" if few else " A forest of fewer trials (--small-forests) is no ground for a conclusion."
+        most = int(study["status"].isin(FINISHED).sum("trial").max())
+        hint = (
+            " A forest of fewer trials (--small-forests) is no ground for a conclusion."
+            if most < fewest and not few
+            else ""
+        )
         return Analyses(comparison, None, None, None, None, f"{refused.finding}{hint}")
     cuts = _fanova(study, fewest=fewest, clip=(1.0, GOOD) if quick else CUTS, points=2)
     try:

@@ -72,11 +72,14 @@ def method_text(comparison: xarray.Dataset) -> str:
 
 def power_text() -> str:
     """What can be found with how many common draws."""
-    found = [
-        f"{listed(f'{size:g} with probability {power:.2f}' for size, power in by_size.items())} at {trials} common draws"
-        for trials, by_size in POWER.items()
-    ]
-    return f"On surfaces like JSB's it finds a difference of {'; '.join(found)}: below {min(POWER)} draws expect no verdict."
+    found = []
+    for trials, by_size in POWER.items():
+        shares = (f"{size:g} nats/frame in {low} to {high} %" for size, (low, high) in by_size.items())
+        found.append(f"{listed(shares)} of studies of {trials} common draws")
+    return (
+        f"On surfaces like JSB's it finds a difference of {'; '.join(found)}, the fewer the farther the optima of two cells lie "
+        f"apart: below {min(POWER)} draws expect no verdict."
+    )
 
 
 def welch_text(*, common: bool) -> str:

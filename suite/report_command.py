@@ -53,6 +53,9 @@ def report(
         bool,
         typer.Option("--small-forests", help="Also divide the variance of cells with fewer than 50 finished trials."),
     ] = False,
+    reruns: Annotated[
+        list[Path] | None, typer.Option("--reruns", help="A study of this one's best draws with another seed; repeatable.")
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Write it again, in quick form, whenever the study changes; Ctrl-C ends.")
     ] = False,
@@ -82,6 +85,7 @@ def report(
     quick = quick or watch
     replicates = 0 if quick else REFITS if refits is None else refits
     options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates, "few": small_forests}
+    options["reruns"] = reruns or []
     if not watch:
         options["cache"] = cache_folder(store)
         write_report(store, target, kind, figures, console, **options)
@@ -120,8 +124,11 @@ def write_report(
         with writing("--output", target):
             console.print(f"Record: {save_record(study, target)}", soft_wrap=True)
         return
+    again = [open_study(place) for place in options.pop("reruns", [])]
     with _progress(console) as progress:
         found = analyse(study, jobs=-1, progress=progress, **options)
+    if again:
+        found = found._replace(reruns=study.odyssey.reruns(again))
     with writing("--output", target):
         if kind == "html":
             page.write(study, target, analyses=found, live=live)

@@ -6,7 +6,8 @@ import numpy
 import pytest
 
 from lstm_odyssey.reports import calibration
-from lstm_odyssey.reports.calibration import CASES, searched, true_difference
+from lstm_odyssey.reports.calibration import BASELINE, CASES, searched, true_difference
+from lstm_odyssey.reports.contents import POWER
 
 STUDIES = 400
 
@@ -34,6 +35,17 @@ def test_independent_draws_see_less_and_welch_sees_ghosts() -> None:
     assert 2.0 < widths[1] / widths[0] < 3.2
     assert 0.15 < (apart.welch < 0.05).mean() < 0.33
     assert (common.welch < 0.05).mean() < 0.05
+
+
+@pytest.mark.parametrize("size", [0.13, 0.08])
+def test_the_power_that_the_page_tells(size: float) -> None:
+    """At 200 common draws, corrected over eight cells, .13 and .08 are found as often as the sentence says, by the optimum."""
+    elsewhere = CASES["optimum elsewhere"]
+    apart = true_difference(numpy.random.default_rng(1), elsewhere, studies=4000)
+    levels = elsewhere._replace(level=elsewhere.level - apart + size), BASELINE._replace(level=BASELINE.level + size)
+    for cell, said in zip(levels, POWER[200][size], strict=True):
+        found = searched(numpy.random.default_rng(4), cell, studies=150, comparisons=8)
+        assert abs(found.rejects() - said / 100) < 4 * numpy.sqrt(0.25 / 150) * 0.8
 
 
 def test_the_tables_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from lstm_odyssey.reports import grids, page, schema
 from lstm_odyssey.reports.analyses import analyse
 from lstm_odyssey.reports.table import summary
 from tests import made_studies as made
+from tests import test_reruns
 
 
 @pytest.fixture
@@ -227,3 +228,16 @@ def test_a_page_that_fails_does_not_end_the_run(study: Path, tmp_path: Path, mon
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         refresh(schema.load(study))
+
+
+def test_reruns_stand_beside_the_best_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--reruns sets what a cell's best draw scores with fresh seeds beside its best score; the page and its numbers hold it."""
+    content, kept, search = test_reruns.search()
+    chosen, again = test_reruns.best_of(search, 3), list[object]()
+    for seed, score in ((2, 49.0), (3, 49.5)):
+        one = schema.build(*test_reruns.rerun(content, kept, chosen, seed, lambda *_, score=score: score))
+        again += ["--reruns", schema.save(one, tmp_path / f"again-{seed}.nc")]
+    store = schema.save(search, tmp_path / "study.nc")
+    assert call(monkeypatch, store, "--format", "md", "--quick", *again) == 0
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "with fresh seeds" in text and text.count("49.25 ± 0.35") == 2

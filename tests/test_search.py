@@ -72,6 +72,6 @@ def test_streams_and_digests_do_not_depend_on_the_machine():
 @pytest.mark.parametrize(("profile", "draws"), [("smoke", "common"), ("standard", "common"), ("paper", "independent")])
 def test_draws_of_a_profile(profile, draws):
     """Cells are compared at equal draws unless the paper's own study, or independent draws, are asked for."""
-    assert plan._new(plan.Settings(profile=profile))["draws"] == draws
-    assert plan._new(plan.Settings(profile=profile, draws="independent"))["draws"] == "independent"
-    assert plan._new(plan.Settings(profile=profile, draws="common"))["draws"] == "common"
+    assert plan._new(plan.Settings(profile=profile), None)["draws"] == draws
+    assert plan._new(plan.Settings(profile=profile, draws="independent"), None)["draws"] == "independent"
+    assert plan._new(plan.Settings(profile=profile, draws="common"), None)["draws"] == "common"
