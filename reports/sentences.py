@@ -77,7 +77,7 @@ def power_text() -> str:
         shares = (f"{size:g} nats/frame in {low} to {high} %" for size, (low, high) in by_size.items())
         found.append(f"{listed(shares)} of studies of {trials} common draws")
     return (
-        f"On surfaces like JSB's it finds a difference of {'; '.join(found)}, the fewer the farther the optima of two cells lie "
+        f"On surfaces like JSB's it finds differences of {'; '.join(found)}, fewer where the optima of two cells lie farther "
         f"apart: below {min(POWER)} draws expect no verdict."
     )
 
