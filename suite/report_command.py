@@ -54,7 +54,8 @@ def report(
         typer.Option("--small-forests", help="Also divide the variance of cells with fewer than 50 finished trials."),
     ] = False,
     reruns: Annotated[
-        list[Path] | None, typer.Option("--reruns", help="A study of this one's best draws with another seed; repeatable.")
+        list[Path] | None,
+        typer.Option("--reruns", help="A study of this one's best draws with another seed; repeatable."),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Write it again, in quick form, whenever the study changes; Ctrl-C ends.")

@@ -238,11 +238,14 @@ def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset) -> None:
     random = numpy.random.default_rng(1)
     noise = [one | {"best_test": float(random.uniform(5, 9))} for one in trials if one["status"] == "ok"]
     noisy = schema.build(plan, noise)
-    told = analyses.analyse(noisy, few=True)
-    assert told.effects is not None
-    told.effects["r_squared"].values[:], told.effects["flagged"].values[:] = 0.1, True
-    assert re.search(r"vanilla: R² is −?0\.\d\d", page.render(noisy, analyses=told))
-    assert "(poor)" in page.render(noisy, analyses=told)
+    nothing = page.render(noisy, analyses=analyses.analyse(noisy, few=True))
+    assert re.search(r"vanilla: R² is −0\.\d\d: the forest predicts nothing, there are no shares", nothing)
+    assert "Shares of the variance on" not in nothing
+    poor = analyses.analyse(study, few=True)
+    assert poor.effects is not None
+    poor.effects["r_squared"].values[:], poor.effects["flagged"].values[:] = 0.1, True
+    grid = grids.importance(poor, "songs", CELLS)
+    assert grid is not None and "0.10 (poor)" in [cell.text for cell in grid.rows[0].cells]
 
 
 def test_page_sets_the_paper_beside_what_was_found() -> None:
