@@ -1,5 +1,6 @@
 # make study   a small study of all nine cells on real music, its table and its report (installs into .venv first)
-# make test    every test, doctests included
+# make test    the tests, doctests included, on all cores; it says how many it left to make long
+# make long    the long tests: every page of docs/, asv on two commits, more sizes and draws of what make test covers
 # make lint    ruff and mypy
 # make clean   removes what was built; the results in study/ and .venv stay
 #
@@ -17,16 +18,21 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PARALLEL := --numprocesses auto --dist worksteal -rs
 NEEDS := $(VENV)/.created pyproject.toml constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: study test lint clean
+.PHONY: study test long lint clean
 
 study: $(VENV)/.package
 	$(BIN)/odyssey run --profile smoke --store $(STORE) $(ARGS)
 
+# One process a core; `make test ARGS="-n 0 tests/test_store.py"` is one process and one file.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+long: $(VENV)/.test
+	$(BIN)/python -m pytest $(PARALLEL) -m long $(ARGS)
 
 # mypy cannot follow an editable install whose folders are mapped, so it reads a tree of links in build/typed.
 lint: $(VENV)/.dev

@@ -14,7 +14,7 @@ from lstm_odyssey.reports.bootstrap import ENOUGH
 from lstm_odyssey.reports.claims import BASELINE
 from lstm_odyssey.reports.compare import compare
 from lstm_odyssey.reports.fanova import FEWEST, FanovaError, fanova
-from lstm_odyssey.reports.files import replacing
+from lstm_odyssey.reports.files import write_bytes
 from lstm_odyssey.reports.variables import FINISHED
 
 REPLICATES = 200
@@ -123,6 +123,5 @@ def save(analyses: Analyses, path: str | os.PathLike[str]) -> Path:
     parts = {name: part for name, part in analyses._asdict().items() if isinstance(part, xarray.Dataset)}
     tree = xarray.DataTree.from_dict({f"/{name}": part for name, part in parts.items()})
     target = Path(path)
-    with replacing(target) as temporary:
-        tree.to_netcdf(temporary, engine="h5netcdf")
+    write_bytes(target, tree.to_netcdf(engine="h5netcdf"))  # HDF5 sees no disk that may be full
     return target

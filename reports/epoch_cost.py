@@ -47,23 +47,18 @@ def fitted(
         ``seconds`` [count]: at ``at`` on ``processor``, NaN where it cannot be told. ``residual`` [count]: the standard
         deviation of log s about the curve, n less the cell's coefficients in its denominator. ``trials`` [count]: used.
     """
-    seconds, sizes = numpy.asarray(seconds, float), numpy.asarray(sizes, float)
-    cells, processors = numpy.asarray(cells), numpy.asarray(processors)
+    times, widths = numpy.asarray(seconds, float), numpy.asarray(sizes, float)
+    of, ran = numpy.asarray(cells), numpy.asarray(processors)
     with numpy.errstate(invalid="ignore"):
-        used = numpy.isfinite(seconds) & (seconds > 0) & (sizes > 0)
-    trials = numpy.bincount(cells[used], minlength=count)
-    used &= trials[cells] >= ENOUGH
+        used = numpy.isfinite(times) & (times > 0) & (widths > 0)
+    trials = numpy.bincount(of[used], minlength=count)
+    used &= trials[of] >= ENOUGH
     if not used.any():
         empty = numpy.full(count, math.nan)
         return {"seconds": empty, "residual": empty, "trials": trials, "processor": ""}
-    logs, sizes, cells, processors = (
-        numpy.log(seconds[used]),
-        numpy.log(sizes[used] / at),
-        cells[used],
-        processors[used],
-    )
-    labels, machines, often = numpy.unique(processors, return_inverse=True, return_counts=True)
-    columns = [(cells == cell) * sizes**power for cell in range(count) for power in range(DEGREE + 1)]
+    logs, widths, of, ran = numpy.log(times[used]), numpy.log(widths[used] / at), of[used], ran[used]
+    labels, machines, often = numpy.unique(ran, return_inverse=True, return_counts=True)
+    columns = [(of == cell) * widths**power for cell in range(count) for power in range(DEGREE + 1)]
     # every processor has a column: cells and processors are known up to a constant, which a cost on a processor is free of
     columns += [machines == machine for machine in range(labels.size)]
     design = numpy.stack(columns, axis=1).astype(float)
@@ -80,11 +75,10 @@ def fitted(
         told[machine] = numpy.linalg.norm(asked - asked @ right.T @ right, axis=1) < 1e-6
         costs[machine] = numpy.where(told[machine], numpy.exp(asked @ solution), math.nan)
     chosen = max(range(labels.size), key=lambda machine: (told[machine].sum(), often[machine]))
-    squares = numpy.bincount(cells, rest**2, minlength=count)
-    free = numpy.bincount(cells, minlength=count) - [
-        numpy.linalg.matrix_rank(numpy.vander(sizes[cells == cell], DEGREE + 1)) if (cells == cell).any() else 0
-        for cell in range(count)
-    ]
+    squares = numpy.bincount(of, rest**2, minlength=count)
+    curves = [numpy.vander(widths[of == cell], DEGREE + 1) for cell in range(count)]
+    taken = numpy.array([numpy.linalg.matrix_rank(curve) if len(curve) else 0 for curve in curves])
+    free = numpy.bincount(of, minlength=count) - taken
     with numpy.errstate(invalid="ignore", divide="ignore"):
         residual = numpy.where(free > 0, numpy.sqrt(squares / free), math.nan)
     return {"seconds": costs[chosen], "residual": residual, "trials": trials, "processor": labels[chosen]}
@@ -109,7 +103,8 @@ def processors(study: xarray.Dataset) -> list[str]:
 
 def _names(study: xarray.Dataset) -> NDArray[Any]:
     known = [str(environment.get("cpu", "")) for environment in attribute(study, "environments")]
-    return numpy.array([*known, ""], object)[study["environment"].values]
+    names: NDArray[Any] = numpy.array([*known, ""], object)[study["environment"].values]
+    return names
 
 
 def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Dataset:

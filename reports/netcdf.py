@@ -1,7 +1,11 @@
-"""A study as a netCDF-4 file: written atomically, read back bit for bit, refused with one clear error."""
+"""A study as a netCDF-4 file: written atomically, read back bit for bit, refused with one clear error.
+
+HDF5 sees memory only: where a disk was full, or went away beneath it, it has ended the whole process.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -9,25 +13,40 @@ from typing import Any
 import numpy
 import xarray
 
-from lstm_odyssey.reports.files import replacing
+from lstm_odyssey.reports.files import write_bytes
 from lstm_odyssey.reports.validation import SchemaError, error, refuse_newer, validate
 from lstm_odyssey.reports.variables import MEASURED, PACKAGE, VARIABLES, WHOLE_ATTRIBUTES
 
+LARGEST_FILE = 4 * 2**30
 LARGEST = 4 * 2**30
 """Bytes a file may unfold to: a stranger's file of a few kB can claim to hold any number of zeros."""
 
 
 def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
-    """Write a valid dataset as netCDF-4: under a temporary name first, so that a reader sees all of it or nothing."""
+    """Write a valid dataset as netCDF-4: under a temporary name first, so that a reader sees all of it or nothing.
+
+    Raises:
+        SchemaError: it is no valid study, or HDF5 cannot hold it.
+        OSError: the file cannot be written; an old one stays as it was.
+    """
     validate(dataset)
+    if dataset.nbytes > LARGEST:
+        cure = "It could not be read back: take fewer trials, cells or tasks into one study."
+        raise error("study", f"{dataset.nbytes} bytes", f"at most {LARGEST}", cure)
     target = Path(path)
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         encoding[str(name)] = {} if variable.dtype.kind == "U" else {"_FillValue": None}
         if variable.dtype.kind != "U" and variable.ndim > 1:
             encoding[str(name)] |= {"zlib": True, "complevel": 6, "shuffle": True}
-    with replacing(target) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    try:
+        content = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
+    except OSError:
+        raise
+    except Exception as refused:  # whatever HDF5 raises: RuntimeError, ValueError, TypeError ...
+        cure = "Take out what it names, or report it with this message."
+        raise error("study", f"what HDF5 cannot hold ({refused})", "texts and numbers", cure) from refused
+    write_bytes(target, content)
     return target
 
 
@@ -38,7 +57,11 @@ def load(path: str | os.PathLike[str]) -> xarray.Dataset:
         found = "a folder" if source.is_dir() else "no such file"
         raise FileNotFoundError(f"{source}: {found}; expected a study as netCDF. Pass the path of its .nc file.")
     try:
-        with xarray.open_dataset(source, engine="h5netcdf", decode_cf=False) as lazy:
+        size = source.stat().st_size
+        if size > LARGEST_FILE:
+            raise error(str(source), f"{size} bytes", f"at most {LARGEST_FILE}", "The file is not to be trusted.")
+        held = io.BytesIO(source.read_bytes())
+        with xarray.open_dataset(held, engine="h5netcdf", decode_cf=False) as lazy:
             if lazy.attrs.get("package") != PACKAGE:
                 raise error(str(source), "another netCDF file", f"a study of {PACKAGE}", "Pass a study's .nc file.")
             refuse_newer(lazy.attrs.get("format"), str(source))

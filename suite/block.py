@@ -17,18 +17,20 @@ import torch
 from lstm_odyssey import points, registry
 from lstm_odyssey.environment import environment
 from lstm_odyssey.kernels.scan import PADDED, prepare
+from lstm_odyssey.locking import claimed
 from lstm_odyssey.origins import versions
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.reports.variables import MEASURED
 from lstm_odyssey.search import draw
 from lstm_odyssey.store import FORMAT, Store, StoreError, trial_id
-from lstm_odyssey.stored import CURVES, NUMBERS
+from lstm_odyssey.stored import CURVES, FINISHED, NUMBERS
 from lstm_odyssey.streams import digest
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 from lstm_odyssey.training import Population, Trial, train
 
-FINISHED = ("ok", "diverged")
+CLAIMED = -1
+"""What ``run_block`` returns of a block that another run computes."""
 
 
 @dataclass(frozen=True)
@@ -129,21 +131,24 @@ class Block:
     def failed(self, index: int, reason: str) -> dict[str, Any]:
         """The record of a trial that could not be run."""
         curves: dict[str, list[Any]] = {name: [] for name in CURVES}
-        return self.record(index, {"status": "failed", "reason": reason, "curves": curves, **dict.fromkeys(NUMBERS)})
+        said = reason.encode("utf-8", "replace").decode()  # an author's text may hold what no file can
+        return self.record(index, {"status": "failed", "reason": said, "curves": curves, **dict.fromkeys(NUMBERS)})
 
 
 def run_block(spec: dict[str, Any]) -> int:
     """Train what is missing of a block and store it; the function that workers run.
 
     Args:
-        spec: ``store`` (path), ``token`` (of the study), ``task``, ``variant``, ``number``, ``data`` (a path or None) and
-            ``plugins``, the files that the task and the variant come from.
+        spec: ``store`` (path), ``token`` (of the study), ``task``, ``variant``, ``number``, ``trials`` (of the study, as the
+            client knows it: another run may have extended it since), ``data`` (a path or None), ``plugins``, the files that the
+            task and the variant come from, ``patience``, seconds to wait for another run that computes this block, and
+            ``source``, of the package where the run began.
 
     Returns:
-        How many trials were stored.
+        How many trials were stored; ``CLAIMED`` if another run computes the block.
 
     Raises:
-        StoreError: the worker does not see the study's store, or the corpus or the variant is another one here.
+        StoreError: the worker does not see the study's store, or package, corpus or variant are others here.
         CorpusError: the corpus cannot be loaded here.
         PluginError: the worker does not find a plugin's file, or cannot run it.
     """
@@ -154,13 +159,27 @@ def run_block(spec: dict[str, Any]) -> int:
             f"store {store.path}: a worker finds {'no study' if study is None else 'another study'} there; expected the one "
             "the study was started with. The store must be one path that all machines share."
         )
+    source = environment()["source"]
+    if source != spec["source"]:
+        raise StoreError(
+            f"store {store.path}: a worker has lstm-odyssey with source {source}, and the run began with {spec['source']}; "
+            "expected one source in all processes of a run. Files of an editable install were changed meanwhile, or machines "
+            "have different versions: install one wheel everywhere and run the study again."
+        )
     registry.load_plugins(spec["plugins"])
-    block = Block(study, spec["task"], spec["variant"], spec["number"])
+    block = Block({**study, "trials": spec["trials"]}, spec["task"], spec["variant"], spec["number"])
+    with claimed(store, f"block-{block.name}", spec["patience"]) as ours:
+        return _run_claimed(store, block, spec["data"]) if ours else CLAIMED
+
+
+def _run_claimed(store: Store, block: Block, data: str | None) -> int:
+    """Run what is missing of a block that no other process computes."""
+    study = block.study
     missing = block.missing(store)
     if not missing:
         store.end_block(block.name)
         return 0
-    corpus = registry.load_corpus(block.task, spec["data"])
+    corpus = registry.load_corpus(block.task, data)
     expected = study["tasks"][block.task]
     if corpus.fingerprint != expected["checksum"]:
         raise CorpusError(

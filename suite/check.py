@@ -178,13 +178,16 @@ def check(
     for table in tables(results):
         console.print(table)
         console.print()
+    notes = _notes(results)
+    for note in notes:
+        console.print(f"{note}\n", markup=False, highlight=False, soft_wrap=True)
     broken = [result for result in results if not result.ok]
     for message in dict.fromkeys(result.message for result in broken):
         which = [f"{each.promise} on {each.backend}".removesuffix(" on ") for each in broken if each.message == message]
         console.print(f"FAILED {', '.join(which)}\n{message}\n", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{len(results) - len(broken)} of {len(planned)} promises kept", highlight=False)
     if json is not None:
-        _write(json, results)
+        _write(json, results, notes)
         console.print(f"Record: {json}", soft_wrap=True, markup=False, highlight=False)
     if interrupted:
         console.print("Stopped; what stands above was checked.")
@@ -193,7 +196,20 @@ def check(
         raise SystemExit(1)
 
 
-def _write(path: Path, results: Sequence[Result]) -> None:
+def _notes(results: Sequence[Result]) -> list[str]:
+    """What is no broken promise and yet to be known: on which backend a cell trains slowly, and why."""
+    from lstm_odyssey import registry
+    from lstm_odyssey.kernels.scan import training_note
+
+    traced = {result.name: result for result in results if result.kind == "variant" and result.promise != "text"}
+    asked = dict.fromkeys(
+        (result.name, result.backend) for result in results if result.name in traced and result.backend
+    )
+    found = (training_note(backend, registry.variant(name).lowered, name) for name, backend in asked)
+    return [note for note in found if note]
+
+
+def _write(path: Path, results: Sequence[Result], notes: Sequence[str]) -> None:
     from lstm_odyssey.environment import environment
     from lstm_odyssey.registry import origin
     from lstm_odyssey.reports.files import write_text
@@ -203,6 +219,7 @@ def _write(path: Path, results: Sequence[Result]) -> None:
         "environment": environment(),
         "origins": {result.name: origin(result.kind, result.name) for result in results},
         "ok": all(result.ok for result in results),
+        "notes": list(notes),
         "results": [{**asdict(result), "ok": result.ok} for result in results],
     }
     write_text(path, json_module.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -41,7 +41,9 @@ def identity(population: Population) -> str:
     return digest(
         {
             "format": FORMAT,
-            "variant": population.cell.signature,
+            "variant": [population.cell.name, population.cell.signature],  # the name seeds the initial weights
+            "objective": population.objective.name,
+            "bidirectional": population.network.rnn.bidirectional,
             "corpus": population.corpus.fingerprint,
             "protocol": population.protocol.departures(),
             "seed": population.seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,7 +15,9 @@ from lstm_odyssey.check import check
 from lstm_odyssey.export import export
 from lstm_odyssey.new import new
 from lstm_odyssey.options import ListedPlugins, Plugins, names, pairs
+from lstm_odyssey.output import steady_output
 from lstm_odyssey.report_command import refresher, report
+from lstm_odyssey.stopping import stopping
 
 app = typer.Typer(
     help="Which recurrent cell, on which task, at which cost?",
@@ -95,14 +98,22 @@ def run(
 
     def workers_for(store: Any, plan: Any, todo: Any) -> Any:
         number = default_workers(len(todo.blocks)) if count is None else count
-        return engine(number, address, str(store.path), plan.study["token"])
+        return engine(number, address, str(store.path), plan.study["token"], say=progress.say)
 
     try:
         with progress:
             study = run_study(
-                place, Settings(**options), workers_for, progress.start, progress.block_done, source, refresher(place)
+                place,
+                Settings(**options),
+                workers_for,
+                progress.start,
+                progress.block_done,
+                source,
+                refresher(place),
+                progress.say,
             )
-    except KeyboardInterrupt:
+        _conclude(console, study, place)
+    except KeyboardInterrupt as stopped:
         command = shlex.join(
             [
                 "odyssey",
@@ -115,22 +126,29 @@ def run(
             ]
         )
         console.print(f"Stopped. Nothing finished is lost: go on with `{command}`.", highlight=False, soft_wrap=True)
-        raise SystemExit(130) from None
-    _conclude(console, study, place)
+        if (place / "study.nc").exists():
+            from lstm_odyssey.study import open_study
+
+            refresher(place)(open_study(place / "study.nc"))
+        raise SystemExit(getattr(stopped, "code", 130)) from None
 
 
 def _conclude(console: Any, study: Any, place: Path) -> None:
-    from lstm_odyssey.reports import page
+    """The page first: what is printed may get lost, or be read by nobody."""
+    from lstm_odyssey.report_command import conclude_page
     from lstm_odyssey.tables import failures, results
 
-    for part in results(study):
-        console.print(part)
-    report = place / "report.html"
-    page.write(study, report)
-    console.print(f"Results: {place / 'study.nc'}\nReport:  {report}", soft_wrap=True)
-    reasons = failures(study)
+    try:
+        with console.status("writing the page") if console.is_terminal else nullcontext():
+            conclude_page(place, lambda text: console.print(text, soft_wrap=True, markup=False, highlight=False))
+    finally:
+        for part in results(study):
+            console.print(part)
+        console.print(f"Results: {place / 'study.nc'}\nReport:  {place / 'report.html'}", soft_wrap=True)
+        reasons = failures(study)
+        if reasons:
+            console.print("\n".join(f"failed: {reason}" for reason in reasons), soft_wrap=True, markup=False)
     if reasons:
-        console.print("\n".join(f"failed: {reason}" for reason in reasons), soft_wrap=True, markup=False)
         raise SystemExit(1)
 
 
@@ -180,12 +198,19 @@ def _fail(error: Exception) -> NoReturn:
 
 def main() -> None:
     """The command's entry point: an error a user can mend is one line, any other keeps its traceback."""
-    try:
-        app()
-    except (ValueError, TypeError, LookupError, OSError, RuntimeError) as error:
-        if not type(error).__module__.startswith("lstm_odyssey."):
+    with steady_output(), stopping() as signals:
+        try:
+            app()
+        except (ValueError, TypeError, LookupError, OSError, RuntimeError) as error:
+            if not type(error).__module__.startswith("lstm_odyssey."):
+                raise
+            _fail(error)
+        except KeyboardInterrupt:
+            raise SystemExit(signals.code or 130) from None
+        except SystemExit as ended:
+            if ended.code == 130 and signals.code is not None:  # of the command line's own, which knows one signal only
+                raise SystemExit(signals.code) from None
             raise
-        _fail(error)
 
 
 if __name__ == "__main__":

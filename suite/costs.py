@@ -53,8 +53,9 @@ def shares(counts: Sequence[int]) -> Array:
     >>> shares([100, 300]).tolist()
     [0.25, 0.75]
     """
-    work = np.asarray(counts, float)
-    return work / work.sum()
+    work: Array = np.asarray(counts, float)
+    whole: Array = work / work.sum()
+    return whole
 
 
 class Costs:

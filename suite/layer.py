@@ -12,42 +12,14 @@ from torch import Tensor, nn
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.kernels.scan import resolve, scan_function
 from lstm_odyssey.masking import counted, in_dtype, masked, reorder, reversal, zeroed
+from lstm_odyssey.parameters import CellParameters, Members, uncalled_hook
 from lstm_odyssey.registry import as_cell
 from lstm_odyssey.variants.declare import Variant
 
 State = dict[str, Tensor]
 
 
-class CellParameters(nn.Module):
-    """The parameters of one direction, under the names of the text: ``W.z``, ``R.z``, ``p.i``, ``b.z``."""
-
-    def __init__(self, cell: Cell, input_size: int, sizes: Sequence[int], population: bool, **factory: Any) -> None:
-        super().__init__()
-        self.names = tuple(cell.parameters)
-        self.places = tuple((name, *name.split(".")) for name in self.names)
-        for name in self.names:
-            space, gate = name.split(".")
-            if not hasattr(self, space):
-                self.add_module(space, nn.Module())
-            shape = cell.shape(name, input_size, max(sizes))
-            value = nn.Parameter(torch.empty((len(sizes), *shape) if population else shape, **factory))
-            self.get_submodule(space).register_parameter(gate, value)
-
-    def first(self) -> Tensor:
-        """Any of the parameters: all are of one dtype and on one device."""
-        _, space, gate = self.places[0]
-        return getattr(self._modules[space], gate)  # type: ignore[no-any-return]  # a parameter
-
-    def tensors(self) -> dict[str, Tensor]:
-        found = {}
-        for name, space, gate in self.places:  # reading _parameters spares the slow look-up of a module's attribute
-            module = self._modules[space]
-            value = module._parameters.get(gate)  # type: ignore[union-attr]  # made by __init__
-            found[name] = getattr(module, gate) if value is None else value
-        return found
-
-
-class RNN(nn.Module):
+class RNN(Members):
     """A recurrent layer of any variant.
 
     Args:
@@ -137,12 +109,7 @@ class RNN(nn.Module):
         self.cells = nn.ModuleList(
             CellParameters(self.cell, input_size, sizes, self.population, **factory) for _ in range(1 + bidirectional)
         )
-        width = max(sizes)
-        # made on the CPU whatever torch's default device is: on "meta" no number could be read
-        inside = torch.arange(width, device="cpu").unsqueeze(0) < torch.tensor(sizes, device="cpu").unsqueeze(1)
-        inside = inside.to(self._directions()[0].first().device)
-        self.inside: Tensor | None
-        self.register_buffer("inside", None if min(sizes) == width else inside, persistent=False)
+        self._keep()
         self.reset_parameters()
 
     @property
@@ -151,12 +118,23 @@ class RNN(nn.Module):
         return self.hidden_sizes if self.population else self.hidden_sizes[0]
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew from Normal(0, initial_std), zero beyond each member's N."""
+        """Draw all parameters anew from Normal(0, initial_std), zero beyond each member's N.
+
+        Raises:
+            ValueError: what a parametrization computes in place of a parameter cannot be set.
+        """
+        self._refuse_hooks()
         with torch.no_grad():
             for parameters in self._directions():
+                drawn = {}
                 for name, value in parameters.tensors().items():
-                    value.normal_(0.0, self.initial_std)
-                    value.copy_(value if self.inside is None else masked(name, value, self.inside))
+                    new = torch.empty_like(value).normal_(0.0, self.initial_std)
+                    inside = self.inside(value.device)
+                    drawn[name] = new if inside is None else masked(name, new, inside)
+                try:
+                    parameters.write(drawn)
+                except ValueError as error:
+                    raise self._fail(f"reset_parameters: {error}") from error.__cause__
 
     def count(self) -> int | list[int]:
         """Number of parameters; of a population, of each member."""
@@ -188,20 +166,28 @@ class RNN(nn.Module):
         if torch.compiler.is_compiling():
             # the loop over time would be unrolled, and a compiled kernel cannot be traced
             return torch.compiler.disable(self._run)(x, state, lengths)  # type: ignore[no-any-return]
-        weight = self._directions()[0].first()
-        if weight.device.type != "meta" and torch.is_autocast_enabled(weight.device.type):
-            with torch.autocast(weight.device.type, enabled=False):
-                return self._run(in_dtype(x, weight.dtype), in_dtype(state, weight.dtype), lengths)
+        kind = x.device.type if isinstance(x, Tensor) else "cpu"
+        if kind != "meta" and torch.is_autocast_enabled(kind):
+            with torch.autocast(kind, enabled=False):
+                return self._run(x, state, lengths, True)
         return self._run(x, state, lengths)
 
     def _run(
-        self, x: Tensor, state: Mapping[str, Tensor] | None, lengths: Tensor | Sequence[int] | None
+        self,
+        x: Tensor,
+        state: Mapping[str, Tensor] | None,
+        lengths: Tensor | Sequence[int] | None,
+        convert: bool = False,
     ) -> tuple[Tensor, State]:
         # what is looked up and checked here costs as much as a short scan: no look-up is made twice
-        cell, inside, directions = self.cell, self._buffers["inside"], self._directions()
-        x = self._checked_input(x, directions[0].first())
+        self._refuse_hooks()
+        cell, directions = self.cell, [parameters.tensors() for parameters in self._directions()]
+        weight = next(iter(directions[0].values()))
+        if convert:
+            x, state = in_dtype(x, weight.dtype), in_dtype(state, weight.dtype)
+        x, inside = self._checked_input(x, weight), self.inside(weight.device)
         steps, *_, rows, _ = x.shape
-        initial = self._checked_state(state, x, len(directions))
+        initial = self._checked_state(state, x, len(directions), inside)
         active = count = None
         if lengths is not None:
             count = counted(lengths, steps, rows, x.device, self._fail)
@@ -211,11 +197,10 @@ class RNN(nn.Module):
             x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
         scan = scan_function(resolve(self.backend, x.device, x.dtype))
         if len(directions) == 1 and not self.population:  # the states' first dimension is as good a P as any
-            y, final = scan(cell.lowered, directions[0].tensors(), x, initial, active, self.hidden_sizes)
+            y, final = scan(cell.lowered, directions[0], x, initial, active, self.hidden_sizes)
             return zeroed(y, active), final
         outputs, finals = [], []
-        for direction, parameters in enumerate(directions):
-            weights = parameters.tensors()
+        for direction, weights in enumerate(directions):
             if inside is not None:
                 weights = {name: masked(name, value, inside) for name, value in weights.items()}
             back = reversal(steps, rows, count, x.device) if direction else None
@@ -239,6 +224,13 @@ class RNN(nn.Module):
 
     def _directions(self) -> list[CellParameters]:
         return list(self._modules["cells"]._modules.values())  # type: ignore[union-attr, arg-type]  # made by __init__
+
+    def _refuse_hooks(self) -> None:
+        if hook := uncalled_hook(self._modules["cells"]):  # type: ignore[arg-type]  # made by __init__
+            raise self._fail(
+                f"{hook}; expected none, as that module is never called. Hooks go to the layer itself; for weight_norm, "
+                "spectral_norm and the like take torch.nn.utils.parametrizations, after pruning call prune.remove."
+            )
 
     def _fail(self, message: str) -> ValueError:
         return ValueError(f"RNN '{self.cell.name}': {message}")
@@ -265,10 +257,12 @@ class RNN(nn.Module):
             )
         return x
 
-    def _checked_state(self, state: Mapping[str, Tensor] | None, x: Tensor, directions: int) -> State:
+    def _checked_state(
+        self, state: Mapping[str, Tensor] | None, x: Tensor, directions: int, inside: Tensor | None
+    ) -> State:
         members, width = len(self.hidden_sizes), max(self.hidden_sizes)
         full = (directions, *x.shape[1:-1], width)
-        names, inside = self.cell.states, self._buffers["inside"]
+        names = self.cell.states
         if state is None:
             initial = {name: x.new_full(full, self.cell.initial.get(name, 0.0)) for name in names}
         else:

@@ -6,8 +6,8 @@ population is a handful of vector operations.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -67,6 +67,11 @@ class Network(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
         self._gather()  # copied or unpickled one by one, parameters and buffer are no longer the same memory
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types here
+        self._gather()  # moved one by one
+        return self
 
     def slices(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Every parameter by name, with the slice of the buffer of gradients that is its own."""

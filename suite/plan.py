@@ -16,9 +16,11 @@ from lstm_odyssey.environment import environment
 from lstm_odyssey.kernels.scan import resolve
 from lstm_odyssey.profiles import COLLECTION, PROFILES
 from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.reports import netcdf
 from lstm_odyssey.search import FROM_FILE
 from lstm_odyssey.settings import DTYPES, Settings, SettingsError, option
 from lstm_odyssey.store import FORMAT, PACKAGE, Store, StoreError
+from lstm_odyssey.stored import least_size
 
 __all__ = ["DTYPES", "Plan", "Settings", "SettingsError", "chosen_cells", "embedded_tasks", "make_plan"]
 
@@ -77,6 +79,7 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
     spaces.refuse_strange(study.get("space", {}), study["tasks"])
     if "points" in study:
         _count_points(study, settings)
+    _refuse_too_large(study)
     return Plan(study, tuple(cells), tasks, dict(settings.data))
 
 
@@ -88,6 +91,17 @@ def _count_points(study: dict[str, Any], settings: Settings) -> None:
         raise SettingsError(
             f"--trials: got {study['trials']}; expected at most {there}, as {study['points']['file']} has {there} rows for "
             "each variant and task."
+        )
+
+
+def _refuse_too_large(study: Mapping[str, Any]) -> None:
+    """Raise if study.nc would be too large to be read back, however early its trials stop."""
+    size, largest = least_size(study), netcdf.LARGEST
+    if size > largest:
+        raise SettingsError(
+            f"--trials: {len(study['variants'])} variants x {len(study['tasks'])} tasks x {study['trials']} trials make a "
+            f"study.nc of {size / 2**30:.1f} GiB at least; expected {largest / 2**30:.1f} at most. Ask for fewer, or use "
+            "several stores."
         )
 
 

@@ -10,8 +10,10 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from lstm_odyssey import registry
 from lstm_odyssey.block import Block
 from lstm_odyssey.environment import elsewhere
+from lstm_odyssey.kernels.scan import training_note
 from lstm_odyssey.plan import Plan
 from lstm_odyssey.store import Store
 from lstm_odyssey.study import Pending
@@ -93,6 +95,10 @@ class StudyProgress:
         if other:
             words = f"warning: stored trials ran elsewhere, so the bits of new ones may differ ({other})."
             self.console.print(words, markup=False, soft_wrap=True)
+        for variant in plan.variants:
+            note = training_note(plan.study["backend"], registry.variant(variant).lowered, variant)
+            if note:
+                self.console.print(note, markup=False, highlight=False, soft_wrap=True)
         self.store = store
         self.units = {name: facts["units"] for name, facts in plan.study["tasks"].items()}
         self.blocks = {block.name: (block, missing) for block, missing in todo.blocks}
@@ -101,6 +107,10 @@ class StudyProgress:
         self.task = self.bar.add_task("trials", total=total, completed=todo.stored, best="", left="-:--:--")
         self.bar.start()
         threading.Thread(target=self._watch, daemon=True).start()
+
+    def say(self, text: str) -> None:
+        """Show a line: what is waited for."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def block_done(self, block: Block, missing: int) -> None:
         """A block is finished; the callback ``on_block`` of a study."""

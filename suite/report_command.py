@@ -207,6 +207,27 @@ def refresher(store: Path) -> Callable[[xarray.Dataset], None]:
     return refresh
 
 
+def conclude_page(store: Path, say: Callable[[str], None]) -> None:
+    """Write the page of a study that has ended, or of this run's part of it: of several runs one writes for all.
+
+    Raises:
+        SettingsError: the page cannot be written; the results are.
+    """
+    from lstm_odyssey.locking import claimed
+    from lstm_odyssey.reports import netcdf, page
+    from lstm_odyssey.store import Store
+
+    results, shown = store / "study.nc", None
+    while (now := _state(results)) != shown:  # another run may end while the page is written
+        with claimed(Store(store), "page", 0.0) as ours:
+            if not ours:
+                say("Another run of this store writes its page at this moment, with these results.")
+                return
+            with writing("--store", store):
+                page.write(netcdf.load(results), store / "report.html")
+            shown = now
+
+
 def changes(store: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
     """Yield once at the start and then whenever the study's files have changed, for ever."""
     before: object = None

@@ -12,6 +12,11 @@ DRAWS = ("independent", "common")
 FROM_FILE = "points"
 """What a study says of its draws where they are none, but the rows of a file."""
 
+MAX_TRIALS = 1_000_000
+"""More trials than this in one study.json is a damaged number, not a study."""
+SEEDS = range(-(2**63), 2**63)
+"""Seeds that netCDF holds: whole numbers of 64 bits."""
+
 
 def draw(
     space: Mapping[str, Distribution], *, seed: int, task: str, variant: str, index: int, draws: str = "independent"

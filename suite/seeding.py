@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lstm_odyssey.block import FINISHED, Block
+from lstm_odyssey.block import Block
 from lstm_odyssey.store import Store, StoreError
-from lstm_odyssey.stored import check_study, check_trial
+from lstm_odyssey.stored import FINISHED, check_study, check_trial
 from lstm_odyssey.streams import canonical
 
 ONE_STUDY = "seed draws points space profile protocol dtype backend device block_size keep_weights".split()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lstm_odyssey.profiles import PROFILES
-from lstm_odyssey.search import DRAWS, FROM_FILE
+from lstm_odyssey.search import DRAWS, FROM_FILE, MAX_TRIALS, SEEDS
 
 DTYPES = ("float32", "float64")
 DEVICES = ("cpu", "cuda")
@@ -61,8 +61,14 @@ class Settings:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise SettingsError(f"{option(name)}: got {value!r}; expected a whole number of at least 1.")
+            if value is not None and value > MAX_TRIALS:
+                raise SettingsError(
+                    f"{option(name)}: got {value}; expected at most {MAX_TRIALS:,}, which can be stored."
+                )
         if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
             raise SettingsError(f"--seed: got {self.seed!r}; expected a whole number.")
+        if self.seed is not None and self.seed not in SEEDS:
+            raise SettingsError(f"--seed: got {self.seed}; expected {SEEDS[0]} to {SEEDS[-1]}, which can be stored.")
         for name, known in (
             ("profile", tuple(PROFILES)),
             ("draws", (*DRAWS, FROM_FILE)),

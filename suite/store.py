@@ -7,22 +7,21 @@ fault tolerant.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from lstm_odyssey.reports.files import TEMPORARY, replacing, write_text
-from lstm_odyssey.stored import check_study, check_trial
+from lstm_odyssey.reports.files import TEMPORARY, replacing, write_new_text, write_text
+from lstm_odyssey.stored import FINISHED, check_study, check_trial
 from lstm_odyssey.streams import canonical, digest
 
 FORMAT = 1
 PACKAGE = "lstm-odyssey"
-STALE_SECONDS = 3600.0
-"""A temporary file older than this belongs to a process that was killed, not to one that writes."""
 
 
 class StoreError(RuntimeError):
@@ -74,6 +73,16 @@ def trial_id(
     return digest(content)[:24]
 
 
+def _text(path: Path, tries: int = 3) -> str:
+    """What a file holds; on NFS one that is replaced at this moment is stale for a moment."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        if error.errno != errno.ESTALE or tries == 1:
+            raise
+        return _text(path, tries - 1)
+
+
 class Store:
     """A study's folder.
 
@@ -88,6 +97,7 @@ class Store:
         self.checkpoints_folder = self.path / "checkpoints"
         self.progress_folder = self.path / "progress"
         self.weights_folder = self.path / "weights"
+        self.locks_folder = self.path / "locks"
         self.consolidated = self.path / "study.nc"
 
     def study(self) -> dict[str, Any] | None:
@@ -97,21 +107,23 @@ class Store:
             StoreError: the folder holds something else, or its study.json is damaged or newer.
         """
         if not self.study_file.exists():
-            content = [entry.name for entry in self.path.iterdir()] if self.path.is_dir() else []
-            content = [name for name in content if not name.startswith(TEMPORARY)]
             if self.path.exists() and not self.path.is_dir():
                 raise StoreError(f"store {self.path}: a file; expected a folder. Choose another --store.")
-            if content:
+            content = [entry.name for entry in self.path.iterdir()] if self.path.is_dir() else []
+            passing = (self.locks_folder.name, self.progress_folder.name)  # of a run that begins, or was killed at once
+            content = [name for name in content if not name.startswith(TEMPORARY) and name not in passing]
+            if content and not self.study_file.exists():  # another run may have begun the study at this moment
                 raise StoreError(
                     f"store {self.path}: got a folder with {', '.join(sorted(content)[:5])} and no study.json; expected an "
                     "empty folder or a store. Choose another --store."
                 )
-            return None
+            if not content:
+                return None
         return self._read(self.study_file, check_study)
 
     def _read(self, path: Path, check: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(_text(path))
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"store {self.path}: {path.name} is damaged ({error}). Restore it, or delete it if it is a trial: the next "
@@ -135,13 +147,25 @@ class Store:
         return dict(content)
 
     def write_study(self, content: Mapping[str, Any]) -> None:
-        """Write study.json; only the client of a study does."""
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-        with self._writing():
-            write_text(self.study_file, text + "\n")
+        """Write study.json; only the client of a study does, while it holds the study's lock.
+
+        Raises:
+            StoreError: it cannot be written, or could not be read again.
+        """
+        try:
+            check_study(content)
+            text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+            text.encode()
+        except (ValueError, TypeError, OverflowError) as error:
+            raise StoreError(
+                f"store {self.path}: study.json cannot hold what a variant or task declares ({error}); expected finite numbers "
+                "and texts of Unicode. Mend the declaration."
+            ) from error
+        with self.writing():
+            write_text(self.study_file, text)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """A folder that cannot be written is the store's error, not a trial's result."""
         try:
             yield
@@ -170,9 +194,14 @@ class Store:
         return content
 
     def write_trial(self, record: Mapping[str, Any]) -> None:
-        """Store a finished trial, whole or not at all."""
-        with self._writing():
-            write_text(self.trial_file(record["trial_id"]), canonical(record) + "\n")
+        """Store a trial, whole or not at all; one that ended is never replaced, whoever stored it."""
+        path, text = self.trial_file(record["trial_id"]), canonical(record) + "\n"
+        with self.writing():
+            if write_new_text(path, text):
+                return
+            there = self.read_trial(record["trial_id"])
+            if there is None or there["status"] not in FINISHED:
+                write_text(path, text)
 
     def trials(self) -> Iterator[dict[str, Any]]:
         """All stored trials, in the order of their ids.
@@ -190,7 +219,7 @@ class Store:
         import numpy as np
 
         path = self.weights_folder / f"{identity}.npz"
-        with self._writing(), replacing(path) as temporary, open(temporary, "wb") as file:
+        with self.writing(), replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, allow_pickle=False, **weights)
 
     def report_progress(self, block: str, epoch: float, epochs: int, best: float, doing: str = "") -> None:
@@ -201,11 +230,14 @@ class Store:
         path = self.progress_folder / f"{block}.json"
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.parent / f"{TEMPORARY}{os.getpid()}-{path.name}"
-            temporary.write_text(
-                json.dumps({"epoch": epoch, "epochs": epochs, "best": best, "doing": doing}), encoding="utf-8"
-            )
-            os.replace(temporary, path)
+            temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}-{path.name}"
+            try:
+                temporary.write_text(
+                    json.dumps({"epoch": epoch, "epochs": epochs, "best": best, "doing": doing}), encoding="utf-8"
+                )
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def progress(self) -> dict[str, dict[str, Any]]:
         """The last word of every running block."""
@@ -218,29 +250,7 @@ class Store:
         return found
 
     def end_block(self, block: str) -> None:
-        """Remove what a block kept while it ran."""
-        (self.checkpoints_folder / f"{block}.npz").unlink(missing_ok=True)
-        (self.progress_folder / f"{block}.json").unlink(missing_ok=True)
-
-    def forget(self) -> None:
-        """Take back a study that has not begun, so that the folder may hold another."""
-        self.study_file.unlink(missing_ok=True)
-        for folder in (self.progress_folder, self.trials_folder, self.path):
-            with suppress(OSError):  # not there, or not empty
-                folder.rmdir()
-
-    def clean(self) -> None:
-        """Remove temporary files of killed processes and old words of progress; the client does at its start."""
-        for folder in (
-            self.path,
-            self.trials_folder,
-            self.checkpoints_folder,
-            self.progress_folder,
-            self.weights_folder,
-        ):
-            for path in folder.glob(f"{TEMPORARY}*"):
-                with suppress(OSError):  # a worker elsewhere may write, or rename, at this moment
-                    if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                        path.unlink()
-        for path in self.progress_folder.glob("*.json"):
-            path.unlink(missing_ok=True)
+        """Remove what a block kept while it ran; for who has claimed the block."""
+        for path in (self.checkpoints_folder / f"{block}.npz", self.progress_folder / f"{block}.json"):
+            with suppress(OSError):  # not there, or not to be removed: nothing depends on it
+                path.unlink()

@@ -11,11 +11,11 @@ from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.reports.variables import CURVE as CURVE_DIMS
 from lstm_odyssey.reports.variables import MEASURED, VARIABLES
 from lstm_odyssey.reports.variables import TRIAL as TRIAL_DIMS
-from lstm_odyssey.search import FROM_FILE
+from lstm_odyssey.search import FROM_FILE, MAX_TRIALS, SEEDS
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 
-MAX_TRIALS = 1_000_000
-"""More trials than this in one study.json is a damaged number, not a study."""
+FINISHED = ("ok", "diverged")
+"""Statuses of a trial that has ended and is never run again."""
 
 STUDY: dict[str, type | tuple[type, ...]] = {
     "format": int,
@@ -65,12 +65,21 @@ def _check(content: Mapping[str, Any], types: Mapping[str, type | tuple[type, ..
             raise ValueError(f"{key} is {value!r}")  # noqa: TRY004 - a damaged file, not a caller's mistake
 
 
+def least_size(study: Mapping[str, Any]) -> int:
+    """Bytes that the curves of a study's trials take at least, with all of them in one dataset."""
+    epochs: int = 1 + min(study["protocol"]["epochs"], study["protocol"]["patience"])
+    trials: int = study["trials"] * len(study["variants"]) * len(study["tasks"])
+    return 8 * len(CURVES) * epochs * trials
+
+
 def check_study(content: Mapping[str, Any]) -> None:
     """Raise ValueError with what is wrong with the content of study.json."""
     _check(content, STUDY)
     for key in ("trials", "block_size"):
         if not 1 <= content[key] <= MAX_TRIALS:
             raise ValueError(f"{key} is {content[key]}")
+    if content["seed"] not in SEEDS:
+        raise ValueError(f"seed is {content['seed']}")
     if content["profile"] not in PROFILES:
         raise ValueError(f"profile is {content['profile']!r}")
     Protocol.from_dict(content["protocol"])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, as_completed
-from contextlib import AbstractContextManager, suppress
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstm_odyssey import registry
-from lstm_odyssey.block import Block, run_block
+from lstm_odyssey.block import Block
+from lstm_odyssey.dispatch import Dispatch
+from lstm_odyssey.engine import InProcess, silent
+from lstm_odyssey.locking import alive, alone, clean, forget, study_locked
 from lstm_odyssey.plan import Plan, Settings, make_plan
+from lstm_odyssey.reports.validation import SchemaError
 from lstm_odyssey.seeding import read_seed
 from lstm_odyssey.store import Store, StoreError
 from lstm_odyssey.streams import canonical
@@ -63,8 +67,12 @@ def run(
     on_block: Callable[[Block, int], None] | None = None,
     resume_from: str | Path | None = None,
     on_refresh: Callable[[xarray.Dataset], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> xarray.Dataset:
     """Run a study to its end, or go on with one.
+
+    Several runs may begin, extend and resume one store at once: the study is all that was asked for, and each block is
+    computed by one of them.
 
     Args:
         path: the store's folder.
@@ -75,6 +83,7 @@ def run(
         resume_from: the ``study.nc`` or the store of a study that was begun elsewhere: its trials are stored here first, and
             the study goes on where it stood. Its weights and what is unfinished stay behind.
         on_refresh: called with what is stored so far whenever that is consolidated on the way, every ten minutes.
+        say: told in a line what is waited for, as another run of the same store.
 
     Returns:
         The consolidated study, as it lies in ``STORE/study.nc``.
@@ -88,96 +97,113 @@ def run(
         >>> settings = lo.Settings(variants=["nog"], tasks=["bach"], trials=2, epochs=1, profile="smoke", block_size=2)
         >>> study = lo.run("study", settings)  # doctest: +SKIP
     """
-    store = Store(path)
+    store, settings = Store(path), settings or Settings()
     seed = read_seed(resume_from) if resume_from is not None else None
-    plan = make_plan(store, settings or Settings(), seed.joined(store) if seed is not None else None)
-    new = not store.study_file.exists()
-    store.write_study(plan.study)
-    store.clean()
-    if seed is not None:
-        seed.plant(store)
-    todo = pending(store, plan)
-    if on_start is not None:
-        on_start(store, plan, todo)
+    make_plan(store, settings, seed.joined(store) if seed is not None else None)  # refuses before a folder is made
+    with alive(store) as own:
+        with study_locked(store, say) as still_held:
+            # anew: another run may have begun or extended the study meanwhile
+            before = store.study()
+            plan = make_plan(store, settings, seed.joined(store) if seed is not None else None)
+            if alone(store, own):
+                clean(store, own)
+            if plan.study != before:
+                still_held()
+                store.write_study(plan.study)
+        try:
+            with ExitStack() as held:
+                try:
+                    if seed is not None:
+                        seed.plant(store)
+                    todo = pending(store, plan)
+                    if on_start is not None:
+                        on_start(store, plan, todo)
+                    if todo.blocks:
+                        workers = engine(store, plan, todo) if engine is not None else nullcontext(InProcess())
+                        ended = _Ended(store, on_block, on_refresh)
+                        Dispatch(store, plan, held.enter_context(workers), ended, say or silent).run(todo.blocks)
+                except BaseException as error:
+                    if before is not None or _trained(store):
+                        _consolidate_after(error, store, say)
+                    raise
+                return consolidate(store, say)  # before the workers are sent home, which may take long or fail
+        except BaseException:
+            if before is None:
+                _take_back(store, own, plan.study)
+            raise
+
+
+class _Ended:
+    """What follows the end of a block: it is told, and now and then the study is consolidated on the way."""
+
+    def __init__(
+        self,
+        store: Store,
+        on_block: Callable[[Block, int], None] | None,
+        on_refresh: Callable[[xarray.Dataset], None] | None,
+    ) -> None:
+        self.store, self.on_block, self.on_refresh = store, on_block, on_refresh
+        self.consolidated = time.monotonic()
+        self.warned = False
+
+    def __call__(self, block: Block, missing: int) -> None:
+        if self.on_block is not None:
+            self.on_block(block, missing)
+        if time.monotonic() - self.consolidated > REFRESH_SECONDS:
+            try:
+                dataset = consolidate(self.store)
+                if self.on_refresh is not None:
+                    self.on_refresh(dataset)
+            except Exception as error:  # noqa: BLE001 - the study is worth more; if it lasts, the study's end says so
+                if not self.warned:
+                    warnings.warn(
+                        f"{self.store.consolidated}: not refreshed ({error}); the study goes on.", stacklevel=2
+                    )
+                self.warned = True
+            self.consolidated = time.monotonic()
+
+
+def _trained(store: Store) -> bool:
+    """Whether a store holds anything that took time."""
+    return any(store.trials_folder.glob("[!.]*.json")) or store.checkpoints_folder.exists()
+
+
+def _consolidate_after(stopped: BaseException, store: Store, say: Callable[[str], None] | None) -> None:
+    """Consolidate what is stored when a run stops; that this fails is worth less than why it stopped."""
     try:
-        if todo.blocks:
-            from lstm_odyssey.engine import InProcess
-
-            with engine(store, plan, todo) if engine is not None else InProcess() as executor:
-                _submit(store, plan, todo, executor, on_block, on_refresh)
-    except BaseException:
-        if new and not any(store.trials()) and not store.checkpoints_folder.exists():
-            store.forget()  # nothing was trained: the folder is not bound to what was asked this time
-        else:
-            consolidate(store)
-        raise
-    return consolidate(store)
+        consolidate(store, say)
+    except (StoreError, SchemaError) as error:
+        if not isinstance(stopped, StoreError):  # which will say the same
+            warnings.warn(f"store {store.path}: not consolidated ({error}); what is stored is kept.", stacklevel=2)
 
 
-def _files(block: Block) -> list[str]:
-    """The plugin files a worker needs for a block."""
-    paths = (registry.file_of("variant", block.variant), registry.file_of("task", block.task))
-    return list(dict.fromkeys(str(path) for path in paths if path is not None))
+def _take_back(store: Store, own: Path, begun: dict[str, Any]) -> None:
+    """Free the folder of a study that a run began in vain, unless another run has joined it; its workers have ended."""
+    with suppress(StoreError), study_locked(store):  # a store that cannot be written stays as it is
+        if not _trained(store) and store.study() == begun and alone(store, own):
+            forget(store)
 
 
-def _submit(
-    store: Store,
-    plan: Plan,
-    todo: Pending,
-    executor: Executor,
-    on_block: Callable[[Block, int], None] | None,
-    on_refresh: Callable[[xarray.Dataset], None] | None,
-) -> None:
-    waiting: dict[Future[Any], tuple[Block, int]] = {}
-    consolidated = time.monotonic()
+def consolidate(store: Store, say: Callable[[str], None] | None = None) -> xarray.Dataset:
+    """Gather all stored trials of a study into one dataset and write it to ``STORE/study.nc``.
 
-    def done(block: Block, missing: int, future: Future[Any]) -> None:
-        error = future.exception()
-        if error is not None and type(error).__name__ in ("KilledWorker", "BrokenProcessPool"):
-            for index in block.missing(store):
-                store.write_trial(block.failed(index, f"its worker died again and again: {error}"))
-        elif error is not None:
-            raise error
-        if on_block is not None:
-            on_block(block, missing)
-        nonlocal consolidated
-        if time.monotonic() - consolidated > REFRESH_SECONDS:
-            with suppress(StoreError, OSError):  # if it lasts, the end of the study says so
-                dataset = consolidate(store)
-                if on_refresh is not None:
-                    on_refresh(dataset)
-            consolidated = time.monotonic()
+    Of several runs of one store the last to end writes last, and all of it.
 
-    for block, missing in todo.blocks:
-        spec = {
-            "store": str(store.path),
-            "token": plan.study["token"],
-            "task": block.task,
-            "variant": block.variant,
-            "number": block.number,
-            "data": plan.data.get(block.task),
-            "plugins": _files(block),
-        }
-        future = executor.submit(run_block, spec)
-        if future.done():  # an executor that runs at once
-            done(block, missing, future)
-        else:
-            waiting[future] = (block, missing)
-    try:
-        for future in as_completed(waiting):
-            done(*waiting[future], future)
-    except BaseException:
-        for future in waiting:
-            future.cancel()
-        raise
-
-
-def consolidate(store: Store) -> xarray.Dataset:
-    """Gather all stored trials of a study into one dataset and write it to ``STORE/study.nc``."""
+    Raises:
+        StoreError: it cannot be written, or a file of the study is damaged or newer.
+    """
     from lstm_odyssey.reports import netcdf
 
-    dataset = gather(store)
-    netcdf.save(dataset, store.consolidated)
+    with study_locked(store, say) as still_held:
+        dataset = gather(store)
+        still_held()
+        try:
+            netcdf.save(dataset, store.consolidated)
+        except OSError as error:
+            raise StoreError(
+                f"{store.consolidated}: cannot be written ({error.strerror or error}). Every finished trial is "
+                "stored: give it room and permission, and run the study again."
+            ) from error
     return dataset
 
 
@@ -189,12 +215,12 @@ def gather(store: Store) -> xarray.Dataset:
     """
     from lstm_odyssey.reports import schema
 
-    study = store.study()
+    known = {trial["trial_id"]: trial for trial in store.trials()}
+    study = store.study()  # after its trials: another run may extend it, and then store a trial, at this moment
     if study is None:
         raise StoreError(
             f"store {store.path}: there is no study; expected study.json. Check the path, or run a study first."
         )
-    known = {trial["trial_id"]: trial for trial in store.trials()}
     wanted = _wanted(study)
     for identity, expected in wanted.items():
         trial = known.get(identity, expected)

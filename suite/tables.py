@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from traceback import StackSummary, TracebackException
 from typing import TYPE_CHECKING, Any
@@ -165,15 +166,18 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
 
 
 def failures(study: xarray.Dataset) -> list[str]:
-    """Why trials failed: each reason once, with how often and where it came first."""
+    """Why trials failed: each reason once, with how often and where it came first; numbers in it make no other reason."""
     found: dict[str, list[str]] = {}
+    told: dict[str, str] = {}
     for task in study["task"].values.tolist():
         for variant in study["variant"].values.tolist():
             part = study.sel(task=task, variant=variant)
             for status, reason in zip(part["status"].values.tolist(), part["reason"].values.tolist(), strict=True):
                 if status == "failed":
-                    found.setdefault(reason, []).append(f"{variant} on {task}")
-    return [f"{len(places)} x, {places[0]}: {reason}" for reason, places in found.items()]
+                    kind = re.sub(r"0x[0-9a-fA-F]+|\d+", "#", reason)
+                    told.setdefault(kind, reason)
+                    found.setdefault(kind, []).append(f"{variant} on {task}")
+    return [f"{len(places)} x, {places[0]}: {told[kind]}" for kind, places in found.items()]
 
 
 def _space(study: xarray.Dataset, task: str) -> str:

@@ -28,7 +28,7 @@ from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance import About, ask, ask_oracle, compare, make, require, shown
 from lstm_odyssey.exactness import check_adjoint
 from lstm_odyssey.kernels.scan import BACKENDS, PADDED
-from lstm_odyssey.precision import check_single_precision
+from lstm_odyssey.precision import check_nonlinearities, check_single_precision
 from lstm_odyssey.problems import FIXED, SIZES, Draw
 from lstm_odyssey.registry import as_task
 from lstm_odyssey.task_checks import TASK_CHECKS, check_task, task_checks
@@ -119,7 +119,7 @@ STEPS: dict[int, tuple[Callable[..., None], ...]] = {
     1: (check_adjoint,),
     2: (check_equations,),
     3: (check_oracle, check_long_sequences, check_default_state),
-    4: (check_single_precision,),
+    4: (check_single_precision, check_nonlinearities),
     5: (
         structure.check_rows,
         structure.check_permutation,

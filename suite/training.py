@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,12 @@ def train(
             due = population.epoch - saved_epoch >= CHECKPOINT_EPOCHS
             due = due or time.monotonic() - saved_at > CHECKPOINT_SECONDS
             if checkpoint_file is not None and due and not population.finished:
-                checkpoint.save(population, checkpoint_file)
+                try:
+                    checkpoint.save(population, checkpoint_file)
+                except OSError as error:  # a full disk: what a kill would cost is no reason to stop
+                    warnings.warn(
+                        f"checkpoint {checkpoint_file}: not written ({error}); training goes on.", stacklevel=2
+                    )
                 saved_epoch, saved_at = population.epoch, time.monotonic()
             if on_epoch is not None:
                 on_epoch(population)

@@ -21,10 +21,14 @@ NUMBERS = ("0.5", "2", "1", "0.1", "-0.3", "1.5")
 
 
 class Writer:
-    """Writes the text of one cell; ``phase`` is how many rounds of products a name waits for."""
+    """Writes the text of one cell; ``phase`` is how many rounds of products a name waits for.
 
-    def __init__(self, seed: int) -> None:
+    ``learned``: with functions of parameters alone in it, as a learnable time constant, and a gate without W.
+    """
+
+    def __init__(self, seed: int, learned: bool = False) -> None:
         self.random = random.Random(seed)
+        self.learned = learned
         self.states = STATES[: self.random.choice((1, 1, 2, 2, 3))]
         self.phase = dict.fromkeys(self.states, 0)
         self.lines: list[str] = []
@@ -35,6 +39,12 @@ class Writer:
         """The whole function."""
         for _ in range(self.random.randint(2, 7)):
             self.statement()
+        if self.learned:
+            sign, number = self.random.choice("+-"), self.random.choice(NUMBERS[:4])
+            self.name(self.squashed(f"R.{self.gate()} @ {self.pick(False)} + b.{self.gate()} {sign} {number}"))
+            one, other = self.pick(), self.pick()
+            gate = self.name(self.of_parameters())
+            self.name(f"{gate} * {one} + (1 - {gate}) * {other}")
         for name in self.unread(self.frames[1:]):
             self.name(f"W.{self.gate()} @ {name}")
         if not self.reads(*self.lines):
@@ -133,6 +143,13 @@ class Writer:
             text += f" {self.random.choice('++++-')} {term}"
         return text
 
+    def of_parameters(self) -> str:
+        """A function of parameters and numbers alone."""
+        a, b, number = f"p.{self.gate()}", f"b.{self.gate()}", self.random.choice(NUMBERS)
+        forms = (f"{a} - {number}", f"{a} * {b}", f"{b} + {number}", f"{a} / (1 + exp(-absolute({b})))",
+                 f"maximum({a}, {number})", f"{a} + softplus({b})")  # fmt: skip
+        return self.squashed(self.random.choice(forms))
+
     def squashed(self, text: str) -> str:
         """A bounded function of an expression."""
         forms = ("tanh({})", "tanh({})", "sigmoid({})", "sigmoid({})", "exp(-absolute({}))", "maximum(minimum({}, 1.5), -1)",
@@ -178,6 +195,6 @@ def compiled(text: str) -> Variant:
     return Variant(space[name], ties=[op for op, row in OPS.items() if row.kinked and f"{op}(" in text])
 
 
-def random_text(seed: int) -> str:
-    """The text of the cell number ``seed``."""
-    return Writer(seed).text
+def random_text(seed: int, learned: bool = False) -> str:
+    """The text of the cell number ``seed``; ``learned``: with functions of parameters alone."""
+    return Writer(seed, learned).text

@@ -41,13 +41,14 @@ def test_a_wrong_adjoint_is_found(slip):
     "slip",
     [
         "the adjoint term of the initial state is missing",
-        "the second phase sends nothing back",
-        "what is done with a gate's last value is forgotten",
+        pytest.param(
+            "the second phase sends nothing back", marks=pytest.mark.long
+        ),  # each is compiled, as the first is
+        pytest.param("what is done with a gate's last value is forgotten", marks=pytest.mark.long),
     ],
 )
 def test_a_wrong_adjoint_reaches_the_numbers(slip, monkeypatch, tmp_path):
     """A kernel that is generated from a wrong adjoint has right outputs and wrong gradients, and step 3 sees it."""
-    pytest.importorskip("numba")
     from lstm_odyssey.kernels import cache, member, plan
 
     # what is made of the wrong adjoint must outlive this test in no cache, neither in memory nor on disk

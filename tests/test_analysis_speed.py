@@ -132,11 +132,13 @@ def test_what_is_timed_is_the_analysis():
 
 @pytest.mark.parametrize("name", ["OneCell", "Everything", "Optuna"])
 def test_asv_cases_run(name, monkeypatch):
-    """Each asv case sets up and runs; here on few trials."""
-    monkeypatch.setattr(analysis, "ONE_CELL", SMOKE)
-    monkeypatch.setattr(analysis, "EVERYTHING", SMOKE)
-    case = getattr(analysis, name)()
+    """Each asv case sets up and runs; here on few trials, there on as many as it says."""
+    kind = getattr(analysis, name)
+    assert kind.size == (EVERYTHING if name == "Everything" else ONE_CELL)
+    monkeypatch.setattr(kind, "size", SMOKE)
+    case = kind()
     case.setup()
+    assert len(case.work.response) == SMOKE.trials
     timed = [method for method in dir(case) if method.startswith("time_")]
     assert timed
     for method in timed:
@@ -146,6 +148,6 @@ def test_asv_cases_run(name, monkeypatch):
 def test_no_optuna_no_case(monkeypatch):
     """Without optuna its asv case says that it does not apply."""
     monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.setattr(analysis, "ONE_CELL", SMOKE)
+    monkeypatch.setattr(analysis.Optuna, "size", SMOKE)
     with pytest.raises(NotImplementedError, match="optuna is not installed"):
         analysis.Optuna().setup()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from lstm_odyssey.kernels import cache
+
 ROOT = Path(__file__).resolve().parent.parent
 TREE = ("suite", "variants", "tasks", "reports")
 FILES = ("pyproject.toml", "asv.conf.json", "README.md", "LICENSE", "NOTICE", ".gitignore")
@@ -79,7 +81,7 @@ class Repository:
         done = subprocess.run(
             command,
             cwd=self.path,
-            env={**os.environ, "HOME": str(self.home), **environment},
+            env={**os.environ, "HOME": str(self.home), "ODYSSEY_CACHE": str(cache.folder()), **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -111,7 +113,7 @@ class Repository:
         return {name: row[0][0] for name, row in json.loads(file.read_text(encoding="utf-8"))["results"].items()}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_variant_more_mislabels_nobody(tmp_path):
     """Two commits run, compared and published: the old variants' errors are the same to the last bit, the new one's is new."""
     repository = Repository(tmp_path)

@@ -86,8 +86,22 @@ def test_every_way_of_a_cell_is_timed():
     assert group.ratio(OURS) == 1.0 and group.ratio("compile") is None
 
 
-def test_a_compiled_step_is_timed():
-    """torch.compile of the step takes part, here where there is a C++ compiler; without one its reason is told."""
+def test_a_compiled_step_is_timed(monkeypatch):
+    """What torch.compile makes of the step takes part; here it makes nothing of it, and says that it was asked."""
+    asked = []
+
+    def compiled(step, **options):
+        asked.append(step)
+        return step
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    group = contest(lo.variant("nog"), 3, 1, Work(**TINY, against=("compile",)))
+    assert asked and set(group.timings) == {OURS, "compile"} and group.failed == {}
+
+
+@pytest.mark.long
+def test_a_step_that_torch_compiles_is_timed():
+    """torch.compile itself takes part where there is a C++ compiler; without one its reason is told."""
     group = contest(lo.variant("nog"), 3, 1, Work(**TINY, against=("compile",)))
     if any(map(shutil.which, ("g++", "clang++", "c++"))):
         assert set(group.timings) == {OURS, "compile"} and group.failed == {}

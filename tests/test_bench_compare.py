@@ -25,6 +25,8 @@ FACTS = {
     "variant": "a", "signature": "s", "backend": "numba", "parameters": 7, "frames": 3, "losses": [5.0, 4.0],
     "package": "/here", "interpreter": "/python", "versions": {"python": "3.11", "torch": "2", "lstm-odyssey": "0.1"},
 }  # fmt: skip
+LONG = functools.partial(pytest.param, marks=pytest.mark.long)
+"""Two processes are started to see these mistakes too, as for the first one, which is not left out."""
 SHORT = {"hidden_size": 3, "seconds": 0.1, "launches": 1}
 
 
@@ -209,7 +211,7 @@ def test_every_launch_has_new_processes_and_none_is_left(monkeypatch):
     [
         (["vanila", "nog"], "variant 'vanila': unknown; expected one of vanilla, "),
         (["nog", "nog@nunba"], "'nog@nunba': got 'nunba'; expected a backend"),
-        (["nog", "np", "--task=bahc"], "task 'bahc': unknown; expected one of bach"),
+        LONG(["nog", "np", "--task=bahc"], "task 'bahc': unknown; expected one of bach"),
         (["nog", "np", "--threshold=0"], "threshold is 0.0; expected a part between 0 and 1"),
         (["nog", "np", "--threshold=3"], "threshold is 3.0; expected a part between 0 and 1"),
         (["nog", "np", "--seconds=0"], "seconds is 0.0; expected a number above 0"),
@@ -217,8 +219,8 @@ def test_every_launch_has_new_processes_and_none_is_left(monkeypatch):
         (["nog", "np", "--launches=0"], "launches is 0; expected a whole number of at least 1"),
         (["nog", "np", "--clock=sun"], "clock 'sun': unknown"),
         (["nog", "np", "--device=tpu"], "device 'tpu': got neither"),
-        (["nog", "np", "--backend=triton"], "backend 'triton': not available"),
-        (["nog", "np", "--hidden-size=0"], "hidden_size is 0; expected"),
+        LONG(["nog", "np", "--backend=triton"], "backend 'triton': not available"),
+        LONG(["nog", "np", "--hidden-size=0"], "hidden_size is 0; expected"),
         (["nog", "np", "--fail-on=slow,late"], "--fail-on: got late; expected some of fast, slow, same, ambiguous"),
         (["nog", "np", "--data=timit=x"], "--data: got a path for timit; expected one of the tasks: bach"),
     ],

@@ -209,14 +209,14 @@ def test_ctrl_c_says_how_to_go_on(odyssey, tmp_path, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lstm_odyssey.study.run_block", interrupted)
+    monkeypatch.setattr("lstm_odyssey.dispatch.run_block", interrupted)
     code, output, _ = odyssey(*small(tmp_path))
     assert code == 130
     assert "Nothing finished is lost: go on with" in output and "odyssey run --store" in output
     assert "--resume-from" not in output
     monkeypatch.undo()
     odyssey(*small(tmp_path / "whole"))
-    monkeypatch.setattr("lstm_odyssey.study.run_block", interrupted)
+    monkeypatch.setattr("lstm_odyssey.dispatch.run_block", interrupted)
     source = tmp_path / "whole" / "store"
     code, output, _ = odyssey(*small(tmp_path / "moved", f"--resume-from={source}", "--trials=3"))
     assert code == 130 and f"--resume-from={source}" in output

@@ -18,9 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from lstm_odyssey.kernels import cache
 from tests.conftest import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+LONG = ("asv",)
+"""Pages left to ``make long``: asv starts a process for each benchmark and trains for it. ``.ci/run`` has its commands."""
 SHOWN, RUN = ("text",), ("console", "python")
 BLOCK = re.compile(
     r"(?:^<!-- (?P<what>file|not run|prints)(?:: (?P<how>[^\n]+))? -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
@@ -60,9 +63,18 @@ def blocks(page):
     return found
 
 
+def links(page):
+    """Where a page's links lead to, without the place in the target."""
+    return re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The copy of the repository, current folder of the page; its own home, the commands of this environment on the path."""
+    """The copy of the repository, current folder of the page; its own home, the commands of this environment on the path.
+
+    Kernels are kept where they are kept anyway: an empty folder would have every command compile its own.
+    """
+    monkeypatch.setenv("ODYSSEY_CACHE", str(cache.folder()))
     place = tmp_path / "lstm-odyssey"
     for name in TREE:
         hidden = shutil.ignore_patterns("__pycache__", ".*")
@@ -90,8 +102,10 @@ def run(text):
     return done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.stem, marks=[pytest.mark.long] if page.stem in LONG else []) for page in PAGES],
+)
 @pytest.mark.usefixtures("folder")
 def test_a_page_does_what_it_says(page):
     """Its files are written, its commands and its Python run, in the order of the page."""
@@ -132,8 +146,13 @@ def test_every_block_runs_or_says_why_not(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_of_a_page_lead_somewhere(page):
     """Every link to a file of the repository is to one that is there."""
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+    for target in links(page):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_there_are_pages_with_links():
+    """Otherwise all of the above would hold of nothing."""
+    assert len(PAGES) >= 5 and sum(len(links(page)) for page in PAGES) >= 2
 
 
 def test_blocks_are_found_with_what_is_said_of_them():

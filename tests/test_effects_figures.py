@@ -211,7 +211,9 @@ def test_points_tell_their_device(study: xarray.Dataset, device: str, marker: st
 
 def test_what_belongs_to_a_cell_is_marked(study: xarray.Dataset, found: analyses.Analyses) -> None:
     """In every figure each cell has marks of its own, in that of differences all but the baseline; no mark occurs twice."""
-    for name, figure in section.drawn(study, found, "songs", list(CELLS)).items():
+    figures = section.drawn(study, found, "songs", list(CELLS))
+    assert len(figures) > 2
+    for name, figure in figures.items():
         marked = {id(artist): artist for artist in figure.findobj(lambda artist: artist.get_gid() is not None)}
         marks = [str(artist.get_gid()) for artist in marked.values()]
         places = {mark.split("-")[0] for mark in marks}

@@ -178,18 +178,19 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 2000))
 def test_rubbish_never_escapes_as_another_error(rubbish: bytes, where: int) -> None:
-    """Any bytes, alone or inside a good file, end in the corpus or in the one kind of error."""
+    """Any bytes inside a good file end in the corpus or in the one kind of error; alone they are always an error."""
     good = pickle.dumps({split: [[(np.int64(60),)]] for split in ("train", "valid", "test")}, 3)
     for decode, data in (
         (jsb_chorales.decode, rubbish),
-        (jsb_chorales.decode, good[: where % len(good)] + rubbish + good[where % len(good) :]),
         (lambda data: bach.decode("bach", data), rubbish),
         (lambda data: bach.decode("bach", data), gzip.compress(rubbish)),
     ):
-        try:
+        with pytest.raises(CorpusError, match="."):
             decode(data)
-        except CorpusError as error:
-            assert str(error)
+    try:
+        jsb_chorales.decode(good[: where % len(good)] + rubbish + good[where % len(good) :])
+    except CorpusError as error:
+        assert str(error)
 
 
 def test_an_array_of_objects_is_no_corpus() -> None:

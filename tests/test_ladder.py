@@ -13,7 +13,6 @@ from lstm_odyssey.testing import (
     STEPS,
     check_long_sequences,
     check_oracle,
-    check_single_precision,
     checks,
     draws,
     parametrize_with_checks,
@@ -41,8 +40,8 @@ def kinks_and_constants(x, y, c, k, *, W, R, p):
 
 
 UNREGISTERED = (lo.Variant(kinks_and_constants, ties=["maximum", "minimum", "relu", "absolute"]),)
-# step 4 is about medians over draws that are fixed
-DRAWN = [check for check in CHECKS if check not in (*OF_THE_TEXT, check_long_sequences, check_single_precision)]
+# step 4 is about numbers that are fixed
+DRAWN = [check for check in CHECKS if check not in (*OF_THE_TEXT, *STEPS[4], check_long_sequences)]
 DRAWN_ON = [(check, backend) for check in DRAWN for backend in BACKENDS if backend not in NOT_ON.get(check, ())]
 few = settings(max_examples=max(4, settings.default.max_examples // 30), deadline=None)
 fewer = settings(max_examples=max(2, settings.default.max_examples // 100), deadline=None)
@@ -62,7 +61,7 @@ def test_every_step_of_the_ladder_is_there():
         1: {"adjoint"},
         2: {"equations"},
         3: {"oracle", "long_sequences", "default_state"},
-        4: {"single_precision"},
+        4: {"single_precision", "nonlinearities"},
         5: {"rows", "permutation", "carried_state", "causality", "padding", "bidirectional", "population", "member_bits",
             "repeated_call"},
         6: {"limits"},

@@ -286,11 +286,11 @@ def test_autocast_changes_no_number(backend):
         layer([1.0])
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler warns of torch's own parts
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # it looks at .grad of what a graph break leaves
+@pytest.mark.parametrize("compiler", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_compiled_model_runs_the_layer_outside_its_graph(backend):
+def test_a_compiled_model_runs_the_layer_outside_its_graph(backend, compiler):
     """torch.compile breaks its graph at the layer: the same output and gradients; fullgraph=True is torch's clear error."""
     layer = lo.RNN("vanilla", 3, 4, backend=backend)
 
@@ -306,7 +306,7 @@ def test_a_compiled_model_runs_the_layer_outside_its_graph(backend):
     model, x = Model(), torch.randn(5, 2, 3)
     torch._dynamo.reset()
     try:
-        compiled = torch.compile(model)
+        compiled = torch.compile(model, backend=compiler)
         found, expected = compiled(x), model(x)
         torch.testing.assert_close(found, expected)
         for one, other in zip(torch.autograd.grad(found.sum(), [*model.parameters()]),

@@ -142,7 +142,6 @@ def test_the_hash_is_of_every_file_and_of_nothing_else(tmp_path):
     assert len({same, more, hash_of_sources(homes)}) == 3
 
 
-@pytest.mark.slow
 def test_a_broken_trainer_cannot_hide_behind_an_old_result(tmp_path):
     """A copy of the package gives its error; its trainer is broken, nothing else touched, and the error moves at once."""
     tree(tmp_path, wheel=True)

@@ -32,8 +32,6 @@ from lstm_odyssey.tasks import objectives
 from lstm_odyssey.variants.ops import exp, relu
 from tests.cells import CHAOTIC, ODD
 
-pytest.importorskip("numba")
-
 CELLS = {**{name: name for name in lo.variant_names()}, **ODD}
 DRAWS = (Draw(2, 2, 1, 3), Draw(4, 3, 17, 1, seed=1), Draw(4, 1, 3, 17, seed=2), Draw(12, 5, 3, 33, seed=3),
           Draw(3, 9, 33, 33, seed=4), Draw(5, 1, 17, 113, seed=5))  # fmt: skip
@@ -294,7 +292,6 @@ for name in {names}:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names a processor of another kind than this")
 @pytest.mark.parametrize(("processor", "features"), [("haswell", "+avx,+avx2,+fma,+f16c"), ("x86-64", "+sse2")])
 def test_a_processor_without_wide_vectors(processor, features, tmp_path):
@@ -341,7 +338,6 @@ def finish(process):
     return out, err
 
 
-@pytest.mark.slow
 def test_the_cache(tmp_path):
     """Two processes may fill it at once; it is the user's alone; it is used; one character changed is another cell."""
     folder = tmp_path / "kernels"
@@ -359,7 +355,6 @@ def test_the_cache(tmp_path):
     assert other != first and len(list(folder.glob("*.py"))) == 3 and 1.0 < ratio < 1.5
 
 
-@pytest.mark.slow
 def test_a_cache_folder_that_cannot_be_used(tmp_path):
     """There is one clear warning, and the kernel works."""
     (tmp_path / "file").write_text("not a folder")

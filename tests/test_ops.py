@@ -10,8 +10,6 @@ import torch
 
 from lstm_odyssey.cell.ops import OPS
 
-pytest.importorskip("numba")
-
 LETTERS = "ab"
 SMOOTH = sorted(
     name for name, op in OPS.items() if not any(word in op.meaning for word in ("Max", "Min", "Abs", "sign"))

@@ -270,9 +270,7 @@ def test_other_points_are_another_study(finished, tmp_path):
         lo.run(folder / "store", lo.Settings(draws="common"))
     joined = Store(tmp_path / "joined")
     joined.write_study(make_plan(joined, settings(tmp_path, points=str(other), trials=None, epochs=1)).study)
-    with pytest.raises(
-        StoreError, match="it holds a study with points = 'rows of sha256 .* and .*study.nc one with 'rows of sha256"
-    ):
+    with pytest.raises(StoreError, match="it holds a study with points = 'rows of sha256 .* one with 'rows of sha256"):
         lo.run(joined.path, lo.Settings(data=settings(folder).data), resume_from=folder / "store" / "study.nc")
 
 

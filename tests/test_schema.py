@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -331,6 +334,24 @@ def test_a_failed_write_leaves_the_old_file(
     assert [p.name for p in tmp_path.iterdir()] == ["study.nc"]
 
 
+def test_a_write_that_stops_before_its_end_leaves_the_old_file(
+    dataset: xarray.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the new file takes the old one's place as a whole nothing of it is seen."""
+    path = schema.save(dataset, tmp_path / "study.nc")
+    before = path.read_bytes()
+
+    def stopped(*_: object) -> None:
+        raise OSError("stopped")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="stopped"):
+        patch.setattr(os, "replace", stopped)
+        schema.save(dataset.assign_attrs(seed=7), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["study.nc"]
+    assert schema.load(schema.save(dataset.assign_attrs(seed=7), path)).attrs["seed"] == 7
+
+
 def test_plain_xarray_reads_it(dataset: xarray.Dataset, tmp_path: Path) -> None:
     """The file means the same to somebody who has only xarray."""
     path = schema.save(dataset, tmp_path / "study.nc")
@@ -338,3 +359,55 @@ def test_plain_xarray_reads_it(dataset: xarray.Dataset, tmp_path: Path) -> None:
         assert plain["seconds"].dtype.kind == "f"
         assert plain["best_test"].values.tolist() == dataset["best_test"].values.tolist()
         assert json.loads(plain.attrs["protocol"])["patience"] == 15
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+
+from lstm_odyssey.reports import schema
+
+dataset = schema.load(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+try:
+    schema.save(dataset, sys.argv[2])
+except OSError as error:
+    print(f"refused: {error.strerror}")
+"""
+
+
+def test_a_disk_that_fills_up_is_an_error_and_not_the_end_of_the_process(
+    dataset: xarray.Dataset, tmp_path: Path
+) -> None:
+    """HDF5 on a full disk has ended the whole process; an old file stays, and nothing is left beside it."""
+    study, old = schema.save(dataset, tmp_path / "a.nc"), tmp_path / "b.nc"
+    assert study.stat().st_size > 20_000
+    old.write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(study), str(old)], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (done.returncode, done.stdout) == (0, "refused: File too large\n"), done.stderr
+    assert old.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_hdf5_refuses_is_one_error(
+    dataset: xarray.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDF5's own errors are of many kinds; each arrives as the schema's, with its words."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("Unable to create dataset")
+
+    monkeypatch.setattr(xarray.Dataset, "to_netcdf", refuse)
+    with pytest.raises(SchemaError, match="what HDF5 cannot hold .*Unable to create dataset"):
+        schema.save(dataset, tmp_path / "study.nc")
+
+
+def test_a_file_that_is_too_large_is_not_taken_into_memory(
+    dataset: xarray.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file's own size is bounded before a byte of it is read."""
+    path = schema.save(dataset, tmp_path / "study.nc")
+    monkeypatch.setattr(netcdf, "LARGEST_FILE", 1000)
+    with pytest.raises(SchemaError, match="at most 1000. The file is not to be trusted"):
+        schema.load(path)

@@ -56,6 +56,15 @@ def test_draws_of_many_trials_follow_their_distribution():
     assert (sizes % 2 == 0).all() and 20 <= sizes.min() < 25 and 180 < sizes.max() <= 200
 
 
+def test_hyperparameters_are_drawn_independently():
+    """Over 400 trials no two hyperparameters go up and down together."""
+    from scipy.stats import spearmanr
+
+    drawn = [list(one(index=index).values()) for index in range(400)]
+    together = spearmanr(drawn).statistic
+    assert together.shape == (4, 4) and np.abs(together - np.eye(4)).max() < 0.2
+
+
 def test_other_kinds_of_draws_are_refused():
     """Draws are independent or common."""
     with pytest.raises(ValueError, match="expected one of independent, common"):

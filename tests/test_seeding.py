@@ -1,7 +1,6 @@
 """A study that moves: its netCDF holds all of it, is believed only as far as it can be checked, and goes on elsewhere."""
 
 import json
-from concurrent.futures import Executor, Future
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import settings as hypothesis_settings
 import lstm_odyssey as lo
 from lstm_odyssey import study as study_module
 from lstm_odyssey.block import Block, comparable
-from lstm_odyssey.engine import InOrder
 from lstm_odyssey.environment import elsewhere, environment
 from lstm_odyssey.plan import SettingsError, make_plan
 from lstm_odyssey.registry import UnknownNameError
@@ -61,9 +59,13 @@ def begun(request, folder):
     blocks = {name: Block(study, "bach", name, 1) for name in ("nog", "vanilla")}
     for index in blocks["nog"].indices:
         store.trial_file(blocks["nog"].trial_id(index)).unlink()
-    store.write_trial(blocks["vanilla"].failed(2, "RuntimeError: no luck"))
+    failed = blocks["vanilla"].failed(2, "RuntimeError: no luck")
+    store.trial_file(failed["trial_id"]).unlink()  # what has ended is never replaced
+    store.write_trial(failed)
     last = Block(study, "bach", "vanilla", 2).trial_id(4)
-    store.write_trial(diverge(store.read_trial(last)))
+    diverged = diverge(store.read_trial(last))
+    store.trial_file(last).unlink()
+    store.write_trial(diverged)
     study_module.consolidate(store)
     return store
 
@@ -146,7 +148,7 @@ def test_seeding_that_was_killed_is_completed_by_the_same_command(begun, folder,
     (Store(place).trials_folder / ".tmp-00-abc.json").write_text("{")  # what a kill -9 leaves
     assert len(files(place)) == 3
     stamps = {file: file.stat().st_mtime_ns for file in Store(place).trials_folder.glob("[!.]*")}
-    monkeypatch.setattr(study_module, "_submit", lambda *arguments: None)
+    monkeypatch.setattr(study_module.Dispatch, "run", lambda *arguments: None)
     dataset = lo.run(place, here(folder), resume_from=begun.consolidated)
     xarray.testing.assert_identical(dataset, lo.open_study(begun.consolidated))
     assert {file: file.stat().st_mtime_ns for file in stamps} == stamps
@@ -372,21 +374,6 @@ def test_rounds_go_on_where_some_variants_are_ahead(folder, tmp_path):
     order = [(block.number, block.variant) for block, _ in pending(store, plan).blocks]
     assert order == [(0, "vanilla"), (1, "vanilla"), (2, "nog"), (2, "vanilla"), (3, "nog"), (3, "vanilla")]
     assert pending(store, plan).environments == (environment(),)
-
-
-def test_a_cluster_is_told_the_order_of_the_blocks():
-    """Each block submitted has a lower priority than the one before, and is handed on as it is."""
-    asked = []
-
-    class Cluster(Executor):
-        def submit(self, fn, *args, **kwargs):
-            asked.append((fn, args, kwargs))
-            return Future()
-
-    executor = InOrder(Cluster())
-    for number in range(3):
-        executor.submit(sum, (number,))
-    assert asked == [(sum, ((number,),), {"priority": -1 - number}) for number in range(3)]
 
 
 def test_a_worker_takes_up_blocks_as_they_were_submitted(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.block import Block
+from lstm_odyssey.locking import alive, clean
 from lstm_odyssey.plan import make_plan
 from lstm_odyssey.store import FORMAT, Store, StoreError, trial_id
 from lstm_odyssey.study import gather, pending
@@ -191,7 +192,8 @@ def test_temporary_files_of_a_live_worker_are_left_alone(store, tmp_path):
     young.write_text("")
     old.write_text("")
     os.utime(old, (1, 1))
-    store.clean()
+    with alive(store) as own:
+        clean(store, own)
     assert young.exists() and not old.exists()
 
 

@@ -238,9 +238,9 @@ def test_a_worker_that_sees_another_store_says_so(tmp_path):
     lo.run(tmp_path / "store", settings(tmp_path, variants=["nog"], trials=1, epochs=1))
     spec = {"task": "bach", "variant": "nog", "number": 0, "data": None}
     with pytest.raises(StoreError, match="one path that all machines share"):
-        study_module.run_block({"store": str(tmp_path / "store"), "token": "other", **spec})
+        block_module.run_block({"store": str(tmp_path / "store"), "token": "other", **spec})
     with pytest.raises(StoreError, match="finds no study there"):
-        study_module.run_block({"store": str(tmp_path / "elsewhere"), "token": "other", **spec})
+        block_module.run_block({"store": str(tmp_path / "elsewhere"), "token": "other", **spec})
 
 
 LONG = {"trials": 4, "epochs": 25, "variants": ["nog", "cifg"], "profile": "smoke", "block_size": 2}

@@ -12,6 +12,7 @@ import lstm_odyssey as lo
 from lstm_odyssey import checkpoint
 from lstm_odyssey.batches import Batches, unit_noise
 from lstm_odyssey.bench.plain_torch import PlainTorch
+from lstm_odyssey.cell import Cell
 from lstm_odyssey.kernels.training_step import TrainingStep
 from lstm_odyssey.network import Network
 from lstm_odyssey.protocol import Protocol
@@ -210,6 +211,53 @@ def test_a_checkpoint_that_cannot_be_used_is_set_aside_with_a_warning(damage, tm
     assert results(again) == results(run(trials))
 
 
+@pytest.mark.parametrize("change", ["objective", "direction", "name"])
+def test_a_checkpoint_of_another_training_is_set_aside(change, tmp_path):
+    """The objective, the direction and the variant's name enter a checkpoint's identity, however alike the arrays are."""
+
+    class Other(type(objectives.get("next_frame"))):
+        name = "other"
+
+    def population(changed):
+        cell = lo.variant("vanilla")
+        if changed and change == "name":
+            cell = Cell(cell.variant, "another")
+        objective = Other() if changed and change == "objective" else objectives.get("next_frame")
+        made = Population(
+            cell,
+            CORPORA["next_frame"](),
+            objective,
+            eight()[:2],
+            PROTOCOL,
+            seed=5,
+            bidirectional=changed and change == "direction",
+            backend="eager",
+            dtype=torch.float64,
+            device="cpu",
+        )
+        made.advance()
+        return made
+
+    file = tmp_path / "block.npz"
+    checkpoint.save(population(False), file)
+    assert checkpoint.load(population(False), file)
+    with pytest.warns(UserWarning, match="belongs to another population"):
+        assert not checkpoint.load(population(True), file)
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_no_training(tmp_path, monkeypatch):
+    """On a full disk training goes on, with a warning, and ends the same."""
+    monkeypatch.setattr("lstm_odyssey.training.CHECKPOINT_EPOCHS", 2)
+
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "replacing", full)
+    with pytest.warns(UserWarning, match="not written .*No space left on device.*; training goes on"):
+        again = run(eight()[:2], checkpoint_file=tmp_path / "block.npz")
+    assert results(again) == results(run(eight()[:2]))
+
+
 def test_a_checkpoint_with_pickled_content_is_not_opened(tmp_path):
     """An .npz that holds an object array, which could run code, is set aside."""
     file = tmp_path / "block.npz"
@@ -258,13 +306,16 @@ def test_patience_stops_a_trial_that_does_not_improve():
 
 def test_the_test_set_is_scored_when_validation_improves_and_only_then():
     """The test curve has numbers exactly where validation reached a new minimum; epoch 0 counts."""
-    for record in results(run(eight(), protocol=Protocol(epochs=8))):
+    wild, kept = Trial(3, settings(6, 3.0)), []  # whose validation does not fall every time
+    for record in results(run([*eight(), wild], protocol=Protocol(epochs=8))):
         valid = np.array(record["curves"]["valid"], dtype=float)
         improves = valid < np.minimum.accumulate(np.concatenate([[np.inf], valid[:-1]]))
         scored = np.isfinite(np.array(record["curves"]["test"], dtype=float))
         assert scored[0] and (scored == improves).all()
         assert record["best_epoch"] == int(np.argmin(valid))
         assert record["best_test"] == record["curves"]["test"][record["best_epoch"]]
+        kept.append(improves[1:].mean())
+    assert 0 < min(kept) < max(kept), "validation improved in every epoch of every trial, or in none"
 
 
 def test_order_and_noise_are_reshuffled_every_epoch_and_common_to_trials():
@@ -329,6 +380,8 @@ def test_initial_weights_depend_on_seed_variant_and_index_alone():
     assert not np.array_equal(first["cells.0.R.z"], other["cells.0.R.z"])
     seeded = start(trials, seed=6).network.member_weights(0)
     assert not np.array_equal(first["cells.0.R.z"], seeded["cells.0.R.z"])
+    named = run(trials, "no_peepholes", protocol=Protocol(epochs=1)).network.member_weights(0)
+    assert not np.array_equal(first["cells.0.R.z"], named["cells.0.R.z"])
     pooled = np.concatenate([value.ravel() for value in first.values()])
     assert abs(pooled.std() - 0.1) < 0.02
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from array import array
 from dataclasses import replace
@@ -21,6 +23,7 @@ from lstm_odyssey.lockstep import CompiledLockstep, Lockstep, Trial, training_st
 from lstm_odyssey.network import Network
 from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.tasks import objectives
+from tests.conftest import ROOT
 from tests.corpora import CORPORA
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -177,6 +180,20 @@ def test_the_call_that_is_timed_is_the_step(objective):
     timed.update(other)
     run()
     assert torch.equal(timed.network.weights, stepped.network.weights)
+
+
+def test_no_step_reads_memory_that_is_freed():
+    """Poisoned memory (glibc fills what is freed, if asked) changes no bit of steps whose inputs and workspace are gone."""
+    command, found = [sys.executable, "-m", "tests.poisoned_memory"], []
+    for byte in ("0", "255"):
+        environment = os.environ | {"MALLOC_PERTURB_": byte, "PYTHONMALLOC": "malloc"}
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=300
+        )
+        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+        found.append(done.stdout)
+    assert found[0] == found[1] and "nan" not in found[0]
+    assert found[0].count("\n") == 6
 
 
 def frame_losses(objective, logits, target, active=None):

@@ -115,6 +115,8 @@ def epoch(
     console = Console()
     for part in show.epoch_table(found, asked["relative_error"], asked["clock"]):
         console.print(part)
+    for note in show.training_notes(cells, asked["backend"], asked["device"]):
+        console.print(note, soft_wrap=True)
     if json is not None:
         show.write(json, "epoch", asked, show.epoch_results(found), False)
     finish(False, json)
@@ -158,6 +160,8 @@ def step(
     if found:
         for part in show.step_table(found, asked["clock"]):
             console.print(part)
+        for note in show.training_notes(cells, asked["backend"], asked["device"]):
+            console.print(note, soft_wrap=True)
         if json is not None:
             show.write(json, "step", asked, show.step_results(found), interrupted)
     finish(interrupted, json if found else None)

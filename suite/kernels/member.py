@@ -44,12 +44,7 @@ class Kernel:
     @cached_property
     def plain(self) -> tuple[str, ...] | None:
         """The names of the fixed vectors, if they and the input go into the scan as they are."""
-        nodes = self.plan.graph.nodes
-        if all(nodes[n].op == "input" for n in self.plan.inputs) and all(
-            nodes[n].op == "vector" for n in self.plan.vectors
-        ):
-            return tuple(nodes[n].name for n in self.plan.vectors)
-        return None
+        return None if self.plan.left_to_torch else tuple(self.plan.graph.nodes[n].name for n in self.plan.vectors)
 
     @lru_cache(maxsize=1024)  # noqa: B019 - kernels live as long as the process
     def shapes(self, N: int, M: int) -> tuple[tuple[int, ...], ...]:

@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 from lstm_odyssey.cell.graph import Graph
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.kernels.member import Kernel, Member, kernel
-from lstm_odyssey.kernels.plan import Plan
+from lstm_odyssey.kernels.plan import Plan, plan
 
 
 class _Single(torch.autograd.Function):
@@ -123,27 +123,17 @@ def scan(
         return eager.scan(graph, parameters, x, state, active, sizes)
     made = kernel(graph, x.dtype)
     initial = [state[name] for name in graph.states]
-    if made.plain is not None:
-        inputs, fixed = [x], [parameters[name] for name in made.plain]
-        if x.ndim == 4:
-            fixed = [value.unsqueeze(1) for value in fixed]
-    else:
-        values = _before(graph, made.plan, parameters, x, sizes)
-        inputs = [values[number] for number in made.plan.inputs] or [x]
-        fixed = [values[number] for number in made.plan.vectors]
-    weights = [parameters[name] for name in made.matrices]
     if x.ndim == 3:
         mask = None if active is None else active.squeeze(2).to(torch.uint8).contiguous()
-        y, *final = _apply(made, mask, *_ready(made, [*inputs, *fixed, *weights, *initial]))
+        y, *final = _apply(made, mask, *_ready(made, [*_given(made, parameters, x), *initial]))
         return y, dict(zip(graph.states, final, strict=True))
     members, _, width = initial[0].shape
     sizes = [width] * members if sizes is None else list(sizes)
     parts = []
     for p, N in enumerate(sizes):
-        single = [*(value[:, p] for value in inputs), *(value[p, 0, :N] for value in fixed),
-                   *(value[p, :N, : N if shape[1] == "N" else None] for value, shape in
-                     zip(weights, (graph.parameters[name] for name in made.matrices), strict=True)),
-                   *(value[p, :, :N] for value in initial)]  # fmt: skip
+        own = {name: parameters[name][p, :N, : N if shape[-1] == "N" else None] if len(shape) == 2 else parameters[name][p, :N]
+               for name, shape in graph.parameters.items()}  # fmt: skip
+        single = [*_given(made, own, x[:, p]), *(value[p, :, :N] for value in initial)]
         mask = None if active is None else _mask(active, p)
         parts.append(_apply(made, mask, *_ready(made, single)))
     padded = [torch.stack([pad(value, (0, width - value.shape[-1])) for value in values], dim)
@@ -156,29 +146,49 @@ def prepare(graph: Graph, dtype: torch.dtype) -> None:
     kernel(graph, dtype)
 
 
+def left_to_torch(graph: Graph) -> tuple[str, ...]:
+    """What of a lowered graph is not in its compiled scan, in words: with any of it there is no compiled training step."""
+    return plan(graph).left_to_torch
+
+
 def _mask(active: Tensor, member: int) -> Tensor:
     """[T, B] bytes."""
     return active[:, member if active.shape[1] > 1 else 0, :, 0].to(torch.uint8).contiguous()
 
 
-def _before(
-    graph: Graph, the: Plan, parameters: Mapping[str, Tensor], x: Tensor, sizes: Sequence[int] | None
-) -> dict[int, Any]:
-    """What torch computes: nodes made of the input alone or of parameters alone, as far as the scan reads them."""
+def _given(made: Kernel, parameters: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
+    """Inputs, fixed vectors and matrices of one member's scan, from its parameters at its own N and its x [T, B, M]."""
+    if made.plain is not None:
+        inputs, fixed = [x], [parameters[name] for name in made.plain]
+    else:
+        values = _before(made.plan, parameters, x)
+        inputs = [values[number] for number in made.plan.inputs] or [x]
+        fixed = [values[number] for number in made.plan.vectors]
+    return [*inputs, *fixed, *(parameters[name] for name in made.matrices)]
+
+
+def _before(the: Plan, parameters: Mapping[str, Tensor], x: Tensor) -> dict[int, Any]:
+    """What torch computes: functions of the input, products of parameters, as far as the scan reads them.
+
+    For one member, from contiguous tensors of its own: torch's vectorised functions round otherwise than those it computes
+    numbers at the end of a tensor or with strides by, so that bits would depend on where among its neighbours a member lies.
+    """
+    nodes, x = the.graph.nodes, _plain(x)
+    x = x.view_as(x)  # a place of its own where its uses are added up, in the same order whatever else x is used for
     values: dict[int, Any] = {}
 
     def value(number: int) -> Any:
         if number not in values:
-            node = graph.nodes[number]
+            node = nodes[number]
             if node.op == "input":
                 values[number] = x
             elif node.op == "vector":
-                vector = parameters[node.name]
-                values[number] = vector if x.ndim == 3 else vector.unsqueeze(1)
+                values[number] = _plain(parameters[node.name])
             elif node.op == "constant":
                 values[number] = node.value
             elif node.op == "matmul":
-                values[number] = _member_products(value(node.args[0]), parameters[node.name], sizes)
+                # a sum: BLAS chooses its order of summation by addresses and strides
+                values[number] = (_plain(parameters[node.name]) * value(node.args[0])).sum(-1)
             else:
                 values[number] = OPS[node.op].eager(*(value(argument) for argument in node.args))
         return values[number]
@@ -186,16 +196,3 @@ def _before(
     for number in (*the.inputs, *the.vectors):
         value(number)
     return values
-
-
-def _member_products(vector: Tensor, matrix: Tensor, sizes: Sequence[int] | None) -> Tensor:
-    """matrix @ vector for each member at its own N, so that rounding does not depend on the widest.
-
-    Written as a sum: BLAS chooses its order of summation by addresses and strides, so its bits depend on the neighbours.
-    """
-    if matrix.ndim == 2:
-        return (matrix * vector).sum(-1)
-    width = matrix.shape[1]
-    sizes = [width] * len(matrix) if sizes is None else sizes
-    parts = [pad((matrix[p, :N, :N] * vector[p, 0, :N]).sum(-1), (0, width - N)) for p, N in enumerate(sizes)]
-    return torch.stack(parts).unsqueeze(1)

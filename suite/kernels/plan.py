@@ -40,7 +40,7 @@ class Plan:
     """A lowered graph in the form the compiled scan needs.
 
     Args:
-        outside: nodes computed by torch before the scan: of length M, or made of parameters alone.
+        outside: nodes the scan is given: the parameters, and what torch computes before it, see ``left_to_torch``.
         inputs: the vectors of length M that are multiplied by W; node numbers.
         vectors: the vectors of length N that do not change over time; node numbers.
         accumulators: in the order of their place in memory.
@@ -70,14 +70,23 @@ class Plan:
         """How many vectors of length N are kept for a frame."""
         return max([len(self.accumulators), *(place + 1 for place in self.kept.values())])
 
+    @property
+    def left_to_torch(self) -> tuple[str, ...]:
+        """What torch computes before the scan, in words; empty where the scan is the whole cell."""
+        nodes = self.graph.nodes
+        inputs = ["a function of the input" for number in self.inputs if nodes[number].op != "input"]
+        products = [f"{nodes[number].name} @ parameters" for number in self.vectors if nodes[number].op != "vector"]
+        return tuple(dict.fromkeys([*inputs, *products]))
+
 
 def _outside(graph: Graph) -> frozenset[int]:
+    """What is of length M, the parameters, and a matrix times parameters; pointwise functions of these are the scan's."""
     made: set[int] = set()  # of parameters and constants alone
     for number, node in enumerate(graph.nodes):
         if node.op in ("vector", "constant") or (node.args and all(argument in made for argument in node.args)):
             made.add(number)
-    long = {number for number, node in enumerate(graph.nodes) if node.size == "M"}
-    return frozenset(made | long)
+    given = {number for number in made if graph.nodes[number].op in ("vector", "constant", "matmul")}
+    return frozenset(given | {number for number, node in enumerate(graph.nodes) if node.size == "M"})
 
 
 def _accumulators(graph: Graph, outside: frozenset[int]) -> list[Accumulator]:

@@ -41,6 +41,26 @@ def prepare(backend: str, graph: Any, dtype: Any) -> None:
         make(graph, dtype)
 
 
+def training_note(backend: str, graph: Any, name: str = "") -> str:
+    """A line that says why a resolved backend trains a cell without its compiled step; empty where it does not.
+
+    Args:
+        backend: resolved.
+        graph: the cell's lowered graph.
+        name: what the cell is called, if not as its function.
+    """
+    import importlib
+
+    ask = getattr(importlib.import_module(BACKENDS[backend]), "left_to_torch", None)
+    left = () if ask is None else ask(graph)
+    if not left:
+        return ""
+    return (
+        f"{name or graph.name} on {backend}: torch computes {' and '.join(left)} before the scan, so training goes through "
+        "autograd, several times slower than the compiled step."
+    )
+
+
 @cache
 def scan_function(backend: str) -> Callable[..., Any]:
     """The ``scan`` of a resolved backend; see ``kernels.eager.scan`` for its contract."""

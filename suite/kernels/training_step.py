@@ -71,20 +71,16 @@ class Workspace:
 
 
 class _Tables:
-    """The tables of a step for one shape of batch, and where the logits and their gradient lie."""
+    """The tables of a step for one shape of batch, and where the logits and their gradient lie.
+
+    ``kept`` is everything else whose address is in them, so that it lives as long as they do.
+    """
 
     def __init__(
         self, step: array[int], scans: list[array[int]], logits: Tensor, delta: Tensor, losses: array[float], *kept: Any
     ) -> None:
-        self.step, self.scans, self.logits, self.delta, self.losses, self.kept = (
-            step,
-            scans,
-            logits,
-            delta,
-            losses,
-            kept,
-        )
-        self.address = step.buffer_info()[0]
+        self.step, self.scans, self.logits, self.delta, self.losses = step, scans, logits, delta, losses
+        self.kept, self.address = kept, step.buffer_info()[0]
 
     @property
     def loss(self) -> float:
@@ -113,7 +109,7 @@ class TrainingStep:
         self.numbers = torch.tensor(numbers, dtype=torch.float64, device="cpu").to(velocity.dtype)
         self.run = _compiled(self.made.size, objective.kernel)
         self._made: dict[tuple[int, int], _Tables] = {}
-        self._generation = -1
+        self._made_for: tuple[int, int] | None = None
 
     @staticmethod
     def fits(network: Network) -> bool:
@@ -122,14 +118,15 @@ class TrainingStep:
 
     def __call__(self, batch: Batch) -> float:
         """Look ahead, run, and update on one batch; returns the loss, summed over its sequences."""
-        tables, padding = self._set(batch, batch.noise)
+        tables, held = self._set(batch, batch.noise)
         if self.objective.kernel is not None:
             self.run(tables.address, STEP)
-            return tables.loss
-        self.run(tables.address, FORWARD)
-        loss = self._called_out(tables, batch)
-        self.run(tables.address, BACKWARD | UPDATE)
-        del padding  # its address was in the table until now
+            loss = tables.loss
+        else:
+            self.run(tables.address, FORWARD)
+            loss = self._called_out(tables, batch)
+            self.run(tables.address, BACKWARD | UPDATE)
+        del held  # its addresses were in the table until now
         return loss
 
     def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
@@ -141,12 +138,14 @@ class TrainingStep:
             return made
 
         def backward(made: tuple[_Tables, Any]) -> tuple[_Tables, float]:
-            tables, _ = made
+            tables, held = made
             if self.objective.kernel is not None:
                 self.run(tables.address, LOSS | BACKWARD)
-                return tables, tables.loss
-            loss = self._called_out(tables, batch)
-            self.run(tables.address, BACKWARD)
+                loss = tables.loss
+            else:
+                loss = self._called_out(tables, batch)
+                self.run(tables.address, BACKWARD)
+            del held
             return tables, loss
 
         def update(made: tuple[_Tables, float]) -> float:
@@ -158,10 +157,10 @@ class TrainingStep:
 
     def compiled(self, batch: Batch) -> Callable[[], None]:
         """The compiled part of a step alone, without the Python around it and without what is called out for."""
-        tables, padding = self._set(batch, batch.noise)
+        tables, held = self._set(batch, batch.noise)
         entries = [(place, tables.step[place]) for place in (X, NOISE, TARGETS, ACTIVE, LENGTHS)]
 
-        def run(parts: int = STEP, keep: Any = padding) -> None:
+        def run(parts: int = STEP, held: Any = held) -> None:
             for place, value in entries:  # a step made in between has left its own, of memory that may be free by now
                 tables.step[place] = value
             for scan in tables.scans:
@@ -178,7 +177,7 @@ class TrainingStep:
 
     def logits(self, batch: Batch) -> Tensor:
         """The network's outputs [T, 1, B, K], without noise or look-ahead; overwritten by the next call of any step."""
-        tables, _padding = self._set(batch, None)
+        tables, _held = self._set(batch, None)
         place = NAMES.index("velocity")
         kept, tables.step[place] = tables.step[place], 0
         self.run(tables.address, FORWARD)
@@ -191,32 +190,34 @@ class TrainingStep:
         steps, rows = x.shape[:2]
         tables = self._tables(steps, rows)
         table = tables.step
+        targets = None if self.objective.kernel is None else self.objective.kernel_targets(batch.target)
         table[X], table[NOISE] = x.data_ptr(), 0 if noise is None else noise.data_ptr()
-        if self.objective.kernel is not None:
-            table[TARGETS] = self.objective.kernel_targets(batch.target).data_ptr()
-        if rows == 1:  # a single sequence has no padding
-            return tables, None
-        active = (
-            (torch.arange(steps, device="cpu").unsqueeze(1) < batch.lengths).to(torch.uint8) if batch.padded else None
-        )
-        lengths = batch.lengths.contiguous()
-        address = 0 if active is None else active.data_ptr()
-        table[ACTIVE], table[LENGTHS] = address, lengths.data_ptr()
-        for scan in tables.scans:
-            scan[SCAN_ACTIVE] = address
-        return tables, (active, lengths)
+        table[TARGETS] = 0 if targets is None else targets.data_ptr()
+        active = lengths = None
+        if rows > 1:  # a single sequence has no padding
+            lengths = batch.lengths.contiguous()
+            if batch.padded:
+                active = (torch.arange(steps, device="cpu").unsqueeze(1) < lengths).to(torch.uint8)
+            table[ACTIVE], table[LENGTHS] = 0 if active is None else active.data_ptr(), lengths.data_ptr()
+            for scan in tables.scans:
+                scan[SCAN_ACTIVE] = table[ACTIVE]
+        return tables, (x, noise, targets, active, lengths)
 
     def _tables(self, steps: int, rows: int) -> _Tables:
-        if self._generation != self.workspace.generation:
+        if self._made_of() != self._made_for:
             self._made.clear()
         tables = self._made.get((steps, rows))
         if tables is None:
             tables = self._build(steps, rows)  # may make the workspace larger, and a new generation of it
-            if self._generation != self.workspace.generation:
+            if self._made_of() != self._made_for:
                 self._made.clear()
-                self._generation = self.workspace.generation
+                self._made_for = self._made_of()
             self._made[steps, rows] = tables
         return tables
+
+    def _made_of(self) -> tuple[int, int]:
+        """What tables hold addresses of and others may change: the workspace, and a network's weights when it is moved."""
+        return self.workspace.generation, self.network.weights.data_ptr()
 
     def _build(self, T: int, B: int) -> _Tables:
         network, made, size = self.network, self.made, self.made.size
@@ -240,7 +241,7 @@ class TrainingStep:
             starts[name] = total
             total += -(-count // lanes) * lanes
         self.workspace.require(total + lanes, max(K, N, M))
-        memory, zeros = self.workspace.memory, self.workspace.zeros.data_ptr()
+        memory, zeros = self.workspace.memory, self.workspace.zeros
         first = -(-memory.data_ptr() // vector_bytes()) * vector_bytes()
         at = {name: first + start * size for name, start in starts.items()}
         shift = (first - memory.data_ptr()) // size
@@ -282,8 +283,8 @@ class TrainingStep:
             "weights": network.weights.data_ptr(), "velocity": self.velocity.data_ptr(),
             "gradient": network.gradients.data_ptr(), "numbers": self.numbers.data_ptr(), "nesterov": int(self.nesterov),
             "logits": at["logits"], "delta": at["delta"], "targets": 0, "loss": losses.buffer_info()[0],
-            "V": V.data_ptr(), "dV": dV.data_ptr(), "a": a.data_ptr(), "da": da.data_ptr(), "zeros": zeros, "pack": at["pack"],
-            "product": made.product, "pack_columns": made.pack_columns, "forward": made.addresses[0],
+            "V": V.data_ptr(), "dV": dV.data_ptr(), "a": a.data_ptr(), "da": da.data_ptr(), "zeros": zeros.data_ptr(),
+            "pack": at["pack"], "product": made.product, "pack_columns": made.pack_columns, "forward": made.addresses[0],
             "backward": made.addresses[1], "forward_tables": lists[0].buffer_info()[0],
             "backward_tables": lists[1].buffer_info()[0], "histories": lists[2].buffer_info()[0],
             "turned_y": at["turned_y"], "dy": at["dy"], "dy_bytes": frames * N * size,
@@ -294,4 +295,5 @@ class TrainingStep:
             return memory[begin : begin + frames * K].view(T, 1, B, K)
 
         step = array("q", [values[name] for name in NAMES])
-        return _Tables(step, scans, view("logits"), view("delta"), losses, lists, whole, begun)
+        return _Tables(step, scans, view("logits"), view("delta"), losses, lists, whole, begun, memory, zeros, network.weights,
+                       network.gradients, self.velocity, self.numbers)  # fmt: skip

@@ -1,0 +1,809 @@
+"""Wrong trainers, stores and studies: what the tests of training and of studies have to catch. This is the list.
+
+A mutant is the text of a function with a small change, as a slip of the pen would make it, and the test that has to fail.
+The change is made in the function itself, wherever it was imported to; a kernel that is compiled already is not reached.
+"""
+
+from __future__ import annotations
+import __future__
+
+import functools
+import importlib
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType
+from typing import Any
+
+import torch
+from distributed.scheduler import KilledWorker
+
+from lstm_odyssey.store import StoreError
+from tests import (
+    test_blocks,
+    test_costs,
+    test_schema,
+    test_search,
+    test_store,
+    test_training,
+    test_training_step,
+    test_trial_records,
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change of a function's text, and the test that has to see it.
+
+    Args:
+        where: ``module:function``, or ``module:Class.method``, of the package.
+        before, after: a part of its text that is there once, and what replaces it.
+        test: of this suite.
+        given: arguments of the test by name, those it is parametrised with; fixtures are found by theirs.
+        fails: with what the test has to fail; by default what an assertion raises.
+    """
+
+    where: str
+    before: str
+    after: str
+    test: Callable[..., None]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    fails: tuple[type[BaseException], ...] = (AssertionError,)
+
+
+def function_at(where: str) -> FunctionType:
+    """The plain function at a place, without what decorators put around it."""
+    module, _, path = where.partition(":")
+    owner: Any = importlib.import_module(f"lstm_odyssey.{module}")
+    *owners, name = path.split(".")
+    for each in owners:
+        owner = getattr(owner, each)
+    found = inspect.getattr_static(owner, name)
+    if isinstance(found, property):
+        found = found.fget
+    elif isinstance(found, functools.cached_property):
+        found = found.func
+    elif isinstance(found, (classmethod, staticmethod)):
+        found = found.__func__
+    plain = inspect.unwrap(found)
+    assert isinstance(plain, FunctionType), where
+    return plain
+
+
+def changed(function: FunctionType, before: str = "", after: str = "") -> CodeType:
+    """The code of a function whose text has a part replaced; compiled as in its module, its decorators left where they are."""
+    text = textwrap.dedent(inspect.getsource(function))
+    if before:
+        count = text.count(before)
+        assert count == 1, f"{function.__qualname__} has {before!r} {count} times; change the mutant with the text"
+        text = text.replace(before, after)
+    code = compile(text, f"<mutant of {function.__qualname__}>", "exec", flags=__future__.annotations.compiler_flag)
+    (made,) = (part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == function.__name__)
+    assert made.co_freevars == function.__code__.co_freevars, f"{function.__qualname__} closes over names"
+    return made
+
+
+NESTEROV = {"momentum": "nesterov"}
+STEP = {"objective": "next_frame", "bidirectional": False, "batch": 1, **NESTEROV}
+
+TRAINER = {
+    "a training loss that is not finite is ignored": Mutant(
+        "population:Population.advance",
+        "sound = np.isfinite(valid) & (np.isfinite(loss) | (self.epoch == 0))",
+        "sound = np.isfinite(valid)",
+        test_trial_records.test_a_training_loss_that_is_not_finite_is_divergence,
+        {"value": float("inf"), "backend": "eager"},
+    ),
+    "a validation score that is not finite is ignored": Mutant(
+        "population:Population.advance",
+        "sound = np.isfinite(valid) & (np.isfinite(loss) | (self.epoch == 0))",
+        "sound = np.isfinite(loss) | (self.epoch == 0)",
+        test_training.test_weights_that_are_nan_make_a_diverged_trial,
+        {"objective": "next_frame", "backend": "eager", "dtype": torch.float64},
+    ),
+    "the score of each sequence is that of the whole": Mutant(
+        "population:Population.score",
+        "whole[place], per_sequence[place] = part.score(batches)",
+        "whole[place] = per_sequence[place] = part.score(batches)[0]",
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        {"objective": "next_frame", "backend": "numba"},
+    ),
+    "the final score is the least": Mutant(
+        "population:Population.record",
+        '_plain(curves["valid"][ran - 1])',
+        '_plain(np.nanmin(curves["valid"][:ran]))',
+        test_trial_records.test_patience_counts_from_the_best_epoch,
+    ),
+    "the best score is the last": Mutant(
+        "population:Population.advance",
+        "best[improved] = now[improved]",
+        "best[self.running] = now[self.running]",
+        test_trial_records.test_patience_counts_from_the_best_epoch,
+    ),
+    "a best score is kept on ties": Mutant(
+        "population:Population.advance",
+        "(valid < self.best_valid)",
+        "(valid <= self.best_valid)",
+        test_trial_records.test_a_score_that_is_only_as_good_is_no_improvement,
+    ),
+    "the test set is scored every epoch": Mutant(
+        "population:Population.advance",
+        "np.where(improved, test, NAN)",
+        "np.where(self.running, self.score(self.test, self.running)[0], NAN)",
+        test_training.test_the_test_set_is_scored_when_validation_improves_and_only_then,
+    ),
+    "the curve of the test set is that of validation": Mutant(
+        "population:Population.advance",
+        "np.where(improved, test, NAN)",
+        "np.where(improved, valid, NAN)",
+        test_training.test_the_test_set_is_scored_when_validation_improves_and_only_then,
+    ),
+    "patience is off by one": Mutant(
+        "population:Population.advance",
+        "self.epoch - self.best_epoch < self.protocol.patience",
+        "self.epoch - self.best_epoch <= self.protocol.patience",
+        test_trial_records.test_patience_counts_from_the_best_epoch,
+    ),
+    "patience is ignored": Mutant(
+        "population:Population.advance",
+        "sound & (self.epoch - self.best_epoch < self.protocol.patience)",
+        "sound",
+        test_trial_records.test_patience_counts_from_the_best_epoch,
+    ),
+    "patience counts from the start": Mutant(
+        "population:Population.advance",
+        "self.epoch - self.best_epoch < self.protocol.patience",
+        "self.epoch < self.protocol.patience",
+        test_trial_records.test_epochs_end_at_the_protocols,
+    ),
+    "one epoch too few": Mutant(
+        "population:Population.advance",
+        "if self.epoch >= self.protocol.epochs:",
+        "if self.epoch >= self.protocol.epochs - 1:",
+        test_trial_records.test_epochs_end_at_the_protocols,
+    ),
+    "epoch 0 trains": Mutant(
+        "population:Population.advance",
+        "self.train_epoch(on_update) if self.epoch else",
+        "self.train_epoch(on_update) if self.epoch >= 0 else",
+        test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
+        NESTEROV,
+    ),
+    "a member that has stopped is trained on": Mutant(
+        "population:Population.train_epoch",
+        "running, costs = self._which(self.running), self.costs",
+        "running, costs = self._which(np.ones_like(self.running)), self.costs",
+        test_training.test_compiled_a_member_that_has_stopped_is_not_computed,
+    ),
+    "the loss is the mean over sequences": Mutant(
+        "population:Population.train_epoch",
+        "total / sum(len(features) for features, _ in train)",
+        "total / len(train)",
+        test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
+        NESTEROV,
+    ),
+    "validation and test are exchanged": Mutant(
+        "population:Population.__init__",
+        "self.batches.scored(corpus.valid), self.batches.scored(corpus.test)",
+        "self.batches.scored(corpus.test), self.batches.scored(corpus.valid)",
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        {"objective": "next_frame", "backend": "numba"},
+    ),
+    "it trains on the validation set": Mutant(
+        "population:Population.train_epoch",
+        "train, seed, corpus, batch_size = self.corpus.train,",
+        "train, seed, corpus, batch_size = self.corpus.valid,",
+        test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
+        NESTEROV,
+    ),
+    "the number of parameters is the first member's": Mutant(
+        "population:Population.record",
+        "network.count()[member % self.together]",
+        "network.count()[0]",
+        test_training.test_a_trial_alone_and_in_a_population_of_eight_give_the_same_curve,
+        {"objective": "frames", "bidirectional": False},
+    ),
+    "epoch 0 is counted as one of training": Mutant(
+        "population:Population.record",
+        "epochs = ran - 1",
+        "epochs = ran",
+        test_trial_records.test_epochs_end_at_the_protocols,
+    ),
+    "order is not reshuffled": Mutant(
+        "batches:Batches.epoch",
+        'stream("order", seed, corpus, epoch)',
+        'stream("order", seed, corpus)',
+        test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
+        NESTEROV,
+    ),
+    "order is without the study's seed": Mutant(
+        "batches:Batches.epoch",
+        'stream("order", seed, corpus, epoch)',
+        'stream("order", corpus, epoch)',
+        test_trial_records.test_training_follows_the_order_and_the_noise_of_its_epoch,
+    ),
+    "noise is without the study's seed": Mutant(
+        "batches:unit_noise",
+        '["noise", seed, corpus, epoch]',
+        '["noise", corpus, epoch]',
+        test_trial_records.test_order_and_noise_follow_seed_corpus_and_epoch,
+        {"what": "noise", "other": (2, "music", 1)},
+    ),
+    "noise is the same in every epoch": Mutant(
+        "batches:unit_noise",
+        '["noise", seed, corpus, epoch]',
+        '["noise", seed, corpus]',
+        test_trial_records.test_order_and_noise_follow_seed_corpus_and_epoch,
+        {"what": "noise", "other": (1, "music", 2)},
+    ),
+    "noise does not know its sequence": Mutant(
+        "batches:Batches.epoch",
+        "whole[frames[index] : frames[index + 1]]",
+        "whole[: frames[index + 1] - frames[index]]",
+        test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
+        NESTEROV,
+    ),
+    "a split is scored without its last batch": Mutant(
+        "batches:Batches.scored",
+        "for group in groups]",
+        "for group in groups[: max(1, len(groups) - 1)]]",
+        test_trial_records.test_a_split_of_many_batches_is_scored_whole,
+    ),
+    "noise is of one strength for all trials": Mutant(
+        "lockstep:Lockstep.phases",
+        "batch.noise.unsqueeze(1) * self.noise",
+        "batch.noise.unsqueeze(1) * self.noise.mean().expand_as(self.noise)",
+        test_training.test_a_trial_alone_and_in_a_population_of_eight_give_the_same_curve,
+        {"objective": "frames", "bidirectional": False},
+    ),
+    "no noise": Mutant(
+        "lockstep:Lockstep.phases",
+        "batch.x.unsqueeze(1) + batch.noise.unsqueeze(1) * self.noise",
+        "batch.x.unsqueeze(1).expand(-1, len(self.trials), -1, -1)",
+        test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
+        NESTEROV,
+    ),
+    "noise on validation": Mutant(
+        "lockstep:Lockstep.logits",
+        "x = batch.x.unsqueeze(1).expand(-1, len(self.trials), -1, -1)",
+        "x = batch.x.unsqueeze(1) + torch.randn(batch.x.unsqueeze(1).shape, dtype=batch.x.dtype) * self.noise",
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        {"objective": "next_frame", "backend": "eager"},
+    ),
+    "noise on validation, compiled": Mutant(
+        "kernels.training_step:TrainingStep.logits",
+        "= self._set(batch, None)",
+        "= self._set(batch, torch.randn_like(batch.x))",
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        {"objective": "next_frame", "backend": "numba"},
+    ),
+    "look-ahead on validation, compiled": Mutant(
+        "kernels.training_step:TrainingStep.logits",
+        "kept, tables.step[place] = tables.step[place], 0",
+        "kept = tables.step[place]",
+        test_training_step.test_logits_are_the_networks_without_noise,
+        {"bidirectional": False},
+    ),
+    "a step is not scaled by 1 - momentum": Mutant(
+        "lockstep:Lockstep.phases",
+        "(1 - self.momentum) * self.rate",
+        "self.rate",
+        test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
+        NESTEROV,
+    ),
+    "a step is not scaled by 1 - momentum, compiled": Mutant(
+        "kernels.training_step:TrainingStep.__init__",
+        "(1 - momentum) * rate",
+        "rate",
+        test_training_step.test_the_step_is_that_of_autograd,
+        STEP,
+    ),
+    "no look-ahead": Mutant(
+        "lockstep:Lockstep.phases",
+        'self.protocol.momentum == "nesterov"',
+        "False",
+        test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
+        NESTEROV,
+    ),
+    "no look-ahead, compiled": Mutant(
+        "kernels.training_step:TrainingStep.__init__",
+        "self.nesterov = nesterov",
+        "self.nesterov = False",
+        test_training_step.test_the_step_is_that_of_autograd,
+        STEP,
+    ),
+    "classical momentum looks ahead": Mutant(
+        "lockstep:Lockstep.phases",
+        'self.protocol.momentum == "nesterov"',
+        "True",
+        test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
+        {"momentum": "classical"},
+    ),
+    "the loss is averaged over a batch": Mutant(
+        "lockstep:Lockstep.phases",
+        "self.network.backward(logits, gradient)",
+        "self.network.backward(logits, gradient / len(batch.lengths))",
+        test_training.test_updates_by_batches_equal_the_sum_of_their_gradients,
+    ),
+    "velocity is not kept from step to step": Mutant(
+        "lockstep:Lockstep.phases",
+        "velocity.mul_(self.momentum)",
+        "velocity.mul_(0 * self.momentum)",
+        test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
+        NESTEROV,
+    ),
+    "weights of the last epoch are kept as the best": Mutant(
+        "lockstep:Lockstep.best_member_weights",
+        "self.network.weights.copy_(self.best_weights)",
+        "pass",
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        {"objective": "frames", "backend": "eager"},
+    ),
+    "best weights of all members are kept when one improves": Mutant(
+        "lockstep:Lockstep.keep",
+        "rows = torch.from_numpy(improved).to(self.velocity.device)",
+        "rows = torch.ones(len(improved), dtype=torch.bool)",
+        test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
+        {"objective": "frames", "backend": "eager"},
+    ),
+    "initial weights are without the study's seed": Mutant(
+        "network:Network.initialise",
+        'stream("init", seed, variant, index, name)',
+        'stream("init", variant, index, name)',
+        test_training.test_initial_weights_depend_on_seed_variant_and_index_alone,
+    ),
+    "two variants share their initial weights": Mutant(
+        "network:Network.initialise",
+        'stream("init", seed, variant, index, name)',
+        'stream("init", seed, index, name)',
+        test_training.test_initial_weights_depend_on_seed_variant_and_index_alone,
+    ),
+    "all trials share their initial weights": Mutant(
+        "network:Network.initialise",
+        'stream("init", seed, variant, index, name)',
+        'stream("init", seed, variant, name)',
+        test_training.test_initial_weights_depend_on_seed_variant_and_index_alone,
+    ),
+    "all parameters are drawn from one stream": Mutant(
+        "network:Network.initialise",
+        'stream("init", seed, variant, index, name)',
+        'stream("init", seed, variant, index)',
+        test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
+        NESTEROV,
+    ),
+    "the initial deviation is ignored": Mutant(
+        "network:Network.initialise",
+        ".standard_normal(tuple(piece.shape)) * std",
+        ".standard_normal(tuple(piece.shape))",
+        test_training.test_initial_weights_depend_on_seed_variant_and_index_alone,
+    ),
+    "time is divided by a hundred": Mutant(
+        "costs:Costs.book",
+        "passed = self.lap()",
+        "passed = self.lap() / 100",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "time is divided by the members": Mutant(
+        "costs:Costs.book",
+        "self.training[place] += share * passed[0]",
+        "self.training[place] += share * passed[0] / len(self.training)",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "the wall's clock is booked": Mutant(
+        "costs:Costs.lap",
+        "(self.clocks.booked(), self.clocks.wall())",
+        "(self.clocks.wall(), self.clocks.wall())",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "members that are computed together are booked alike": Mutant(
+        "costs:shares",
+        "np.asarray(counts, float)",
+        "np.ones(len(counts))",
+        test_costs.test_members_computed_together_are_booked_by_their_share_of_the_work,
+    ),
+    "order and noise are booked on the first member": Mutant(
+        "population:Population.train_epoch",
+        "costs.book_shared(self.running)",
+        "pass",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "words of progress are booked on a member": Mutant(
+        "population:Population.train_epoch",
+        "costs.lap()  # nobody's",
+        "pass",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "scoring is booked as training": Mutant(
+        "population:Population.score",
+        "training=False",
+        "training=True",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "frames a second are of all epochs, the one before training too": Mutant(
+        "population:Population.record",
+        "float(frames / training)",
+        "float(frames / epochs * (epochs + 1) / training)",
+        test_costs.test_each_member_is_booked_exactly_its_own_work,
+    ),
+    "training keeps one thread": Mutant(
+        "threads:one_thread",
+        "torch.set_num_threads(before)",
+        "pass",
+        test_training.test_training_restores_the_number_of_threads,
+    ),
+}
+"""What a training does wrong."""
+
+STORE = {
+    "a checkpoint's identity is its format": Mutant(
+        "checkpoint:identity",
+        "return digest(",
+        "return str(FORMAT) or digest(",
+        test_trial_records.test_a_checkpoint_is_for_its_own_population_only,
+        {"what": "seed"},
+    ),
+    **{
+        f"a checkpoint's identity lacks {what}": Mutant(
+            "checkpoint:identity",
+            text,
+            "",
+            test_trial_records.test_a_checkpoint_is_for_its_own_population_only,
+            {"what": what},
+        )
+        for what, text in {
+            "variant": '"variant": [population.cell.name, population.cell.signature],',
+            "corpus": '"corpus": population.corpus.fingerprint,',
+            "protocol": '"protocol": population.protocol.departures(),',
+            "seed": '"seed": population.seed,',
+            "dtype": '"dtype": str(population.dtype),',
+            "backend": '"backend": population.network.rnn.backend,',
+            "processor": '"environment": environment(),',
+        }.items()
+    },
+    "a checkpoint does not know its trials": Mutant(
+        "checkpoint:_trials",
+        "[trial.index, dict(trial.hyperparameters)]",
+        "[trial.index]",
+        test_trial_records.test_a_checkpoint_is_for_its_own_population_only,
+        {"what": "trials"},
+    ),
+    "a checkpoint does not know its trials' indices": Mutant(
+        "checkpoint:_trials",
+        "[trial.index, dict(trial.hyperparameters)]",
+        "[dict(trial.hyperparameters)]",
+        test_trial_records.test_a_checkpoint_is_for_its_own_population_only,
+        {"what": "index"},
+    ),
+    "a checkpoint loses the velocity": Mutant(
+        "checkpoint:_tensors",
+        '{"weights": part.network.weights, "velocity": part.velocity}',
+        '{"weights": part.network.weights}',
+        test_training.test_resuming_from_a_checkpoint_is_bitwise_not_having_stopped,
+        {"stop": 4},
+    ),
+    "a checkpoint loses the best weights": Mutant(
+        "checkpoint:_tensors",
+        '{**found, "best_weights": part.best_weights}',
+        "found",
+        test_trial_records.test_a_checkpoint_keeps_the_best_weights,
+        {"backend": "eager"},
+    ),
+    "a checkpoint is of the epoch before": Mutant(
+        "checkpoint:save",
+        "np.array(population.epoch)",
+        "np.array(population.epoch - 1)",
+        test_training.test_resuming_from_a_checkpoint_is_bitwise_not_having_stopped,
+        {"stop": 4},
+    ),
+    "no checkpoint is written": Mutant(
+        "training:train",
+        "checkpoint_file is not None and due and not population.finished",
+        "False",
+        test_training.test_a_checkpoint_is_really_used,
+    ),
+    "a checkpoint is written over": Mutant(
+        "checkpoint:save",
+        "with replacing(path) as temporary, open(temporary,",
+        "with open(path,",
+        test_trial_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
+        {"write": test_trial_records.write_checkpoint},
+    ),
+    "a trial's file is written over": Mutant(
+        "store:Store.write_trial",
+        "write_new_text(path, text)",
+        "path.parent.mkdir(parents=True, exist_ok=True) or path.write_text(text)",
+        test_trial_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
+        {"write": test_trial_records.write_trial},
+    ),
+    "a trial that ended is replaced": Mutant(
+        "store:Store.write_trial",
+        'there is None or there["status"] not in FINISHED',
+        "True",
+        test_blocks.test_a_trial_that_ended_is_never_replaced,
+    ),
+    "a failed trial is never replaced": Mutant(
+        "store:Store.write_trial",
+        'there is None or there["status"] not in FINISHED',
+        "False",
+        test_blocks.test_a_trial_that_ended_is_never_replaced,
+    ),
+    "study.json is written over": Mutant(
+        "store:Store.write_study",
+        "write_text(self.study_file, ",
+        "self.path.mkdir(parents=True, exist_ok=True); self.study_file.write_text(",
+        test_trial_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
+        {"write": test_trial_records.write_study},
+    ),
+    "weights are written over": Mutant(
+        "store:Store.write_weights",
+        "replacing(path) as temporary, open(temporary,",
+        "open(path.parent.mkdir(parents=True, exist_ok=True) or path,",
+        test_trial_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
+        {"write": test_trial_records.write_weights},
+    ),
+    "what broke off is left behind": Mutant(
+        "reports.files:temporary_beside",
+        "temporary.unlink()",
+        "pass",
+        test_store.test_a_write_that_fails_leaves_the_old_file,
+    ),
+    "a netCDF is written over": Mutant(
+        "reports.netcdf:save",
+        "write_bytes(target, content)",
+        "target.write_bytes(content)",
+        test_schema.test_a_write_that_stops_before_its_end_leaves_the_old_file,
+    ),
+    "without_times drops a score": Mutant(
+        "reports.schema:without_times",
+        "for stored in VARIABLES if stored.timed]",
+        'for stored in VARIABLES if stored.timed or stored.name == "best_test"]',
+        test_schema.test_without_times,
+    ),
+    "without_times keeps the times": Mutant(
+        "reports.schema:without_times",
+        "for stored in VARIABLES if stored.timed]",
+        'for stored in VARIABLES if stored.timed and stored.name != "seconds"]',
+        test_schema.test_without_times,
+    ),
+    "a trial's id is without its seed": Mutant(
+        "store:trial_id",
+        '"seed": seed,',
+        "",
+        test_store.test_a_trial_id_changes_with_everything_its_numbers_depend_on,
+        {"change": {"seed": 2}},
+    ),
+    "temporary files of live workers are removed": Mutant(
+        "locking:clean",
+        "now - path.stat().st_mtime > STALE_SECONDS",
+        "True",
+        test_blocks.test_temporary_files_of_a_live_worker_stay,
+    ),
+    "a trial under another's name is believed": Mutant(
+        "store:Store.read_trial",
+        'content["trial_id"] != identity',
+        "False",
+        test_blocks.test_a_trial_of_another_format_is_refused,
+    ),
+    "a newer file is read": Mutant(
+        "store:Store._read",
+        "written > FORMAT",
+        "False",
+        test_blocks.test_a_trial_of_another_format_is_refused,
+    ),
+}
+"""What a store or a checkpoint does wrong."""
+
+STUDY = {
+    "ghosts are stored": Mutant(
+        "block:_store",
+        """        if index in missing:
+            record =""",
+        """        if True:
+            record =""",
+        test_blocks.test_ghosts_are_trained_and_not_stored,
+        fails=(AssertionError, StoreError),
+    ),
+    "ghosts are other draws than the trials that come later": Mutant(
+        "block:_run_claimed",
+        "Trial(index, block.hyperparameters(index), index not in block.reported)",
+        "Trial(index, block.hyperparameters(index if index in block.reported else 0), index not in block.reported)",
+        test_blocks.test_ghosts_are_trained_and_not_stored,
+    ),
+    "a padded block is run without its ghosts": Mutant(
+        "block:_run_claimed",
+        'block.indices if study["backend"] in PADDED else missing',
+        "missing",
+        test_blocks.test_ghosts_are_trained_and_not_stored,
+        fails=(AssertionError, IndexError),
+    ),
+    "a block that does not pad is run with ghosts": Mutant(
+        "block:_run_claimed",
+        'block.indices if study["backend"] in PADDED else missing',
+        "block.indices",
+        test_blocks.test_a_backend_that_does_not_pad_has_no_ghosts,
+    ),
+    "a failed trial counts as finished": Mutant(
+        "block:Block.finished",
+        'trial["status"] in FINISHED',
+        'trial["status"] in (*FINISHED, "failed")',
+        test_blocks.test_only_failed_trials_are_tried_again,
+        {"status": "failed", "again": True},
+    ),
+    "a diverged trial is tried again": Mutant(
+        "block:Block.finished",
+        'trial["status"] in FINISHED',
+        'trial["status"] == "ok"',
+        test_blocks.test_only_failed_trials_are_tried_again,
+        {"status": "diverged", "again": False},
+    ),
+    "a finished block is run again": Mutant(
+        "block:_run_claimed",
+        "if not missing:",
+        "if False:",
+        test_blocks.test_a_block_whose_trials_are_stored_is_not_run_again,
+    ),
+    "a neighbour that came out otherwise is passed over": Mutant(
+        "block:_store",
+        "comparable(there) != comparable(record)",
+        "False",
+        test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
+    ),
+    "curves are not compared": Mutant(
+        "block:comparable",
+        '{key: value for key, value in record["curves"].items() if key not in MEASURED}',
+        "None",
+        test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
+    ),
+    "times are compared": Mutant(
+        "block:comparable",
+        "for key, value in record.items() if key not in MEASURED",
+        "for key, value in record.items()",
+        test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
+    ),
+    "weights are another member's": Mutant(
+        "block:_store",
+        "population.best_member_weights(member)",
+        "population.best_member_weights(0)",
+        test_blocks.test_best_weights_are_stored_where_they_were_asked_for,
+    ),
+    "the worker believes its corpus": Mutant(
+        "block:_run_claimed",
+        'corpus.fingerprint != expected["checksum"]',
+        "False",
+        test_blocks.test_a_worker_with_another_corpus_stores_nothing,
+    ),
+    "the worker believes its variant": Mutant(
+        "block:_run_claimed",
+        "cell.signature != signature",
+        "False",
+        test_blocks.test_a_worker_with_another_variant_stores_nothing,
+    ),
+    "the worker believes its store": Mutant(
+        "block:run_block",
+        'study is None or study["token"] != spec["token"]',
+        "study is None",
+        test_blocks.test_a_worker_at_another_study_stores_nothing,
+    ),
+    "a checkpoint outlives its block": Mutant(
+        "store:Store.end_block",
+        '(self.checkpoints_folder / f"{block}.npz", self.progress_folder / f"{block}.json")',
+        '(self.progress_folder / f"{block}.json",)',
+        test_blocks.test_a_finished_block_leaves_neither_checkpoint_nor_progress,
+    ),
+    "the KilledWorker branch is gone": Mutant(
+        "dispatch:Dispatch._settle",
+        "type(error).__name__ not in DIED and not isinstance(error, LostResultError)",
+        "True",
+        test_blocks.test_a_block_that_kills_its_worker_fails_and_the_study_goes_on,
+        fails=(AssertionError, KilledWorker),
+    ),
+    "any error is a killed worker": Mutant(
+        "dispatch:Dispatch._settle",
+        "type(error).__name__ not in DIED and not isinstance(error, LostResultError)",
+        "False",
+        test_blocks.test_an_error_that_is_no_trials_ends_the_study_and_keeps_what_is_stored,
+        {"error": RuntimeError("odd")},
+    ),
+    "one variant after the other": Mutant(
+        "study:pending",
+        """    for number in range(-(-trials // size)):
+        for task in plan.tasks:
+            for variant in plan.variants:""",
+        """    for variant in plan.variants:
+        for task in plan.tasks:
+            for number in range(-(-trials // size)):""",
+        test_blocks.test_rounds_go_over_all_variants,
+    ),
+    "a study that was stopped is not consolidated": Mutant(
+        "study:_consolidate_after",
+        "        consolidate(store, say)",
+        "        pass",
+        test_blocks.test_an_error_that_is_no_trials_ends_the_study_and_keeps_what_is_stored,
+        {"error": RuntimeError("odd")},
+        (AssertionError, StoreError),
+    ),
+    "a study that trained something is forgotten": Mutant(
+        "study:_take_back",
+        "if not _trained(store) and store.study() == begun",
+        "if store.study() == begun",
+        test_blocks.test_a_study_that_trained_something_is_not_forgotten,
+        fails=(AssertionError, StoreError),
+    ),
+    "a study that did not begin is kept": Mutant(
+        "study:_take_back",
+        "if not _trained(store) and store.study() == begun and alone(store, own):",
+        "if False:",
+        test_blocks.test_a_study_that_trained_something_is_not_forgotten,
+    ),
+    "a study that another run has joined is taken back": Mutant(
+        "study:_take_back",
+        " and alone(store, own)",
+        "",
+        test_blocks.test_a_study_that_another_run_has_joined_is_not_taken_back,
+    ),
+    "a trial that contradicts its id is believed": Mutant(
+        "study:gather",
+        "if trial[key] != value:",
+        "if False:",
+        test_blocks.test_a_trial_that_contradicts_the_study_is_refused,
+    ),
+    "a stray trial is passed over": Mutant(
+        "study:gather",
+        "if strays:",
+        "if False:",
+        test_blocks.test_a_trial_that_contradicts_the_study_is_refused,
+    ),
+    "a study shrinks": Mutant(
+        "plan:_refuse_other",
+        'settings.trials is not None and settings.trials < stored["trials"]',
+        "False",
+        test_blocks.test_a_study_only_grows,
+    ),
+    "two variants share their draws": Mutant(
+        "search:draw",
+        'variant if draws == "independent" else ""',
+        '""',
+        test_blocks.test_draws_are_those_of_their_trials,
+    ),
+    "common draws are the variant's own": Mutant(
+        "search:draw",
+        'variant if draws == "independent" else ""',
+        "variant",
+        test_blocks.test_common_draws_are_common,
+    ),
+    "all hyperparameters are drawn from one stream": Mutant(
+        "search:draw",
+        'stream("draw", seed, task, who, index, name)',
+        'stream("draw", seed, task, who, index)',
+        test_search.test_hyperparameters_are_drawn_independently,
+    ),
+    "draws are without the study's seed": Mutant(
+        "search:draw",
+        'stream("draw", seed, task, who, index, name)',
+        'stream("draw", task, who, index, name)',
+        test_search.test_every_ingredient_changes_every_hyperparameter,
+        {"change": {"seed": 2}},
+    ),
+    "ids follow from the study's size": Mutant(
+        "block:Block.trial_id",
+        "trial=index,",
+        'trial=index + study["trials"],',
+        test_store.test_ids_do_not_depend_on_how_many_trials_were_asked,
+    ),
+    "a store's failure is kept when another has the trial": Mutant(
+        "seeding:Seed.plant",
+        'there is None or (there["status"] not in FINISHED and record["status"] in FINISHED)',
+        "there is None",
+        test_blocks.test_a_finished_trial_takes_the_place_of_a_failed_one_and_of_no_other,
+    ),
+    "a store's own trials are overwritten": Mutant(
+        "seeding:Seed.plant",
+        'there is None or (there["status"] not in FINISHED and record["status"] in FINISHED)',
+        "True",
+        test_blocks.test_a_finished_trial_takes_the_place_of_a_failed_one_and_of_no_other,
+    ),
+}
+"""What a block or a study does wrong."""
+
+MUTANTS = {**TRAINER, **STORE, **STUDY}
