@@ -24,7 +24,7 @@ class Odyssey:
         self._study = study
 
     def __repr__(self) -> str:
-        return "a study's analyses: .fanova(), .compare(), .reruns(), .table()"
+        return "a study's analyses: .fanova(), .compare(), .reruns(), .table(), .unstable()"
 
     def table(self, order: Sequence[str] | None = None) -> pandas.DataFrame:
         """One row for each task and variant: see ``lstm_odyssey.reports.table.summary``.
@@ -56,6 +56,14 @@ class Odyssey:
         from lstm_odyssey.reports.compare import compare
 
         return compare(self._study, baseline, **options)
+
+    def unstable(self) -> xarray.DataArray:
+        """Which trials collapsed while they trained: see ``lstm_odyssey.reports.stability.unstable``."""
+        from lstm_odyssey.reports.stability import unstable
+        from lstm_odyssey.reports.validation import validate
+
+        validate(self._study)
+        return unstable(self._study)
 
     def fanova(self, **options: Any) -> xarray.Dataset:
         """Which hyperparameters the scores depend on: see ``lstm_odyssey.reports.fanova.fanova``."""

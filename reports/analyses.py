@@ -10,14 +10,16 @@ from typing import Any, NamedTuple
 
 import xarray
 
+from lstm_odyssey.reports.bootstrap import ENOUGH
 from lstm_odyssey.reports.claims import BASELINE
 from lstm_odyssey.reports.compare import compare
-from lstm_odyssey.reports.fanova import FanovaError, fanova
+from lstm_odyssey.reports.fanova import FEWEST, FanovaError, fanova
 from lstm_odyssey.reports.files import expanded, write_bytes
 from lstm_odyssey.reports.selection import as_study
+from lstm_odyssey.reports.variables import FINISHED
 
 REPLICATES = 200
-"""Refits of an interval of the functional ANOVA."""
+"""Refits of the spread of a functional ANOVA."""
 
 CUTS = (1.0, 0.9, 0.75, 0.5, 0.25, 0.1)
 """Quantiles at which the response is clipped for the curve of importance against cut-off; 1: as it is."""
@@ -33,11 +35,14 @@ class Analyses(NamedTuple):
 
     Attributes:
         comparison: every cell against the baseline.
-        effects: functional ANOVA of the test score, unclipped, with intervals if they were asked for; None: impossible.
-        cuts: the same at several cut-offs, without intervals or grids.
+        effects: functional ANOVA of the test score, unclipped, with its refit spread if it was asked for; None: impossible, or
+            no cell has enough trials for one that was not asked for.
+        cuts: the same at several cut-offs, without refits or grids.
         times: functional ANOVA of the training time.
-        per_tree: that of the test score tree by tree, as the paper has it; None in the quick form.
+        per_tree: that of the test score tree by tree, as the paper has it; None in the quick form: then the paper's
+            claims on shares are left out, not judged by other numbers.
         refused: why there is no functional ANOVA, empty if there is one.
+        reruns: the study's draws trained again with fresh seeds, if there are any.
         pooled: that of the test score over all cells together, the cell being a factor; None in the quick form.
     """
 
@@ -48,6 +53,7 @@ class Analyses(NamedTuple):
     per_tree: xarray.Dataset | None
     refused: str
     pooled: xarray.Dataset | None = None
+    reruns: xarray.Dataset | None = None
 
 
 def analyse(
@@ -56,6 +62,7 @@ def analyse(
     baseline: str | None = None,
     quick: bool = True,
     replicates: int = 0,
+    few: bool = False,
     jobs: int = 1,
     cache: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -67,7 +74,8 @@ def analyse(
         baseline: the cell the others are compared with; ``vanilla`` by default, none if the study has no such cell.
         quick: leave out what takes more than a few seconds: cut-offs but two, the decomposition tree by tree, all
             cells together.
-        replicates: refits for the intervals of the shares, 0 for none; cells with fewer than 50 finished trials get none.
+        replicates: refits for the refit spread of the shares, 0 for none.
+        few: also analyse cells with fewer than 50 finished trials, down to 10; they give no headline.
         jobs: worker processes for the refits; -1 for one a core.
         cache: folder where refits are kept.
         progress: called with (what is computed, fits done, fits in all).
@@ -78,22 +86,29 @@ def analyse(
     study = as_study(study)
     if baseline is None and BASELINE in study["variant"].values:
         baseline = BASELINE
-    comparison = compare(study, baseline, replicates=999 if quick else 9999)
+    comparison = compare(study, baseline)
+    fewest = FEWEST if few else ENOUGH
     try:
         effects = _fanova(
-            study, clip=1.0, points=32, replicates=replicates, jobs=jobs, cache=cache,
-            progress=None if progress is None else lambda done, total: progress("intervals", done, total),
+            study, fewest=fewest, clip=1.0, points=32, replicates=replicates, jobs=jobs, cache=cache,
+            progress=None if progress is None else lambda done, total: progress("refits", done, total),
         )  # fmt: skip
     except FanovaError as refused:
-        return Analyses(comparison, None, None, None, None, refused.finding)
-    cuts = _fanova(study, clip=(1.0, GOOD) if quick else CUTS, points=2)
+        most = int(study["status"].isin(FINISHED).sum("trial").max())
+        hint = (
+            " A forest of fewer trials (--small-forests) is no ground for a conclusion."
+            if most < fewest and not few
+            else ""
+        )
+        return Analyses(comparison, None, None, None, None, f"{refused.finding}{hint}")
+    cuts = _fanova(study, fewest=fewest, clip=(1.0, GOOD) if quick else CUTS, points=2)
     try:
-        times = _fanova(study, response="seconds", clip=1.0, points=32)
+        times = _fanova(study, fewest=fewest, response="seconds", clip=1.0, points=32)
     except FanovaError:  # a study without times
         times = None
-    per_tree = None if quick else _fanova(study, clip=1.0, points=2, decomposition="per_tree")
+    per_tree = None if quick else _fanova(study, fewest=fewest, clip=1.0, points=2, decomposition="per_tree")
     alone = quick or study.sizes["variant"] < 2
-    pooled = None if alone else _fanova(study, clip=1.0, points=2, pooled=True)
+    pooled = None if alone else _fanova(study, fewest=fewest, clip=1.0, points=2, pooled=True)
     return Analyses(comparison, effects, cuts, times, per_tree, "", pooled)
 
 

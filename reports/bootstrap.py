@@ -1,7 +1,8 @@
-"""Intervals by bootstrap over trials: the trials are drawn again with replacement, the forest is fitted again, and again.
+"""The refit spread: the trials are drawn again with replacement, the forest is fitted again, and again.
 
 The standard deviation over the trees of one forest is not a standard error: trees of one forest share their trials. What
-another study of the same size would have found is asked by drawing its trials anew.
+another study of the same size would have found is asked by drawing its trials anew. It is no interval of the true share either:
+all forests have a bias, and refits share it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from lstm_odyssey.reports.axes import Cells, Floats
 from lstm_odyssey.reports.files import replacing
 
 ENOUGH = 50
-"""Below this many finished trials there is no interval."""
+"""Below this many finished trials there is no spread, and on a page no forest unless it is asked for."""
 
 SCRAMBLINGS, POINTS = 8, 64
 """Of the remainder of each refit: less is enough where refits are averaged over."""

@@ -24,7 +24,7 @@ UNITS = ((1.0, "hours"), (60.0, "minutes"), (3600.0, "seconds"))
 def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
     """Expected test score of the best trial by validation after n trials, and after so many hours.
 
-    Drawn with replacement, for a new search; bands: the bootstrap's interval of the expectation.
+    Drawn with replacement, for a new search; bands: the bootstrap's interval of the expectation, to a tenth of the trials.
     """
     variants = present(order, comparison)
     figure = blank(8.6, 3.5)
@@ -51,7 +51,8 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
                 continue
             x, y = budget[known], curve.values[known]
             low, high = (interval.sel(bound=bound).values[known] for bound in ("lower", "upper"))
-            band = axes.fill_between(x, low, high, color=color, alpha=0.10, linewidth=0)
+            told = numpy.isfinite(low)
+            band = axes.fill_between(x[told], low[told], high[told], color=color, alpha=0.10, linewidth=0)
             (line,) = axes.plot(x, y, color=color, linestyle=dashes, label=variant)
             seen.extend(y.tolist())
             tag(position, "trials" if axes is after_trials else "hours", [band, line])
@@ -73,6 +74,8 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
         room = 0.05 * float(numpy.ptp(seen)) or 0.05 * abs(seen[0]) or 1.0
         after_trials.set_ylim(min(seen) - room, max(seen) + room)
         name_cells(figure, lines)
+        if not hours.size:
+            after_hours.annotate("times not measured", (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
     else:
         after_trials.annotate("no scores", (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
     return figure
@@ -103,7 +106,8 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
     front = part["pareto"].sel(variant=variants).values
     known = numpy.isfinite(speed) & numpy.isfinite(mean)
     if not known.any():
-        axes.annotate("no scores", (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
+        words = "times not measured" if numpy.isfinite(mean).any() else "no scores"
+        axes.annotate(words, (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
     ranked = [place for place in numpy.argsort(speed) if known[place] and front[place]]
     axes.plot(speed[ranked], mean[ranked], color=BLUE, linewidth=1.1, alpha=0.6, label="Pareto front", zorder=2)
     marker = "s" if str(comparison.attrs.get("device", "")).startswith("cuda") else "o"

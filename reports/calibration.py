@@ -1,121 +1,198 @@
-"""How often each test of two cells finds a difference where there is none: a simulation.
+"""How often each way to compare two cells is right: a simulation on surfaces like those of the JSB Chorales record.
 
-Two cells of one and the same distribution are searched, n trials each; the best 10 % by validation are compared by their
-test scores. Where the test score follows validation, Welch's t-test rejects 13 to 21 % of these true nulls at a nominal
-5 % (200 trials, correlation 0.999, by shape): the selected scores lie close together, and the test does not know that
-another search would have selected others, all of them a little better or worse. The bootstrap with re-selection stays
-near 5 % (3 to 6 %), and below it where validation says little about the test. Run it as
+A trial's score is a valley in the logarithm of the learning rate, up to the chance level, with what the input noise, the size,
+the momentum and its initial weights add (``Cell``). Two cells are searched again and again, with the same draws or with
+draws of their own, and compared by their best tenths. Run it as
 
-    python -m lstm_odyssey.reports.calibration [--searches 2000]
+    python -m lstm_odyssey.reports.calibration [--studies 1000]
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy
 import pandas
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports import inference
-from lstm_odyssey.reports.nearest import nearest
+from lstm_odyssey.reports.table import best_count
 
 Numbers = NDArray[numpy.float64]
+Draws = NDArray[numpy.float64]
+"""log10 of the learning rate, log10 of the size, standard deviation of the input noise, log10(1 - momentum) [..., 4]."""
 
-SHAPES = ("normal", "exponential", "search")
-"""Distributions of a trial's score. ``search`` looks like a real one: a parabola in the logarithm of the learning rate,
-spread by what the other hyperparameters do, under a ceiling at the chance level."""
-
-
-def scores(
-    random: numpy.random.Generator, searches: int, trials: int, shape: str, correlation: float
-) -> tuple[Numbers, Numbers]:
-    """Validation and test scores [searches, trials] of one distribution, correlated as stated; smaller is better."""
-    size = searches, trials
-    if shape == "normal":
-        valid = random.normal(size=size)
-    elif shape == "exponential":
-        valid = random.exponential(size=size)
-    elif shape == "search":
-        rate = random.uniform(0, 4, size)
-        spread = 0.3 * random.uniform(size=size) + 0.2 * random.exponential(size=size)
-        valid = numpy.minimum(8.4 + 0.8 * (rate - 2.7) ** 2 + spread, 11.1)
-    else:
-        raise ValueError(f"shape: got {shape!r}; expected one of {nearest(shape, SHAPES)}.")
-    if correlation == 0:
-        return valid, random.permuted(valid, axis=1)
-    noise = valid.std() * numpy.sqrt(1 / correlation**2 - 1)
-    return valid, valid + noise * random.normal(size=size)
+CHANCE = 11.09
 
 
-def false_positives(
+class Cell(NamedTuple):
+    """The surface of one cell.
+
+    Attributes:
+        level: of its best score.
+        optimum: log10 of the best learning rate.
+        size, noise: what a decade of sizes and a unit of input noise take and add.
+        seed, rest: standard deviations of what the initial weights add to both scores, and of what validation does not see.
+    """
+
+    level: float = 8.3
+    optimum: float = -2.6
+    size: float = 0.15
+    noise: float = 1.2
+    seed: float = 0.08
+    rest: float = 0.015
+
+
+BASELINE = Cell()
+
+CASES = {
+    "identical": BASELINE,
+    "optimum elsewhere": Cell(level=8.3, optimum=-3.2, size=0.3, noise=1.0),
+    "worse by .125": Cell(level=8.425),
+}
+"""What is compared with ``BASELINE``."""
+
+
+def draw(random: numpy.random.Generator, *size: int) -> Draws:
+    """Draws of the paper's space [*size, 4]."""
+    low, high = [-6.0, numpy.log10(20), 0.0, -2.0], [-2.0, numpy.log10(200), 1.0, 0.0]
+    return random.uniform(low, high, (*size, 4))
+
+
+def scores(random: numpy.random.Generator, cell: Cell, draws: Draws) -> tuple[Numbers, Numbers]:
+    """Validation and test scores of trials with these hyperparameters; smaller is better."""
+    rate, size, noise, momentum = numpy.moveaxis(draws, -1, 0)
+    away = rate - 0.3 * momentum - cell.optimum
+    valid = cell.level + numpy.where(away < 0, 0.28, 0.4) * away**2 + cell.noise * noise + cell.size * (2.3 - size) ** 2
+    valid = valid + cell.seed * random.normal(size=valid.shape)
+    test = valid + 0.09 + cell.rest * random.normal(size=valid.shape)
+    return numpy.minimum(valid, CHANCE), numpy.minimum(test, CHANCE)
+
+
+class Found(NamedTuple):
+    """What so many pairs of searches gave: differences of best tenths [S], their intervals [S, 2], Welch's p [S]."""
+
+    difference: Numbers
+    interval: Numbers
+    welch: Numbers
+
+    def rejects(self) -> float:
+        """Share of the studies whose interval leaves out 0."""
+        return float(((self.interval[:, 0] > 0) | (self.interval[:, 1] < 0)).mean())
+
+    def covers(self, truth: float) -> float:
+        """Share of the studies whose interval holds the truth."""
+        return float(((self.interval[:, 0] <= truth) & (truth <= self.interval[:, 1])).mean())
+
+
+def searched(
     random: numpy.random.Generator,
+    cell: Cell,
     *,
-    searches: int = 1000,
+    studies: int = 400,
     trials: int = 200,
-    shape: str = "normal",
-    correlation: float = 0.999,
-    replicates: int = 399,
-    level: float = 0.05,
-) -> dict[str, float]:
-    """Share of true nulls that Welch's t-test and the bootstrap with re-selection reject.
+    common: bool = True,
+    replicates: int = 999,
+    comparisons: int = 1,
+    confidence: float = 0.95,
+) -> Found:
+    """Search a cell and the baseline again and again, and compare their best tenths.
 
     Args:
         random: generator.
-        searches: pairs of searches that are compared; the standard error of a share p is √(p (1 - p) / searches).
-        trials: of each search.
-        shape: one of ``SHAPES``.
-        correlation: of the test score with validation.
+        cell: what is compared with ``BASELINE``.
+        studies: how often.
+        trials: of each cell in a study.
+        common: whether both have the same draws; then the bootstrap draws these once for both.
         replicates: of the bootstrap.
-        level: nominal level.
+        comparisons: what the intervals are corrected for.
+        confidence: of the intervals, before that.
     """
-    pairs = [scores(random, searches, trials, shape, correlation) for _ in range(2)]
-    rejected = {"welch": 0, "reselection": 0}
-    everything = numpy.ones(trials, bool)
-    for search in range(searches):
-        one, other = (inference.rank(valid[search], test[search], everything) for valid, test in pairs)
-        rejected["welch"] += inference.welch(one.best, other.best).p < level
+    found, everything = [], numpy.ones(trials, bool)
+    level = inference.corrected(confidence, comparisons)
+    for _ in range(studies):
+        draws = draw(random, trials)
+        one = inference.rank(*scores(random, cell, draws), everything)
+        other = inference.rank(*scores(random, BASELINE, draws if common else draw(random, trials)), everything)
+        places = inference.draw(random, trials, replicates)
+        again = places if common else inference.draw(random, trials, replicates)
         means = [
-            inference.replicate_means(inference.reselect(cell, inference.draw(random, trials, replicates)))
-            for cell in (one, other)
+            inference.replicate_means(inference.reselect(*pair))
+            for pair in (_placed(one, places), _placed(other, again))
         ]
-        rejected["reselection"] += inference.bootstrap_p(means[0] - means[1]) < level
-    return {name: count / searches for name, count in rejected.items()}
+        low, high = inference.percentiles(means[0] - means[1], level)
+        found.append((one.best.mean() - other.best.mean(), low, high, inference.welch(one.best, other.best).p))
+    values = numpy.array(found)
+    return Found(values[:, 0], values[:, 1:3], values[:, 3])
 
 
-def table(
-    searches: int = 1000,
-    seed: int = 0,
-    *,
-    trials: Iterable[int] = (200, 100, 70),
-    correlations: Iterable[float] = (0.999, 0.95, 0.8, 0.0),
-) -> pandas.DataFrame:
-    """False positives in per cent: one row for each shape, correlation and number of trials."""
-    rows: list[dict[str, str | float]] = []
-    correlations, trials = tuple(correlations), tuple(trials)
-    for shape in SHAPES:
-        for correlation in correlations:
-            for count in trials:
-                random = numpy.random.default_rng([seed, len(rows)])
-                found = false_positives(random, searches=searches, trials=count, shape=shape, correlation=correlation)
-                rows.append({"shape": shape, "correlation": correlation, "trials": count})
-                rows[-1] |= {f"{name} %": round(100 * share, 1) for name, share in found.items()}
+def _placed(ranked: inference.Ranked, places: NDArray[numpy.intp]) -> tuple[inference.Ranked, NDArray[numpy.intp]]:
+    """The ranks of the trials at these places."""
+    rank = numpy.empty(ranked.trial.size, places.dtype)
+    rank[ranked.trial] = numpy.arange(ranked.trial.size)
+    return ranked, rank[places]
+
+
+def true_difference(random: numpy.random.Generator, cell: Cell, *, trials: int = 200, studies: int = 5000) -> float:
+    """The mean difference of the best tenths of so many searches with the same draws."""
+    k = best_count(trials)
+    means = []
+    draws = draw(random, studies, trials)
+    for one in (cell, BASELINE):
+        valid, test = scores(random, one, draws)
+        best = numpy.argpartition(valid, k - 1, axis=1)[:, :k]
+        means.append(numpy.take_along_axis(test, best, axis=1).mean())
+    return float(means[0] - means[1])
+
+
+def table(studies: int = 1000, seed: int = 0) -> pandas.DataFrame:
+    """One row for each case and kind of draws: the estimator's spread, coverage, power and Welch's false positives."""
+    rows = []
+    for name, cell in CASES.items():
+        truth = true_difference(numpy.random.default_rng([seed, 1]), cell)
+        for common in (True, False):
+            found = searched(numpy.random.default_rng([seed, 2]), cell, studies=studies, common=common)
+            row = {"case": name, "draws": "common" if common else "independent", "true difference": truth}
+            row |= {
+                "sd": found.difference.std(),
+                "covers %": 100 * found.covers(truth),
+                "finds %": 100 * found.rejects(),
+            }
+            rows.append(row | {"Welch finds %": 100 * float((found.welch < 0.05).mean())})
+    return pandas.DataFrame(rows)
+
+
+def power(studies: int = 1000, seed: int = 0, comparisons: int = 8) -> pandas.DataFrame:
+    """How often a true difference is found after correction, common draws: by size, number of draws, place of the optimum."""
+    elsewhere = CASES["optimum elsewhere"]
+    apart = true_difference(numpy.random.default_rng([seed, 1]), elsewhere)
+    surfaces = {"the same": BASELINE, "elsewhere": elsewhere._replace(level=elsewhere.level - apart)}
+    rows = []
+    for optimum, cell in surfaces.items():
+        for trials in (100, 200, 400):
+            for size in (0.08, 0.13):
+                worse = cell._replace(level=cell.level + size)
+                random = numpy.random.default_rng([seed, trials])
+                found = searched(random, worse, studies=studies, trials=trials, comparisons=comparisons)
+                rows.append(
+                    {"optimum": optimum, "trials": trials, "difference": size, "found %": 100 * found.rejects()}
+                )
     return pandas.DataFrame(rows)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the table."""
+    """Print both tables."""
     parser = argparse.ArgumentParser(prog="lstm_odyssey.reports.calibration", description=__doc__.partition("\n")[0])
-    parser.add_argument("--searches", type=int, default=1000, help="pairs of searches for each row (1000)")
+    parser.add_argument("--studies", type=int, default=1000, help="pairs of searches for each row (1000)")
     parser.add_argument("--seed", type=int, default=0, help="seed (0)")
     options = parser.parse_args(arguments)
-    error = 100 * (0.05 * 0.95 / options.searches) ** 0.5
+    shown = (part(options.studies, options.seed).to_string(index=False, float_format="%.3f") for part in (table, power))
     sys.stdout.write(
-        "True nulls rejected at a nominal 5 %, two cells of one distribution, best 10 % by validation compared\n"
-        f"({options.searches} pairs of searches a row; standard error at 5 %: {error:.1f} points)\n\n"
-        f"{table(options.searches, options.seed).to_string(index=False)}\n"
+        f"Two cells compared by their best tenths, {options.studies} studies of 200 trials a row, nominal 95 %\n\n"
+        f"{next(shown)}\n\n"
+        f"Found after Bonferroni over eight cells, common draws\n\n{next(shown)}\n"
     )
 
 

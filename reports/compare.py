@@ -5,12 +5,13 @@ carry ``long_name`` and ``units``.
 
 Dimensions: ``task``, ``variant`` (those of the study, in its order), ``bound`` ('lower', 'upper': interval at
 ``attrs["confidence"]``), ``replacement`` ('with', 'without'), ``n_trials`` (1 .. the most scored trials of a cell),
-``step`` (points of a grid of hours, each task its own).
+``step`` (points of a grid of hours, each task its own), ``best_of`` (draws of a search, to a tenth of the trials).
 
 =========================  ==============================================================================================
 variables                  what they hold
 =========================  ==============================================================================================
 (task)
+comparisons                cells that are compared with the baseline: the corrected intervals allow for so many
 metric units direction     as in the study
 chance                     score of the best constant prediction: the ceiling of every score below
 (task, variant)
@@ -18,6 +19,7 @@ is_baseline                whether it is the one the others are compared with (f
 trials finished diverged   counts; finished = ok + diverged; ``worse_than_chance`` of them score the ceiling, as
 failed missing             they are worse than the chance level or have no test score
 worse_than_chance
+unstable                   finished trials that collapsed on the way (see ``lstm_odyssey.reports.stability``)
 selected                   k, trials among the best 10 % by validation: max(2, ceil(finished / 10))
 enough                     k >= 10; below it numbers are given, but they are no ground for inference
 mean_test std_test         of the test scores of those k; ``mean_test_interval`` (…, bound) is the bootstrap's
@@ -27,21 +29,28 @@ n_parameters               of ``best_trial``; ``mean_parameters``: mean over the
 frames_per_second          median training throughput of the k; ``hours``: median time of a finished trial
 pareto                     no other cell has both a better ``mean_test`` and a higher ``frames_per_second``
 divergence                 share of finished trials that diverged; ``divergence_interval`` (…, bound) is exact
+instability                share of finished trials that are unstable; ``instability_interval`` (…, bound) is exact
 difference                 ``mean_test`` less the baseline's, in units of the metric; the baseline's own is NaN, as are
-                           all of the following
+                           all of the following. ``difference_interval`` (…, bound) is the joint bootstrap's: trials drawn
+                           anew, once for all cells where the draws are common, and each best tenth selected anew
+difference_corrected       ``difference_corrected_interval`` (…, bound): the same, Bonferroni over the ``comparisons``
+verdict                    by it alone: 'better', 'worse', or 'open', which leaves room for a difference of less than
+                           ``differs_by_less_than``; 'too few trials' where the cell or the baseline has k < 10; 'no scores';
+                           'baseline'
+stable_difference          the difference with unstable trials left out; shown, not tested
+better_in_search           P(better than the baseline) in a search of 20 draws, from 200 trials on;
+                           ``better_in_search_interval`` (…, bound)
 welch_t welch_df welch_p   Welch's t-test on the k scores of each, the paper's test; ``welch_interval`` (…, bound)
-welch_p_holm               after Holm, over the other cells of the task
+verdict_welch              by ``welch_p``, uncorrected, as the paper judges: 'not different' in place of 'open'
 hedges_g cliffs_delta      effect sizes on the k scores, with the sign of ``difference``; ``hedges_g_interval`` and
-                           ``cliffs_delta_interval`` (…, bound) are the bootstrap's
-bootstrap_p                of the bootstrap with re-selection, for inference; ``difference_interval`` (…, bound)
-bootstrap_p_holm           after Holm
-verdict                    by ``bootstrap_p_holm``: 'better', 'worse', 'not different'; 'too few trials' where it or the
-                           baseline has k < 10; 'no scores'; 'baseline'
-verdict_welch              the same by ``welch_p``, uncorrected, as the paper judges
+                           ``cliffs_delta_interval`` (…, bound) are the bootstrap's; no g where k < 10
+(task, variant, best_of)
+best_of_difference         expected test score of the trial that validation chooses among n draws, less the baseline's, for n
+                           up to N/10; ``best_of_difference_interval`` (…, bound)
 (task, variant, n_trials, replacement)
 expected_best              expected test score of the trial that validation chooses among n; NaN beyond the trials there are
 expected_best_std          standard deviation of the outcome of one search; ``expected_best_interval`` (…, bound) is the
-                           bootstrap's for the expectation
+                           bootstrap's for the expectation, up to N/10: beyond, it covers too little
 (task, step)
 budget                     hours
 (task, variant, step)
@@ -50,7 +59,8 @@ expected_by_hours          the same after so many hours of one trial after the o
 =========================  ==============================================================================================
 
 Attributes: ``baseline``, ``confidence``, ``level`` (1 - confidence), ``enough`` (10), ``replicates``, ``seed``, ``device``,
-``draws``, ``resampling`` ('independent', or 'paired' where the draws are common to all cells), ``ceiling`` (a sentence).
+``draws``, ``resampling`` ('independent', or 'paired' where the draws are common to all cells), ``ceiling`` (a sentence),
+``unstable_margin`` (in chance scores), ``unstable`` (a sentence).
 """
 
 from __future__ import annotations
@@ -63,7 +73,7 @@ import numpy
 import xarray
 from numpy.typing import NDArray
 
-from lstm_odyssey.reports import draws, expected, inference
+from lstm_odyssey.reports import draws, expected, inference, searches, stability
 from lstm_odyssey.reports.contents import CONTENTS, COORDINATES
 from lstm_odyssey.reports.expected import Curve
 from lstm_odyssey.reports.inference import Numbers, Ranked
@@ -101,7 +111,7 @@ def compare(
         confidence: of every interval; a verdict's level is what is left to 1.
         replicates: of the bootstrap with re-selection.
         seed: of the bootstrap; each cell has a stream of its own, so that leaving another out changes nothing of it
-            but Holm's correction.
+            but the correction.
 
     Returns:
         The dataset that this module describes.
@@ -114,17 +124,25 @@ def compare(
     validate(study)
     study = _chosen(study, tasks)
     _check(study, baseline, confidence, replicates)
+    study = study.assign(unstable=stability.unstable(study))
     variants: list[str] = study["variant"].values.tolist()
     names: list[str] = study["task"].values.tolist()
     paired = draws.common(study)
     ranked = {task: {variant: ranking(study, task, variant) for variant in variants} for task in names}
     trials = expected.budgets(max(one.trial.size for cells in ranked.values() for one in cells.values()))
+    best_of = numpy.arange(1, 1 + max(1, trials[-1] // 10))
     budget = numpy.array([_grid(study, task, cells) for task, cells in ranked.items()])
 
     rows: dict[str, list[dict[str, Any]]] = {}
+    comparisons: dict[str, int] = {}
     for task, grid in zip(names, budget, strict=True):
         cells, chance = ranked[task], float(study["chance"].sel(task=task))
         selected = {name: reselection(cells, task, name, seed, replicates, paired=paired) for name in variants}
+        basis = None if baseline is None else cells[baseline]
+        compared = [
+            one for name, one in cells.items() if basis and name != baseline and one.best.size and basis.best.size
+        ]
+        comparisons[task] = len(compared)
         rows[task] = []
         for variant, one in cells.items():
             part = study.sel(task=task, variant=variant)
@@ -132,7 +150,12 @@ def compare(
             row = described(part, one, selected[variant], chance, confidence, maximize=maximizes(study, task))
             row["is_baseline"] = variant == baseline
             other = (cells[baseline], selected[baseline]) if baseline not in (None, variant) else None
-            row |= against((one, selected[variant]), other, confidence)
+            row |= against((one, selected[variant]), other, confidence, len(compared))
+            row |= searches.compared(
+                one, other[0] if other else None, inference.stream(seed, task, variant, "searches"), replicates,
+                paired=paired, most=best_of.size, confidence=confidence, maximize=maximizes(study, task),
+            )  # fmt: skip
+            row["stable_difference"] = _stable_difference(study, task, variant, baseline)
             curves = {
                 kind: expected.after_trials(one, trials, random, replacement=kind == "with", confidence=confidence)
                 for kind in ("with", "without")
@@ -144,7 +167,12 @@ def compare(
             rows[task].append(row)
         judged(rows[task], 1 - confidence, maximize=maximizes(study, task))
 
-    dataset = _dataset(study, rows, trials, budget)
+    dataset = _dataset(study, rows, {"n_trials": trials, "best_of": best_of}, budget)
+    dataset["comparisons"] = (
+        "task",
+        list(comparisons.values()),
+        {"long_name": "cells compared with the baseline", "units": "1"},
+    )
     dataset.attrs = {
         "title": f"comparison of cells, of a study of {PACKAGE}",
         "baseline": baseline or "",
@@ -157,6 +185,9 @@ def compare(
         "device": study.attrs["device"],
         "resampling": "paired" if paired else "independent",
         "ceiling": CEILING,
+        "correction": "Bonferroni over the comparisons of a task",
+        "unstable": stability.RULE,
+        "unstable_margin": stability.MARGIN,
     }
     return dataset
 
@@ -183,14 +214,24 @@ def _check(study: xarray.Dataset, baseline: str | None, confidence: float, repli
         raise ValueError(f"replicates: got {replicates!r}; expected at least 1. Pass 1,000 or more for an interval.")
 
 
-def ranking(study: xarray.Dataset, task: str, variant: str) -> Ranked:
-    """The finished trials of a cell on a task, best validation score first."""
+def ranking(study: xarray.Dataset, task: str, variant: str, *, stable: bool = False) -> Ranked:
+    """The finished trials of a cell on a task, best validation score first; ``stable``: without those that are unstable."""
     part = study.sel(task=task, variant=variant)
     finished = numpy.isin(part["status"].values, FINISHED)
+    if stable:
+        finished &= ~part["unstable"].values
     return inference.rank(
         part["best_valid"].values, part["best_test"].values, finished,
         chance=float(part["chance"]), maximize=maximizes(study, task),
     )  # fmt: skip
+
+
+def _stable_difference(study: xarray.Dataset, task: str, variant: str, baseline: str | None) -> float:
+    """The difference of the best tenths of the stable trials alone; NaN for the baseline, or where there are none."""
+    if baseline is None or variant == baseline:
+        return math.nan
+    one, other = (ranking(study, task, name, stable=True).best for name in (variant, baseline))
+    return float(one.mean() - other.mean()) if one.size and other.size else math.nan
 
 
 def reselection(
@@ -230,7 +271,10 @@ def _stacked(curves: dict[str, Curve]) -> dict[str, Numbers]:
 
 
 def _dataset(
-    study: xarray.Dataset, rows: dict[str, list[dict[str, Any]]], trials: NDArray[numpy.int64], budget: Numbers
+    study: xarray.Dataset,
+    rows: dict[str, list[dict[str, Any]]],
+    counts: dict[str, NDArray[numpy.int64]],
+    budget: Numbers,
 ) -> xarray.Dataset:
     units = set(study["units"].values.tolist())
     score = units.pop() if len(units) == 1 else "by task"
@@ -244,6 +288,6 @@ def _dataset(
         variables[name] = (content.dims, values, attributes)
     labels = {name: study[name].values for name in ("task", "variant")}
     labels |= {"bound": numpy.array(["lower", "upper"]), "replacement": numpy.array(["with", "without"])}
-    labels |= {"n_trials": trials, "step": numpy.arange(STEPS)}
+    labels |= {**counts, "step": numpy.arange(STEPS)}
     coordinates = {name: (name, labels[name], {"long_name": words}) for name, words in COORDINATES.items()}
     return xarray.Dataset(variables, coordinates)

@@ -29,6 +29,9 @@ REPLICATES = 999
 OUTER, INNER = 200, 50
 """Bootstrap replicates of the curve over hours, and searches simulated in each."""
 
+TENTH = 10
+"""An interval is given up to budgets of one TENTH of the trials."""
+
 MOST = 400
 """Points of the axis of trials; with more trials it is spaced geometrically."""
 
@@ -80,6 +83,7 @@ def after_trials(
 ) -> Curve:
     """The expected test score of the trial that validation chooses among n.
 
+    The interval is NaN beyond a tenth of the scored trials, where what hangs on the best few of them makes it too short.
     Trials with equal validation scores are chosen with equal chance. NaN beyond the number of scored trials.
     """
     scored = ~numpy.isnan(ranked.test)
@@ -88,13 +92,14 @@ def after_trials(
     if not test.size:
         return Curve(nothing, nothing, numpy.full((trials.size, 2), math.nan))
     share = chances(test.size, trials, replacement=replacement)
-    fair, square = _level(test, valid), _level(test**2, valid)
+    fair, square = level(test, valid), level(test**2, valid)
     mean = fair @ share
     variance = numpy.maximum(square @ share - mean**2, 0)
     # Differences to the mean lose no digits where all scores are alike.
     variance = numpy.where(numpy.ptp(test) == 0, 0, variance)
     drawn = numpy.sort(random.integers(0, test.size, (replicates, test.size)), axis=1)
     bounds = numpy.quantile(fair[drawn] @ share, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    bounds[:, trials > test.size / TENTH] = math.nan
     return Curve(mean, numpy.sqrt(variance), numpy.moveaxis(bounds, 0, -1))
 
 
@@ -112,7 +117,8 @@ def after_hours(
     Searches are simulated: trials are drawn with replacement, one after the other, each taking the time it took.
     Before the first is finished a search has the constant prediction and its score, the chance level (NaN if
     unknown). The interval is a bootstrap over the trials, freed of the part that the finite number of simulated
-    searches adds. NaN beyond the time that all trials took together.
+    searches adds, and NaN beyond a tenth of the time that all trials took together, as in ``after_trials``. All is NaN
+    beyond the whole of it.
 
     Args:
         ranked: the trials.
@@ -129,7 +135,7 @@ def after_hours(
     if not test.size:
         return Curve(nothing, nothing, numpy.full((grid.size, 2), math.nan))
     reached = grid <= took.sum() * (1 + 1e-12)
-    outcome = numpy.append(_level(test, valid), chance)
+    outcome = numpy.append(level(test, valid), chance)
     everyone = numpy.arange(test.size)
     ends = _search(everyone, took, grid, 4 * OUTER * INNER // 10, random)
     mean, std = outcome[ends].mean(axis=0), outcome[ends].std(axis=0)
@@ -147,7 +153,7 @@ def after_hours(
     return Curve(
         numpy.where(reached, mean, math.nan),
         numpy.where(reached, std, math.nan),
-        numpy.where(reached[:, None], interval, math.nan),
+        numpy.where((grid <= took.sum() / TENTH)[:, None], interval, math.nan),
     )
 
 
@@ -169,7 +175,7 @@ def _search(
     return found
 
 
-def _level(values: Numbers, valid: Numbers) -> Numbers:
+def level(values: Numbers, valid: Numbers) -> Numbers:
     """Values with their mean in place of each, among trials of equal validation score (or without any)."""
     same = (valid[1:] == valid[:-1]) | (numpy.isnan(valid[1:]) & numpy.isnan(valid[:-1]))
     group = numpy.append(0, numpy.cumsum(~same))

@@ -35,13 +35,12 @@ def markdown(study: xarray.Dataset, analyses: Analyses) -> str:
     study = as_study(study)
     order = paper_order(study["variant"].values.tolist())
     table = summary(study, order)
-    importance = analyses.per_tree if analyses.per_tree is not None else analyses.effects
-    claims = paper.rows(study, analyses.comparison, importance)
+    claims = paper.rows(study, analyses.comparison, analyses.per_tree, analyses.reruns)
     blocks = ["\n\n".join(_plain(text) for text in summary_texts(study, table, analyses))]
     for task in study["task"].values.tolist():
         blocks.append(f"## {_plain(task)}")
         made = [
-            grids.results(study, table, analyses.comparison, task),
+            grids.results(study, table, analyses.comparison, task, analyses.reruns),
             grids.differences(analyses.comparison, task, order),
             grids.importance(analyses, task, order),
         ]

@@ -35,7 +35,7 @@ from lstm_odyssey.reports.variables import PACKAGE
 __all__ = ["FanovaError", "fanova"]
 
 FEWEST = 10
-"""Below this many finished trials nothing is analysed."""
+"""Below this many finished trials nothing is analysed, unless more are asked for."""
 
 Names = str | Sequence[str] | None
 
@@ -65,6 +65,7 @@ def fanova(
     points: int = 50,
     replicates: int = 0,
     level: float = 0.95,
+    fewest: int = FEWEST,
     seed: int = 1,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -83,9 +84,10 @@ def fanova(
         clip: quantiles at which the response is clipped, each an analysis of its own; 1 does not clip.
         trees: of each forest.
         points: at most so many on a curve, and on each side of a grid.
-        replicates: refits on bootstrap samples of the trials for the intervals (200 are usual, half a minute a case at 200
-            trials); 0: no intervals. Cases of fewer than 50 trials get none.
-        level: of the intervals.
+        replicates: refits on bootstrap samples of the trials for the refit spread (200 are usual, half a minute a case at 200
+            trials); 0: none. Cases of fewer than 50 trials get none.
+        level: the middle part of the refits that the spread holds.
+        fewest: cases of fewer finished trials are not analysed.
         seed: of everything random.
         jobs: worker processes for the refits; -1 for one a core.
         progress: called with (fits done, fits in all).
@@ -97,8 +99,8 @@ def fanova(
 
     Raises:
         SchemaError: ``study`` is no study, or lost what is needed of it.
-        FanovaError: an unknown name or a value out of range; no case has ten finished trials; or all hyperparameters are wanted
-            and the study has lost the values of one; or the study's points come from a file and were not drawn.
+        FanovaError: an unknown name or a value out of range; no case has enough finished trials; or all hyperparameters are
+            wanted and the study has lost the values of one; or the study's points come from a file and were not drawn.
 
     Example:
         >>> import lstm_odyssey as lo
@@ -132,18 +134,18 @@ def fanova(
         for v, group in enumerate([variants] if pooled else [[name] for name in variants])
     }
     most = max(each.response.size for each in cases.values())
-    if most < FEWEST:
+    if most < fewest:
         cure = "Run more trials" + ("." if pooled else ", or pass pooled=True to analyse the cells together.")
         found = f"at most {most} finished trials with a response"
-        raise _error(f"functional ANOVA of '{response}'", found, f"{FEWEST} or more of a cell", cure)
+        raise _error(f"functional ANOVA of '{response}'", found, f"{fewest} or more of a cell", cure)
 
     filling = Filling(study, response, tasks, labels, clip, names, axes, points)
     works = []
     for (t, v), each in cases.items():
         filling.count((t, v), each)
         for c, quantile in enumerate(clip):
-            if each.response.size < FEWEST or not axes[tasks[t]]:
-                filling.remark((t, v, c), _too_little(each, bool(axes[tasks[t]])))
+            if each.response.size < fewest or not axes[tasks[t]]:
+                filling.remark((t, v, c), _too_little(each, fewest, bool(axes[tasks[t]])))
                 continue
             clipped, filling.arrays["cutoff"][t, v, c] = each.clipped(quantile)
             refits = 0 if numpy.ptp(clipped) == 0 or each.response.size < bootstrap.ENOUGH else replicates
@@ -171,7 +173,7 @@ def fanova(
                 work.at, "more trials than that stand at the worst response: clipping changes nothing", warn=False
             )
         step()
-        filling.no_interval(work.at, work.case, replicates)
+        filling.no_spread(work.at, work.case, replicates)
         if work.refits:
             again = bootstrap.replicates(
                 work.case.cells, work.response, work.views, **settings, count=work.refits, jobs=jobs, progress=step,
@@ -190,11 +192,11 @@ def _error(subject: str, got: str, expected: str, cure: str) -> FanovaError:
     return FanovaError(f"{subject}: got {got}; expected {expected}.", cure)
 
 
-def _too_little(each: Case, drawn_there: bool) -> str:
+def _too_little(each: Case, fewest: int, drawn_there: bool) -> str:
     """Why a case is not analysed."""
     if not drawn_there:
         return "none of the hyperparameters was drawn here"
-    return f"too few finished trials with a response (n = {each.response.size}; {FEWEST} are needed)"
+    return f"too few finished trials with a response (n = {each.response.size}; {fewest} are needed)"
 
 
 def _chosen(kind: str, asked: Names, known: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Results of single analyses written into the one dataset of ``fanova``: its arrays, notes and intervals."""
+"""Results of single analyses written into the one dataset of ``fanova``: its arrays, notes and refit spreads."""
 
 from __future__ import annotations
 
@@ -111,7 +111,10 @@ class Filling:
             ("r_squared", found.r_squared), ("unexplained", 1 - found.r_squared), ("flagged", found.r_squared < POOR),
         ):  # fmt: skip
             self.arrays[name][at] = value
+        told = found.r_squared > 0  # else the forest predicts nothing, and there is nothing to share
         for name, places in (("main", where), ("pair", pairs), ("order", slice(None)), ("total", where)):
+            if not told:
+                break
             shares = getattr(found, name)
             self.arrays[f"{name}_share"][at][places] = shares.value
             self.arrays[f"{name}_share_standard_error"][at][places] = shares.standard_error
@@ -128,20 +131,24 @@ class Filling:
         if numpy.isnan(found.variance) or found.variance == 0:
             every = "all at the ceiling" if case.n_ceiling == case.response.size else "all responses are the same"
             self.remark(at, f"constant response ({every}): there is no variance to divide")
+        elif not told:
+            self.remark(
+                at, f"R² is {fixed(found.r_squared)}: the forest predicts nothing, there are no shares", warn=False
+            )
         elif found.r_squared < POOR:
             self.remark(at, f"R² is {fixed(found.r_squared)}: the shares describe little of the response", warn=False)
         if case.n_left_out:
             self.remark(at, f"{case.n_left_out} finished trials without a response or a value left out", warn=False)
 
-    def no_interval(self, at: Place, case: Case, replicates: int) -> None:
-        """Why a case has no intervals, until it has them."""
+    def no_spread(self, at: Place, case: Case, replicates: int) -> None:
+        """Why a case has no refit spread, until it has one."""
         why = f"n = {case.response.size}; {ENOUGH} are needed"
         if case.response.size >= ENOUGH:
             why = "constant response" if replicates else "none was asked for"
-        self.arrays["interval"][at] = f"no interval ({why})"
+        self.arrays["refit_spread"][at] = f"no refit spread ({why})"
 
     def bounds(self, at: Place, again: Replicates, case: Case, level: float) -> None:
-        """Write percentile intervals of what the refits said."""
+        """Write percentiles of what the refits said, where there are shares."""
         where, pairs = self._places(at)
         tails = (1 - level) / 2, (1 + level) / 2
         size = again.curve.shape[2]
@@ -149,15 +156,17 @@ class Filling:
         optima = numpy.stack([self._positions(at, one) for one in best])
         axes = list(self.axes[self.tasks[at[0]]].values())
         optima[:, [axis.nominal for axis in axes]] = numpy.nan  # numbers of names have no order
+        told = self.arrays["r_squared"][at] > 0
         for end, tail in zip(("low", "high"), tails, strict=True):
             for name, places in (("main", where), ("pair", pairs), ("order", slice(None)), ("total", where)):
-                self.arrays[f"{name}_share_{end}"][at][places] = numpy.quantile(getattr(again, name), tail, axis=0)
+                if told:
+                    self.arrays[f"{name}_share_{end}"][at][places] = numpy.quantile(getattr(again, name), tail, axis=0)
             self.arrays[f"curve_{end}"][at][where, :size] = numpy.quantile(again.curve, tail, axis=0)
             self.arrays[f"optimum_{end}"][at][where] = numpy.quantile(optima, tail, axis=0, method="nearest")
-        text = f"{100 * level:.4g} % by bootstrap over trials: percentiles of {len(again.main)} refits"
+        text = f"refit spread: the middle {100 * level:.4g} % of {len(again.main)} forests of bootstrap samples of the trials"
         if len(again.main) * tails[0] < 1:
             text += ", too few for this level: about the least and the largest of them"
-        self.arrays["interval"][at] = text
+        self.arrays["refit_spread"][at] = text
 
     def dataset(self, attributes: Mapping[str, str | int | float]) -> xarray.Dataset:
         """The result."""

@@ -21,10 +21,13 @@ Dimensions
         what ``method`` speaks of: variance, main, pair, order, total, curve.
 
 A share ``<name>_share`` (main, pair, order, total) has beside it ``<name>_share_standard_error``, ``_low``, ``_high`` and
-``_over_trees``. No variable has the name of a dimension.
+``_over_trees``. ``_low`` and ``_high`` are the refit spread: percentiles of what forests of bootstrap samples of the trials
+gave. It is no interval of the true share: every forest has a bias (about +.03 on a dominant learning rate, -.02 on the
+size), which refits share and which no correction by them takes away. No variable has the name of a dimension.
 
-A number that does not exist is NaN: a hyperparameter that a task does not draw, a point beyond the last level, an
-interval that was not computed, everything of a case that cannot be analysed (``note`` says why).
+A number that does not exist is NaN: a hyperparameter that a task does not draw, a point beyond the last level, a
+spread that was not computed, the shares of a forest that predicts nothing (R² of 0 or less), everything of a case that
+cannot be analysed (``note`` says why).
 """
 
 from __future__ import annotations
@@ -92,8 +95,8 @@ def _effect(name: str, dims: tuple[str, ...], words: str) -> tuple[Result, ...]:
         Result(
             f"{name}_standard_error", "number", dims, f"standard error of its computation, 0 if exact: {words}", "1"
         ),
-        Result(f"{name}_low", "number", dims, f"lower end of the bootstrap interval over trials: {words}", "1"),
-        Result(f"{name}_high", "number", dims, f"upper end of the bootstrap interval over trials: {words}", "1"),
+        Result(f"{name}_low", "number", dims, f"lower end of the refit spread, no interval: {words}", "1"),
+        Result(f"{name}_high", "number", dims, f"upper end of the refit spread, no interval: {words}", "1"),
         Result(f"{name}_over_trees", "number", dims, f"standard deviation over trees, no standard error: {words}", "1"),
     )
 
@@ -114,7 +117,7 @@ VARIABLES = (
     Result("unexplained", "number", CLIPPED, "1 - R²: the shares are shares of the rest", "1"),
     Result("flagged", "flag", CLIPPED, "R² is below 0.3: the shares describe little of the response", "1"),
     Result("note", "text", CLIPPED, "what a reader must know of this case; empty if nothing"),
-    Result("interval", "text", CLIPPED, "how the intervals were made, or why there is none"),
+    Result("refit_spread", "text", CLIPPED, "how the refit spread was made, or why there is none"),
     Result("method", "text", (*CLIPPED, "quantity"), "how a quantity was computed: exact, or by sampling"),
     *_effect("main_share", EFFECT, "share of the variance due to one hyperparameter alone"),
     *_effect("pair_share", PAIR, "share of the variance due to the pure interaction of two hyperparameters"),
@@ -122,11 +125,11 @@ VARIABLES = (
     *_effect("total_share", EFFECT, "share of the variance in which a hyperparameter takes part, alone or interacting"),
     Result("curve", "number", CURVE, "marginal: mean response over all other hyperparameters", RESPONSE),
     Result("curve_over_trees", "number", CURVE, "standard deviation of the marginal over trees: the band", RESPONSE),
-    Result("curve_low", "number", CURVE, "lower end of the marginal's bootstrap interval over trials", RESPONSE),
-    Result("curve_high", "number", CURVE, "upper end of the marginal's bootstrap interval over trials", RESPONSE),
+    Result("curve_low", "number", CURVE, "lower end of the marginal's refit spread", RESPONSE),
+    Result("curve_high", "number", CURVE, "upper end of the marginal's refit spread", RESPONSE),
     Result("optimum", "number", EFFECT, "where the marginal is best; a level without value: its number", NATURAL),
-    Result("optimum_low", "number", EFFECT, "lower end of the optimum's bootstrap interval over trials", NATURAL),
-    Result("optimum_high", "number", EFFECT, "upper end of the optimum's bootstrap interval over trials", NATURAL),
+    Result("optimum_low", "number", EFFECT, "lower end of the optimum's refit spread", NATURAL),
+    Result("optimum_high", "number", EFFECT, "upper end of the optimum's refit spread", NATURAL),
     Result("optimum_response", "number", EFFECT, "the marginal at its best", RESPONSE),
     Result("joint", "number", GRID, "joint marginal: mean response over all but two hyperparameters", RESPONSE),
     Result("interaction", "number", GRID, "pure interaction: joint marginal - both marginals + mean", RESPONSE),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy
@@ -13,10 +14,11 @@ import xarray
 from lstm_odyssey.reports.analyses import Analyses
 from lstm_odyssey.reports.axis import present, shown
 from lstm_odyssey.reports.cases import FACTOR
-from lstm_odyssey.reports.contents import BETTER, WORSE
+from lstm_odyssey.reports.contents import BETTER, OPEN, WORSE
 from lstm_odyssey.reports.importance import analysed
-from lstm_odyssey.reports.sentences import fixed, signed
-from lstm_odyssey.reports.table import maximizes, score, whole
+from lstm_odyssey.reports.searches import DRAWS
+from lstm_odyssey.reports.sentences import fixed
+from lstm_odyssey.reports.table import instability, maximizes, score, whole
 
 TOGETHER = "all cells together"
 """The row of the analysis that has the cell as a factor."""
@@ -37,7 +39,7 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The cells of one variant; ``leads`` marks the best, and what is printed as equal to it."""
+    """The cells of one variant; ``leads`` marks what a verdict calls better than the baseline."""
 
     variant: str
     cells: list[Cell]
@@ -59,11 +61,15 @@ def number(value: float, text: str | None = None, look: str = "") -> Cell:
     return Cell(score(value) if text is None else text, value, look)
 
 
-def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray.Dataset, task: str) -> Grid:
-    """What each cell scores, costs, and how its trials ended."""
+def results(
+    dataset: xarray.Dataset,
+    table: pandas.DataFrame,
+    comparison: xarray.Dataset,
+    task: str,
+    again: xarray.Dataset | None = None,
+) -> Grid:
+    """What each cell scores, costs, and how its trials ended; ``again``: what its best draw scores with fresh seeds."""
     rows, chance = table.loc[task], float(dataset["chance"].sel(task=task))
-    means = rows["mean_test"].dropna()
-    best = None if means.empty else score(means.max() if maximizes(dataset, task) else means.min())
     better = "larger" if maximizes(dataset, task) else "smaller"
     facts = dataset.sel(task=task)
     caption = f"Test {facts['metric'].item()}, {facts['units'].item()}; {better} is better"
@@ -86,9 +92,12 @@ def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray
             number(row["frames_per_second"], whole(row["frames_per_second"])),
             Cell(f"{row['finished']} of {row['trials']}", float(row["finished"])),
             _divergence(row, one),
+            number(row["instability"], instability(row), "no" if row["unstable"] else "zero"),
             failed,
         ]
-        made.append(Row(str(name), cells, score(row["mean_test"]) == best))
+        if again is not None:
+            cells.insert(3, _again(again, task, str(name), int(row["best_trial"])))
+        made.append(Row(str(name), cells, one["verdict"].item() == BETTER))
     heads = [
         ("cell", ""), ("mean of best 10 %", "chosen by validation, scored on the test set"),
         ("95 % interval", "bootstrap that selects the best 10 % anew in every replicate"),
@@ -96,9 +105,23 @@ def results(dataset: xarray.Dataset, table: pandas.DataFrame, comparison: xarray
         ("first by validation", "test score of the one trial that is best by validation"), ("beats chance", ""),
         ("parameters", "of the best trial"),
         ("frames/s of best 10 %", "median training throughput, at the sizes its best trials have"), ("finished", ""),
-        ("diverged", "with the exact 95 % interval of the probability"), ("failed", ""),
+        ("diverged", "with the exact 95 % interval of the probability"),
+        ("unstable", "worse than chance in an epoch after a far better one; with the exact 95 % interval"), ("failed", ""),
     ]  # fmt: skip
+    if again is not None:
+        heads.insert(4, ("with fresh seeds", "mean of the best draw trained again ± standard deviation of the seed"))
     return Grid(caption, heads, made)
+
+
+def _again(again: xarray.Dataset, task: str, name: str, trial: int) -> Cell:
+    """What a trial's draw scores on average with fresh seeds, and the seed's standard deviation."""
+    if name not in again["variant"].values or task not in again["task"].values:
+        return Cell("–", None, "zero")
+    part = again.sel(task=task, variant=name)
+    means, spread = part["mean"].values[part["trial"].values == trial], float(part["seed_deviation"])
+    if not means.size or not math.isfinite(means[0]):
+        return Cell("–", None, "zero")
+    return number(float(means[0]), f"{score(float(means[0]))} ± {spread:.2g}")
 
 
 def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> Grid | None:
@@ -108,44 +131,81 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
     if not baseline or not others:
         return None
     made = []
+    unsteady = bool(comparison["unstable"].sel(task=task).sum())
+    small = comparison["best_of_difference"].sel(task=task, variant=others).notnull().any("variant")
+    most = int(comparison["best_of"].values[small.values].max()) if small.any() else 0
+    searched = bool(comparison["better_in_search"].sel(task=task).notnull().any())
+    ends = comparison["difference_corrected_interval"].sel(task=task).values
+    plain = functools.partial(_plain, digits=_digits(float(numpy.nanmax(numpy.abs(ends), initial=0.0))))
     for name in others:
         one = comparison.sel(task=task, variant=name)
-        value = {key: one[key].item() for key in ("difference", "hedges_g", "cliffs_delta", "verdict", "verdict_welch")}
+        value = {key: one[key].item() for key in ("difference", "hedges_g", "cliffs_delta", "verdict_welch")}
         looks = {BETTER: "yes", WORSE: "no"}
         cells = [
-            number(value["difference"], signed(value["difference"]), "main"),
-            _span(one["difference_interval"]),
-            Cell(value["verdict"], value["verdict"], looks.get(value["verdict"], "")),
-            _p(float(one["bootstrap_p_holm"])),
+            number(value["difference"], plain(value["difference"]), "main"),
+            *(_span(one[f"difference{kind}_interval"], plain) for kind in ("", "_corrected")),
+            _verdict(one),
+        ]
+        if unsteady:
+            cells.append(number(float(one["stable_difference"]), plain(float(one["stable_difference"]))))
+        if most:
+            best = one.sel(best_of=most)
+            cells.append(_effect(float(best["best_of_difference"]), best["best_of_difference_interval"], plain))
+        if searched:
+            cells.append(_effect(float(one["better_in_search"]), one["better_in_search_interval"], fixed))
+        cells += [
             Cell(value["verdict_welch"], value["verdict_welch"], looks.get(value["verdict_welch"], "")),
             _p(float(one["welch_p"])),
             _effect(value["hedges_g"], one["hedges_g_interval"]),
             _effect(value["cliffs_delta"], one["cliffs_delta_interval"]),
-            *(_p(float(one[key])) for key in ("bootstrap_p", "welch_p_holm")),
         ]
-        made.append(Row(name, cells))
+        made.append(Row(name, cells, one["verdict"].item() == BETTER))
     units = str(comparison["units"].sel(task=task).item())
     heads = [
         ("cell", ""), (f"less {baseline}", f"difference of the means of the best 10 %, {units}"),
-        ("95 % interval", "bootstrap with re-selection"),
-        ("verdict", "bootstrap, Holm, 5 %"), ("bootstrap p, Holm", "what the verdict rests on"),
+        ("95 % interval", "joint bootstrap, each best tenth selected anew"),
+        ("corrected", "the same, Bonferroni over the cells: what the verdict rests on"),
+        ("verdict", "by the corrected interval"),
+    ]  # fmt: skip
+    heads += [("stable only", "the difference without unstable trials; not tested")] if unsteady else []
+    heads += [(f"best of {most}", f"difference after {most} draws, the best by validation kept, 95 %")] if most else []
+    heads += [(f"P(better), {DRAWS} draws", f"in searches of {DRAWS} draws, 95 %")] if searched else []
+    heads += [
         ("as the paper judges", "Welch, uncorrected, 5 %"), ("Welch p", "the paper's test, uncorrected"),
         ("Hedges g", "with its bootstrap interval"), ("Cliff's δ", "with its bootstrap interval"),
-        ("bootstrap p", "with re-selection, uncorrected"),
-        ("Welch p, Holm", "corrected over the cells of the task"),
     ]  # fmt: skip
     return Grid(f"Differences to {baseline} of the mean test score of the best 10 %, {units}.", heads, made)
 
 
-def _span(interval: xarray.DataArray) -> Cell:
-    low, high = interval.values.tolist()
-    return number(low, f"{signed(low)} to {signed(high)}")
+def _verdict(one: xarray.Dataset) -> Cell:
+    """The verdict; where it is open, how much room it leaves."""
+    verdict = str(one["verdict"].item())
+    text = f"open: less than {float(one['differs_by_less_than']):.2g}" if verdict == OPEN else verdict
+    return Cell(text, verdict, {BETTER: "yes", WORSE: "no"}.get(verdict, ""))
 
 
-def _effect(value: float, interval: xarray.DataArray) -> Cell:
+def _digits(largest: float) -> int:
+    """Decimals that show three digits of the largest of some numbers.
+
+    >>> _digits(0.66), _digits(12.5), _digits(0.0)
+    (3, 1, 2)
+    """
+    return max(0, 2 - math.floor(math.log10(largest))) if largest else 2
+
+
+def _plain(value: float, digits: int = 2) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _span(interval: xarray.DataArray, form: Callable[[float], str]) -> Cell:
     low, high = interval.values.tolist()
-    text = f"{value:+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if math.isfinite(low) else "")
-    return number(value, text.replace("-", "−"))
+    return number(low, f"{form(low)} to {form(high)}")
+
+
+def _effect(value: float, interval: xarray.DataArray, form: Callable[[float], str] = _plain) -> Cell:
+    """A number with its interval, where it has one."""
+    low, high = interval.values.tolist()
+    return number(value, form(value) + (f" ({form(low)} to {form(high)})" if math.isfinite(low) else ""))
 
 
 def _p(value: float) -> Cell:
@@ -193,7 +253,7 @@ def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | No
 
 
 def _share(part: xarray.Dataset, name: str, place: int) -> Cell:
-    """A share with its bootstrap interval, or with the standard error of its computation where that is not 0."""
+    """A share with its refit spread, or with the standard error of its computation where that is not 0."""
     value, error, low, high = (
         float(part[f"{name}{end}"].values[place]) for end in ("", "_standard_error", "_low", "_high")
     )

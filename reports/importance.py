@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 import xarray
 
+from lstm_odyssey.reports.bootstrap import ENOUGH
 from lstm_odyssey.reports.sentences import fixed, listed, percent
 
 RESPONSES = {
@@ -24,7 +25,8 @@ def importance_text(importance: xarray.Dataset) -> list[str]:
 
     The predictable share of the variance (out-of-bag R²) over the cells, what each hyperparameter alone and all
     interactions take of it, from the largest to the smallest, and the cells whose shares describe little of the response.
-    Cells of which the forest predicts nothing (R² of 0 or less) are named and have no shares.
+    Cells of which the forest predicts nothing (R² of 0 or less) are named and have no shares. Cells with fewer than 50 finished
+    trials give no headline: they are left out.
     """
     whole = importance.sel(clip=importance["clip"].values.max())
     response = str(importance.attrs["response"])
@@ -32,7 +34,10 @@ def importance_text(importance: xarray.Dataset) -> list[str]:
     texts = []
     for task in whole["task"].values.tolist():
         part = whole.sel(task=task)
-        analysed = part["main_share"].notnull().any("hyperparameter").values
+        part = part.isel(variant=(part["n"].values >= ENOUGH))
+        if not part.sizes["variant"]:
+            continue
+        analysed = part["main_share"].notnull().any("hyperparameter").values | (part["r_squared"].values <= 0)
         if not analysed.any():
             notes = sorted({str(note) for note in part["note"].values if note}) or ["no finished trials"]
             texts.append(f"On {task} there is nothing to divide: {listed(notes)}.")
@@ -89,3 +94,11 @@ def _shares(shown: xarray.Dataset, response: str, bound: float) -> str:
 
 def _of(variants: numpy.ndarray) -> str:
     return f" of {variants[0]}" if variants.size == 1 else ", by cell"
+
+
+def learning_rate_share(cuts: xarray.Dataset | None, task: str, clip: float = 0.5) -> str:
+    """The learning rate's share over the cells where the response is clipped at a quantile; empty where it is not known."""
+    if cuts is None or clip not in cuts["clip"].values or "learning_rate" not in cuts["hyperparameter"].values:
+        return ""
+    shares = cuts["main_share"].sel(task=task, clip=clip, hyperparameter="learning_rate").values
+    return percent(shares.tolist()) if numpy.isfinite(shares).any() else ""

@@ -1,9 +1,10 @@
-"""Two samples of selected trials compared, on arrays: Welch, Holm, effect sizes, the bootstrap that selects anew.
+"""Two samples of selected trials compared, on arrays: Welch, effect sizes, the bootstrap that selects anew.
 
 A cell is judged by the best 10 % of its trials *chosen by validation*. That choice is part of the experiment: had the
 trials been drawn again, others would have been chosen. Welch's t-test takes the chosen scores for a plain sample and
 so rejects a true null far too often (``lstm_odyssey.reports.calibration`` measures it); a bootstrap that draws all
-trials anew and *selects the best 10 % in every replicate* does not.
+trials anew and *selects the best 10 % in every replicate* does not. Where all cells had the same draws these are drawn anew
+once for all cells, and what the cells share cancels.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from lstm_odyssey.reports.table import best_count
+from lstm_odyssey.reports.table import ENOUGH, best_count
 
 Numbers = NDArray[numpy.float64]
 
@@ -97,29 +98,12 @@ def welch(one: ArrayLike, other: ArrayLike, confidence: float = 0.95) -> Welch:
     return Welch(float(found.statistic), float(found.df), float(found.pvalue), (float(interval[0]), float(interval[1])))
 
 
-def holm(p: ArrayLike) -> Numbers:
-    """Holm's adjusted p-values; NaN stays NaN and is not counted among the tests.
-
-    The i-th smallest of m is multiplied by m - i + 1 and never made smaller than the one before (Holm 1979); scipy's
-    ``false_discovery_control`` knows Benjamini's procedures only, which control another error.
-
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    values = numpy.asarray(p, float)
-    adjusted: Numbers = numpy.full(values.shape, math.nan)
-    known = numpy.flatnonzero(~numpy.isnan(values))
-    order = known[numpy.argsort(values[known], kind="stable")]
-    factors = numpy.arange(order.size, 0, -1)
-    adjusted[order] = numpy.minimum(1, numpy.maximum.accumulate(factors * values[order]))
-    return adjusted
-
-
-def hedges_g(one: ArrayLike, other: ArrayLike) -> Numbers:
+def hedges_g(one: ArrayLike, other: ArrayLike, fewest: int = ENOUGH) -> Numbers:
     """Hedges' g along the last axis: difference of means in pooled standard deviations, unbiased for small samples.
 
     g = J(ν) (x̄ - ȳ) / s, ν = m + n - 2, J(ν) = Γ(ν/2) / (√(ν/2) Γ((ν-1)/2)) (Hedges 1981). NaN in either is left
-    out; without variance, or with fewer than two scores on one side, g is NaN.
+    out; without variance, or with fewer than ``ENOUGH`` scores on one side, g is NaN: its variance is that of a t with ν
+    degrees of freedom, infinite at two scores a side; at ten a side its standard error is still 0.45.
     """
     x, y = numpy.asarray(one, float), numpy.asarray(other, float)
     (m, mean_x, square_x), (n, mean_y, square_y) = _moments(x), _moments(y)
@@ -128,7 +112,7 @@ def hedges_g(one: ArrayLike, other: ArrayLike) -> Numbers:
         spread = numpy.sqrt((square_x + square_y) / freedom)
         factor = numpy.exp(special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)) / numpy.sqrt(freedom / 2)
         g = factor * (mean_x - mean_y) / spread
-    found: Numbers = numpy.where((numpy.minimum(m, n) >= 2) & (spread > 0), g, math.nan)
+    found: Numbers = numpy.where((numpy.minimum(m, n) >= fewest) & (spread > 0), g, math.nan)
     return found
 
 
@@ -183,14 +167,13 @@ def replicate_means(selected: Numbers) -> Numbers:
     return _mean(selected)
 
 
-def bootstrap_p(replicates: ArrayLike) -> float:
-    """Two-sided p-value that belongs to the percentile interval: the level at which the interval begins to hold 0."""
-    values = numpy.asarray(replicates, float)
-    values = values[~numpy.isnan(values)]
-    if not values.size:
-        return math.nan
-    rarer: int = min(int((values <= 0).sum()), int((values >= 0).sum()))
-    return min(1.0, 2 * (rarer + 1) / (int(values.size) + 1))
+def corrected(confidence: float, comparisons: int) -> float:
+    """The confidence of each of several intervals that hold together with the one given (Bonferroni).
+
+    >>> round(corrected(0.95, 8), 5)
+    0.99375
+    """
+    return 1 - (1 - confidence) / max(1, comparisons)
 
 
 def percentiles(replicates: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
@@ -201,18 +184,6 @@ def percentiles(replicates: ArrayLike, confidence: float = 0.95) -> tuple[float,
         return math.nan, math.nan
     low, high = numpy.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
-
-
-def proportion(count: int, total: int, confidence: float = 0.95) -> tuple[float, float, float]:
-    """A share with its exact (Clopper and Pearson) interval; NaN if there is nothing to count.
-
-    >>> [round(value, 3) for value in proportion(0, 70)]
-    [0.0, 0.0, 0.051]
-    """
-    if not total:
-        return math.nan, math.nan, math.nan
-    interval = stats.binomtest(count, total).proportion_ci(confidence, method="exact")
-    return count / total, float(interval.low), float(interval.high)
 
 
 def _mean(values: Numbers) -> Numbers:

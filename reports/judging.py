@@ -8,8 +8,8 @@ from typing import Any
 import numpy
 import xarray
 
-from lstm_odyssey.reports import inference
-from lstm_odyssey.reports.contents import BETTER, FEW, NOTHING, SAME, SELF, WORSE
+from lstm_odyssey.reports import inference, stability
+from lstm_odyssey.reports.contents import BETTER, FEW, NOTHING, OPEN, SAME, SELF, WORSE
 from lstm_odyssey.reports.inference import Numbers, Ranked
 from lstm_odyssey.reports.table import ENOUGH, labelled, summarise
 
@@ -21,14 +21,18 @@ def described(
     part: xarray.Dataset, ranked: Ranked, selected: Numbers, chance: float, confidence: float, *, maximize: bool
 ) -> dict[str, Any]:
     """What is said of one cell on one task by itself; ``part`` is the study at both."""
-    arrays = {name: part[name].values for name in ("status", "best_valid", "n_parameters", "frames_per_second")}
+    arrays = {
+        name: part[name].values for name in ("status", "best_valid", "n_parameters", "frames_per_second", "unstable")
+    }
     raw = part["best_test"].values.astype(float)
     test = numpy.where(numpy.isfinite(raw), raw, math.nan)
     row = summarise(**arrays, best_test=test, chance=chance, maximize=maximize)
-    kept = ("trials", "finished", "diverged", "failed", "missing", "best_trial", "n_parameters")
+    kept = ("trials", "finished", "diverged", "unstable", "failed", "missing", "best_trial", "n_parameters")
     best, chosen = ranked.best, ranked.trial[: ranked.k]
     raw = raw[ranked.trial]
-    share, low, high = inference.proportion(row["diverged"], row["finished"], confidence)
+    share, *bounds = stability.proportion(row["diverged"], row["finished"], confidence)
+    known = 0 if math.isnan(chance) else row["finished"]
+    instability, *instability_bounds = stability.proportion(row["unstable"], known, confidence)
     row["best_trial"] = labelled(part, row["best_trial"])
     return {name: row[name] for name in kept} | {
         "worse_than_chance": int((~numpy.isfinite(raw) | (raw != ranked.test)).sum()),
@@ -43,23 +47,34 @@ def described(
         "frames_per_second": _median(arrays["frames_per_second"][chosen]),
         "hours": _median(part["seconds"].values[ranked.trial]) / 3600,
         "divergence": share,
-        "divergence_interval": (low, high),
+        "divergence_interval": bounds,
+        "instability": instability,
+        "instability_interval": instability_bounds,
     }
 
 
-def against(one: Cell, other: Cell | None, confidence: float) -> dict[str, Any]:
-    """What is said of one cell beside another; all NaN without one, or where either has no score."""
+def against(one: Cell, other: Cell | None, confidence: float, comparisons: int) -> dict[str, Any]:
+    """What is said of one cell beside another; all NaN without one, or where either has no score.
+
+    Args:
+        one, other: a cell and the baseline.
+        confidence: of each interval.
+        comparisons: of the task, which the corrected interval allows for.
+    """
     nothing = math.nan, math.nan
     if other is None or not one[0].best.size or not other[0].best.size:
-        names = ("difference", "welch_t", "welch_df", "welch_p", "hedges_g", "cliffs_delta", "bootstrap_p")
-        intervals = ("difference_interval", "welch_interval", "hedges_g_interval", "cliffs_delta_interval")
-        return dict.fromkeys(names, math.nan) | dict.fromkeys(intervals, nothing)
+        names = ("difference", "differs_by_less_than", "welch_t", "welch_df", "welch_p", "hedges_g", "cliffs_delta")
+        intervals = ("difference", "difference_corrected", "welch", "hedges_g", "cliffs_delta")
+        return dict.fromkeys(names, math.nan) | {f"{name}_interval": nothing for name in intervals}
     x, y = one[0].best, other[0].best
     tested = inference.welch(x, y, confidence)
     differences = inference.replicate_means(one[1]) - inference.replicate_means(other[1])
+    bounds = inference.percentiles(differences, inference.corrected(confidence, comparisons))
     return {
         "difference": float(x.mean() - y.mean()),
         "difference_interval": inference.percentiles(differences, confidence),
+        "difference_corrected_interval": bounds,
+        "differs_by_less_than": max(map(abs, bounds)),
         "welch_t": tested.t,
         "welch_df": tested.df,
         "welch_p": tested.p,
@@ -68,34 +83,45 @@ def against(one: Cell, other: Cell | None, confidence: float) -> dict[str, Any]:
         "hedges_g_interval": inference.percentiles(inference.hedges_g(one[1], other[1]), confidence),
         "cliffs_delta": float(inference.cliffs_delta(x, y)),
         "cliffs_delta_interval": inference.percentiles(inference.delta_replicates(one[1], other[1]), confidence),
-        "bootstrap_p": inference.bootstrap_p(differences),
     }
 
 
-def judge(p: float, difference: float, level: float, *, maximize: bool = False) -> str:
-    """A verdict from a p-value and the difference of a cell's scores to the baseline's.
+def judge(interval: tuple[float, float], *, maximize: bool = False) -> str:
+    """A verdict from the interval of the difference of a cell's scores to the baseline's.
 
-    >>> judge(0.01, 0.3, 0.05), judge(0.01, 0.3, 0.05, maximize=True), judge(0.2, 0.3, 0.05)
+    >>> judge((0.1, 0.3)), judge((0.1, 0.3), maximize=True), judge((-0.1, 0.3))
+    ('worse', 'better', 'open')
+    """
+    low, high = interval
+    if low <= 0 <= high:
+        return OPEN
+    return BETTER if (low > 0) == maximize else WORSE
+
+
+def judge_by_welch(p: float, difference: float, level: float, *, maximize: bool = False) -> str:
+    """The paper's verdict, from a p-value and the difference.
+
+    >>> judge_by_welch(0.01, 0.3, 0.05), judge_by_welch(0.01, 0.3, 0.05, maximize=True), judge_by_welch(0.2, 0.3, 0.05)
     ('worse', 'better', 'not different')
     """
-    if math.isnan(difference):
-        return NOTHING
     if math.isnan(p) or p >= level:
         return SAME
     return BETTER if (difference > 0) == maximize else WORSE
 
 
 def judged(rows: list[dict[str, Any]], level: float, *, maximize: bool) -> None:
-    """Complete the rows of one task with what takes all of them: Holm, the verdicts, the Pareto front."""
-    for name in ("welch_p", "bootstrap_p"):
-        for row, p in zip(rows, inference.holm([row[name] for row in rows]), strict=True):
-            row[f"{name}_holm"] = float(p)
+    """Complete the rows of one task with what takes all of them: the verdicts and the Pareto front."""
     basis = [row for row in rows if row["is_baseline"]]
     for row in rows:
-        few = not all(one["enough"] for one in (row, *basis))
-        for name, p in (("verdict", "bootstrap_p_holm"), ("verdict_welch", "welch_p")):
-            said = judge(row[p], row["difference"], level, maximize=maximize)
-            row[name] = SELF if row["is_baseline"] else FEW if few and said != NOTHING else said
+        said = {
+            "verdict": judge(row["difference_corrected_interval"], maximize=maximize),
+            "verdict_welch": judge_by_welch(row["welch_p"], row["difference"], level, maximize=maximize),
+        }
+        if row["is_baseline"] or math.isnan(row["difference"]):
+            said = dict.fromkeys(said, SELF if row["is_baseline"] else NOTHING)
+        elif not all(one["enough"] for one in (row, *basis)):
+            said = dict.fromkeys(said, FEW)
+        row |= said
     sign = -1 if maximize else 1
     front = pareto([sign * row["mean_test"] for row in rows], [-row["frames_per_second"] for row in rows])
     for row, on_front in zip(rows, front, strict=True):

@@ -33,8 +33,8 @@ def marginals(
 ) -> Figure:
     """The paper's marginals of one cell: score above, training time below, against each hyperparameter.
 
-    Line: mean over all other hyperparameters; band: standard deviation over trees; dotted: bootstrap interval, where there
-    is one; points and rug: the trials; dot and black line: the best place and its interval. Each row names its own R².
+    Line: mean over all other hyperparameters; band: standard deviation over trees; dotted: refit spread, where there
+    is one; points and rug: the trials; dot and black line: the best place and its refit spread. Each row names its own R².
 
     Args:
         study: gives the trials.
@@ -109,11 +109,11 @@ def _marginal(
     axes.fill_between(at, curve - band, curve + band, color=color, alpha=0.22, linewidth=0, label="_band", zorder=3)
     axes.plot(at, curve, color=color, label="marginal", zorder=4)
     for end in ("curve_low", "curve_high"):
-        axes.plot(at, part[end].values[one.number, known], color=color, linewidth=0.8, linestyle=":", label="_interval")
+        axes.plot(at, part[end].values[one.number, known], color=color, linewidth=0.8, linestyle=":", label="_refits")
     best, height = (float(part[name].values[one.number]) for name in ("optimum", "optimum_response"))
     ends = numpy.array([float(part[name].values[one.number]) for name in ("optimum_low", "optimum_high")])
     if numpy.isfinite(ends).all():
-        axes.plot(one.place(ends), [height, height], color=INK, linewidth=1.2, label="_optimum interval", zorder=5)
+        axes.plot(one.place(ends), [height, height], color=INK, linewidth=1.2, label="_optimum refits", zorder=5)
     axes.plot(one.place(numpy.array([best])), [height], "o", color=INK, markersize=4, label="_optimum", zorder=5)
 
 

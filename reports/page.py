@@ -16,7 +16,7 @@ from markupsafe import Markup
 from lstm_odyssey.reports import words
 from lstm_odyssey.reports.analyses import Analyses, analyse
 from lstm_odyssey.reports.claims import BASELINE, CELLS
-from lstm_odyssey.reports.contents import BETTER, SAME, WORSE
+from lstm_odyssey.reports.contents import BETTER, OPEN, WORSE
 from lstm_odyssey.reports.files import expanded, write_text
 from lstm_odyssey.reports.schema import attribute, hyperparameters
 from lstm_odyssey.reports.section import section
@@ -89,7 +89,7 @@ def _asset(name: str) -> Markup:
 def summary_texts(dataset: xarray.Dataset, table: pandas.DataFrame, analyses: Analyses) -> list[str]:
     """The page in words: the study, who differs from the baseline, what the scores depend on."""
     texts = words.summary_text(dataset, table)
-    if numpy.isin(analyses.comparison["verdict"].values, [BETTER, WORSE, SAME]).any():
+    if numpy.isin(analyses.comparison["verdict"].values, [BETTER, WORSE, OPEN]).any():
         texts += words.comparison_text(analyses.comparison)
     return texts + ([] if analyses.effects is None else words.importance_text(analyses.effects))
 

@@ -28,17 +28,22 @@ COLUMNS = {
 
 
 def rows(
-    study: xarray.Dataset, comparison: xarray.Dataset | None = None, importance: xarray.Dataset | None = None
+    study: xarray.Dataset,
+    comparison: xarray.Dataset | None = None,
+    importance: xarray.Dataset | None = None,
+    again: xarray.Dataset | None = None,
 ) -> list[Row]:
     """The table, task by task: best score, none beats vanilla, each cell against vanilla, shares of the variance.
 
-    A cell agrees where both tests say what the paper says, Welch's as the paper used it and the bootstrap with
-    re-selection; in part where one of them does.
+    A cell is judged by the corrected interval of its difference alone; what Welch's test says, as the paper used it, stands
+    beside it.
 
     Args:
         study: a stored study, whole or still running.
         comparison: what ``compare`` says of it with ``vanilla`` as the baseline; computed if not given.
-        importance: what ``fanova`` says of its test scores, by either decomposition; without it, no shares.
+        importance: what ``fanova`` says of its test scores, tree by tree as the paper; without it, or by another
+            decomposition, no shares, so that no verdict depends on how much was computed.
+        again: its draws trained again with fresh seeds, which the best score is judged by; see ``best_score.best``.
 
     Returns:
         Rows for the tasks of the study that are the paper's; an empty list if none is, or if the study has no
@@ -53,12 +58,16 @@ def rows(
     table = []
     for task in tasks:
         part = comparison.sel(task=task)
-        table.append(best_score.best(study, part, PAPER[task]))
+        table.append(best_score.best(study, part, PAPER[task], again))
         cells = [name for name in CELLS if name in part["variant"].values.tolist()]
         if cells:
             table.append(claims.none_better(part, cells))
         table += [claims.against(part, name, PAPER[task]) for name in cells]
-        if importance is not None and task in importance["task"].values.tolist():
+        if (
+            importance is not None
+            and importance.attrs["decomposition"] == "per_tree"
+            and task in importance["task"].values.tolist()
+        ):
             table += claims.shares(importance, task)
     return table
 

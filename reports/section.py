@@ -11,11 +11,11 @@ import xarray
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from lstm_odyssey.reports import budgets, figures, grids, marginals, pairs, paper, shares, words
+from lstm_odyssey.reports import budgets, figures, grids, limits, marginals, pairs, paper, same_draws, shares, words
 from lstm_odyssey.reports.analyses import GOOD, Analyses
 from lstm_odyssey.reports.axis import present
 from lstm_odyssey.reports.cases import FACTOR
-from lstm_odyssey.reports.contents import BETTER, FEW, SAME, WORSE
+from lstm_odyssey.reports.contents import BETTER, FEW, OPEN, WORSE
 from lstm_odyssey.reports.importance import analysed, spread
 from lstm_odyssey.reports.schema import attribute
 from lstm_odyssey.reports.sentences import fixed, percent
@@ -38,6 +38,10 @@ def drawn(dataset: xarray.Dataset, analyses: Analyses, task: str, order: Sequenc
         "expected": budgets.expected_best(analyses.comparison, task, order=order),
         "speed": budgets.scores_against_speed(analyses.comparison, task, order=order),
     }
+    if compared(analyses.comparison):
+        made["differences"] = same_draws.forest(analyses.comparison, task, order=order)
+        if analyses.comparison.attrs["resampling"] == "paired":
+            made["scatter"] = same_draws.scatter(dataset, analyses.comparison, task, order=order)
     if analyses.effects is not None and analyses.cuts is not None and analysed(analyses.effects, task):
         pair = analyses.cuts.sel(clip=[1.0, GOOD])
         made["shares"] = shares.shares(pair, task, order=order)
@@ -60,8 +64,13 @@ def drawn_of_cell(dataset: xarray.Dataset, analyses: Analyses, task: str, varian
     return made
 
 
+def compared(comparison: xarray.Dataset) -> bool:
+    """Whether there is a baseline, and a cell beside it."""
+    return bool(comparison.attrs["baseline"]) and comparison.sizes["variant"] > 1
+
+
 def differing(comparison: xarray.Dataset, task: str) -> list[str]:
-    """The cells that differ from the baseline by the bootstrap, after Holm."""
+    """The cells whose verdict is that they differ from the baseline."""
     part = comparison.sel(task=task)
     return [
         name for name in part["variant"].values.tolist() if part["verdict"].sel(variant=name).item() in (BETTER, WORSE)
@@ -84,6 +93,8 @@ def _worse_on_front(comparison: xarray.Dataset, task: str) -> str:
 
 
 LABELS = {
+    "differences": "Forest plot: differences to the baseline on {}",
+    "scatter": "Scatter: test scores of the same draws on {}",
     "all": "Box plot: test scores of all finished trials on {}",
     "best": "Box plot: test scores of the best 10 % of the trials on {}",
     "curves": "Learning curves of the best trial of each cell on {}",
@@ -105,18 +116,20 @@ def section(
     chance = float(part["chance"])
     made = drawn(dataset, analyses, task, order)
     facts = attribute(dataset, "tasks")[task]
-    importance = analyses.per_tree if analyses.per_tree is not None else analyses.effects
     return {
         "name": task,
         "anchor": f"task-{place}",
         "chance_known": not math.isnan(chance),
-        "results": grids.results(dataset, table, comparison, task),
+        "results": grids.results(dataset, table, comparison, task, analyses.reruns),
         "differences": grids.differences(comparison, task, order),
         "importance": grids.importance(analyses, task, order),
-        "paper": [row for row in paper.rows(dataset, comparison, importance) if row.task == task],
+        "paper": [
+            row for row in paper.rows(dataset, comparison, analyses.per_tree, analyses.reruns) if row.task == task
+        ],
         "figures": {key: _svg(made[key], LABELS[key].format(task), f"f{place}{key}") for key in made},
         "cells": [_cell(dataset, analyses, task, name, place, number) for number, name in enumerate(order)],
-        "judged": bool((verdicts := comparison["verdict"].sel(task=task)).isin([BETTER, WORSE, SAME]).any()),
+        "judged": bool((verdicts := comparison["verdict"].sel(task=task)).isin([BETTER, WORSE, OPEN]).any()),
+        "limit": limits.limit_text(dataset, task, analyses.cuts),
         "too_few": bool((verdicts == FEW).any()),
         "device": words.device(dataset),
         "worse_on_front": _worse_on_front(comparison, task),
@@ -128,7 +141,7 @@ def section(
         ),
         "analysed_cuts": _analysed(analyses, task, analyses.cuts),
         "flagged_below": "" if analyses.cuts is None else f"{analyses.cuts.attrs['flagged_below']:g}",
-        "intervals": _intervals(analyses, task, order),
+        "refits": _refits(analyses, task, order),
         "notes": _notes(analyses, task, order),
         "refused": analyses.refused,
         "pooled": _together(analyses, task),
@@ -188,14 +201,14 @@ def _analysed(analyses: Analyses, task: str, effects: xarray.Dataset | None) -> 
     return "; ".join(parts) + "."
 
 
-def _intervals(analyses: Analyses, task: str, order: Sequence[str]) -> str:
-    """How the intervals of the shares were made, or why there are none, each wording once with its cells."""
+def _refits(analyses: Analyses, task: str, order: Sequence[str]) -> str:
+    """How the refit spread of the shares was made, or why there is none, each wording once with its cells."""
     if analyses.effects is None:
         return ""
     part = analyses.effects.sel(task=task).isel(clip=0)
     cells: dict[str, list[str]] = {}
     for name in present(order, analyses.effects):
-        if said := str(part["interval"].sel(variant=name).item()):
+        if said := str(part["refit_spread"].sel(variant=name).item()):
             cells.setdefault(said, []).append(name)
     everywhere = len(cells) == 1
     texts = [said if everywhere else f"{words.listed(names)}: {said}" for said, names in cells.items()]
@@ -215,10 +228,23 @@ def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
             poor = f"R² = {fixed(float(one['r_squared']))} is below {analyses.effects.attrs['flagged_below']:g}"
             note = f"{note}; {poor}" if note else poor
             note += ": the shares describe little of the response"
+        if collapsed := _collapsed(analyses, task, name, float(one["ceiling_share"])):
+            note = f"{note}; {collapsed}" if note else collapsed
         if note:
             texts.append(f"{name}: {note}.")
     named = [name for name in present(order, part) if part["main_share"].sel(variant=name).notnull().any()]
     return texts + ([] if analyses.times is None else _notes_of_times(analyses.times.sel(task=task), named))
+
+
+def _collapsed(analyses: Analyses, task: str, name: str, at_ceiling: float) -> str:
+    """What the ceiling does to the forest of a cell with unstable trials."""
+    one = analyses.comparison.sel(task=task, variant=name)
+    if not int(one["unstable"]):
+        return ""
+    return (
+        f"{int(one['unstable'])} of {int(one['finished'])} trials are unstable, and {at_ceiling:.0%} of the scores stand at "
+        "the chance level, their ceiling: its forest and shares tell which draws score anything, more than how well"
+    )
 
 
 def _notes_of_times(times: xarray.Dataset, order: Sequence[str]) -> list[str]:

@@ -8,15 +8,7 @@ from collections.abc import Iterable
 import numpy
 import xarray
 
-from lstm_odyssey.reports.contents import (
-    BETTER,
-    FEW,
-    NOTHING,
-    RESELECTION_REJECTS,
-    SAME,
-    WELCH_REJECTS,
-    WORSE,
-)
+from lstm_odyssey.reports.contents import BETTER, FEW, NOTHING, OPEN, POWER, TIMES_LARGER, WELCH_REJECTS, WORSE
 
 SMALL = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
@@ -42,33 +34,70 @@ def listed(names: Iterable[object]) -> str:
 
 
 def comparison_text(comparison: xarray.Dataset) -> list[str]:
-    """What ``compare`` found, one paragraph for each task and, where there was a test, one on how far to trust it.
+    """What ``compare`` found, one paragraph for each task and, where anything was judged, one on how far to trust it.
 
-    Each task: which cells beat the baseline and which are worse, by the bootstrap with re-selection after Holm; where
-    Welch's test, the paper's, says otherwise, that too; which cells no other beats in accuracy and speed at once; how
-    often trials diverged. Cells with too few trials are named and not judged. Without a baseline nothing was compared:
-    an empty list.
+    Each task: which cells are better and which are worse than the baseline by the corrected interval, and how much room it
+    leaves for the others; where Welch's test, the paper's, says otherwise; which cells no other beats in accuracy and speed at
+    once; how many trials diverged or are unstable. Cells with too few trials are named and not judged. Without a baseline
+    nothing was compared: an empty list.
     """
     baseline = str(comparison.attrs["baseline"])
     if not baseline or comparison.sizes["variant"] < 2:
         return []
-    parts = [comparison.sel(task=task) for task in comparison["task"].values]
-    texts = [
-        " ".join(
-            sentence for sentence in (_judged(part, baseline), _welch(part), _front(part), _diverged(part)) if sentence
-        )
-        for part in parts
-    ]
-    if not numpy.isin(comparison["verdict"].values, [BETTER, WORSE, SAME]).any():
-        return texts
-    low, high = WELCH_REJECTS
-    caution = (
-        "Verdicts are those of a bootstrap that selects the best 10 % anew in every replicate, at "
-        f"{100 * comparison.attrs['level']:.2g} % after Holm over the cells of a task. Welch's t-test takes the selected "
-        f"scores for a plain sample: where the test score follows validation it rejects {low} to {high} % of true nulls at a "
-        f"nominal 5 %, the bootstrap {RESELECTION_REJECTS[0]} to {RESELECTION_REJECTS[1]} %."
+    texts = []
+    for task in comparison["task"].values:
+        part = comparison.sel(task=task)
+        said = _judged(part, baseline), _welch(part), _front(part), _diverged(part), _unstable(part, baseline)
+        texts.append(" ".join(filter(None, said)))
+    judged = numpy.isin(comparison["verdict"].values, [BETTER, WORSE, OPEN]).any()
+    return [*texts, method_text(comparison)] if judged else texts
+
+
+def method_text(comparison: xarray.Dataset) -> str:
+    """How a verdict is made, and how far it may be trusted: by the way the draws were made."""
+    common = str(comparison.attrs["resampling"]) == "paired"
+    text = (
+        "A verdict asks whether the bootstrap interval of the difference of best tenths, selected anew in every replicate, "
+        f"leaves out 0, at {100 * comparison.attrs['level']:.2g} % after Bonferroni over the cells of a task. "
     )
-    return [*texts, caution]
+    if common:
+        text += "All cells had the same draws, drawn anew once for all of them. "
+    else:
+        text += (
+            "Each cell had draws of its own, so the luck of the draws is compared too: the standard error is about "
+            f"{TIMES_LARGER:g} times that of common draws. "
+        )
+    return text + power_text() + " " + welch_text(common=common)
+
+
+def power_text() -> str:
+    """What can be found with how many common draws."""
+    found = []
+    for trials, by_size in POWER.items():
+        shares = (f"{size:g} nats/frame in {low} to {high} %" for size, (low, high) in by_size.items())
+        found.append(f"{listed(shares)} of studies of {trials} common draws")
+    return (
+        f"On surfaces like JSB's it finds differences of {'; '.join(found)}, fewer where the optima of two cells lie farther "
+        f"apart: below {min(POWER)} draws expect no verdict."
+    )
+
+
+def welch_text(*, common: bool) -> str:
+    """How often the paper's test is wrong."""
+    low, high = WELCH_REJECTS["common" if common else "independent"]
+    share = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return f"Welch's t-test, the paper's, finds a difference between equal cells in {share} % of such studies."
+
+
+def open_text(least: Iterable[float], units: str) -> str:
+    """How much room intervals that hold 0 leave.
+
+    >>> open_text([0.1554, 0.2341], "nats/frame"), open_text([0.2], "%")
+    ('less than 0.155 to 0.234 nats/frame', 'less than 0.2 %')
+    """
+    known = sorted(least)
+    ends = dict.fromkeys(f"{value:.3g}" for value in (known[0], known[-1]))
+    return f"less than {' to '.join(ends)} {units}"
 
 
 def percent(values: Iterable[float]) -> str:
@@ -112,27 +141,25 @@ def signed(value: float) -> str:
 
 
 def _judged(part: xarray.Dataset, baseline: str) -> str:
-    """Who beats the baseline and who is worse, and who could not be judged."""
-    task = str(part["task"].item())
-    said = {verdict: _by(part, "verdict", verdict) for verdict in (BETTER, WORSE, SAME, FEW, NOTHING)}
+    """Who is better than the baseline, who is worse, who is open, and who could not be judged."""
+    task, units = str(part["task"].item()), str(part["units"].item())
+    said = {verdict: _by(part, "verdict", verdict) for verdict in (BETTER, WORSE, OPEN, FEW, NOTHING)}
     others = part.sizes["variant"] - 1
     texts = []
-    if tested := said[BETTER] + said[WORSE] + said[SAME]:
-        better, worse = ([_measured(part, name) for name in said[verdict]] for verdict in (BETTER, WORSE))
-        text = f"On {task} "
-        if better:
-            text += f"{listed(better)} {_verb(better, 'beats', 'beat')} {baseline}"
-        elif len(tested) > 1:
-            text += f"{'neither' if len(tested) == 2 else 'none'} of the {count(len(tested))} beats {baseline}"
-        if worse:
-            text += f"{'; ' if better or len(tested) > 1 else ''}{listed(worse)} {_verb(worse, 'is', 'are')} worse"
-            text += "" if better or len(tested) > 1 else f" than {baseline}"
-        if said[SAME] and (better or worse):
-            rest = "the other" if len(said[SAME]) == 1 else f"the other {count(len(said[SAME]))}"
-            text += f"; {rest} cannot be told from it"
-        elif said[SAME]:
-            text += ", and none is worse" if len(tested) > 1 else f"{said[SAME][0]} cannot be told from {baseline}"
-        texts.append(f"{text}.")
+    if tested := said[BETTER] + said[WORSE] + said[OPEN]:
+        clauses = []
+        if better := [_measured(part, name) for name in said[BETTER]]:
+            clauses.append(f"{listed(better)} {_verb(better, 'beats', 'beat')} {baseline}")
+        if worse := [_measured(part, name) for name in said[WORSE]]:
+            clauses.append(f"{listed(worse)} {_verb(worse, 'is', 'are')} worse{'' if better else f' than {baseline}'}")
+        if still := said[OPEN]:
+            rest = "all " if len(still) > 3 and not clauses else "the other " if clauses and len(still) > 1 else ""
+            who = f"{rest}{count(len(still))}" if rest else listed(still)
+            room = open_text(part["differs_by_less_than"].sel(variant=still).values.tolist(), units)
+            clauses.append(
+                f"{who} {_verb(still, 'is', 'are')} open: from {baseline} {_verb(still, 'it differs', 'they differ')} by {room}"
+            )
+        texts.append(f"On {task} {'; '.join(clauses)}.")
     if said[FEW]:
         k = int(part["selected"].sel(variant=[*said[FEW], baseline]).min())
         whose = "" if len(said[FEW]) == others else f" of {listed(said[FEW])}"
@@ -149,13 +176,10 @@ def _judged(part: xarray.Dataset, baseline: str) -> str:
 
 
 def _measured(part: xarray.Dataset, name: str) -> str:
-    """A cell with its difference to the baseline."""
+    """A cell with its difference to the baseline, and the interval that its verdict rests on."""
     one = part.sel(variant=name)
-    low, high = (signed(value) for value in one["difference_interval"].values.tolist())
-    return (
-        f"{name} ({signed(float(one['difference']))} {one['units'].item()}, {low} to {high}, "
-        f"{probability(float(one['bootstrap_p_holm']))})"
-    )
+    low, high = (signed(value) for value in one["difference_corrected_interval"].values.tolist())
+    return f"{name} ({signed(float(one['difference']))} {one['units'].item()}, corrected {low} to {high})"
 
 
 def _welch(part: xarray.Dataset) -> str:
@@ -183,11 +207,7 @@ def _front(part: xarray.Dataset) -> str:
     text = f"Against accuracy and training speed together, at the sizes of their best trials, {listed(front)} are beaten by "
     text += "none"
     baseline = str(part.attrs["baseline"])
-    return (
-        f"{text}, though {listed(worse)} {_verb(worse, 'is', 'are')} significantly worse than {baseline}."
-        if worse
-        else f"{text}."
-    )
+    return f"{text}, though {listed(worse)} {_verb(worse, 'is', 'are')} worse than {baseline}." if worse else f"{text}."
 
 
 def _diverged(part: xarray.Dataset) -> str:
@@ -196,12 +216,31 @@ def _diverged(part: xarray.Dataset) -> str:
         return ""
     worst = int(numpy.nanargmax(share))
     if share[worst] == 0:
-        return "No trial diverged."
+        return "" if part["unstable"].any() else "No trial diverged."
     low, high = part["divergence_interval"].values[worst]
     return (
         f"{count(int(part['diverged'].sum()), 'trial').capitalize()} diverged, the largest share with "
         f"{part['variant'].values[worst]}: {share[worst]:.0%}, {low:.0%} to {high:.0%}."
     )
+
+
+def _unstable(part: xarray.Dataset, baseline: str) -> str:
+    """Which cells have trials that collapsed on the way, and what is left of the difference among the others."""
+    names = part["variant"].values[part["unstable"].values > 0].tolist()
+    if not names:
+        return ""
+    texts = []
+    for name in sorted(names, key=lambda name: -float(part["instability"].sel(variant=name))):
+        one = part.sel(variant=name)
+        low, high = one["instability_interval"].values.tolist()
+        text = (
+            f"{int(one['unstable'])} of {int(one['finished'])} trials of {name} are unstable ({low:.0%} to {high:.0%})"
+        )
+        if not math.isnan(stable := float(one["stable_difference"])):
+            text += f"; among stable trials it is {signed(stable)} {part['units'].item()} from {baseline}, which is not tested"
+        texts.append(text)
+    rule = "Unstable: worse than chance in an epoch after a far better one; the score validation kept counts."
+    return f"{'. '.join(texts)}. {rule}"
 
 
 def _by(part: xarray.Dataset, name: str, verdict: str) -> list[str]:

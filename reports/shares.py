@@ -38,7 +38,9 @@ def shares(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None = 
         for row, variant in enumerate(variants):
             values = [*main.sel(variant=variant).values.tolist(), *orders.sel(variant=variant).values[1:].tolist()]
             if not numpy.isfinite(values).all():
-                words = f"not analysed (n = {int(part['n'].sel(variant=variant))})"
+                known = float(part["r_squared"].sel(variant=variant))
+                few = f"not analysed (n = {int(part['n'].sel(variant=variant))})"
+                words = f"nothing predicted (R² {fixed(known)})" if known <= 0 else few
                 axes.annotate(words, (0.5, row), ha="center", va="center", color=SOFT)
                 continue
             drawn = _bar(axes, row, values, len(names))

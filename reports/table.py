@@ -15,6 +15,7 @@ import pandas
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_odyssey.reports import stability
 from lstm_odyssey.reports.selection import as_study, refuse_absent
 from lstm_odyssey.reports.variables import FINISHED
 
@@ -25,6 +26,10 @@ COLUMNS = {
     "trials": "trials drawn",
     "finished": "trials with scores: ended or diverged on the way",
     "diverged": "trials whose loss ceased to be finite; their best score before that stands",
+    "unstable": f"finished trials that collapsed on the way: {stability.RULE}",
+    "instability": "share of the finished trials that are unstable",
+    "instability_low": "lower end of its exact 95 % interval",
+    "instability_high": "upper end of its exact 95 % interval",
     "failed": "trials that ended without a score",
     "missing": "trials not run yet",
     "selected": "trials among the best 10 % by validation",
@@ -94,6 +99,7 @@ def summarise(
     best_test: ArrayLike,
     n_parameters: ArrayLike,
     frames_per_second: ArrayLike,
+    unstable: ArrayLike,
     *,
     chance: float = math.nan,
     maximize: bool = False,
@@ -101,7 +107,7 @@ def summarise(
     """One row of the table from the arrays [n] of one cell on one task; the keys are those of ``COLUMNS``.
 
     Scores worse than the chance level, or absent, count as the chance level, as in ``compare``: one rule for all columns, or
-    the mean of some trials would be better than the best of them.
+    the mean of some trials would be better than the best of them. Without a chance level nothing is known of stability.
     """
     status = numpy.asarray(status)
     test, parameters = numpy.asarray(best_test, float), numpy.asarray(n_parameters, float)
@@ -112,10 +118,14 @@ def summarise(
     best = int(scored[numpy.argmin(sign * test[scored])]) if scored.size else None
     measured = math.nan if best is None else float(test[best])
     counted = ceiling(test[chosen], chance, maximize=maximize)
+    collapsed = int(numpy.asarray(unstable, bool).sum())
+    probability = stability.proportion(collapsed, 0 if math.isnan(chance) else int(finished.sum()))
     return {
         "trials": status.size,
         "finished": int(finished.sum()),
         **{name: int((status == name).sum()) for name in ("diverged", "failed", "missing")},
+        "unstable": collapsed,
+        **dict(zip(("instability", "instability_low", "instability_high"), probability, strict=True)),
         "selected": chosen.size,
         "mean_test": _mean(counted),
         "best_test": sign * float((sign * counted).min()) if counted.size else math.nan,
@@ -139,10 +149,11 @@ def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pand
     dataset = as_study(dataset, *SCORED, "n_parameters", "frames_per_second")
     refuse_absent(dataset, "variant", *order or ())
     rows = {}
+    dataset = dataset.assign(unstable=stability.unstable(dataset))
     for task in dataset["task"].values.tolist():
         for variant in order or dataset["variant"].values.tolist():
             part = dataset.sel(task=task, variant=variant)
-            names = ("status", "best_valid", "best_test", "n_parameters", "frames_per_second")
+            names = ("status", "best_valid", "best_test", "n_parameters", "frames_per_second", "unstable")
             arrays = {name: part[name].values for name in names}
             row = summarise(**arrays, chance=float(part["chance"]), maximize=maximizes(dataset, task))
             rows[task, variant] = row | {"best_trial": labelled(part, row["best_trial"])}
@@ -179,6 +190,7 @@ def markdown(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str
             "variant",
             "finished",
             "diverged",
+            "unstable",
             "mean of best 10 %",
             "best",
             "beats chance",
@@ -187,7 +199,8 @@ def markdown(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str
         )
         lines = [list(head)]
         for variant, row in table.loc[task].iterrows():
-            numbers = [f"{row['finished']}/{row['trials']}", f"{row['diverged']}", score(row["mean_test"])]
+            numbers = [f"{row['finished']}/{row['trials']}", f"{row['diverged']}", instability(row)]
+            numbers += [score(row["mean_test"])]
             numbers += [score(row["best_test"]), "yes" if row["beats_chance"] else "no"]
             lines.append([str(variant), *numbers, whole(row["n_parameters"]), whole(row["frames_per_second"])])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -196,6 +209,11 @@ def markdown(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str
         text = "\n".join("| " + " | ".join(line) + " |" for line in padded)
         blocks.append(f"{task}: test scores in {units}, chance level {score(chance)}\n\n{text}")
     return "\n\n".join(blocks)
+
+
+def instability(row: pandas.Series) -> str:
+    """P(unstable) of a row with its interval, in words."""
+    return stability.told(row["instability"], row["instability_low"], row["instability_high"])
 
 
 def score(value: float) -> str:

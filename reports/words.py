@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import re
@@ -36,6 +35,8 @@ def summary_text(dataset: xarray.Dataset, table: pandas.DataFrame) -> list[str]:
     text = f"{count(len(status), 'trial').capitalize()} of {cells}, {dataset.sizes['trial']} for each{where}: "
     ends = {"ok": "ran to the end", "diverged": "diverged", "failed": "failed", "missing": "not run yet"}
     text += listed(f"{numbers[name]:,} {words}" for name, words in ends.items() if numbers[name]) + "."
+    if collapsed := int(table["unstable"].sum()):
+        text += f" {collapsed:,} of these {'is' if collapsed == 1 else 'are'} unstable."
     if numbers["missing"]:
         text += " The numbers below are not final."
     text = f"{text} {draws.sentence(dataset)}".strip()
@@ -50,29 +51,18 @@ def summary_text(dataset: xarray.Dataset, table: pandas.DataFrame) -> list[str]:
 
 
 def task_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
-    """Who leads on a task, who follows, and who does not beat the chance level."""
+    """What the best tenths of a task score, without a winner, and who does not beat the chance level."""
     rows = table.loc[task]
     sign = -1 if maximizes(dataset, task) else 1
-    scored = zip(rows.index, rows["mean_test"].tolist(), strict=True)
-    ranked = sorted(((str(name), mean) for name, mean in scored if not math.isnan(mean)), key=lambda one: sign * one[1])
+    means = sorted((mean for mean in rows["mean_test"].tolist() if not math.isnan(mean)), key=lambda mean: sign * mean)
     units, chance = str(dataset["units"].sel(task=task).item()), float(dataset["chance"].sel(task=task))
-    if not ranked:
+    if not means:
         return f"On {task} no trial has a score yet."
-    groups = [
-        (told, [name for name, _ in alike]) for told, alike in itertools.groupby(ranked, lambda one: score(one[1]))
-    ]
-    best, names = groups[0]
-    has = (
-        f"{names[0]} has the best mean over its"
-        if len(names) == 1
-        else f"{listed(names)} share the best mean over their"
-    )
-    text = f"On {task}, {has} best 10 %: {best} {units} on the test set"
-    text += "" if math.isnan(chance) else f", where the best constant prediction scores {score(chance)}"
-    if len(groups) > 1:
-        text += f"; {_placed(groups[1], 'comes second' if len(ranked) == 2 else 'follows')}"
-    if len(groups) > 2:
-        text += f" and {_placed(groups[-1], 'comes last')}"
+    ends = list(dict.fromkeys(score(mean) for mean in (means[0], means[-1])))
+    span = f"all {ends[0]}" if len(ends) == 1 else f"{ends[0]} to {ends[1]}"
+    whose = "the best 10 % of each cell's trials score" if len(means) > 1 else "the best 10 % of the trials score"
+    text = f"On {task} {whose} {span if len(means) > 1 else ends[0]} {units} on the test set, on average"
+    text += "" if math.isnan(chance) else f"; the best constant prediction scores {score(chance)}"
     if math.isnan(chance):
         return text + "."
     behind = [str(name) for name in rows.index[~rows["beats_chance"].astype(bool)]]
@@ -80,14 +70,6 @@ def task_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> st
         who = {1: "It beats", 2: "Both beat"}.get(len(rows), f"All {count(len(rows))} beat")
         return f"{text}. {who} the chance level."
     return f"{text}. The best trial of {listed(behind)} does not beat the chance level."
-
-
-def _placed(group: tuple[str, list[str]], verb: str) -> str:
-    """Cells of one printed score with their place; several that cannot be told apart share it."""
-    told, names = group
-    if len(names) > 1:
-        verb = {"follows": "follow", "comes second": "come second", "comes last": "share the last place"}[verb]
-    return f"{listed(names)} ({told}) {verb}"
 
 
 def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
@@ -109,6 +91,8 @@ def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
 def device(dataset: xarray.Dataset) -> str:
     """On what the frames/s of a study were measured, and whether it knows any of a GPU."""
     named = str(dataset.attrs["device"])
+    if not dataset["frames_per_second"].notnull().any():
+        return "The times of this study were not measured."
     if not named:
         return "The study does not say on which device they were measured."
     if named.startswith("cuda"):

@@ -49,7 +49,7 @@ def run(
     epochs: Annotated[int | None, typer.Option(help="Epochs at most. (profile)")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random. (1)")] = None,
     profile: Annotated[str | None, typer.Option(help="smoke, standard or paper. (standard)")] = None,
-    draws: Annotated[str | None, typer.Option(help="independent, or common to all variants. (independent)")] = None,
+    draws: Annotated[str | None, typer.Option(help="common to all variants, or independent. (profile)")] = None,
     points: Annotated[
         Path | None,
         typer.Option(help="A CSV file whose rows are the trials' hyperparameters, in place of draws.", **USER_PATH),

@@ -124,7 +124,7 @@ def _new(settings: Settings, given: points.Points | None) -> dict[str, Any]:
         "token": uuid.uuid4().hex,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": 1 if settings.seed is None else settings.seed,
-        "draws": FROM_FILE if given else settings.draws or "independent",
+        "draws": FROM_FILE if given else settings.draws or profile.draws,
         **({"points": given} if given else {}),
         **({"space": space} if space else {}),
         "profile": profile_name,

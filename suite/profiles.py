@@ -26,6 +26,7 @@ class Profile:
         trials: trials for each variant and task.
         epochs, patience: see ``Protocol``.
         block_size: how many consecutive trials run in lockstep on a backend that pads.
+        draws: ``common`` to all variants, so that these are compared at equal draws, or ``independent``, as the paper's were.
         space: distributions that replace the task's own.
         note: why, printed with the table and on the page.
     """
@@ -34,6 +35,7 @@ class Profile:
     epochs: int
     patience: int = 15
     block_size: int = 8
+    draws: str = "common"
     space: Mapping[str, Distribution] = field(default_factory=dict)
     note: str = ""
 
@@ -47,5 +49,5 @@ PROFILES: dict[str, Profile] = {
         note="narrowed so that 25 epochs show something; most draws of the paper's space need many more",
     ),
     "standard": Profile(trials=24, epochs=30),
-    "paper": Profile(trials=200, epochs=150),
+    "paper": Profile(trials=200, epochs=150, draws="independent"),
 }

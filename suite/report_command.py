@@ -50,9 +50,17 @@ def report(
     ] = None,
     refits: Annotated[
         int | None,
-        typer.Option("--refits", help=f"Refits for the intervals of the variance shares; 0: none. ({REFITS})"),
+        typer.Option("--refits", help=f"Refits for the spread of the variance shares; 0: none. ({REFITS})"),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes long: intervals, cut-offs.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes long: refits, cut-offs.")] = False,
+    small_forests: Annotated[
+        bool,
+        typer.Option("--small-forests", help="Also divide the variance of cells with fewer than 50 finished trials."),
+    ] = False,
+    reruns: Annotated[
+        list[Path] | None,
+        typer.Option("--reruns", help="A study of this one's best draws with another seed; repeatable."),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Write it again, in quick form, whenever the study changes; Ctrl-C ends.")
     ] = False,
@@ -65,11 +73,11 @@ def report(
     if kind not in FORMATS:
         raise SettingsError(f"--format: got {kind!r}; expected one of {nearest(kind, FORMATS)}.")
     if refits is not None and refits < 0:
-        raise SettingsError(f"--refits: got {refits}; expected 0 (no intervals) or more.")
+        raise SettingsError(f"--refits: got {refits}; expected 0 (no refits) or more.")
     for name, given in (("--quick", quick), ("--watch", watch)):
         if given and refits:
             raise SettingsError(
-                f"--refits: got {refits} with {name}; expected 0, as the quick form has no intervals. Leave out one of the two."
+                f"--refits: got {refits} with {name}; expected 0, as the quick form has no refits. Leave out one of the two."
             )
     if best is not None and kind != "points":
         raise SettingsError(f"--best: got {best} with --format {kind}; expected it with --format points. Leave it out.")
@@ -81,7 +89,8 @@ def report(
     target = output or folder / ("record.nc" if kind == "record" else f"report.{kind}")
     quick = quick or watch
     replicates = 0 if quick else REFITS if refits is None else refits
-    options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates}
+    options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates, "few": small_forests}
+    options["reruns"] = reruns or []
     if not watch:
         options["cache"] = cache_folder(store)
         write_report(store, target, kind, figures, console, **options)
@@ -120,8 +129,11 @@ def write_report(
         with writing("--output", target):
             console.print(f"Record: {save_record(study, target)}", soft_wrap=True)
         return
+    again = [open_study(place) for place in options.pop("reruns", [])]
     with _progress(console) as progress:
         found = analyse(study, jobs=-1, progress=progress, **options)
+    if again:
+        found = found._replace(reruns=study.odyssey.reruns(again))
     with writing("--output", target):
         if kind == "html":
             page.write(study, target, analyses=found, live=live)

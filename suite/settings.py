@@ -27,7 +27,7 @@ class Settings:
         trials, epochs: for each variant and task.
         seed: of everything random (1).
         profile: ``smoke``, ``standard`` (default) or ``paper``.
-        draws: ``independent`` (default) or ``common``.
+        draws: ``common`` to all variants or ``independent``; the profile's.
         points: a CSV file whose rows are the trials' hyperparameters, in place of draws; see ``lstm_odyssey.points``.
         space: distributions of this study in place of the tasks' own, by hyperparameter, or by task and hyperparameter.
         dtype, backend, device: of the computation (float32, auto, cpu).

@@ -123,7 +123,7 @@ def _broken_files() -> Iterator[Text]:
 def results(study: xarray.Dataset) -> Iterator[RenderableType]:
     """A study's table, one for each task, and in words what it rests on."""
     from lstm_odyssey.reports.selection import as_study
-    from lstm_odyssey.reports.table import score, summary, whole
+    from lstm_odyssey.reports.table import instability, score, summary, whole
 
     study = as_study(study)
     frame = summary(study)
@@ -132,7 +132,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         failed = int(frame.loc[task]["failed"].sum())
         units, chance = str(facts["units"].item()), float(facts["chance"])
         title = f"{task}: {facts['metric'].item()}, {units}; chance level {score(chance)}"
-        heads = ("variant", "trials", "div.", "best 10 %", "best", "> chance", "params", "frames/s")
+        heads = ("variant", "trials", "div.", "unstable", "best 10 %", "best", "> chance", "params", "frames/s")
         table = new_table(*heads, title=title, least=("params", "> chance", "frames/s", "best", "trials", "div."))
         rows = frame.loc[task].sort_values("mean_test", kind="stable")
         for variant, row in rows.iterrows():
@@ -140,6 +140,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
                 Text(str(variant)),
                 f"{row['finished']}/{row['trials']}",
                 str(row["diverged"]),
+                instability(row),
                 score(row["mean_test"]),
                 score(row["best_test"]),
                 "–" if not row["finished"] else "yes" if row["beats_chance"] else "no",
@@ -153,8 +154,9 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         yield Text(
             "\nTest scores of each trial's best validation epoch; what is worse than chance counts as chance. best 10 %: the "
             "mean of the best tenth of the trials by validation, two at least; best: the best of those, with its number of "
-            "parameters; > chance: better than the best constant prediction; div.: diverged; frames/s: training, median of the "
-            f"best 10 %. {ELSEWHERE}\n{_space(study, task)}\n"
+            "parameters; > chance: better than the best constant prediction; div.: diverged; unstable: in an epoch worse than "
+            "chance after a far better one, with its 95 % interval; frames/s: training, median of the best 10 %. "
+            f"{ELSEWHERE}\n{_space(study, task)}\n"
         )
 
 

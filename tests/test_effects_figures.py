@@ -50,7 +50,7 @@ def study() -> xarray.Dataset:
 
 @pytest.fixture(scope="module")
 def found(study: xarray.Dataset) -> analyses.Analyses:
-    return analyses.analyse(study)
+    return analyses.analyse(study, few=True)
 
 
 def lines(figure: Figure, label: str, axes: int = 0) -> list[Any]:
@@ -156,7 +156,7 @@ def untimely(study: xarray.Dataset) -> tuple[xarray.Dataset, analyses.Analyses]:
     """The study of predictable scores, its training times drawn at random."""
     untimely = study.copy(deep=True)
     untimely["seconds"][:] = numpy.random.default_rng(1).uniform(5, 20, untimely["seconds"].shape)
-    return untimely, analyses.analyse(untimely)
+    return untimely, analyses.analyse(untimely, few=True)
 
 
 def test_poor_times_are_flagged(untimely: tuple[xarray.Dataset, analyses.Analyses]) -> None:
@@ -210,37 +210,44 @@ def test_points_tell_their_device(study: xarray.Dataset, device: str, marker: st
 
 
 def test_what_belongs_to_a_cell_is_marked(study: xarray.Dataset, found: analyses.Analyses) -> None:
-    """In every figure of all cells each cell has marks of its own, no mark occurs twice in a figure."""
+    """In every figure each cell has marks of its own, in that of differences all but the baseline; no mark occurs twice."""
     figures = section.drawn(study, found, "songs", list(CELLS))
     assert len(figures) > 2
     for name, figure in figures.items():
         marked = {id(artist): artist for artist in figure.findobj(lambda artist: artist.get_gid() is not None)}
         marks = [str(artist.get_gid()) for artist in marked.values()]
         places = {mark.split("-")[0] for mark in marks}
-        assert {"cell0", "cell1"} <= places, name
+        assert ({"cell1", "cell2"} if name == "differences" else {"cell0", "cell1"}) <= places, name
         assert len(set(marks)) == len(marks), name
 
 
 def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset) -> None:
     """A constant response, all trials diverged, too few trials, little explained: each is said on the page."""
-    text = page.render(study)
+    text = page.render(study, analyses=analyses.analyse(study, few=True))
     assert "wild: constant response" in text
     alone = made.study(variants=CELLS[:2], trials=12)
-    diverged = page.render(schema.build(alone, [made.diverged(alone, *place) for place in made.places(alone)]))
+    lost = schema.build(alone, [made.diverged(alone, *place) for place in made.places(alone)])
+    diverged = page.render(lost, analyses=analyses.analyse(lost, few=True))
     assert "vanilla: constant response (all at the ceiling)" in diverged
     for figure in ("Shares of the variance on", "Importance against cut-off", "Marginals of all cells"):
         assert figure not in diverged, "an empty figure"
     assert "Training time of" not in diverged, "no marginals of it are drawn"
     assert "Shares of the variance on" in text
     few = page.render(schema.build(*made.whole(made.study(variants=CELLS[:2], trials=4))))
-    assert "expected 10 or more of a cell." in few and "pooled" not in few
-    assert "The verdict rests on" not in few and "No cell is judged: there are too few trials" in few
+    assert "expected 50 or more of a cell." in few and "pooled" not in few
+    assert "A verdict asks" not in few and "No cell is judged: there are too few trials" in few
     plan, trials = made.whole(made.study(variants=CELLS[:2], trials=40))
     random = numpy.random.default_rng(1)
     noise = [one | {"best_test": float(random.uniform(5, 9))} for one in trials if one["status"] == "ok"]
-    poor = page.render(schema.build(plan, noise))
-    assert re.search(r"vanilla: R² is −?0\.\d\d: the shares describe little of the response\.", poor)
-    assert "(poor)" in poor
+    noisy = schema.build(plan, noise)
+    nothing = page.render(noisy, analyses=analyses.analyse(noisy, few=True))
+    assert re.search(r"vanilla: R² is −0\.\d\d: the forest predicts nothing, there are no shares", nothing)
+    assert "Shares of the variance on" not in nothing
+    poor = analyses.analyse(study, few=True)
+    assert poor.effects is not None
+    poor.effects["r_squared"].values[:], poor.effects["flagged"].values[:] = 0.1, True
+    grid = grids.importance(poor, "songs", CELLS)
+    assert grid is not None and "0.10 (poor)" in [cell.text for cell in grid.rows[0].cells]
 
 
 def test_page_sets_the_paper_beside_what_was_found() -> None:
@@ -264,7 +271,7 @@ def test_figures_of_any_size(tasks: int, cells: int) -> None:
     dataset = schema.build(plan, trials)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made_of = analyses.analyse(dataset)
+        made_of = analyses.analyse(dataset, few=True)
         for task in dataset["task"].values.tolist():
             made_all = section.drawn(dataset, made_of, task, names)
             for name, figure in (made_all | section.drawn_of_cell(dataset, made_of, task, names[0])).items():
@@ -281,7 +288,7 @@ def test_pairs_name_both_ends(found: analyses.Analyses) -> None:
     space = plan["tasks"]["songs"]["space"]
     space["hidden_size"]["distribution"] |= {"low": 20, "high": 200}
     space["learning_rate"] |= {"low": 1e-6, "high": 1e-2}
-    effects = analyses.analyse(schema.build(*made.whole(plan))).effects
+    effects = analyses.analyse(schema.build(*made.whole(plan)), few=True).effects
     for result, size, rate in (
         (found.effects, ("20", "48"), ("0.002", "0.01")),
         (effects, ("20", "200"), ("10⁻⁶", "10⁻²")),
@@ -342,7 +349,7 @@ def test_short_searches_are_timed_in_short_units(study: xarray.Dataset, seconds:
 
 def test_all_cells_together(study: xarray.Dataset) -> None:
     """The whole form adds a row for the forest of all cells, the cell being a factor; the quick form does not."""
-    whole = analyses.analyse(study, quick=False)
+    whole = analyses.analyse(study, quick=False, few=True)
     expected = study.odyssey.fanova(pooled=True, clip=1.0, points=2).isel(task=0, variant=0, clip=0)
     grid = grids.importance(whole, "songs", CELLS)
     assert grid is not None

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.reports import best_score, ground_truths, paper
+from lstm_odyssey.reports import best_score, ground_truths, limits, paper, stability
 from lstm_odyssey.reports.claims import CELLS, PAPER
 from lstm_odyssey.reports.sentences import listed, percent, probability
 from tests import test_analysis_speed as speed
@@ -84,6 +84,7 @@ def found():
         compare=against.sel(task="jsb_chorales"),
         per_tree=per_tree.sel(task="jsb_chorales", clip=1.0),
         forest=forest.sel(task="jsb_chorales", clip=1.0),
+        cuts=lo.fanova(study, clip=(1.0, 0.5), points=2),
         claims={row.claim: row for row in paper.rows(study, against, per_tree)},
     )
 
@@ -116,13 +117,23 @@ def test_the_nine_columns_of_the_readme_are_those_of_the_record(found):
         ["", *order],
         ["mean of the best tenth by validation", *means],
         ["the best of those by test", *by_cell(found, "best_test")[1]],
+        ["unstable, % (95 % interval)", *(unstable(found, cell) for cell in order)],
         ["R² of the forest, out of the bag, %", *by_cell(found, "r_squared", 0, 100)[1]],
     ]
     text = section("`reports/records/jsb-chorales-paper.nc` is the paper's study", "### The paper says")
     assert table(text) == [f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines]
     assert found.study.sizes["trial"] == 200 and found.study["status"].size == 1800 and "200 trials of each" in text
-    assert not (found.study["status"] == "diverged").any() and "none of them diverged" in text
+    assert not (found.study["status"] == "diverged").any() and "none diverged, but 94 of `noaf`'s are unstable" in text
+    counts = found.compare["unstable"]
+    assert counts.sel(variant="noaf") == counts.sum() == 94
     assert f"the paper's best trial has {PAPER['jsb_chorales'].best} (`{PAPER['jsb_chorales'].cell}`)" in text
+
+
+def unstable(found, cell):
+    """P(unstable) of a cell with its interval."""
+    one = found.compare.sel(variant=cell)
+    low, high = one["instability_interval"].values.tolist()
+    return stability.told(one["instability"].item(), low, high).replace(" %", "")
 
 
 def span(found, decomposition, name, cells):
@@ -141,12 +152,11 @@ def shown_claims(found):
         assert len({claims[f"{name} against vanilla"].verdict for name in names}) == 1
         for name in names:
             one = found.compare.sel(variant=name)
-            low, high = one["difference_interval"].values.tolist()
+            low, high = one["difference_corrected_interval"].values.tolist()
             yield f"{one['difference'].item():+.3f} ({low:.3f} to {high:.3f})".replace("-", "−")
 
     def p_values(name):
-        one = found.compare.sel(variant=name)
-        return f"Welch {probability(one['welch_p'].item())}, bootstrap {probability(one['bootstrap_p_holm'].item())}"
+        return f"Welch {probability(found.compare['welch_p'].sel(variant=name).item())}"
 
     def shares(name=None):
         others, noaf = ([span(found, kind, name, of) for kind in ("per_tree", "forest")] for of in (rest, ["noaf"]))
@@ -162,24 +172,23 @@ def shown_claims(found):
     same = best_score.found(found.study, part.sel(variant=[ours.cell]), best_score.PER_SEQUENCE)
     predicted = percent([found.per_tree["r_squared"].sel(variant="noaf").item()])
     poor = f", but for `noaf`, of which the forest predicts only {predicted}"
-    bound = found.compare["difference_interval"].sel(variant="nfg").values.max()
+    bound = found.compare["difference_corrected_interval"].sel(variant="nfg").values.max()
     best = (
         f"{ours.score:.3f}, `{ours.cell}`; as a mean over pieces, which the paper may have meant, {pieces.score:.3f}, "
         f"`{pieces.cell}` (`{ours.cell}` {same.score:.3f})"
     )
     far = (
-        f", open: {100 * (ours.score / reported.best - 1):.1f} % worse, where the best score of such a search varies by "
-        f"{ours.spread:.3f}; {100 * (pieces.score / reported.best - 1):.1f} % as a mean over pieces, which varies by "
-        f"{pieces.spread:.3f}"
+        f": {100 * (ours.score / reported.best - 1):.1f} % worse, {100 * (pieces.score / reported.best - 1):.1f} % as a mean "
+        "over pieces; what the seed does to it takes re-runs"
     )
     lines = [
         ("best score", "best score", best, far),
-        ("better than vanilla", "better than vanilla", "none is", ""),
+        ("better than vanilla", "better than vanilla", "none is shown to be", ""),
         ("`cifg`, `no_peepholes`", "cifg against vanilla", ", ".join(differences("cifg", "no_peepholes")), ""),
         ("`nog`, `niaf`, `nig`", "nog against vanilla", ", ".join(differences("nog", "niaf", "nig")), ""),
         (
             "`fgr`", "fgr against vanilla", f"{next(differences('fgr'))}; {p_values('fgr')}",
-            ": re-selection does not confirm it",
+            ": the corrected interval holds 0",
         ),
         (
             "`nfg`", "nfg against vanilla", f"{next(differences('nfg'))}; {p_values('nfg')}",
@@ -208,7 +217,12 @@ def test_the_claims_of_the_readme_are_those_of_the_record(found):
     names = found.compare["variant"].values
     verdicts = {test: set(names[found.compare[test].values == "worse"]) for test in ("verdict", "verdict_welch")}
     assert not (found.compare[["verdict", "verdict_welch"]] == "better").to_array().any()
-    assert "none of the eight beats vanilla, and `noaf` is worse" in text and verdicts["verdict"] == {"noaf"}
+    assert "`noaf` is worse than vanilla, and the seven others are open" in text and verdicts["verdict"] == {"noaf"}
+    assert (found.compare["verdict"] == "open").sum() == 7
+    limit = limits.limit_text(found.study, "jsb_chorales", found.cuts)
+    assert limit.replace("1,111 of 1,800", "Of the 1,800 trials 1,111", 1).split(" trials ended")[1] in " ".join(
+        text.split()
+    )
     assert "also calls `fgr` worse" in " ".join(text.split()) and verdicts["verdict_welch"] == {"noaf", "fgr"}
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstm_odyssey import plan
 from lstm_odyssey.search import draw
 from lstm_odyssey.streams import canonical, digest, stream
 from lstm_odyssey.tasks.declare import PAPER_SPACE
@@ -75,3 +76,11 @@ def test_streams_and_digests_do_not_depend_on_the_machine():
     assert digest({"b": 1, "a": [0.1, None]}) == digest({"a": [0.1, None], "b": 1})
     assert canonical({"é": 1.0}) == '{"é":1.0}'
     assert stream("order", 1, 3).integers(1000, size=4).tolist() == [644, 647, 157, 447]
+
+
+@pytest.mark.parametrize(("profile", "draws"), [("smoke", "common"), ("standard", "common"), ("paper", "independent")])
+def test_draws_of_a_profile(profile, draws):
+    """Cells are compared at equal draws unless the paper's own study, or independent draws, are asked for."""
+    assert plan._new(plan.Settings(profile=profile), None)["draws"] == draws
+    assert plan._new(plan.Settings(profile=profile, draws="independent"), None)["draws"] == "independent"
+    assert plan._new(plan.Settings(profile=profile, draws="common"), None)["draws"] == "common"
