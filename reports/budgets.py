@@ -1,4 +1,4 @@
-"""Figures of a comparison: what a budget of trials or hours buys with each cell, and scores against throughput."""
+"""Figures of a comparison: what a budget of trials or hours buys with each cell, and scores against cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, FuncFormatter, LogLocator, NullLocator
 
 from lstm_odyssey.reports.axis import look, name_cells, present
 from lstm_odyssey.reports.drawing import BLUE, INK, SOFT, blank, styled, tag
@@ -93,14 +93,14 @@ def _times(budget: numpy.ndarray[Any, Any], scale: float) -> list[float]:
 
 @styled
 def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
-    """Mean test score of the best 10 % against frames/s of training; the line joins what no other cell beats in both.
+    """Mean test score of the best 10 % against the cost of an epoch; the line joins what no other cell beats in both.
 
     Points are circles where a processor was measured, squares where a GPU was.
     """
     variants, part = present(order, comparison), comparison.sel(task=task)
     figure = blank(5.4, 3.5)
     axes = figure.add_subplot()
-    speed = part["frames_per_second"].sel(variant=variants).values
+    speed = part["epoch_cost"].sel(variant=variants).values
     mean = part["mean_test"].sel(variant=variants).values
     interval = part["mean_test_interval"].sel(variant=variants).transpose("variant", "bound").values
     front = part["pareto"].sel(variant=variants).values
@@ -122,10 +122,10 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.margins(x=0.12, y=0.1)
     where = f" on {device}" if (device := str(comparison.attrs.get("device", ""))) else ""
-    axes.set_xlabel(f"training throughput{where} (frames/s), median of the best 10 %")
+    axes.set_xlabel(f"time of an epoch{where} at N = {int(part['epoch_cost_at'])} (s)")
     axes.set_ylabel(f"mean test score of the best 10 %\n({part['units'].item()})")
     figure.draw_without_rendering()  # where the axes lie is known after the layout
     _labels(axes, {p: (float(speed[p]), float(mean[p]), name) for p, name in enumerate(variants) if known[p]})

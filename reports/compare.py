@@ -26,8 +26,9 @@ mean_test std_test         of the test scores of those k; ``mean_test_interval``
 best_test best_trial       the best test score among those k and its trial (-1: none)
 chosen_test                test score of the one trial that validation chooses
 n_parameters               of ``best_trial``; ``mean_parameters``: mean over the k
-frames_per_second          median training throughput of the k; ``hours``: median time of a finished trial
-pareto                     no other cell has both a better ``mean_test`` and a higher ``frames_per_second``
+epoch_cost                 processor time of an epoch's updates at N = ``epoch_cost_at``, see ``epoch_cost.epoch_costs``, with
+                           ``epoch_cost_residual``; ``hours``: median processor time of a finished trial
+pareto                     no other cell has both a better ``mean_test`` and a lower ``epoch_cost``
 divergence                 share of finished trials that diverged; ``divergence_interval`` (…, bound) is exact
 instability                share of finished trials that are unstable; ``instability_interval`` (…, bound) is exact
 difference                 ``mean_test`` less the baseline's, in units of the metric; the baseline's own is NaN, as are
@@ -75,6 +76,7 @@ from numpy.typing import NDArray
 
 from lstm_odyssey.reports import draws, expected, inference, searches, stability
 from lstm_odyssey.reports.contents import CONTENTS, COORDINATES
+from lstm_odyssey.reports.epoch_cost import CELL_COSTS, epoch_costs
 from lstm_odyssey.reports.expected import Curve
 from lstm_odyssey.reports.inference import Numbers, Ranked
 from lstm_odyssey.reports.judging import against, described, judged
@@ -124,6 +126,7 @@ def compare(
     validate(study)
     study = _chosen(study, tasks)
     _check(study, baseline, confidence, replicates)
+    costs = epoch_costs(study)
     study = study.assign(unstable=stability.unstable(study))
     variants: list[str] = study["variant"].values.tolist()
     names: list[str] = study["task"].values.tolist()
@@ -149,6 +152,7 @@ def compare(
             random = inference.stream(seed, task, variant, "curves")
             row = described(part, one, selected[variant], chance, confidence, maximize=maximizes(study, task))
             row["is_baseline"] = variant == baseline
+            row |= {name: costs[name].sel(task=task, variant=variant).item() for name in CELL_COSTS}
             other = (cells[baseline], selected[baseline]) if baseline not in (None, variant) else None
             row |= against((one, selected[variant]), other, confidence, len(compared))
             row |= searches.compared(
@@ -173,6 +177,7 @@ def compare(
         list(comparisons.values()),
         {"long_name": "cells compared with the baseline", "units": "1"},
     )
+    dataset["epoch_cost_at"] = costs["epoch_cost_at"]
     dataset.attrs = {
         "title": f"comparison of cells, of a study of {PACKAGE}",
         "baseline": baseline or "",

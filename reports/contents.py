@@ -81,7 +81,10 @@ CONTENTS = {
     "chosen_test": Content(CELL, "test score of the one trial that is best by validation", "score"),
     "n_parameters": Content(CELL, "parameters of the best trial", "1"),
     "mean_parameters": Content(CELL, "mean number of parameters of the best 10 %", "1"),
-    "frames_per_second": Content(CELL, "median training throughput of the best 10 %", "frames/s"),
+    "epoch_cost": Content(
+        CELL, "processor time of an epoch's updates at one N, fitted over all the cell's trials", "s"
+    ),
+    "epoch_cost_residual": Content(CELL, "standard deviation of log time about that fit", "1"),
     "hours": Content(CELL, "median time of a finished trial", "h"),
     "pareto": Content(CELL, "whether no other cell is both better and faster"),
     "divergence": Content(CELL, "share of the finished trials that diverged", "1"),

@@ -13,7 +13,6 @@ on another processor alone), nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy
@@ -27,6 +26,9 @@ AT = 100
 """The number of blocks that a cost is given at, where a study's sizes reach it."""
 
 DEGREE = 2
+CELL_COSTS = ("epoch_cost", "epoch_cost_residual")
+"""What ``epoch_costs`` says of a cell on a task."""
+
 ENOUGH = 5
 """Fewer trials of a cell make no curve of three coefficients with a residual."""
 
@@ -85,9 +87,8 @@ def fitted(
     return {"seconds": costs[chosen], "residual": residual, "trials": trials, "processor": labels[chosen]}
 
 
-def reference_size(study: xarray.Dataset) -> int:
+def reference_size(sizes: NDArray[Any]) -> int:
     """The N that costs are given at: 100 where the drawn sizes reach it, else their geometric mean."""
-    sizes = study["hidden_size"].values
     known = sizes[numpy.isfinite(sizes)]
     if not known.size or known.min() <= AT <= known.max():
         return AT
@@ -113,11 +114,11 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
 
     Args:
         study: a valid one, or a selection of one.
-        at: the number of blocks; by default ``reference_size``.
+        at: the number of blocks; by default ``reference_size`` of each task's sizes.
 
     Returns:
-        ``epoch_cost`` [task, variant] in seconds, ``epoch_cost_residual`` (relative), ``epoch_cost_trials``; attributes ``at``
-        and ``processors``. Missing where no times were measured.
+        ``epoch_cost`` [task, variant] in seconds, ``epoch_cost_residual`` (relative), ``epoch_cost_trials``, missing where no
+        times were measured; ``epoch_cost_at``, ``epoch_cost_processor``, ``epoch_cost_processors`` [task].
 
     Raises:
         ValueError: ``at`` is not above 0.
@@ -125,7 +126,7 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
     if at is not None and not at > 0:
         raise ValueError(f"at is {at!r}; expected a number of blocks above 0.")
     study = as_study(study, "training_seconds", "epochs", "hidden_size", "environment")
-    size = reference_size(study) if at is None else at
+    sizes = [reference_size(part) if at is None else at for part in study["hidden_size"].values]
     tasks, variants = study["task"].values.tolist(), study["variant"].values.tolist()
     names = _names(study)
     with numpy.errstate(invalid="ignore", divide="ignore"):
@@ -133,13 +134,13 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
     cells = numpy.broadcast_to(numpy.arange(len(variants))[:, None], seconds.shape[1:])
     found = [
         fitted(
-            seconds[place].ravel(), study["hidden_size"].values[place].ravel(), cells.ravel(), names[place].ravel(), at=size,
-            count=len(variants),
+            seconds[place].ravel(), study["hidden_size"].values[place].ravel(), cells.ravel(), names[place].ravel(),
+            at=sizes[place], count=len(variants),
         )
         for place in range(len(tasks))
     ]  # fmt: skip
     words = {
-        "epoch_cost": ("seconds", f"processor time of an epoch's updates at N = {size}", "s"),
+        "epoch_cost": ("seconds", "processor time of an epoch's updates at N = epoch_cost_at", "s"),
         "epoch_cost_residual": ("residual", "standard deviation of log time about the fit on log N", "1"),
         "epoch_cost_trials": ("trials", "trials whose times were fitted", "1"),
     }
@@ -149,16 +150,28 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
             for name, (key, long, units) in words.items()
         },
         {"task": study["task"], "variant": study["variant"]},
-        {"at": size, "processors": processors(study)},
     )
-    made["epoch_cost_processor"] = ("task", [str(one["processor"]) for one in found], {"long_name": "of these times"})
+    made["epoch_cost_at"] = ("task", sizes, {"long_name": "number of blocks that costs are given at", "units": "1"})
+    of = {"epoch_cost_processor": "of these times", "epoch_cost_processors": "all that measured trials ran on"}
+    labels = [[str(one["processor"]) for one in found], ["; ".join(processors(study.sel(task=task))) for task in tasks]]
+    for (name, long), values in zip(of.items(), labels, strict=True):
+        made[name] = ("task", values, {"long_name": long})
     return made
+
+
+def duration(seconds: float) -> str:
+    """A time in seconds as it is shown: three digits, or a dash.
+
+    >>> duration(0.123456), duration(12.3456), duration(math.nan)
+    ('0.123', '12.3', '–')
+    """
+    return "–" if math.isnan(seconds) else f"{seconds:.3g}"
 
 
 def said(costs: xarray.Dataset, task: str) -> str:
     """Where a task's costs come from, in a sentence; empty where none were measured."""
-    names: Sequence[str] = costs.attrs["processors"]
-    own = str(costs["epoch_cost_processor"].sel(task=task).item())
+    own, all_of = (str(costs[f"epoch_cost_{name}"].sel(task=task).item()) for name in ("processor", "processors"))
+    names = all_of.split("; ")
     if not own:
         return ""
     if len(names) == 1:

@@ -15,6 +15,7 @@ from lstm_odyssey.reports.analyses import Analyses
 from lstm_odyssey.reports.axis import present, shown
 from lstm_odyssey.reports.cases import FACTOR
 from lstm_odyssey.reports.contents import BETTER, OPEN, WORSE
+from lstm_odyssey.reports.epoch_cost import duration
 from lstm_odyssey.reports.importance import analysed
 from lstm_odyssey.reports.searches import DRAWS
 from lstm_odyssey.reports.sentences import fixed
@@ -89,7 +90,7 @@ def results(
             number(row["chosen_test"]),
             beats,
             number(row["n_parameters"], whole(row["n_parameters"])),
-            number(row["frames_per_second"], whole(row["frames_per_second"])),
+            number(row["epoch_cost"], f"{duration(row['epoch_cost'])} ± {row['epoch_cost_residual']:.0%}"),
             Cell(f"{row['finished']} of {row['trials']}", float(row["finished"])),
             _divergence(row, one),
             number(row["instability"], instability(row), "no" if row["unstable"] else "zero"),
@@ -104,7 +105,8 @@ def results(
         ("best of these", "picked by the test score itself, and so flatters"),
         ("first by validation", "test score of the one trial that is best by validation"), ("beats chance", ""),
         ("parameters", "of the best trial"),
-        ("frames/s of best 10 %", "median training throughput, at the sizes its best trials have"), ("finished", ""),
+        (f"s/epoch at N = {table.attrs['at'][task]}", "processor time of an epoch's updates, from a fit; ± spread of a trial"),
+        ("finished", ""),
         ("diverged", "with the exact 95 % interval of the probability"),
         ("unstable", "worse than chance in an epoch after a far better one; with the exact 95 % interval"), ("failed", ""),
     ]  # fmt: skip

@@ -21,14 +21,12 @@ def described(
     part: xarray.Dataset, ranked: Ranked, selected: Numbers, chance: float, confidence: float, *, maximize: bool
 ) -> dict[str, Any]:
     """What is said of one cell on one task by itself; ``part`` is the study at both."""
-    arrays = {
-        name: part[name].values for name in ("status", "best_valid", "n_parameters", "frames_per_second", "unstable")
-    }
+    arrays = {name: part[name].values for name in ("status", "best_valid", "n_parameters", "unstable")}
     raw = part["best_test"].values.astype(float)
     test = numpy.where(numpy.isfinite(raw), raw, math.nan)
     row = summarise(**arrays, best_test=test, chance=chance, maximize=maximize)
     kept = ("trials", "finished", "diverged", "unstable", "failed", "missing", "best_trial", "n_parameters")
-    best, chosen = ranked.best, ranked.trial[: ranked.k]
+    best = ranked.best
     raw = raw[ranked.trial]
     share, *bounds = stability.proportion(row["diverged"], row["finished"], confidence)
     known = 0 if math.isnan(chance) else row["finished"]
@@ -44,7 +42,6 @@ def described(
         "std_test": float(best.std(ddof=1)) if best.size > 1 else math.nan,
         "chosen_test": row["chosen_test"],
         "mean_parameters": row["mean_parameters"],
-        "frames_per_second": _median(arrays["frames_per_second"][chosen]),
         "hours": _median(part["seconds"].values[ranked.trial]) / 3600,
         "divergence": share,
         "divergence_interval": bounds,
@@ -123,7 +120,7 @@ def judged(rows: list[dict[str, Any]], level: float, *, maximize: bool) -> None:
             said = dict.fromkeys(said, FEW)
         row |= said
     sign = -1 if maximize else 1
-    front = pareto([sign * row["mean_test"] for row in rows], [-row["frames_per_second"] for row in rows])
+    front = pareto([sign * row["mean_test"] for row in rows], [row["epoch_cost"] for row in rows])
     for row, on_front in zip(rows, front, strict=True):
         row["pareto"] = on_front
 

@@ -16,6 +16,7 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_odyssey.reports import stability
+from lstm_odyssey.reports.epoch_cost import CELL_COSTS, duration, epoch_costs, said
 from lstm_odyssey.reports.selection import as_study, refuse_absent
 from lstm_odyssey.reports.variables import FINISHED
 
@@ -41,7 +42,8 @@ COLUMNS = {
     "beats_chance": "whether the best trial beats the chance level",
     "n_parameters": "parameters of the best trial",
     "mean_parameters": "mean number of parameters of the best 10 %",
-    "frames_per_second": "median training throughput of the best 10 %, at the sizes they have",
+    "epoch_cost": "processor time in s of an epoch's updates at one N, fitted over all the cell's trials",
+    "epoch_cost_residual": "standard deviation of log time about that fit",
 }
 
 SCORED = ("status", "best_valid", "best_test", "units", "direction", "chance")
@@ -98,13 +100,12 @@ def summarise(
     best_valid: ArrayLike,
     best_test: ArrayLike,
     n_parameters: ArrayLike,
-    frames_per_second: ArrayLike,
     unstable: ArrayLike,
     *,
     chance: float = math.nan,
     maximize: bool = False,
 ) -> dict[str, Any]:
-    """One row of the table from the arrays [n] of one cell on one task; the keys are those of ``COLUMNS``.
+    """One row of the table from the arrays [n] of one cell on one task; the keys are those of ``COLUMNS`` less the costs.
 
     Scores worse than the chance level, or absent, count as the chance level, as in ``compare``: one rule for all columns, or
     the mean of some trials would be better than the best of them. Without a chance level nothing is known of stability.
@@ -135,7 +136,6 @@ def summarise(
         "beats_chance": bool(sign * measured < sign * chance),
         "n_parameters": math.nan if best is None else float(parameters[best]),
         "mean_parameters": _mean(parameters[chosen]),
-        "frames_per_second": _median(numpy.asarray(frames_per_second, float)[chosen]),
     }
 
 
@@ -145,22 +145,25 @@ def maximizes(dataset: xarray.Dataset, task: str) -> bool:
 
 
 def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pandas.DataFrame:
-    """One row for each task and variant; ``frame.attrs`` say what each column is and in which units the scores are."""
-    dataset = as_study(dataset, *SCORED, "n_parameters", "frames_per_second")
+    """One row for each task and variant; ``frame.attrs`` say what each column is, the units of scores, the N of costs."""
+    dataset = as_study(dataset, *SCORED, "n_parameters")
     refuse_absent(dataset, "variant", *order or ())
-    rows = {}
+    rows, costs = {}, epoch_costs(dataset)
     dataset = dataset.assign(unstable=stability.unstable(dataset))
     for task in dataset["task"].values.tolist():
         for variant in order or dataset["variant"].values.tolist():
             part = dataset.sel(task=task, variant=variant)
-            names = ("status", "best_valid", "best_test", "n_parameters", "frames_per_second", "unstable")
+            names = ("status", "best_valid", "best_test", "n_parameters", "unstable")
             arrays = {name: part[name].values for name in names}
             row = summarise(**arrays, chance=float(part["chance"]), maximize=maximizes(dataset, task))
-            rows[task, variant] = row | {"best_trial": labelled(part, row["best_trial"])}
+            cost = {name: costs[name].sel(task=task, variant=variant).item() for name in CELL_COSTS}
+            rows[task, variant] = row | {"best_trial": labelled(part, row["best_trial"])} | cost
     frame = pandas.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
     frame.index = pandas.MultiIndex.from_tuples(list(rows), names=["task", "variant"])
     units = dict(zip(dataset["task"].values.tolist(), dataset["units"].values.tolist(), strict=True))
-    frame.attrs = {"columns": dict(COLUMNS), "units": units}
+    said_of = {task: said(costs, task) for task in units}
+    at = {task: int(costs["epoch_cost_at"].sel(task=task)) for task in units}
+    frame.attrs = {"columns": dict(COLUMNS), "units": units, "at": at, "costs": said_of}
     return frame
 
 
@@ -195,14 +198,14 @@ def markdown(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str
             "best",
             "beats chance",
             "parameters",
-            "frames/s",
+            f"s/epoch at N = {table.attrs['at'][task]}",
         )
         lines = [list(head)]
         for variant, row in table.loc[task].iterrows():
             numbers = [f"{row['finished']}/{row['trials']}", f"{row['diverged']}", instability(row)]
             numbers += [score(row["mean_test"])]
             numbers += [score(row["best_test"]), "yes" if row["beats_chance"] else "no"]
-            lines.append([str(variant), *numbers, whole(row["n_parameters"]), whole(row["frames_per_second"])])
+            lines.append([str(variant), *numbers, whole(row["n_parameters"]), duration(row["epoch_cost"])])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
         padded = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]
@@ -238,8 +241,3 @@ def whole(value: float) -> str:
 
 def _mean(values: NDArray[numpy.float64]) -> float:
     return float(numpy.mean(values)) if values.size else math.nan
-
-
-def _median(values: NDArray[numpy.float64]) -> float:
-    values = values[~numpy.isnan(values)]
-    return float(numpy.median(values)) if values.size else math.nan

@@ -89,15 +89,15 @@ def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
 
 
 def device(dataset: xarray.Dataset) -> str:
-    """On what the frames/s of a study were measured, and whether it knows any of a GPU."""
+    """On what the times of a study were measured, and whether it knows any of a GPU."""
     named = str(dataset.attrs["device"])
-    if not dataset["frames_per_second"].notnull().any():
+    if not dataset["training_seconds"].notnull().any():
         return "The times of this study were not measured."
     if not named:
         return "The study does not say on which device they were measured."
     if named.startswith("cuda"):
-        return f"All points: frames/s of a GPU ({named}; squares)."
-    return f"All points: frames/s of a processor ({named}; circles); this study holds no frames/s of a GPU."
+        return f"All points: times of a GPU ({named}; squares)."
+    return f"All points: times of a processor ({named}; circles); this study holds no times of a GPU."
 
 
 def distribution(space: Mapping[str, Any]) -> str:

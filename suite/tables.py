@@ -122,6 +122,7 @@ def _broken_files() -> Iterator[Text]:
 
 def results(study: xarray.Dataset) -> Iterator[RenderableType]:
     """A study's table, one for each task, and in words what it rests on."""
+    from lstm_odyssey.reports.epoch_cost import duration
     from lstm_odyssey.reports.selection import as_study
     from lstm_odyssey.reports.table import instability, score, summary, whole
 
@@ -132,8 +133,8 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         failed = int(frame.loc[task]["failed"].sum())
         units, chance = str(facts["units"].item()), float(facts["chance"])
         title = f"{task}: {facts['metric'].item()}, {units}; chance level {score(chance)}"
-        heads = ("variant", "trials", "div.", "unstable", "best 10 %", "best", "> chance", "params", "frames/s")
-        table = new_table(*heads, title=title, least=("params", "> chance", "frames/s", "best", "trials", "div."))
+        heads = ("variant", "trials", "div.", "unstable", "best 10 %", "best", "> chance", "params", "s/epoch")
+        table = new_table(*heads, title=title, least=("params", "> chance", "s/epoch", "best", "trials", "div."))
         rows = frame.loc[task].sort_values("mean_test", kind="stable")
         for variant, row in rows.iterrows():
             table.add_row(
@@ -145,8 +146,10 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
                 score(row["best_test"]),
                 "–" if not row["finished"] else "yes" if row["beats_chance"] else "no",
                 whole(row["n_parameters"]),
-                whole(row["frames_per_second"]),
+                duration(row["epoch_cost"]),
             )
+        # one processor is the environment's to tell; several are said where their times stand
+        costs = f"{told} " if "processors" in (told := frame.attrs["costs"][task]) else ""
         yield Text("")
         yield table
         if failed:
@@ -155,8 +158,9 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
             "\nTest scores of each trial's best validation epoch; what is worse than chance counts as chance. best 10 %: the "
             "mean of the best tenth of the trials by validation, two at least; best: the best of those, with its number of "
             "parameters; > chance: better than the best constant prediction; div.: diverged; unstable: in an epoch worse than "
-            "chance after a far better one, with its 95 % interval; frames/s: training, median of the best 10 %. "
-            f"{ELSEWHERE}\n{_space(study, task)}\n"
+            "chance after a far better one, with its 95 % interval; s/epoch: processor time of an epoch's updates at N = "
+            f"{frame.attrs['at'][task]}, fitted on log N over all trials of the cell. {costs}{ELSEWHERE}\n"
+            f"{_space(study, task)}\n"
         )
 
 

@@ -122,6 +122,7 @@ def trial(study: dict[str, Any], task: str, variant: str, index: int, **given: A
         "n_parameters": 4 * size * (88 + size) + 88 * (size + 1),
         "epochs": epochs,
         "seconds": float(random.uniform(5, 20)),
+        "training_seconds": epochs * 0.3 * (size / 100) ** 1.5 * (0.9 + 0.2 * (seed % 1000) / 999),
         "frames_per_second": float(random.uniform(3000, 9000)),
         "curves": {
             "train_loss": [None, *(valid[1:] * 60).tolist()],
@@ -147,7 +148,9 @@ def diverged(study: dict[str, Any], task: str, variant: str, index: int) -> dict
 
 def failed(study: dict[str, Any], task: str, variant: str, index: int) -> dict[str, Any]:
     """A trial that never scored."""
-    names = ("best_epoch", "best_valid", "best_test", "best_test_per_sequence", "final_valid", "frames_per_second")
+    names = (
+        "best_epoch best_valid best_test best_test_per_sequence final_valid frames_per_second training_seconds".split()
+    )
     nothing = {key: [None] for key in ("train_loss", "valid", "test", "epoch_seconds")}
     return trial(
         study, task, variant, index, status="failed", reason="out of memory", curves=nothing, epochs=0,

@@ -299,7 +299,14 @@ def test_any_study_is_tabulated(odd: made.Made) -> None:
     for (task, variant), row in table.iterrows():
         one = found.sel(task=task, variant=variant)
         assert row["selected"] == one["selected"].item()
-        for name in ("mean_test", "chosen_test", "frames_per_second", "n_parameters", "mean_parameters"):
+        for name in (
+            "mean_test",
+            "chosen_test",
+            "epoch_cost",
+            "epoch_cost_residual",
+            "n_parameters",
+            "mean_parameters",
+        ):
             assert row[name] == pytest.approx(one[name].item(), nan_ok=True), name
         if one["worse_than_chance"].item() == 0 and row["best_trial"] >= 0:
             assert row["best_test"] == one["best_test"].item()

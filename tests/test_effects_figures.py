@@ -190,7 +190,7 @@ def test_expected_best_and_throughput(found: analyses.Analyses) -> None:
     assert line.get_ydata() == pytest.approx(known[numpy.isfinite(known)])
     figure = budgets.scores_against_speed(comparison, "songs", order=CELLS)
     points = {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines(figure, "_cell")}
-    speed, mean = (comparison[name].sel(task="songs").values for name in ("frames_per_second", "mean_test"))
+    speed, mean = (comparison[name].sel(task="songs").values for name in ("epoch_cost", "mean_test"))
     assert points == set(zip(speed.tolist(), mean.tolist(), strict=True))
     (front,) = lines(figure, "Pareto front")
     assert len(front.get_xdata()) == int(comparison["pareto"].sel(task="songs").sum())
@@ -198,13 +198,16 @@ def test_expected_best_and_throughput(found: analyses.Analyses) -> None:
 
 @pytest.mark.parametrize(("device", "marker"), [("cpu", "o"), ("cuda", "s")])
 def test_points_tell_their_device(study: xarray.Dataset, device: str, marker: str) -> None:
-    """Throughput of a GPU is drawn in squares and named on the axis; without one the page says that there is none."""
+    """A cost on a GPU is drawn in squares and named on the axis; without one the page says that there is none."""
     study = study.assign_attrs(device=device)
     comparison = analyses.compare(study, "vanilla", replicates=49)
     figure = budgets.scores_against_speed(comparison, "songs", order=CELLS)
     assert {line.get_marker() for line in lines(figure, "_cell")} == {marker}
-    assert f"throughput on {device} (frames/s)" in figure.axes[0].get_xlabel()
-    assert ("this study holds no frames/s of a GPU" in page.render(study)) == (device == "cpu")
+    assert (
+        f"time of an epoch on {device} at N = {int(comparison['epoch_cost_at'].sel(task='songs'))} (s)"
+        in figure.axes[0].get_xlabel()
+    )
+    assert ("this study holds no times of a GPU" in page.render(study)) == (device == "cpu")
     unknown = words.device(study.assign_attrs(device=""))
     assert unknown == "The study does not say on which device they were measured."
 

@@ -172,10 +172,13 @@ def test_nothing_predicted_has_no_shares(shares: xarray.Dataset) -> None:
 def test_a_front_member_that_is_worse_is_told_as_such() -> None:
     """A cell that is faster and worse is beaten by none, and is said to be worse."""
     study = searched({"vanilla": 0, "quick": 3})
-    study["frames_per_second"][:] = numpy.array([1000.0, 5000.0])[None, :, None]
-    text = words.comparison_text(compare(study, **QUICK))[0]
+    cost = xarray.DataArray([0.5, 0.1], dims="variant")
+    booked = (cost * study["epochs"] * study["hidden_size"] / 100).transpose(*study["epochs"].dims)
+    study["training_seconds"].values[:] = booked.values
+    comparison = compare(study, **QUICK)
+    text = words.comparison_text(comparison)[0]
     assert (
-        "at the sizes of their best trials, vanilla and quick are beaten by none, though quick is worse than "
+        f"at N = {comparison['epoch_cost_at'].item()}, vanilla and quick are beaten by none, though quick is worse than "
         "vanilla." in text
     )
 

@@ -110,8 +110,8 @@ def test_the_terminals_table_has_one_rule_for_mean_and_best():
             trial["best_test"] = 267195547528.25
     text = printed(*results(schema.build(facts, trials)), width=80)
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line.startswith(("plain", "gated"))}
-    assert rows["gated"][3:6] == ["11.00", "11.00", "no"]
-    assert float(rows["plain"][4]) <= float(rows["plain"][3]) and len(max(text.splitlines(), key=len)) <= 82
+    assert rows["gated"][6:9] == ["11.00", "11.00", "no"]
+    assert float(rows["plain"][7]) <= float(rows["plain"][6]) and len(max(text.splitlines(), key=len)) <= 82
     flat = " ".join(text.split())
     assert "what is worse than chance counts as chance" in flat
     assert "scores may differ in the second digit after the point, and cells that close may change places" in flat
@@ -124,4 +124,4 @@ def test_a_score_has_one_width_whatever_it_is():
     for trial in trials:
         trial["best_test"] = 267195547528.25
     text = printed(*results(schema.build(json.loads(json.dumps(facts)), trials)))
-    assert re.search(r"plain +6/6 +0 +2\.67e\+11 +2\.67e\+11", text)
+    assert re.search(r"plain +6/6 +0 +– +2\.67e\+11 +2\.67e\+11", text)

@@ -99,9 +99,9 @@ def test_the_scatter_sets_the_same_draws_side_by_side() -> None:
 
 
 def test_times_that_were_not_measured_are_said(record: xarray.Dataset) -> None:
-    """Without times there is a page all the same: no throughput, no front, and the figures say that times are not measured."""
+    """Without times there is a page all the same: no cost, no front, and the figures say that times are not measured."""
     study = schema.build(*made.searched({"vanilla": 0.0, "bad": 2.0}, 60))
-    for name in ("seconds", "frames_per_second", "epoch_seconds"):
+    for name in ("seconds", "training_seconds", "frames_per_second", "epoch_seconds"):
         study[name].values[:] = numpy.nan
     found: Analyses = analyse(study)
     assert found.times is None and not found.comparison["pareto"].any()

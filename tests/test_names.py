@@ -54,7 +54,7 @@ def test_what_is_like_nothing_keeps_the_order():
         (lambda: objectives.get("frame"), "one of frames, next_frame"),
         (lambda: Protocol.from_dict({"patiance": 3}), "unknown option 'patiance'; expected one of patience, "),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_misspelt_option_is_answered_with_what_was_meant(ask, told):
     """Profiles, draws, clocks, objectives and options of the protocol answer in one way."""

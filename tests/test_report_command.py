@@ -63,7 +63,7 @@ def test_csv(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_page_says_what_the_csv_says(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mean, parameters and frames/s of the page's table are those of the numbers and of the comparison, cell by cell."""
+    """Mean, parameters and cost of the page's table are those of the numbers and of the comparison, cell by cell."""
     assert call(monkeypatch, study, "--format", "csv", "--quick", "-o", study.parent / "n.csv") == 0
     found = pandas.read_csv(study.parent / "n.csv", index_col=["task", "variant"])
     read = schema.load(study)
@@ -77,10 +77,11 @@ def test_the_page_says_what_the_csv_says(study: Path, monkeypatch: pytest.Monkey
                 ("mean of best 10 %", "mean_test"),
                 ("first by validation", "chosen_test"),
                 ("parameters", "n_parameters"),
-                ("frames/s of best 10 %", "frames_per_second"),
+                (f"s/epoch at N = {summary(read).attrs['at'][task]}", "epoch_cost"),
             ):
                 assert row.cells[heads.index(head)].key == pytest.approx(numbers[name], rel=1e-12), name
-            assert row.cells[heads.index("frames/s of best 10 %")].text == f"{numbers['frames_per_second']:,.0f}"
+            cost = row.cells[heads.index(f"s/epoch at N = {summary(read).attrs['at'][task]}")].text
+            assert cost == f"{numbers['epoch_cost']:.3g} ± {numbers['epoch_cost_residual']:.0%}"
 
 
 def test_netcdf(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

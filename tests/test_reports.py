@@ -51,7 +51,7 @@ TEST = [7.0, 7.0, 3.5, 1.5, 2.5] + [9.0] * 16
 def row(**given: Any) -> dict[str, Any]:
     n = len(given.get("best_valid", VALID))
     arrays: dict[str, Any] = {"status": ["ok"] * n, "best_valid": VALID, "best_test": TEST}
-    arrays |= {"n_parameters": list(range(100, 100 + n)), "frames_per_second": list(range(n)), "chance": 4.0}
+    arrays |= {"n_parameters": list(range(100, 100 + n)), "chance": 4.0}
     arrays |= {"unstable": [False] * n}
     return table.summarise(**(arrays | given))
 
@@ -64,7 +64,6 @@ def test_table_by_hand() -> None:
     assert (found["best_test"], found["best_trial"], found["n_parameters"]) == (1.5, 3, 103.0)
     assert found["chosen_test"] == 2.5
     assert found["mean_parameters"] == pytest.approx(103.0)
-    assert found["frames_per_second"] == 3.0, "the median of the three, not of all"
     assert found["beats_chance"]
     assert not row(chance=1.5)["beats_chance"], "as good as chance is not better"
     assert not row(chance=math.nan)["beats_chance"]
@@ -98,7 +97,7 @@ def test_a_mean_is_never_better_than_the_best_of_it(maximize: bool) -> None:
         sign = -1 if maximize else 1
         scores = [sign * value for value in test]
         found = row(
-            status=["ok"] * 3, best_valid=scores, best_test=scores, n_parameters=[1.0] * 3, frames_per_second=[1.0] * 3,
+            status=["ok"] * 3, best_valid=scores, best_test=scores, n_parameters=[1.0] * 3,
             chance=sign * 11.0, maximize=maximize,
         )  # fmt: skip
         assert sign * found["best_test"] <= sign * found["mean_test"] <= 11.0
@@ -118,7 +117,6 @@ def test_nothing_finished() -> None:
     found = row(status=["missing"] * 2, best_valid=[math.nan] * 2, best_test=[math.nan] * 2)
     assert (found["finished"], found["selected"], found["best_trial"], found["beats_chance"]) == (0, 0, -1, False)
     assert math.isnan(found["mean_test"])
-    assert math.isnan(found["frames_per_second"])
 
 
 def test_summary_says_what_it_holds() -> None:
