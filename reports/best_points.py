@@ -27,8 +27,8 @@ def best_points(study: xarray.Dataset, best: int | None = None) -> pandas.DataFr
 
     Args:
         study: any study.
-        best: how many of each cell, best first by validation, with the trial that has the cell's best score in place of the last
-            where it is not among them; None: all finished trials, in the order of their index.
+        best: how many of each cell, best first by validation; the trial that has the cell's best score takes the place of the
+            last where it is not among them. None: all finished trials, in the order of their index.
 
     Returns:
         Columns ``variant``, ``task`` and the hyperparameters, as ``odyssey run --points`` reads them: ``to_csv(index=False)``
@@ -48,9 +48,8 @@ def best_points(study: xarray.Dataset, best: int | None = None) -> pandas.DataFr
     for task in study["task"].values.tolist():
         for variant in study["variant"].values.tolist():
             order = ranked(study, task, variant)
-            if table is None:
-                chosen = numpy.sort(order)
-            else:
+            chosen = numpy.sort(order)
+            if table is not None:
                 chosen = _with(order[:best], study, int(table["best_trial"][task, variant]))
             counts[f"'{variant}' on '{task}'"] = chosen.size
             every = draws(study.sel(task=task, variant=variant), names)

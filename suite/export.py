@@ -105,8 +105,8 @@ def series(study: xarray.Dataset) -> tuple[list[Series], list[str]]:
       processor than the study's own, whose results asv takes it for.
 
     A task in whose metric larger scores are better has no error to track. The version is the hash of what makes scores of
-    two studies comparable (seed, draws, protocol, distributions, number of trials, corpus, dtype, backend, device), for a cost also of how it was
-    measured.
+    two studies comparable (seed, draws, protocol, distributions, number of trials, corpus, dtype, backend, device); for a cost
+    also of how it is measured.
 
     Raises:
         ExportError: a trial has not been run yet; or nothing is left to export.
