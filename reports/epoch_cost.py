@@ -29,6 +29,9 @@ DEGREE = 2
 CELL_COSTS = ("epoch_cost", "epoch_cost_residual")
 """What ``epoch_costs`` says of a cell on a task."""
 
+SEPARATOR = "; "
+"""Between the names in ``epoch_cost_processors``."""
+
 ENOUGH = 5
 """Fewer trials of a cell make no curve of three coefficients with a residual."""
 
@@ -95,11 +98,11 @@ def reference_size(sizes: NDArray[Any]) -> int:
     return round(float(numpy.exp(numpy.log(known).mean())))
 
 
-def processors(study: xarray.Dataset) -> list[str]:
-    """The processors that a study's measured trials ran on, most trials first."""
+def processors(study: xarray.Dataset, *, timed: bool = True) -> list[str]:
+    """The processors that a study's trials ran on, most trials first; ``timed``: those of trials with a time alone."""
     names = _names(study)
-    timed = numpy.isfinite(study["training_seconds"].values)
-    labels, often = numpy.unique(names[timed], return_counts=True)
+    ran = numpy.isfinite(study["training_seconds"].values) if timed else names != ""
+    labels, often = numpy.unique(names[ran], return_counts=True)
     return [str(label) for label in labels[numpy.argsort(-often, kind="stable")]]
 
 
@@ -153,7 +156,10 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
     )
     made["epoch_cost_at"] = ("task", sizes, {"long_name": "number of blocks that costs are given at", "units": "1"})
     of = {"epoch_cost_processor": "of these times", "epoch_cost_processors": "all that measured trials ran on"}
-    labels = [[str(one["processor"]) for one in found], ["; ".join(processors(study.sel(task=task))) for task in tasks]]
+    labels = [
+        [str(one["processor"]) for one in found],
+        [SEPARATOR.join(processors(study.sel(task=task))) for task in tasks],
+    ]
     for (name, long), values in zip(of.items(), labels, strict=True):
         made[name] = ("task", values, {"long_name": long})
     return made
@@ -168,15 +174,20 @@ def duration(seconds: float) -> str:
     return "–" if math.isnan(seconds) else f"{seconds:.3g}"
 
 
+def counted(costs: xarray.Dataset, task: str) -> int:
+    """How many processors the trials of a task ran on whose times were measured."""
+    names = str(costs["epoch_cost_processors"].sel(task=task).item())
+    return len(names.split(SEPARATOR)) if names else 0
+
+
 def said(costs: xarray.Dataset, task: str) -> str:
     """Where a task's costs come from, in a sentence; empty where none were measured."""
-    own, all_of = (str(costs[f"epoch_cost_{name}"].sel(task=task).item()) for name in ("processor", "processors"))
-    names = all_of.split("; ")
+    own, names = (str(costs[f"epoch_cost_{name}"].sel(task=task).item()) for name in ("processor", "processors"))
     if not own:
         return ""
-    if len(names) == 1:
+    if (number := counted(costs, task)) == 1:
         return f"Times are of {own}."
     return (
-        f"The trials ran on {len(names)} processors ({', '.join(names)}). Times are given for {own}: one factor a processor, "
-        "common to all cells, was fitted."
+        f"The trials ran on {number} processors ({', '.join(names.split(SEPARATOR))}). "
+        f"Times are given for {own}: one factor a processor, common to all cells, was fitted."
     )
