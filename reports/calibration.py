@@ -2,7 +2,8 @@
 
 A trial's score is a valley in the logarithm of the learning rate, up to the chance level, with what the input noise, the size,
 the momentum and its initial weights add (``Cell``). Two cells are searched again and again, with the same draws or with
-draws of their own, and compared by their best tenths. Run it as
+draws of their own, and compared by their best tenths. ``forest_shares`` sets what a forest finds of the variance beside what is
+true of the surface. Run it as
 
     python -m lstm_odyssey.reports.calibration [--studies 1000]
 """
@@ -18,11 +19,18 @@ import pandas
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports import inference
+from lstm_odyssey.reports.analysis import analyse
+from lstm_odyssey.reports.axes import Uniform
+from lstm_odyssey.reports.ground_truths import VIEW
 from lstm_odyssey.reports.table import best_count
 
 Numbers = NDArray[numpy.float64]
 Draws = NDArray[numpy.float64]
 """log10 of the learning rate, log10 of the size, standard deviation of the input noise, log10(1 - momentum) [..., 4]."""
+
+LOW = numpy.array([-6.0, numpy.log10(20), 0.0, -2.0])
+HIGH = numpy.array([-2.0, numpy.log10(200), 1.0, 0.0])
+NAMES = ("learning_rate", "hidden_size", "input_noise", "momentum")
 
 CHANCE = 11.09
 
@@ -54,11 +62,14 @@ CASES = {
 }
 """What is compared with ``BASELINE``."""
 
+ELSEWHERE = "optimum elsewhere"
+EQUAL_ELSEWHERE = "optimum elsewhere, equally good"
+"""``ELSEWHERE`` with its level moved until the true difference is 0."""
+
 
 def draw(random: numpy.random.Generator, *size: int) -> Draws:
     """Draws of the paper's space [*size, 4]."""
-    low, high = [-6.0, numpy.log10(20), 0.0, -2.0], [-2.0, numpy.log10(200), 1.0, 0.0]
-    return random.uniform(low, high, (*size, 4))
+    return random.uniform(LOW, HIGH, (*size, 4))
 
 
 def scores(random: numpy.random.Generator, cell: Cell, draws: Draws) -> tuple[Numbers, Numbers]:
@@ -147,10 +158,17 @@ def true_difference(random: numpy.random.Generator, cell: Cell, *, trials: int =
     return float(means[0] - means[1])
 
 
+def equal_elsewhere(seed: int = 0, *, worse: float = 0.0, studies: int = 5000) -> Cell:
+    """The cell with its optimum elsewhere whose true difference to the baseline is ``worse``; 0: an exact null."""
+    cell = CASES[ELSEWHERE]
+    apart = true_difference(numpy.random.default_rng([seed, 1]), cell, studies=studies)
+    return cell._replace(level=cell.level - apart + worse)
+
+
 def table(studies: int = 1000, seed: int = 0) -> pandas.DataFrame:
     """One row for each case and kind of draws: the estimator's spread, coverage, power and Welch's false positives."""
     rows = []
-    for name, cell in CASES.items():
+    for name, cell in {**CASES, EQUAL_ELSEWHERE: equal_elsewhere(seed)}.items():
         truth = true_difference(numpy.random.default_rng([seed, 1]), cell)
         for common in (True, False):
             found = searched(numpy.random.default_rng([seed, 2]), cell, studies=studies, common=common)
@@ -166,9 +184,7 @@ def table(studies: int = 1000, seed: int = 0) -> pandas.DataFrame:
 
 def power(studies: int = 1000, seed: int = 0, comparisons: int = 8) -> pandas.DataFrame:
     """How often a true difference is found after correction, common draws: by size, number of draws, place of the optimum."""
-    elsewhere = CASES["optimum elsewhere"]
-    apart = true_difference(numpy.random.default_rng([seed, 1]), elsewhere)
-    surfaces = {"the same": BASELINE, "elsewhere": elsewhere._replace(level=elsewhere.level - apart)}
+    surfaces = {"the same": BASELINE, "elsewhere": equal_elsewhere(seed)}
     rows = []
     for optimum, cell in surfaces.items():
         for trials in (100, 200, 400):
@@ -182,17 +198,58 @@ def power(studies: int = 1000, seed: int = 0, comparisons: int = 8) -> pandas.Da
     return pandas.DataFrame(rows)
 
 
+def true_shares(random: numpy.random.Generator, cell: Cell, samples: int = 1_000_000) -> Numbers:
+    """Shares of the main effects in the variance of the expected test score [4].
+
+    The covariance of two scores that have one hyperparameter in common is the variance of that one's main effect, of two
+    that have all in common that of the expected score: initial weights and the rest are drawn apart (Sobol', 1993).
+    """
+    draws, others = draw(random, samples), draw(random, samples)
+    score = scores(random, cell, draws)[1]
+    variances = []
+    for kept in (*numpy.eye(len(NAMES), dtype=bool), numpy.ones(len(NAMES), bool)):
+        partner = scores(random, cell, numpy.where(kept, draws, others))[1]
+        variances.append(numpy.cov(score, partner)[0, 1])
+    return numpy.array(variances[:-1]) / variances[-1]
+
+
+def forest_shares(studies: int = 20, seed: int = 0, *, trials: int = 200, samples: int = 1_000_000) -> pandas.DataFrame:
+    """One row for each hyperparameter: its share of the baseline's variance, true and in the mean over forests, per cent.
+
+    Args:
+        studies: how many searches, each with a forest of its own.
+        seed: of them.
+        trials: of a search.
+        samples: for the true shares.
+    """
+    random = numpy.random.default_rng([seed, 3])
+    true, found = 100 * true_shares(random, BASELINE, samples), []
+    axes = [Uniform(low, high) for low, high in zip(LOW, HIGH, strict=True)]
+    for number in range(studies):
+        draws = draw(random, trials)
+        cells = [axis.cells(draws[:, j]) for j, axis in enumerate(axes)]
+        one = analyse(cells, scores(random, BASELINE, draws)[1], [VIEW] * len(axes), seed=number, over_trees=False)
+        found.append(100 * one.main.value)
+    mean, spread = numpy.mean(found, axis=0), numpy.std(found, axis=0)
+    columns = {"hyperparameter": NAMES, "true %": true, "forest %": mean, "bias": mean - true, "sd": spread}
+    return pandas.DataFrame(columns)
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(prog="lstm_odyssey.reports.calibration", description=__doc__.partition("\n")[0])
     parser.add_argument("--studies", type=int, default=1000, help="pairs of searches for each row (1000)")
+    parser.add_argument("--forests", type=int, default=100, help="searches with a forest (100)")
     parser.add_argument("--seed", type=int, default=0, help="seed (0)")
     options = parser.parse_args(arguments)
-    shown = (part(options.studies, options.seed).to_string(index=False, float_format="%.3f") for part in (table, power))
+    parts = [part(options.studies, options.seed) for part in (table, power)]
+    parts.append(forest_shares(options.forests, options.seed))
+    shown = (part.to_string(index=False, float_format="%.3f") for part in parts)
     sys.stdout.write(
         f"Two cells compared by their best tenths, {options.studies} studies of 200 trials a row, nominal 95 %\n\n"
         f"{next(shown)}\n\n"
-        f"Found after Bonferroni over eight cells, common draws\n\n{next(shown)}\n"
+        f"Found after Bonferroni over eight cells, common draws\n\n{next(shown)}\n\n"
+        f"Shares of the baseline's variance, true and in the mean of {options.forests} forests of 200 trials\n\n{next(shown)}\n"
     )
 
 

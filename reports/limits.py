@@ -45,8 +45,8 @@ def limit_text(study: xarray.Dataset, task: str, cuts: xarray.Dataset | None) ->
     slow, fast = (100 * found[finished & chosen].mean() for chosen in (rate <= low, rate >= high))
     text = (
         f"{found.sum():,} of {finished.sum():,} trials ended at the limit of {attribute(study, 'protocol')['epochs']} epochs, "
-        f"{still.sum():,} of them with their best score in the last one: {slow:.0f} % of the quarter with the smallest "
-        f"learning rates, {fast:.0f} % of the quarter with the largest."
+        f"{still.sum():,} of them with their best score in the last one. Of the quarter with the smallest "
+        f"learning rates {slow:.0f} % ended there, of the quarter with the largest {fast:.0f} %."
     )
     if slow <= 2 * fast:
         return text

@@ -16,6 +16,7 @@ from lstm_odyssey.reports.analyses import GOOD, Analyses
 from lstm_odyssey.reports.axis import present
 from lstm_odyssey.reports.cases import FACTOR
 from lstm_odyssey.reports.contents import BETTER, CHOSEN, FEW, OPEN, WORSE
+from lstm_odyssey.reports.fanova_layout import SPREAD_SAYS
 from lstm_odyssey.reports.importance import analysed, spread
 from lstm_odyssey.reports.schema import attribute
 from lstm_odyssey.reports.sentences import fixed, percent
@@ -143,6 +144,7 @@ def section(
         ),
         "analysed_cuts": _analysed(analyses, task, analyses.cuts),
         "flagged_below": "" if analyses.cuts is None else f"{analyses.cuts.attrs['flagged_below']:g}",
+        "spread_says": SPREAD_SAYS,
         "refits": _refits(analyses, task, order),
         "notes": _notes(analyses, task, order),
         "refused": analyses.refused,

@@ -127,7 +127,8 @@ def alive(store: Store) -> Iterator[Path]:
 def alone(store: Store, own: Path) -> bool:
     """Whether no other run lives; whoever asks holds the study's lock, so that none comes in between.
 
-    Signs of life of killed runs are removed: one of this machine at once, one of another machine after an hour.
+    Signs of life of killed runs are removed: one of this machine at once; one of another machine after an hour without a
+    heartbeat, as nobody waits here for its lease to lapse, as those do who wait for a block or for the study's lock.
     """
     now, others = _now(own), False
     for path in store.locks_folder.glob("run-*.lock"):

@@ -1,4 +1,4 @@
-"""Wrong trainers, stores and studies: what the tests of training and of studies have to catch. This is the list.
+"""Wrong trainers, stores, studies and pools: what the tests of training and of studies have to catch. This is the list.
 
 A mutant is the text of a function with a small change, as a slip of the pen would make it, and the test that has to fail.
 The change is made in the function itself, wherever it was imported to; a kernel that is compiled already is not reached.
@@ -23,6 +23,7 @@ from lstm_odyssey.store import StoreError
 from tests import (
     test_blocks,
     test_costs,
+    test_layer_memory,
     test_schema,
     test_search,
     test_store,
@@ -806,4 +807,14 @@ STUDY = {
 }
 """What a block or a study does wrong."""
 
-MUTANTS = {**TRAINER, **STORE, **STUDY}
+LAYER = {
+    "the pool is shared between threads": Mutant(
+        "kernels.memory:Pool.take",
+        "self.idle.remove(block)",
+        "self.idle.index(block)",
+        test_layer_memory.test_no_two_threads_have_the_same_memory,
+    ),
+}
+"""What the memory of a layer's calls does wrong."""
+
+MUTANTS = {**TRAINER, **STORE, **STUDY, **LAYER}

@@ -29,9 +29,12 @@ def test_the_record_has_not_converged(record: xarray.Dataset) -> None:
     assert int(found.where(rate < 1e-5, other=False).sum()) == 445 and int((rate < 1e-5).sum()) == 467
     text = limits.limit_text(record, "jsb_chorales", None)
     assert text.startswith(
-        "1,111 of 1,800 trials ended at the limit of 150 epochs, 643 of them with their best score in the last"
+        "1,111 of 1,800 trials ended at the limit of 150 epochs, 643 of them with their best score in the last one. "
     )
-    assert "96 % of the quarter with the smallest learning rates, 11 % of the quarter with the largest." in text
+    assert (
+        "Of the quarter with the smallest learning rates 96 % ended there, of the quarter with the largest 11 %."
+        in text
+    )
     assert text.endswith("Much of the learning rate's share is that they had not converged.")
 
 
