@@ -1,4 +1,8 @@
-"""The draws of a study as points that can be trained again: all, or the best of each cell by validation."""
+"""The draws of a study as points that can be trained again: all, or the best of each cell.
+
+The best by validation are not always the draws that a page shows: the best score of a cell is picked by the test score among
+its best 10 %, and may stand far behind in the order of validation. It is among the points, or nothing would judge it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import pandas
 import xarray
 from numpy.typing import NDArray
 
-from lstm_odyssey.reports.table import maximizes
+from lstm_odyssey.reports.table import maximizes, summary
 from lstm_odyssey.reports.validation import hyperparameters, validate
 from lstm_odyssey.reports.variables import FINISHED
 
@@ -19,11 +23,12 @@ Draw = tuple[Any, ...]
 
 
 def best_points(study: xarray.Dataset, best: int | None = None) -> pandas.DataFrame:
-    """Points of a study: the best trials of each cell on each task by validation, or all.
+    """Points of a study: the best trials of each cell on each task, or all.
 
     Args:
         study: any study.
-        best: how many of each cell, best first; None: all finished trials, in the order of their index.
+        best: how many of each cell, best first by validation; the trial that has the cell's best score takes the place of the
+            last where it is not among them. None: all finished trials, in the order of their index.
 
     Returns:
         Columns ``variant``, ``task`` and the hyperparameters, as ``odyssey run --points`` reads them: ``to_csv(index=False)``
@@ -37,12 +42,15 @@ def best_points(study: xarray.Dataset, best: int | None = None) -> pandas.DataFr
     if best is not None and best < 1:
         raise ValueError(f"best: got {best}; expected a whole number of at least 1.")
     names = hyperparameters(study)
+    table = None if best is None else summary(study)
     rows: list[dict[str, Any]] = []
     counts: dict[str, int] = {}
     for task in study["task"].values.tolist():
         for variant in study["variant"].values.tolist():
             order = ranked(study, task, variant)
-            chosen = numpy.sort(order) if best is None else order[:best]
+            chosen = numpy.sort(order)
+            if table is not None:
+                chosen = _with(order[:best], study, int(table["best_trial"][task, variant]))
             counts[f"'{variant}' on '{task}'"] = chosen.size
             every = draws(study.sel(task=task, variant=variant), names)
             rows += [{"variant": variant, "task": task, **dict(zip(names, every[k], strict=True))} for k in chosen]
@@ -58,6 +66,14 @@ def best_points(study: xarray.Dataset, best: int | None = None) -> pandas.DataFr
         if frame[name].dtype.kind == "f" and (frame[name] % 1 == 0).all():
             frame[name] = frame[name].astype("int64")
     return frame
+
+
+def _with(chosen: NDArray[numpy.intp], study: xarray.Dataset, trial: int) -> NDArray[numpy.intp]:
+    """Places of trials, of which the last gives way to the named trial where it is not among them."""
+    place = numpy.flatnonzero(study["trial"].values == trial)
+    if not chosen.size or not place.size or place[0] in chosen:
+        return chosen
+    return numpy.concatenate([chosen[:-1], place[:1]])
 
 
 def draws(part: xarray.Dataset, names: Iterable[str]) -> list[Draw]:

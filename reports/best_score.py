@@ -105,7 +105,9 @@ def _by_reruns(again: xarray.Dataset | None, task: str, ours: Best, reported: Re
         return nothing
     part = again.sel(task=task, variant=ours.cell)
     means, spread = part["mean"].values[part["trial"].values == ours.trial], float(part["seed_deviation"])
-    if not means.size or not numpy.isfinite(means[0]) or not spread > 0:
+    if not means.size:
+        return UNDECIDED, f"{nothing[1]}; that draw was not among the re-runs"
+    if not numpy.isfinite(means[0]) or not spread > 0:
         return nothing
     away = abs(float(means[0]) - reported.best) / spread
     told = f"; with fresh seeds that draw scores {score(float(means[0]))} on average, standard deviation {spread:.2g} {units}"

@@ -125,7 +125,7 @@ def scores_against_speed(comparison: xarray.Dataset, task: str, *, order: Sequen
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.margins(x=0.12, y=0.1)
     where = f" on {device}" if (device := str(comparison.attrs.get("device", ""))) else ""
-    axes.set_xlabel(f"time of an epoch{where} at N = {int(part['epoch_cost_at'])} (s)")
+    axes.set_xlabel(f"time of an epoch's updates{where} at N = {int(part['epoch_cost_at'])} (s)")
     axes.set_ylabel(f"mean test score of the best 10 %\n({part['units'].item()})")
     figure.draw_without_rendering()  # where the axes lie is known after the layout
     _labels(axes, {p: (float(speed[p]), float(mean[p]), name) for p, name in enumerate(variants) if known[p]})

@@ -11,7 +11,7 @@ import numpy
 import xarray
 from numpy.typing import NDArray
 
-from lstm_odyssey.reports.contents import BETTER, FEW, NOTHING, OPEN, SAME, WORSE
+from lstm_odyssey.reports.contents import BETTER, CHOSEN, FEW, NOTHING, OPEN, SAME, WORSE
 from lstm_odyssey.reports.inference import Numbers
 from lstm_odyssey.reports.sentences import count, listed, percent, probability, signed
 
@@ -57,7 +57,7 @@ class Row(NamedTuple):
         claim: what is asked, e.g. ``nfg against vanilla``.
         paper: what the paper says.
         ours: what the study shows, with its numbers.
-        verdict: ``agrees``, ``agrees in part``, ``differs``, or ``not decided`` (too few trials, or not run).
+        verdict: ``agrees``, ``agrees in part``, ``differs``, or ``not decided`` (too few trials, chosen rows, or not run).
         note: why, computed from the numbers: the deviation explained, or called open; empty where there is nothing to say.
         sure: how sure it is that the paper says so: ``read second-hand`` or ``recalled``.
     """
@@ -75,9 +75,9 @@ def none_better(part: xarray.Dataset, cells: list[str]) -> Row:
     """Whether none of the cells is better than vanilla."""
     said, task, claim = f"none of the {count(len(CELLS))} is", str(part["task"].item()), f"better than {BASELINE}"
     verdicts = {name: str(part["verdict"].sel(variant=name).item()) for name in cells}
-    judged = [name for name, verdict in verdicts.items() if verdict not in (FEW, NOTHING)]
+    judged = [name for name, verdict in verdicts.items() if verdict not in (CHOSEN, FEW, NOTHING)]
     if not judged:
-        return Row(task, claim, said, "too few trials", UNDECIDED, "", RECALLED)
+        return Row(task, claim, said, CHOSEN if CHOSEN in verdicts.values() else FEW, UNDECIDED, "", RECALLED)
     better = [name for name in judged if verdicts[name] == BETTER]
     ours = listed(better) if better else "none is shown to be"
     if len(judged) < len(CELLS):
@@ -99,6 +99,8 @@ def against(part: xarray.Dataset, name: str, reported: Reported) -> Row:
         return Row(task, claim, said, NOTHING, UNDECIDED, "", RECALLED)
     low, high = (signed(value) for value in one["difference_corrected_interval"].values.tolist())
     seen = f"{signed(float(one['difference']))} {units} (corrected {low} to {high})"
+    if verdict == CHOSEN:
+        return Row(task, claim, said, f"{CHOSEN}; seen {seen}", UNDECIDED, "they are no sample of a search", RECALLED)
     if verdict == FEW:
         few = f"best 10 %: {int(one['selected'])} trials, {int(part.attrs['enough'])} are needed"
         return Row(task, claim, said, f"{FEW}; seen {seen}", UNDECIDED, few, RECALLED)

@@ -36,8 +36,8 @@ difference                 ``mean_test`` less the baseline's, in units of the me
                            anew, once for all cells where the draws are common, and each best tenth selected anew
 difference_corrected       ``difference_corrected_interval`` (…, bound): the same, Bonferroni over the ``comparisons``
 verdict                    by it alone: 'better', 'worse', or 'open', which leaves room for a difference of less than
-                           ``differs_by_less_than``; 'too few trials' where the cell or the baseline has k < 10; 'no scores';
-                           'baseline'
+                           ``differs_by_less_than``; 'too few trials' where the cell or the baseline has k < 10; 'rows were
+                           chosen' in a study of points; 'no scores'; 'baseline'
 stable_difference          the difference with unstable trials left out; shown, not tested
 better_in_search           P(better than the baseline) in a search of 20 draws, from 200 trials on;
                            ``better_in_search_interval`` (…, bound)
@@ -169,7 +169,7 @@ def compare(
             curve = expected.after_hours(one, hours, grid, random, chance=chance, confidence=confidence)
             row |= dict(zip(_named("expected_by_hours"), curve, strict=True))
             rows[task].append(row)
-        judged(rows[task], 1 - confidence, maximize=maximizes(study, task))
+        judged(rows[task], 1 - confidence, chosen=draws.chosen(study), maximize=maximizes(study, task))
 
     dataset = _dataset(study, rows, {"n_trials": trials, "best_of": best_of}, budget)
     dataset["comparisons"] = (

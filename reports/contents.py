@@ -15,7 +15,10 @@ BEST_OF = (*CELL, "best_of")
 
 BETTER, WORSE, OPEN = "better", "worse", "open"
 FEW, NOTHING, SELF = "too few trials", "no scores", "baseline"
-VERDICTS = (BETTER, WORSE, OPEN, FEW, NOTHING, SELF)
+CHOSEN = "rows were chosen"
+"""In place of a verdict where hyperparameters are the rows of a file: to draw them anew says nothing of a search."""
+
+VERDICTS = (BETTER, WORSE, OPEN, CHOSEN, FEW, NOTHING, SELF)
 
 SAME = "not different"
 """What Welch's test, the paper's, says instead of ``open``."""

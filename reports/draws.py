@@ -13,8 +13,13 @@ FROM_FILE = "points"
 
 def points(study: xarray.Dataset) -> dict[str, Any] | None:
     """The rows that stand in place of draws, with the name and hash of their file; None where trials were drawn."""
-    found = attribute(study, "more").get("points") if study.attrs["draws"] == FROM_FILE else None
+    found = attribute(study, "more").get("points") if chosen(study) else None
     return found if isinstance(found, dict) else None
+
+
+def chosen(study: xarray.Dataset) -> bool:
+    """Whether hyperparameters are the rows of a file, of which resampling tells nothing."""
+    return str(study.attrs["draws"]) == FROM_FILE
 
 
 def common(study: xarray.Dataset) -> bool:
@@ -40,6 +45,6 @@ def sentence(study: xarray.Dataset) -> str:
         return ""
     return (
         f"Its hyperparameters are the rows of {there['file']} (sha256 {str(there['sha256'])[:12]}). They were chosen, not "
-        "drawn: what resamples trials (intervals, verdicts, best of n) says nothing here of what a search would find, and "
-        "variance has no shares."
+        "drawn: what resamples trials (intervals, best of n) says nothing here of what a search would find, so no cell is "
+        "judged, and variance has no shares."
     )

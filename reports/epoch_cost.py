@@ -23,11 +23,14 @@ from lstm_odyssey.reports.selection import as_study
 from lstm_odyssey.reports.validation import attribute
 
 AT = 100
-"""The number of blocks that a cost is given at, where a study's sizes reach it."""
+"""The number of blocks that a cost is given at, where a task's sizes reach it."""
 
 DEGREE = 2
 CELL_COSTS = ("epoch_cost", "epoch_cost_residual")
 """What ``epoch_costs`` says of a cell on a task."""
+
+SEPARATOR = "; "
+"""Between the names in ``epoch_cost_processors``."""
 
 ENOUGH = 5
 """Fewer trials of a cell make no curve of three coefficients with a residual."""
@@ -61,25 +64,18 @@ def fitted(
         return {"seconds": empty, "residual": empty, "trials": trials, "processor": ""}
     logs, widths, of, ran = numpy.log(times[used]), numpy.log(widths[used] / at), of[used], ran[used]
     labels, machines, often = numpy.unique(ran, return_inverse=True, return_counts=True)
-    columns = [(of == cell) * widths**power for cell in range(count) for power in range(DEGREE + 1)]
-    # every processor has a column: cells and processors are known up to a constant, which a cost on a processor is free of
-    columns += [machines == machine for machine in range(labels.size)]
-    design = numpy.stack(columns, axis=1).astype(float)
-    left, values, right = numpy.linalg.svd(design, full_matrices=False)
-    kept = values > values[0] * 1e-10
-    right = right[kept]
-    solution = right.T @ ((left[:, kept].T @ logs) / values[kept])
-    rest = logs - design @ solution
-    costs, told = numpy.full((labels.size, count), math.nan), numpy.zeros((labels.size, count), bool)
-    for machine in range(labels.size):
-        asked = numpy.zeros((count, design.shape[1]))
-        asked[numpy.arange(count), numpy.arange(count) * (DEGREE + 1)] = 1
-        asked[:, count * (DEGREE + 1) + machine] = 1
-        told[machine] = numpy.linalg.norm(asked - asked @ right.T @ right, axis=1) < 1e-6
-        costs[machine] = numpy.where(told[machine], numpy.exp(asked @ solution), math.nan)
-    chosen = max(range(labels.size), key=lambda machine: (told[machine].sum(), often[machine]))
+    curves = [widths[of == cell][:, None] ** numpy.arange(DEGREE + 1) for cell in range(count)]
+    if labels.size == 1:  # each cell by itself, so that its cost has the same bits whatever cells stand beside it
+        costs, rest = numpy.full((1, count), math.nan), numpy.zeros_like(logs)
+        for cell, curve in enumerate(curves):
+            if len(curve):
+                solution, *_ = numpy.linalg.lstsq(curve, logs[of == cell])
+                costs[0, cell], rest[of == cell] = math.exp(solution[0]), logs[of == cell] - curve @ solution
+        chosen = 0
+    else:
+        costs, rest, told = _across(logs, widths, of, machines, count, labels.size)
+        chosen = max(range(labels.size), key=lambda machine: (told[machine].sum(), often[machine]))
     squares = numpy.bincount(of, rest**2, minlength=count)
-    curves = [numpy.vander(widths[of == cell], DEGREE + 1) for cell in range(count)]
     taken = numpy.array([numpy.linalg.matrix_rank(curve) if len(curve) else 0 for curve in curves])
     free = numpy.bincount(of, minlength=count) - taken
     with numpy.errstate(invalid="ignore", divide="ignore"):
@@ -87,19 +83,47 @@ def fitted(
     return {"seconds": costs[chosen], "residual": residual, "trials": trials, "processor": labels[chosen]}
 
 
-def reference_size(sizes: NDArray[Any]) -> int:
-    """The N that costs are given at: 100 where the drawn sizes reach it, else their geometric mean."""
-    known = sizes[numpy.isfinite(sizes)]
-    if not known.size or known.min() <= AT <= known.max():
+def _across(
+    logs: NDArray[Any], widths: NDArray[Any], of: NDArray[Any], machines: NDArray[Any], count: int, processors: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Costs [processors, count], residuals [n], and which costs can be told, of trials that ran on several processors."""
+    columns = [(of == cell) * widths**power for cell in range(count) for power in range(DEGREE + 1)]
+    # every processor has a column: cells and processors are known up to a constant, which a cost on a processor is free of
+    columns += [machines == machine for machine in range(processors)]
+    design = numpy.stack(columns, axis=1).astype(float)
+    left, values, right = numpy.linalg.svd(design, full_matrices=False)
+    kept = values > values[0] * 1e-10
+    right = right[kept]
+    solution = right.T @ ((left[:, kept].T @ logs) / values[kept])
+    costs, told = numpy.full((processors, count), math.nan), numpy.zeros((processors, count), bool)
+    for machine in range(processors):
+        asked = numpy.zeros((count, design.shape[1]))
+        asked[numpy.arange(count), numpy.arange(count) * (DEGREE + 1)] = 1
+        asked[:, count * (DEGREE + 1) + machine] = 1
+        told[machine] = numpy.linalg.norm(asked - asked @ right.T @ right, axis=1) < 1e-6
+        costs[machine] = numpy.where(told[machine], numpy.exp(asked @ solution), math.nan)
+    return costs, logs - design @ solution, told
+
+
+def reference_size(space: Any) -> int:
+    """The N that costs are given at: 100 where the distribution of sizes reaches it, else the middle of its bounds.
+
+    >>> reference_size({"kind": "even_integer", "of": {"kind": "log_uniform", "low": 20, "high": 45}})
+    30
+    """
+    form = space
+    while isinstance(form, dict) and not {"low", "high"} <= set(form):
+        form = next((value for value in form.values() if isinstance(value, dict)), None)
+    if form is None or form["low"] <= AT <= form["high"]:
         return AT
-    return round(float(numpy.exp(numpy.log(known).mean())))
+    return round(math.sqrt(form["low"] * form["high"]))
 
 
-def processors(study: xarray.Dataset) -> list[str]:
-    """The processors that a study's measured trials ran on, most trials first."""
+def processors(study: xarray.Dataset, *, timed: bool = True) -> list[str]:
+    """The processors that a study's trials ran on, most trials first; ``timed``: those of trials with a time alone."""
     names = _names(study)
-    timed = numpy.isfinite(study["training_seconds"].values)
-    labels, often = numpy.unique(names[timed], return_counts=True)
+    ran = numpy.isfinite(study["training_seconds"].values) if timed else names != ""
+    labels, often = numpy.unique(names[ran], return_counts=True)
     return [str(label) for label in labels[numpy.argsort(-often, kind="stable")]]
 
 
@@ -114,7 +138,7 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
 
     Args:
         study: a valid one, or a selection of one.
-        at: the number of blocks; by default ``reference_size`` of each task's sizes.
+        at: the number of blocks; by default ``reference_size`` of each task's space.
 
     Returns:
         ``epoch_cost`` [task, variant] in seconds, ``epoch_cost_residual`` (relative), ``epoch_cost_trials``, missing where no
@@ -126,8 +150,9 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
     if at is not None and not at > 0:
         raise ValueError(f"at is {at!r}; expected a number of blocks above 0.")
     study = as_study(study, "training_seconds", "epochs", "hidden_size", "environment")
-    sizes = [reference_size(part) if at is None else at for part in study["hidden_size"].values]
     tasks, variants = study["task"].values.tolist(), study["variant"].values.tolist()
+    spaces = attribute(study, "distributions")
+    sizes = [reference_size(spaces[task].get("hidden_size")) if at is None else at for task in tasks]
     names = _names(study)
     with numpy.errstate(invalid="ignore", divide="ignore"):
         seconds = study["training_seconds"].values / study["epochs"].values
@@ -153,7 +178,10 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
     )
     made["epoch_cost_at"] = ("task", sizes, {"long_name": "number of blocks that costs are given at", "units": "1"})
     of = {"epoch_cost_processor": "of these times", "epoch_cost_processors": "all that measured trials ran on"}
-    labels = [[str(one["processor"]) for one in found], ["; ".join(processors(study.sel(task=task))) for task in tasks]]
+    labels = [
+        [str(one["processor"]) for one in found],
+        [SEPARATOR.join(processors(study.sel(task=task))) for task in tasks],
+    ]
     for (name, long), values in zip(of.items(), labels, strict=True):
         made[name] = ("task", values, {"long_name": long})
     return made
@@ -168,15 +196,20 @@ def duration(seconds: float) -> str:
     return "–" if math.isnan(seconds) else f"{seconds:.3g}"
 
 
+def counted(costs: xarray.Dataset, task: str) -> int:
+    """How many processors the trials of a task ran on whose times were measured."""
+    names = str(costs["epoch_cost_processors"].sel(task=task).item())
+    return len(names.split(SEPARATOR)) if names else 0
+
+
 def said(costs: xarray.Dataset, task: str) -> str:
     """Where a task's costs come from, in a sentence; empty where none were measured."""
-    own, all_of = (str(costs[f"epoch_cost_{name}"].sel(task=task).item()) for name in ("processor", "processors"))
-    names = all_of.split("; ")
+    own, names = (str(costs[f"epoch_cost_{name}"].sel(task=task).item()) for name in ("processor", "processors"))
     if not own:
         return ""
-    if len(names) == 1:
+    if (number := counted(costs, task)) == 1:
         return f"Times are of {own}."
     return (
-        f"The trials ran on {len(names)} processors ({', '.join(names)}). Times are given for {own}: one factor a processor, "
-        "common to all cells, was fitted."
+        f"The trials ran on {number} processors ({', '.join(names.split(SEPARATOR))}). "
+        f"Times are given for {own}: one factor a processor, common to all cells, was fitted."
     )

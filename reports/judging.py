@@ -9,7 +9,7 @@ import numpy
 import xarray
 
 from lstm_odyssey.reports import inference, stability
-from lstm_odyssey.reports.contents import BETTER, FEW, NOTHING, OPEN, SAME, SELF, WORSE
+from lstm_odyssey.reports.contents import BETTER, CHOSEN, FEW, NOTHING, OPEN, SAME, SELF, WORSE
 from lstm_odyssey.reports.inference import Numbers, Ranked
 from lstm_odyssey.reports.table import ENOUGH, labelled, summarise
 
@@ -106,8 +106,14 @@ def judge_by_welch(p: float, difference: float, level: float, *, maximize: bool 
     return BETTER if (difference > 0) == maximize else WORSE
 
 
-def judged(rows: list[dict[str, Any]], level: float, *, maximize: bool) -> None:
-    """Complete the rows of one task with what takes all of them: the verdicts and the Pareto front."""
+def judged(rows: list[dict[str, Any]], level: float, *, chosen: bool, maximize: bool) -> None:
+    """Complete the rows of one task with what takes all of them: the verdicts and the Pareto front.
+
+    Args:
+        rows: of the task's cells. level: of Welch's test.
+        chosen: whether the trials are the rows of a file: they are no sample of a search, and nothing is judged by them.
+        maximize: whether larger scores are better.
+    """
     basis = [row for row in rows if row["is_baseline"]]
     for row in rows:
         said = {
@@ -116,6 +122,8 @@ def judged(rows: list[dict[str, Any]], level: float, *, maximize: bool) -> None:
         }
         if row["is_baseline"] or math.isnan(row["difference"]):
             said = dict.fromkeys(said, SELF if row["is_baseline"] else NOTHING)
+        elif chosen:
+            said = dict.fromkeys(said, CHOSEN)
         elif not all(one["enough"] for one in (row, *basis)):
             said = dict.fromkeys(said, FEW)
         row |= said

@@ -17,6 +17,7 @@ from lstm_odyssey.reports import words
 from lstm_odyssey.reports.analyses import Analyses, analyse
 from lstm_odyssey.reports.claims import BASELINE, CELLS
 from lstm_odyssey.reports.contents import BETTER, OPEN, WORSE
+from lstm_odyssey.reports.epoch_cost import processors
 from lstm_odyssey.reports.files import expanded, write_text
 from lstm_odyssey.reports.schema import attribute, hyperparameters
 from lstm_odyssey.reports.section import section
@@ -174,7 +175,9 @@ def _references(dataset: xarray.Dataset, order: Sequence[str]) -> list[str]:
 def _environment(dataset: xarray.Dataset) -> dict[str, str]:
     stored = {name: dataset.attrs[name] for name in ("device", "backend", "dtype") if dataset.attrs[name]}
     machines = attribute(dataset, "environments")
-    told = {"environments of the trials": len(machines)} if len(machines) > 1 else {}
+    told: dict[str, Any] = {"environments of the trials": len(machines)} if len(machines) > 1 else {}
+    if len(names := processors(dataset, timed=False)) > 1:  # of a study without times as well: scores hang on them too
+        told["processors of the trials"] = names
     return words.flat(stored | attribute(dataset, "environment") | told)
 
 

@@ -23,11 +23,12 @@ Places = NDArray[numpy.intp]
 DRAWS = 20
 """Of the searches whose winner is foretold."""
 
-FEWER = {"best_of": 5, "better": 50}
-"""What the bootstrap's replicates are divided by for the curves and for the probability, which take long."""
+FEWER = {"best_of": 5, "better": 10}
+"""What the bootstrap's replicates are divided by for the curves and for the probability, which take long. 9,999 leave 999;
+with fewer the ends of a 95 % interval rest on a handful."""
 
-LARGEST = 4_000_000
-"""Numbers that are held at once for the replicates of two cells with the same draws."""
+LARGEST = 200_000
+"""Numbers that are held at once for the replicates of two cells with the same draws. More fit in no cache and are slower."""
 
 
 class Pair(NamedTuple):
@@ -92,14 +93,17 @@ def better(found: Pair, share: tuple[Numbers, Numbers], draws: int = DRAWS, *, m
         chosen = [_chosen(part, draws) for part in share]
         probability: Numbers = numpy.einsum("bi,ij,bj->b", chosen[0], wins, chosen[1], optimize=True)
         return probability
-    count, rows = found.place.size, max(1, LARGEST // max(1, (found.place.size + 1) ** 2))
+    count, rows = found.place.size, max(1, LARGEST // max(1, found.place.size**2))
+    # Σ w_ij (T_ij^n - T_{i+1,j}^n - T_{i,j+1}^n + T_{i+1,j+1}^n), summed by parts; all from the last rank on, where T begins
+    steps = numpy.diff(numpy.diff(numpy.pad(wins, ((1, 0), (1, 0))), axis=0), axis=1)[::-1, ::-1]
     parts = []
     for start in range(0, len(share[0]), rows):
         part = share[0][start : start + rows]
-        behind = numpy.zeros((len(part), count + 1, count + 1))
-        behind[:, numpy.arange(count), found.place] = part
-        behind = numpy.cumsum(numpy.cumsum(behind[:, ::-1, ::-1], axis=1), axis=2)[:, ::-1, ::-1] ** draws
-        parts.append(numpy.einsum("bij,ij->b", numpy.diff(numpy.diff(behind, axis=1), axis=2), wins))
+        behind = numpy.zeros((len(part), count, count))
+        behind[:, count - 1 - numpy.arange(count), count - 1 - found.place] = part
+        numpy.cumsum(behind, axis=1, out=behind)
+        numpy.cumsum(behind, axis=2, out=behind)
+        parts.append(numpy.einsum("bij,ij->b", _power(behind, draws), steps))
     return numpy.concatenate(parts)
 
 
@@ -155,6 +159,22 @@ def compared(
         said["better_in_search"] = float(better(found, seen, maximize=maximize)[0])
         said["better_in_search_interval"] = inference.percentiles(better(found, fewer, maximize=maximize), confidence)
     return said
+
+
+def _power(base: Numbers, exponent: int) -> Numbers:
+    """base^exponent by squaring, several times as fast as numpy's power.
+
+    >>> _power(numpy.array([0.5, 2.0]), 5).tolist()
+    [0.03125, 32.0]
+    """
+    found = numpy.ones_like(base)
+    while exponent:
+        if exponent % 2:
+            found *= base
+        exponent //= 2
+        if exponent:
+            base = base * base
+    return found
 
 
 def _at(ranked: Ranked, kept: NDArray[numpy.bool_]) -> Ranked:

@@ -15,7 +15,7 @@ from lstm_odyssey.reports import budgets, figures, grids, limits, marginals, pai
 from lstm_odyssey.reports.analyses import GOOD, Analyses
 from lstm_odyssey.reports.axis import present
 from lstm_odyssey.reports.cases import FACTOR
-from lstm_odyssey.reports.contents import BETTER, FEW, OPEN, WORSE
+from lstm_odyssey.reports.contents import BETTER, CHOSEN, FEW, OPEN, WORSE
 from lstm_odyssey.reports.fanova_layout import SPREAD_SAYS
 from lstm_odyssey.reports.importance import analysed, spread
 from lstm_odyssey.reports.schema import attribute
@@ -131,6 +131,7 @@ def section(
         "cells": [_cell(dataset, analyses, task, name, place, number) for number, name in enumerate(order)],
         "judged": bool((verdicts := comparison["verdict"].sel(task=task)).isin([BETTER, WORSE, OPEN]).any()),
         "limit": limits.limit_text(dataset, task, analyses.cuts),
+        "rows_chosen": bool((verdicts == CHOSEN).any()),
         "too_few": bool((verdicts == FEW).any()),
         "device": words.device(dataset),
         "costs": table.attrs["costs"][task],

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy
 import xarray
 
-from lstm_odyssey.reports.contents import BETTER, FEW, NOTHING, OPEN, POWER, TIMES_LARGER, WELCH_REJECTS, WORSE
+from lstm_odyssey.reports.contents import BETTER, CHOSEN, FEW, NOTHING, OPEN, POWER, TIMES_LARGER, WELCH_REJECTS, WORSE
 
 SMALL = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
@@ -38,8 +38,8 @@ def comparison_text(comparison: xarray.Dataset) -> list[str]:
 
     Each task: which cells are better and which are worse than the baseline by the corrected interval, and how much room it
     leaves for the others; where Welch's test, the paper's, says otherwise; which cells no other beats in accuracy and speed at
-    once; how many trials diverged or are unstable. Cells with too few trials are named and not judged. Without a baseline
-    nothing was compared: an empty list.
+    once; how many trials diverged or are unstable. Cells with too few trials are named and not judged, nor are chosen rows.
+    Without a baseline nothing was compared: an empty list.
     """
     baseline = str(comparison.attrs["baseline"])
     if not baseline or comparison.sizes["variant"] < 2:
@@ -143,7 +143,7 @@ def signed(value: float) -> str:
 def _judged(part: xarray.Dataset, baseline: str) -> str:
     """Who is better than the baseline, who is worse, who is open, and who could not be judged."""
     task, units = str(part["task"].item()), str(part["units"].item())
-    said = {verdict: _by(part, "verdict", verdict) for verdict in (BETTER, WORSE, OPEN, FEW, NOTHING)}
+    said = {verdict: _by(part, "verdict", verdict) for verdict in (BETTER, WORSE, OPEN, CHOSEN, FEW, NOTHING)}
     others = part.sizes["variant"] - 1
     texts = []
     if tested := said[BETTER] + said[WORSE] + said[OPEN]:
@@ -160,6 +160,11 @@ def _judged(part: xarray.Dataset, baseline: str) -> str:
                 f"{who} {_verb(still, 'is', 'are')} open: from {baseline} {_verb(still, 'it differs', 'they differ')} by {room}"
             )
         texts.append(f"On {task} {'; '.join(clauses)}.")
+    if said[CHOSEN]:
+        texts.append(
+            f"On {task} no cell is judged against {baseline}: rows were chosen, not drawn. Differences are what was seen on "
+            "them, not what a search would find."
+        )
     if said[FEW]:
         k = int(part["selected"].sel(variant=[*said[FEW], baseline]).min())
         whose = "" if len(said[FEW]) == others else f" of {listed(said[FEW])}"

@@ -16,7 +16,7 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lstm_odyssey.reports import stability
-from lstm_odyssey.reports.epoch_cost import CELL_COSTS, duration, epoch_costs, said
+from lstm_odyssey.reports.epoch_cost import CELL_COSTS, counted, duration, epoch_costs, said
 from lstm_odyssey.reports.selection import as_study, refuse_absent
 from lstm_odyssey.reports.variables import FINISHED
 
@@ -164,6 +164,7 @@ def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pand
     said_of = {task: said(costs, task) for task in units}
     at = {task: int(costs["epoch_cost_at"].sel(task=task)) for task in units}
     frame.attrs = {"columns": dict(COLUMNS), "units": units, "at": at, "costs": said_of}
+    frame.attrs["processors"] = {task: counted(costs, task) for task in units}
     return frame
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 export = typer.Typer(help="Hand a finished study to another tool.", no_args_is_help=True)
 
+COST = "track_study_seconds_per_epoch"
+MEASURED = "processor time of a trial's own updates, fitted on log N"
+"""What a cost is; another way to measure it makes another version of its series."""
+
 
 class ExportError(ValueError):
     """A study cannot be exported; the message says subject, got, expected, what to do."""
@@ -59,7 +63,7 @@ def asv_command(
     commit: Annotated[str, typer.Option(help="Of the repository here: what the study was run with.")] = "HEAD",
     machine: Annotated[str | None, typer.Option(help="Its name in asv, for a study run elsewhere. (this one)")] = None,
 ) -> None:
-    """Add a study to asv's results, for `asv publish` and `asv compare`: test error and seconds a frame."""
+    """Add a study to asv's results, for `asv publish` and `asv compare`: test error and seconds an epoch."""
     from rich.console import Console
 
     from lstm_odyssey.study import open_study
@@ -96,16 +100,21 @@ def series(study: xarray.Dataset) -> tuple[list[Series], list[str]]:
 
     * ``task.variant.track_study_error``: test scores of the best tenth of the trials by validation (two at least), as in
       the study's table. asv shows their median.
-
+    * ``task.variant.track_study_seconds_per_epoch_n100``: the processor time of an epoch's updates at N = 100, or what the N of
+      the table is: one value, fitted over all the cell's trials. Left out where they do not tell it, or where it is of another
+      processor than the study's own, whose results asv takes it for.
 
     A task in whose metric larger scores are better has no error to track. The version is the hash of what makes scores of
-    two studies comparable (seed, draws, protocol, distributions, number of trials, corpus, dtype, backend, device).
+    two studies comparable (seed, draws, protocol, distributions, number of trials, corpus, dtype, backend, device); for a cost
+    also of how it is measured.
 
     Raises:
         ExportError: a trial has not been run yet; or nothing is left to export.
     """
     import numpy
 
+    from lstm_odyssey.reports.epoch_cost import epoch_costs
+    from lstm_odyssey.reports.schema import attribute
     from lstm_odyssey.reports.selection import as_study
     from lstm_odyssey.reports.table import best_fraction, maximizes
     from lstm_odyssey.reports.variables import FINISHED
@@ -117,34 +126,39 @@ def series(study: xarray.Dataset) -> tuple[list[Series], list[str]]:
             f"study: got one with {missing} of {study['status'].size} trials not run yet; expected a finished one, as the best "
             "tenth of fewer trials is another statistic. Go on with it: odyssey run --store STORE."
         )
+    costs, own = epoch_costs(study), str(attribute(study, "environment").get("cpu", ""))
     kept: list[Series] = []
     left_out: list[str] = []
     for task in study["task"].values.tolist():
-        version = _version(study, task)
+        version, at = _version(study, task), int(costs["epoch_cost_at"].sel(task=task))
+        timed = str(costs["epoch_cost_processor"].sel(task=task).item())
+        if timed not in ("", own):
+            left_out.append(f"the times of task '{task}', which are of {timed!r}, as the study's processor is {own!r}")
         if maximizes(study, task):
             left_out.append(f"the scores of task '{task}', of which larger ones are better: asv knows no such order")
         for variant in study["variant"].values.tolist():
             part = study.sel(task=task, variant=variant)
             finished = numpy.isin(part["status"].values, FINISHED)
-            # Trials that were trained in lockstep share one measurement: it counts once, or asv would trust it too much.
-            seconds = numpy.unique(1 / part["frames_per_second"].values[finished])
-            metrics = {"track_study_seconds_per_frame": (seconds, "seconds/frame")}
+            metrics = {}
+            if timed in ("", own):
+                cost = costs["epoch_cost"].sel(task=task, variant=variant).values
+                metrics[f"{COST}_n{at}"] = cost[None], "seconds/epoch", _version(study, task, measured=MEASURED)
             if not maximizes(study, task):
                 chosen = best_fraction(part["best_valid"].values, finished)
-                metrics["track_study_error"] = (part["best_test"].values[chosen], str(part["units"].item()))
-            for metric, (values, unit) in sorted(metrics.items()):
+                metrics["track_study_error"] = (part["best_test"].values[chosen], str(part["units"].item()), version)
+            for metric, (values, unit, of) in sorted(metrics.items()):
                 samples = tuple(float(value) for value in values if numpy.isfinite(value))
                 name = f"{task}.{variant}.{metric}"
                 if samples:
-                    kept.append(Series(name, unit, samples, version))
+                    kept.append(Series(name, unit, samples, of))
                 else:
-                    left_out.append(f"{name}: no trial has one")
+                    left_out.append(f"{name}: its trials give none")
     if not kept:
         raise ExportError(f"study: nothing to export: {'; '.join(left_out)}. Look at its page: odyssey report STORE.")
     return kept, left_out
 
 
-def _version(study: xarray.Dataset, task: str) -> str:
+def _version(study: xarray.Dataset, task: str, **more: str) -> str:
     from lstm_odyssey.reports import draws
     from lstm_odyssey.reports.schema import attribute
     from lstm_odyssey.streams import digest
@@ -158,6 +172,7 @@ def _version(study: xarray.Dataset, task: str) -> str:
             "corpus": str(study["checksum"].sel(task=task).item()),
             "trials": study.sizes["trial"],
             **({"points": rows["sha256"]} if (rows := draws.points(study)) else {}),
+            **more,
         }
     )[:16]
 
@@ -215,7 +230,7 @@ def _described(one: Series) -> dict[str, Any]:
     """A benchmark as asv lists it."""
     return {
         "name": one.name,
-        "code": "# Exported from a study by `odyssey export asv`; one sample a trial.",
+        "code": "# Exported from a study by `odyssey export asv`; one sample a trial, one cost a cell.",
         "type": "track",
         "unit": one.unit,
         "version": one.version,

@@ -40,7 +40,9 @@ def report(
     ] = "html",
     best: Annotated[
         int | None,
-        typer.Option("--best", help="With --format points: so many of each cell, best validation first. (all)"),
+        typer.Option(
+            "--best", help="With --format points: so many of each cell by validation, with its best score. (all)"
+        ),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Also write every figure here, as .svg and .png.", **USER_PATH)

@@ -149,7 +149,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
                 duration(row["epoch_cost"]),
             )
         # one processor is the environment's to tell; several are said where their times stand
-        costs = f"{told} " if "processors" in (told := frame.attrs["costs"][task]) else ""
+        costs = f"{frame.attrs['costs'][task]} " if frame.attrs["processors"][task] > 1 else ""
         yield Text("")
         yield table
         if failed:

@@ -146,7 +146,7 @@ def test_forward_alone_keeps_no_graph():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"against": ("gru",)}, "against: got gru; expected some of lstm, loop, eager, compile"),
+        ({"against": ("gru",)}, "against: got gru; expected some of eager, lstm, loop, compile"),
         ({"sizes": ()}, "sizes: got none"),
         ({"sizes": (0,)}, "size: got 0; expected a whole number of at least 1"),
         ({"frames": 0}, "frames: got 0"),
@@ -179,7 +179,8 @@ def test_the_table_has_times_ratios_and_their_geometric_mean(capsys):
     assert re.search(r"a +20 +2\.00 +4\.00 +2\.00", shown) and re.search(r"a +50 +2\.00 +16\.00 +8\.00", shown)
     assert re.search(r"a +mean +4\.00", shown) and not re.search(r"b +mean", shown)
     assert re.search(r"all +mean +2\.52", shown)
-    assert "~" not in shown and "-bit vectors" in shown and "T 304, M 39" in shown and "wall clock" in shown
+    flat = " ".join(shown.split())  # words under a table are wrapped at its width
+    assert "~" not in flat and "-bit vectors" in flat and "T 304, M 39" in flat and "wall clock" in flat
 
 
 def test_doubtful_medians_are_marked(capsys):
@@ -190,7 +191,8 @@ def test_doubtful_medians_are_marked(capsys):
     for part in show.cell_tables([group], Work(against=("lstm",), backward=False)):
         Console(width=200).print(part)
     shown = capsys.readouterr().out
-    assert "1.50~" in shown and "4.00~" not in shown and "1 of 2 medians (~) are known worse than ±2 %" in shown
+    flat = " ".join(shown.split())
+    assert "1.50~" in flat and "4.00~" not in flat and "1 of 2 medians (~) are known worse than ±2 %" in flat
 
 
 def test_an_epoch_is_timed_against_plain_torch(tmp_path):

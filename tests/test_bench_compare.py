@@ -221,7 +221,7 @@ def test_every_launch_has_new_processes_and_none_is_left(monkeypatch):
         (["nog", "np", "--device=tpu"], "device 'tpu': got neither"),
         LONG(["nog", "np", "--backend=triton"], "backend 'triton': not available"),
         LONG(["nog", "np", "--hidden-size=0"], "hidden_size is 0; expected"),
-        (["nog", "np", "--fail-on=slow,late"], "--fail-on: got late; expected some of fast, slow, same, ambiguous"),
+        (["nog", "np", "--fail-on=slow,late"], "--fail-on: got late; expected some of fast, same, slow, ambiguous"),
         (["nog", "np", "--data=timit=x"], "--data: got a path for timit; expected one of the tasks: bach"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -46,7 +46,16 @@ def test_the_layout(found: xarray.Dataset, tmp_path: Path) -> None:
         assert found[name].attrs["long_name"] == content.long_name
         assert found[name].dtype.kind in ("U" if name.startswith("verdict") else "bif"), name
         assert ("units" in found[name].attrs) == (found[name].dtype.kind in "if"), name
-    assert set(found.data_vars) == {*CONTENTS, "metric", "units", "direction", "chance", "budget", "comparisons"}
+    assert set(found.data_vars) == {
+        *CONTENTS,
+        "metric",
+        "units",
+        "direction",
+        "chance",
+        "budget",
+        "comparisons",
+        "epoch_cost_at",
+    }
     assert all("long_name" in found[dim].attrs for dim in found.dims)
     found.to_netcdf(tmp_path / "comparison.nc", engine="h5netcdf")
     again = xarray.load_dataset(tmp_path / "comparison.nc", engine="h5netcdf")

@@ -204,7 +204,7 @@ def test_points_tell_their_device(study: xarray.Dataset, device: str, marker: st
     figure = budgets.scores_against_speed(comparison, "songs", order=CELLS)
     assert {line.get_marker() for line in lines(figure, "_cell")} == {marker}
     assert (
-        f"time of an epoch on {device} at N = {int(comparison['epoch_cost_at'].sel(task='songs'))} (s)"
+        f"time of an epoch's updates on {device} at N = {int(comparison['epoch_cost_at'].sel(task='songs'))} (s)"
         in figure.axes[0].get_xlabel()
     )
     assert ("this study holds no times of a GPU" in page.render(study)) == (device == "cpu")

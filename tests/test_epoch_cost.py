@@ -1,10 +1,15 @@
 """The cost of an epoch at one N, against times that were made from known curves."""
 
+import io
+import re
+
 import numpy as np
 import pytest
+from rich.console import Console
 
-from lstm_odyssey.reports import schema
+from lstm_odyssey.reports import page, schema
 from lstm_odyssey.reports.epoch_cost import epoch_costs, fitted, processors, said
+from lstm_odyssey.tables import results
 from tests import made_studies as made
 
 
@@ -102,6 +107,40 @@ def test_several_processors_are_said():
         one["environment"] = {"cpu": "a slow one"}
     words = said(epoch_costs(schema.build(content, trials)), "songs")
     assert "2 processors" in words and "a fast one, a slow one" in words
+
+
+def test_the_table_tells_several_processors_by_their_number():
+    """One whose name has the word is one, and the environment's to tell; two are said beneath the table."""
+    for names, several in ((("2 processors of a kind",), False), (("a fast one", "2 processors of a kind"), True)):
+        content, trials = study()
+        for place, one in enumerate(trials):
+            one["environment"] = {"cpu": names[place % len(names)]}
+        told = printed(schema.build(content, trials))
+        assert ("of a kind" in told) == ("The trials ran on 2 processors" in told) == several
+
+
+def printed(dataset):
+    """What the command line prints of a study."""
+    console = Console(file=io.StringIO(), width=400)
+    for part in results(dataset):
+        console.print(part)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_the_page_names_the_processors_of_all_trials(timed):
+    """Scores hang on the processor too: a record whose times are missing tells them all the same, and one alone is no list."""
+    content, trials = study()
+    for one in trials:
+        one["training_seconds"] = one["training_seconds"] if timed else None
+    alone = schema.build(content, trials)
+    for one in trials[::3]:
+        one["environment"] = {"cpu": "a slow one"}
+    both = schema.build(content, trials)
+    assert processors(both, timed=False) == ["a fast one", "a slow one"]
+    assert "processors of the trials" not in page.render(alone)
+    text = page.render(both)
+    assert re.search(r"processors of the trials</th>\s*<td[^>]*>a fast one, a slow one<", text)
 
 
 def test_without_times_there_is_no_cost_and_nothing_is_said():

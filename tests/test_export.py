@@ -22,7 +22,8 @@ def study(tasks=None, trials=20, **given):
     """A finished study, run on the processor of this machine."""
     description = made.study(tasks, trials=trials) | given
     description["environment"]["cpu"] = environment()["cpu"]
-    return schema.build(*made.whole(description))
+    kept = [one | {"environment": {"cpu": environment()["cpu"]}} for one in made.whole(description)[1]]
+    return schema.build(description, kept)
 
 
 def read(folder, name):
@@ -57,29 +58,44 @@ def test_asv_reads_the_best_tenth_of_every_cell(tmp_path):
         assert (listed["unit"], listed["type"], listed["params"]) == ("nats/frame", "track", [])
 
 
-def test_a_measurement_shared_by_several_trials_counts_once(tmp_path):
-    """Trials trained in lockstep have one speed together; counted for each it would look more certain than it is."""
+def test_the_cost_of_a_cell_is_the_time_of_an_epoch_at_one_size(tmp_path):
+    """Times that follow 0.3 (N/100)^1.5 give the curve at the N of the name, one value a cell, and none where none is known."""
     dataset = study()
-    dataset["frames_per_second"][0, 0, :] = 4000.0
-    dataset["frames_per_second"][0, 0, 3] = 2000.0
-    kept, _ = series(dataset)
-    (one,) = [each for each in kept if each.name == "songs.plain.track_study_seconds_per_frame"]
-    assert one.samples == (1 / 4000, 1 / 2000)
-    assert one.unit == "seconds/frame"
+    sizes = dataset["hidden_size"].values
+    dataset["training_seconds"][:] = dataset["epochs"].values * 0.3 * (sizes / 100) ** 1.5
+    dataset["training_seconds"][:, 1] = numpy.nan
+    dataset["frames_per_second"][:] = 4000.0
+    kept, left_out = series(dataset)
+    at = round(float(numpy.exp(numpy.log(sizes[numpy.isfinite(sizes)]).mean())))  # the sizes drawn do not reach 100
+    costs = [each for each in kept if "seconds" in each.name]
+    assert [each.name for each in costs] == [f"songs.plain.track_study_seconds_per_epoch_n{at}"]
+    assert costs[0].samples == (pytest.approx(0.3 * (at / 100) ** 1.5, rel=1e-9),) and costs[0].unit == "seconds/epoch"
+    assert left_out == [f"songs.gated.track_study_seconds_per_epoch_n{at}: its trials give none"]
+    write_asv(dataset, kept, tmp_path, COMMIT)
+    assert read(tmp_path, costs[0].name)[:2] == (costs[0].samples[0], list(costs[0].samples))
+
+
+def test_times_of_another_processor_than_the_studys_are_left_out():
+    """A study that moved: asv files results under one processor, and the times of another are none of its."""
+    dataset = study()
+    dataset.attrs["environments"] = dataset.attrs["environments"].replace(environment()["cpu"], "a slow one")
+    kept, left_out = series(dataset)
+    assert {each.name.rsplit(".", 1)[1] for each in kept} == {"track_study_error"}
+    assert len(left_out) == 1 and left_out[0].startswith("the times of task 'songs', which are of 'a slow one'")
 
 
 def test_scores_of_which_larger_are_better_stay_at_home():
-    """asv would call an improvement a regression; the speed of the same trials is exported."""
+    """asv would call an improvement a regression; the cost of the same cells is exported."""
     kept, left_out = series(study({"speech": UP}))
-    assert {each.name.rsplit(".", 1)[1] for each in kept} == {"track_study_seconds_per_frame"}
+    assert {each.name.rsplit(".track_study_", 1)[1].partition("_n")[0] for each in kept} == {"seconds_per_epoch"}
     assert left_out == ["the scores of task 'speech', of which larger ones are better: asv knows no such order"]
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"dtype": "float64"}, {"trials": 30}, {"draws": "common"}])
 def test_studies_that_do_not_compare_have_different_versions(change):
     """asv draws a line through results of one version only."""
-    versions = {each.version for each in series(study())[0]} | {each.version for each in series(study(**change))[0]}
-    assert len(versions) == 2
+    one, other = ({each.version for each in series(dataset)[0]} for dataset in (study(), study(**change)))
+    assert len(one) == len(other) == 2 and not one & other, "errors have one version, costs another"
 
 
 def test_a_second_commit_is_added_to_the_first(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from lstm_odyssey.reports import best_score, claims, grids, netcdf, paper, schema, sentences, words
 from lstm_odyssey.reports.claims import AGREES, CELLS, DIFFERS, JUDGEMENTS, PAPER, PARTLY, UNDECIDED
 from lstm_odyssey.reports.compare import compare
-from lstm_odyssey.reports.contents import BETTER, OPEN, SAME, WORSE
+from lstm_odyssey.reports.contents import BETTER, CHOSEN, OPEN, SAME, WORSE
 from lstm_odyssey.reports.fanova import fanova
 from lstm_odyssey.reports.table import summary as table_of
 from tests import made_studies as made
@@ -378,7 +378,8 @@ def test_the_best_score_is_judged_by_what_its_draw_scores_again(record: xarray.D
         paper.rows(record, judged, again=again)[0].note
     )
     other = best_score.best(record, part, PAPER["jsb_chorales"], again.assign(trial=again["trial"] + 1))
-    assert other.verdict == UNDECIDED, "another draw was trained again"
+    assert other.verdict == UNDECIDED and "takes re-runs; that draw was not among the re-runs" in other.note
+    assert "among the re-runs" not in best_score.best(record, part, PAPER["jsb_chorales"]).note
     grid = grids.results(record, table_of(record), judged, "jsb_chorales", again)
     place = [head for head, _ in grid.heads].index("with fresh seeds") - 1
     shown = {row.variant: row.cells[place].text for row in grid.rows}
@@ -404,6 +405,25 @@ def test_too_few_trials_decide_nothing(record: xarray.Dataset) -> None:
     assert {row.verdict for row in found[1:]} == {UNDECIDED}
     assert all("too few trials" in row.ours for row in found[1:])
     assert "60 trials of a cell where the paper ran 200" in found[0].note
+
+
+def test_chosen_rows_decide_nothing(record: xarray.Dataset, judged: xarray.Dataset) -> None:
+    """The trials of a study of points are no sample: no cell is better, worse or open, in no word of the page."""
+    chosen = record.sel(variant=["nfg", "noaf", "vanilla"]).assign_attrs(draws="points")
+    comparison = compare(chosen, **QUICK)
+    assert comparison["verdict"].values.tolist() == comparison["verdict_welch"].values.tolist()
+    assert comparison["verdict"].values.tolist() == [[CHOSEN, CHOSEN, "baseline"]]
+    assert WORSE in judged["verdict"].sel(variant=["nfg", "noaf"]).values, "drawn, they are judged"
+    (only,) = words.comparison_text(comparison)
+    assert only.startswith("On jsb_chorales no cell is judged against vanilla: rows were chosen, not drawn. ")
+    assert not re.search(r"beats|is worse than|are worse|open|draws|Welch|too few", only)
+    found = paper.rows(chosen)
+    assert {row.verdict for row in found} == {UNDECIDED}
+    assert all(row.ours.startswith(CHOSEN) for row in found[1:] if row.claim.split()[0] in ("nfg", "noaf", "better"))
+    grid = grids.differences(comparison, "jsb_chorales", ["vanilla", "nfg", "noaf"])
+    assert grid is not None
+    place = [head for head, _ in grid.heads].index("verdict") - 1
+    assert {row.cells[place].text for row in grid.rows} == {CHOSEN}
 
 
 def test_no_rows_without_the_papers_task_or_baseline(record: xarray.Dataset) -> None:

@@ -12,6 +12,7 @@ import lstm_odyssey as lo
 from lstm_odyssey import discovery, registry
 from lstm_odyssey.block import run_block
 from lstm_odyssey.engine import engine
+from lstm_odyssey.environment import environment
 from lstm_odyssey.plan import chosen_cells, embedded_tasks
 from lstm_odyssey.registry import PluginError, UnknownNameError
 from lstm_odyssey.reports import schema
@@ -380,6 +381,7 @@ def test_a_worker_runs_the_file_as_it_is_now(tmp_path):
     next((tmp_path / "store" / "trials").glob("*.json")).unlink()
     write(tmp_path, "mine.py", LIGHT.replace("u * y + (1 - u) * h", "u * h"))
     spec = {"store": str(tmp_path / "store"), "token": study["token"], "task": "bach", "variant": "light", "number": 0}
+    spec |= {"source": environment()["source"], "trials": 2, "patience": 0.0}
     with pytest.raises(RuntimeError, match="variant 'light': its signature here is"):
         run_block({**spec, "data": asked.data["bach"], "plugins": [str(file)]})
 

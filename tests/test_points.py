@@ -314,6 +314,10 @@ def test_the_analysis_says_that_nothing_was_drawn(finished, tmp_path):
     page.write(study, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "They were chosen, not drawn" in text and "points of points.csv, not drawn" in text
+    assert (
+        "No cell is judged: the rows were chosen, not drawn." in text
+        and "No cell is judged: there are too few" not in text
+    )
     command = next(line for line in words.commands(study) if line.startswith("odyssey run"))
     assert "--points points.csv" in command and "--draws" not in command
     assert lo.compare(study, None, replicates=9).attrs["resampling"] == "paired"

@@ -73,6 +73,25 @@ def test_common_draws_are_drawn_once_for_both() -> None:
     assert numpy.array_equal(*by_trial) and (by_trial[0].sum(axis=1) == 1).all() and by_trial[0].std() > 0
 
 
+def test_replicates_of_common_draws_follow_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In parts or at once: P(i, j) is the second difference of T_ij^n, whatever the weights; a default interval has 999."""
+    random = numpy.random.default_rng(3)
+    one, other = (inference.rank(*random.random((2, 9)), [True] * 9) for _ in range(2))
+    pair = searches.pair(one, other, paired=True)
+    share = searches.weights(pair, random, 7)
+    expected = []
+    for weight in share[0]:
+        tails = numpy.zeros((10, 10))
+        for i, j in numpy.ndindex(9, 9):
+            tails[i, j] = weight[(numpy.arange(9) >= i) & (pair.place >= j)].sum() ** 6
+        chosen = tails[:-1, :-1] - tails[1:, :-1] - tails[:-1, 1:] + tails[1:, 1:]
+        expected.append((chosen * (pair.one.test[:, None] > pair.other.test)).sum())
+    for largest in (1, 200, searches.LARGEST):
+        monkeypatch.setattr(searches, "LARGEST", largest)
+        assert searches.better(pair, share, 6, maximize=True) == pytest.approx(numpy.array(expected), abs=1e-12)
+    assert 9999 // searches.FEWER["better"] >= 999
+
+
 @pytest.fixture(scope="module")
 def found() -> xarray.Dataset:
     study = schema.build(*made.searched({"vanilla": 0.0, "good": -1.0, "late": 0.0}, 200, shared=0.9))

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lstm_odyssey.paths import expanded
+from lstm_odyssey.paths import PathError, expanded
 
 _DEPENDS = ("calls.py", "lanes.py", "tiles.py", "transpose.py", "vecmath.py", "vectors.py")
 _LOADED: dict[str, ModuleType] = {}
@@ -61,7 +61,7 @@ def _usable() -> Path | None:
         _trusted(place)
         if not os.access(place, os.W_OK | os.X_OK):
             raise PermissionError("it cannot be written")
-    except (OSError, RuntimeError) as error:  # pathlib's RuntimeError: the user has no home
+    except (OSError, PathError) as error:  # PathError: the user has no home
         _warn(place, str(error))
         return None
     return place
