@@ -215,6 +215,6 @@ def test_threads_compute_what_they_compute_alone():
 @pytest.mark.parametrize("loop", measured.LOOPS)
 def test_a_loop_needs_about_as_much_as_torchs_layer(loop):
     """The most and what is left of each loop, beside torch.nn.LSTM's: not a hundred megabytes and half of it more."""
-    found = measured.beside(loop)
-    for ours, theirs in zip(found["odyssey"], found["lstm"], strict=True):
+    found = measured.beside(loop, "vanilla")
+    for ours, theirs in zip(found["vanilla"], found[measured.TORCH], strict=True):
         assert ours <= 1.5 * theirs + 100e6, found

@@ -1,6 +1,6 @@
 """Memory of a layer beside torch.nn.LSTM's: the most that a loop needs, and what is left when it is over.
 
-    python -m lstm_odyssey.bench.memory
+    python -m lstm_odyssey.bench.memory CELL
 
 Each loop runs in a process of its own, after a short pass that compiles and warms up. Resident memory of the process, as the
 system counts it (Linux). *Left* is what it has more than before, the loop's own losses still alive where it says so.
@@ -21,14 +21,16 @@ from torch.utils.checkpoint import checkpoint
 
 INPUTS, BLOCKS = 39, 100
 MEGABYTE = 1e6
+TORCH = "nn.LSTM"
+"""What stands for torch's own layer where a cell is named."""
 
 
 def _layer(kind: str, inputs: int) -> torch.nn.Module:
-    if kind == "lstm":
+    if kind == TORCH:
         return torch.nn.LSTM(inputs, BLOCKS)
     from lstm_odyssey.layer import RNN
 
-    return RNN("vanilla", inputs, BLOCKS)
+    return RNN(kind, inputs, BLOCKS)
 
 
 def losses_kept(kind: str, steps: int = 2000, count: int = 40) -> Any:
@@ -99,10 +101,10 @@ def measured(loop: str, kind: str) -> tuple[float, float]:
     return most - before, left - before
 
 
-def beside(loop: str) -> dict[str, tuple[float, float]]:
-    """``measured`` of the package's layer and of torch's, each in a process of its own."""
+def beside(loop: str, cell: str) -> dict[str, tuple[float, float]]:
+    """``measured`` of the package's layer of a cell and of torch's, each in a process of its own."""
     found = {}
-    for kind in ("odyssey", "lstm"):
+    for kind in (cell, TORCH):
         command = [sys.executable, "-m", "lstm_odyssey.bench.memory", loop, kind]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found[kind] = tuple(json.loads(done.stdout))
@@ -110,13 +112,15 @@ def beside(loop: str) -> dict[str, tuple[float, float]]:
 
 
 def main() -> None:
-    """Write the table; with the names of a loop and a layer, that one's numbers."""
+    """Write the table for a cell; with the names of a loop and a layer, that one's numbers."""
     if len(sys.argv) == 3:
         sys.stdout.write(json.dumps(measured(*sys.argv[1:])))
         return
+    if len(sys.argv) != 2:
+        sys.exit("memory: expected the name of a cell, as `odyssey variants` lists them.")
     sys.stdout.write(f"{'':<55}{'lo.RNN':>9}{'':7}{'nn.LSTM':>7}\n{'MB':<50}{'peak   left   peak   left':>28}\n")
     for loop, function in LOOPS.items():
-        numbers = [value / MEGABYTE for pair in beside(loop).values() for value in pair]
+        numbers = [value / MEGABYTE for pair in beside(loop, sys.argv[1]).values() for value in pair]
         what = (function.__doc__ or "").split(".")[0]
         sys.stdout.write(f"{what:<50}" + "".join(f"{value:7.0f}" for value in numbers) + "\n")
         sys.stdout.flush()
