@@ -254,7 +254,7 @@ def test_a_trial_of_another_study_is_refused(store, tmp_path):
     [
         ("seed", 2, "1"),
         ("epochs", 9, "1"),
-        ("draws", "common", "'independent'"),
+        ("draws", "independent", "'common'"),
         ("dtype", "float64", "'float32'"),
         ("block_size", 3, "2"),
         ("profile", "paper", "'smoke'"),
