@@ -250,7 +250,7 @@ def distribution_from_dict(form: Mapping[str, Any]) -> Distribution:
     given = dict(form) if isinstance(form, Mapping) else {}
     kind = given.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"distribution {form!r}: kind is {kind!r}; expected one of {nearest(kind, KINDS)}.")
+        raise ValueError(f"distribution {form!r}: kind is {kind!r}; expected one of {nearest(kind, list(KINDS))}.")
     known = list(inspect.signature(KINDS[kind]).parameters)
     for name in given:
         if name not in known:

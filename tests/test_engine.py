@@ -12,6 +12,7 @@ from lstm_odyssey import dispatch, watched
 from lstm_odyssey.block import Block, run_block
 from lstm_odyssey.dispatch import BLAMED
 from lstm_odyssey.engine import EngineError, engine, silent
+from lstm_odyssey.environment import environment
 from lstm_odyssey.store import Store, StoreError
 from lstm_odyssey.tables import failures
 from lstm_odyssey.watched import DaskExecutor, LostResultError
@@ -334,7 +335,12 @@ def test_a_worker_is_told_how_many_trials_are_asked(tmp_path):
     store = Store(place)
     study = store.study()
     spec = {"store": str(place), "token": study["token"], "task": "bach", "variant": "nog", "number": 0}
-    spec |= {"data": str(next(tmp_path.glob("chorales*"))), "plugins": [], "patience": 0.0}
+    spec |= {
+        "data": str(next(tmp_path.glob("chorales*"))),
+        "plugins": [],
+        "patience": 0.0,
+        "source": environment()["source"],
+    }
     store.write_study({**study, "trials": 2})
     assert run_block({**spec, "trials": 1}) == 0 and run_block({**spec, "trials": 2}) == 1
     assert len(Block({**store.study(), "trials": 2}, "bach", "nog", 0).finished(store)) == 2

@@ -27,7 +27,9 @@ def resolve(backend: str, device: Any = "cpu", dtype: Any = None) -> str:
         compiled = str(device).split(":")[0] == "cpu" and str(dtype) in ("None", "torch.float32", "torch.float64")
         return "numba" if compiled else "eager"
     if backend not in BACKENDS:
-        raise ValueError(f"backend '{backend}': not available; expected auto or one of {nearest(backend, BACKENDS)}.")
+        raise ValueError(
+            f"backend '{backend}': not available; expected auto or one of {nearest(backend, list(BACKENDS))}."
+        )
     return backend
 
 
