@@ -223,7 +223,7 @@ def instability(row: pandas.Series) -> str:
 def score(value: float) -> str:
     """A score in words: two digits after the point, four below 1, three in all from 10,000 on; or a dash.
 
-    >>> [score(value) for value in (0.012345, 8.6489, 1234.5, 267195547528.0)]
+    >>> [score(value) for value in (0.01234, 8.6489, 1234.5, 267195547528.0)]
     ['0.01234', '8.65', '1234.50', '2.67e+11']
     """
     if math.isnan(value):

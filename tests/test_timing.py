@@ -301,7 +301,7 @@ def test_throughput_takes_any_cell(backend):
     ("options", "message"),
     [
         ({"device": "tpu"}, "device 'tpu': got neither cpu nor cuda"),
-        ({"dtype": "float16"}, "dtype is 'float16'; expected one of float32, float64"),
+        ({"dtype": "float16"}, "dtype is 'float16'; expected one of float64, float32"),
         ({"backend": "triton"}, "backend 'triton': not available"),
         ({"hidden_size": 0}, "hidden_size is 0; expected a whole number of at least 1"),
         ({"batch": 1.5}, "batch is 1.5; expected a whole number of at least 1"),
