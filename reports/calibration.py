@@ -210,7 +210,8 @@ def true_shares(random: numpy.random.Generator, cell: Cell, samples: int = 1_000
     for kept in (*numpy.eye(len(NAMES), dtype=bool), numpy.ones(len(NAMES), bool)):
         partner = scores(random, cell, numpy.where(kept, draws, others))[1]
         variances.append(numpy.cov(score, partner)[0, 1])
-    return numpy.array(variances[:-1]) / variances[-1]
+    found: Numbers = numpy.array(variances[:-1]) / variances[-1]
+    return found
 
 
 def forest_shares(studies: int = 20, seed: int = 0, *, trials: int = 200, samples: int = 1_000_000) -> pandas.DataFrame:
