@@ -15,7 +15,7 @@ from lstm_odyssey.kernels import products
 from lstm_odyssey.kernels.cache import module
 from lstm_odyssey.kernels.emit import source
 from lstm_odyssey.kernels.emit_forward import AHEAD_ROWS
-from lstm_odyssey.kernels.memory import LONG_SCAN, SCRATCH, Block, Layout, borrow, layout
+from lstm_odyssey.kernels.memory import LONG_SCAN, Block, Layout, borrow, give_back, layout
 from lstm_odyssey.kernels.plan import Plan, plan
 
 SIZES = {torch.float32: 4, torch.float64: 8}
@@ -190,7 +190,7 @@ class Member:
             table[end:] = array("q", addresses[c:])
             self.made.forward(table.buffer_info()[0])
         finally:
-            SCRATCH.give(block)
+            give_back(block)
 
     def backward(
         self, addresses: Sequence[int], active: int, kept: int, dy: int, dfinal: Sequence[int], gradients: Sequence[int]
@@ -218,7 +218,7 @@ class Member:
             table[end:] = array("q", gradients[c:])
             self.made.backward(table.buffer_info()[0])
         finally:
-            SCRATCH.give(block)
+            give_back(block)
 
 
 @lru_cache(maxsize=4096)
@@ -246,5 +246,5 @@ def infer(made: Kernel, sizes: Sizes, addresses: Sequence[int], active: int, y: 
         try:
             piece.forward(given, active and active + start * B, kept.address, y + start * B * N * made.size, final)
         finally:
-            SCRATCH.give(kept)
+            give_back(kept)
         start += steps

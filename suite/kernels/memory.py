@@ -179,8 +179,13 @@ def free_memory() -> int:
 
 
 def borrow(size: int) -> Block:
-    """A block of the scratch memory for a call, who gives it back to ``SCRATCH``."""
+    """A block of the scratch memory for a call, which gives it back."""
     return SCRATCH.take(size) or Block(scratch(size + ALIGNMENT, torch.uint8))
+
+
+def give_back(block: Block) -> None:
+    """End of what ``borrow`` began."""
+    SCRATCH.give(block)
 
 
 class _Lease(np.ndarray[Any, Any]):
