@@ -400,7 +400,7 @@ def test_an_option_at_its_default_does_not_enter_ids():
     assert Protocol().departures() == {}
     assert Protocol(epochs=3, batch=1).departures() == {"epochs": 3}
     assert Protocol.from_dict(Protocol(epochs=3).as_dict()) == Protocol(epochs=3)
-    with pytest.raises(ValueError, match="unknown field warmup"):
+    with pytest.raises(ValueError, match="unknown option 'warmup'"):
         Protocol.from_dict({"warmup": 1})
 
 
