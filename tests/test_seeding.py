@@ -21,7 +21,12 @@ from lstm_odyssey.seeding import read_seed
 from lstm_odyssey.store import Store, StoreError
 from lstm_odyssey.study import gather, pending
 from tests import made_studies as made
-from tests.small import settings
+from tests import small
+
+
+def settings(folder, **given):
+    """As ``small.settings``, with draws of each variant's own: with common ones a swap of variants would change nothing."""
+    return small.settings(folder, **{"draws": "independent", **given})
 
 
 def files(path):
@@ -253,7 +258,7 @@ CHANGED = {
     ),
     "unknown space": (say("distributions", ("bach", "input_noise"), {"kind": "beta"}), "kind is 'beta'"),
     "protocol": (say("protocol", ("patience",), 8), "variable 'trial_id' at"),
-    "unknown option": (say("protocol", ("warmup",), 8), "protocol: unknown field warmup"),
+    "unknown option": (say("protocol", ("warmup",), 8), "protocol: unknown option 'warmup'"),
     "block size": (say("more", ("block_size",), 0), "block_size is 0"),
     "more trials": (say("more", ("trials",), 10**9), "dimension 'trial': found 5 trials, expected 1000000000"),
     "no trials": (say("more", ("trials",), None), "found trials = None"),
