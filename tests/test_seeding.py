@@ -278,6 +278,7 @@ def test_a_file_that_contradicts_itself_is_refused(name, begun, folder, tmp_path
     change, message = CHANGED[name]
     with monkeypatch.context() as careless:
         careless.setattr(netcdf, "validate", lambda _: None)  # another program wrote it
+        careless.setattr(netcdf, "as_study", lambda dataset: dataset)
         netcdf.save(change(lo.open_study(begun.consolidated)), tmp_path / "changed.nc")
     with pytest.raises((StoreError, SchemaError), match=f"changed.nc: .*{message}"):
         lo.run(tmp_path / "store", here(folder), resume_from=tmp_path / "changed.nc")
