@@ -93,7 +93,9 @@ class Costs:
 
     def book(self, place: slice, share: Array, *, training: bool) -> None:
         """The lap that ends now goes to the members of a part, by their shares."""
-        passed = self.lap()
+        self._add(place, share, self.lap(), training=training)
+
+    def _add(self, place: slice, share: Array, passed: Array, *, training: bool) -> None:
         self.own[place] += share[:, None] * passed
         self.wall[place] += share * passed[1]
         if training:
@@ -107,7 +109,4 @@ class Costs:
         """The lap that ends now was a whole pass over the training set of these parts, at the same time."""
         passed = self.lap()
         for place, share in parts:
-            of_part = share / len(parts)
-            self.own[place] += of_part[:, None] * passed
-            self.wall[place] += of_part * passed[1]
-            self.training[place] += of_part * passed[0]
+            self._add(place, share / len(parts), passed, training=True)
