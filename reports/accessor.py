@@ -27,7 +27,7 @@ class Odyssey:
         return "a study's analyses: .fanova(), .compare(), .reruns(), .table(), .unstable()"
 
     def table(self, order: Sequence[str] | None = None) -> pandas.DataFrame:
-        """One row for each task and variant: see ``lstm_odyssey.reports.table.summary``.
+        """One row for each task and variant: see ``lstm_odyssey.reports.stats.table.summary``.
 
         Args:
             order: the variants, in the order of the rows; by default the study's.
@@ -36,10 +36,10 @@ class Odyssey:
             SchemaError: the dataset is no study.
             ValueError: a variant of ``order`` is not in the study.
         """
-        from lstm_odyssey.reports.nearest import nearest
-        from lstm_odyssey.reports.selection import as_study
-        from lstm_odyssey.reports.table import summary
-        from lstm_odyssey.reports.validation import validate
+        from lstm_odyssey.reports.contract.nearest import nearest
+        from lstm_odyssey.reports.contract.selection import as_study
+        from lstm_odyssey.reports.contract.validation import validate
+        from lstm_odyssey.reports.stats.table import summary
 
         study = as_study(self._study)
         validate(study)
@@ -52,29 +52,29 @@ class Odyssey:
         return summary(study, order)
 
     def compare(self, baseline: str | None = "vanilla", **options: Any) -> xarray.Dataset:
-        """Every cell against a baseline: see ``lstm_odyssey.reports.compare.compare``."""
-        from lstm_odyssey.reports.compare import compare
+        """Every cell against a baseline: see ``lstm_odyssey.reports.stats.compare.compare``."""
+        from lstm_odyssey.reports.stats.compare import compare
 
         return compare(self._study, baseline, **options)
 
     def unstable(self) -> xarray.DataArray:
-        """Which trials collapsed while they trained: see ``lstm_odyssey.reports.stability.unstable``."""
-        from lstm_odyssey.reports.stability import unstable
-        from lstm_odyssey.reports.validation import validate
+        """Which trials collapsed while they trained: see ``lstm_odyssey.reports.stats.stability.unstable``."""
+        from lstm_odyssey.reports.contract.validation import validate
+        from lstm_odyssey.reports.stats.stability import unstable
 
         validate(self._study)
         return unstable(self._study)
 
     def fanova(self, **options: Any) -> xarray.Dataset:
-        """Which hyperparameters the scores depend on: see ``lstm_odyssey.reports.fanova.fanova``."""
-        from lstm_odyssey.reports.fanova import fanova
+        """Which hyperparameters the scores depend on: see ``lstm_odyssey.reports.fanova.api.fanova``."""
+        from lstm_odyssey.reports.fanova.api import fanova
 
         found: xarray.Dataset = fanova(self._study, **options)
         return found
 
     def reruns(self, again: xarray.Dataset | Sequence[xarray.Dataset], **options: Any) -> xarray.Dataset:
         """Whether the best scores are luck, by studies of its best draws with other seeds: see ``reports.reruns.reruns``."""
-        from lstm_odyssey.reports.reruns import reruns
+        from lstm_odyssey.reports.stats.reruns import reruns
 
         return reruns(self._study, again, **options)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import xarray
 
-from lstm_odyssey.reports.selection import as_study
-from lstm_odyssey.reports.validation import attribute
-from lstm_odyssey.reports.variables import PACKAGE
+from lstm_odyssey.reports.contract.selection import as_study
+from lstm_odyssey.reports.contract.validation import attribute
+from lstm_odyssey.reports.contract.variables import PACKAGE
 
 PAPER = (
     'K. Greff, R. K. Srivastava, J. Koutník, B. R. Steunebrink, J. Schmidhuber, "LSTM: A Search Space Odyssey", '

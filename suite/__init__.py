@@ -9,27 +9,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lstm_odyssey.backends.numba.memory import free_memory as free_memory
+    from lstm_odyssey.bench.region import throughput as throughput
     from lstm_odyssey.cell import Cell as Cell
     from lstm_odyssey.cell.oracle import oracle as oracle
-    from lstm_odyssey.discovery import load_plugin as load_plugin
-    from lstm_odyssey.kernels.memory import free_memory as free_memory
-    from lstm_odyssey.layer import RNN as RNN
-    from lstm_odyssey.plan import Settings as Settings
-    from lstm_odyssey.registry import as_cell as as_cell
-    from lstm_odyssey.registry import task as task
-    from lstm_odyssey.registry import task_names as task_names
-    from lstm_odyssey.registry import variant as variant
-    from lstm_odyssey.registry import variant_names as variant_names
+    from lstm_odyssey.conformance.kit import check_variant as check_variant
+    from lstm_odyssey.conformance.tasks import check_task as check_task
+    from lstm_odyssey.layers.rnn import RNN as RNN
+    from lstm_odyssey.plugins.discovery import load_plugin as load_plugin
+    from lstm_odyssey.plugins.registry import as_cell as as_cell
+    from lstm_odyssey.plugins.registry import task as task
+    from lstm_odyssey.plugins.registry import task_names as task_names
+    from lstm_odyssey.plugins.registry import variant as variant
+    from lstm_odyssey.plugins.registry import variant_names as variant_names
     from lstm_odyssey.reports.citation import citation as citation
-    from lstm_odyssey.reports.compare import compare as compare
-    from lstm_odyssey.reports.fanova import fanova as fanova
-    from lstm_odyssey.study import open_study as open_study
-    from lstm_odyssey.study import run as run
-    from lstm_odyssey.task_checks import check_task as check_task
+    from lstm_odyssey.reports.fanova.api import fanova as fanova
+    from lstm_odyssey.reports.stats.compare import compare as compare
+    from lstm_odyssey.study.plan import Settings as Settings
+    from lstm_odyssey.study.run import open_study as open_study
+    from lstm_odyssey.study.run import run as run
     from lstm_odyssey.tasks.declare import Corpus as Corpus
     from lstm_odyssey.tasks.declare import Task as Task
-    from lstm_odyssey.testing import check_variant as check_variant
-    from lstm_odyssey.timing import throughput as throughput
     from lstm_odyssey.variants.declare import Limit as Limit
     from lstm_odyssey.variants.declare import TraceError as TraceError
     from lstm_odyssey.variants.declare import Variant as Variant

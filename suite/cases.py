@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from lstm_odyssey.clocks import synchronised
 from lstm_odyssey.pytest_plugin import Case
+from lstm_odyssey.training.clocks import synchronised
 
 
 @pytest.mark.benchmark(timer=synchronised)
@@ -20,10 +20,10 @@ def test_train_step(benchmark: Any, odyssey_case: Case) -> None:
     """An update of a network is timed and its loss is a number; error, speed, size and memory stand beside the times."""
     import torch
 
+    from lstm_odyssey.bench.measured import measured_error
+    from lstm_odyssey.bench.region import Region, measure, throughput
     from lstm_odyssey.bench.step import TimedStep
-    from lstm_odyssey.measured import measured_error
-    from lstm_odyssey.threads import one_thread
-    from lstm_odyssey.timing import Region, measure, throughput
+    from lstm_odyssey.training.threads import one_thread
 
     case, profile = odyssey_case, odyssey_case.profile
     benchmark.name = benchmark.fullname = case.name("time_train_step")

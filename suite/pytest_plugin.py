@@ -67,7 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """A broken file and a pattern that matches nothing are told at once, not where tests are collected."""
     if files := config.getoption("--odyssey-plugin"):
-        from lstm_odyssey.registry import PluginError, load_plugin
+        from lstm_odyssey.plugins.registry import PluginError, load_plugin
 
         try:
             for file in files:
@@ -96,7 +96,7 @@ def chosen(kind: str, patterns: Sequence[str] | None) -> list[str]:
     Raises:
         pytest.UsageError: a pattern matches nothing.
     """
-    from lstm_odyssey import registry
+    from lstm_odyssey.plugins import registry
     from lstm_odyssey.tasks.nearest import nearest
 
     known = registry.variant_names() if kind == "variant" else registry.task_names()
@@ -111,7 +111,7 @@ def chosen(kind: str, patterns: Sequence[str] | None) -> list[str]:
 
 
 def _embedded(name: str) -> bool:
-    from lstm_odyssey import registry
+    from lstm_odyssey.plugins import registry
 
     try:
         return bool(registry.task(name).embedded)
@@ -124,7 +124,7 @@ def odyssey_case(request: pytest.FixtureRequest, odyssey_variant: str, odyssey_t
     """One variant on one task, on the device of ``--odyssey-device``; a test for a GPU that is not there is skipped."""
     device = request.config.getoption("--odyssey-device")
     if device == "cuda":
-        from lstm_odyssey.driver import no_cuda
+        from lstm_odyssey.bench.cuda_probe import no_cuda
 
         if reason := no_cuda():
             pytest.skip(reason)

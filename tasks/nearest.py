@@ -1,6 +1,6 @@
 """Names that were meant: how a name that is not known is answered, everywhere in the same words.
 
-Standard library only. ``reports/nearest.py`` is the same for what reads results, which imports nothing of the harness.
+Standard library only. ``reports/contract/nearest.py`` is the same for what reads results, which imports nothing of the harness.
 """
 
 from __future__ import annotations

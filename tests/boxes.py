@@ -9,9 +9,9 @@ from typing import Any
 import numpy
 from sklearn.tree import DecisionTreeRegressor
 
-from lstm_odyssey.reports.axes import Cells, Levels
-from lstm_odyssey.reports.decomposition import Leaves, leaves
-from lstm_odyssey.reports.forest import Boxes, Forest, boxes
+from lstm_odyssey.reports.fanova.effects import Leaves, leaves
+from lstm_odyssey.reports.fanova.forest import Boxes, Forest, boxes
+from lstm_odyssey.reports.fanova.space import Cells, Levels
 
 Subset = tuple[int, ...]
 

@@ -90,7 +90,7 @@ def pytest_terminal_summary(terminalreporter, config):
 @pytest.fixture
 def odyssey(monkeypatch, capsys):
     """Run the command in this process; returns exit code, output and error output."""
-    from lstm_odyssey import cli
+    from lstm_odyssey.commands import cli
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["odyssey", *map(str, arguments)])
@@ -155,7 +155,7 @@ def site(wheel, shared):
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     """torch computes with one thread: the tests' tensors are small, and threads that wait for each other slow them tenfold."""
-    from lstm_odyssey.threads import one_thread
+    from lstm_odyssey.training.threads import one_thread
 
     with one_thread():
         yield

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.batches import Batch, Batches
-from lstm_odyssey.kernels.training_step import TrainingStep, Workspace
-from lstm_odyssey.network import Network
+from lstm_odyssey.backends.numba.training_step import TrainingStep, Workspace
 from lstm_odyssey.tasks import objectives
+from lstm_odyssey.training.batches import Batch, Batches
+from lstm_odyssey.training.network import Network
 from tests.corpora import CORPORA
 
 KINDS = ("frames", "next_frame")

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from distributed.scheduler import KilledWorker
 
-from lstm_odyssey.store import StoreError
+from lstm_odyssey.study.store import StoreError
 from tests import (
     test_blocks,
     test_costs,

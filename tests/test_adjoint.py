@@ -10,8 +10,8 @@ import pytest
 import lstm_odyssey as lo
 from lstm_odyssey.cell.adjoint import adjoint
 from lstm_odyssey.cell.ops import OPS
-from lstm_odyssey.exactness import check_adjoint
-from lstm_odyssey.testing import Draw, check_oracle, check_variant
+from lstm_odyssey.conformance.kit import Draw, check_oracle, check_variant
+from lstm_odyssey.conformance.ladder_exactness import check_adjoint
 from tests.cells import ODD
 from tests.mutants import WRONG_ADJOINTS, adjoint_cell
 
@@ -49,7 +49,8 @@ def test_a_wrong_adjoint_is_found(slip):
 )
 def test_a_wrong_adjoint_reaches_the_numbers(slip, monkeypatch, tmp_path):
     """A kernel that is generated from a wrong adjoint has right outputs and wrong gradients, and step 3 sees it."""
-    from lstm_odyssey.kernels import cache, member, plan
+    from lstm_odyssey.backends import lowering
+    from lstm_odyssey.backends.numba import cache, member
 
     # what is made of the wrong adjoint must outlive this test in no cache, neither in memory nor on disk
     monkeypatch.setattr(member, "_PLANS", {})
@@ -57,7 +58,7 @@ def test_a_wrong_adjoint_reaches_the_numbers(slip, monkeypatch, tmp_path):
     monkeypatch.setattr(member, "_compiled", functools.lru_cache(member._compiled.__wrapped__))
     monkeypatch.setattr(cache, "_LOADED", dict(cache._LOADED))
     monkeypatch.setenv("ODYSSEY_CACHE", str(tmp_path / "kernels"))
-    monkeypatch.setattr(plan, "adjoint", WRONG_ADJOINTS[slip][1])
+    monkeypatch.setattr(lowering, "adjoint", WRONG_ADJOINTS[slip][1])
     cell = adjoint_cell(slip)
     with pytest.raises(AssertionError, match=f"{cell.name} on numba, compared with the oracle, .*: gradient of"):
         check_oracle(cell, "numba", draws=[Draw(3, 2, 3, 5)])

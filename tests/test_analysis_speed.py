@@ -15,8 +15,8 @@ import pytest
 
 from lstm_odyssey.benchmarks import analysis
 from lstm_odyssey.benchmarks.analysis import EVERYTHING, ONE_CELL, Size, Work
-from lstm_odyssey.reports.decomposition import all_pairs
-from lstm_odyssey.threads import one_thread
+from lstm_odyssey.reports.fanova.effects import all_pairs
+from lstm_odyssey.training.threads import one_thread
 
 SMOKE = Size(30, 4, 5)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lstm_odyssey.kernels import cache
+from lstm_odyssey.backends.numba import cache
 
 ROOT = Path(__file__).resolve().parent.parent
 TREE = ("suite", "variants", "tasks", "reports")

@@ -11,13 +11,13 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.bench import cell as bench_cell
-from lstm_odyssey.bench import show
 from lstm_odyssey.bench.cell import AGAINST, OURS, Contest, Group, Work, contest
 from lstm_odyssey.bench.epoch import PLAIN, Epochs, epochs
 from lstm_odyssey.bench.loop import Loop
+from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.bench.step import Setting
-from lstm_odyssey.clocks import TimingError
-from lstm_odyssey.samples import Timing
+from lstm_odyssey.commands import bench_tables
+from lstm_odyssey.training.clocks import TimingError
 from tests.cells import ODD
 from tests.conftest import ROOT
 from tests.small import chorales
@@ -119,9 +119,9 @@ def test_a_way_that_fails_is_left_out_with_its_reason(monkeypatch):
     work = Work(**TINY, against=("lstm", "compile"))
     group = contest(lo.variant("nog"), 3, 2, work)
     assert group.failed == {"compile": "RuntimeError: no compiler here"} and "lstm" in group.timings
-    shown = " ".join(str(part) for part in show.cell_tables([group], work))
+    shown = " ".join(str(part) for part in bench_tables.cell_tables([group], work))
     assert "not measured: nog by compile: RuntimeError: no compiler here" in shown
-    (row,) = (row for row in show.cell_results([group]) if row["way"] == "compile")
+    (row,) = (row for row in bench_tables.cell_results([group]) if row["way"] == "compile")
     assert row["failed"] == "RuntimeError: no compiler here"
 
 
@@ -172,7 +172,7 @@ def test_the_table_has_times_ratios_and_their_geometric_mean(capsys):
     from rich.console import Console
 
     groups = [made_group("a", 20, 1), made_group("a", 50, 1, other=0.016), made_group("b", 20, 1, other=0.002)]
-    for part in show.cell_tables(groups, Work(against=("lstm",))):
+    for part in bench_tables.cell_tables(groups, Work(against=("lstm",))):
         Console(width=100).print(part)
     shown = capsys.readouterr().out
     assert shown.count("forward, batch 1, ms") == shown.count("forward and backward, batch 1, ms") == 1
@@ -188,7 +188,7 @@ def test_doubtful_medians_are_marked(capsys):
     from rich.console import Console
 
     group = Group("a", 20, 1, {OURS: Timing((0.001, 0.002), 0.02), "lstm": Timing((0.004,) * 9, 0.02)})
-    for part in show.cell_tables([group], Work(against=("lstm",), backward=False)):
+    for part in bench_tables.cell_tables([group], Work(against=("lstm",), backward=False)):
         Console(width=200).print(part)
     shown = capsys.readouterr().out
     flat = " ".join(shown.split())
@@ -234,7 +234,7 @@ def test_bench_cell_prints_a_table_and_writes_a_record(odyssey, tmp_path):
     assert re.search(r"nog +2 +[\d.]+~? +[\d.]+~? +[\d.]+ +[\d.]+", output) and "no_peepholes" in output
     assert "all" in output and "-bit vectors" in output and f"Record: {file}" in output
     record = json.loads(file.read_text())
-    assert record["benchmark"] == "cell" and record["format"] == show.FORMAT and not record["interrupted"]
+    assert record["benchmark"] == "cell" and record["format"] == bench_tables.FORMAT and not record["interrupted"]
     assert record["threads"] == 1 and record["processor"] and record["versions"]["torch"] == torch.__version__
     assert re.match(r"20\d\d-\d\d-\d\dT", record["date"])
     assert record["asked"]["sizes"] == [2, 3] and record["asked"]["frames"] == 3 and record["asked"]["inputs"] == 39

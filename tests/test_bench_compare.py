@@ -13,13 +13,14 @@ import sys
 
 import pytest
 
-from lstm_odyssey import registry
 from lstm_odyssey.bench import compare as comparing
-from lstm_odyssey.bench import show, turns
+from lstm_odyssey.bench import turns
 from lstm_odyssey.bench.compare import AMBIGUOUS, FAST, SAME, SLOW, Comparison, Side, compare, paired, verdict
+from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.bench.worker import Worker
-from lstm_odyssey.clocks import TimingError
-from lstm_odyssey.samples import Timing
+from lstm_odyssey.commands import bench_tables
+from lstm_odyssey.plugins import registry
+from lstm_odyssey.training.clocks import TimingError
 
 FACTS = {
     "variant": "a", "signature": "s", "backend": "numba", "parameters": 7, "frames": 3, "losses": [5.0, 4.0],
@@ -357,7 +358,7 @@ def test_other_versions_are_shown_only_where_they_are_other(capsys):
 
     asked = {"device": "cpu", "clock": "wall", "hidden_size": 3, "batch": 1}
     for found in (made([1.0] * 9), made([1.0] * 9, package="/there")):
-        for part in show.comparison(found, "bach", asked):
+        for part in bench_tables.comparison(found, "bach", asked):
             Console(width=100).print(part)
         output = capsys.readouterr().out
         assert ("one: python 3.11, torch 2, lstm-odyssey 0.1, /here" in output) == (

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import measured, registry
+from lstm_odyssey.bench import measured
+from lstm_odyssey.bench.cuda_probe import no_cuda
 from lstm_odyssey.bench.step import TimedStep
 from lstm_odyssey.benchmarks import steps
-from lstm_odyssey.driver import no_cuda
-from lstm_odyssey.threads import one_thread
+from lstm_odyssey.plugins import registry
+from lstm_odyssey.training.threads import one_thread
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "suite" / "benchmarks"
@@ -189,7 +190,7 @@ def test_another_word_than_full_is_refused(monkeypatch):
 def test_the_full_set_does_not_depend_on_what_is_installed(monkeypatch):
     """A variant of this tree is listed although an older package lacks it, so that asv skips it there and does not fail."""
     monkeypatch.setenv("ODYSSEY_ASV", "full")
-    monkeypatch.setattr("lstm_odyssey.registry.variant_names", lambda: ("of_a_plugin",))
+    monkeypatch.setattr("lstm_odyssey.plugins.registry.variant_names", lambda: ("of_a_plugin",))
     listed = {variant for variant, _ in steps.cases()}
     assert {"of_a_plugin", "nog", "no_peepholes"} <= listed
 
@@ -233,15 +234,17 @@ def test_a_case_that_the_installed_package_lacks_is_skipped(training, monkeypatc
     variant, task = steps.cases()[0]
     for kind, listing in (("variant", "variant_names"), ("task", "task_names")):
         with monkeypatch.context() as patch:
-            patch.setattr(f"lstm_odyssey.registry.{listing}", lambda: ("another",))
+            patch.setattr(f"lstm_odyssey.plugins.registry.{listing}", lambda: ("another",))
             with pytest.raises(NotImplementedError, match=f"{kind} '.*' is not in the package of this commit: skipped"):
                 module._skip_unless(variant, task, "cpu", "measured")
     with pytest.raises(NotImplementedError, match="lstm_odyssey.nowhere is not in the package"):
         module._skip_unless(variant, task, "cpu", "nowhere")
     module._skip_unless(variant, task, "cpu", "measured")
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "lstm_odyssey.driver" else name)
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "lstm_odyssey.bench.cuda_probe" else name)
     module._skip_unless(variant, task, "cpu", "measured")
-    with pytest.raises(NotImplementedError, match=r"lstm_odyssey.driver is not in the package of this commit"):
+    with pytest.raises(
+        NotImplementedError, match=r"lstm_odyssey.bench.cuda_probe is not in the package of this commit"
+    ):
         module._skip_unless(variant, task, "cuda", "measured")
 
 
@@ -262,7 +265,7 @@ def test_the_step_is_found_by_its_older_name(training, monkeypatch):
 def test_a_gpu_that_torch_cannot_use_is_skipped_too(training, monkeypatch):
     """A driver without a torch built for it is no failure of the package."""
     module, _ = training
-    monkeypatch.setattr("lstm_odyssey.driver.no_cuda", lambda: "")
+    monkeypatch.setattr("lstm_odyssey.bench.cuda_probe.no_cuda", lambda: "")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(NotImplementedError, match=r"no CUDA device: skipped \(torch .* sees none\)"):
         module._skip_unless(*steps.cases()[0], "cuda", "measured")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.kernels.scan import BACKENDS
+from lstm_odyssey.backends import BACKENDS
 from tests.reference_beyond import minlstm, slstm_without_stabiliser
 
 M, N = 3, 5

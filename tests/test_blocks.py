@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import block as block_module
-from lstm_odyssey.block import Block, run_block
-from lstm_odyssey.environment import environment
-from lstm_odyssey.locking import alive
-from lstm_odyssey.plan import make_plan
-from lstm_odyssey.seeding import read_seed
-from lstm_odyssey.store import Store, StoreError
-from lstm_odyssey.stored import CURVES, NUMBERS
-from lstm_odyssey.streams import stream
-from lstm_odyssey.study import gather, open_study
+from lstm_odyssey.study import block as block_module
+from lstm_odyssey.study.block import Block, run_block
+from lstm_odyssey.study.locking import alive
+from lstm_odyssey.study.plan import make_plan
+from lstm_odyssey.study.resume import read_seed
+from lstm_odyssey.study.run import gather, open_study
+from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.study.trials import CURVES, NUMBERS
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.training.environment import environment
+from lstm_odyssey.training.random_streams import stream
 from tests.small import chorales, settings
 
 

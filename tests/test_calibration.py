@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from lstm_odyssey.reports import calibration
-from lstm_odyssey.reports.calibration import BASELINE, CASES, searched, true_difference
-from lstm_odyssey.reports.contents import POWER, WELCH_REJECTS
-from lstm_odyssey.reports.fanova_layout import FOREST_BIAS, SPREAD_SAYS
+from lstm_odyssey.reports.fanova.layout import FOREST_BIAS, SPREAD_SAYS
+from lstm_odyssey.reports.stats.contents import POWER, WELCH_REJECTS
+from tests.tools import calibration
+from tests.tools.calibration import BASELINE, CASES, searched, true_difference
 
 STUDIES = 400
 

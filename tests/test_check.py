@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from lstm_odyssey import check, registry
+from lstm_odyssey.commands import check
+from lstm_odyssey.plugins import registry
 from tests.conftest import ROOT
 from tests.plugins import HURRIED, LIGHT, RISING, write
 

@@ -4,8 +4,8 @@ import pytest
 import xarray
 
 import lstm_odyssey as lo
-from lstm_odyssey.reports import schema
 from lstm_odyssey.reports.citation import PAPER, references, software
+from lstm_odyssey.reports.contract import schema
 from tests.corpora import ROOT
 from tests.made_studies import study, trial
 

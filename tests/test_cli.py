@@ -6,9 +6,10 @@ import re
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import cli, registry
-from lstm_odyssey.config import read_config
-from lstm_odyssey.plan import SettingsError, chosen_cells
+from lstm_odyssey.commands import cli
+from lstm_odyssey.plugins import registry
+from lstm_odyssey.study.config import read_config
+from lstm_odyssey.study.plan import SettingsError, chosen_cells
 from tests.plugins import HURRIED, RISING, write
 from tests.small import chorales
 
@@ -239,7 +240,7 @@ def test_cuda_without_a_device_is_said_plainly(odyssey, tmp_path):
 
 def test_a_programming_error_keeps_its_traceback(odyssey, monkeypatch):
     """Only errors of the package are shortened to a line; a bug shows where it is."""
-    monkeypatch.setattr("lstm_odyssey.tables.variant_list", lambda: [][0])
+    monkeypatch.setattr("lstm_odyssey.commands.tables.variant_list", lambda: [][0])
     monkeypatch.setattr("sys.argv", ["odyssey", "variants"])
     with pytest.raises(IndexError):
         cli.main()
@@ -251,14 +252,14 @@ def test_ctrl_c_says_how_to_go_on(odyssey, tmp_path, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lstm_odyssey.dispatch.run_block", interrupted)
+    monkeypatch.setattr("lstm_odyssey.study.dispatch.run_block", interrupted)
     code, output, _ = odyssey(*small(tmp_path))
     assert code == 130
     assert "Nothing finished is lost: go on with" in output and "odyssey run --store" in output
     assert "--resume-from" not in output
     monkeypatch.undo()
     odyssey(*small(tmp_path / "whole"))
-    monkeypatch.setattr("lstm_odyssey.dispatch.run_block", interrupted)
+    monkeypatch.setattr("lstm_odyssey.study.dispatch.run_block", interrupted)
     source = tmp_path / "whole" / "store"
     code, output, _ = odyssey(*small(tmp_path / "moved", f"--resume-from={source}", "--trials=3"))
     assert code == 130 and f"--resume-from={source}" in output

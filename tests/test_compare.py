@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from scipy import stats
 
 import lstm_odyssey as lo
-from lstm_odyssey.reports import schema
-from lstm_odyssey.reports.compare import compare
-from lstm_odyssey.reports.contents import BETTER, CONTENTS, FEW, NOTHING, OPEN, SAME, SELF, VERDICTS, WORSE
-from lstm_odyssey.reports.judging import pareto
-from lstm_odyssey.reports.table import box_values, summary
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.stats.compare import compare
+from lstm_odyssey.reports.stats.contents import BETTER, CONTENTS, FEW, NOTHING, OPEN, SAME, SELF, VERDICTS, WORSE
+from lstm_odyssey.reports.stats.judging import pareto
+from lstm_odyssey.reports.stats.table import box_values, summary
 from tests import made_studies as made
 
 QUICK: dict[str, Any] = {"replicates": 499}

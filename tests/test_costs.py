@@ -5,12 +5,12 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey import checkpoint
-from lstm_odyssey.costs import Clocks, clocks_for, shares
-from lstm_odyssey.lockstep import Lockstep
-from lstm_odyssey.protocol import Protocol
 from lstm_odyssey.tasks import objectives
-from lstm_odyssey.training import Population, Trial, train
+from lstm_odyssey.training import checkpoint
+from lstm_odyssey.training.costs import Clocks, clocks_for, shares
+from lstm_odyssey.training.lockstep import Lockstep
+from lstm_odyssey.training.loop import Population, Trial, train
+from lstm_odyssey.training.protocol import Protocol
 from tests.corpora import CORPORA
 
 PROTOCOL = Protocol(epochs=3, patience=3)

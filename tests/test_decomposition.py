@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from optuna.importance._fanova._tree import _FanovaTree
 from sklearn.ensemble import RandomForestRegressor
 
-from lstm_odyssey.reports import decomposition, forest, leaf_pairs
-from lstm_odyssey.reports.analysis import View, analyse, view
-from lstm_odyssey.reports.axes import Levels, LogUniform, OneMinus, Uniform, axis
-from lstm_odyssey.reports.decomposition import all_pairs, curves, leaves, main_variances, pair_grids, pair_variances
-from lstm_odyssey.reports.forest import Boxes, fit, own_cells
-from lstm_odyssey.reports.ground_truths import friedman
-from lstm_odyssey.reports.remainder import remainder, tree_totals
+from lstm_odyssey.reports.fanova import effects as decomposition
+from lstm_odyssey.reports.fanova import forest, leaf_pairs
+from lstm_odyssey.reports.fanova.analysis import View, analyse, view
+from lstm_odyssey.reports.fanova.effects import all_pairs, curves, leaves, main_variances, pair_grids, pair_variances
+from lstm_odyssey.reports.fanova.forest import Boxes, fit, own_cells
+from lstm_odyssey.reports.fanova.remainder import remainder, tree_totals
+from lstm_odyssey.reports.fanova.space import Levels, LogUniform, OneMinus, Uniform, axis
 from tests.boxes import classical, cut, factorial, grown, of_the_mean, on_grid
+from tests.tools.ground_truths import friedman
 
 EXACT = 1e-12
 

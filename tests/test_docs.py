@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from lstm_odyssey.kernels import cache
+from lstm_odyssey.backends.numba import cache
 from tests.conftest import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -14,22 +14,13 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from lstm_odyssey.reports import (
-    analyses,
-    budgets,
-    figures,
-    grids,
-    marginals,
-    page,
-    pairs,
-    schema,
-    section,
-    shares,
-    table,
-    words,
-)
-from lstm_odyssey.reports.axis import shown
-from lstm_odyssey.reports.sentences import percent
+from lstm_odyssey.reports import page
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.page import analyses, section, tables, words
+from lstm_odyssey.reports.page.sentences import percent
+from lstm_odyssey.reports.plots import budgets, marginals, pairs, scores, shares
+from lstm_odyssey.reports.plots.axis import shown
+from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
 
 CELLS = ("vanilla", "gated", "wild")
@@ -214,9 +205,9 @@ def test_points_tell_their_device(study: xarray.Dataset, device: str, marker: st
 
 def test_what_belongs_to_a_cell_is_marked(study: xarray.Dataset, found: analyses.Analyses) -> None:
     """In every figure each cell has marks of its own, in that of differences all but the baseline; no mark occurs twice."""
-    figures = section.drawn(study, found, "songs", list(CELLS))
-    assert len(figures) > 2
-    for name, figure in figures.items():
+    scores = section.drawn(study, found, "songs", list(CELLS))
+    assert len(scores) > 2
+    for name, figure in scores.items():
         marked = {id(artist): artist for artist in figure.findobj(lambda artist: artist.get_gid() is not None)}
         marks = [str(artist.get_gid()) for artist in marked.values()]
         places = {mark.split("-")[0] for mark in marks}
@@ -249,7 +240,7 @@ def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset) -> None:
     poor = analyses.analyse(study, few=True)
     assert poor.effects is not None
     poor.effects["r_squared"].values[:], poor.effects["flagged"].values[:] = 0.1, True
-    grid = grids.importance(poor, "songs", CELLS)
+    grid = tables.importance(poor, "songs", CELLS)
     assert grid is not None and "0.10 (poor)" in [cell.text for cell in grid.rows[0].cells]
 
 
@@ -328,7 +319,7 @@ def axes_are_legible(figure: Figure, name: str, least: int) -> None:
 def test_lines_of_nine_cells_differ_in_colour() -> None:
     """None of the paper's nine cells shares its colour with another, on curves as elsewhere."""
     plan, trials = made.whole(made.study(variants=tuple(page.ORDER), trials=2, epochs=3))
-    figure = figures.learning_curves(schema.build(plan, trials), "songs")
+    figure = scores.learning_curves(schema.build(plan, trials), "songs")
     colors = [line.get_color() for line in figure.axes[0].lines if line.get_label() in page.ORDER]
     assert len(set(colors)) == len(colors) == 9
 
@@ -354,7 +345,7 @@ def test_all_cells_together(study: xarray.Dataset) -> None:
     """The whole form adds a row for the forest of all cells, the cell being a factor; the quick form does not."""
     whole = analyses.analyse(study, quick=False, few=True)
     expected = study.odyssey.fanova(pooled=True, clip=1.0, points=2).isel(task=0, variant=0, clip=0)
-    grid = grids.importance(whole, "songs", CELLS)
+    grid = tables.importance(whole, "songs", CELLS)
     assert grid is not None
     assert [row.variant for row in grid.rows] == [*CELLS, "all cells together"]
     heads = [name for name, _ in grid.heads[1:]]

@@ -8,14 +8,14 @@ import dask
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import dispatch, watched
-from lstm_odyssey.block import Block, run_block
-from lstm_odyssey.dispatch import BLAMED
-from lstm_odyssey.engine import EngineError, engine, silent
-from lstm_odyssey.environment import environment
-from lstm_odyssey.store import Store, StoreError
-from lstm_odyssey.tables import failures
-from lstm_odyssey.watched import DaskExecutor, LostResultError
+from lstm_odyssey.commands.tables import failures
+from lstm_odyssey.study import dispatch, watched
+from lstm_odyssey.study.block import Block, run_block
+from lstm_odyssey.study.dispatch import BLAMED
+from lstm_odyssey.study.engine import EngineError, engine, silent
+from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.study.watched import DaskExecutor, LostResultError
+from lstm_odyssey.training.environment import environment
 from tests.plugins import LIGHT, write
 from tests.small import settings
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lstm_odyssey.reports import page, schema
-from lstm_odyssey.reports.epoch_cost import epoch_costs, fitted, processors, said
-from lstm_odyssey.tables import results
+from lstm_odyssey.commands.tables import results
+from lstm_odyssey.reports import page
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.stats.epoch_cost import epoch_costs, fitted, processors, said
 from tests import made_studies as made
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lstm_odyssey.reports import expected, inference
-from lstm_odyssey.reports.expected import after_hours, after_trials, budgets, chances
+from lstm_odyssey.reports.stats import budget, inference
+from lstm_odyssey.reports.stats.budget import after_hours, after_trials, budgets, chances
 
 NAN = math.nan
 
@@ -21,7 +21,7 @@ def ranked(valid: list[float], test: list[float] | None = None, chance: float = 
     return inference.rank(valid, valid if test is None else test, [True] * len(valid), chance=chance)
 
 
-def curve(one: inference.Ranked, *, replacement: bool, replicates: int = 9) -> expected.Curve:
+def curve(one: inference.Ranked, *, replacement: bool, replicates: int = 9) -> budget.Curve:
     random = numpy.random.default_rng(0)
     return after_trials(one, budgets(one.trial.size), random, replacement=replacement, replicates=replicates)
 

@@ -8,10 +8,10 @@ from asv import config, results
 from asv.benchmarks import Benchmarks
 from typer.testing import CliRunner
 
-from lstm_odyssey import cli
-from lstm_odyssey.environment import environment
-from lstm_odyssey.export import Commit, ExportError, resolve, series, write_asv
-from lstm_odyssey.reports import netcdf, schema
+from lstm_odyssey.commands import cli
+from lstm_odyssey.commands.export import Commit, ExportError, resolve, series, write_asv
+from lstm_odyssey.reports.contract import netcdf, schema
+from lstm_odyssey.training.environment import environment
 from tests import made_studies as made
 
 COMMIT = Commit("0123456789abcdef0123456789abcdef01234567", 1_700_000_000_000)

@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lstm_odyssey as lo
-from lstm_odyssey.reports import bootstrap, fanova_layout, schema
-from lstm_odyssey.reports.axes import axis
-from lstm_odyssey.reports.fanova import FanovaError, fanova
-from lstm_odyssey.reports.table import ceiling
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.fanova import layout as fanova_layout
+from lstm_odyssey.reports.fanova import refits
+from lstm_odyssey.reports.fanova.api import FanovaError, fanova
+from lstm_odyssey.reports.fanova.space import axis
+from lstm_odyssey.reports.stats.table import ceiling
 from lstm_odyssey.tasks import distributions
 from tests import made_studies as made
 from tests.conftest import ROOT
@@ -452,8 +454,8 @@ def test_intervals(tmp_path: Any) -> None:
 def test_the_cache_is_used_and_distrusted(tmp_path: Any, monkeypatch: Any) -> None:
     """Cached refits are not done again; another response or a damaged file is; the numbers are the same either way."""
     counted: list[int] = []
-    refit = bootstrap.refit
-    monkeypatch.setattr(bootstrap, "refit", lambda task: (counted.append(task.number), refit(task))[1])
+    refit = refits.refit
+    monkeypatch.setattr(refits, "refit", lambda task: (counted.append(task.number), refit(task))[1])
     study = planted(n=50)
     first = fanova(study, **INTERVALS, cache=tmp_path)
     assert len(counted) == 24

@@ -11,12 +11,15 @@ import pytest
 import xarray
 from hypothesis import given, settings
 
-from lstm_odyssey.reports import best_score, claims, grids, netcdf, paper, schema, sentences, words
-from lstm_odyssey.reports.claims import AGREES, CELLS, DIFFERS, JUDGEMENTS, PAPER, PARTLY, UNDECIDED
-from lstm_odyssey.reports.compare import compare
-from lstm_odyssey.reports.contents import BETTER, CHOSEN, OPEN, SAME, WORSE
-from lstm_odyssey.reports.fanova import fanova
-from lstm_odyssey.reports.table import summary as table_of
+from lstm_odyssey.reports import paper
+from lstm_odyssey.reports.contract import netcdf, schema
+from lstm_odyssey.reports.fanova.api import fanova
+from lstm_odyssey.reports.page import sentences, tables, words
+from lstm_odyssey.reports.paper import best_score, claims
+from lstm_odyssey.reports.paper.claims import AGREES, CELLS, DIFFERS, JUDGEMENTS, PAPER, PARTLY, UNDECIDED
+from lstm_odyssey.reports.stats.compare import compare
+from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, OPEN, SAME, WORSE
+from lstm_odyssey.reports.stats.table import summary as table_of
 from tests import made_studies as made
 
 RECORD = Path(__file__).resolve().parent.parent / "reports" / "records" / "jsb-chorales-paper.nc"
@@ -202,10 +205,10 @@ def test_no_winner_by_rounding(levels: tuple[float, ...], said: str) -> None:
     rows = table_of(dataset)
     text = words.task_text(dataset, rows, "songs")
     assert said in text and "share" not in text and "follow" not in text
-    grid = grids.results(dataset, rows, compare(dataset, None, replicates=9), "songs")
+    grid = tables.results(dataset, rows, compare(dataset, None, replicates=9), "songs")
     assert not any(row.leads for row in grid.rows)
     judged = searched({"vanilla": 0, "good": -1, "bad": 1})
-    grid = grids.results(judged, table_of(judged), compare(judged, **QUICK), "talk")
+    grid = tables.results(judged, table_of(judged), compare(judged, **QUICK), "talk")
     assert {row.variant for row in grid.rows if row.leads} == {"good"}
 
 
@@ -380,7 +383,7 @@ def test_the_best_score_is_judged_by_what_its_draw_scores_again(record: xarray.D
     other = best_score.best(record, part, PAPER["jsb_chorales"], again.assign(trial=again["trial"] + 1))
     assert other.verdict == UNDECIDED and "takes re-runs; that draw was not among the re-runs" in other.note
     assert "among the re-runs" not in best_score.best(record, part, PAPER["jsb_chorales"]).note
-    grid = grids.results(record, table_of(record), judged, "jsb_chorales", again)
+    grid = tables.results(record, table_of(record), judged, "jsb_chorales", again)
     place = [head for head, _ in grid.heads].index("with fresh seeds") - 1
     shown = {row.variant: row.cells[place].text for row in grid.rows}
     assert shown.pop(ours.cell) == "8.50 ± 0.05" and set(shown.values()) == {"–"}
@@ -420,7 +423,7 @@ def test_chosen_rows_decide_nothing(record: xarray.Dataset, judged: xarray.Datas
     found = paper.rows(chosen)
     assert {row.verdict for row in found} == {UNDECIDED}
     assert all(row.ours.startswith(CHOSEN) for row in found[1:] if row.claim.split()[0] in ("nfg", "noaf", "better"))
-    grid = grids.differences(comparison, "jsb_chorales", ["vanilla", "nfg", "noaf"])
+    grid = tables.differences(comparison, "jsb_chorales", ["vanilla", "nfg", "noaf"])
     assert grid is not None
     place = [head for head, _ in grid.heads].index("verdict") - 1
     assert {row.cells[place].text for row in grid.rows} == {CHOSEN}

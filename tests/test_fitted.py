@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lstm_odyssey import check, fitted, tables
-from lstm_odyssey.reports import schema
-from lstm_odyssey.tables import new_table, results
+from lstm_odyssey.commands import check, fitted, tables
+from lstm_odyssey.commands.tables import new_table, results
+from lstm_odyssey.reports.contract import schema
 from tests import made_studies as made
 from tests.conftest import ROOT
 

@@ -6,8 +6,8 @@ import numpy
 import pytest
 from scipy import stats
 
-from lstm_odyssey.reports import ground_truths
-from lstm_odyssey.reports.ground_truths import TRUTHS, friedman, ishigami, multilinear, recovered, sobol_g
+from tests.tools import ground_truths
+from tests.tools.ground_truths import TRUTHS, friedman, ishigami, multilinear, recovered, sobol_g
 
 PUBLISHED = {
     "Ishigami": {(0,): 0.31391, (1,): 0.44241, (2,): 0.0, (0, 2): 0.24368},

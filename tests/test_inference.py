@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lstm_odyssey.reports import inference, stability
-from lstm_odyssey.reports.table import best_fraction
+from lstm_odyssey.reports.stats import inference, stability
+from lstm_odyssey.reports.stats.table import best_fraction
 
 NAN = math.nan
 

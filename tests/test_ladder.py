@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 
 import lstm_odyssey as lo
-from lstm_odyssey import conformance
-from lstm_odyssey.kernels.scan import BACKENDS
-from lstm_odyssey.testing import (
+from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.conformance import answers as conformance
+from lstm_odyssey.conformance.kit import (
     CHECKS,
     NOT_ON,
     OF_THE_TEXT,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.kernels.scan import BACKENDS
+from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.variants.ops import sigmoid, tanh
 
 

@@ -8,9 +8,9 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.backends.numba import memory
 from lstm_odyssey.bench import memory as measured
-from lstm_odyssey.kernels import memory
-from lstm_odyssey.kernels.scan import BACKENDS
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import torch
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import lstm_odyssey as lo
-from lstm_odyssey.kernels.scan import BACKENDS
-from lstm_odyssey.network import Network
+from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.training.network import Network
 
 STORED = Path(__file__).parent / "stored"
 X = torch.randn(5, 2, 2, 3, generator=torch.Generator().manual_seed(0))

@@ -153,7 +153,7 @@ def test_the_checks_have_something_to_read():
         ("variants/x.py", "def f():\n    from lstm_odyssey.tasks import declare"),
         ("variants/x.py", "if TYPE_CHECKING:\n    from lstm_odyssey import tasks"),
         ("tasks/x.py", "import torch.nn"),
-        ("tasks/x.py", "from lstm_odyssey.registry import task"),
+        ("tasks/x.py", "from lstm_odyssey.plugins.registry import task"),
         ("tasks/objectives/x.py", "from lstm_odyssey.variants import declare"),
         ("reports/x.py", "from torch import Tensor"),
         ("reports/x.py", "import lstm_odyssey.tasks.declare"),

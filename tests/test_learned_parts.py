@@ -11,17 +11,18 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey import check, registry
-from lstm_odyssey.conformance import rounding_error
-from lstm_odyssey.kernels.plan import plan
-from lstm_odyssey.kernels.scan import training_note
-from lstm_odyssey.lockstep import CompiledLockstep, Lockstep, Trial
-from lstm_odyssey.population import Population
-from lstm_odyssey.problems import Draw
-from lstm_odyssey.protocol import Protocol
-from lstm_odyssey.structure import check_member_bits, check_population
+from lstm_odyssey.backends import training_note
+from lstm_odyssey.backends.lowering import plan
+from lstm_odyssey.commands import check
+from lstm_odyssey.conformance.answers import rounding_error
+from lstm_odyssey.conformance.draws import Draw
+from lstm_odyssey.conformance.kit import check_oracle
+from lstm_odyssey.conformance.ladder_structure import check_member_bits, check_population
+from lstm_odyssey.plugins import registry
 from lstm_odyssey.tasks import objectives
-from lstm_odyssey.testing import check_oracle
+from lstm_odyssey.training.lockstep import CompiledLockstep, Lockstep, Trial
+from lstm_odyssey.training.population import Population
+from lstm_odyssey.training.protocol import Protocol
 from lstm_odyssey.variants.ops import sigmoid, tanh
 from tests.corpora import CORPORA
 from tests.plugins import write

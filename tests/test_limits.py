@@ -8,9 +8,13 @@ import numpy
 import pytest
 import xarray
 
-from lstm_odyssey.reports import budgets, limits, netcdf, page, same_draws, schema, section
-from lstm_odyssey.reports.analyses import Analyses, analyse
-from lstm_odyssey.reports.compare import compare
+from lstm_odyssey.reports import page
+from lstm_odyssey.reports.contract import netcdf, schema
+from lstm_odyssey.reports.page import section
+from lstm_odyssey.reports.page.analyses import Analyses, analyse
+from lstm_odyssey.reports.plots import budgets, differences
+from lstm_odyssey.reports.stats import limits
+from lstm_odyssey.reports.stats.compare import compare
 from tests import made_studies as made
 
 RECORD = Path(__file__).resolve().parent.parent / "reports" / "records" / "jsb-chorales-paper.nc"
@@ -72,7 +76,7 @@ def test_the_whisker_is_the_verdict(shared: float) -> None:
     """The corrected interval is drawn as the whisker, the 95 % interval thick, and the verdict stands beside it."""
     study = schema.build(*made.searched({"vanilla": 0.0, "alike": 0.0, "bad": 2.0}, 120, shared=shared))
     found = compare(study, replicates=499)
-    figure = same_draws.forest(found, "talk", order=["vanilla", "alike", "bad"])
+    figure = differences.forest(found, "talk", order=["vanilla", "alike", "bad"])
     for place, name in enumerate(["alike", "bad"]):
         one = found.sel(task="talk", variant=name)
         for label, variable in (("_whisker", "difference_corrected_interval"), ("_95", "difference_interval")):
@@ -91,7 +95,7 @@ def test_the_scatter_sets_the_same_draws_side_by_side() -> None:
     study["status"] = study["status"].astype("U7")
     study["status"].values[0, 1, 7] = "missing"
     study["best_test"].values[0, 1, 7] = study["best_valid"].values[0, 1, 7] = numpy.nan
-    figure = same_draws.scatter(study, compare(study, replicates=9), "talk")
+    figure = differences.scatter(study, compare(study, replicates=9), "talk")
     (points,) = lines(figure, "_draws")
     part = study["best_test"].sel(task="talk")
     kept = numpy.delete(numpy.arange(40), 7)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lstm_odyssey import measured
-from lstm_odyssey.clocks import TimingError
-from lstm_odyssey.environment import hash_of_sources
-from lstm_odyssey.measured import measured_error
+from lstm_odyssey.bench import measured
+from lstm_odyssey.bench.measured import measured_error
+from lstm_odyssey.training.clocks import TimingError
+from lstm_odyssey.training.environment import hash_of_sources
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {"": "suite", "variants": "variants", "tasks": "tasks", "reports": "reports"}

@@ -3,11 +3,11 @@
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.conformance import BOUND, rounding_error
-from lstm_odyssey.precision import check_single_precision
-from lstm_odyssey.problems import FIXED
-from lstm_odyssey.structure import check_member_bits
-from lstm_odyssey.testing import CHECKS, Draw, check_oracle, check_variant, checks, parametrize_with_checks
+from lstm_odyssey.conformance.answers import BOUND, rounding_error
+from lstm_odyssey.conformance.draws import FIXED
+from lstm_odyssey.conformance.kit import CHECKS, Draw, check_oracle, check_variant, checks, parametrize_with_checks
+from lstm_odyssey.conformance.ladder_precision import check_single_precision
+from lstm_odyssey.conformance.ladder_structure import check_member_bits
 from lstm_odyssey.variants.ops import sigmoid, tanh
 from tests.mutants import WRONG_ADJOINTS, WRONG_CALLS, WRONG_CELLS, WRONG_LAYERS, TransposesR, wrong_cell
 from tests.reference import NAMES

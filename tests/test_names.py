@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import origins
 from lstm_odyssey.bench.cell import Work
-from lstm_odyssey.clocks import TimingError, clock_of
-from lstm_odyssey.config import read_config
-from lstm_odyssey.plan import Settings, SettingsError
-from lstm_odyssey.protocol import Protocol
-from lstm_odyssey.reports import nearest as of_reports
-from lstm_odyssey.stored import check_study
+from lstm_odyssey.plugins import origins
+from lstm_odyssey.reports.contract import nearest as of_reports
+from lstm_odyssey.study.config import read_config
+from lstm_odyssey.study.plan import Settings, SettingsError
+from lstm_odyssey.study.trials import check_study
 from lstm_odyssey.tasks import nearest as of_tasks
 from lstm_odyssey.tasks import objectives
+from lstm_odyssey.training.clocks import TimingError, clock_of
+from lstm_odyssey.training.protocol import Protocol
 from tests.conftest import ROOT
 
 

@@ -9,7 +9,8 @@ import tomllib
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import new, registry
+from lstm_odyssey.commands import new
+from lstm_odyssey.plugins import registry
 from tests.plugins import LIGHT, write
 
 
@@ -137,7 +138,7 @@ def test_a_third_partys_packages_work_beside_our_wheel(installed, tmp_path):
     folder, packages = installed
     ours = run(folder, tmp_path, "-c", "import lstm_odyssey; print(lstm_odyssey.__file__)")
     assert ours.startswith(str(folder))
-    odyssey = ("-m", "lstm_odyssey.cli")
+    odyssey = ("-m", "lstm_odyssey.commands.cli")
     assert "dusk  states y  [-]  from odyssey-dusk 0.1.0" in run(folder, tmp_path, *odyssey, "variants")
     assert re.search(
         r"circle  made, next_frame: .* from\s+odyssey-circle 0\.1\.0", run(folder, tmp_path, *odyssey, "tasks")

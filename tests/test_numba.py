@@ -20,14 +20,16 @@ import torch
 from numba.core import caching, config
 
 import lstm_odyssey as lo
-from lstm_odyssey import precision, structure, testing
+from lstm_odyssey.backends.lowering import plan
+from lstm_odyssey.backends.numba import cache, emit, emit_training, memory, products
+from lstm_odyssey.backends.numba.member import kernel, member
+from lstm_odyssey.backends.processor import features as host_features
 from lstm_odyssey.cell.ops import OPS
-from lstm_odyssey.conformance import About, ask, compare, make
-from lstm_odyssey.kernels import cache, emit, emit_training, memory, products
-from lstm_odyssey.kernels.member import kernel, member
-from lstm_odyssey.kernels.plan import plan
-from lstm_odyssey.kernels.processor import features as host_features
-from lstm_odyssey.problems import Draw
+from lstm_odyssey.conformance import kit as testing
+from lstm_odyssey.conformance import ladder_precision as precision
+from lstm_odyssey.conformance import ladder_structure
+from lstm_odyssey.conformance.answers import About, ask, compare, make
+from lstm_odyssey.conformance.draws import Draw
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.variants.ops import exp, relu
 from tests.cells import CHAOTIC, ODD
@@ -73,9 +75,9 @@ def test_copies_of_packed_matrices_change_no_number(name, monkeypatch):
     compare(some, one, About(cell, "numba", draw, "with copies"))
 
 
-@pytest.mark.parametrize("check", [structure.check_padding, structure.check_bidirectional, structure.check_rows,
-                                   structure.check_carried_state, structure.check_repeated_call,
-                                   structure.check_member_bits, precision.check_single_precision])  # fmt: skip
+@pytest.mark.parametrize("check", [ladder_structure.check_padding, ladder_structure.check_bidirectional,
+                                   ladder_structure.check_rows, ladder_structure.check_carried_state, ladder_structure.check_repeated_call,
+                                   ladder_structure.check_member_bits, precision.check_single_precision])  # fmt: skip
 @pytest.mark.parametrize("name", sorted({*ODD} - CHAOTIC))
 def test_structure(name, check):
     """Padding, directions, rows, carried states, members and float32 are right for each kind of graph."""
@@ -97,7 +99,7 @@ def run(layer, x, adjoint=None, **options):
 
 def test_auto_is_numba_on_a_cpu():
     """backend="auto" resolves to numba there and to eager elsewhere."""
-    from lstm_odyssey.kernels.scan import resolve
+    from lstm_odyssey.backends import resolve
 
     assert resolve("auto", torch.device("cpu")) == "numba"
     assert resolve("auto", torch.device("meta")) == "eager"
@@ -286,7 +288,7 @@ def test_a_weight_changed_in_place_before_backward_is_an_error():
 NARROW = """
 import lstm_odyssey as lo
 from lstm_odyssey import testing
-from lstm_odyssey.kernels.processor import vector_bytes
+from lstm_odyssey.backends.numba.processor import vector_bytes
 from lstm_odyssey.problems import Draw
 assert vector_bytes() == 32
 for name in {names}:
@@ -488,7 +490,7 @@ def test_numba_told_to_compile_nothing_is_one_error(monkeypatch):
 
 def test_a_cached_module_names_all_it_depends_on():
     """What generated source imports from this folder, and what that imports, is in the key: none of it is served stale."""
-    home = "lstm_odyssey.kernels."
+    home = "lstm_odyssey.backends.numba."
     wanted = [products.source(8, "cache=True"), emit.source(plan(lo.variant("vanilla").lowered), 8)]
     wanted += [emit_training.source(8, objectives.get(name).kernel) for name in objectives.NAMES]
     found = set()

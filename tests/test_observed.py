@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.kernels.scan import BACKENDS
+from lstm_odyssey.backends import BACKENDS
 from tests.observed_cases import CASES
 
 ANOTHER = "RuntimeError: backend 'numba': the backward pass runs under vmap (is_grads_batched), another transform"

@@ -14,8 +14,8 @@ import xarray
 
 import lstm_odyssey as lo
 from lstm_odyssey.reports import page
-from lstm_odyssey.reports.variables import TASK, VARIABLES
-from lstm_odyssey.store import Store
+from lstm_odyssey.reports.contract.variables import TASK, VARIABLES
+from lstm_odyssey.study.store import Store
 from tests.small import settings
 
 OLD = Path(__file__).parent / "old_study"

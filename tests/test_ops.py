@@ -96,7 +96,7 @@ def compiled(op, dtype, constant=None):
     """The kernel text of an op as a function of arrays."""
     from numba import njit
 
-    from lstm_odyssey.kernels import vecmath, vectors
+    from lstm_odyssey.backends.numba import vecmath, vectors
 
     size = {torch.float32: 4, torch.float64: 8}[dtype]
     lanes = vectors.vector_bytes() // size

@@ -98,7 +98,7 @@ def test_entry_points_lead_to_something(members, site):
     parser.optionxform = str
     parser.read_string(text.decode())
     groups = {group: dict(parser[group]) for group in parser.sections()}
-    assert groups["console_scripts"] == {"odyssey": "lstm_odyssey.cli:main"}
+    assert groups["console_scripts"] == {"odyssey": "lstm_odyssey.commands.cli:main"}
     assert groups["pytest11"] == {"lstm_odyssey": "lstm_odyssey.pytest_plugin"}
     assert len(groups["lstm_odyssey.variants"]) >= 9 and len(groups["lstm_odyssey.tasks"]) >= 2
     targets = [target for points in groups.values() for target in points.values()]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lstm_odyssey.reports import page, schema
-from lstm_odyssey.reports.analyses import analyse
+from lstm_odyssey.reports import page
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.page.analyses import analyse
 from tests import browser
 from tests import made_studies as made
 

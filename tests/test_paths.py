@@ -9,14 +9,15 @@ import pytest
 import typer
 
 import lstm_odyssey as lo
-from lstm_odyssey import cli, discovery, options
-from lstm_odyssey.config import read_config
-from lstm_odyssey.kernels import cache
-from lstm_odyssey.paths import PathError, expanded, of_file
-from lstm_odyssey.plan import SettingsError
-from lstm_odyssey.registry import as_task
+from lstm_odyssey.backends.numba import cache
+from lstm_odyssey.commands import cli, options
+from lstm_odyssey.plugins import discovery
+from lstm_odyssey.plugins.registry import as_task
 from lstm_odyssey.reports import page
-from lstm_odyssey.store import Store
+from lstm_odyssey.reports.contract.paths import PathError, expanded, of_file
+from lstm_odyssey.study.config import read_config
+from lstm_odyssey.study.plan import SettingsError
+from lstm_odyssey.study.store import Store
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Task
 from lstm_odyssey.tasks.locate import locate
 from tests.small import chorales, settings

@@ -7,10 +7,15 @@ import sys
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.cell.ops import OPS
-from lstm_odyssey.conformance import shown
-from lstm_odyssey.kernels.scan import BACKENDS
-from lstm_odyssey.precision import alone, check_nonlinearities, check_single_precision, nonlinearities
+from lstm_odyssey.conformance.answers import shown
+from lstm_odyssey.conformance.ladder_precision import (
+    alone,
+    check_nonlinearities,
+    check_single_precision,
+    nonlinearities,
+)
 from tests.conftest import ROOT
 from tests.mutants import RoundsLikeTF32, ShortExponential
 

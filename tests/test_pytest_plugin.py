@@ -11,9 +11,9 @@ from importlib.metadata import version
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import registry
-from lstm_odyssey.driver import no_cuda
-from lstm_odyssey.measured import measured_error
+from lstm_odyssey.bench.cuda_probe import no_cuda
+from lstm_odyssey.bench.measured import measured_error
+from lstm_odyssey.plugins import registry
 from lstm_odyssey.pytest_plugin import Case, chosen
 from tests.conftest import ROOT
 
@@ -57,7 +57,7 @@ def test_loading_it_costs_nothing():
     """A project that uses none of it pays for no torch, numpy or plugin."""
     code = (
         "import sys, lstm_odyssey.pytest_plugin\n"
-        "heavy = {'torch', 'numpy', 'numba', 'scipy', 'typer', 'lstm_odyssey.registry'}\n"
+        "heavy = {'torch', 'numpy', 'numba', 'scipy', 'typer', 'lstm_odyssey.plugins.registry'}\n"
         "print(heavy & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -78,7 +78,7 @@ def test_a_project_with_fixtures_and_options_of_like_names_is_left_alone(tmp_pat
         "import sys\n"
         "def test_own(variant, task, case):\n    assert (variant in (1, 2), task, case) == (True, 'ours', 'case')\n"
         "def test_nothing_heavy_came_along():\n"
-        "    assert not {'torch', 'numpy', 'lstm_odyssey.registry'} & set(sys.modules)\n"
+        "    assert not {'torch', 'numpy', 'lstm_odyssey.plugins.registry'} & set(sys.modules)\n"
     )
     done = run_pytest(tmp_path, "-q", "--task=ours")
     assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout

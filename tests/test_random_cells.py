@@ -8,12 +8,12 @@ import os
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends.lowering import plan
 from lstm_odyssey.cell.adjoint import LEAVES
 from lstm_odyssey.cell.ops import OPS
-from lstm_odyssey.conformance import About, ask, ask_oracle, compare, make, rounding_error
-from lstm_odyssey.exactness import check_adjoint
-from lstm_odyssey.kernels.plan import plan
-from lstm_odyssey.problems import Draw
+from lstm_odyssey.conformance.answers import About, ask, ask_oracle, compare, make, rounding_error
+from lstm_odyssey.conformance.draws import Draw
+from lstm_odyssey.conformance.ladder_exactness import check_adjoint
 from tests.random_cells import compiled, random_text
 
 COUNT = int(os.environ.get("ODYSSEY_RANDOM_CELLS", "10"))

@@ -9,12 +9,15 @@ from types import SimpleNamespace
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.reports import best_score, ground_truths, limits, paper, stability
-from lstm_odyssey.reports.claims import CELLS, PAPER
-from lstm_odyssey.reports.sentences import listed, percent, probability
+from lstm_odyssey.reports import paper
+from lstm_odyssey.reports.page.sentences import listed, percent, probability
+from lstm_odyssey.reports.paper import best_score
+from lstm_odyssey.reports.paper.claims import CELLS, PAPER
+from lstm_odyssey.reports.stats import limits, stability
 from tests import test_analysis_speed as speed
 from tests.conftest import ROOT
 from tests.small import settings
+from tests.tools import ground_truths
 
 RECORD = ROOT / "reports" / "records" / "jsb-chorales-paper.nc"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -288,7 +291,7 @@ def test_the_options_of_the_readme_exist():
     asked = {name for block in blocks("console") for name in re.findall(r"odyssey run[^\n]*", block)}
     options = {option for line in asked for option in re.findall(r"--[a-z-]+", line.split("#")[0])}
     help_text = subprocess.run(
-        [sys.executable, "-m", "lstm_odyssey.cli", "run", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "lstm_odyssey.commands.cli", "run", "--help"], capture_output=True, text=True, check=True
     ).stdout
     assert options and all(option in help_text for option in options), options
 
@@ -299,7 +302,7 @@ def test_the_options_of_the_benchmarks_exist():
     for command in ("cell", "epoch", "step"):
         lines = [line for line in shown if f"odyssey bench {command}" in line]
         help_text = subprocess.run(
-            [sys.executable, "-m", "lstm_odyssey.cli", "bench", command, "--help"],
+            [sys.executable, "-m", "lstm_odyssey.commands.cli", "bench", command, "--help"],
             capture_output=True,
             text=True,
             check=True,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lstm_odyssey.reports import netcdf, record, schema
-from lstm_odyssey.reports.restore import restore
-from lstm_odyssey.reports.variables import CURVE
+from lstm_odyssey.reports.contract import netcdf, record, schema
+from lstm_odyssey.reports.contract.restore import restore
+from lstm_odyssey.reports.contract.variables import CURVE
 from tests import made_studies as made
 
 

@@ -12,10 +12,13 @@ import pandas
 import pytest
 import xarray
 
-from lstm_odyssey import cli, report_command
-from lstm_odyssey.reports import grids, page, schema
-from lstm_odyssey.reports.analyses import analyse
-from lstm_odyssey.reports.table import summary
+from lstm_odyssey.commands import cli
+from lstm_odyssey.commands import report as report_command
+from lstm_odyssey.reports import page
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.page import tables as grids
+from lstm_odyssey.reports.page.analyses import analyse
+from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
 from tests import test_reruns
 

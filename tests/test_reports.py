@@ -21,7 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 
-from lstm_odyssey.reports import figures, page, schema, table, words
+from lstm_odyssey.reports import page
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.page import words
+from lstm_odyssey.reports.plots import scores as figures
+from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
 
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import lstm_odyssey as lo
-from lstm_odyssey import points
-from lstm_odyssey.reports import schema
-from lstm_odyssey.reports.best_points import best_points
-from lstm_odyssey.reports.reruns import reruns
-from lstm_odyssey.reports.seed_deviation import half_width, seed_deviation
-from lstm_odyssey.reports.table import summary
-from lstm_odyssey.reports.validation import SchemaError
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.contract.validation import SchemaError
+from lstm_odyssey.reports.stats.best_points import best_points
+from lstm_odyssey.reports.stats.reruns import reruns
+from lstm_odyssey.reports.stats.seed_deviation import half_width, seed_deviation
+from lstm_odyssey.reports.stats.table import summary
+from lstm_odyssey.study import points
 from tests import made_studies as made
 from tests.small import settings
 

@@ -15,8 +15,8 @@ import xarray
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
-from lstm_odyssey.reports import netcdf, schema
-from lstm_odyssey.reports.schema import SchemaError
+from lstm_odyssey.reports.contract import netcdf, schema
+from lstm_odyssey.reports.contract.schema import SchemaError
 from tests import made_studies as made
 
 

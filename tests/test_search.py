@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_odyssey import plan
-from lstm_odyssey.search import draw
-from lstm_odyssey.streams import canonical, digest, stream
+from lstm_odyssey.study import plan
+from lstm_odyssey.study.search import draw
 from lstm_odyssey.tasks.declare import PAPER_SPACE
+from lstm_odyssey.training.random_streams import canonical, digest, stream
 
 
 def one(**options):

@@ -11,8 +11,9 @@ import xarray
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_odyssey.reports import expected, inference, schema, searches
-from lstm_odyssey.reports.compare import compare
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.stats import budget, inference, searches
+from lstm_odyssey.reports.stats.compare import compare
 from tests import made_studies as made
 
 
@@ -27,7 +28,7 @@ def test_the_curve_is_that_of_one_cell(valid: list[int], seed: int) -> None:
     one = ranked([float(v) for v in valid], test.tolist())
     found = searches.best_of(one, numpy.full((1, len(valid)), 1 / len(valid)), len(valid))[0]
     trials = numpy.arange(1, len(valid) + 1)
-    curve = expected.after_trials(one, trials, numpy.random.default_rng(0), replacement=True, replicates=1)
+    curve = budget.after_trials(one, trials, numpy.random.default_rng(0), replacement=True, replicates=1)
     assert found == pytest.approx(curve.mean, abs=1e-12)
 
 
@@ -79,16 +80,16 @@ def test_replicates_of_common_draws_follow_the_definition(monkeypatch: pytest.Mo
     one, other = (inference.rank(*random.random((2, 9)), [True] * 9) for _ in range(2))
     pair = searches.pair(one, other, paired=True)
     share = searches.weights(pair, random, 7)
-    expected = []
+    budget = []
     for weight in share[0]:
         tails = numpy.zeros((10, 10))
         for i, j in numpy.ndindex(9, 9):
             tails[i, j] = weight[(numpy.arange(9) >= i) & (pair.place >= j)].sum() ** 6
         chosen = tails[:-1, :-1] - tails[1:, :-1] - tails[:-1, 1:] + tails[1:, 1:]
-        expected.append((chosen * (pair.one.test[:, None] > pair.other.test)).sum())
+        budget.append((chosen * (pair.one.test[:, None] > pair.other.test)).sum())
     for largest in (1, 200, searches.LARGEST):
         monkeypatch.setattr(searches, "LARGEST", largest)
-        assert searches.better(pair, share, 6, maximize=True) == pytest.approx(numpy.array(expected), abs=1e-12)
+        assert searches.better(pair, share, 6, maximize=True) == pytest.approx(numpy.array(budget), abs=1e-12)
     assert 9999 // searches.FEWER["better"] >= 999
 
 

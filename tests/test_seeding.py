@@ -9,17 +9,17 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
 import lstm_odyssey as lo
-from lstm_odyssey import study as study_module
-from lstm_odyssey.block import Block, comparable
-from lstm_odyssey.environment import elsewhere, environment
-from lstm_odyssey.plan import SettingsError, make_plan
-from lstm_odyssey.registry import UnknownNameError
-from lstm_odyssey.reports import netcdf, schema
-from lstm_odyssey.reports.restore import restore
-from lstm_odyssey.reports.schema import SchemaError
-from lstm_odyssey.seeding import read_seed
-from lstm_odyssey.store import Store, StoreError
-from lstm_odyssey.study import gather, pending
+from lstm_odyssey.plugins.registry import UnknownNameError
+from lstm_odyssey.reports.contract import netcdf, schema
+from lstm_odyssey.reports.contract.restore import restore
+from lstm_odyssey.reports.contract.schema import SchemaError
+from lstm_odyssey.study import run as study_module
+from lstm_odyssey.study.block import Block, comparable
+from lstm_odyssey.study.plan import SettingsError, make_plan
+from lstm_odyssey.study.resume import read_seed
+from lstm_odyssey.study.run import gather, pending
+from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.training.environment import elsewhere, environment
 from tests import made_studies as made
 from tests import small
 
@@ -307,8 +307,8 @@ def test_what_is_no_study_is_one_clear_error_that_names_the_file(begun, folder, 
 
 def test_a_variant_or_corpus_that_is_not_here_is_an_error_as_ever(begun, folder, tmp_path, monkeypatch):
     """A plugin that is not installed, a variant that has changed, a backend that is not to be had: nothing is made."""
-    from lstm_odyssey import registry
-    from lstm_odyssey.kernels import scan
+    from lstm_odyssey import backends
+    from lstm_odyssey.plugins import registry
 
     find = registry.variant
     with monkeypatch.context() as patch:
@@ -320,7 +320,7 @@ def test_a_variant_or_corpus_that_is_not_here_is_an_error_as_ever(begun, folder,
         with pytest.raises(UnknownNameError, match="variant 'vanila': unknown; expected one of"):
             lo.run(tmp_path / "store", here(folder), resume_from=begun.consolidated)
     with monkeypatch.context() as patch:
-        patch.setattr(scan, "BACKENDS", {"other": "other"})
+        patch.setattr(backends, "BACKENDS", {"other": "other"})
         with pytest.raises(SettingsError, match=f"backend '{begun.study()['backend']}': not available"):
             lo.run(tmp_path / "store", here(folder), resume_from=begun.consolidated)
     with pytest.raises(StoreError, match="task 'bach' has checksum .* it has changed"):
@@ -386,7 +386,7 @@ def test_a_worker_takes_up_blocks_as_they_were_submitted(tmp_path):
     """The order reaches the scheduler: one worker process begins each task after all that were submitted before."""
     from time import time
 
-    from lstm_odyssey.engine import engine
+    from lstm_odyssey.study.engine import engine
 
     with engine(1, None, str(tmp_path), "token") as executor:
         futures = [executor.submit(time) for _ in range(40)]

@@ -11,12 +11,16 @@ import pytest
 import xarray
 
 import lstm_odyssey as lo
-from lstm_odyssey import export, tables
-from lstm_odyssey.reports import analyses, citation, exports, figures, page, paper, schema
-from lstm_odyssey.reports.restore import restore
-from lstm_odyssey.reports.selection import as_study
-from lstm_odyssey.reports.table import markdown, summary
-from lstm_odyssey.reports.validation import SchemaError
+from lstm_odyssey.commands import export, tables
+from lstm_odyssey.reports import citation, page, paper
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.contract.restore import restore
+from lstm_odyssey.reports.contract.selection import as_study
+from lstm_odyssey.reports.contract.validation import SchemaError
+from lstm_odyssey.reports.page import analyses
+from lstm_odyssey.reports.page import export as exports
+from lstm_odyssey.reports.plots import scores
+from lstm_odyssey.reports.stats.table import markdown, summary
 from tests import made_studies as made
 
 QUICK = {"baseline": "plain", "replicates": 99}
@@ -39,9 +43,9 @@ FACES: dict[str, Callable[[xarray.Dataset], Any]] = {
     "references": citation.references,
     "software": citation.software,
     "paper": paper.rows,
-    "box_plots": lambda study: figures.svg(figures.box_plots(study), "boxes", "a"),
-    "box_plot": lambda study: figures.svg(figures.box_plot(study, "songs"), "box", "a"),
-    "curves": lambda study: figures.svg(figures.learning_curves(study, "songs"), "curves", "a"),
+    "box_plots": lambda study: scores.svg(scores.box_plots(study), "boxes", "a"),
+    "box_plot": lambda study: scores.svg(scores.box_plot(study, "songs"), "box", "a"),
+    "curves": lambda study: scores.svg(scores.learning_curves(study, "songs"), "curves", "a"),
     "terminal": lambda study: [str(part) for part in tables.results(study) if not hasattr(part, "columns")],
     "asv": export.series,
 }
@@ -145,7 +149,7 @@ def test_a_selection_is_written_read_and_gone_on_with(study: xarray.Dataset, tmp
         (lambda study: study["best_test"], "study: found DataArray"),
     ],
 )
-@pytest.mark.parametrize("ask", [lo.compare, lo.fanova, summary, figures.box_plots], ids=lambda ask: ask.__name__)
+@pytest.mark.parametrize("ask", [lo.compare, lo.fanova, summary, scores.box_plots], ids=lambda ask: ask.__name__)
 def test_what_is_no_selection_is_one_sentence(study: xarray.Dataset, ask: Any, spoil: Any, told: str) -> None:
     """A dropped coordinate, nothing, one label twice, a lost variable: the same sentence from everything that is asked."""
     with pytest.raises(SchemaError, match=told):
@@ -155,8 +159,8 @@ def test_what_is_no_selection_is_one_sentence(study: xarray.Dataset, ask: Any, s
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda study: figures.box_plot(study, "song"),
-        lambda study: figures.learning_curves(study, "song"),
+        lambda study: scores.box_plot(study, "song"),
+        lambda study: scores.learning_curves(study, "song"),
         lambda study: lo.compare(study, tasks="song"),
     ],
 )

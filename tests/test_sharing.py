@@ -15,14 +15,14 @@ import xarray
 from filelock import SoftFileLease
 
 import lstm_odyssey as lo
-from lstm_odyssey import locking
-from lstm_odyssey.block import Block
-from lstm_odyssey.engine import EngineError
-from lstm_odyssey.locking import alive, alone, claimed, clean, study_locked
-from lstm_odyssey.plan import make_plan
-from lstm_odyssey.reports import schema
-from lstm_odyssey.store import Store, StoreError
-from lstm_odyssey.study import consolidate, gather
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.study import locking
+from lstm_odyssey.study.block import Block
+from lstm_odyssey.study.engine import EngineError
+from lstm_odyssey.study.locking import alive, alone, claimed, clean, study_locked
+from lstm_odyssey.study.plan import make_plan
+from lstm_odyssey.study.run import consolidate, gather
+from lstm_odyssey.study.store import Store, StoreError
 from tests.small import chorales, settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -294,7 +294,7 @@ def test_a_study_that_is_extended_while_it_is_gathered_has_no_strays(tmp_path, m
 @contextmanager
 def refused(folder, number, monkeypatch):
     """A file system that refuses every new file."""
-    from lstm_odyssey.reports import files
+    from lstm_odyssey.reports.contract import files
 
     def no(*arguments, **options):
         raise OSError(number, "no")
@@ -320,8 +320,8 @@ def test_a_store_that_cannot_be_written_says_its_one_sentence(number, tmp_path, 
 
 def test_a_netcdf_that_cannot_be_written_costs_no_trial(tmp_path, monkeypatch):
     """When the disk is full at a refresh the study goes on, with one warning; at the end it is one error, all stored."""
-    from lstm_odyssey import study as study_module
-    from lstm_odyssey.reports import netcdf
+    from lstm_odyssey.reports.contract import netcdf
+    from lstm_odyssey.study import run as study_module
 
     def full(path, content):
         raise OSError(28, "No space left on device")

@@ -6,13 +6,14 @@ import math
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import spaces
-from lstm_odyssey.block import Block
-from lstm_odyssey.config import read_config
-from lstm_odyssey.plan import SettingsError, make_plan
-from lstm_odyssey.profiles import HYPERPARAMETERS, PROFILES
-from lstm_odyssey.reports import page, words
-from lstm_odyssey.store import Store, StoreError
+from lstm_odyssey.reports import page
+from lstm_odyssey.reports.page import words
+from lstm_odyssey.study import spaces
+from lstm_odyssey.study.block import Block
+from lstm_odyssey.study.config import read_config
+from lstm_odyssey.study.plan import SettingsError, make_plan
+from lstm_odyssey.study.profiles import HYPERPARAMETERS, PROFILES
+from lstm_odyssey.study.store import Store, StoreError
 from lstm_odyssey.tasks.declare import PAPER_SPACE
 from lstm_odyssey.tasks.distributions import Choice, LogUniform, Uniform
 from tests.small import settings

@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
-from lstm_odyssey import tables
-from lstm_odyssey.reports import grids, netcdf, page, schema, sentences, stability, words
-from lstm_odyssey.reports.compare import compare
-from lstm_odyssey.reports.table import markdown, summary
+from lstm_odyssey.commands import tables
+from lstm_odyssey.reports import page
+from lstm_odyssey.reports.contract import netcdf, schema
+from lstm_odyssey.reports.page import sentences, words
+from lstm_odyssey.reports.page import tables as grids
+from lstm_odyssey.reports.stats import stability
+from lstm_odyssey.reports.stats.compare import compare
+from lstm_odyssey.reports.stats.table import markdown, summary
 from tests import made_studies as made
 
 RECORD = Path(__file__).resolve().parent.parent / "reports" / "records" / "jsb-chorales-paper.nc"

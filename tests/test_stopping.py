@@ -11,20 +11,31 @@ import time
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.output import Steady, steady_output
-from lstm_odyssey.plan import Settings, SettingsError, make_plan
-from lstm_odyssey.reports import netcdf, page, schema
-from lstm_odyssey.reports.validation import SchemaError
-from lstm_odyssey.search import MAX_TRIALS
-from lstm_odyssey.stopping import Stopped, stopping
-from lstm_odyssey.store import Store, StoreError
+from lstm_odyssey.commands.output import Steady, steady_output
+from lstm_odyssey.commands.stopping import Stopped, stopping
+from lstm_odyssey.reports import page
+from lstm_odyssey.reports.contract import netcdf, schema
+from lstm_odyssey.reports.contract.validation import SchemaError
+from lstm_odyssey.study.plan import Settings, SettingsError, make_plan
+from lstm_odyssey.study.search import MAX_TRIALS
+from lstm_odyssey.study.store import Store, StoreError
 from tests.small import chorales, settings
 
 
 def command(folder, *more):
     data = f"--data=bach={chorales(folder)}"
     place = f"--store={folder / 'store'}"
-    return [sys.executable, "-m", "lstm_odyssey.cli", "run", place, "--tasks=bach", data, "--profile=smoke", *more]
+    return [
+        sys.executable,
+        "-m",
+        "lstm_odyssey.commands.cli",
+        "run",
+        place,
+        "--tasks=bach",
+        data,
+        "--profile=smoke",
+        *more,
+    ]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -95,7 +106,7 @@ def test_lists_are_printed_whatever_the_encoding(tmp_path):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     for stay in (True, False):
         process = subprocess.Popen(
-            [sys.executable, "-m", "lstm_odyssey.cli", "variants"],
+            [sys.executable, "-m", "lstm_odyssey.commands.cli", "variants"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -142,7 +153,7 @@ def test_a_process_without_output_prints_nowhere(monkeypatch):
 
 def test_the_page_is_written_before_the_table_is_printed(odyssey, tmp_path, monkeypatch):
     """What is printed may get lost; and a page that cannot be written takes the table from nobody."""
-    from lstm_odyssey import tables
+    from lstm_odyssey.commands import tables
 
     seen = []
     results = tables.results

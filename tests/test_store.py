@@ -6,11 +6,11 @@ from importlib.metadata import entry_points
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.block import Block
-from lstm_odyssey.locking import alive, clean
-from lstm_odyssey.plan import make_plan
-from lstm_odyssey.store import FORMAT, Store, StoreError, trial_id
-from lstm_odyssey.study import gather, pending
+from lstm_odyssey.study.block import Block
+from lstm_odyssey.study.locking import alive, clean
+from lstm_odyssey.study.plan import make_plan
+from lstm_odyssey.study.run import gather, pending
+from lstm_odyssey.study.store import FORMAT, Store, StoreError, trial_id
 from tests.small import chorales, settings
 
 BACH = entry_points(group="lstm_odyssey.tasks")["bach"]
@@ -83,7 +83,7 @@ def test_nothing_else_is_left_behind(store):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     """A file is whole or as it was."""
-    from lstm_odyssey.reports.files import replacing, write_text
+    from lstm_odyssey.reports.contract.files import replacing, write_text
 
     file = tmp_path / "a.json"
     write_text(file, "old")
@@ -199,8 +199,8 @@ def test_temporary_files_of_a_live_worker_are_left_alone(store, tmp_path):
 
 def test_a_space_has_what_a_training_reads(tmp_path, monkeypatch):
     """A hyperparameter that nothing reads, or one that is missing, is refused before anything is drawn."""
-    from lstm_odyssey import registry
-    from lstm_odyssey.plan import SettingsError
+    from lstm_odyssey.plugins import registry
+    from lstm_odyssey.study.plan import SettingsError
     from lstm_odyssey.tasks.declare import PAPER_SPACE, Choice
     from tests.corpora import made_task
 
@@ -216,7 +216,7 @@ def test_a_broken_plugin_is_a_warning_where_nobody_asked_for_it(tmp_path, monkey
     """A variant that cannot be loaded is left out of the default study, and is an error for who names it."""
     from importlib.metadata import EntryPoint
 
-    from lstm_odyssey import registry
+    from lstm_odyssey.plugins import registry
 
     points = dict(registry.points("variant"))
     points["bad"] = EntryPoint("bad", "nomodule:cell", "lstm_odyssey.variants")

@@ -14,11 +14,11 @@ import pytest
 import xarray
 
 import lstm_odyssey as lo
-from lstm_odyssey import block as block_module
-from lstm_odyssey import study as study_module
-from lstm_odyssey.block import comparable
-from lstm_odyssey.reports import schema
-from lstm_odyssey.store import Store, StoreError
+from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.study import block as block_module
+from lstm_odyssey.study import run as study_module
+from lstm_odyssey.study.block import comparable
+from lstm_odyssey.study.store import Store, StoreError
 from tests.small import chorales, settings
 
 
@@ -211,7 +211,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
 
 def test_a_study_that_did_not_begin_leaves_its_folder_free(tmp_path):
     """When the workers are not to be had, the store is not bound to what was asked that time."""
-    from lstm_odyssey.engine import EngineError
+    from lstm_odyssey.study.engine import EngineError
 
     def engine(store, plan, todo):
         raise EngineError("none")
@@ -249,7 +249,17 @@ LONG = {"trials": 4, "epochs": 25, "variants": ["nog", "cifg"], "profile": "smok
 def command(place, folder, *more):
     options = [f"--{name.replace('_', '-')}={','.join(v) if isinstance(v, list) else v}" for name, v in LONG.items()]
     data = f"--data=bach={chorales(folder)}"
-    return [sys.executable, "-m", "lstm_odyssey.cli", "run", f"--store={place}", "--tasks=bach", data, *options, *more]
+    return [
+        sys.executable,
+        "-m",
+        "lstm_odyssey.commands.cli",
+        "run",
+        f"--store={place}",
+        "--tasks=bach",
+        data,
+        *options,
+        *more,
+    ]
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
@@ -332,7 +342,7 @@ def test_the_workers_of_one_machine_listen_on_loopback_only(tmp_path):
     """Scheduler and workers open ports on 127.0.0.1 and nowhere else, and run what is submitted."""
     import psutil
 
-    from lstm_odyssey.engine import engine
+    from lstm_odyssey.study.engine import engine
 
     with engine(2, None, str(tmp_path), "token") as executor:
         assert executor.submit(sum, (1, 2)).result(timeout=60) == 3
@@ -344,7 +354,7 @@ def test_the_workers_of_one_machine_listen_on_loopback_only(tmp_path):
 
 def test_a_scheduler_that_does_not_answer_is_one_clear_error(tmp_path):
     """No scheduler at the address: the error says how to start one."""
-    from lstm_odyssey.engine import EngineError, engine
+    from lstm_odyssey.study.engine import EngineError, engine
 
     with (
         pytest.raises(EngineError, match="no dask scheduler answers there .* Start one with `dask scheduler`"),
@@ -355,7 +365,7 @@ def test_a_scheduler_that_does_not_answer_is_one_clear_error(tmp_path):
 
 def test_a_scheduler_whose_workers_do_not_see_the_store_is_refused(tmp_path):
     """Every worker reads the study's token back before work begins."""
-    from lstm_odyssey.engine import EngineError, engine
+    from lstm_odyssey.study.engine import EngineError, engine
 
     with (
         cluster(tmp_path, workers=1) as (address, _),

@@ -65,7 +65,7 @@ def test_a_change_that_is_not_there_is_noticed():
 
 def test_a_change_is_seen_wherever_the_function_is(monkeypatch):
     """What was imported by its name before is changed too, and is as it was afterwards."""
-    from lstm_odyssey.streams import canonical
+    from lstm_odyssey.training.random_streams import canonical
 
     with monkeypatch.context() as patch:
         function = function_at("streams:canonical")

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey import registry, task_checks
-from lstm_odyssey.task_checks import TASK_CHECKS
+from lstm_odyssey.conformance import tasks as task_checks
+from lstm_odyssey.conformance.kit import parametrize_with_checks
+from lstm_odyssey.conformance.tasks import TASK_CHECKS
+from lstm_odyssey.plugins import registry
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Choice, LogUniform, Uniform
 from lstm_odyssey.tasks.distributions import EvenInteger
-from lstm_odyssey.testing import parametrize_with_checks
 from tests.corpora import CORPORA, made_task, real_file
 from tests.plugins import RISING, write
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.protocol import Protocol
-from lstm_odyssey.training import Trial, train
+from lstm_odyssey.training.loop import Trial, train
+from lstm_odyssey.training.protocol import Protocol
 from tests.corpora import CORPORA
 
 ROUNDS = 40

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey import problems, ties
-from lstm_odyssey.conformance import ask, ask_oracle, make
-from lstm_odyssey.kernels.scan import BACKENDS
-from lstm_odyssey.problems import FIXED, Draw
+from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.conformance import draws, ties
+from lstm_odyssey.conformance.answers import ask, ask_oracle, make
+from lstm_odyssey.conformance.draws import FIXED, Draw
 from lstm_odyssey.variants.ops import absolute, maximum, minimum, relu, tanh
 from tests.cells import ODD
 
@@ -28,7 +28,7 @@ def at_ties():
 
     state = {name: whole(value) for name, value in problem.state.items()}
     parameters = {name: whole(value) for name, value in problem.parameters.items()}
-    return problems.replace(problem, x=whole(problem.x), state=state, parameters=parameters)
+    return draws.replace(problem, x=whole(problem.x), state=state, parameters=parameters)
 
 
 def test_the_crafted_problem_is_at_every_kind_of_tie():
@@ -60,7 +60,7 @@ def test_draws_keep_away_from_declared_ties(name, monkeypatch):
     draw = Draw(2, 2, 3, 3)
     first = draw.problem(cell)
     wide = 1.01 * ties.distance(cell, first)
-    monkeypatch.setattr(problems, "NEAR", wide)
+    monkeypatch.setattr(draws, "NEAR", wide)
     second = draw.problem(cell)
     assert ties.distance(cell, second) > wide and not torch.equal(first.x, second.x)
     assert torch.equal(draw.problem(cell).x, second.x)

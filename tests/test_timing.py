@@ -11,10 +11,10 @@ import torch
 from scipy import stats
 
 import lstm_odyssey as lo
-from lstm_odyssey.clocks import TimingError, check_device, clock_of
-from lstm_odyssey.samples import Timing, geometric_mean, outside
-from lstm_odyssey.threads import one_thread
-from lstm_odyssey.timing import MOST_CALLS, WINDOW, Region, measure
+from lstm_odyssey.bench.region import MOST_CALLS, WINDOW, Region, measure
+from lstm_odyssey.bench.samples import Timing, geometric_mean, outside
+from lstm_odyssey.training.clocks import TimingError, check_device, clock_of
+from lstm_odyssey.training.threads import one_thread
 
 
 class Machine:

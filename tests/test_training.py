@@ -9,17 +9,17 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey import checkpoint
-from lstm_odyssey.batches import Batches, unit_noise
+from lstm_odyssey.backends.numba.training_step import TrainingStep
 from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.cell import Cell
-from lstm_odyssey.kernels.training_step import TrainingStep
-from lstm_odyssey.network import Network
-from lstm_odyssey.protocol import Protocol
-from lstm_odyssey.reports.variables import MEASURED
-from lstm_odyssey.streams import stream
+from lstm_odyssey.reports.contract.variables import MEASURED
 from lstm_odyssey.tasks import objectives
-from lstm_odyssey.training import Population, Trial, train
+from lstm_odyssey.training import checkpoint
+from lstm_odyssey.training.batches import Batches, unit_noise
+from lstm_odyssey.training.loop import Population, Trial, train
+from lstm_odyssey.training.network import Network
+from lstm_odyssey.training.protocol import Protocol
+from lstm_odyssey.training.random_streams import stream
 from tests.corpora import CORPORA
 
 PROTOCOL = Protocol(epochs=3)
@@ -152,7 +152,7 @@ class Stop(Exception):
 @pytest.mark.parametrize("stop", [1, 4, 5, 6, 11])
 def test_resuming_from_a_checkpoint_is_bitwise_not_having_stopped(stop, tmp_path, monkeypatch):
     """Killed after any epoch and started again, a population ends with the same bits."""
-    monkeypatch.setattr("lstm_odyssey.training.CHECKPOINT_EPOCHS", 2)
+    monkeypatch.setattr("lstm_odyssey.training.loop.CHECKPOINT_EPOCHS", 2)
     protocol = Protocol(epochs=12, patience=20)
     whole = run(eight(), protocol=protocol, keep_weights=True)
 
@@ -178,7 +178,7 @@ def test_resuming_from_a_checkpoint_is_bitwise_not_having_stopped(stop, tmp_path
 
 def test_a_checkpoint_is_really_used(tmp_path, monkeypatch):
     """After a kill in epoch 7 with a checkpoint every two epochs, no epoch before 6 is run again."""
-    monkeypatch.setattr("lstm_odyssey.training.CHECKPOINT_EPOCHS", 2)
+    monkeypatch.setattr("lstm_odyssey.training.loop.CHECKPOINT_EPOCHS", 2)
     protocol = Protocol(epochs=9)
     file = tmp_path / "block.npz"
 
@@ -247,7 +247,7 @@ def test_a_checkpoint_of_another_training_is_set_aside(change, tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_stops_no_training(tmp_path, monkeypatch):
     """On a full disk training goes on, with a warning, and ends the same."""
-    monkeypatch.setattr("lstm_odyssey.training.CHECKPOINT_EPOCHS", 2)
+    monkeypatch.setattr("lstm_odyssey.training.loop.CHECKPOINT_EPOCHS", 2)
 
     def full(path):
         raise OSError(28, "No space left on device")
@@ -465,7 +465,7 @@ def test_compiled_alone_and_together_for_every_objective(objective, bidirectiona
 
 def test_compiled_resuming_with_half_of_the_trials_missing_changes_no_bit(together, tmp_path, monkeypatch):
     """Killed with eight trials and started again with those four that are not stored: their bits, from the checkpoint."""
-    monkeypatch.setattr("lstm_odyssey.training.CHECKPOINT_EPOCHS", 2)
+    monkeypatch.setattr("lstm_odyssey.training.loop.CHECKPOINT_EPOCHS", 2)
 
     def kill(population):
         if population.epoch == 3:

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lstm_odyssey as lo
-from lstm_odyssey.batches import Batches
-from lstm_odyssey.kernels.emit_training import LOSS, NAMES
-from lstm_odyssey.kernels.training_step import TrainingStep, Workspace, _compiled
-from lstm_odyssey.lockstep import CompiledLockstep, Lockstep, Trial, training_steps
-from lstm_odyssey.network import Network
-from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.backends.numba.emit_training import LOSS, NAMES
+from lstm_odyssey.backends.numba.training_step import TrainingStep, Workspace, _compiled
 from lstm_odyssey.tasks import objectives
+from lstm_odyssey.training.batches import Batches
+from lstm_odyssey.training.lockstep import CompiledLockstep, Lockstep, Trial, training_steps
+from lstm_odyssey.training.network import Network
+from lstm_odyssey.training.protocol import Protocol
 from tests.conftest import ROOT
 from tests.corpora import CORPORA
 

@@ -11,18 +11,18 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey import batches, checkpoint
-from lstm_odyssey.batches import Batches, unit_noise
-from lstm_odyssey.block import Block
-from lstm_odyssey.lockstep import CompiledLockstep, Lockstep
-from lstm_odyssey.network import Network
-from lstm_odyssey.plan import make_plan
-from lstm_odyssey.population import Population
-from lstm_odyssey.protocol import Protocol
-from lstm_odyssey.store import Store, StoreError
-from lstm_odyssey.streams import stream
+from lstm_odyssey.study.block import Block
+from lstm_odyssey.study.plan import make_plan
+from lstm_odyssey.study.store import Store, StoreError
 from lstm_odyssey.tasks import objectives
-from lstm_odyssey.training import Trial, train
+from lstm_odyssey.training import batches, checkpoint
+from lstm_odyssey.training.batches import Batches, unit_noise
+from lstm_odyssey.training.lockstep import CompiledLockstep, Lockstep
+from lstm_odyssey.training.loop import Trial, train
+from lstm_odyssey.training.network import Network
+from lstm_odyssey.training.population import Population
+from lstm_odyssey.training.protocol import Protocol
+from lstm_odyssey.training.random_streams import stream
 from tests.corpora import CORPORA
 from tests.small import settings
 

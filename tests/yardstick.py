@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.environment import COMPUTING, environment
-from lstm_odyssey.protocol import Protocol
-from lstm_odyssey.store import trial_id
-from lstm_odyssey.training import Population, Trial, train
+from lstm_odyssey.study.store import trial_id
+from lstm_odyssey.training.environment import COMPUTING, environment
+from lstm_odyssey.training.loop import Population, Trial, train
+from lstm_odyssey.training.protocol import Protocol
 from tests.corpora import CORPORA
 from tests.small import settings
 

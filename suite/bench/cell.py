@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.bench.loop import Loop
+from lstm_odyssey.bench.region import Region, measure
+from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.cell import Cell
-from lstm_odyssey.clocks import TimingError, clock_of
-from lstm_odyssey.layer import RNN
-from lstm_odyssey.samples import Timing
+from lstm_odyssey.layers.rnn import RNN
 from lstm_odyssey.tasks.nearest import nearest
-from lstm_odyssey.timing import Region, measure
+from lstm_odyssey.training.clocks import TimingError, clock_of
 
 OURS = "odyssey"
 AGAINST = ("lstm", "loop", "eager", "compile")

@@ -3,8 +3,8 @@
 Each has a process of its own, and they take turns in one run, so that a machine that is busy for a while is busy for both.
 Both are started anew several times: two processes of one program differ by a percent or two, all through their lives, by where
 their memory happens to lie. So a launch is what counts once: of every round of turns the ratio of the two times is taken,
-of a launch their median, and the 95 % interval is that of the median of the launches, which makes no assumption about how they
-spread (``lstm_odyssey.samples``); six launches are the fewest. With r = speed / speed of the baseline and the threshold θ:
+of a launch their median, and the 95 % interval is that of the median of the launches, which assumes nothing about how they
+spread (``bench.samples``); six launches are the fewest. With r = speed / speed of the baseline and the threshold θ:
 
     FAST       r > 1 + θ all over the interval          SAME       1/(1 + θ) <= r <= 1 + θ all over it
     SLOW       r < 1/(1 + θ) all over it                AMBIGUOUS  none of these: measure longer, or on a quieter machine
@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.bench.region import measure
+from lstm_odyssey.bench.samples import Timing, outside
 from lstm_odyssey.bench.worker import Worker
-from lstm_odyssey.clocks import TimingError, clock_of
-from lstm_odyssey.kernels.scan import BACKENDS
-from lstm_odyssey.samples import Timing, outside
-from lstm_odyssey.timing import measure
+from lstm_odyssey.training.clocks import TimingError, clock_of
 
 FAST, SLOW, SAME, AMBIGUOUS = VERDICTS = ("FAST", "SLOW", "SAME", "AMBIGUOUS")
 THRESHOLD = 0.03

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from lstm_odyssey.batches import Batches
+from lstm_odyssey.bench.region import Region, measure
+from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.bench.step import Setting
-from lstm_odyssey.clocks import clock_of
-from lstm_odyssey.samples import Timing
-from lstm_odyssey.timing import Region, measure
+from lstm_odyssey.training.batches import Batches
+from lstm_odyssey.training.clocks import clock_of
 
 PLAIN = "plain torch"
 

@@ -28,7 +28,7 @@ TORCH = "nn.LSTM"
 def _layer(kind: str, inputs: int) -> torch.nn.Module:
     if kind == TORCH:
         return torch.nn.LSTM(inputs, BLOCKS)
-    from lstm_odyssey.layer import RNN
+    from lstm_odyssey.layers.rnn import RNN
 
     return RNN(kind, inputs, BLOCKS)
 

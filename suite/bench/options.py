@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.options import Plugins, names, pairs
-from lstm_odyssey.paths import USER_PATH
+from lstm_odyssey.commands.options import Plugins, names, pairs
+from lstm_odyssey.reports.contract.paths import USER_PATH
 
 if TYPE_CHECKING:
     from lstm_odyssey.cell import Cell
@@ -86,7 +86,7 @@ def timing_options(
 
 def chosen_cells(variants: list[str] | None) -> list[Cell]:
     """The cells named, several in one value separated by commas; none named: the paper's nine."""
-    from lstm_odyssey import plan
+    from lstm_odyssey.study import plan
 
     return list(plan.chosen_cells(names(variants) or None).values())
 
@@ -97,7 +97,7 @@ def places(data: list[str] | None, tasks: list[str]) -> dict[str, str]:
     Raises:
         SettingsError: a path is given for a task that is not among them.
     """
-    from lstm_odyssey.plan import SettingsError
+    from lstm_odyssey.study.plan import SettingsError
     from lstm_odyssey.tasks.nearest import nearest
 
     found = pairs(data)

@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_odyssey import registry
-from lstm_odyssey.batches import Batch
+from lstm_odyssey.backends import prepare, resolve
 from lstm_odyssey.bench.plain_torch import PlainTorch
-from lstm_odyssey.clocks import TimingError, check_device
-from lstm_odyssey.kernels.scan import prepare, resolve
-from lstm_odyssey.plan import DTYPES
-from lstm_odyssey.population import Population, Trial
-from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.bench.region import Region
+from lstm_odyssey.plugins import registry
+from lstm_odyssey.study.plan import DTYPES
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.tasks.objectives.base import Objective
-from lstm_odyssey.timing import Region
+from lstm_odyssey.training.batches import Batch
+from lstm_odyssey.training.clocks import TimingError, check_device
+from lstm_odyssey.training.population import Population, Trial
+from lstm_odyssey.training.protocol import Protocol
 
 # So small a rate that ten thousand steps on one sequence leave the numbers as ordinary as they were.
 LEARNING_RATE, MOMENTUM, INPUT_NOISE = 1e-6, 0.9, 0.1

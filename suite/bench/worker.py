@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lstm_odyssey.bench import __file__ as home
-from lstm_odyssey.clocks import Clock, TimingError
-from lstm_odyssey.discovery import ENVIRONMENT, for_children
+from lstm_odyssey.plugins.discovery import ENVIRONMENT, for_children
+from lstm_odyssey.training.clocks import Clock, TimingError
 
 SCRIPT = Path(home).with_name("turns.py")
 

@@ -35,7 +35,7 @@ class Work:
     """
 
     def __init__(self, size: Size, seed: int = 0) -> None:
-        from lstm_odyssey.reports.axes import Uniform
+        from lstm_odyssey.reports.fanova.space import Uniform
 
         generator = numpy.random.default_rng(seed)
         self.size, self.seed = size, seed
@@ -47,7 +47,7 @@ class Work:
 
     def fit(self) -> None:
         """The forest, with its out-of-bag R²."""
-        from lstm_odyssey.reports import forest
+        from lstm_odyssey.reports.fanova import forest
 
         self.forest = forest.fit(self.cells, self.response, trees=self.size.trees, seed=self.seed)
 
@@ -64,7 +64,7 @@ class Work:
 
     def pairs(self) -> Any:
         """From scikit-learn's trees to V_ij of the forest's mean, main effects on the way [d (d - 1) / 2]."""
-        from lstm_odyssey.reports import decomposition
+        from lstm_odyssey.reports.fanova import effects as decomposition
 
         made, effects = self._effects()
         means = [effect.mean(axis=0) for effect in effects]
@@ -72,7 +72,7 @@ class Work:
 
     def pairs_per_tree(self) -> Any:
         """From scikit-learn's trees to V_ij of every tree [d (d - 1) / 2, trees]."""
-        from lstm_odyssey.reports import decomposition
+        from lstm_odyssey.reports.fanova import effects as decomposition
 
         made, _ = self._effects()
         return decomposition.pair_variances(made, decomposition.all_pairs(self.size.hyperparameters))
@@ -107,7 +107,8 @@ class Work:
         )
 
     def _effects(self) -> Any:
-        from lstm_odyssey.reports import decomposition, forest
+        from lstm_odyssey.reports.fanova import effects as decomposition
+        from lstm_odyssey.reports.fanova import forest
 
         edges = self.forest.boxes.edges
         centres = [numpy.arange(edge.size - 1.0) for edge in edges]
@@ -116,7 +117,7 @@ class Work:
 
     @staticmethod
     def _variances(made: Any, effects: Any) -> Any:
-        from lstm_odyssey.reports import decomposition
+        from lstm_odyssey.reports.fanova import effects as decomposition
 
         return decomposition.main_variances(made.boxes, effects)
 
@@ -138,9 +139,9 @@ class Analysis:
     def setup(self) -> None:
         if self.work is not None:  # asv sets up before every sample
             return
-        if find_spec("lstm_odyssey.reports.decomposition") is None:
+        if find_spec("lstm_odyssey.reports.fanova.effects") is None:
             raise NotImplementedError(
-                "lstm_odyssey.reports.decomposition is not in the package of this commit: skipped"
+                "lstm_odyssey.reports.fanova.effects is not in the package of this commit: skipped"
             )
         self.work = Work(self.size)
 

@@ -23,9 +23,9 @@ ROUNDS, EPOCHS = 5, 1
 
 def _trained(sizes: tuple[int, ...]) -> list[float]:
     """Seconds a frame that each member of a block of these sizes is booked."""
-    from lstm_odyssey import registry
-    from lstm_odyssey.protocol import Protocol
-    from lstm_odyssey.training import Trial, train
+    from lstm_odyssey.plugins import registry
+    from lstm_odyssey.training.loop import Trial, train
+    from lstm_odyssey.training.protocol import Protocol
 
     variant, name = steps.VARIANTS[0], steps.TASKS[0]
     task, drawn = registry.task(name), {"learning_rate": 1e-3, "momentum": 0.9, "input_noise": 0.1}
@@ -56,8 +56,8 @@ def ratios() -> dict[int, float]:
 
 def _booked(size: int) -> Callable[[], float]:
     def track() -> float:
-        if find_spec("lstm_odyssey.costs") is None:
-            raise NotImplementedError("lstm_odyssey.costs is not in the package of this commit: skipped")
+        if find_spec("lstm_odyssey.training.costs") is None:
+            raise NotImplementedError("lstm_odyssey.training.costs is not in the package of this commit: skipped")
         ratio = ratios()[size]
         return max(ratio, 1 / ratio)
 

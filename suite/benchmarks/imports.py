@@ -17,7 +17,7 @@ def timeraw_import() -> str:
 
 def timeraw_import_cli() -> str:
     """The command, whose help must not need torch."""
-    return "import lstm_odyssey.cli"
+    return "import lstm_odyssey.commands.cli"
 
 
 def timeraw_import_pytest_plugin() -> str:
@@ -39,7 +39,7 @@ def timeraw_first_compilation() -> str:
     """The scans of a cell that nobody has compiled before, forward and backward, what they share included."""
     setup = (
         "import os, tempfile\nfolder = tempfile.TemporaryDirectory()\nos.environ['ODYSSEY_CACHE'] = folder.name\n"
-        "import torch\nimport lstm_odyssey as lo\nfrom lstm_odyssey.kernels.scan import prepare\n"
+        "import torch\nimport lstm_odyssey as lo\nfrom lstm_odyssey.backends import prepare\n"
         f"graph = lo.variant({steps.VARIANTS[0]!r}).lowered"
     )
     return "prepare('numba', graph, torch.float32)", setup  # type: ignore[return-value]  # asv: code and setup

@@ -39,7 +39,7 @@ def cases() -> list[tuple[str, str]]:
     """The pairs (variant, task) that are tracked."""
     variants, tasks = list(VARIANTS), list(TASKS)
     if full():
-        from lstm_odyssey import registry
+        from lstm_odyssey.plugins import registry
 
         variants += [*_declared_here(), *registry.variant_names()]
         tasks += [name for name in registry.task_names() if name not in tasks and _embedded(name)]
@@ -48,7 +48,7 @@ def cases() -> list[tuple[str, str]]:
 
 def _embedded(name: str) -> bool:
     """Whether the corpus of a task is there; a task that is broken is listed, so that its cases are seen to fail."""
-    from lstm_odyssey import registry
+    from lstm_odyssey.plugins import registry
 
     try:
         return bool(registry.task(name).embedded)

@@ -42,7 +42,7 @@ def _synchronised() -> float:
 
 @cache
 def _cuda_clock() -> Callable[[], float]:
-    from lstm_odyssey.clocks import clock_of
+    from lstm_odyssey.training.clocks import clock_of
 
     return clock_of("cuda")
 
@@ -52,7 +52,7 @@ def _skip_unless(variant: str, task: str, device: str, module: str) -> None:
     for needed in (module, *(["driver"] if device == "cuda" else [])):
         if find_spec(f"lstm_odyssey.{needed}") is None:
             raise NotImplementedError(f"lstm_odyssey.{needed} is not in the package of this commit: skipped")
-    from lstm_odyssey import registry
+    from lstm_odyssey.plugins import registry
 
     for kind, name, known in (
         ("variant", variant, registry.variant_names()),
@@ -61,7 +61,7 @@ def _skip_unless(variant: str, task: str, device: str, module: str) -> None:
         if name not in known:
             raise NotImplementedError(f"{kind} '{name}' is not in the package of this commit: skipped")
     if device == "cuda":
-        from lstm_odyssey.driver import no_cuda
+        from lstm_odyssey.bench.cuda_probe import no_cuda
 
         if reason := no_cuda():
             raise NotImplementedError(reason)
@@ -92,7 +92,7 @@ def _trained(variant: str, task: str, size: int, device: str) -> type:
             _skip_unless(variant, task, device, "measured")
 
         def all(self) -> list[Any]:
-            from lstm_odyssey.measured import measured_error
+            from lstm_odyssey.bench.measured import measured_error
 
             return [measured_error(variant, task, seed=seed, device=device, hidden_size=size) for seed in SEEDS]
 

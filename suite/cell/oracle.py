@@ -46,7 +46,7 @@ def oracle(cell: Any, x: Any, state: Mapping[str, Any], parameters: Mapping[str,
     """
     import torch
 
-    from lstm_odyssey.registry import as_cell
+    from lstm_odyssey.plugins.registry import as_cell
 
     cell = as_cell(cell)
     x = torch.as_tensor(x, dtype=torch.float64)

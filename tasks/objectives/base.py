@@ -42,7 +42,7 @@ class Objective(ABC):
     """The loss and gradient of one frame a second time, as source of a compiled training step; None: that step calls
     `loss_and_gradient`. A function ``frame_loss(logits, targets, frame, gradient, outputs)`` of addresses: from those of
     the frame's logits and of all targets to the frame's loss, its gradient written to ``gradient``. The words it may use
-    are listed in ``lstm_odyssey.kernels.emit_training``."""
+    are listed in ``lstm_odyssey.backends.numba.emit_training``."""
 
     @abstractmethod
     def n_outputs(self, corpus: Corpus) -> int:

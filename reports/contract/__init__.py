@@ -1,0 +1,1 @@
+"""The contract of stored results: schema, files, and the way back."""

@@ -1,0 +1,104 @@
+"""A study as a netCDF-4 file: written atomically, read back bit for bit, refused with one clear error.
+
+HDF5 sees memory only: where a disk was full, or went away beneath it, it has ended the whole process.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy
+import xarray
+
+from lstm_odyssey.reports.contract.files import expanded, write_bytes
+from lstm_odyssey.reports.contract.selection import as_study
+from lstm_odyssey.reports.contract.validation import SchemaError, error, refuse_newer, validate
+from lstm_odyssey.reports.contract.variables import MEASURED, PACKAGE, VARIABLES, WHOLE_ATTRIBUTES
+
+LARGEST_FILE = 4 * 2**30
+LARGEST = 4 * 2**30
+"""Bytes a file may unfold to: a stranger's file of a few kB can claim to hold any number of zeros."""
+
+
+def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
+    """Write a study, or a selection of one, as netCDF-4: under a temporary name first, so that it is seen whole or not at all.
+
+    Raises:
+        SchemaError: it is no valid study, or HDF5 cannot hold it.
+        OSError: the file cannot be written; an old one stays as it was.
+    """
+    dataset = as_study(dataset)
+    validate(dataset)
+    if dataset.nbytes > LARGEST:
+        cure = "It could not be read back: take fewer trials, cells or tasks into one study."
+        raise error("study", f"{dataset.nbytes} bytes", f"at most {LARGEST}", cure)
+    target = expanded(path)
+    encoding: dict[str, dict[str, Any]] = {}
+    for name, variable in dataset.variables.items():
+        encoding[str(name)] = {} if variable.dtype.kind == "U" else {"_FillValue": None}
+        if variable.dtype.kind != "U" and variable.ndim > 1:
+            encoding[str(name)] |= {"zlib": True, "complevel": 6, "shuffle": True}
+    try:
+        content = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
+    except OSError:
+        raise
+    except Exception as refused:  # whatever HDF5 raises: RuntimeError, ValueError, TypeError ...
+        cure = "Take out what it names, or report it with this message."
+        raise error("study", f"what HDF5 cannot hold ({refused})", "texts and numbers", cure) from refused
+    write_bytes(target, content)
+    return target
+
+
+def load(path: str | os.PathLike[str]) -> xarray.Dataset:
+    """Read what ``save`` wrote, equal bit for bit; one ``SchemaError`` for a file that is something else."""
+    source = expanded(path)
+    if not source.is_file():
+        found = "a folder" if source.is_dir() else "no such file"
+        raise FileNotFoundError(f"{source}: {found}; expected a study as netCDF. Pass the path of its .nc file.")
+    try:
+        size = source.stat().st_size
+        if size > LARGEST_FILE:
+            raise error(str(source), f"{size} bytes", f"at most {LARGEST_FILE}", "The file is not to be trusted.")
+        held = io.BytesIO(source.read_bytes())
+        with xarray.open_dataset(held, engine="h5netcdf", decode_cf=False) as lazy:
+            if lazy.attrs.get("package") != PACKAGE:
+                raise error(str(source), "another netCDF file", f"a study of {PACKAGE}", "Pass a study's .nc file.")
+            refuse_newer(lazy.attrs.get("format"), str(source))
+            if lazy.nbytes > LARGEST:
+                raise error(str(source), f"{lazy.nbytes} bytes", f"at most {LARGEST}", "The file is not to be trusted.")
+            dataset = lazy.load().drop_encoding()
+    except SchemaError:
+        raise
+    except Exception as damage:  # whatever HDF5 raises on a damaged file: OSError, RuntimeError, KeyError ...
+        expected = f"a netCDF-4 file written by {PACKAGE}"
+        cure = "The file is damaged or something else; write it again from its store."
+        raise error(str(source), f"what cannot be read ({damage})", expected, cure) from damage
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind in "OT":
+            dataset[name] = (variable.dims, numpy.array(variable.values.tolist(), str), variable.attrs)
+    for name in WHOLE_ATTRIBUTES:
+        dataset.attrs[name] = int(dataset.attrs.get(name, -1))
+    _complete(dataset)
+    try:
+        validate(dataset)
+    except SchemaError as wrong:
+        raise SchemaError(f"{source}: {wrong}") from None
+    return dataset
+
+
+def _complete(dataset: xarray.Dataset) -> None:
+    """Add what a clock measures and an older version did not: as missing values, told as such."""
+    for stored in VARIABLES:
+        if stored.name not in MEASURED or stored.name in dataset or not set(stored.dims) <= set(dataset.sizes):
+            continue
+        shape = [dataset.sizes[dim] for dim in stored.dims]
+        empty = numpy.full(shape, numpy.nan) if stored.kind == "number" else numpy.full(shape, -1, numpy.int64)
+        words = {
+            "long_name": stored.long_name,
+            "units": stored.units,
+            "comment": "not measured by the version that wrote it",
+        }
+        dataset[stored.name] = (stored.dims, empty, words)

@@ -1,0 +1,220 @@
+"""The contract of stored results: one ``xarray.Dataset`` with dimensions (task, variant, trial, epoch).
+
+``build`` makes it from the store's JSON, ``validate`` names what is wrong, ``save`` and ``load`` keep it as netCDF-4
+bit for bit. What the dataset holds is listed in ``lstm_odyssey.reports.contract.variables``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy
+import pandas
+import xarray
+
+from lstm_odyssey.reports.contract.netcdf import load, save
+from lstm_odyssey.reports.contract.selection import as_study
+from lstm_odyssey.reports.contract.validation import (
+    SchemaError,
+    attribute,
+    error,
+    hyperparameters,
+    refuse_newer,
+    validate,
+)
+from lstm_odyssey.reports.contract.variables import (
+    COORDINATES,
+    CURVE,
+    PACKAGE,
+    TASK,
+    TEXT_ATTRIBUTES,
+    TIMED_ATTRIBUTES,
+    TRIAL,
+    VARIABLES,
+    WORDS,
+    Stored,
+)
+
+__all__ = [
+    "SchemaError", "attribute", "build", "frame", "hyperparameters", "load", "save", "validate", "without_times",
+]  # fmt: skip
+
+Place = tuple[str, str, int]
+
+
+def build(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> xarray.Dataset:
+    """The dataset of a study and its trials as the store wrote them; the order of the trials does not matter.
+
+    Args:
+        study: what ``study.json`` holds.
+        trials: what the files of the trials hold; a trial that is not among them is ``missing`` in the dataset.
+    """
+    for name in ("format", "seed", "tasks", "variants"):
+        _field(study, name, "study.json")
+    refuse_newer(study["format"], "study.json")
+    placed = _place(study, trials)
+    tasks, variants = list(study["tasks"]), list(study["variants"])
+    indices = 1 + max([int(study.get("trials") or 0) - 1, 0, *(place[2] for place in placed)])
+    epochs = max([1, *(len(curve or ()) for trial in placed.values() for curve in _curves(trial).values())])
+    sizes = {"task": len(tasks), "variant": len(variants), "trial": indices, "epoch": epochs}
+
+    environments = sorted({_canonical(trial.get("environment") or {}) for trial in placed.values()})
+    arrays = {stored.name: _empty(stored, sizes, study["seed"]) for stored in VARIABLES}
+    for stored in (stored for stored in VARIABLES if stored.dims == TASK):
+        arrays[stored.name][:] = [_value(facts.get(stored.name), stored.kind) for facts in study["tasks"].values()]
+    drawn = _hyperparameters(study, placed.values())
+    arrays |= {stored.name: _empty(stored, sizes, 0) for stored in drawn}
+
+    for (task, variant, index), trial in placed.items():
+        cell = tasks.index(task), variants.index(variant), index
+        for stored in (stored for stored in VARIABLES if stored.dims != TASK):
+            if stored.dims == CURVE:
+                curve = [_value(value, "number") for value in _curves(trial).get(stored.name) or ()]
+                arrays[stored.name][cell][: len(curve)] = curve
+            elif stored.name == "environment":
+                arrays["environment"][cell] = environments.index(_canonical(trial.get("environment") or {}))
+            else:
+                arrays[stored.name][cell] = _value(trial.get(stored.name), stored.kind)
+        for stored in drawn:
+            arrays[stored.name][cell] = _value(trial["hyperparameters"].get(stored.name), stored.kind)
+
+    shared = {name: _common(facts.get(name) for facts in study["tasks"].values()) for name in ("units", "direction")}
+    variables = {
+        stored.name: (stored.dims, _array(arrays[stored.name], stored), _attributes(stored, shared))
+        for stored in (*VARIABLES, *drawn)
+    }
+    for stored in drawn:
+        variables[stored.name][2]["role"] = "hyperparameter"
+    labels = {"task": numpy.array(tasks, str), "variant": numpy.array(variants, str)}
+    labels |= {dim: numpy.arange(sizes[dim], dtype=numpy.int64) for dim in ("trial", "epoch")}
+    coordinates = {dim: (dim, labels[dim], {"long_name": words}) for dim, words in COORDINATES.items()}
+    dataset = xarray.Dataset(variables, coordinates, _globals(study, environments))
+    validate(dataset)
+    return dataset
+
+
+def frame(dataset: xarray.Dataset) -> pandas.DataFrame:
+    """One row for each trial that was run, without the curves."""
+    dataset = as_study(dataset)
+    names = [name for name, variable in dataset.data_vars.items() if variable.dims == TRIAL]
+    rows = dataset[names].to_dataframe(dim_order=list(TRIAL)).reset_index()
+    return rows[rows["status"] != "missing"].reset_index(drop=True)
+
+
+def without_times(dataset: xarray.Dataset) -> xarray.Dataset:
+    """The dataset without what a clock or the machine decided, so that two runs can be compared bit for bit."""
+    kept = dataset.drop_vars([stored.name for stored in VARIABLES if stored.timed])
+    kept.attrs = {name: value for name, value in kept.attrs.items() if name not in TIMED_ATTRIBUTES}
+    return kept
+
+
+def _place(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> dict[Place, Mapping[str, Any]]:
+    """The trials by task, variant and index, each at most once and each of this study."""
+    placed: dict[Place, Mapping[str, Any]] = {}
+    for trial in trials:
+        subject = f"trial {trial.get('trial_id')!r}"
+        for name in ("format", "trial_id", "task", "variant", "trial", "seed", "hyperparameters", "status"):
+            _field(trial, name, subject)
+        refuse_newer(trial["format"], subject)
+        for dim, known in (("task", study["tasks"]), ("variant", study["variants"])):
+            if trial[dim] not in known:
+                raise error(subject, f"{dim} {trial[dim]!r}", f"one of {', '.join(known)}", "Is it of another study?")
+        place = str(trial["task"]), str(trial["variant"]), int(trial["trial"])
+        if place in placed or place[2] < 0:
+            raise error(subject, f"{place} twice" if place in placed else f"{place}", "each trial once, counted from 0")
+        placed[place] = trial
+    return dict(sorted(placed.items()))
+
+
+def _field(facts: Mapping[str, Any], name: str, subject: str) -> None:
+    if facts.get(name) is None:
+        raise error(subject, f"no '{name}'", f"a field '{name}'", "The file is damaged or not of this package.")
+
+
+def _hyperparameters(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> list[Stored]:
+    """The variables that were drawn: those of the tasks' spaces in their order, then what only trials know."""
+    trials = list(trials)
+    names = [name for facts in study["tasks"].values() for name in facts.get("space") or ()]
+    names += sorted({name for trial in trials for name in trial["hyperparameters"]})
+    taken = {stored.name for stored in VARIABLES} | set(COORDINATES)
+    stored = []
+    for name in dict.fromkeys(names):
+        if name in taken:
+            raise error(f"hyperparameter '{name}'", "a name that a stored variable has", "another name", "Rename it.")
+        textual = any(isinstance(trial["hyperparameters"].get(name), str) for trial in trials)
+        long_name, units = WORDS.get(name, (name.replace("_", " "), "1"))
+        stored.append(Stored(name, "text" if textual else "number", TRIAL, long_name, "" if textual else units))
+    return stored
+
+
+def _curves(trial: Mapping[str, Any]) -> Mapping[str, Any]:
+    return trial.get("curves") or {}
+
+
+def _empty(stored: Stored, sizes: Mapping[str, int], seed: int) -> numpy.ndarray[Any, Any]:
+    shape = [sizes[dim] for dim in stored.dims]
+    if stored.kind == "text":
+        return numpy.full(shape, "missing" if stored.name == "status" else "", object)
+    if stored.kind == "whole":
+        return numpy.full(shape, seed if stored.name == "seed" else -1, numpy.int64)
+    return numpy.full(shape, math.nan)
+
+
+def _value(value: Any, kind: str) -> Any:
+    """A value of JSON as the array holds it; a text is freed of what HDF5 cannot keep: NUL and lone surrogates."""
+    if kind == "text":
+        return _text(value)
+    if kind == "whole":
+        return int(value)
+    return math.nan if value is None else float(value)
+
+
+def _text(value: Any) -> str:
+    return (
+        ("" if value is None else str(value))
+        .replace("\0", "\N{REPLACEMENT CHARACTER}")
+        .encode("utf-8", "replace")
+        .decode("utf-8")
+    )
+
+
+def _array(values: numpy.ndarray[Any, Any], stored: Stored) -> numpy.ndarray[Any, Any]:
+    return numpy.array(values.tolist(), str) if stored.kind == "text" else values
+
+
+def _attributes(stored: Stored, shared: Mapping[str, str]) -> dict[str, Any]:
+    """Attributes of a variable in the manner of the CF conventions; scores speak in the units of the tasks."""
+    attributes = {"long_name": stored.long_name}
+    if stored.score:
+        return attributes | dict(shared)
+    return attributes | ({"units": stored.units} if stored.kind != "text" else {})
+
+
+def _common(values: Iterable[Any]) -> str:
+    found = {_text(value) for value in values}
+    return found.pop() if len(found) == 1 else "by task"
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _globals(study: Mapping[str, Any], environments: list[str]) -> dict[str, Any]:
+    held = {
+        "protocol": study.get("protocol") or {},
+        "distributions": {task: facts.get("space") or {} for task, facts in study["tasks"].items()},
+        "tasks": {task: {k: v for k, v in facts.items() if k != "space"} for task, facts in study["tasks"].items()},
+        "variants": study["variants"],
+        "environment": study.get("environment") or {},
+        "environments": [json.loads(environment) for environment in environments],
+    }
+    known = {"format", "seed", *TEXT_ATTRIBUTES, *held}
+    held["more"] = {name: value for name, value in study.items() if name not in known}
+    attributes: dict[str, Any] = {"title": f"study of {PACKAGE}", "format": int(study["format"])}
+    attributes |= {"seed": int(study["seed"])}
+    attributes |= {name: _text(study.get(name)) for name in TEXT_ATTRIBUTES}
+    attributes["package"] = PACKAGE
+    return attributes | {name: json.dumps(value) for name, value in held.items()}

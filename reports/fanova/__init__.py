@@ -1,0 +1,1 @@
+"""The functional ANOVA of hyperparameters."""

@@ -1,0 +1,135 @@
+"""What the page says in other forms: Markdown, a table of numbers, figures as files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas
+import xarray
+from matplotlib.figure import Figure
+
+from lstm_odyssey.reports import paper
+from lstm_odyssey.reports.contract.files import expanded, write_text
+from lstm_odyssey.reports.contract.selection import as_study
+from lstm_odyssey.reports.page import paper_order, summary_texts, tables
+from lstm_odyssey.reports.page.analyses import Analyses
+from lstm_odyssey.reports.page.section import differing, drawn, drawn_of_cell
+from lstm_odyssey.reports.page.tables import Grid
+from lstm_odyssey.reports.plots import scores
+from lstm_odyssey.reports.plots.axis import shown
+from lstm_odyssey.reports.stats.table import summary
+
+
+def write(study: xarray.Dataset, analyses: Analyses, path: str | os.PathLike[str], kind: str) -> Path:
+    """Write ``md`` or ``csv``, whole or not at all."""
+    text = markdown(study, analyses) if kind == "md" else numbers(study, analyses).to_csv(lineterminator="\n")
+    target = expanded(path)
+    write_text(target, text)
+    return target
+
+
+def markdown(study: xarray.Dataset, analyses: Analyses) -> str:
+    """The page's summary and tables as Markdown, legible in a terminal too."""
+    study = as_study(study)
+    order = paper_order(study["variant"].values.tolist())
+    table = summary(study, order)
+    claims = paper.rows(study, analyses.comparison, analyses.per_tree, analyses.reruns)
+    blocks = ["\n\n".join(_plain(text) for text in summary_texts(study, table, analyses))]
+    for task in study["task"].values.tolist():
+        blocks.append(f"## {_plain(task)}")
+        made = [
+            tables.results(study, table, analyses.comparison, task, analyses.reruns),
+            tables.differences(analyses.comparison, task, order),
+            tables.importance(analyses, task, order),
+        ]
+        blocks += [_table(grid) for grid in made if grid is not None]
+        if mine := [row for row in claims if row.task == task]:
+            blocks.append(f"The paper says, we find\n\n{paper.markdown(mine)}")
+    if analyses.refused:
+        blocks.append(_plain(analyses.refused))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table(grid: Grid) -> str:
+    lines = [
+        [name for name, _ in grid.heads],
+        *([row.variant, *(cell.text for cell in row.cells)] for row in grid.rows),
+    ]
+    lines = [[_plain(text) for text in line] for line in lines]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+    padded = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]
+    return "\n".join([_plain(grid.caption), "", *("| " + " | ".join(line) + " |" for line in padded)])
+
+
+def _plain(text: str) -> str:
+    """A stranger's text in Markdown: no markup, no cell of its own, no line of its own."""
+    return re.sub(r"\s+", " ", str(text)).replace("|", "\\|").replace("<", "&lt;")
+
+
+def numbers(study: xarray.Dataset, analyses: Analyses) -> pandas.DataFrame:
+    """One row for each task and cell: all of the comparison but its curves, then R² and the shares of the variance."""
+    study, comparison = as_study(study), analyses.comparison
+    order = paper_order(study["variant"].values.tolist())
+    columns: dict[str, list[object]] = {}
+    cells = [(task, variant) for task in study["task"].values.tolist() for variant in order]
+    for name, variable in comparison.data_vars.items():
+        if variable.dims == ("task", "variant"):
+            columns[str(name)] = [variable.sel(task=task, variant=variant).item() for task, variant in cells]
+        elif variable.dims == ("task", "variant", "bound"):
+            for bound in ("lower", "upper"):
+                part = variable.sel(bound=bound)
+                columns[f"{name}_{bound}"] = [part.sel(task=task, variant=variant).item() for task, variant in cells]
+    if analyses.effects is not None:
+        effects = analyses.effects.isel(clip=0)
+        columns["r_squared"] = [effects["r_squared"].sel(task=task, variant=variant).item() for task, variant in cells]
+        names = list(dict.fromkeys(one.name for task in effects["task"].values for one in shown(effects, str(task))))
+        for name in names:
+            for end in ("", "_low", "_high"):
+                part = effects[f"main_share{end}"].sel(hyperparameter=name)
+                columns[f"main_share{end}.{name}"] = [part.sel(task=t, variant=v).item() for t, v in cells]
+        for number, words_of in ((2, "two"), (3, "three_and_more")):
+            part = effects["order_share"].sel(order=number)
+            columns[f"interactions_of_{words_of}"] = [part.sel(task=t, variant=v).item() for t, v in cells]
+    frame = pandas.DataFrame(columns, index=pandas.MultiIndex.from_tuples(cells, names=["task", "variant"]))
+    return frame
+
+
+def save_figures(study: xarray.Dataset, analyses: Analyses, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write every figure as vector (.svg) and pixels (.png); returns the files.
+
+    Names are ``TASK-FIGURE`` and ``TASK-CELL-FIGURE``, their parts freed of what a file system may not like.
+    """
+    study = as_study(study)
+    order = paper_order(study["variant"].values.tolist())
+    tasks = study["task"].values.tolist()
+    folder = expanded(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    apart = {task: differing(analyses.comparison, task) for task in tasks}
+    _save({"boxes": scores.box_plots(study, order=order, apart=apart)}, folder, ["all-tasks"], written)
+    for place, task in enumerate(tasks):
+        _save(drawn(study, analyses, task, order), folder, [_file(task, place)], written)
+        for number, variant in enumerate(order):
+            _save(
+                drawn_of_cell(study, analyses, task, variant),
+                folder,
+                [_file(task, place), _file(variant, number)],
+                written,
+            )
+    return written
+
+
+def _save(made: dict[str, Figure], folder: str | os.PathLike[str], parts: Sequence[str], written: list[Path]) -> None:
+    for name, figure in made.items():
+        stem = "-".join([*parts, name])
+        written += [scores.save(figure, Path(folder) / f"{stem}.{suffix}") for suffix in ("svg", "png")]
+
+
+def _file(name: str, place: int) -> str:
+    """A name as part of a file's name; what is not plain is replaced and told apart by its place."""
+    plain = re.sub(r"[^A-Za-z0-9_]+", "-", name)[:40].strip("-")
+    return plain if plain == name else f"{plain or 'name'}.{place}"

@@ -1,0 +1,267 @@
+"""What a comparison of cells and a functional ANOVA say, in sentences computed from their numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy
+import xarray
+
+from lstm_odyssey.reports.stats.contents import (
+    BETTER,
+    CHOSEN,
+    FEW,
+    NOTHING,
+    OPEN,
+    POWER,
+    TIMES_LARGER,
+    WELCH_REJECTS,
+    WORSE,
+)
+
+SMALL = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+
+def count(number: int, noun: str = "") -> str:
+    """A count as one writes it.
+
+    >>> count(9, "cell"), count(1, "trial"), count(5400, "trial")
+    ('nine cells', 'one trial', '5,400 trials')
+    """
+    text = SMALL[number] if number < len(SMALL) else f"{number:,}"
+    return f"{text} {noun}{'' if number == 1 else 's'}" if noun else text
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names as a list in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    *first, last = [str(name) for name in names]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def comparison_text(comparison: xarray.Dataset) -> list[str]:
+    """What ``compare`` found, one paragraph for each task and, where anything was judged, one on how far to trust it.
+
+    Each task: which cells are better and which are worse than the baseline by the corrected interval, and how much room it
+    leaves for the others; where Welch's test, the paper's, says otherwise; which cells no other beats in accuracy and speed at
+    once; how many trials diverged or are unstable. Cells with too few trials are named and not judged, nor are chosen rows.
+    Without a baseline nothing was compared: an empty list.
+    """
+    baseline = str(comparison.attrs["baseline"])
+    if not baseline or comparison.sizes["variant"] < 2:
+        return []
+    texts = []
+    for task in comparison["task"].values:
+        part = comparison.sel(task=task)
+        said = _judged(part, baseline), _welch(part), _front(part), _diverged(part), _unstable(part, baseline)
+        texts.append(" ".join(filter(None, said)))
+    judged = numpy.isin(comparison["verdict"].values, [BETTER, WORSE, OPEN]).any()
+    return [*texts, method_text(comparison)] if judged else texts
+
+
+def method_text(comparison: xarray.Dataset) -> str:
+    """How a verdict is made, and how far it may be trusted: by the way the draws were made."""
+    common = str(comparison.attrs["resampling"]) == "paired"
+    text = (
+        "A verdict asks whether the bootstrap interval of the difference of best tenths, selected anew in every replicate, "
+        f"leaves out 0, at {100 * comparison.attrs['level']:.2g} % after Bonferroni over the cells of a task. "
+    )
+    if common:
+        text += "All cells had the same draws, drawn anew once for all of them. "
+    else:
+        text += (
+            "Each cell had draws of its own, so the luck of the draws is compared too: the standard error is about "
+            f"{TIMES_LARGER:g} times that of common draws. "
+        )
+    return text + power_text() + " " + welch_text(common=common)
+
+
+def power_text() -> str:
+    """What can be found with how many common draws."""
+    found = []
+    for trials, by_size in POWER.items():
+        shares = (f"{size:g} nats/frame in {low} to {high} %" for size, (low, high) in by_size.items())
+        found.append(f"{listed(shares)} of studies of {trials} common draws")
+    return (
+        f"On surfaces like JSB's it finds differences of {'; '.join(found)}, fewer where the optima of two cells lie farther "
+        f"apart: below {min(POWER)} draws expect no verdict."
+    )
+
+
+def welch_text(*, common: bool) -> str:
+    """How often the paper's test is wrong."""
+    low, high = WELCH_REJECTS["common" if common else "independent"]
+    share = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return f"Welch's t-test, the paper's, finds a difference between equal cells in {share} % of such studies."
+
+
+def open_text(least: Iterable[float], units: str) -> str:
+    """How much room intervals that hold 0 leave.
+
+    >>> open_text([0.1554, 0.2341], "nats/frame"), open_text([0.2], "%")
+    ('less than 0.155 to 0.234 nats/frame', 'less than 0.2 %')
+    """
+    known = sorted(least)
+    ends = dict.fromkeys(f"{value:.3g}" for value in (known[0], known[-1]))
+    return f"less than {' to '.join(ends)} {units}"
+
+
+def percent(values: Iterable[float]) -> str:
+    """Shares as a span of per cents.
+
+    >>> percent([0.703, 0.856]), percent([0.004]), percent([0.1, 0.1])
+    ('70 to 86 %', '0.4 %', '10 %')
+    """
+    known = sorted(value for value in values if not math.isnan(value))
+    if not known:
+        return "–"
+    low, high = (f"{100 * value:.{0 if abs(value) >= 0.0995 else 1}f}" for value in (known[0], known[-1]))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def probability(p: float) -> str:
+    """A p-value in words.
+
+    >>> probability(0.0096), probability(1e-5), probability(float("nan"))
+    ('p = 0.0096', 'p < 0.001', 'no p')
+    """
+    return "no p" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def fixed(value: float) -> str:
+    """A number of two decimals, as R² is told.
+
+    >>> fixed(0.9249), fixed(-0.4), fixed(-0.001)
+    ('0.92', '−0.40', '0.00')
+    """
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """A difference of scores, with its sign.
+
+    >>> signed(0.3246), signed(-0.0223), signed(12.3)
+    ('+0.325', '−0.0223', '+12.3')
+    """
+    return f"{value:+.3g}".replace("-", "−")
+
+
+def _judged(part: xarray.Dataset, baseline: str) -> str:
+    """Who is better than the baseline, who is worse, who is open, and who could not be judged."""
+    task, units = str(part["task"].item()), str(part["units"].item())
+    said = {verdict: _by(part, "verdict", verdict) for verdict in (BETTER, WORSE, OPEN, CHOSEN, FEW, NOTHING)}
+    others = part.sizes["variant"] - 1
+    texts = []
+    if tested := said[BETTER] + said[WORSE] + said[OPEN]:
+        clauses = []
+        if better := [_measured(part, name) for name in said[BETTER]]:
+            clauses.append(f"{listed(better)} {_verb(better, 'beats', 'beat')} {baseline}")
+        if worse := [_measured(part, name) for name in said[WORSE]]:
+            clauses.append(f"{listed(worse)} {_verb(worse, 'is', 'are')} worse{'' if better else f' than {baseline}'}")
+        if still := said[OPEN]:
+            rest = "all " if len(still) > 3 and not clauses else "the other " if clauses and len(still) > 1 else ""
+            who = f"{rest}{count(len(still))}" if rest else listed(still)
+            room = open_text(part["differs_by_less_than"].sel(variant=still).values.tolist(), units)
+            clauses.append(
+                f"{who} {_verb(still, 'is', 'are')} open: from {baseline} {_verb(still, 'it differs', 'they differ')} by {room}"
+            )
+        texts.append(f"On {task} {'; '.join(clauses)}.")
+    if said[CHOSEN]:
+        texts.append(
+            f"On {task} no cell is judged against {baseline}: rows were chosen, not drawn. Differences are what was seen on "
+            "them, not what a search would find."
+        )
+    if said[FEW]:
+        k = int(part["selected"].sel(variant=[*said[FEW], baseline]).min())
+        whose = "" if len(said[FEW]) == others else f" of {listed(said[FEW])}"
+        texts.append(
+            f"{f'There are too few trials{whose}' if tested else f'On {task} there are too few trials{whose}'} for "
+            f"inference: the best 10 % of a cell are {count(k, 'trial')} and should be {part.attrs['enough']}. Differences to "
+            f"{baseline} are what was seen, not what can be concluded."
+        )
+    if said[NOTHING]:
+        where = "" if texts else f"On {task} "
+        whose = "no cell" if len(said[NOTHING]) == others else listed(said[NOTHING])
+        texts.append(f"{where}{whose} can{'' if whose == 'no cell' else 'not'} be compared with {baseline}: no scores.")
+    return " ".join(texts)
+
+
+def _measured(part: xarray.Dataset, name: str) -> str:
+    """A cell with its difference to the baseline, and the interval that its verdict rests on."""
+    one = part.sel(variant=name)
+    low, high = (signed(value) for value in one["difference_corrected_interval"].values.tolist())
+    return f"{name} ({signed(float(one['difference']))} {one['units'].item()}, corrected {low} to {high})"
+
+
+def _welch(part: xarray.Dataset) -> str:
+    """Where the paper's test finds what the bootstrap does not confirm, or misses what it finds."""
+    found = []
+    for verdict in (BETTER, WORSE):
+        by_welch, by_bootstrap = (_by(part, name, verdict) for name in ("verdict_welch", "verdict"))
+        more = [name for name in by_welch if name not in by_bootstrap]
+        less = [name for name in by_bootstrap if name not in by_welch]
+        for names, words in ((more, "also calls"), (less, "does not call")):
+            if names:
+                tests = (probability(float(part["welch_p"].sel(variant=name))) for name in names)
+                cells = listed(f"{name} ({p})" for name, p in zip(names, tests, strict=True))
+                found.append(f"{words} {cells} {verdict}")
+    return f"Welch's t-test, uncorrected as in the paper, {listed(found)}." if found else ""
+
+
+def _front(part: xarray.Dataset) -> str:
+    front = part["variant"].values[part["pareto"].values].tolist()
+    if not front:
+        return ""
+    if len(front) == 1:
+        return f"{front[0]} is the best and, at N = {int(part['epoch_cost_at'])}, the fastest to train."
+    worse = [name for name in front if name in _by(part, "verdict", WORSE)]
+    text = f"Against accuracy and cost together, at N = {int(part['epoch_cost_at'])}, {listed(front)} are beaten by "
+    text += "none"
+    baseline = str(part.attrs["baseline"])
+    return f"{text}, though {listed(worse)} {_verb(worse, 'is', 'are')} worse than {baseline}." if worse else f"{text}."
+
+
+def _diverged(part: xarray.Dataset) -> str:
+    share = part["divergence"].values
+    if numpy.isnan(share).all():
+        return ""
+    worst = int(numpy.nanargmax(share))
+    if share[worst] == 0:
+        return "" if part["unstable"].any() else "No trial diverged."
+    low, high = part["divergence_interval"].values[worst]
+    return (
+        f"{count(int(part['diverged'].sum()), 'trial').capitalize()} diverged, the largest share with "
+        f"{part['variant'].values[worst]}: {share[worst]:.0%}, {low:.0%} to {high:.0%}."
+    )
+
+
+def _unstable(part: xarray.Dataset, baseline: str) -> str:
+    """Which cells have trials that collapsed on the way, and what is left of the difference among the others."""
+    names = part["variant"].values[part["unstable"].values > 0].tolist()
+    if not names:
+        return ""
+    texts = []
+    for name in sorted(names, key=lambda name: -float(part["instability"].sel(variant=name))):
+        one = part.sel(variant=name)
+        low, high = one["instability_interval"].values.tolist()
+        text = (
+            f"{int(one['unstable'])} of {int(one['finished'])} trials of {name} are unstable ({low:.0%} to {high:.0%})"
+        )
+        if not math.isnan(stable := float(one["stable_difference"])):
+            text += f"; among stable trials it is {signed(stable)} {part['units'].item()} from {baseline}, which is not tested"
+        texts.append(text)
+    rule = "Unstable: worse than chance in an epoch after a far better one; the score validation kept counts."
+    return f"{'. '.join(texts)}. {rule}"
+
+
+def _by(part: xarray.Dataset, name: str, verdict: str) -> list[str]:
+    names: list[str] = part["variant"].values[part[name].values == verdict].tolist()
+    return names
+
+
+def _verb(names: list[str], one: str, many: str) -> str:
+    return one if len(names) == 1 else many

@@ -1,0 +1,95 @@
+"""'The paper says, we find': what was reported, as data with its source, beside what a study shows.
+
+The paper is K. Greff, R. K. Srivastava, J. Koutník, B. R. Steunebrink, J. Schmidhuber, "LSTM: A Search Space Odyssey",
+IEEE Transactions on Neural Networks and Learning Systems 28(10), 2017; arXiv 1503.04069. Print the table of a study as
+
+    python -m lstm_odyssey.reports.paper STUDY.nc
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import xarray
+
+from lstm_odyssey.reports.contract.netcdf import load
+from lstm_odyssey.reports.contract.selection import as_study
+from lstm_odyssey.reports.fanova.api import FanovaError, fanova
+from lstm_odyssey.reports.paper import best_score, claims
+from lstm_odyssey.reports.paper.claims import BASELINE, CELLS, PAPER, Row
+from lstm_odyssey.reports.stats.compare import compare
+
+COLUMNS = {
+    "task": "task", "claim": "claim", "paper": "the paper says", "ours": "we find", "verdict": "verdict", "note": "why",
+    "sure": "source",
+}  # fmt: skip
+"""Heads of the table."""
+
+
+def rows(
+    study: xarray.Dataset,
+    comparison: xarray.Dataset | None = None,
+    importance: xarray.Dataset | None = None,
+    again: xarray.Dataset | None = None,
+) -> list[Row]:
+    """The table, task by task: best score, none beats vanilla, each cell against vanilla, shares of the variance.
+
+    A cell is judged by the corrected interval of its difference alone; what Welch's test says, as the paper used it, stands
+    beside it.
+
+    Args:
+        study: a stored study, whole or still running.
+        comparison: what ``compare`` says of it with ``vanilla`` as the baseline; computed if not given.
+        importance: what ``fanova`` says of its test scores, tree by tree as the paper; without it, or by another
+            decomposition, no shares, so that no verdict depends on how much was computed.
+        again: its draws trained again with fresh seeds, which the best score is judged by; see ``best_score.best``.
+
+    Returns:
+        Rows for the tasks of the study that are the paper's; an empty list if none is, or if the study has no
+        ``vanilla``.
+    """
+    study = as_study(study)
+    tasks = [task for task in study["task"].values.tolist() if task in PAPER]
+    if not tasks or BASELINE not in study["variant"].values.tolist():
+        return []
+    if comparison is None or comparison.attrs["baseline"] != BASELINE:
+        comparison = compare(study, BASELINE)
+    table = []
+    for task in tasks:
+        part = comparison.sel(task=task)
+        table.append(best_score.best(study, part, PAPER[task], again))
+        cells = [name for name in CELLS if name in part["variant"].values.tolist()]
+        if cells:
+            table.append(claims.none_better(part, cells))
+        table += [claims.against(part, name, PAPER[task]) for name in cells]
+        if (
+            importance is not None
+            and importance.attrs["decomposition"] == "per_tree"
+            and task in importance["task"].values.tolist()
+        ):
+            table += claims.shares(importance, task)
+    return table
+
+
+def markdown(table: list[Row]) -> str:
+    """The table as text that is legible in a terminal and renders as Markdown."""
+    head = [COLUMNS[name] for name in Row._fields]
+    lines = [head, *([str(cell).replace("|", "\\|") for cell in row] for row in table)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    padded.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the table of a study."""
+    parser = argparse.ArgumentParser(prog="lstm_odyssey.reports.paper", description=__doc__.partition("\n")[0])
+    parser.add_argument("study", help="a study as netCDF")
+    study = load(parser.parse_args(arguments).study)
+    try:
+        importance = fanova(study, decomposition="per_tree", clip=(1.0,))
+    except FanovaError as refused:
+        importance = None
+        sys.stderr.write(f"no shares of the variance: {refused}\n")
+    sys.stdout.write(f"{markdown(rows(study, importance=importance))}\n")

@@ -1,0 +1,1 @@
+"""Figures: functions that are given a dataset and return a ``matplotlib`` figure."""

@@ -1,0 +1,99 @@
+"""How figures are made and written: the style sheet, a canvas without pyplot, SVG that can stand in a page."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from lstm_odyssey.reports.contract.files import expanded
+
+BLUE, VERMILLION, GREEN, BARS, INK, SOFT = "#0072B2", "#D55E00", "#009E73", "#E6E6E6", "#222222", "#777777"
+"""Okabe and Ito's colours, and greys."""
+
+RASTER_DPI = 110
+"""Of what is pixels in the figures of a page."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The style sheet of the reports, for the time of a with block."""
+    with (
+        matplotlib.rc_context(fname=Path(__file__).parent / "odyssey.mplstyle"),
+        warnings.catch_warnings(),
+    ):
+        # A stranger's name may be in a script that the font lacks; its letters become boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
+
+
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """The function run under the style sheet."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        with style():
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure, in inches."""
+    figure = Figure((width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def tag(place: int, kind: str, artists: Iterable[Artist]) -> None:
+    """Mark what belongs to the cell at a place of the order, so that the page's filter finds it.
+
+    Args:
+        place: of the cell.
+        kind: tells what is marked in one figure apart; letters and digits.
+        artists: get ``cellPLACE-KIND-NUMBER`` as their identifier in vector files.
+    """
+    for number, artist in enumerate(artists):
+        artist.set_gid(f"cell{place}-{kind}-{number}")
+
+
+@styled
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure as its suffix says, vector (.svg, .pdf) or .png; the same figure gives the same bytes."""
+    target = expanded(path)
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    figure.savefig(target, metadata=dates.get(target.suffix.lower()))
+    return target
+
+
+@styled
+def svg(figure: Figure, label: str, prefix: str) -> str:
+    """A figure as an SVG element to stand in a page, its identifiers prefixed so that several may stand there.
+
+    Args:
+        figure: what to draw.
+        label: what a screen reader says.
+        prefix: start of every identifier; letters, digits and hyphens.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", dpi=RASTER_DPI, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = buffer.getvalue()
+    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
+    spoken = label.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    width = f"max-width: {7.6 * figure.get_figwidth():.1f}rem"
+    return text.replace("<svg ", f'<svg role="img" aria-label="{spoken}" style="{width}" ', 1)

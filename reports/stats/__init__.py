@@ -1,0 +1,1 @@
+"""Cells compared: how trials are selected, what a difference is worth, what a budget buys."""

@@ -1,0 +1,1 @@
+"""The CPU kernels: a traced cell as generated source, compiled by numba."""

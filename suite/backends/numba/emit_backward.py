@@ -1,0 +1,172 @@
+"""Source of the backward pass: the adjoint's blocks step by step, then the gradients of x and of the matrices."""
+
+from __future__ import annotations
+
+from lstm_odyssey.backends.lowering import Plan
+from lstm_odyssey.backends.numba.emit_block import (
+    COMMON,
+    KEPT,
+    Block,
+    Pass,
+    copied,
+    indented,
+    rows_loop,
+    swinging,
+    table_lines,
+    to_and_fro,
+    word,
+)
+
+
+class Backward(Pass):
+    """The backward pass of one plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.gradient, self.back = plan.gradient, plan.back
+        self.delta = {plan.gradient.deltas[a.products[0]]: place for place, a in enumerate(plan.accumulators)}
+        self.seed = {number: self.states.index(name) for name, number in plan.gradient.seeds.items()}
+        self.waiting = {self.gradient.totals[number].node: number for number in plan.operands}
+
+    def text(self, options: str) -> str:
+        plan = self.plan
+        roots = [number for number, _ in self._roots()]
+        blocks = 1 + max([0, *(self.back[number] for number in roots if number is not None)])
+        arguments = ", ".join(("span", "state_line", "operand_line", "row_line", "s", "h", "o", "d", "u", "l", "l_out", "dy",
+                               *self.fixed.values(), *(f"d{name}" for name in self.fixed.values())))  # fmt: skip
+        functions = [self._block(block, blocks).function(f"back{block}", arguments) for block in range(blocks)]
+        runs = (*plan.input_runs, *plan.recurrent)
+        parameters = list(dict.fromkeys(name for run in runs for name in run.parameters))
+        states = range(len(self.states))
+        names = (*COMMON, *KEPT, "zeros", "deltas", "waiting", "lambdas", "pack_x",
+                 *(f"pack{k}" for k in range(len(plan.recurrent))),
+                 "dys", *(f"dfinal{k}" for k in states), *(f"x{k}" for k in range(len(plan.inputs))), *self.fixed.values(),
+                 *self.weights(runs), *(f"dx{k}" for k in range(len(plan.inputs))), *(f"d{n}" for n in self.fixed.values()),
+                 *(f"d{word(name)}{end}" for name in parameters for end in ("", "_line")),
+                 *(f"dinitial{k}" for k in states))  # fmt: skip
+        body = [*table_lines(names), f"places, count = {plan.places}, {len(self.accumulators)}",
+                "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span",
+                f"lambda_bytes = {len(self.states)} * row_line", "wipe(zeros, max(M, N))",
+                *swinging(plan.recurrent).splitlines()]  # fmt: skip
+        for k in states:
+            body += [f"if dfinal{k}:", f"    move(lambdas + {k} * row_line, dfinal{k}, B * N)", "else:",
+                     f"    wipe(lambdas + {k} * row_line, B * N)"]  # fmt: skip
+        body += [f"wipe(d{name}, N)" for name in self.fixed.values()]
+        body += [f"call(pack_lines, ({word(name)}, {word(name)}_line, N, N, pack{k}, {row} * N, {len(run.parameters)} * N, B))"
+                 for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
+        counts = [len(run.parameters) for run in plan.recurrent]
+        body += copied([f"{count} * N" for count in counts], ["N"] * len(counts))
+        loop = ["t = T - 1 - turn", "frame, copy = t * B, t % copies", "before = lambdas + turn % 2 * lambda_bytes",
+                "after = lambdas + (turn + 1) % 2 * lambda_bytes"]  # fmt: skip
+        rows = ["s = slots + (frame + b) * places * span", "h = history + (frame + b) * span",
+                "o = operands + (frame + b) * span",
+                "d = deltas + (frame + b) * count * span", "u = waiting + b * span", "l = before + b * span",
+                "l_out = after + b * span", "dy = dys + (frame + b) * span"]  # fmt: skip
+        for block in range(blocks):
+            held = []
+            if block == blocks - 1:
+                held = [f"store(l_out + {k} * row_line + at, load(l + {k} * row_line + at, keep)"
+                        + (" + load(dy + at, keep)" if k == 0 else "") + ", keep)"
+                        for k in range(len(self.states))]  # fmt: skip
+            if block == 0:
+                held += [f"store(d + {k} * span + at, fill(0.0), keep)" for k in range(len(self.accumulators))]
+            loop += rows_loop(f"back{block}", arguments, rows, held)
+            loop += self._products(block, blocks)
+        text = "\n\n".join(functions) + f"\n\n@cfunc({options})\ndef backward(table):\n{indented(body, 4)}\n"
+        text += f"    for turn in range(T):\n{indented(loop, 8)}\n{indented(self._parameters(), 4)}\n"
+        end = [line for k in states for line in (
+            f"if dinitial{k}:", f"    move(dinitial{k}, lambdas + T % 2 * lambda_bytes + {k} * row_line, B * N)")]  # fmt: skip
+        return f"{text}{indented(end, 4)}\n"
+
+    def _roots(self) -> list[tuple[int | None, str]]:
+        """What a step of the backward pass has to write, and where."""
+        roots: list[tuple[int | None, str]] = [(number, f"d + {place} * span") for number, place in self.delta.items()]
+        for accumulator, place in ((a, k) for k, a in enumerate(self.accumulators)):
+            number = self.gradient.deltas[accumulator.products[0]]
+            if self.delta[number] != place:  # two accumulators of one δ
+                roots.append((number, f"d + {place} * span"))
+        states = {self.nodes[number].name: number for number in self.state_of}
+        for place, state in enumerate(self.states):
+            total = self.gradient.totals.get(states[state])
+            roots.append((total.pointwise if total else None, f"l_out + {place} * row_line"))
+        return roots
+
+    def _block(self, number: int, blocks: int) -> Block:
+        nodes = self.gradient.nodes
+
+        def available(block: Block, node: int) -> str | None:
+            if node < len(self.nodes):
+                return self.held(node) or self.stored(node)
+            if node in self.seed:
+                text = f"load(l + {self.seed[node]} * row_line + at, keep)"
+                return text + (" + load(dy + at, keep)" if self.seed[node] == 0 else "")
+            if node in self.waiting:
+                operand = self.waiting[node]
+                text = f"load(u + {self.plan.operands.index(operand)} * row_line + at, keep)"
+                simple = self.gradient.totals[operand].pointwise
+                return text if simple is None else f"{text} + {block.value(simple)}"
+            if node in self.delta and self.back[node] < number:
+                return f"load(d + {self.delta[node]} * span + at, keep)"
+            return None
+
+        block = Block(nodes, available)
+        for node, address in self._roots():
+            if (blocks - 1 if node is None else self.back[node]) == number:
+                block.store(address, node)
+        for vector, name in self.fixed.items():
+            total = self.gradient.totals.get(vector)
+            if total is not None and total.node is not None and self.back[total.node] == number:
+                value = block.value(total.node)
+                block.stores.append(f"    store(d{name} + at, load(d{name} + at, keep) + {value}, keep)")
+        return block
+
+    def _products(self, block: int, blocks: int) -> list[str]:
+        """Rᵀδ: for a vector of the step as soon as all its δ are there, for states at the end of the step."""
+        ordered: list[str] = []
+        free: list[str] = []
+        started: set[int] = set()
+        for k, run in enumerate(self.plan.recurrent):
+            ready = max(self.back[self.gradient.deltas[a.products[0]]]
+                        for a in self.accumulators[run.first : run.first + len(run.parameters)])  # fmt: skip
+            if run.operand in self.state_of:
+                ready, to = blocks - 1, f"after + {self.state_of[run.operand]} * row_line"
+                start = f"{to}, span"
+            else:
+                to = f"waiting + {self.plan.operands.index(run.operand)} * row_line"
+                start = f"{to}, span" if run.operand in started else "zeros, 0"
+                started.add(run.operand)
+            if ready == block:
+                at = f"deltas + (frame * count + {run.first}) * span"
+                lines = free if run.operand in self.state_of else ordered
+                lines.append(f"call(product, ({start}, {at}, count * span, SIZE, pack{k} + copy * gap{k}, 0, {to}, span, "
+                             f"B, {len(run.parameters)} * N, N, t % 2 * swing))")  # fmt: skip
+        return ordered + to_and_fro(free)
+
+    def _parameters(self) -> list[str]:
+        """After the loop: the gradients of x and of the matrices, each one product over all frames."""
+        plan, lines, begun = self.plan, [], set()
+        for run in plan.input_runs:
+            x = f"dx{plan.inputs.index(run.operand)}"
+            count = len(run.parameters)
+            start = f"{x}, M * SIZE" if x in begun else "zeros, 0"
+            begun.add(x)
+            lines.append(f"if {x}:")
+            lines += [f"    call(pack_lines, ({word(name)}, {word(name)}_line, N, M, pack_x, {row} * N, {count} * N, frames))"
+                      for row, name in enumerate(run.parameters)]  # fmt: skip
+            lines.append(f"    call(product, ({start}, deltas + {run.first} * span, count * span, SIZE, pack_x, 0, "
+                         f"{x}, M * SIZE, frames, {count} * N, M, 0))")  # fmt: skip
+        for run in (*plan.input_runs, *plan.recurrent):
+            if run.operand in self.state_of:
+                vector, columns = f"history + {self.state_of[run.operand]} * state_line", "N"
+            elif run.operand in plan.operands:
+                vector, columns = f"operands + {plan.operands.index(run.operand)} * operand_line", "N"
+            else:
+                vector, columns = f"x{plan.inputs.index(run.operand)}", "M"
+            for row, name in enumerate(run.parameters):
+                to = f"d{word(name)}"
+                start = f"{to}, {to}_line" if to in begun else "zeros, 0"
+                begun.add(to)
+                lines.append(f"if {to}:")
+                lines.append(f"    call(product, ({start}, deltas + {run.first + row} * span, SIZE, count * span, {vector}, "
+                             f"{columns} * SIZE, {to}, {to}_line, N, frames, {columns}, 0))")  # fmt: skip
+        return lines

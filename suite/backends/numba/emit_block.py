@@ -1,0 +1,144 @@
+"""Pieces of generated source that both directions of a scan share: blocks, loops over rows, names of entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lstm_odyssey.backends.lowering import Plan, Run
+from lstm_odyssey.backends.processor import cache_bytes
+from lstm_odyssey.cell.graph import Node
+from lstm_odyssey.cell.ops import OPS
+
+COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns", "copies")
+KEPT = ("history", "slots", "operands")
+
+
+class Block:
+    """Lines of one block: asks for values, and what to do with them at the end."""
+
+    def __init__(self, nodes: Sequence[Node], available: Callable[[Block, int], str | None]) -> None:
+        self.nodes, self.available = nodes, available
+        self.lines: list[str] = []
+        self.stores: list[str] = []
+        self.names: dict[int, str] = {}
+
+    def value(self, number: int) -> str:
+        if number in self.names:
+            return self.names[number]
+        node = self.nodes[number]
+        if node.op == "constant":
+            return f"({node.value!r})"
+        text = self.available(self, number)
+        if text is None:
+            kernel = OPS[node.op].kernel
+            assert kernel is not None  # asked before anything is generated
+            text = kernel.format(*(self.value(argument) for argument in node.args))
+        self.names[number] = f"v{number}"
+        self.lines.append(f"    v{number} = {text}")
+        return self.names[number]
+
+    def store(self, address: str, number: int | None) -> None:
+        value = "fill(0.0)" if number is None else self.value(number)
+        if number is not None and self.nodes[number].op == "constant":
+            value = f"fill({value})"
+        self.stores.append(f"    store({address} + at, {value}, keep)")
+
+    def function(self, name: str, arguments: str) -> str:
+        body = "\n".join(self.lines + self.stores) or "    pass"
+        return f'@njit(forceinline=True, error_model="numpy")\ndef {name}(at, keep, {arguments}):\n{body}\n'
+
+
+def rows_loop(name: str, arguments: str, rows: Sequence[str], held: Sequence[str]) -> list[str]:
+    """The loop of a block over rows and vectors; ``rows`` sets the row's addresses, ``held`` is done for padding."""
+    lines = ["for b in range(B):", *(f"    {row}" for row in rows)]
+    lines += ["    if active == 0 or flag(active + t * B + b):"]
+    lines += ["        for n in range(whole):", f"            {name}(n * BYTES, first(LANES), {arguments})"]
+    lines += ["        if rest:", f"            {name}(whole * BYTES, first(rest), {arguments})"]
+    if held:
+        lines += ["    else:", "        for n in range(whole + 1):", "            at = n * BYTES",
+                  "            keep = first(N - n * LANES)", *(f"            {line}" for line in held)]  # fmt: skip
+    return lines
+
+
+def indented(lines: Sequence[str], by: int) -> str:
+    """Lines as one text, moved right."""
+    return "\n".join(" " * by + line for line in lines)
+
+
+def swinging(runs: Sequence[Run]) -> str:
+    """A line that says whether the scan walks its packed matrices to and fro, ``swing`` being 1, or always forwards.
+
+    What was read last is still in the nearest cache when the walk turns. That pays where it is a fair part of the whole,
+    or where the whole is more than the second cache holds; between, the processor's own prefetching of a forward walk wins.
+    """
+    near, far = cache_bytes()
+    rows = sum(len(run.parameters) for run in runs)
+    return (f"streamed = {rows} * N * N * SIZE\n"
+            f"swing = 1 if copies == 1 and (streamed <= {4 * near} or streamed > {9 * far // 10}) else 0")  # fmt: skip
+
+
+def copied(lines: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """After packing: the further copies of each matrix, ``gap`` bytes apart. A step reads the copy ``t % copies``."""
+    found = []
+    for k, (line, column) in enumerate(zip(lines, columns, strict=True)):
+        found += [f"gap{k} = {line} * (({column} + LANES - 1) // LANES) * BYTES", "for copy in range(1, copies):",
+                  f"    move(pack{k} + copy * gap{k}, pack{k}, gap{k} // SIZE)"]  # fmt: skip
+    return found
+
+
+def to_and_fro(products: Sequence[str]) -> list[str]:
+    """The calls of one round of products, in reverse order where the walk is backwards."""
+    if len(products) < 2:
+        return list(products)
+    return ["if t % 2 * swing:", *(f"    {line}" for line in reversed(products)), "else:",
+            *(f"    {line}" for line in products)]  # fmt: skip
+
+
+def table_lines(names: Sequence[str]) -> list[str]:
+    """Lines that read a call's table of addresses and sizes into names."""
+    lines = [f"{name} = entry(table, {place})" for place, name in enumerate(names)]
+    return [*lines, "span = N * SIZE", "whole, rest = N // LANES, N % LANES", "frames = T * B"]
+
+
+class Pass:
+    """What both directions share: names, places and the loads of values of the step."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.nodes = plan, plan.graph.nodes
+        self.states = plan.graph.states
+        self.state_of = {
+            number: self.states.index(node.name) for number, node in enumerate(self.nodes) if node.op == "state"
+        }
+        self.fixed = {number: f"f{place}" for place, number in enumerate(plan.vectors)}
+        self.accumulators = plan.accumulators
+        self.tops = {accumulator.top: place for place, accumulator in enumerate(plan.accumulators)}
+        self.result_of: dict[int, int] = {}
+        for place, number in enumerate(plan.graph.results):
+            self.result_of.setdefault(number, place)
+
+    def held(self, number: int) -> str | None:
+        """A value of the step that does not have to be computed by now."""
+        if number in self.state_of:
+            return f"load(h + {self.state_of[number]} * state_line + at, keep)"
+        if number in self.fixed:
+            return f"load({self.fixed[number]} + at, keep)"
+        return None
+
+    def stored(self, number: int) -> str | None:
+        """A value of the step that an earlier block wrote."""
+        if number in self.result_of:
+            return f"load(h + row_line + {self.result_of[number]} * state_line + at, keep)"
+        if number in self.plan.operands:
+            return f"load(o + {self.plan.operands.index(number)} * operand_line + at, keep)"
+        if number in self.plan.kept:
+            return f"load(s + {self.plan.kept[number]} * span + at, keep)"
+        return None
+
+    def weights(self, runs: Sequence[Run]) -> list[str]:
+        names = [name for run in runs for name in run.parameters]
+        return [entry for name in dict.fromkeys(names) for entry in (word(name), f"{word(name)}_line")]
+
+
+def word(parameter: str) -> str:
+    """A parameter's name as one in the source."""
+    return parameter.replace(".", "_")

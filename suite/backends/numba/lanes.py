@@ -1,0 +1,53 @@
+"""Operations on the lanes of a vector: choose some of them, and make one number of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from lstm_odyssey.backends.numba.vectors import Vector, as_vector
+
+
+@intrinsic
+def only(typing_context: Any, keep: Any, a: Any, otherwise: Any) -> Any:
+    """``a`` in the lanes of a mask, the number ``otherwise`` in the others."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        other = as_vector(context, builder, sig.return_type, args[2], sig.args[2])
+        return builder.select(args[0], args[1], other)
+
+    return a(keep, a, otherwise), generate
+
+
+def _across(builder: Any, vector: Vector, word: str, *args: Any, flags: Any = ()) -> Any:
+    kind = ir.FunctionType(vector.float, [*(vector.float for _ in args[:-1]), vector.ir])
+    name = f"llvm.vector.reduce.{word}.v{vector.lanes}f{8 * vector.size}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args, fastmath=flags)
+
+
+def _scalar(vector: Vector) -> Any:
+    return types.float32 if vector.size == 4 else types.float64
+
+
+@intrinsic
+def total(typing_context: Any, a: Any) -> Any:
+    """The sum of all lanes, as a number."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = sig.args[0]
+        return _across(builder, vector, "fadd", vector.float(-0.0), args[0], flags=("reassoc",))
+
+    return _scalar(a)(a), generate
+
+
+@intrinsic
+def greatest(typing_context: Any, a: Any) -> Any:
+    """The greatest lane, as a number; a NaN is passed over."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _across(builder, sig.args[0], "fmax", args[0])
+
+    return _scalar(a)(a), generate

@@ -1,0 +1,250 @@
+"""A cell compiled for one float type, and its scan of one member: tables of addresses, the call. No autograd."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import torch
+
+from lstm_odyssey.backends.lowering import Plan, plan
+from lstm_odyssey.backends.numba import products
+from lstm_odyssey.backends.numba.cache import module
+from lstm_odyssey.backends.numba.emit import source
+from lstm_odyssey.backends.numba.emit_forward import AHEAD_ROWS
+from lstm_odyssey.backends.numba.memory import LONG_SCAN, Block, Layout, borrow, give_back, layout
+from lstm_odyssey.cell.graph import Graph
+from lstm_odyssey.cell.ops import OPS
+
+SIZES = {torch.float32: 4, torch.float64: 8}
+
+Sizes = tuple[int, int, int, int]
+
+PIECE_FRAMES, PIECE_STEPS = 2048, 32
+"""A forward pass without a gradient goes over so many frames at a time, and over no fewer steps: matrices are packed anew in
+each piece. What it needs meanwhile stays in the caches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A cell compiled for one float type."""
+
+    plan: Plan
+    size: int
+    forward: Callable[[int], None]
+    backward: Callable[[int], None]
+    addresses: tuple[int, int]
+    product: int
+    pack_lines: int
+    pack_columns: int
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """The float type."""
+        return next(dtype for dtype, size in SIZES.items() if size == self.size)
+
+    @cached_property
+    def cuts(self) -> tuple[int, int, int]:
+        """Where fixed vectors, matrices and states begin in a list of all tensors."""
+        inputs = max(len(self.plan.inputs), 1)
+        fixed = inputs + len(self.plan.vectors)
+        return inputs, fixed, fixed + len(self.matrices)
+
+    @cached_property
+    def plain(self) -> tuple[str, ...] | None:
+        """The names of the fixed vectors, if they and the input go into the scan as they are."""
+        return None if self.plan.left_to_torch else tuple(self.plan.graph.nodes[n].name for n in self.plan.vectors)
+
+    @lru_cache(maxsize=1024)  # noqa: B019 - kernels live as long as the process
+    def shapes(self, N: int, M: int) -> tuple[tuple[int, ...], ...]:
+        """Of the fixed vectors and of the matrices, at N blocks and M inputs."""
+        sizes = {"N": N, "M": M}
+        matrices = (self.plan.graph.parameters[name] for name in self.matrices)
+        return (*[(N,)] * len(self.plan.vectors), *(tuple(sizes[axis] for axis in shape) for shape in matrices))
+
+    @cached_property
+    def matrices(self) -> tuple[str, ...]:
+        """The parameters that stand in products of the scan."""
+        runs = (*self.plan.input_runs, *self.plan.recurrent)
+        return tuple(dict.fromkeys(name for run in runs for name in run.parameters))
+
+
+_PLANS: dict[str, Plan] = {}
+
+
+def _plan(graph: Graph) -> Plan:
+    if graph.signature not in _PLANS:
+        made = plan(graph)
+        inside = {node.op for number, node in enumerate(made.gradient.nodes) if number not in made.outside}
+        for op in sorted(inside & set(OPS)):  # what is outside, torch computes
+            if OPS[op].kernel is None:
+                raise TypeError(
+                    f"backend 'numba': cell '{graph.name}' uses '{op}', which it has no kernel for. Use backend='eager'."
+                )
+        _PLANS[graph.signature] = made
+    return _PLANS[graph.signature]
+
+
+_KERNELS: dict[tuple[str, torch.dtype], Kernel] = {}
+
+
+@lru_cache(maxsize=512)
+def _compiled(signature: str, size: int) -> Kernel:
+    made = _PLANS[signature]
+    shared = module(products.source(size, 'nopython=True, error_model="numpy", cache={cached}'), f"products{size}")
+    code = module(source(made, size), f"cell{size}")
+    ahead, back = code.forward, code.backward
+    return Kernel(
+        made, size, ahead.ctypes, back.ctypes, (ahead.address, back.address),
+        shared.product.address, shared.pack_lines.address, shared.pack_columns.address,
+    )  # fmt: skip
+
+
+def kernel(graph: Graph, dtype: torch.dtype) -> Kernel:
+    """The compiled scan of a lowered graph.
+
+    Raises:
+        TypeError: there is none for this dtype, or for an op of the cell or of its gradient.
+    """
+    made = _KERNELS.get((graph.signature, dtype))
+    if made is None:
+        if dtype not in SIZES:
+            raise TypeError(
+                f"backend 'numba': x is {dtype}; expected float32 or float64. Use backend='eager' for other types."
+            )
+        _plan(graph)
+        made = _KERNELS[graph.signature, dtype] = _compiled(graph.signature, SIZES[dtype])
+    return made
+
+
+class _Tables:
+    """The tables of a scan of one shape in one block of memory, but for the addresses of the tensors of a call."""
+
+    def __init__(self, made: Kernel, sizes: Sizes, areas: Layout, base: int) -> None:
+        T, B, N, M = sizes
+        head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]
+        ahead, back = ([*head, copies, 0, 0, 0] for copies in areas.copies)
+        shapes = made.plan.graph.parameters
+        lines = [n for name in made.matrices for n in (0, (M if shapes[name][1] == "M" else N) * made.size)]
+        states, inputs, fixed = len(made.plan.graph.states), len(made.plan.inputs), len(made.plan.vectors)
+        self.kept = areas.kept
+        self.forward = array("q", [
+            *ahead, *(base + place for place in areas.forward), *[0] * (1 + states + inputs + fixed), *lines, *[0] * states
+        ])  # fmt: skip
+        self.backward = array("q", [
+            *back, *(base + place for place in areas.backward), *[0] * (1 + states + inputs + fixed), *lines,
+            *[0] * (inputs + fixed), *lines, *[0] * states
+        ])  # fmt: skip
+        self.forward_start, self.backward_start = len(ahead) + len(areas.forward), len(back) + len(areas.backward)
+
+
+def _filled(blank: array[int], places: tuple[int, ...], kept: int, active: int) -> array[int]:
+    table = blank[:]
+    table[4] = active
+    table[9], table[10], table[11] = (kept + place for place in places)
+    return table
+
+
+class Member:
+    """One member's scan: tensors without the member's dimension, contiguous, all of one dtype.
+
+    Args:
+        made: the compiled cell.
+        sizes: T, B, N, M.
+
+    Addresses come in the order of ``Kernel.cuts``: inputs [T, B, M], fixed [N], matrices [N, M] or [N, N], states [B, N];
+    that of ``active``, [T, B] bytes, is 0 where there is no padding; that of ``kept`` is of ``kept_bytes``.
+    """
+
+    def __init__(self, made: Kernel, sizes: Sizes) -> None:
+        self.made, self.sizes = made, sizes
+        self.areas = layout(made, *sizes)
+        self.kept_bytes = self.areas.kept_total * made.size
+        self.scratch_bytes = max(self.areas.forward_total, self.areas.backward_total) * made.size
+
+    def _tables(self, block: Block) -> _Tables:
+        key = (self.made, self.sizes)
+        tables: _Tables | None = block.tables.get(key)
+        if tables is None:
+            if len(block.tables) >= 1024:
+                block.tables.clear()
+            tables = block.tables[key] = _Tables(self.made, self.sizes, self.areas, block.address)
+        return tables
+
+    def forward(self, addresses: Sequence[int], active: int, kept: int, y: int, final: Sequence[int]) -> None:
+        """Fill y [T, B, N], the final states, and in ``kept`` what the backward pass needs."""
+        a, b, c = self.made.cuts
+        block = borrow(self.scratch_bytes)
+        try:
+            tables = self._tables(block)
+            table = _filled(tables.forward, tables.kept, kept, active)
+            start = tables.forward_start
+            inputs = addresses[:b] if self.made.plan.inputs else addresses[a:b]
+            first = array("q", [y, *final, *inputs])
+            lines = start + len(first)
+            end = lines + 2 * (c - b)
+            table[start:lines] = first
+            table[lines:end:2] = array("q", addresses[b:c])
+            table[end:] = array("q", addresses[c:])
+            self.made.forward(table.buffer_info()[0])
+        finally:
+            give_back(block)
+
+    def backward(
+        self, addresses: Sequence[int], active: int, kept: int, dy: int, dfinal: Sequence[int], gradients: Sequence[int]
+    ) -> None:
+        """Fill the gradients, whose addresses come in the same order; those of address 0 are not computed.
+
+        Those of fixed vectors are all computed.
+        """
+        a, b, c = self.made.cuts
+        block = borrow(self.scratch_bytes)
+        try:
+            tables = self._tables(block)
+            table = _filled(tables.backward, tables.kept, kept, active)
+            start, skip = tables.backward_start, 0 if self.made.plan.inputs else a
+            first = array("q", [dy, *dfinal, *addresses[skip:b]])
+            lines = start + len(first)
+            end = lines + 2 * (c - b)
+            table[start:lines] = first
+            table[lines:end:2] = array("q", addresses[b:c])
+            second = array("q", gradients[skip:b])
+            table[end : end + len(second)] = second
+            lines = end + len(second)
+            end = lines + 2 * (c - b)
+            table[lines:end:2] = array("q", gradients[b:c])
+            table[end:] = array("q", gradients[c:])
+            self.made.backward(table.buffer_info()[0])
+        finally:
+            give_back(block)
+
+
+@lru_cache(maxsize=4096)
+def member(made: Kernel, sizes: Sizes) -> Member:
+    """The scan of one member at these sizes."""
+    return Member(made, sizes)
+
+
+def infer(made: Kernel, sizes: Sizes, addresses: Sequence[int], active: int, y: int, final: Sequence[int]) -> None:
+    """The scan alone, without a backward pass to come: piece by piece of the frames, so that it needs memory for one.
+
+    A piece is of whole rounds of the input product, and the last no shorter than a long scan: the bits are those of the whole.
+    """
+    T, B, N, M = sizes
+    a, _, c = made.cuts
+    rounds = 2 * max(2, AHEAD_ROWS // B)
+    most = -(-max(PIECE_FRAMES // B, PIECE_STEPS) // rounds) * rounds
+    start = 0
+    while start < T:
+        steps = most if T - start - most >= LONG_SCAN else T - start
+        piece = member(made, (steps, B, N, M))
+        given = [value + start * B * M * made.size for value in addresses[:a]] + [*addresses[a:c]]
+        given += final if start else addresses[c:]
+        kept = borrow(piece.kept_bytes)
+        try:
+            piece.forward(given, active and active + start * B, kept.address, y + start * B * N * made.size, final)
+        finally:
+            give_back(kept)
+        start += steps

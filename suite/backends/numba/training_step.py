@@ -1,0 +1,299 @@
+"""One network's training step, compiled: scans, output layer, loss and its gradient, update; no autograd takes part.
+
+The same mathematics as ``lockstep.Lockstep.update`` on the numba backend, to rounding. An objective without a kernel of its
+own (CTC) is called between the two halves of the step.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lstm_odyssey.backends.numba import emit_training
+from lstm_odyssey.backends.numba.cache import module
+from lstm_odyssey.backends.numba.emit_training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE
+from lstm_odyssey.backends.numba.member import Kernel, kernel
+from lstm_odyssey.backends.numba.memory import layout, scratch
+from lstm_odyssey.backends.processor import vector_bytes
+
+if TYPE_CHECKING:
+    from lstm_odyssey.tasks.objectives.base import Objective
+    from lstm_odyssey.training.batches import Batch
+    from lstm_odyssey.training.network import Network
+
+X, NOISE, TARGETS, ACTIVE, LENGTHS = (NAMES.index(name) for name in ("x", "noise", "targets", "active", "lengths"))
+SCAN_ACTIVE = 4  # where a scan's table has the padding
+
+
+@lru_cache(maxsize=64)
+def _compiled(size: int, loss: str | None) -> Callable[[int, int], None]:
+    code = module(emit_training.source(size, loss), f"training{size}")
+    return code.run.ctypes  # type: ignore[no-any-return]  # a generated module has no types
+
+
+def exact_losses(objective: Objective, logits: Tensor, target: Any, lengths: Tensor) -> Tensor:
+    """An objective's loss of each row in float64, [1, B], from logits [T, 1, B, K] of a network on the CPU."""
+    T, _, B, K = logits.shape
+    exact, targets = logits.double(), objective.kernel_targets(target)
+    targets = targets.double() if targets.is_floating_point() else targets
+    active = (torch.arange(T, device="cpu").unsqueeze(1) < lengths).to(torch.uint8)
+    losses, unused = torch.zeros(1, B, dtype=torch.float64, device="cpu"), torch.empty_like(exact)
+    values = dict.fromkeys(NAMES, 0) | {
+        "T": T, "B": B, "K": K, "logits": exact.data_ptr(), "delta": unused.data_ptr(), "targets": targets.data_ptr(),
+        "loss": losses.data_ptr(), "active": active.data_ptr(),
+    }  # fmt: skip
+    table = array("q", [values[name] for name in NAMES])
+    _compiled(8, objective.kernel)(table.buffer_info()[0], LOSS)
+    return losses
+
+
+class Workspace:
+    """Memory that the steps of one population share: each uses all of it while it runs, and leaves nothing in it."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.memory, self.zeros = (torch.zeros(0, dtype=dtype, device="cpu") for _ in range(2))
+        self.generation = 0
+
+    def require(self, floats: int, zeros: int) -> None:
+        """Make it at least so large; addresses of an earlier generation are void."""
+        if floats > self.memory.numel():
+            self.memory = scratch(floats, self.dtype)
+            self.generation += 1
+        if zeros > self.zeros.numel():
+            self.zeros = torch.zeros(zeros, dtype=self.dtype, device="cpu")
+            self.generation += 1
+
+
+class _Tables:
+    """The tables of a step for one shape of batch, and where the logits and their gradient lie.
+
+    ``kept`` is everything else whose address is in them, so that it lives as long as they do.
+    """
+
+    def __init__(
+        self, step: array[int], scans: list[array[int]], logits: Tensor, delta: Tensor, losses: array[float], *kept: Any
+    ) -> None:
+        self.step, self.scans, self.logits, self.delta, self.losses = step, scans, logits, delta, losses
+        self.kept, self.address = kept, step.buffer_info()[0]
+
+    @property
+    def loss(self) -> float:
+        """Of the last step, summed over the rows."""
+        return sum(self.losses)
+
+
+class TrainingStep:
+    """The step of one network.
+
+    Args:
+        network: of one member, on the CPU, its backend numba; its weights are changed in place.
+        objective: what is minimised.
+        velocity: [1, D], beside the network's weights.
+        momentum, rate, noise: of the optimiser and the inputs.
+        nesterov: or classical.
+        workspace: shared memory.
+    """
+
+    def __init__(self, network: Network, objective: Objective, velocity: Tensor, momentum: float, rate: float, noise: float,
+                 nesterov: bool, workspace: Workspace) -> None:  # fmt: skip
+        self.network, self.objective, self.velocity, self.workspace = network, objective, velocity, workspace
+        self.made: Kernel = kernel(network.rnn.cell.lowered, velocity.dtype)
+        self.nesterov = nesterov
+        numbers = [momentum, (1 - momentum) * rate, noise]
+        self.numbers = torch.tensor(numbers, dtype=torch.float64, device="cpu").to(velocity.dtype)
+        self.run = _compiled(self.made.size, objective.kernel)
+        self._made: dict[tuple[int, int], _Tables] = {}
+        self._made_for: tuple[int, int] | None = None
+
+    @staticmethod
+    def fits(network: Network) -> bool:
+        """Whether the network's cell is compiled as a whole, nothing of it left to torch."""
+        return kernel(network.rnn.cell.lowered, network.weights.dtype).plain is not None
+
+    def __call__(self, batch: Batch) -> float:
+        """Look ahead, run, and update on one batch; returns the loss, summed over its sequences."""
+        tables, held = self._set(batch, batch.noise)
+        if self.objective.kernel is not None:
+            self.run(tables.address, STEP)
+            loss = tables.loss
+        else:
+            self.run(tables.address, FORWARD)
+            loss = self._called_out(tables, batch)
+            self.run(tables.address, BACKWARD | UPDATE)
+        del held  # its addresses were in the table until now
+        return loss
+
+    def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
+        """As ``Lockstep.phases``: called in their order, each with what the one before returned, they are one step."""
+
+        def forward(_: None) -> tuple[_Tables, Any]:
+            made = self._set(batch, batch.noise)
+            self.run(made[0].address, FORWARD)
+            return made
+
+        def backward(made: tuple[_Tables, Any]) -> tuple[_Tables, float]:
+            tables, held = made
+            if self.objective.kernel is not None:
+                self.run(tables.address, LOSS | BACKWARD)
+                loss = tables.loss
+            else:
+                loss = self._called_out(tables, batch)
+                self.run(tables.address, BACKWARD)
+            del held
+            return tables, loss
+
+        def update(made: tuple[_Tables, float]) -> float:
+            tables, loss = made
+            self.run(tables.address, UPDATE)
+            return loss
+
+        return {"forward": forward, "backward": backward, "update": update}
+
+    def compiled(self, batch: Batch) -> Callable[[], None]:
+        """The compiled part of a step alone, without the Python around it and without what is called out for."""
+        tables, held = self._set(batch, batch.noise)
+        entries = [(place, tables.step[place]) for place in (X, NOISE, TARGETS, ACTIVE, LENGTHS)]
+
+        def run(parts: int = STEP, held: Any = held) -> None:
+            for place, value in entries:  # a step made in between has left its own, of memory that may be free by now
+                tables.step[place] = value
+            for scan in tables.scans:
+                scan[SCAN_ACTIVE] = tables.step[ACTIVE]
+            self.run(tables.address, parts)
+
+        return run
+
+    def _called_out(self, tables: _Tables, batch: Batch) -> float:
+        """The loss and its gradient by the objective's own code, where it has no kernel."""
+        loss, gradient = self.objective.loss_and_gradient(tables.logits, batch.target, batch.lengths)
+        tables.delta.copy_(gradient)
+        return float(loss.sum())
+
+    def logits(self, batch: Batch) -> Tensor:
+        """The network's outputs [T, 1, B, K], without noise or look-ahead; overwritten by the next call of any step."""
+        tables, _held = self._set(batch, None)
+        place = NAMES.index("velocity")
+        kept, tables.step[place] = tables.step[place], 0
+        self.run(tables.address, FORWARD)
+        tables.step[place] = kept
+        return tables.logits
+
+    def _set(self, batch: Batch, noise: Tensor | None) -> tuple[_Tables, Any]:
+        """The tables for a batch, its addresses filled in, and what has to live while they are used."""
+        x = batch.x
+        steps, rows = x.shape[:2]
+        tables = self._tables(steps, rows)
+        table = tables.step
+        targets = None if self.objective.kernel is None else self.objective.kernel_targets(batch.target)
+        table[X], table[NOISE] = x.data_ptr(), 0 if noise is None else noise.data_ptr()
+        table[TARGETS] = 0 if targets is None else targets.data_ptr()
+        active = lengths = None
+        if rows > 1:  # a single sequence has no padding
+            lengths = batch.lengths.contiguous()
+            if batch.padded:
+                active = (torch.arange(steps, device="cpu").unsqueeze(1) < lengths).to(torch.uint8)
+            table[ACTIVE], table[LENGTHS] = 0 if active is None else active.data_ptr(), lengths.data_ptr()
+            for scan in tables.scans:
+                scan[SCAN_ACTIVE] = table[ACTIVE]
+        return tables, (x, noise, targets, active, lengths)
+
+    def _tables(self, steps: int, rows: int) -> _Tables:
+        if self._made_of() != self._made_for:
+            self._made.clear()
+        tables = self._made.get((steps, rows))
+        if tables is None:
+            tables = self._build(steps, rows)  # may make the workspace larger, and a new generation of it
+            if self._made_of() != self._made_for:
+                self._made.clear()
+                self._made_for = self._made_of()
+            self._made[steps, rows] = tables
+        return tables
+
+    def _made_of(self) -> tuple[int, int]:
+        """What tables hold addresses of and others may change: the workspace, and a network's weights when it is moved."""
+        return self.workspace.generation, self.network.weights.data_ptr()
+
+    def _build(self, T: int, B: int) -> _Tables:
+        network, made, size = self.network, self.made, self.made.size
+        M, N, K, directions = network.rnn.input_size, network.sizes[0], network.n_outputs, network.directions
+        areas, lanes, frames = layout(made, T, B, N, M), vector_bytes() // size, T * B
+        states = len(made.plan.graph.states)
+        floats = {
+            **{f"kept{d}": areas.kept_total for d in range(directions)},
+            "scratch": max(areas.forward_total, areas.backward_total),
+            "final": states * B * N,
+            "noisy": frames * M,
+            "turned_x": frames * M * (directions - 1),
+            "turned_y": frames * N * (directions - 1),
+            "logits": frames * K,
+            "delta": frames * K,
+            "dy": frames * N * (3 if directions == 2 else 1),
+            "pack": N * -(-K // lanes) * lanes,
+        }
+        starts, total = {}, 0
+        for name, count in floats.items():
+            starts[name] = total
+            total += -(-count // lanes) * lanes
+        self.workspace.require(total + lanes, max(K, N, M))
+        memory, zeros = self.workspace.memory, self.workspace.zeros
+        first = -(-memory.data_ptr() // vector_bytes()) * vector_bytes()
+        at = {name: first + start * size for name, start in starts.items()}
+        shift = (first - memory.data_ptr()) // size
+        whole = torch.full((B,), T, dtype=torch.int64, device="cpu")  # lengths of sequences that are not padded
+        losses = array("d", [0.0] * B)
+
+        begin_at = [network.rnn.cell.initial.get(name, 0.0) for name in network.rnn.cell.states]
+        begun = [torch.full((B * N,), value, dtype=self.workspace.dtype, device="cpu") for value in begin_at]
+        head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]
+        places = {name: (value, gradient) for name, value, gradient in network.slices()}
+        scans: list[array[int]] = []
+        histories = []
+        for d in range(directions):
+            own = {name: places[f"rnn.cells.{d}.{name}"] for name in network.rnn.cell.parameters}
+            fixed = made.plain or ()
+            inputs = [at["turned_x" if d else "noisy"]] * len(made.plan.inputs)
+            weights = [[own[name][k].data_ptr() for name in fixed] for k in (0, 1)]
+            lines = [[n for name in made.matrices for n in (own[name][k].data_ptr(), own[name][k].stride(1) * size)]
+                     for k in (0, 1)]  # fmt: skip
+            kept = [at[f"kept{d}"] + place for place in areas.kept]
+            final = [at["final"] + k * B * N * size for k in range(states)]
+            scratch = at["scratch"]
+            scans.append(array("q", [
+                *head, areas.copies[0], *kept, *(scratch + place for place in areas.forward), 0, *final, *inputs, *weights[0],
+                *lines[0], *(value.data_ptr() for value in begun),
+            ]))  # fmt: skip
+            dy = at["dy"] + d * frames * N * size
+            scans.append(array("q", [
+                *head, areas.copies[1], *kept, *(scratch + place for place in areas.backward), dy, *[0] * states, *inputs,
+                *weights[0], *lines[0], *[0] * len(inputs), *weights[1], *lines[1], *[0] * states,
+            ]))  # fmt: skip
+            histories.append(kept[0] + B * N * size)
+        lists = [array("q", [scan.buffer_info()[0] for scan in scans[k::2]]) for k in (0, 1)]
+        lists.append(array("q", histories))
+        (V, dV), (a, da) = places["V"], places["a"]
+        values = {
+            "T": T, "B": B, "M": M, "N": N, "K": K, "D": network.weights.shape[1], "directions": directions, "active": 0,
+            "lengths": whole.data_ptr(), "x": 0, "noise": 0, "noisy": at["noisy"], "turned_x": at["turned_x"],
+            "weights": network.weights.data_ptr(), "velocity": self.velocity.data_ptr(),
+            "gradient": network.gradients.data_ptr(), "numbers": self.numbers.data_ptr(), "nesterov": int(self.nesterov),
+            "logits": at["logits"], "delta": at["delta"], "targets": 0, "loss": losses.buffer_info()[0],
+            "V": V.data_ptr(), "dV": dV.data_ptr(), "a": a.data_ptr(), "da": da.data_ptr(), "zeros": zeros.data_ptr(),
+            "pack": at["pack"], "product": made.product, "pack_columns": made.pack_columns, "forward": made.addresses[0],
+            "backward": made.addresses[1], "forward_tables": lists[0].buffer_info()[0],
+            "backward_tables": lists[1].buffer_info()[0], "histories": lists[2].buffer_info()[0],
+            "turned_y": at["turned_y"], "dy": at["dy"], "dy_bytes": frames * N * size,
+        }  # fmt: skip
+
+        def view(name: str) -> Tensor:
+            begin = starts[name] + shift
+            return memory[begin : begin + frames * K].view(T, 1, B, K)
+
+        step = array("q", [values[name] for name in NAMES])
+        return _Tables(step, scans, view("logits"), view("delta"), losses, lists, whole, begun, memory, zeros, network.weights,
+                       network.gradients, self.velocity, self.numbers)  # fmt: skip

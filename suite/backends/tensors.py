@@ -1,0 +1,76 @@
+"""Which tensors have an address that a compiled kernel may be given, and when torch looks into every operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from lstm_odyssey.backends import resolve
+
+_transformed: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
+_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
+_NO_DISPATCH = torch._C._disabled_torch_dispatch_impl
+ORDINARY = frozenset({Tensor, torch.nn.Parameter})
+
+
+class NoAddress(Exception):  # noqa: N818 - it never reaches a user
+    """A tensor has no memory of its own, or none on the CPU that holds its numbers."""
+
+
+def observed() -> bool:
+    """Whether torch looks into every operation, as it cannot into a compiled kernel.
+
+    So it is under torch.func and vmap, in forward mode, and under every ``TorchDispatchMode``: fake tensors, ``make_fx``,
+    the counter of floating-point operations, modes that log.
+    """
+    return _transformed() or forward_ad._current_level >= 0 or _modes() > 0 or _before_dispatch() > 0
+
+
+def refused(backend: str, x: Any) -> str | None:
+    """Why a layer with this backend, as it was asked for, cannot be called with x now; None if it can."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]  # documented all the same
+        return (
+            "called under torch.jit.trace, which would keep the number of frames of its example; expected a call outside a "
+            "trace. Use torch.compile, or torch.export with backend='eager'."
+        )
+    if torch.compiler.is_exporting() and resolve(backend, getattr(x, "device", "cpu")) != "eager":
+        return (
+            f"called under torch.export with backend='{backend}'; expected 'eager', as it cannot look into a compiled scan. "
+            "Set layer.backend = 'eager' before it."
+        )
+    return None
+
+
+def _before_dispatch() -> int:
+    """How many modes of ``make_fx(pre_dispatch=True)`` and torch.export are on."""
+    return torch._ops._len_torch_dispatch_stack_pre_dispatch()  # type: ignore[no-any-return,no-untyped-call]  # torch's own
+
+
+def foreign(tensors: Iterable[Tensor]) -> bool:
+    """Whether one of the tensors is of a class that computes in its own way, by ``__torch_dispatch__``."""
+    kinds: set[Any] = {*map(type, tensors)}
+    return not kinds <= ORDINARY and any(kind.__torch_dispatch__ is not _NO_DISPATCH for kind in kinds)
+
+
+def plain(value: Tensor) -> Tensor:
+    """The numbers as they lie in memory: contiguous, no sign pending."""
+    return value.resolve_neg().contiguous()
+
+
+def addresses(tensors: Sequence[Tensor]) -> list[int]:
+    """Of the memory of contiguous tensors that have elements.
+
+    Raises:
+        NoAddress: one has none: a functional tensor, zeros that were never made, a storage resized to nothing.
+    """
+    try:
+        found = [value.data_ptr() for value in tensors]
+    except RuntimeError as error:
+        raise NoAddress from error
+    if 0 in found:
+        raise NoAddress
+    return found

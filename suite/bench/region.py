@@ -1,0 +1,290 @@
+"""The one way anything here is timed: functions take turns, from a steady state on, until their medians are known.
+
+asv, pytest-benchmark and ``odyssey bench`` share ``measure``; ``throughput`` asks it for the speed of training.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Protocol
+
+from lstm_odyssey.bench.samples import Timing
+from lstm_odyssey.training.clocks import Clock, TimingError
+
+WINDOW = 3
+"""Rounds of a window of the warm-up: two in succession have to agree."""
+STEADY = 0.05
+"""How well: their medians' greatest relative difference."""
+WARM_UP = 0.25
+"""The part of the time that the warm-up may take."""
+MOST_CALLS = 100
+"""Calls a turn at most."""
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is timed.
+
+    Args:
+        phases: called in this order, each with what the one before returned; timed each by itself.
+        before: called ahead of them and not timed; what it returns goes to the first phase.
+    """
+
+    phases: Mapping[str, Callable[[Any], Any]]
+    before: Callable[[], Any] = _nothing
+
+    def once(self, clock: Clock) -> list[float]:
+        """Run it; seconds of each phase."""
+        value = self.before()
+        marks = [clock()]
+        for phase in self.phases.values():
+            value = phase(value)
+            marks.append(clock())
+        return [after - at for at, after in pairwise(marks)]
+
+    def turn(self, seconds: float, clock: Clock, wall: Clock) -> list[float]:
+        """Calls until the seconds are over, one at least: the median of the whole, and of each phase."""
+        begun = wall()
+        calls = [self.once(clock)]
+        while wall() - begun < seconds and len(calls) < MOST_CALLS:
+            calls.append(self.once(clock))
+        total = statistics.median(map(sum, calls))
+        return [total, *(statistics.median(phase) for phase in zip(*calls, strict=True))]
+
+    @classmethod
+    def of(cls, function: Callable[[], Any]) -> Region:
+        """A function without phases."""
+        return cls({"call": lambda _: function()})
+
+
+class Timed(Protocol):
+    """What ``measure`` can time: a ``Region``, or a process that times one of its own."""
+
+    @property
+    def phases(self) -> Mapping[str, Any]:
+        """By name, in their order."""
+
+    def turn(self, seconds: float, clock: Clock, wall: Clock) -> list[float]:
+        """One turn: the sample of the whole, and of each phase."""
+
+
+@dataclass
+class _Turns:
+    """A region's samples: a row a turn, a column a phase."""
+
+    region: Timed
+    rows: list[list[float]] = field(default_factory=list)
+
+    @property
+    def steady(self) -> bool:
+        """Whether the last two windows agree."""
+        totals = [row[0] for row in self.rows]
+        if len(totals) < 2 * WINDOW:
+            return False
+        before, last = statistics.median(totals[-2 * WINDOW : -WINDOW]), statistics.median(totals[-WINDOW:])
+        return abs(last - before) <= STEADY * before
+
+    def timing(self, asked: float) -> Timing:
+        total, *phases = zip(*self.rows, strict=True)
+        names = self.region.phases
+        parts = {name: Timing(part, asked) for name, part in zip(names, phases, strict=True)} if len(names) > 1 else {}
+        return Timing(total, asked, parts)
+
+
+def measure(
+    regions: Mapping[str, Timed],
+    *,
+    relative_error: float = 0.02,
+    seconds: float = 10.0,
+    rounds: int | None = None,
+    enough: Callable[[Mapping[str, Timing]], bool] | None = None,
+    turn: float = 0.02,
+    clock: Clock = time.perf_counter,
+    wall: Clock = time.perf_counter,
+) -> dict[str, Timing]:
+    """Time functions against each other.
+
+    They take turns, round after round, so that a machine that is busy for a while is busy for all of them. Rounds are
+    thrown away until the medians of two successive windows of each function agree within 5 %, or a quarter of the time is
+    over; then they count, until every median's 95 % interval is within ± ``relative_error`` of it, or the time is over.
+
+    Args:
+        regions: by name.
+        relative_error: half the width of the interval over the median.
+        seconds: for all of it, warm-up included. Whatever it is, one round of warm-up and one that counts are run, and no
+            round is begun that would not end in time if it took as long as the one before.
+        rounds: count exactly so many instead, however long they take.
+        enough: asked after every round in place of ``relative_error``: whether what is known by then will do.
+        turn: seconds; in its turn a function is called again until they are over. The median of a turn is one sample, so
+            that a quick function is measured as often as slow ones leave time for, and neighbouring calls count once.
+        clock: what is measured; see ``clock_of``. wall: what ``seconds`` and ``turn`` are counted in.
+
+    Returns:
+        By name, the ``Timing``: samples, median, interval, phases, and why it may be doubted.
+
+    Raises:
+        TimingError: there is nothing to time, or an argument is out of range.
+    """
+    if not regions:
+        raise TimingError("measure: no function given; expected at least one to time.")
+    for what, value in (("relative_error", relative_error), ("seconds", seconds)):
+        if not value > 0:
+            raise TimingError(f"measure: {what} is {value!r}; expected a number above 0.")
+    if rounds is not None and rounds < 1:
+        raise TimingError(f"measure: rounds is {rounds!r}; expected a whole number of at least 1.")
+    begun = wall()
+
+    def play(turns: Mapping[str, _Turns]) -> float:
+        """One round; returns its length."""
+        at = wall()
+        for each in turns.values():
+            each.rows.append(each.region.turn(turn, clock, wall))
+        return wall() - at
+
+    def precise(timings: Mapping[str, Timing]) -> bool:
+        return all(timing.error <= relative_error for timing in timings.values())
+
+    warm = {name: _Turns(region) for name, region in regions.items()}
+    play(warm)
+    while not all(each.steady for each in warm.values()) and wall() - begun < WARM_UP * seconds:
+        play(warm)
+    turns = {name: _Turns(region) for name, region in regions.items()}
+    done = 0
+    while True:
+        length = play(turns)
+        done += 1
+        found = {name: each.timing(relative_error) for name, each in turns.items()}
+        if rounds is not None:
+            if done == rounds:
+                return found
+        elif wall() - begun + length > seconds or (enough or precise)(found):
+            return found
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast a cell trains on a task; times are seconds a frame.
+
+    ``interval`` is the median's, at 95 %. ``phases`` are times of forward (logits), backward (loss and all gradients) and
+    update, in calls of their own in the same run. ``ratio`` is how many times as fast this is as ``torch.nn.LSTM`` and
+    ``Linear`` making the same update. ``python`` is the part of the time outside the one compiled call that an update is;
+    None where it is no such call. ``signature`` is the cell's; ``origins`` say where variant and task come from, distribution
+    and version or file and sha256. ``unstable`` says why the figures may be doubted, and is empty otherwise.
+    """
+
+    variant: str
+    task: str
+    hidden_size: int
+    batch: int
+    backend: str
+    dtype: str
+    device: str
+    processor: str
+    parameters: int
+    frames: int
+    seconds_per_frame: float
+    interval: tuple[float, float]
+    phases: Mapping[str, float]
+    ratio: float
+    python: float | None
+    unstable: str
+    samples: tuple[float, ...]
+    versions: Mapping[str, str]
+    signature: str
+    origins: Mapping[str, Mapping[str, str]]
+
+    @property
+    def frames_per_second(self) -> float:
+        """Training frames in a second."""
+        return 1 / self.seconds_per_frame
+
+
+def throughput(
+    variant: Any,
+    task: str,
+    *,
+    hidden_size: int = 100,
+    batch: int = 1,
+    device: str = "cpu",
+    backend: str = "auto",
+    dtype: str = "float32",
+    data: str | None = None,
+    relative_error: float = 0.02,
+    seconds: float = 10.0,
+    clock: str = "wall",
+) -> Throughput:
+    """Measure how fast a cell trains on a task, against torch.nn.LSTM in the same run.
+
+    What is timed is one update on the training sequences of median length: noise on the input, logits, summed loss, its
+    gradient, Nesterov step. It takes turns with the same update in plain torch (``lstm_odyssey.bench.plain_torch``); see
+    ``measure`` for how long. On the CPU one thread computes; work of a GPU is waited for. The corpus and compiling stay
+    outside.
+
+    Args:
+        variant: a name, a step function, a ``Variant`` or a ``Cell``. task: a name.
+        hidden_size: N. batch: sequences an update, padded to the longest.
+        device: ``"cpu"`` or ``"cuda"``. backend: as in ``lo.RNN``. dtype: ``"float32"`` or ``"float64"``.
+        data: where the task's corpus lies, if it is not embedded.
+        relative_error: stop when the median is known to ± this part of it, at 95 %. seconds: stop after so many at most.
+        clock: ``"wall"``, or ``"cpu"``: the thread's own time, for a machine that others use too.
+
+    Raises:
+        TimingError: a device, backend, dtype, clock or number that cannot be.
+        UnknownNameError, PluginError, TraceError, CorpusError: the variant or the task's corpus is not to be had.
+
+    Example:
+        >>> import lstm_odyssey as lo
+        >>> speed = lo.throughput("cifg", "bach", hidden_size=8, seconds=0.1)
+        >>> list(speed.phases), speed.frames_per_second > 0
+        (['forward', 'backward', 'update'], True)
+    """
+    from lstm_odyssey.bench.step import TimedStep
+    from lstm_odyssey.training.clocks import clock_of
+    from lstm_odyssey.training.facts import processor, versions
+    from lstm_odyssey.training.threads import one_thread
+
+    with one_thread():
+        reading = clock_of(device, clock)
+        options: dict[str, Any] = {"batch": batch, "device": device, "backend": backend, "dtype": dtype, "data": data}
+        step = TimedStep(variant, task, hidden_size, **options)
+        regions = {
+            "step": Region.of(step),
+            "torch": Region.of(step.yardstick()),
+            "phases": step.in_phases(),
+        }
+        compiled = step.compiled()
+        if compiled is not None:
+            regions["compiled"] = Region.of(compiled)
+        found = measure(regions, relative_error=relative_error, seconds=seconds, clock=reading)
+    ours, frames = found["step"], step.frames
+    doubts = {"": ours.unstable, "torch.nn.LSTM: ": found["torch"].unstable}
+    return Throughput(
+        variant=step.setting.cell.name,
+        task=task,
+        hidden_size=hidden_size,
+        batch=batch,
+        backend=step.setting.backend,
+        dtype=dtype,
+        device=device,
+        processor=processor(device),
+        parameters=step.population.network.count()[0],
+        frames=frames,
+        seconds_per_frame=ours.median / frames,
+        interval=(ours.interval[0] / frames, ours.interval[1] / frames),
+        phases={name: part.median / frames for name, part in found["phases"].phases.items()},
+        ratio=found["torch"].median / ours.median,
+        python=1 - found["compiled"].median / ours.median if "compiled" in found else None,
+        unstable="; ".join(who + doubt for who, doubt in doubts.items() if doubt),
+        samples=tuple(sample / frames for sample in ours.samples),
+        versions=versions(),
+        signature=step.setting.cell.signature,
+        origins=step.setting.origins,
+    )

@@ -1,0 +1,1 @@
+"""The ``odyssey`` command: what a terminal shows. Nothing imports it."""

@@ -1,0 +1,229 @@
+"""The ``odyssey`` command."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from lstm_odyssey.commands.bench import bench
+from lstm_odyssey.commands.blame import own_part
+from lstm_odyssey.commands.check import check
+from lstm_odyssey.commands.export import export
+from lstm_odyssey.commands.new import new
+from lstm_odyssey.commands.options import ListedPlugins, Plugins, names, pairs
+from lstm_odyssey.commands.output import steady_output
+from lstm_odyssey.commands.report import refresher, report
+from lstm_odyssey.commands.stopping import stopping
+from lstm_odyssey.reports.contract.paths import USER_PATH
+
+app = typer.Typer(
+    help="Which recurrent cell, on which task, at which cost?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(bench, name="bench")
+app.add_typer(new, name="new")
+app.add_typer(export, name="export")
+
+
+@app.command()
+def run(
+    config: Annotated[
+        Path | None, typer.Argument(help="A study.toml with these options; the command line beats it.", **USER_PATH)
+    ] = None,
+    variants: Annotated[
+        list[str] | None, typer.Option(help="Names, comma separated; 'all' for every one. (the paper's nine)")
+    ] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Option(help="Names, comma separated. (those that come with the package)")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Random-search trials for each variant and task. (profile)")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs at most. (profile)")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random. (1)")] = None,
+    profile: Annotated[str | None, typer.Option(help="smoke, standard or paper. (standard)")] = None,
+    draws: Annotated[str | None, typer.Option(help="common to all variants, or independent. (profile)")] = None,
+    points: Annotated[
+        Path | None,
+        typer.Option(help="A CSV file whose rows are the trials' hyperparameters, in place of draws.", **USER_PATH),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; 0 runs in this one. (one a core)")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler that exists.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda. (cpu)")] = None,
+    backend: Annotated[str | None, typer.Option(help="auto or eager. (auto)")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64. (float32)")] = None,
+    block_size: Annotated[int | None, typer.Option(help="Trials in lockstep on a backend that pads. (profile)")] = None,
+    keep_weights: Annotated[
+        str | None, typer.Option(help="best stores each trial's best weights; none. (none)")
+    ] = None,
+    data: Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")] = None,
+    store: Annotated[Path | None, typer.Option(help="The study's folder. (study)", **USER_PATH)] = None,
+    resume_from: Annotated[
+        Path | None,
+        typer.Option(help="A study.nc, or a store, to take over: the study goes on in --store.", **USER_PATH),
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Run a study, or go on with one: what is stored is never run again."""
+    from rich.console import Console
+
+    from lstm_odyssey.study.config import read_config
+    from lstm_odyssey.study.engine import default_workers, engine
+    from lstm_odyssey.study.plan import Settings, SettingsError
+    from lstm_odyssey.study.progress import StudyProgress
+    from lstm_odyssey.study.run import run as run_study
+
+    options = read_config(config) if config is not None else {}
+    said: dict[str, Any] = {
+        "variants": names(variants), "tasks": names(tasks), "trials": trials, "epochs": epochs, "seed": seed,
+        "profile": profile, "draws": draws, "points": points and str(points), "workers": workers,
+        "scheduler": scheduler, "device": device,
+        "backend": backend, "dtype": dtype, "block_size": block_size, "keep_weights": keep_weights, "store": store,
+        "resume_from": resume_from, "plugins": plugin or None,
+    }  # fmt: skip
+    options |= {name: value for name, value in said.items() if value is not None}
+    options["data"] = {**options.get("data", {}), **pairs(data)}
+    place = Path(options.pop("store", "study"))
+    count, address = options.pop("workers", None), options.pop("scheduler", None)
+    source = options.pop("resume_from", None)
+    if count is not None and count < 0:
+        raise SettingsError(f"--workers: got {count}; expected 0 (in this process) or more.")
+    if options.get("device") == "cuda":
+        _need_cuda()
+    console = Console()
+    progress = StudyProgress(console)
+
+    def workers_for(store: Any, plan: Any, todo: Any) -> Any:
+        number = default_workers(len(todo.blocks)) if count is None else count
+        return engine(number, address, str(store.path), plan.study["token"], say=progress.say)
+
+    try:
+        with progress:
+            study = run_study(
+                place,
+                Settings(**options),
+                workers_for,
+                progress.start,
+                progress.block_done,
+                source,
+                refresher(place),
+                progress.say,
+            )
+        _conclude(console, study, place)
+    except KeyboardInterrupt as stopped:
+        command = shlex.join(
+            [
+                "odyssey",
+                "run",
+                "--store",
+                str(place),
+                *([f"--resume-from={source}"] if source is not None else []),
+                *(f"--data={name}={path}" for name, path in options["data"].items()),
+                *(f"--plugin={path}" for path in options.get("plugins", ())),
+            ]
+        )
+        console.print(f"Stopped. Nothing finished is lost: go on with `{command}`.", highlight=False, soft_wrap=True)
+        if (place / "study.nc").exists():
+            from lstm_odyssey.study.run import open_study
+
+            refresher(place)(open_study(place / "study.nc"))
+        raise SystemExit(getattr(stopped, "code", 130)) from None
+
+
+def _conclude(console: Any, study: Any, place: Path) -> None:
+    """The page first: what is printed may get lost, or be read by nobody."""
+    from lstm_odyssey.commands.fitted import show
+    from lstm_odyssey.commands.report import conclude_page
+    from lstm_odyssey.commands.tables import failures, results
+
+    try:
+        with console.status("writing the page") if console.is_terminal else nullcontext():
+            conclude_page(place, lambda text: console.print(text, soft_wrap=True, markup=False, highlight=False))
+    finally:
+        show(console, results(study))
+        console.print(f"Results: {place / 'study.nc'}\nReport:  {place / 'report.html'}", soft_wrap=True)
+        reasons = failures(study)
+        if reasons:
+            console.print("\n".join(f"failed: {reason}" for reason in reasons), soft_wrap=True, markup=False)
+    if reasons:
+        raise SystemExit(1)
+
+
+def _need_cuda() -> None:
+    import torch
+
+    from lstm_odyssey.study.plan import SettingsError
+
+    if not torch.cuda.is_available():
+        raise SettingsError("--device cuda: no CUDA device here; expected one. Leave --device out to run on the CPU.")
+
+
+app.command()(report)
+
+
+@app.command()
+def variants(plugin: ListedPlugins = None) -> None:
+    """List the variants: their equations and how many parameters they have."""
+    from rich.console import Console
+
+    from lstm_odyssey.commands.fitted import show
+    from lstm_odyssey.commands.tables import variant_list
+
+    show(Console(), variant_list(), soft_wrap=True)
+
+
+@app.command()
+def tasks(plugin: ListedPlugins = None) -> None:
+    """List the tasks: what they ask, their corpora and licences."""
+    from rich.console import Console
+
+    from lstm_odyssey.commands.fitted import show
+    from lstm_odyssey.commands.tables import task_list
+
+    show(Console(), task_list(), soft_wrap=True)
+
+
+app.command()(check)
+
+
+def _fail(error: Exception) -> NoReturn:
+    print(f"odyssey: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+_MENDABLE = (ValueError, TypeError, LookupError, OSError, RuntimeError)
+
+
+def main() -> None:
+    """The command's entry point: an error a user can mend is one line, a plugin's own is its part of the traceback.
+
+    Any other keeps its traceback.
+    """
+    with steady_output(), stopping() as signals:
+        try:
+            app()
+        except KeyboardInterrupt:
+            raise SystemExit(signals.code or 130) from None
+        except SystemExit as ended:
+            if ended.code == 130 and signals.code is not None:  # of the command line's own, which knows one signal only
+                raise SystemExit(signals.code) from None
+            raise
+        except Exception as error:
+            if isinstance(error, _MENDABLE) and type(error).__module__.startswith("lstm_odyssey."):
+                _fail(error)
+            own = own_part(error)
+            if not own:
+                raise
+            print("odyssey: a plugin's own code failed:", *own, sep="\n", file=sys.stderr)
+            raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

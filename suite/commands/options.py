@@ -1,0 +1,90 @@
+"""Options of the command line that hold several values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from lstm_odyssey.reports.contract.paths import expanded
+
+
+def load_files(values: list[str] | None) -> list[str]:
+    """Load the plugin files a command is given, before it looks at any name; the first broken one is the command's error."""
+    if values:
+        from lstm_odyssey.plugins.discovery import load_plugins
+
+        load_plugins(values)
+    return values or []
+
+
+def load_files_to_list(values: list[str] | None) -> list[str]:
+    """The same for a command that lists plugins: what is broken is listed with the rest."""
+    from lstm_odyssey.plugins.files import PluginError
+
+    for value in values or []:
+        try:
+            load_files([value])
+        except PluginError:
+            continue  # kept by the registry, which the list asks
+    return values or []
+
+
+_PLUGIN_HELP = (
+    "A Python file whose cells and tasks are to be known; may be repeated. Its code is run. "
+    "It registers, under their own names, its functions with keyword-only arguments among W R p b and its "
+    "Variant(...) and Task(...) objects. $ODYSSEY_PLUGINS does the same for every command."
+)
+_Values = list[str] | None
+Plugins = Annotated[
+    _Values, typer.Option("--plugin", metavar="FILE", help=_PLUGIN_HELP, callback=load_files, is_eager=True)
+]
+ListedPlugins = Annotated[
+    _Values, typer.Option("--plugin", metavar="FILE", help=_PLUGIN_HELP, callback=load_files_to_list, is_eager=True)
+]
+
+
+def names(values: Iterable[str] | None) -> list[str] | None:
+    """Names given as repeated options, or several in one, separated by commas."""
+    if values is None:
+        return None
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def numbers(option: str, values: Iterable[str] | None) -> list[int] | None:
+    """Whole numbers, given like names.
+
+    Raises:
+        SettingsError: one is no whole number.
+    """
+    from lstm_odyssey.study.plan import SettingsError
+
+    found = names(values)
+    if found is None:
+        return None
+    for value in found:
+        if not value.isdecimal():
+            raise SettingsError(f"{option}: got {value!r}; expected whole numbers, separated by commas.")
+    return [int(value) for value in found]
+
+
+def pairs(values: Iterable[str] | None) -> dict[str, str]:
+    """``TASK=PATH`` given once or more, by task; paths absolute.
+
+    Raises:
+        SettingsError: a value is not of this form, or one task has two paths.
+    """
+    from lstm_odyssey.study.plan import SettingsError
+
+    found: dict[str, str] = {}
+    for value in values or []:
+        task, sign, path = value.partition("=")
+        if not sign or not task or not path:
+            raise SettingsError(f"--data: got {value!r}; expected TASK=PATH, as --data my_task=corpus.pickle.")
+        place = str(expanded(path).absolute())
+        if found.setdefault(task, place) != place:
+            raise SettingsError(
+                f"--data: got two paths for {task}: {found[task]} and {place}; expected one. Leave one out."
+            )
+    return found

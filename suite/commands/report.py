@@ -1,0 +1,284 @@
+"""``odyssey report``: a study's page, its figures, its numbers; written once, or again whenever the study changes."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstm_odyssey.reports.contract.paths import USER_PATH
+from lstm_odyssey.tasks.nearest import nearest
+
+if TYPE_CHECKING:
+    import xarray
+    from rich.console import Console
+
+FORMATS = ("html", "md", "csv", "nc", "record", "points")
+REFITS = 200
+WAIT_SECONDS = 2.0
+"""How often ``--watch`` looks whether the study changed."""
+
+
+def report(
+    store: Annotated[Path, typer.Argument(help="A study's folder, or its study.nc.", **USER_PATH)],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write. (report.FORMAT beside the study)", **USER_PATH),
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="html: the page; md: its tables; csv: a row a cell; nc: what was computed; record: the study, small; points: "
+            "its draws, for odyssey run --points.",
+        ),
+    ] = "html",
+    best: Annotated[
+        int | None,
+        typer.Option(
+            "--best", help="With --format points: so many of each cell by validation, with its best score. (all)"
+        ),
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="Also write every figure here, as .svg and .png.", **USER_PATH)
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="The cell the others are compared with. (the paper's, if there)")
+    ] = None,
+    refits: Annotated[
+        int | None,
+        typer.Option("--refits", help=f"Refits for the spread of the variance shares; 0: none. ({REFITS})"),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes long: refits, cut-offs.")] = False,
+    small_forests: Annotated[
+        bool,
+        typer.Option("--small-forests", help="Also divide the variance of cells with fewer than 50 finished trials."),
+    ] = False,
+    reruns: Annotated[
+        list[Path] | None,
+        typer.Option("--reruns", help="A study of this one's best draws with another seed; repeatable."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Write it again, in quick form, whenever the study changes; Ctrl-C ends.")
+    ] = False,
+) -> None:
+    """Write a study's page: one HTML file with its tables, figures and analyses."""
+    from rich.console import Console
+
+    from lstm_odyssey.study.plan import SettingsError
+
+    if kind not in FORMATS:
+        raise SettingsError(f"--format: got {kind!r}; expected one of {nearest(kind, FORMATS)}.")
+    if refits is not None and refits < 0:
+        raise SettingsError(f"--refits: got {refits}; expected 0 (no refits) or more.")
+    for name, given in (("--quick", quick), ("--watch", watch)):
+        if given and refits:
+            raise SettingsError(
+                f"--refits: got {refits} with {name}; expected 0, as the quick form has no refits. Leave out one of the two."
+            )
+    if best is not None and kind != "points":
+        raise SettingsError(f"--best: got {best} with --format {kind}; expected it with --format points. Leave it out.")
+    folder = store if store.is_dir() else store.parent
+    console = Console()
+    if kind == "points":
+        write_points(store, output or folder / "points.csv", best, console)
+        return
+    target = output or folder / ("record.nc" if kind == "record" else f"report.{kind}")
+    quick = quick or watch
+    replicates = 0 if quick else REFITS if refits is None else refits
+    options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates, "few": small_forests}
+    options["reruns"] = reruns or []
+    if not watch:
+        options["cache"] = cache_folder(store)
+        write_report(store, target, kind, figures, console, **options)
+        return
+    try:
+        for _ in changes(store):
+            write_report(store, target, kind, figures, console, live=True, **options)
+    except KeyboardInterrupt:
+        console.print("Stopped watching.")
+
+
+def write_report(
+    store: Path, target: Path, kind: str, figures: Path | None, console: Console, *, live: bool = False, **options: Any
+) -> None:
+    """Read a study, analyse it, and write what was asked for."""
+    from lstm_odyssey.reports import page
+    from lstm_odyssey.reports.contract.record import save as save_record
+    from lstm_odyssey.reports.page import export
+    from lstm_odyssey.reports.page.analyses import analyse, save
+    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.run import open_study
+
+    study = open_study(store)
+    held, baseline = study["variant"].values.tolist(), options["baseline"]
+    if baseline is not None and baseline not in held:
+        raise SettingsError(f"--baseline: got {baseline!r}; expected a cell of the study: {nearest(baseline, held)}.")
+    if target.is_dir():
+        raise SettingsError(
+            f"--output: got {target}, a folder; expected a file. Name one in it, as {target / f'report.{kind}'}."
+        )
+    with writing("--output", target):
+        made_folder(target.parent, console)
+    if figures is not None:
+        with writing("--figures", figures):
+            made_folder(figures, console)
+    if kind == "record":
+        with writing("--output", target):
+            console.print(f"Record: {save_record(study, target)}", soft_wrap=True)
+        return
+    again = [open_study(place) for place in options.pop("reruns", [])]
+    with _progress(console) as progress:
+        found = analyse(study, jobs=-1, progress=progress, **options)
+    if again:
+        found = found._replace(reruns=study.odyssey.reruns(again))
+    with writing("--output", target):
+        if kind == "html":
+            page.write(study, target, analyses=found, live=live)
+        elif kind == "nc":
+            save(found, target)
+        else:
+            export.write(study, found, target, kind)
+    console.print(f"Report: {target}", soft_wrap=True)
+    if figures is not None:
+        with writing("--figures", figures):
+            count = len(export.save_figures(study, found, figures))
+        console.print(f"Figures: {count} files in {figures}", soft_wrap=True)
+
+
+def write_points(store: Path, target: Path, best: int | None, console: Console) -> None:
+    """Write a study's draws, or the best of each cell by validation, as a file of points."""
+    from lstm_odyssey.reports.contract.files import write_text
+    from lstm_odyssey.reports.stats.best_points import best_points
+    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.run import open_study
+
+    study = open_study(store)
+    try:
+        points = best_points(study, best)
+    except ValueError as error:
+        raise SettingsError(f"--format points: {error}") from None
+    with writing("--output", target):
+        write_text(target, points.to_csv(index=False, lineterminator="\n"))
+    console.print(f"Points: {len(points)} rows in {target}", soft_wrap=True)
+
+
+@contextmanager
+def writing(option: str, path: Path) -> Iterator[None]:
+    """What the system refuses while files are written is the option's error, not a traceback."""
+    from lstm_odyssey.study.plan import SettingsError
+
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise SettingsError(
+            f"{option}: got {path}; expected a place that can be written ({why}). Name another."
+        ) from None
+
+
+def made_folder(folder: Path, console: Console) -> None:
+    """Make a folder that is not there, before minutes are spent on what goes into it, and say so."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        console.print(f"Folder made: {folder}", soft_wrap=True)
+
+
+def cache_folder(store: Path) -> Path:
+    """Where refits are kept: in the store, or for a file in the user's cache."""
+    from lstm_odyssey.backends.numba import cache
+
+    return (store if store.is_dir() else cache.folder()) / "fanova"
+
+
+def refresher(store: Path) -> Callable[[xarray.Dataset], None]:
+    """What a run does now and then: the page in its quick form, so that one can look on. A failure is said, once."""
+    failed: list[Exception] = []
+
+    def refresh(study: xarray.Dataset) -> None:
+        from lstm_odyssey.reports import page
+
+        if failed:
+            return
+        try:
+            page.write(study, store / "report.html", live=True)
+        except Exception as error:  # noqa: BLE001  # the study matters more than its page, which its end writes again
+            failed.append(error)
+            warnings.warn(f"page {store / 'report.html'}: not written ({error}); the study goes on.", stacklevel=2)
+
+    return refresh
+
+
+def conclude_page(store: Path, say: Callable[[str], None]) -> None:
+    """Write the page of a study that has ended, or of this run's part of it: of several runs one writes for all.
+
+    Raises:
+        SettingsError: the page cannot be written; the results are.
+    """
+    from lstm_odyssey.reports import page
+    from lstm_odyssey.reports.contract import netcdf
+    from lstm_odyssey.study.locking import claimed
+    from lstm_odyssey.study.store import Store
+
+    results, shown = store / "study.nc", None
+    while (now := _state(results)) != shown:  # another run may end while the page is written
+        with claimed(Store(store), "page", 0.0) as ours:
+            if not ours:
+                say("Another run of this store writes its page at this moment, with these results.")
+                return
+            with writing("--store", store):
+                page.write(netcdf.load(results), store / "report.html")
+            shown = now
+
+
+def changes(store: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
+    """Yield once at the start and then whenever the study's files have changed, for ever."""
+    before: object = None
+    while True:
+        now = _state(store)
+        if now != before:
+            before = now
+            yield
+        time.sleep(wait)
+
+
+def _state(store: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of the files a study consists of."""
+    files = [store]
+    if store.is_dir():
+        files = [store / "study.json", *sorted((store / "trials").glob("*.json"))]
+    found = []
+    for file in files:
+        try:
+            facts = file.stat()
+        except FileNotFoundError:  # replaced just now
+            continue
+        found.append((file.name, facts.st_size, facts.st_mtime_ns))
+    return tuple(found)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Any]:
+    """A bar for the refits, which take minutes; nothing where there are none."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as shown:
+        bars: dict[str, Any] = {}
+
+        def step(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = shown.add_task(what, total=total)
+            shown.update(bars[what], completed=done)
+
+        yield step

@@ -1,0 +1,210 @@
+"""The tools of the conformance kit: a layer's or the oracle's answers to a problem, and their comparison.
+
+An *answer* is a flat dict of everything a cell computes and every derivative of it: ``"y"``, ``"final c"``,
+``"gradient of x"``, ``"gradient of initial c"``, ``"gradient of W.z"``... under random adjoints on every output and on
+every final state. Two answers are compared tensor by tensor, in float64. The promises themselves are in
+``lstm_odyssey.conformance.kit``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import lstm_odyssey as lo
+from lstm_odyssey.conformance.draws import Draw, Problem
+
+BOUND = 1e-11
+"""Error allowed, in parts of the greatest entry of the reference's tensor."""
+
+TIMES_ROUNDING = 8
+"""Where rounding alone moves the oracle further than that, so many times as far; seen: 2.5 times."""
+
+USELESS = 1e-4
+"""A draw whose rounding moves the oracle by more parts than this can excuse nothing: it says nothing."""
+
+Answer = dict[str, Tensor]
+
+
+def fresh(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies one may differentiate by."""
+    return {name: value.detach().clone().requires_grad_() for name, value in values.items()}
+
+
+def make(
+    cell: Any, backend: Any, *parameters: Mapping[str, Tensor], dtype: torch.dtype = torch.float64
+) -> torch.nn.Module:
+    """A layer with these parameters, one dict a direction.
+
+    ``backend`` is the name of one, or any callable that takes ``lo.RNN``'s arguments and returns such a layer.
+    """
+    shapes = {axis: size for name, value in parameters[0].items()
+              for axis, size in zip(cell.parameters[name], value.shape, strict=True)}  # fmt: skip
+    layer = build(cell, backend, shapes.get("M", 1), shapes["N"], dtype, bidirectional=len(parameters) == 2)
+    load(layer, *parameters)
+    return layer
+
+
+def build(
+    cell: Any,
+    backend: Any,
+    input_size: int,
+    hidden_size: int | list[int],
+    dtype: torch.dtype = torch.float64,
+    **options: Any,
+) -> torch.nn.Module:
+    """A layer as it is made, its parameters not yet touched."""
+    if callable(backend):
+        return backend(cell, input_size, hidden_size, dtype=dtype, **options)
+    return lo.RNN(cell, input_size, hidden_size, backend=backend, dtype=dtype, **options)
+
+
+def load(layer: torch.nn.Module, *parameters: Mapping[str, Tensor]) -> None:
+    """Put one dict of parameters into each direction, under the promised keys ``cells.D.NAME``."""
+    layer.load_state_dict(
+        {f"cells.{d}.{name}": value.detach() for d, values in enumerate(parameters) for name, value in values.items()}
+    )
+
+
+def differentiate(total: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The derivative of ``total`` by every leaf; zero where it does not depend on it."""
+    gradients = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+    return dict(zip(leaves, gradients, strict=True))
+
+
+def ask_oracle(cell: Any, problem: Problem) -> Answer:
+    """The oracle's answer: the cell's own text, example by example, and autograd."""
+    leaves = fresh({"x": problem.x, **{f"initial {name}": value for name, value in problem.state.items()}})
+    parameters = fresh(problem.parameters)
+    states = lo.oracle(cell, leaves["x"], {name: leaves[f"initial {name}"] for name in problem.state}, parameters)
+    total = (states[cell.states[0]] * problem.adjoint_y).sum()
+    total = total + sum((states[name][-1] * problem.adjoint_state[name]).sum() for name in cell.states)
+    gradients = differentiate(total, {**leaves, **parameters})
+    return {
+        "y": states[cell.states[0]].detach(),
+        **{f"final {name}": states[name][-1].detach() for name in cell.states},
+        **{f"gradient of {name}": value for name, value in gradients.items()},
+    }
+
+
+def ask(
+    layer: torch.nn.Module,
+    *problems: Problem,
+    lengths: Tensor | None = None,
+    run: Callable[..., Any] | None = None,
+) -> list[Answer]:
+    """A layer's answers, one a direction; x is the first problem's, and so is its gradient through all directions.
+
+    ``run`` stands in for the layer where it is to be called in another way, with its parameters.
+    """
+    x = problems[0].x.detach().clone().requires_grad_()
+    state = fresh({name: torch.stack([p.state[name] for p in problems]) for name in problems[0].state})
+    y, final = (run or layer)(x, state, lengths)
+    adjoint_y = torch.cat([p.adjoint_y for p in problems], -1)
+    got = {"y": tuple(y.shape), **{f"final {name}": tuple(value.shape) for name, value in final.items()}}
+    expected = {"y": tuple(adjoint_y.shape), **{f"final {name}": tuple(value.shape) for name, value in state.items()}}
+    require(got == expected, f"the layer returned {got}; expected {expected}")
+    total = (y * adjoint_y).sum()
+    for name, value in final.items():
+        total = total + (value * torch.stack([p.adjoint_state[name] for p in problems])).sum()
+    parameters = dict(layer.named_parameters())
+    by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
+    return [
+        {
+            "y": y.detach().chunk(len(problems), -1)[d],
+            **{f"final {name}": value.detach()[d] for name, value in final.items()},
+            "gradient of x": by["x"],
+            **{f"gradient of initial {name}": by[f"initial {name}"][d] for name in state},
+            **{f"gradient of {name.removeprefix(f'cells.{d}.')}": by[name]
+               for name in parameters if name.startswith(f"cells.{d}.")},
+        }
+        for d in range(len(problems))
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class About:
+    """The beginning of every message: which cell, on which backend, what was promised, at which draw.
+
+    ``problems`` are those whose joined answers are in question, where it is not just the draw's own.
+    """
+
+    cell: Any
+    backend: Any
+    draw: Draw
+    what: str
+    problems: Sequence[Problem] = ()
+
+    def __str__(self) -> str:
+        return f"{self.cell.name} on {shown(self.backend)}, {self.what}, {self.draw}"
+
+
+def shown(backend: Any) -> str:
+    """A backend's name, also where it is a callable."""
+    return backend if isinstance(backend, str) else getattr(backend, "__name__", repr(backend))
+
+
+def compare(answer: Answer, reference: Answer, about: About) -> None:
+    """Raise unless every tensor of ``reference`` is in ``answer``, to ``BOUND`` of its greatest entry.
+
+    Some draws amplify rounding: a saturated gate's derivative is a difference of almost equal numbers, and a cell whose
+    output is not bounded may be chaotic over hundreds of frames. So where the bound is missed, the oracle is asked
+    again with inputs that differ in their last bits, and the error may be ``TIMES_ROUNDING`` times what that makes.
+    """
+    rounding: dict[str, float] | None = None
+    for name, expected in reference.items():
+        got, largest = answer[name], expected.abs().max().item()
+        require(got.shape == expected.shape, f"{about}: {name} is {tuple(got.shape)}, expected {tuple(expected.shape)}")
+        error = (got - expected).abs().max().item()
+        if math.isfinite(largest) and error <= BOUND * largest:
+            continue  # not so for a NaN, wherever it is
+        allowed = BOUND
+        if error <= USELESS * largest:
+            rounding = rounding or rounding_error(about.cell, *(about.problems or [about.draw.problem(about.cell)]))
+            allowed = max(BOUND, TIMES_ROUNDING * rounding.get(name, 0.0))
+        require(
+            error <= min(allowed, USELESS) * largest,
+            f"{about}: {name} is off by {error:.3g}; {allowed * largest:.3g} is allowed "
+            f"({allowed:.1e} of max |reference| = {largest:.3g})",
+        )
+
+
+def rounding_error(cell: Any, *problems: Problem) -> dict[str, float]:
+    """How far the oracle's answer moves, in parts of its greatest entry, as the inputs' last two bits are changed."""
+    T = max(len(problem.x) for problem in problems)
+    reference: Answer = join([ask_oracle(cell, problem) for problem in problems], T)
+    worst = dict.fromkeys(reference, 0.0)
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        others = [problem.jittered(generator) for problem in problems]
+        for name, value in join([ask_oracle(cell, other) for other in others], T).items():
+            largest = max(reference[name].abs().max().item(), 1e-300)
+            worst[name] = max(worst[name], (value - reference[name]).abs().max().item() / largest)
+    return worst
+
+
+def join(parts: Sequence[Answer], T: int) -> Answer:
+    """The answer for a batch from those for its rows: rows side by side, zero after their end, parameters summed."""
+
+    def along_time(tensor: Tensor) -> Tensor:
+        return torch.cat([tensor, tensor.new_zeros(T - len(tensor), *tensor.shape[1:])])
+
+    def joined(name: str) -> Tensor:
+        if name in ("y", "gradient of x"):
+            return torch.cat([along_time(part[name]) for part in parts], dim=1)
+        if name.startswith(("final ", "gradient of initial ")):
+            return torch.cat([part[name] for part in parts])
+        return torch.stack([part[name] for part in parts]).sum(0)
+
+    return {name: joined(name) for name in parts[0]}
+
+
+def require(holds: bool, message: str) -> None:
+    """``assert`` that also holds under ``python -O``."""
+    if not holds:
+        raise AssertionError(message)

@@ -1,0 +1,256 @@
+"""Step 5 of the equality ladder: what a layer owes to batches, time, padding, directions and populations, in float64.
+
+Each promise is a function of a cell, a backend and draws, and raises AssertionError where it is broken.
+``lstm_odyssey.conformance.kit`` is the way in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+import lstm_odyssey as lo
+from lstm_odyssey.backends import PADDED
+from lstm_odyssey.conformance.answers import (
+    About,
+    Answer,
+    ask,
+    build,
+    compare,
+    differentiate,
+    fresh,
+    join,
+    load,
+    make,
+    require,
+)
+from lstm_odyssey.conformance.draws import FIXED, Draw, flip
+
+Draws = Sequence[Draw]
+
+NEIGHBOURS = (Draw(2, 1, 3, 17), Draw(4, 2, 1, 33, seed=1), Draw(6, 1, 17, 3, seed=2), Draw(3, 3, 33, 40, seed=3))
+"""Draws whose members differ much in N, some with a single row: there a product is computed in another way."""
+
+
+def check_rows(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+    """Step 5: a batch is its rows one by one; only the parameters' gradients are summed."""
+    cell = lo.as_cell(cell)
+    for draw in draws:
+        draw = replace(draw, B=max(draw.B, 2))
+        problem = draw.problem(cell)
+        layer = make(cell, backend, problem.parameters)
+        (answer,) = ask(layer, problem)
+        alone = [ask(layer, problem.rows([row]))[0] for row in range(draw.B)]
+        compare(answer, join(alone, draw.T), About(cell, backend, draw, "a batch compared with its rows"))
+
+
+def check_permutation(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+    """Step 5: the order of a batch's rows is the order of the results, and changes no number."""
+    cell = lo.as_cell(cell)
+    for draw in draws:
+        draw = replace(draw, B=max(draw.B, 3))
+        problem, order = draw.problem(cell), [*range(1, draw.B), 0]
+        layer = make(cell, backend, problem.parameters)
+        (shuffled,), (answer,) = ask(layer, problem.rows(order)), ask(layer, problem)
+        for name in ("y", "gradient of x"):
+            answer[name] = answer[name][:, order]
+        for state in cell.states:
+            for name in (f"final {state}", f"gradient of initial {state}"):
+                answer[name] = answer[name][order]
+        compare(shuffled, answer, About(cell, backend, draw, "with the rows of the batch permuted"))
+
+
+def check_carried_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+    """Step 5: T1 frames and then T2 from the carried state are T1 + T2 frames, gradients included."""
+    cell = lo.as_cell(cell)
+    for draw in draws:
+        problem = draw.problem(cell)
+        layer = make(cell, backend, problem.parameters)
+        cut = draw.T // 2
+
+        def in_two_parts(x: Any, state: Any, lengths: None, layer: Any = layer, cut: int = cut) -> tuple[Any, Any]:
+            first, carried = layer(x[:cut], state)
+            second, final = layer(x[cut:], carried)
+            return torch.cat([first, second]), final
+
+        about = About(cell, backend, draw, f"{cut} frames and then the others from the carried state")
+        compare(ask(layer, problem, run=in_two_parts)[0], ask(layer, problem)[0], about)
+
+
+def check_causality(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+    """Step 5: what comes later changes no output, and its gradient is exactly zero."""
+    cell = lo.as_cell(cell)
+    for draw in draws:
+        problem = draw.problem(cell)
+        layer = make(cell, backend, problem.parameters)
+        cut = draw.T // 2
+        about = About(cell, backend, draw, f"with other frames from the {cut + 1}th on", [problem.frames(cut)])
+        x = fresh({"x": problem.x})["x"]
+        state = {name: value.unsqueeze(0) for name, value in problem.state.items()}
+        y, _ = layer(x, state)
+        other, _ = layer(torch.cat([problem.x[:cut], -3 * problem.x[cut:]]), state)
+        compare({"y": other[:cut]}, {"y": y[:cut]}, about)
+        later = differentiate((y[:cut] * problem.adjoint_y[:cut]).sum(), {"x": x})["x"][cut:]
+        require(not later.any(), f"{about}: earlier outputs have a derivative by them, max {later.abs().max():.3g}")
+
+
+def check_padding(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+    """Step 5: with lengths, rows are what they are alone, whatever the padding holds; y and gradient are 0 on it."""
+    cell = lo.as_cell(cell)
+    for draw in draws:
+        draw = replace(draw, B=max(draw.B, 2))
+        problem = draw.problem(cell)
+        layer = make(cell, backend, problem.parameters)
+        for lengths in (draw.lengths(), draw.lengths().clamp(max=draw.T - 1)):  # the longest may be shorter than T
+            parts = problem.alone(lengths)
+            expected = join([ask(layer, part)[0] for part in parts], draw.T)
+            padding = (torch.arange(draw.T)[:, None] >= lengths)[:, :, None]
+            for filler in (float("nan"), 1e3):
+                padded = replace(problem, x=problem.x.masked_fill(padding, filler))
+                (answer,) = ask(layer, padded, lengths=lengths)
+                about = About(cell, backend, draw, f"lengths {lengths.tolist()}, padded with {filler}", parts)
+                compare(answer, expected, about)
+                for name in ("y", "gradient of x"):
+                    require(not (answer[name] * padding).any(), f"{about}: {name} is not exactly 0 on padding")
+
+
+def check_bidirectional(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+    """Step 5: two directions are two layers, the second fed each row's own frames in reverse order."""
+    cell = lo.as_cell(cell)
+    for draw in draws:
+        forward, backward = draw.problem(cell), replace(draw, seed=draw.seed + 1).problem(cell)
+        layer = make(cell, backend, forward.parameters, backward.parameters)
+        for lengths in (None, draw.lengths()):
+            valid = torch.full((draw.B,), draw.T) if lengths is None else lengths
+            turned = backward.turned(forward.x, valid)
+            (one,) = ask(make(cell, backend, forward.parameters), forward, lengths=lengths)
+            (two,) = ask(make(cell, backend, backward.parameters), turned, lengths=lengths)
+            both = one["gradient of x"] + flip(two["gradient of x"], valid)
+            expected = ({**one, "gradient of x": both}, {**two, "gradient of x": both, "y": flip(two["y"], valid)})
+            answers = ask(layer, forward, backward, lengths=lengths)
+            for answer, reference, own in zip(answers, expected, (forward, turned), strict=True):
+                direction = "forwards" if own is forward else "backwards"
+                what = f"{direction} of two directions, lengths {valid.tolist()}"
+                compare(answer, reference, About(cell, backend, draw, what, own.alone(valid)))
+
+
+def check_population(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+    """Step 5: members of different N are what they are alone; beyond a member's N everything is exactly 0."""
+    cell = lo.as_cell(cell)
+    for draw in draws:
+        for directions in (1, 2):
+            _check_members(cell, backend, replace(draw, B=max(draw.B, 2)), directions, compare)
+
+
+def check_member_bits(cell: Any, backend: Any = "auto", draws: Draws = NEIGHBOURS) -> None:
+    """Step 5: a member has the very bits it has alone, so that no neighbour changes them; in float64 and in float32.
+
+    Raises:
+        ValueError: the backend pads its members, so that it promises no more than ``check_population`` asks for.
+    """
+    cell = lo.as_cell(cell)
+    if backend in PADDED:
+        raise ValueError(f"check_member_bits: backend {backend!r} pads its members; expected one that does not.")
+    for draw in draws:
+        for directions in (1, 2):
+            for dtype in (torch.float64, torch.float32):
+                _check_members(cell, backend, draw, directions, _same_bits, dtype)
+
+
+def _same_bits(answer: Answer, reference: Answer, about: About) -> None:
+    for name, expected in reference.items():
+        got = answer[name]
+        require(
+            torch.equal(got, expected),
+            f"{about}: {name} has not the bits it has alone, in {int((got != expected).sum())} of {got.numel()} places",
+        )
+
+
+def _check_members(
+    cell: Any,
+    backend: Any,
+    draw: Draw,
+    directions: int,
+    same: Callable[[Answer, Answer, About], None],
+    dtype: torch.dtype = torch.float64,
+) -> None:
+    sizes = [draw.N, 2 if draw.N == 1 else 1, 5]
+    width, lengths = max(sizes), draw.lengths() if directions == 2 and draw.B > 1 else None
+    valid = torch.full((draw.B,), draw.T) if lengths is None else lengths
+    members = [
+        [replace(draw, N=size, seed=draw.seed + 2 * m + d).problem(cell).to(dtype) for d in range(directions)]
+        for m, size in enumerate(sizes)
+    ]
+    axes = {name: [k for k, axis in enumerate(shape) if axis == "N"] for name, shape in cell.parameters.items()}
+    about = About(cell, backend, draw, f"population of N = {sizes}, {directions} direction(s), {dtype}")
+
+    def wide(value: Tensor, axes: Sequence[int], filler: float = 0.0) -> Tensor:
+        for axis in axes:
+            after = [0, width - value.shape[axis]]
+            value = pad(value, [0, 0] * (value.ndim - 1 - axis) + after, value=filler)
+        return value
+
+    def stacked(values: list[list[Tensor]], axes: Sequence[int], filler: float = 0.0) -> Tensor:
+        """[D, P, ...] from each member's list of each direction's value."""
+        return torch.stack(
+            [torch.stack([wide(directed[d], axes, filler) for directed in values]) for d in range(directions)]
+        )
+
+    def own(value: Tensor, size: int, axes: Sequence[int], what: str) -> Tensor:
+        """The part within a member's own N, the rest being zero."""
+        part = value
+        for axis in axes:
+            part = part.narrow(axis, 0, size)
+        zero_beyond = torch.equal(wide(part, axes), value)
+        require(zero_beyond, f"{about}: {what} is not exactly 0 beyond the member's N = {size}")
+        return part
+
+    layer = build(cell, backend, members[0][0].x.shape[-1], sizes, dtype, bidirectional=directions == 2)
+    for name, value in layer.named_parameters():
+        for m, size in enumerate(sizes):
+            own(value[m], size, axes[name.split(".", 2)[2]], f"{name} as initialised")
+    weights = {
+        name: stacked([[p.parameters[name] for p in ps] for ps in members], where) for name, where in axes.items()
+    }
+    load(layer, *({name: value[d] for name, value in weights.items()} for d in range(directions)))
+    x = torch.stack([ps[0].x for ps in members], 1).requires_grad_()
+    state = fresh({name: stacked([[p.state[name] for p in ps] for ps in members], [1]) for name in cell.states})
+    y, final = layer(x, state, lengths)
+    y = y.unflatten(-1, (directions, width)).permute(3, 1, 0, 2, 4)  # [D, P, T, B, N]
+    total = (y * stacked([[p.adjoint_y for p in ps] for ps in members], [2], filler=0.5)).sum()
+    for name, value in final.items():
+        adjoint = stacked([[p.adjoint_state[name] for p in ps] for ps in members], [1], filler=0.5)
+        total = total + (value * adjoint).sum()
+    parameters = dict(layer.named_parameters())
+    by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
+    for m, size in enumerate(sizes):
+        one = make(cell, backend, *(p.parameters for p in members[m]), dtype=dtype)
+        alone = ask(one, *members[m], lengths=lengths)
+        for d in range(directions):
+            found = {"y": (y[d, m], [2]), "gradient of x": (by["x"][:, m], [])}
+            for name in cell.states:
+                found[f"final {name}"] = (final[name][d, m], [1])
+                found[f"gradient of initial {name}"] = (by[f"initial {name}"][d, m], [1])
+            for name, where in axes.items():
+                found[f"gradient of {name}"] = (by[f"cells.{d}.{name}"][m], where)
+            answer = {what: own(value.detach(), size, where, what) for what, (value, where) in found.items()}
+            as_run = members[m][d].turned(members[m][0].x, valid) if d else members[m][d]
+            what = f"{about.what}, member {m}, direction {d}"
+            same(answer, alone[d], replace(about, what=what, problems=as_run.alone(valid)))
+
+
+def check_repeated_call(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+    """Step 5: the same call twice gives the same bits."""
+    cell = lo.as_cell(cell)
+    for draw in draws:
+        problem = draw.problem(cell)
+        layer = make(cell, backend, problem.parameters)
+        (first,), (second,) = ask(layer, problem), ask(layer, problem)
+        for name, value in first.items():
+            about = About(cell, backend, draw, "the same call twice")
+            require(torch.equal(value, second[name]), f"{about}: {name} has other bits the second time")

@@ -1,0 +1,1 @@
+"""``lo.RNN``, its parameters, and what users put round it."""

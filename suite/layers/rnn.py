@@ -1,0 +1,300 @@
+"""``lo.RNN``: any variant as a torch layer, one or both directions, one network or a population of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lstm_odyssey.backends import resolve, scan_function
+from lstm_odyssey.backends.tensors import observed, refused
+from lstm_odyssey.cell import Cell
+from lstm_odyssey.layers.masking import counted, in_dtype, masked, reorder, reversal, zeroed
+from lstm_odyssey.layers.parameters import CellParameters, Members, uncalled_hook
+from lstm_odyssey.plugins.registry import as_cell
+from lstm_odyssey.variants.declare import Variant
+
+State = dict[str, Tensor]
+
+
+class RNN(Members):
+    """A recurrent layer of any variant.
+
+    Args:
+        cell: a name (``"cifg"``), a step function, a ``Variant`` or a ``Cell``.
+        input_size: M, length of the input vectors.
+        hidden_size: N, blocks per direction; or a list of P of them: a population of P independent networks, which the
+            backend runs in lockstep.
+        bidirectional: run a second set of weights backwards over each sequence and set its output beside the first.
+        backend: ``"auto"``, ``"numba"`` (compiled for the CPU; the choice of auto there) or ``"eager"`` (torch, any device).
+        initial_std: the weights are drawn from Normal(0, initial_std); 0.1 is the study's.
+        device, dtype: of the parameters, as torch's layers have them.
+
+    Shapes, with D = 2 if bidirectional else 1, M = input_size, N = hidden_size or the greatest of the list:
+
+    ========== ======================== =====================
+    .          one network              population of P
+    ========== ======================== =====================
+    x          [T, B, M]                [T, P, B, M]
+    y          [T, B, D·N]              [T, P, B, D·N]
+    state      {name: [D, B, N]}        {name: [D, P, B, N]}
+    W, R       [N, M], [N, N]           [P, N, M], [P, N, N]
+    p, b       [N]                      [P, N]
+    ========== ======================== =====================
+
+    Beyond a member's own N everything is 0: parameters, gradients, outputs, states.
+
+    It computes in the dtype of its parameters, under ``torch.autocast`` too: there input and states of another floating
+    type are converted. To ``torch.compile`` it is a graph break: what stands around it is compiled, itself it runs as ever
+    (``fullgraph=True`` is torch's error). A NaN in a weight gives NaN out.
+
+    ``"eager"`` can be differentiated any number of times; ``"numba"`` refuses a second derivative and ``torch.export``, and
+    leaves ``torch.func``, forward mode, every ``TorchDispatchMode`` (fake tensors, ``make_fx``), tensors without memory and,
+    with ``"auto"``, half precision to ``"eager"``. ``torch.jit.trace`` is refused. ``lo.free_memory()`` empties idle memory.
+
+    Raises:
+        ValueError: a size is no positive number, or the backend is not available.
+        TraceError, UnknownNameError: the cell cannot be traced, or is not known.
+
+    Example:
+        >>> import torch, lstm_odyssey as lo
+        >>> layer = lo.RNN("cifg", input_size=39, hidden_size=100)
+        >>> y, state = layer(torch.zeros(7, 2, 39))
+        >>> y.shape, sorted(state)
+        (torch.Size([7, 2, 100]), ['c', 'y'])
+        >>> lo.RNN("cifg", 39, [64, 100, 20]).count()
+        [20096, 42200, 3640]
+    """
+
+    def __init__(
+        self,
+        cell: str | Callable[..., Any] | Variant | Cell,
+        input_size: int,
+        hidden_size: int | Sequence[int],
+        bidirectional: bool = False,
+        backend: str = "auto",
+        initial_std: float = 0.1,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.cell = as_cell(cell)
+        listed = isinstance(hidden_size, Iterable) and not isinstance(hidden_size, str)
+        self.population = listed and getattr(hidden_size, "ndim", 1) == 1  # an array of no dimension is no list
+        given: list[Any] = list(hidden_size) if self.population else [hidden_size]  # type: ignore[arg-type]  # as just asked
+        for what, value in (("input_size", input_size), *(("hidden_size", size) for size in given)):
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"RNN '{self.cell.name}': {what} is {value!r}; expected a whole number of at least 1.")
+        input_size, sizes = int(input_size), [int(size) for size in given]
+        if not sizes:
+            raise ValueError(
+                f"RNN '{self.cell.name}': hidden_size is an empty list; expected one size for each member."
+            )
+        if not self.cell.parameters:
+            raise ValueError(f"RNN '{self.cell.name}': the cell has no parameters; expected at least one, as W.z.")
+        if not isinstance(bidirectional, bool):
+            raise ValueError(f"RNN '{self.cell.name}': bidirectional is {bidirectional!r}; expected True or False.")  # noqa: TRY004 - one kind of error for all arguments
+        if not initial_std >= 0:
+            raise ValueError(
+                f"RNN '{self.cell.name}': initial_std is {initial_std!r}; expected a number of at least 0."
+            )
+        if dtype is not None and not dtype.is_floating_point:
+            raise ValueError(f"RNN '{self.cell.name}': dtype is {dtype}; expected one of floating point.")
+        self.input_size, self.hidden_sizes, self.bidirectional = input_size, tuple(sizes), bidirectional
+        self.initial_std = initial_std
+        self.backend = backend
+        resolve(backend)
+        factory = {"device": device, "dtype": dtype}
+        self.cells = nn.ModuleList(
+            CellParameters(self.cell, input_size, sizes, self.population, **factory) for _ in range(1 + bidirectional)
+        )
+        self._keep()
+        self.reset_parameters()
+
+    @property
+    def hidden_size(self) -> int | tuple[int, ...]:
+        """N, or the N of each member."""
+        return self.hidden_sizes if self.population else self.hidden_sizes[0]
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew from Normal(0, initial_std), zero beyond each member's N.
+
+        Raises:
+            ValueError: what a parametrization computes in place of a parameter cannot be set.
+        """
+        self._refuse_hooks()
+        with torch.no_grad():
+            for parameters in self._directions():
+                drawn = {}
+                for name, value in parameters.tensors().items():
+                    new = torch.empty_like(value).normal_(0.0, self.initial_std)
+                    inside = self.inside(value.device)
+                    drawn[name] = new if inside is None else masked(name, new, inside)
+                try:
+                    parameters.write(drawn)
+                except ValueError as error:
+                    raise self._fail(f"reset_parameters: {error}") from error.__cause__
+
+    def count(self) -> int | list[int]:
+        """Number of parameters; of a population, of each member."""
+        directions = len(self.cells)
+        counts = [directions * self.cell.count(self.input_size, size) for size in self.hidden_sizes]
+        return counts if self.population else counts[0]
+
+    def extra_repr(self) -> str:
+        text = f"'{self.cell.name}', {self.input_size}, {self.hidden_size}"
+        return text + (", bidirectional=True" if self.bidirectional else "") + f", backend='{self.backend}'"
+
+    def forward(
+        self, x: Tensor, state: Mapping[str, Tensor] | None = None, lengths: Tensor | Sequence[int] | None = None
+    ) -> tuple[Tensor, State]:
+        """Run the layer.
+
+        Args:
+            x: the input, see the class.
+            state: the initial states by name, all of them; zero by default, or what the cell declares.
+            lengths: [B] whole numbers, 1 to T: how much of each sequence is no padding. The output is 0 on padding, and
+                the final state is that of the last frame that is not.
+
+        Returns:
+            The outputs and the states after the last frame, by name.
+
+        Raises:
+            ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
+        """
+        if why := refused(self.backend, x):
+            raise RuntimeError(f"RNN '{self.cell.name}': {why}")
+        if torch.compiler.is_compiling():
+            # the loop over time would be unrolled, and a compiled kernel cannot be traced
+            return torch.compiler.disable(self._run)(x, state, lengths)  # type: ignore[no-any-return]
+        kind = x.device.type if isinstance(x, Tensor) else "cpu"
+        if kind != "meta" and torch.is_autocast_enabled(kind):
+            with torch.autocast(kind, enabled=False):
+                return self._run(x, state, lengths, True)
+        return self._run(x, state, lengths)
+
+    def _run(
+        self,
+        x: Tensor,
+        state: Mapping[str, Tensor] | None,
+        lengths: Tensor | Sequence[int] | None,
+        convert: bool = False,
+    ) -> tuple[Tensor, State]:
+        # what is looked up and checked here costs as much as a short scan: no look-up is made twice
+        self._refuse_hooks()
+        cell, directions = self.cell, [parameters.tensors() for parameters in self._directions()]
+        weight = next(iter(directions[0].values()))
+        if convert:
+            x, state = in_dtype(x, weight.dtype), in_dtype(state, weight.dtype)
+        x, inside = self._checked_input(x, weight), self.inside(weight.device)
+        steps, *_, rows, _ = x.shape
+        initial = self._checked_state(state, x, len(directions), inside)
+        active = count = None
+        if lengths is not None:
+            count = counted(lengths, steps, rows, x.device, self._fail)
+        if count is not None:
+            within = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
+            active = within.view(steps, 1, rows, 1) if self.population else within.unsqueeze(2)
+            x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
+        # asked before numba is imported: what it registers while torch looks into everything would stay wrong
+        scan = scan_function("eager" if observed() else resolve(self.backend, x.device, x.dtype))
+        if len(directions) == 1 and not self.population:  # the states' first dimension is as good a P as any
+            y, final = scan(cell.lowered, directions[0], x, initial, active, self.hidden_sizes)
+            return zeroed(y, active), final
+        outputs, finals = [], []
+        for direction, weights in enumerate(directions):
+            if inside is not None:
+                weights = {name: masked(name, value, inside) for name, value in weights.items()}
+            back = reversal(steps, rows, count, x.device) if direction else None
+            y, final = scan(
+                cell.lowered,
+                weights,
+                x if back is None else reorder(x, back),
+                {name: value.select(0, direction) for name, value in initial.items()},
+                active,
+                self.hidden_sizes,
+            )
+            outputs.append(y if back is None else reorder(y, back))
+            finals.append(final)
+        y = zeroed(torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0], active)
+        result = {name: torch.stack([final[name] for final in finals]) for name in cell.states}
+        if inside is not None:
+            ghost = inside.view(1, len(self.hidden_sizes), 1, -1)
+            y = zeroed(y, ghost.repeat(1, 1, 1, len(directions)))
+            result = {name: zeroed(value, ghost) for name, value in result.items()}
+        return y, result
+
+    def _directions(self) -> list[CellParameters]:
+        return list(self._modules["cells"]._modules.values())  # type: ignore[union-attr, arg-type]  # made by __init__
+
+    def _refuse_hooks(self) -> None:
+        if hook := uncalled_hook(self._modules["cells"]):  # type: ignore[arg-type]  # made by __init__
+            raise self._fail(
+                f"{hook}; expected none, as that module is never called. Hooks go to the layer itself; for weight_norm, "
+                "spectral_norm and the like take torch.nn.utils.parametrizations, after pruning call prune.remove."
+            )
+
+    def _fail(self, message: str) -> ValueError:
+        return ValueError(f"RNN '{self.cell.name}': {message}")
+
+    def _checked_input(self, x: Tensor, weight: Tensor) -> Tensor:
+        population = self.population
+        if isinstance(x, Tensor) and (x.is_nested or x.layout != torch.strided):
+            what, how = ("nested", "padded, with lengths") if x.is_nested else (x.layout, "as x.to_dense()")
+            raise self._fail(f"x is {what}; expected a dense tensor. Give it {how}.")
+        if (
+            not isinstance(x, Tensor)
+            or x.ndim != 3 + population
+            or x.shape[-1] != self.input_size
+            or (population and x.shape[1] != len(self.hidden_sizes))
+            or 0 in x.shape
+        ):
+            shape = ", ".join(["T", *([str(len(self.hidden_sizes))] if population else []), "B", str(self.input_size)])
+            if not isinstance(x, Tensor):
+                raise self._fail(f"x is {type(x).__name__}; expected a tensor [{shape}].")
+            raise self._fail(f"x has shape {tuple(x.shape)}; expected [{shape}] with T and B of at least 1.")
+        if x.dtype != weight.dtype or x.device != weight.device:
+            raise self._fail(
+                f"x is {x.dtype} on {x.device}; expected {weight.dtype} on {weight.device} as the weights. "
+                "Move one of them with .to(...)."
+            )
+        return x
+
+    def _checked_state(
+        self, state: Mapping[str, Tensor] | None, x: Tensor, directions: int, inside: Tensor | None
+    ) -> State:
+        members, width = len(self.hidden_sizes), max(self.hidden_sizes)
+        full = (directions, *x.shape[1:-1], width)
+        names = self.cell.states
+        if state is None:
+            initial = {name: x.new_full(full, self.cell.initial.get(name, 0.0)) for name in names}
+        else:
+            if not isinstance(state, Mapping):
+                raise self._fail(
+                    f"state is {type(state).__name__}; expected a dict {{name: tensor}}, as forward returns it."
+                )
+            if state.keys() != set(names):
+                raise self._fail(f"state has {sorted(state)}; expected all of {sorted(names)}.")
+            for name, value in state.items():
+                if not isinstance(value, Tensor):
+                    raise self._fail(f"state '{name}' is {type(value).__name__}; expected a tensor {list(full)}.")
+                if value.is_nested or value.layout != torch.strided:
+                    what = "nested" if value.is_nested else value.layout
+                    raise self._fail(f"state '{name}' is {what}; expected a dense tensor.")
+                if value.shape != full or value.dtype != x.dtype or value.device != x.device:
+                    raise self._fail(
+                        f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "
+                        f"expected {full} {x.dtype} on {x.device}."
+                    )
+            initial = dict(state)
+        if inside is None:
+            return initial
+        ghost = inside.view(1, members, 1, width)
+        return {
+            # blocks beyond a member's N run along and are cut off; they start where the state may be
+            name: torch.where(ghost, value, x.new_tensor(sum(self.cell.domains.get(name, (0.0, 0.0))) / 2))
+            for name, value in initial.items()
+        }

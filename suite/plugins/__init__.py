@@ -1,0 +1,1 @@
+"""Variants and tasks by name: where they are found, loaded, and written anew."""

@@ -1,0 +1,1 @@
+"""A study, from what is asked to what is stored."""

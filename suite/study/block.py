@@ -1,0 +1,264 @@
+"""A block: consecutive trials of one variant on one task, trained together by one worker.
+
+On a backend that pads a block must always have the same members, so that a trial's rounding never depends on which of its
+neighbours were missing: absent indices are filled with ghosts, drawn like any trial and not stored.
+On other backends a block is no more than what a worker is given at once, and what is stored of it is not run again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from lstm_odyssey.backends import PADDED, prepare
+from lstm_odyssey.plugins import registry
+from lstm_odyssey.plugins.origins import versions
+from lstm_odyssey.reports.contract.variables import MEASURED
+from lstm_odyssey.study import points
+from lstm_odyssey.study.locking import claimed
+from lstm_odyssey.study.search import draw
+from lstm_odyssey.study.store import FORMAT, Store, StoreError, trial_id
+from lstm_odyssey.study.trials import CURVES, FINISHED, NUMBERS
+from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.distributions import distribution_from_dict
+from lstm_odyssey.training.environment import environment
+from lstm_odyssey.training.loop import Population, Trial, train
+from lstm_odyssey.training.protocol import Protocol
+from lstm_odyssey.training.random_streams import digest
+
+CLAIMED = -1
+"""What ``run_block`` returns of a block that another run computes."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of a stored study.
+
+    Args:
+        study: the content of study.json.
+        task, variant: names.
+        number: the block holds the trials number·size to number·size + size - 1.
+    """
+
+    study: dict[str, Any]
+    task: str
+    variant: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """What its checkpoint and its progress are filed under."""
+        return digest([self.task, self.variant, self.number])[:16]
+
+    @property
+    def indices(self) -> range:
+        size = self.study["block_size"]
+        return range(self.number * size, (self.number + 1) * size)
+
+    @property
+    def reported(self) -> range:
+        """The indices that the study asks for; the rest are ghosts."""
+        return range(self.indices.start, min(self.indices.stop, self.study["trials"]))
+
+    @cached_property
+    def _rows(self) -> list[dict[str, Any]]:
+        """The hyperparameters of the cell's trials where they come from a file."""
+        return points.rows(self.study["points"], self.task, self.variant) if "points" in self.study else []
+
+    def hyperparameters(self, index: int) -> dict[str, Any]:
+        """What a trial is trained with: drawn, or a row of the study's points."""
+        if self._rows:
+            return dict(self._rows[index % len(self._rows)])  # beyond the last row only ghosts are asked for
+        space = self.study["tasks"][self.task]["space"]
+        return draw(
+            {name: distribution_from_dict(content) for name, content in space.items()},
+            seed=self.study["seed"],
+            task=self.task,
+            variant=self.variant,
+            index=index,
+            draws=self.study["draws"],
+        )
+
+    def trial_id(self, index: int) -> str:
+        study = self.study
+        backend = {"name": study["backend"]}
+        if study["backend"] in PADDED:
+            backend["block_size"] = study["block_size"]
+        if study["device"] != "cpu":
+            backend["device"] = study["device"]
+        return trial_id(
+            signature=study["variants"][self.variant]["signature"],
+            variant=self.variant,
+            corpus=study["tasks"][self.task]["checksum"],
+            objective=study["tasks"][self.task]["objective"],
+            bidirectional=study["tasks"][self.task]["bidirectional"],
+            hyperparameters=self.hyperparameters(index),
+            trial=index,
+            seed=study["seed"],
+            protocol=Protocol.from_dict(study["protocol"]).departures(),
+            dtype=study["dtype"],
+            backend=backend,
+        )
+
+    def finished(self, store: Store) -> dict[int, dict[str, Any]]:
+        """The stored trials that ended, by index."""
+        found = {index: store.read_trial(self.trial_id(index)) for index in self.reported}
+        return {index: trial for index, trial in found.items() if trial is not None and trial["status"] in FINISHED}
+
+    def missing(self, store: Store) -> list[int]:
+        """Reported indices that are not finished; failed ones are tried again."""
+        finished = self.finished(store)
+        return [index for index in self.reported if index not in finished]
+
+    def record(self, index: int, result: dict[str, Any]) -> dict[str, Any]:
+        """A trial as it is stored; where it ran includes the versions of plugins, as they are known here."""
+        plugins = (registry.origin("variant", self.variant), registry.origin("task", self.task))
+        return {
+            "format": FORMAT,
+            "trial_id": self.trial_id(index),
+            "task": self.task,
+            "variant": self.variant,
+            "trial": index,
+            "seed": self.study["seed"],
+            "hyperparameters": self.hyperparameters(index),
+            "environment": {**environment(), **versions(plugins)},
+            **result,
+        }
+
+    def failed(self, index: int, reason: str) -> dict[str, Any]:
+        """The record of a trial that could not be run."""
+        curves: dict[str, list[Any]] = {name: [] for name in CURVES}
+        said = reason.encode("utf-8", "replace").decode()  # an author's text may hold what no file can
+        return self.record(index, {"status": "failed", "reason": said, "curves": curves, **dict.fromkeys(NUMBERS)})
+
+
+def run_block(spec: dict[str, Any]) -> int:
+    """Train what is missing of a block and store it; the function that workers run.
+
+    Args:
+        spec: ``store`` (path), ``token`` (of the study), ``task``, ``variant``, ``number``, ``trials`` (of the study, as the
+            client knows it: another run may have extended it since), ``data`` (a path or None), ``plugins``, the files that the
+            task and the variant come from, ``patience``, seconds to wait for another run that computes this block, and
+            ``source``, of the package where the run began.
+
+    Returns:
+        How many trials were stored; ``CLAIMED`` if another run computes the block.
+
+    Raises:
+        StoreError: the worker does not see the study's store, or package, corpus or variant are others here.
+        CorpusError: the corpus cannot be loaded here.
+        PluginError: the worker does not find a plugin's file, or cannot run it.
+    """
+    store = Store(spec["store"])
+    study = store.study()
+    if study is None or study["token"] != spec["token"]:
+        raise StoreError(
+            f"store {store.path}: a worker finds {'no study' if study is None else 'another study'} there; expected the one "
+            "the study was started with. The store must be one path that all machines share."
+        )
+    source = environment()["source"]
+    if source != spec["source"]:
+        raise StoreError(
+            f"store {store.path}: a worker has lstm-odyssey with source {source}, and the run began with {spec['source']}; "
+            "expected one source in all processes of a run. Files of an editable install were changed meanwhile, or machines "
+            "have different versions: install one wheel everywhere and run the study again."
+        )
+    registry.load_plugins(spec["plugins"])
+    block = Block({**study, "trials": spec["trials"]}, spec["task"], spec["variant"], spec["number"])
+    with claimed(store, f"block-{block.name}", spec["patience"]) as ours:
+        return _run_claimed(store, block, spec["data"]) if ours else CLAIMED
+
+
+def _run_claimed(store: Store, block: Block, data: str | None) -> int:
+    """Run what is missing of a block that no other process computes."""
+    study = block.study
+    missing = block.missing(store)
+    if not missing:
+        store.end_block(block.name)
+        return 0
+    corpus = registry.load_corpus(block.task, data)
+    expected = study["tasks"][block.task]
+    if corpus.fingerprint != expected["checksum"]:
+        raise CorpusError(
+            f"task '{block.task}': the corpus here has checksum {corpus.fingerprint[:12]}, the study's has "
+            f"{expected['checksum'][:12]}. Pass --data {block.task}=PATH with the study's corpus."
+        )
+    cell = registry.variant(block.variant)
+    signature = study["variants"][block.variant]["signature"]
+    if cell.signature != signature:
+        raise StoreError(
+            f"variant '{block.variant}': its signature here is {cell.signature[:12]}, the study's {signature[:12]}. "
+            "Install the same version of its package on every machine."
+        )
+    members = block.indices if study["backend"] in PADDED else missing
+    trials = [Trial(index, block.hyperparameters(index), index not in block.reported) for index in members]
+    told = [0.0]
+
+    def tell(population: Population) -> None:
+        if time.monotonic() - told[0] > 0.3:
+            told[0] = time.monotonic()
+            best = float(population.best_valid.min())
+            done = max(0, population.epoch - 1) + population.part  # of epochs; the scoring before training is none
+            store.report_progress(block.name, done, population.protocol.epochs, best)
+
+    protocol = Protocol.from_dict(study["protocol"])
+    try:
+        store.report_progress(block.name, 0, protocol.epochs, float("inf"), "compiling kernels")
+        prepare(study["backend"], cell.lowered, getattr(torch, study["dtype"]))
+        population = train(
+            cell,
+            corpus,
+            expected["objective"],
+            trials,
+            protocol,
+            seed=study["seed"],
+            bidirectional=expected["bidirectional"],
+            backend=study["backend"],
+            dtype=study["dtype"],
+            device=study["device"],
+            keep_weights=study["keep_weights"] == "best",
+            checkpoint_file=store.checkpoints_folder / f"{block.name}.npz",
+            on_update=tell,
+        )
+        _store(store, block, population, missing)
+    except (StoreError, CorpusError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a trial that cannot be run is a result, with its reason
+        memory = any(words in str(error).lower() for words in ("out of memory", "allocate memory"))
+        advice = " Make a new study with a smaller --block-size." if memory else ""
+        for index in block.missing(store):  # looked up anew: what has been stored meanwhile stands
+            store.write_trial(block.failed(index, f"{type(error).__name__}: {error}{advice}"))
+    store.end_block(block.name)
+    return len(missing)
+
+
+def _store(store: Store, block: Block, population: Population, missing: list[int]) -> None:
+    """Store the missing trials; what was stored before has to come out the same, bit for bit."""
+    indices = [trial.index for trial in population.trials]
+    for member, index in enumerate(indices):
+        if index not in block.reported or index in missing:
+            continue
+        record = block.record(index, population.record(member))
+        there = store.read_trial(record["trial_id"])
+        if there is not None and comparable(there) != comparable(record):
+            raise ArithmeticError(
+                f"trial {index} of '{block.variant}' on '{block.task}' is stored and came out otherwise when its block was "
+                f"run again: stored on {there['environment']}, now on {environment()}. Numbers are bitwise the same on one "
+                "processor model and versions only; make a new study here, or go on where this one was begun"
+            )
+    for member, index in enumerate(indices):
+        if index in missing:
+            record = block.record(index, population.record(member))
+            if population.keeps_weights:
+                store.write_weights(record["trial_id"], population.best_member_weights(member))
+            store.write_trial(record)
+
+
+def comparable(record: dict[str, Any]) -> dict[str, Any]:
+    """A stored trial without what is measured in seconds or says where it ran."""
+    kept = {key: value for key, value in record.items() if key not in MEASURED}
+    return {**kept, "curves": {key: value for key, value in record["curves"].items() if key not in MEASURED}}

@@ -1,0 +1,1 @@
+"""One population of networks, from draws to scores."""

@@ -1,0 +1,104 @@
+"""Corpora as tensors: the training sequences in their order with their noise, and a split in padded batches to score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lstm_odyssey.tasks.objectives.base import Objective
+from lstm_odyssey.training.random_streams import digest, stream
+
+SCORED_FRAMES = 4096  # padded frames a batch when a split is scored; padding changes nothing beyond rounding
+
+
+@dataclass(frozen=True)
+class Batch:
+    """x [T, B, M], what the objective made of the targets, lengths [B], and the noise that goes with it (or None)."""
+
+    x: Tensor
+    target: Any
+    lengths: Tensor
+    noise: Tensor | None = None
+
+    @property
+    def padded(self) -> bool:
+        return bool((self.lengths != self.x.shape[0]).any())
+
+
+def _pad(arrays: Sequence[np.ndarray[Any, Any]], steps: int) -> np.ndarray[Any, Any]:
+    padded = np.zeros((steps, len(arrays), arrays[0].shape[1]), dtype=arrays[0].dtype)
+    for row, array in enumerate(arrays):
+        padded[: len(array), row] = array
+    return padded
+
+
+def unit_noise(seed: int, corpus: str, epoch: int, frames: int, width: int) -> Tensor:
+    """The epoch's noise of unit variance [frames, width], float32, from (seed, corpus, epoch): common to all trials.
+
+    torch's generator: numpy's takes four times as long, a fifth of an epoch of a small corpus.
+    """
+    number = int(digest(["noise", seed, corpus, epoch])[:16], 16) & (2**63 - 1)
+    return torch.randn(frames, width, generator=torch.Generator().manual_seed(number), dtype=torch.float32)
+
+
+class Batches:
+    """Makes batches of one corpus for one objective.
+
+    Args:
+        objective: collates the targets.
+        dtype, device: of the tensors.
+    """
+
+    def __init__(self, objective: Objective, dtype: torch.dtype, device: Any) -> None:
+        self.objective, self.dtype, self.device = objective, dtype, device
+        self._alone: tuple[Any, list[Batch]] | None = None
+
+    def make(self, pairs: Sequence[tuple[Any, Any]], noise: Sequence[np.ndarray[Any, Any]] | None = None) -> Batch:
+        lengths = torch.tensor([len(features) for features, _ in pairs])
+        steps = int(lengths.max())
+        target = self.objective.collate([target for _, target in pairs], lengths, steps, self.dtype, self.device)
+        x = self._tensor(_pad([features for features, _ in pairs], steps))
+        return Batch(x, target, lengths, None if noise is None else self._tensor(_pad(noise, steps)))
+
+    def _tensor(self, array: np.ndarray[Any, Any]) -> Tensor:
+        return torch.from_numpy(array).to(device=self.device, dtype=self.dtype)
+
+    def scored(self, split: Sequence[tuple[Any, Any]]) -> list[Batch]:
+        """A split in batches of sequences of like length, at most ``SCORED_FRAMES`` padded frames each."""
+        order = sorted(range(len(split)), key=lambda index: (len(split[index][0]), index))
+        groups: list[list[int]] = [[]]
+        for index in order:
+            if groups[-1] and len(split[index][0]) * (len(groups[-1]) + 1) > SCORED_FRAMES:
+                groups.append([])
+            groups[-1].append(index)
+        return [self.make([split[index] for index in group]) for group in groups]
+
+    def epoch(
+        self, split: Sequence[tuple[Any, Any]], seed: int, corpus: str, epoch: int, batch: int
+    ) -> Iterator[Batch]:
+        """The training batches of one epoch: order and unit noise from (seed, corpus, epoch), common to all trials."""
+        frames = np.cumsum([0, *(len(features) for features, _ in split)])
+        noise = unit_noise(seed, corpus, epoch, int(frames[-1]), split[0][0].shape[1])
+        order = stream("order", seed, corpus, epoch).permutation(len(split))
+        if batch == 1:  # batches that are the same in every epoch, but for their order and noise
+            batches, whole = self._singles(split), noise.to(device=self.device, dtype=self.dtype).unsqueeze(1)
+            for index in order:
+                yield replace(batches[index], noise=whole[frames[index] : frames[index + 1]])
+            return
+        for start in range(0, len(order), batch):
+            chosen = order[start : start + batch]
+            yield self.make(
+                [split[index] for index in chosen],
+                [noise[frames[index] : frames[index + 1]].numpy() for index in chosen],
+            )
+
+    def _singles(self, split: Sequence[tuple[Any, Any]]) -> list[Batch]:
+        """A batch for every sequence, made once."""
+        if self._alone is None or self._alone[0] is not split:
+            self._alone = (split, [self.make([pair]) for pair in split])
+        return self._alone[1]

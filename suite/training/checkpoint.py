@@ -1,0 +1,122 @@
+"""Checkpoints of a population: weights, velocities, epoch, curves. Going on from one is bitwise the same as not stopping.
+
+A part of a population that is computed by itself is stored and found again by itself, so a population of fewer members
+goes on from the checkpoint of a larger one. Nothing random is stored: order, noise and initial weights come from streams
+named after the epoch and the trial.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lstm_odyssey.reports.contract.files import replacing
+from lstm_odyssey.training.environment import environment
+from lstm_odyssey.training.random_streams import digest
+
+if TYPE_CHECKING:
+    from lstm_odyssey.training.lockstep import Lockstep
+    from lstm_odyssey.training.population import Population
+
+FORMAT = 3
+_ARRAYS = (
+    "running",
+    "diverged_epoch",
+    "best_epoch",
+    "best_valid",
+    "best_test",
+    "best_test_per_sequence",
+)
+_COSTS = ("training", "wall", "shared")
+
+
+def identity(population: Population) -> str:
+    """Hash of all that a checkpoint has to agree with, beside its trials."""
+    return digest(
+        {
+            "format": FORMAT,
+            "variant": [population.cell.name, population.cell.signature],  # the name seeds the initial weights
+            "objective": population.objective.name,
+            "bidirectional": population.network.rnn.bidirectional,
+            "corpus": population.corpus.fingerprint,
+            "protocol": population.protocol.departures(),
+            "seed": population.seed,
+            "dtype": str(population.dtype),
+            "backend": population.network.rnn.backend,
+            "keeps": population.keeps_weights,
+            "environment": environment(),  # bits are promised on one processor model and versions only
+        }
+    )
+
+
+def _trials(part: Lockstep) -> str:
+    return digest([[trial.index, dict(trial.hyperparameters)] for trial in part.trials])
+
+
+def save(population: Population, path: Path) -> None:
+    """Write the state of a population, whole or not at all."""
+    content: dict[str, Any] = {
+        "identity": np.array(identity(population)),
+        "epoch": np.array(population.epoch),
+        "trials": np.array([_trials(part) for part in population.parts]),
+        **{name: getattr(population, name) for name in _ARRAYS},
+        **{f"cost_{name}": getattr(population.costs, name) for name in _COSTS},
+        **{f"curve_{name}": np.array(rows) for name, rows in vars(population.curves).items()},
+    }
+    for number, part in enumerate(population.parts):
+        content |= {f"{name}_{number}": value.cpu().numpy() for name, value in _tensors(part).items()}
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **content)
+
+
+def _tensors(part: Lockstep) -> dict[str, Tensor]:
+    found = {"weights": part.network.weights, "velocity": part.velocity}
+    return found if part.best_weights is None else {**found, "best_weights": part.best_weights}
+
+
+def load(population: Population, path: Path) -> bool:
+    """Put a population into the state of a checkpoint; false where there is none.
+
+    A checkpoint that cannot be read, or belongs to something else, is set aside with a warning: what it held is computed
+    again, and no result depends on it.
+    """
+    if not path.exists():
+        return False
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            content = {name: stored[name] for name in stored.files}
+        if str(content["identity"]) != identity(population):
+            raise ValueError("it belongs to another population")
+        known = {name: number for number, name in enumerate(content["trials"].tolist())}
+        if not known.keys() >= {_trials(part) for part in population.parts}:
+            raise ValueError("it belongs to other trials")
+        numbers = [known[_trials(part)] for part in population.parts]
+        rows = [number * population.together + k for number in numbers for k in range(population.together)]
+        curves = {entry.name: list(content[f"curve_{entry.name}"][:, rows]) for entry in fields(population.curves)}
+        arrays = {name: content[name][rows] for name in _ARRAYS}
+        costs = {name: content[f"cost_{name}"][rows] for name in _COSTS}
+        tensors = [
+            (value, torch.from_numpy(content[f"{name}_{number}"]))
+            for number, part in zip(numbers, population.parts, strict=True)
+            for name, value in _tensors(part).items()
+        ]
+        epoch = int(content["epoch"])
+    except Exception as error:  # noqa: BLE001 - zip, key, value and eof errors alike: a damaged file
+        warnings.warn(f"checkpoint {path}: not usable ({error}); its epochs are computed again.", stacklevel=2)
+        return False
+    population.epoch = epoch
+    for name, curve in curves.items():
+        setattr(population.curves, name, curve)
+    for name, array in arrays.items():
+        setattr(population, name, array)
+    for name, array in costs.items():
+        setattr(population.costs, name, array)
+    for value, stored_value in tensors:
+        value.copy_(stored_value)
+    return True

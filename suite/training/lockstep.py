@@ -1,0 +1,206 @@
+"""Networks that are updated together: their weights, velocities and hyperparameters as a few tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lstm_odyssey.backends.numba.training_step import TrainingStep, Workspace, exact_losses
+from lstm_odyssey.tasks.objectives.base import Objective
+from lstm_odyssey.training.batches import Batch
+from lstm_odyssey.training.network import Network
+from lstm_odyssey.training.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One draw: its index in the search and its hyperparameters. A ghost fills a block and is not reported."""
+
+    index: int
+    hyperparameters: Mapping[str, Any]
+    ghost: bool = False
+
+
+class Lockstep:
+    """P networks with an optimiser: Nesterov's or classical momentum, of the loss summed over time.
+
+    Args:
+        network: P networks.
+        trials: their draws.
+        objective, protocol: of the training.
+        keep_weights: have a place for the best weights.
+    """
+
+    def __init__(
+        self, network: Network, trials: Sequence[Trial], objective: Objective, protocol: Protocol, keep_weights: bool
+    ) -> None:
+        self.network, self.trials, self.objective, self.protocol = network, tuple(trials), objective, protocol
+        weights = network.weights
+        self.velocity = torch.zeros_like(weights)
+        self.best_weights = torch.zeros_like(weights) if keep_weights else None
+
+        def column(name: str) -> Tensor:
+            values = [trial.hyperparameters[name] for trial in self.trials]
+            return torch.tensor(values, dtype=torch.float64).to(dtype=weights.dtype, device=weights.device).unsqueeze(1)
+
+        self.momentum, self.rate = column("momentum"), column("learning_rate")
+        self.noise = column("input_noise").view(1, len(self.trials), 1, 1)
+
+    def update(self, batch: Batch) -> Tensor | float:
+        """One update of every network on one batch; returns the summed loss of each, [P] (a number where there is one)."""
+        value: Any = None
+        for phase in self.phases(batch).values():
+            value = phase(value)
+        loss: Tensor = value
+        return loss
+
+    def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
+        """One update in phases, ``forward``, ``backward`` and ``update``, for who times them.
+
+        Called in this order, each with what the one before returned (the first with None), they are one update; the last
+        returns the summed loss of each network, [P].
+        """
+        weights, velocity = self.network.weights, self.velocity
+        nesterov = self.protocol.momentum == "nesterov"
+
+        def forward(_: None) -> Tensor:
+            velocity.mul_(self.momentum)
+            if nesterov:
+                weights.add_(velocity)
+            assert batch.noise is not None
+            x = batch.x.unsqueeze(1) + batch.noise.unsqueeze(1) * self.noise
+            return self.network(x, batch.lengths if batch.padded else None)  # type: ignore[no-any-return]  # a Module's call
+
+        def backward(logits: Tensor) -> tuple[Tensor, Tensor]:
+            loss, gradient = self.objective.loss_and_gradient(logits.detach(), batch.target, batch.lengths)
+            return loss, self.network.backward(logits, gradient)
+
+        def update(made: tuple[Tensor, Tensor]) -> Tensor:
+            loss, gradients = made
+            step = gradients.mul_((1 - self.momentum) * self.rate)
+            velocity.sub_(step)
+            if nesterov:
+                weights.sub_(step)
+            else:
+                weights.add_(velocity)
+            return loss.sum(dim=1)
+
+        return {"forward": forward, "backward": backward, "update": update}
+
+    def compiled(self, batch: Batch) -> Callable[[], None] | None:
+        """What of an update is one compiled call, to be timed by itself; None where there is no such call."""
+        return None
+
+    def score(self, batches: Sequence[Batch]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """The metric of every network on a split, and its mean over sequences; not finite where a network overflowed."""
+        above, below = [], []
+        with torch.no_grad():
+            for batch in batches:
+                numerator, denominator = self.scores(batch)
+                above.append(numerator)
+                below.append(denominator)
+        numerators, denominators = torch.cat(above, dim=-1), torch.cat(below, dim=-1)
+        whole = self.objective.reduce(numerators, denominators)
+        return whole.cpu().numpy(), self.objective.reduce_per_sequence(numerators, denominators).cpu().numpy()
+
+    def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Numerator [P, B] and denominator [B] of the score of every network on one batch."""
+        return self.objective.score(self.logits(batch), batch.target, batch.lengths)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """The outputs [T, P, B, K] of every network on one batch, without noise."""
+        x = batch.x.unsqueeze(1).expand(-1, len(self.trials), -1, -1)
+        logits: Tensor = self.network(x, batch.lengths if batch.padded else None)
+        return logits
+
+    def keep(self, improved: np.ndarray[Any, Any]) -> None:
+        """Remember the weights of these networks as their best."""
+        if self.best_weights is not None:
+            rows = torch.from_numpy(improved).to(self.velocity.device)
+            self.best_weights[rows] = self.network.weights[rows]
+
+    def best_member_weights(self, member: int) -> dict[str, np.ndarray[Any, Any]]:
+        """A network's best weights by name, at its own N.
+
+        Raises:
+            ValueError: none were kept.
+        """
+        if self.best_weights is None:
+            raise ValueError("population: no weights were kept; expected keep_weights=True. Train it so.")
+        now = self.network.weights.clone()
+        self.network.weights.copy_(self.best_weights)
+        try:
+            return self.network.member_weights(member)
+        finally:
+            self.network.weights.copy_(now)
+
+
+class CompiledLockstep(Lockstep):
+    """One network on the CPU, its update one compiled step without autograd; the same numbers to rounding.
+
+    Args:
+        workspace: memory that all networks of a population share.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        trials: Sequence[Trial],
+        objective: Objective,
+        protocol: Protocol,
+        keep_weights: bool,
+        workspace: Workspace,
+    ) -> None:
+        super().__init__(network, trials, objective, protocol, keep_weights)
+        (trial,) = self.trials
+        drawn = trial.hyperparameters
+        self.step = TrainingStep(
+            network,
+            objective,
+            self.velocity,
+            momentum=drawn["momentum"],
+            rate=drawn["learning_rate"],
+            noise=drawn["input_noise"],
+            nesterov=protocol.momentum == "nesterov",
+            workspace=workspace,
+        )
+
+    def update(self, batch: Batch) -> float:
+        """One update on one batch; returns its loss, summed over the batch."""
+        return self.step(batch)
+
+    def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
+        return self.step.phases(batch)
+
+    def compiled(self, batch: Batch) -> Callable[[], None]:
+        return self.step.compiled(batch)
+
+    def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        if self.objective.kernel is None or not self.objective.score_is_loss:
+            return super().scores(batch)
+        losses = exact_losses(self.objective, self.logits(batch), batch.target, batch.lengths)
+        return losses, batch.lengths.to(torch.float64)
+
+    def logits(self, batch: Batch) -> Tensor:
+        return self.step.logits(batch)
+
+
+def training_steps(backend: str, dtype: torch.dtype) -> Callable[..., Lockstep]:
+    """What makes the parts of a population on a resolved backend; ``Lockstep``'s arguments are its own."""
+    if backend != "numba" or dtype not in (torch.float32, torch.float64):
+        return Lockstep
+    workspace = Workspace(dtype)
+
+    def make(
+        network: Network, trials: Sequence[Trial], objective: Objective, protocol: Protocol, keep_weights: bool
+    ) -> Lockstep:
+        if TrainingStep.fits(network):
+            return CompiledLockstep(network, trials, objective, protocol, keep_weights, workspace)
+        return Lockstep(network, trials, objective, protocol, keep_weights)
+
+    return make

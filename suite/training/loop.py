@@ -1,0 +1,95 @@
+"""Training a population to its end, with checkpoints on the way."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lstm_odyssey.cell import Cell
+from lstm_odyssey.tasks import objectives
+from lstm_odyssey.tasks.declare import Corpus
+from lstm_odyssey.training import checkpoint
+from lstm_odyssey.training.costs import Clocks
+from lstm_odyssey.training.population import Population, Trial
+from lstm_odyssey.training.protocol import Protocol
+from lstm_odyssey.training.threads import one_thread
+
+__all__ = ["Population", "Trial", "train"]
+
+CHECKPOINT_EPOCHS = 5
+CHECKPOINT_SECONDS = 300.0
+
+
+def train(
+    cell: Cell,
+    corpus: Corpus,
+    objective: str,
+    trials: Sequence[Trial],
+    protocol: Protocol,
+    *,
+    seed: int = 1,
+    bidirectional: bool = False,
+    backend: str = "eager",
+    dtype: str = "float32",
+    device: Any = "cpu",
+    keep_weights: bool = False,
+    checkpoint_file: Path | None = None,
+    on_epoch: Callable[[Population], None] | None = None,
+    on_update: Callable[[Population], None] | None = None,
+    clocks: Clocks | None = None,
+) -> Population:
+    """Train a population to its end.
+
+    Args:
+        cell, corpus, objective: what is trained on what, for what.
+        trials: one member each; hyperparameters ``hidden_size learning_rate momentum input_noise``.
+        protocol: see ``Protocol``.
+        seed: of order and noise (with the corpus and the epoch) and of the initial weights (with variant and trial index).
+        bidirectional, backend, dtype, device: as in ``lo.RNN``.
+        keep_weights: remember each trial's weights of its best epoch.
+        checkpoint_file: where to keep the state; if it exists the training goes on from there, bit for bit as if it had not
+            stopped. It is removed by the caller once the results are stored.
+        on_epoch, on_update: called after every epoch, and after every update of the weights.
+        clocks: what the trials are booked by; by default the thread's processor time and the wall's clock (``costs``).
+
+    Returns:
+        The population; ``record(member)`` is the result of a trial.
+    """
+    with one_thread():
+        population = Population(
+            cell,
+            corpus,
+            objectives.get(objective),
+            trials,
+            protocol,
+            seed=seed,
+            bidirectional=bidirectional,
+            backend=backend,
+            dtype=getattr(torch, dtype),
+            device=device,
+            keep_weights=keep_weights,
+            clocks=clocks,
+        )
+        if checkpoint_file is not None:
+            checkpoint.load(population, checkpoint_file)
+        saved_epoch, saved_at = population.epoch, time.monotonic()
+        while not population.finished:
+            population.advance(on_update)
+            due = population.epoch - saved_epoch >= CHECKPOINT_EPOCHS
+            due = due or time.monotonic() - saved_at > CHECKPOINT_SECONDS
+            if checkpoint_file is not None and due and not population.finished:
+                try:
+                    checkpoint.save(population, checkpoint_file)
+                except OSError as error:  # a full disk: what a kill would cost is no reason to stop
+                    warnings.warn(
+                        f"checkpoint {checkpoint_file}: not written ({error}); training goes on.", stacklevel=2
+                    )
+                saved_epoch, saved_at = population.epoch, time.monotonic()
+            if on_epoch is not None:
+                on_epoch(population)
+        return population

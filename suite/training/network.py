@@ -1,0 +1,122 @@
+"""A population of networks: one recurrent layer and a linear output layer each, all weights in one buffer.
+
+The weights of all members lie in one tensor [P, D], and their gradients in another, so that an update of the whole
+population is a handful of vector operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lstm_odyssey.cell import Cell
+from lstm_odyssey.layers.rnn import RNN
+from lstm_odyssey.training.random_streams import stream
+
+
+class Network(nn.Module):
+    """P independent networks, ``logits_t = V y_t + a`` on top of ``lo.RNN``.
+
+    Args:
+        cell: the recurrent cell.
+        input_size: M.
+        hidden_sizes: N of each member.
+        n_outputs: K.
+        bidirectional: two directions, each with its own half of V.
+        backend, dtype, device: as in ``lo.RNN``.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_sizes: Sequence[int],
+        n_outputs: int,
+        bidirectional: bool,
+        backend: str,
+        dtype: torch.dtype,
+        device: Any,
+    ) -> None:
+        super().__init__()
+        self.rnn = RNN(cell, input_size, list(hidden_sizes), bidirectional, backend, device=device, dtype=dtype)
+        self.sizes, self.directions, self.n_outputs = tuple(hidden_sizes), 1 + bidirectional, n_outputs
+        members, width = len(self.sizes), max(self.sizes)
+        self.V = nn.Parameter(torch.zeros(members, n_outputs, self.directions * width, dtype=dtype, device=device))
+        self.a = nn.Parameter(torch.zeros(members, n_outputs, dtype=dtype, device=device))
+        self._gather()
+
+    def _gather(self) -> None:
+        """Move every parameter into a slice of one buffer; the gradients have slices of another."""
+        parameters = list(self.parameters())
+        members = len(self.sizes)
+        total = sum(value[0].numel() for value in parameters)
+        self.weights = parameters[0].new_zeros(members, total).detach()
+        self.gradients = torch.zeros_like(self.weights)
+        self._gradient_slices: list[Tensor] = []
+        start = 0
+        for value in parameters:
+            stop = start + value[0].numel()
+            value.data = self.weights[:, start:stop].view(value.shape).copy_(value.data)
+            self._gradient_slices.append(self.gradients[:, start:stop].view(value.shape))
+            start = stop
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
+        self._gather()  # copied or unpickled one by one, parameters and buffer are no longer the same memory
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types here
+        self._gather()  # moved one by one
+        return self
+
+    def slices(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Every parameter by name, with the slice of the buffer of gradients that is its own."""
+        for (name, value), gradient in zip(self.named_parameters(), self._gradient_slices, strict=True):
+            yield name, value.data, gradient
+
+    def backward(self, logits: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient [P, D] of all weights, from that of the logits; the buffer is used again by the next call."""
+        gradients = torch.autograd.grad(logits, list(self.parameters()), gradient)
+        for place, value in zip(self._gradient_slices, gradients, strict=True):
+            place.copy_(value)
+        return self.gradients
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits [T, P, B, K] of x [T, P, B, M]."""
+        y, _ = self.rnn(x, lengths=lengths)
+        steps, members, rows, width = y.shape
+        flat = y.transpose(0, 1).reshape(members, steps * rows, width)
+        logits = torch.baddbmm(self.a.unsqueeze(1), flat, self.V.transpose(1, 2))
+        return logits.view(members, steps, rows, self.n_outputs).transpose(0, 1)
+
+    def count(self) -> list[int]:
+        """Number of parameters of each member, output layer included."""
+        layers = self.rnn.count()
+        assert isinstance(layers, list)
+        outputs = [self.n_outputs * (self.directions * size + 1) for size in self.sizes]
+        return [layer + output for layer, output in zip(layers, outputs, strict=True)]
+
+    def _pieces(self, member: int) -> Iterator[tuple[str, Tensor]]:
+        """A member's parameters cut to its own N, as views, by name; V one piece a direction."""
+        size, width = self.sizes[member], max(self.sizes)
+        for name, value in self.rnn.named_parameters():
+            own = value.data[member][:size]
+            yield name, own[:, :size] if ".R." in name else own
+        for direction in range(self.directions):
+            yield f"V.{direction}", self.V.data[member][:, direction * width : direction * width + size]
+        yield "a", self.a.data[member]
+
+    def initialise(self, seed: int, variant: str, indices: Sequence[int], std: float) -> None:
+        """Draw each member's weights from Normal(0, std), from (seed, variant, trial index, parameter) alone."""
+        for member, index in enumerate(indices):
+            for name, piece in self._pieces(member):
+                drawn = stream("init", seed, variant, index, name).standard_normal(tuple(piece.shape)) * std
+                piece.copy_(torch.from_numpy(np.asarray(drawn)))
+
+    def member_weights(self, member: int) -> dict[str, np.ndarray[Any, Any]]:
+        """One member's weights at its own N, by name."""
+        return {name: piece.detach().cpu().numpy().copy() for name, piece in self._pieces(member)}
