@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_odyssey.backends.numba.memory import free_memory as free_memory
-    from lstm_odyssey.bench.region import throughput as throughput
+    from lstm_odyssey.bench.throughput import throughput as throughput
     from lstm_odyssey.cell import Cell as Cell
-    from lstm_odyssey.cell.oracle import oracle as oracle
     from lstm_odyssey.conformance.kit import check_variant as check_variant
     from lstm_odyssey.conformance.tasks import check_task as check_task
+    from lstm_odyssey.layers.oracle import oracle as oracle
     from lstm_odyssey.layers.rnn import RNN as RNN
     from lstm_odyssey.plugins.discovery import load_plugin as load_plugin
     from lstm_odyssey.plugins.registry import as_cell as as_cell
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lstm_odyssey.reports.fanova.api import fanova as fanova
     from lstm_odyssey.reports.stats.compare import compare as compare
     from lstm_odyssey.study.plan import Settings as Settings
-    from lstm_odyssey.study.run import open_study as open_study
+    from lstm_odyssey.study.results import open_study as open_study
     from lstm_odyssey.study.run import run as run
     from lstm_odyssey.tasks.declare import Corpus as Corpus
     from lstm_odyssey.tasks.declare import Task as Task
@@ -36,26 +36,26 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Cell": "cell",
-    "oracle": "cell.oracle",
-    "RNN": "layer",
-    "free_memory": "kernels.memory",
-    "as_cell": "registry",
-    "load_plugin": "discovery",
-    "task": "registry",
-    "task_names": "registry",
-    "variant": "registry",
-    "variant_names": "registry",
-    "compare": "reports.compare",
-    "fanova": "reports.fanova",
-    "open_study": "study",
-    "run": "study",
-    "Settings": "plan",
+    "oracle": "layers.oracle",
+    "RNN": "layers.rnn",
+    "free_memory": "backends.numba.memory",
+    "as_cell": "plugins.registry",
+    "load_plugin": "plugins.discovery",
+    "task": "plugins.registry",
+    "task_names": "plugins.registry",
+    "variant": "plugins.registry",
+    "variant_names": "plugins.registry",
+    "compare": "reports.stats.compare",
+    "fanova": "reports.fanova.api",
+    "open_study": "study.results",
+    "run": "study.run",
+    "Settings": "study.plan",
     "Corpus": "tasks.declare",
     "Task": "tasks.declare",
-    "check_task": "task_checks",
+    "check_task": "conformance.tasks",
     "citation": "reports.citation",
-    "check_variant": "testing",
-    "throughput": "timing",
+    "check_variant": "conformance.kit",
+    "throughput": "bench.throughput",
     "Limit": "variants.declare",
     "TraceError": "variants.declare",
     "Variant": "variants.declare",

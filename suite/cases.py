@@ -21,8 +21,9 @@ def test_train_step(benchmark: Any, odyssey_case: Case) -> None:
     import torch
 
     from lstm_odyssey.bench.measured import measured_error
-    from lstm_odyssey.bench.region import Region, measure, throughput
+    from lstm_odyssey.bench.region import Region, measure
     from lstm_odyssey.bench.step import TimedStep
+    from lstm_odyssey.bench.throughput import throughput
     from lstm_odyssey.training.threads import one_thread
 
     case, profile = odyssey_case, odyssey_case.profile

@@ -26,7 +26,7 @@ from lstm_odyssey.tasks.distributions import (
     distribution_from_dict,
 )
 from lstm_odyssey.tasks.nearest import nearest
-from lstm_odyssey.tasks.objectives import NAMES
+from lstm_odyssey.tasks.objectives.names import NAMES
 
 __all__ = [
     "PAPER_SPACE",

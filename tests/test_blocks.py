@@ -12,8 +12,8 @@ from lstm_odyssey.study import block as block_module
 from lstm_odyssey.study.block import Block, run_block
 from lstm_odyssey.study.locking import alive
 from lstm_odyssey.study.plan import make_plan
+from lstm_odyssey.study.results import gather, open_study
 from lstm_odyssey.study.resume import read_seed
-from lstm_odyssey.study.run import gather, open_study
 from lstm_odyssey.study.store import Store, StoreError
 from lstm_odyssey.study.trials import CURVES, NUMBERS
 from lstm_odyssey.tasks.declare import CorpusError

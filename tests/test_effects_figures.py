@@ -16,8 +16,8 @@ from matplotlib.transforms import Bbox
 
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.contract.wording import percent
 from lstm_odyssey.reports.page import analyses, section, tables, words
-from lstm_odyssey.reports.page.sentences import percent
 from lstm_odyssey.reports.plots import budgets, marginals, pairs, scores, shares
 from lstm_odyssey.reports.plots.axis import shown
 from lstm_odyssey.reports.stats import table

@@ -10,10 +10,9 @@ import xarray
 
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import netcdf, schema
-from lstm_odyssey.reports.page import section
+from lstm_odyssey.reports.page import limits, section
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
 from lstm_odyssey.reports.plots import budgets, differences
-from lstm_odyssey.reports.stats import limits
 from lstm_odyssey.reports.stats.compare import compare
 from tests import made_studies as made
 

@@ -75,9 +75,11 @@ def test_copies_of_packed_matrices_change_no_number(name, monkeypatch):
     compare(some, one, About(cell, "numba", draw, "with copies"))
 
 
-@pytest.mark.parametrize("check", [ladder_structure.check_padding, ladder_structure.check_bidirectional,
-                                   ladder_structure.check_rows, ladder_structure.check_carried_state, ladder_structure.check_repeated_call,
-                                   ladder_structure.check_member_bits, precision.check_single_precision])  # fmt: skip
+@pytest.mark.parametrize("check", [
+    ladder_structure.check_padding, ladder_structure.check_bidirectional, ladder_structure.check_rows,
+    ladder_structure.check_carried_state, ladder_structure.check_repeated_call, ladder_structure.check_member_bits,
+    precision.check_single_precision,
+])  # fmt: skip
 @pytest.mark.parametrize("name", sorted({*ODD} - CHAOTIC))
 def test_structure(name, check):
     """Padding, directions, rows, carried states, members and float32 are right for each kind of graph."""

@@ -10,10 +10,11 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.reports import paper
-from lstm_odyssey.reports.page.sentences import listed, percent, probability
+from lstm_odyssey.reports.contract.wording import listed, percent, probability
+from lstm_odyssey.reports.page import limits
 from lstm_odyssey.reports.paper import best_score
 from lstm_odyssey.reports.paper.claims import CELLS, PAPER
-from lstm_odyssey.reports.stats import limits, stability
+from lstm_odyssey.reports.stats import stability
 from tests import test_analysis_speed as speed
 from tests.conftest import ROOT
 from tests.small import settings

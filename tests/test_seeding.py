@@ -16,8 +16,9 @@ from lstm_odyssey.reports.contract.schema import SchemaError
 from lstm_odyssey.study import run as study_module
 from lstm_odyssey.study.block import Block, comparable
 from lstm_odyssey.study.plan import SettingsError, make_plan
+from lstm_odyssey.study.results import consolidate, gather
 from lstm_odyssey.study.resume import read_seed
-from lstm_odyssey.study.run import gather, pending
+from lstm_odyssey.study.run import pending
 from lstm_odyssey.study.store import Store, StoreError
 from lstm_odyssey.training.environment import elsewhere, environment
 from tests import made_studies as made
@@ -71,7 +72,7 @@ def begun(request, folder):
     diverged = diverge(store.read_trial(last))
     store.trial_file(last).unlink()
     store.write_trial(diverged)
-    study_module.consolidate(store)
+    consolidate(store)
     return store
 
 

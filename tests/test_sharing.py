@@ -21,7 +21,7 @@ from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.engine import EngineError
 from lstm_odyssey.study.locking import alive, alone, claimed, clean, study_locked
 from lstm_odyssey.study.plan import make_plan
-from lstm_odyssey.study.run import consolidate, gather
+from lstm_odyssey.study.results import consolidate, gather
 from lstm_odyssey.study.store import Store, StoreError
 from tests.small import chorales, settings
 

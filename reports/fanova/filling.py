@@ -10,6 +10,7 @@ import numpy
 import xarray
 
 from lstm_odyssey.reports.contract.variables import WORDS
+from lstm_odyssey.reports.contract.wording import fixed
 from lstm_odyssey.reports.fanova import layout
 from lstm_odyssey.reports.fanova.analysis import ORDERS, Analysis, Decomposition, View, view
 from lstm_odyssey.reports.fanova.cases import FACTOR, SCORES, Case, higher_is_better
@@ -17,7 +18,6 @@ from lstm_odyssey.reports.fanova.effects import all_pairs
 from lstm_odyssey.reports.fanova.refits import ENOUGH, Replicates
 from lstm_odyssey.reports.fanova.remainder import POINTS, SCRAMBLINGS
 from lstm_odyssey.reports.fanova.space import Axis, Floats, Levels
-from lstm_odyssey.reports.page.sentences import fixed
 
 POOR = 0.3
 """Below this R² a case is flagged."""

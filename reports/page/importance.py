@@ -7,8 +7,8 @@ from typing import Any
 import numpy
 import xarray
 
+from lstm_odyssey.reports.contract.wording import fixed, listed, percent
 from lstm_odyssey.reports.fanova.refits import ENOUGH
-from lstm_odyssey.reports.page.sentences import fixed, listed, percent
 
 RESPONSES = {
     "best_test": "the test score",

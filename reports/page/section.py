@@ -13,15 +13,14 @@ from matplotlib.figure import Figure
 
 from lstm_odyssey.reports import paper
 from lstm_odyssey.reports.contract.schema import attribute
+from lstm_odyssey.reports.contract.wording import fixed, percent
 from lstm_odyssey.reports.fanova.cases import FACTOR
 from lstm_odyssey.reports.fanova.layout import SPREAD_SAYS
-from lstm_odyssey.reports.page import tables, words
+from lstm_odyssey.reports.page import limits, tables, words
 from lstm_odyssey.reports.page.analyses import GOOD, Analyses
 from lstm_odyssey.reports.page.importance import analysed, spread
-from lstm_odyssey.reports.page.sentences import fixed, percent
 from lstm_odyssey.reports.plots import budgets, differences, marginals, pairs, scores, shares
 from lstm_odyssey.reports.plots.axis import present
-from lstm_odyssey.reports.stats import limits
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, OPEN, WORSE
 from lstm_odyssey.reports.stats.table import score
 

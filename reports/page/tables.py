@@ -11,10 +11,10 @@ import numpy
 import pandas
 import xarray
 
+from lstm_odyssey.reports.contract.wording import fixed
 from lstm_odyssey.reports.fanova.cases import FACTOR
 from lstm_odyssey.reports.page.analyses import Analyses
 from lstm_odyssey.reports.page.importance import analysed
-from lstm_odyssey.reports.page.sentences import fixed
 from lstm_odyssey.reports.plots.axis import present, shown
 from lstm_odyssey.reports.stats.contents import BETTER, OPEN, WORSE
 from lstm_odyssey.reports.stats.epoch_cost import duration

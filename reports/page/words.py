@@ -15,8 +15,9 @@ from markupsafe import Markup, escape
 
 from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.schema import attribute
+from lstm_odyssey.reports.contract.wording import count, listed
 from lstm_odyssey.reports.page.importance import importance_text
-from lstm_odyssey.reports.page.sentences import comparison_text, count, listed
+from lstm_odyssey.reports.page.sentences import comparison_text
 from lstm_odyssey.reports.stats.table import ENOUGH, maximizes, score
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy
 import xarray
 from numpy.typing import NDArray
 
-from lstm_odyssey.reports.page.sentences import count, listed, percent, probability, signed
+from lstm_odyssey.reports.contract.wording import count, listed, percent, probability, signed
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, NOTHING, OPEN, SAME, WORSE
 from lstm_odyssey.reports.stats.inference import Numbers
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lstm_odyssey.reports.contract.variables import FINISHED
-from lstm_odyssey.reports.page.sentences import open_text
+from lstm_odyssey.reports.contract.wording import open_text
 from lstm_odyssey.reports.plots.axis import present
 from lstm_odyssey.reports.plots.style import BLUE, INK, SOFT, VERMILLION, blank, styled, tag
 from lstm_odyssey.reports.stats.contents import BETTER, FEW, OPEN, WORSE

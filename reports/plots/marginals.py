@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.variables import FINISHED
-from lstm_odyssey.reports.page.sentences import fixed
+from lstm_odyssey.reports.contract.wording import fixed
 from lstm_odyssey.reports.plots.axis import Shown, look, name_cells, prepare, present, shown
 from lstm_odyssey.reports.plots.style import BLUE, GREEN, INK, SOFT, VERMILLION, blank, styled, tag
 from lstm_odyssey.reports.stats.table import ceiling, maximizes

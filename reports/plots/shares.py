@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from lstm_odyssey.reports.page.sentences import fixed
+from lstm_odyssey.reports.contract.wording import fixed
 from lstm_odyssey.reports.plots.axis import look, present, shown
 from lstm_odyssey.reports.plots.style import INK, SOFT, VERMILLION, blank, styled, tag
 

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy
 
+# Not by its name in the package, which would be that of the commit that is installed.
+names: Any = import_module(f"{__package__}.names")
+
 
 class Size(NamedTuple):
     """Trials, hyperparameters and trees."""
@@ -35,20 +38,18 @@ class Work:
     """
 
     def __init__(self, size: Size, seed: int = 0) -> None:
-        from lstm_odyssey.reports.fanova.space import Uniform
-
+        uniform = names.module("reports.fanova.space").Uniform
         generator = numpy.random.default_rng(seed)
         self.size, self.seed = size, seed
         self.points = generator.random((size.trials, size.hyperparameters))
         smooth = numpy.sin(6 * self.points[:, 0]) + 4 * self.points[:, 1] * self.points[:, 2]
         self.response = smooth + 0.3 * generator.normal(size=size.trials)
-        self.cells = [Uniform(0.0, 1.0).cells(self.points[:, j]) for j in range(size.hyperparameters)]
+        self.cells = [uniform(0.0, 1.0).cells(self.points[:, j]) for j in range(size.hyperparameters)]
         self.fit()
 
     def fit(self) -> None:
         """The forest, with its out-of-bag R²."""
-        from lstm_odyssey.reports.fanova import forest
-
+        forest = names.module("reports.fanova.forest")
         self.forest = forest.fit(self.cells, self.response, trees=self.size.trees, seed=self.seed)
 
     def fit_and_pairs(self) -> Any:
@@ -64,7 +65,7 @@ class Work:
 
     def pairs(self) -> Any:
         """From scikit-learn's trees to V_ij of the forest's mean, main effects on the way [d (d - 1) / 2]."""
-        from lstm_odyssey.reports.fanova import effects as decomposition
+        decomposition = names.module("reports.fanova.effects")
 
         made, effects = self._effects()
         means = [effect.mean(axis=0) for effect in effects]
@@ -72,7 +73,7 @@ class Work:
 
     def pairs_per_tree(self) -> Any:
         """From scikit-learn's trees to V_ij of every tree [d (d - 1) / 2, trees]."""
-        from lstm_odyssey.reports.fanova import effects as decomposition
+        decomposition = names.module("reports.fanova.effects")
 
         made, _ = self._effects()
         return decomposition.pair_variances(made, decomposition.all_pairs(self.size.hyperparameters))
@@ -107,9 +108,8 @@ class Work:
         )
 
     def _effects(self) -> Any:
-        from lstm_odyssey.reports.fanova import effects as decomposition
-        from lstm_odyssey.reports.fanova import forest
-
+        decomposition = names.module("reports.fanova.effects")
+        forest = names.module("reports.fanova.forest")
         edges = self.forest.boxes.edges
         centres = [numpy.arange(edge.size - 1.0) for edge in edges]
         made = decomposition.leaves(forest.boxes(self.forest.trees, centres, edges))
@@ -117,7 +117,7 @@ class Work:
 
     @staticmethod
     def _variances(made: Any, effects: Any) -> Any:
-        from lstm_odyssey.reports.fanova import effects as decomposition
+        decomposition = names.module("reports.fanova.effects")
 
         return decomposition.main_variances(made.boxes, effects)
 
@@ -139,10 +139,7 @@ class Analysis:
     def setup(self) -> None:
         if self.work is not None:  # asv sets up before every sample
             return
-        if find_spec("lstm_odyssey.reports.fanova.effects") is None:
-            raise NotImplementedError(
-                "lstm_odyssey.reports.fanova.effects is not in the package of this commit: skipped"
-            )
+        names.module("reports.fanova.effects")
         self.work = Work(self.size)
 
 

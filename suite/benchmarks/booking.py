@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
 # Not by its name in the package, which would be the list of the commit that is installed.
 steps: Any = import_module(f"{__package__}.steps")
+names: Any = import_module(f"{__package__}.names")
 
 SMALL, LARGE = 20, 200
 ROUNDS, EPOCHS = 5, 1
@@ -23,18 +23,15 @@ ROUNDS, EPOCHS = 5, 1
 
 def _trained(sizes: tuple[int, ...]) -> list[float]:
     """Seconds a frame that each member of a block of these sizes is booked."""
-    from lstm_odyssey.plugins import registry
-    from lstm_odyssey.training.loop import Trial, train
-    from lstm_odyssey.training.protocol import Protocol
-
+    registry, loop = names.module("plugins.registry"), names.module("training.loop")
     variant, name = steps.VARIANTS[0], steps.TASKS[0]
     task, drawn = registry.task(name), {"learning_rate": 1e-3, "momentum": 0.9, "input_noise": 0.1}
-    population = train(
+    population = loop.train(
         registry.variant(variant),
         registry.load_corpus(name, None),
         task.objective,
-        [Trial(index, {"hidden_size": size, **drawn}) for index, size in enumerate(sizes)],
-        Protocol(epochs=EPOCHS),
+        [loop.Trial(index, {"hidden_size": size, **drawn}) for index, size in enumerate(sizes)],
+        names.module("training.protocol").Protocol(epochs=EPOCHS),
         bidirectional=task.bidirectional,
         backend="numba",
     )
@@ -56,8 +53,7 @@ def ratios() -> dict[int, float]:
 
 def _booked(size: int) -> Callable[[], float]:
     def track() -> float:
-        if find_spec("lstm_odyssey.training.costs") is None:
-            raise NotImplementedError("lstm_odyssey.training.costs is not in the package of this commit: skipped")
+        names.module("training.costs")
         ratio = ratios()[size]
         return max(ratio, 1 / ratio)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 # Not by its name in the package, which would be the list of the commit that is installed.
 steps: Any = import_module(f"{__package__}.steps")
+names: Any = import_module(f"{__package__}.names")
 
 
 def timeraw_import() -> str:
@@ -17,7 +18,7 @@ def timeraw_import() -> str:
 
 def timeraw_import_cli() -> str:
     """The command, whose help must not need torch."""
-    return "import lstm_odyssey.commands.cli"
+    return f"import {names.code('commands.cli')}"
 
 
 def timeraw_import_pytest_plugin() -> str:
@@ -39,7 +40,7 @@ def timeraw_first_compilation() -> str:
     """The scans of a cell that nobody has compiled before, forward and backward, what they share included."""
     setup = (
         "import os, tempfile\nfolder = tempfile.TemporaryDirectory()\nos.environ['ODYSSEY_CACHE'] = folder.name\n"
-        "import torch\nimport lstm_odyssey as lo\nfrom lstm_odyssey.backends import prepare\n"
+        f"import torch\nimport lstm_odyssey as lo\nfrom {names.code('backends')} import prepare\n"
         f"graph = lo.variant({steps.VARIANTS[0]!r}).lowered"
     )
     return "prepare('numba', graph, torch.float32)", setup  # type: ignore[return-value]  # asv: code and setup

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import os
 import tomllib
+from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+# Not by its name in the package, which would be that of the commit that is installed.
+names: Any = import_module(f"{__package__}.names")
 
 VARIANTS = ("vanilla", "cifg", "fgr")
 TASKS = ("bach",)
@@ -39,7 +44,7 @@ def cases() -> list[tuple[str, str]]:
     """The pairs (variant, task) that are tracked."""
     variants, tasks = list(VARIANTS), list(TASKS)
     if full():
-        from lstm_odyssey.plugins import registry
+        registry = names.module("plugins.registry")
 
         variants += [*_declared_here(), *registry.variant_names()]
         tasks += [name for name in registry.task_names() if name not in tasks and _embedded(name)]
@@ -48,7 +53,7 @@ def cases() -> list[tuple[str, str]]:
 
 def _embedded(name: str) -> bool:
     """Whether the corpus of a task is there; a task that is broken is listed, so that its cases are seen to fail."""
-    from lstm_odyssey.plugins import registry
+    registry = names.module("plugins.registry")
 
     try:
         return bool(registry.task(name).embedded)

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 # Not by its name in the package, which would be the list of the commit that is installed.
 steps: Any = import_module(f"{__package__}.steps")
+names: Any = import_module(f"{__package__}.names")
 
 SEEDS = range(1, 8)
 """Seven samples are the fewest for which asv gives a 99 % interval."""
@@ -42,18 +42,15 @@ def _synchronised() -> float:
 
 @cache
 def _cuda_clock() -> Callable[[], float]:
-    from lstm_odyssey.training.clocks import clock_of
-
-    return clock_of("cuda")
+    read: Callable[[], float] = names.module("training.clocks").clock_of("cuda")
+    return read
 
 
 def _skip_unless(variant: str, task: str, device: str, module: str) -> None:
     """Raise NotImplementedError, which is how asv is told to skip a case, with the reason it cannot run."""
-    for needed in (module, *(["driver"] if device == "cuda" else [])):
-        if find_spec(f"lstm_odyssey.{needed}") is None:
-            raise NotImplementedError(f"lstm_odyssey.{needed} is not in the package of this commit: skipped")
-    from lstm_odyssey.plugins import registry
-
+    for needed in (module, *(["bench.cuda_probe"] if device == "cuda" else [])):
+        names.module(needed)
+    registry = names.module("plugins.registry")
     for kind, name, known in (
         ("variant", variant, registry.variant_names()),
         ("task", task, registry.task_names()),
@@ -61,9 +58,7 @@ def _skip_unless(variant: str, task: str, device: str, module: str) -> None:
         if name not in known:
             raise NotImplementedError(f"{kind} '{name}' is not in the package of this commit: skipped")
     if device == "cuda":
-        from lstm_odyssey.bench.cuda_probe import no_cuda
-
-        if reason := no_cuda():
+        if reason := names.module("bench.cuda_probe").no_cuda():
             raise NotImplementedError(reason)
         import torch
 
@@ -89,11 +84,10 @@ def _trained(variant: str, task: str, size: int, device: str) -> type:
 
     class Trained:
         def setup(self) -> None:
-            _skip_unless(variant, task, device, "measured")
+            _skip_unless(variant, task, device, "bench.measured")
 
         def all(self) -> list[Any]:
-            from lstm_odyssey.bench.measured import measured_error
-
+            measured_error = names.module("bench.measured").measured_error
             return [measured_error(variant, task, seed=seed, device=device, hidden_size=size) for seed in SEEDS]
 
         @_tracked(benchmark_name=f"{start}.track_error{ending}", version="1", unit="test error")
@@ -136,7 +130,7 @@ def _stepped(variant: str, task: str, size: int, device: str) -> type:
             _skip_unless(variant, task, device, "bench.step")
             import torch
 
-            step: Any = import_module("lstm_odyssey.bench.step")
+            step = names.module("bench.step")
             kind = (
                 getattr(step, "TimedStep", None) or step.TrainingStep
             )  # its older name, in the package of older commits

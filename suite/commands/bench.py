@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lstm_odyssey.bench.options import (
+from lstm_odyssey.commands.bench_options import (
     Clock,
     Device,
     Error,
@@ -136,7 +136,7 @@ def step(
     """Time an update of each variant in its phases, and against the same update with torch.nn.LSTM: lo.throughput."""
     from rich.console import Console
 
-    from lstm_odyssey.bench.region import Throughput, throughput
+    from lstm_odyssey.bench.throughput import Throughput, throughput
     from lstm_odyssey.commands import bench_tables, fitted
     from lstm_odyssey.study.plan import embedded_tasks
 

@@ -16,8 +16,8 @@ from lstm_odyssey.backends import resolve, training_note
 from lstm_odyssey.bench.cell import OURS, Group, Work
 from lstm_odyssey.bench.compare import Comparison
 from lstm_odyssey.bench.epoch import PLAIN, Epochs
-from lstm_odyssey.bench.region import Throughput
 from lstm_odyssey.bench.samples import Timing, geometric_mean, outside
+from lstm_odyssey.bench.throughput import Throughput
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.commands.tables import new_table
 from lstm_odyssey.reports.contract.files import write_text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.bench.options import progress
+from lstm_odyssey.commands.bench_options import progress
 from lstm_odyssey.commands.blame import own_part
 from lstm_odyssey.commands.options import Plugins, names, pairs
 from lstm_odyssey.reports.contract.paths import USER_PATH

@@ -131,7 +131,7 @@ def run(
         )
         console.print(f"Stopped. Nothing finished is lost: go on with `{command}`.", highlight=False, soft_wrap=True)
         if (place / "study.nc").exists():
-            from lstm_odyssey.study.run import open_study
+            from lstm_odyssey.study.results import open_study
 
             refresher(place)(open_study(place / "study.nc"))
         raise SystemExit(getattr(stopped, "code", 130)) from None

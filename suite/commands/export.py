@@ -66,7 +66,7 @@ def asv_command(
     """Add a study to asv's results, for `asv publish` and `asv compare`: test error and seconds an epoch."""
     from rich.console import Console
 
-    from lstm_odyssey.study.run import open_study
+    from lstm_odyssey.study.results import open_study
 
     study = open_study(store)
     kept, left_out = series(study)

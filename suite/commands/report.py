@@ -113,7 +113,7 @@ def write_report(
     from lstm_odyssey.reports.page import export
     from lstm_odyssey.reports.page.analyses import analyse, save
     from lstm_odyssey.study.plan import SettingsError
-    from lstm_odyssey.study.run import open_study
+    from lstm_odyssey.study.results import open_study
 
     study = open_study(store)
     held, baseline = study["variant"].values.tolist(), options["baseline"]
@@ -156,7 +156,7 @@ def write_points(store: Path, target: Path, best: int | None, console: Console) 
     from lstm_odyssey.reports.contract.files import write_text
     from lstm_odyssey.reports.stats.best_points import best_points
     from lstm_odyssey.study.plan import SettingsError
-    from lstm_odyssey.study.run import open_study
+    from lstm_odyssey.study.results import open_study
 
     study = open_study(store)
     try:

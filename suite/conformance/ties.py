@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.cell.ops import OPS
-from lstm_odyssey.cell.oracle import oracle
+from lstm_odyssey.layers.oracle import oracle
 
 NEAR = 1e-6
 """What counts as near: far more than float64 rounds, and met once in some hundred draws."""

@@ -89,7 +89,7 @@ def read_seed(path: str | Path) -> Seed:
     """
     from lstm_odyssey.reports.contract.restore import restore
     from lstm_odyssey.reports.contract.validation import SchemaError
-    from lstm_odyssey.study.run import open_study
+    from lstm_odyssey.study.results import open_study
 
     source = expanded(path)
     dataset = open_study(source)

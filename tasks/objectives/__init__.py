@@ -9,12 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lstm_odyssey.tasks.nearest import nearest
+from lstm_odyssey.tasks.objectives.names import NAMES
 
 if TYPE_CHECKING:
     from lstm_odyssey.tasks.objectives.base import Objective
-
-NAMES: dict[str, str] = {"next_frame": "NextFrame", "frames": "Frames", "ctc": "CTC"}
-"""The objectives: the module here and the class in it."""
 
 
 def get(name: str) -> Objective:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import mmap
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lstm_odyssey.backends.lowering import Plan
 from lstm_odyssey.backends.processor import cache_bytes, spread_bytes, vector_bytes
-
-if TYPE_CHECKING:
-    from lstm_odyssey.backends.numba.member import Kernel
 
 LARGE_PAGE = 2 * 1024 * 1024
 
@@ -49,6 +47,16 @@ def scratch(floats: int, dtype: torch.dtype) -> Tensor:
     return whole[start : start + size].view(dtype)
 
 
+class Compiled(Protocol):
+    """What is laid out: a compiled scan's plan, and the bytes of its floats."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def size(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where the areas of a call lie, in bytes from the beginning of a tensor, and how many floats each tensor has.
@@ -75,7 +83,7 @@ def _copies(streamed: int, steps: int, rows: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def layout(made: Kernel, T: int, B: int, N: int, M: int) -> Layout:
+def layout(made: Compiled, T: int, B: int, N: int, M: int) -> Layout:
     """The areas of one member's scan."""
     the, lanes = made.plan, vector_bytes() // made.size
     frames, count, states = T * B, len(made.plan.accumulators), len(made.plan.graph.states)

@@ -22,9 +22,8 @@ from lstm_odyssey.backends.numba.memory import layout, scratch
 from lstm_odyssey.backends.processor import vector_bytes
 
 if TYPE_CHECKING:
+    from lstm_odyssey.backends.trainer import Batch, Network
     from lstm_odyssey.tasks.objectives.base import Objective
-    from lstm_odyssey.training.batches import Batch
-    from lstm_odyssey.training.network import Network
 
 X, NOISE, TARGETS, ACTIVE, LENGTHS = (NAMES.index(name) for name in ("x", "noise", "targets", "active", "lengths"))
 SCAN_ACTIVE = 4  # where a scan's table has the padding

@@ -1,0 +1,79 @@
+"""Numbers and names as a sentence has them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+SMALL = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+
+def count(number: int, noun: str = "") -> str:
+    """A count as one writes it.
+
+    >>> count(9, "cell"), count(1, "trial"), count(5400, "trial")
+    ('nine cells', 'one trial', '5,400 trials')
+    """
+    text = SMALL[number] if number < len(SMALL) else f"{number:,}"
+    return f"{text} {noun}{'' if number == 1 else 's'}" if noun else text
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names as a list in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    *first, last = [str(name) for name in names]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def percent(values: Iterable[float]) -> str:
+    """Shares as a span of per cents.
+
+    >>> percent([0.703, 0.856]), percent([0.004]), percent([0.1, 0.1])
+    ('70 to 86 %', '0.4 %', '10 %')
+    """
+    known = sorted(value for value in values if not math.isnan(value))
+    if not known:
+        return "–"
+    low, high = (f"{100 * value:.{0 if abs(value) >= 0.0995 else 1}f}" for value in (known[0], known[-1]))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def fixed(value: float) -> str:
+    """A number of two decimals, as R² is told.
+
+    >>> fixed(0.9249), fixed(-0.4), fixed(-0.001)
+    ('0.92', '−0.40', '0.00')
+    """
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """A difference of scores, with its sign.
+
+    >>> signed(0.3246), signed(-0.0223), signed(12.3)
+    ('+0.325', '−0.0223', '+12.3')
+    """
+    return f"{value:+.3g}".replace("-", "−")
+
+
+def probability(p: float) -> str:
+    """A p-value in words.
+
+    >>> probability(0.0096), probability(1e-5), probability(float("nan"))
+    ('p = 0.0096', 'p < 0.001', 'no p')
+    """
+    return "no p" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def open_text(least: Iterable[float], units: str) -> str:
+    """How much room intervals that hold 0 leave.
+
+    >>> open_text([0.1554, 0.2341], "nats/frame"), open_text([0.2], "%")
+    ('less than 0.155 to 0.234 nats/frame', 'less than 0.2 %')
+    """
+    known = sorted(least)
+    ends = dict.fromkeys(f"{value:.3g}" for value in (known[0], known[-1]))
+    return f"less than {' to '.join(ends)} {units}"
