@@ -12,6 +12,19 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "lstm_odyssey"
 FOLDERS = ("suite", "tasks", "variants", "reports")
+ROOMS = {
+    "suite": (
+        "commands", "benchmarks", "conformance", "bench", "study", "training", "layers", "backends", "plugins", "cell",
+    ),
+    "reports": ("page", "paper", "plots", "fanova", "stats", "contract"),
+}  # fmt: skip
+"""The folders of a folder, each of which may import from those after it and from no other."""
+DOORS = {
+    "suite": {"__init__", "testing", "cases", "pytest_plugin", "layer", "parameters"},
+    "reports": {"__init__", "accessor", "citation"},
+}
+"""Modules that lie in no room: the stable names, two of them for layers that earlier versions pickled. No room imports them,
+but for the package itself, ``import lstm_odyssey as lo``."""
 LONGEST_MODULE = 300
 LONGEST_VARIANT = 60
 COMPUTE = {"torch", "torchaudio", "torchvision", "triton", "numba"}
@@ -95,6 +108,61 @@ def named_plugins(place: str, source: str) -> list[str]:
     return found
 
 
+def dotted(place: str) -> str:
+    """The import name of a module at a path from the top."""
+    parts = place.removesuffix(".py").removesuffix("/__init__").split("/")
+    return ".".join([PACKAGE, *(parts[1:] if parts[0] == "suite" else parts)]).removesuffix(".__init__")
+
+
+MODULES = {dotted(place): place for place in names(modules(*FOLDERS))}
+
+
+def targets(place: str, source: str) -> Iterator[tuple[int, str]]:
+    """The modules of this repository that a module imports; what is imported from one counts as that one."""
+    for line, name in imported(source):
+        if name.split(".")[0] == PACKAGE:
+            found = name if name in MODULES else name.rpartition(".")[0]
+            if found in MODULES and found != dotted(place):
+                yield line, found
+
+
+def room(place: str) -> tuple[str, str]:
+    """The folder at the top, and the one in it that a module lies in; of a module that lies in none its own name."""
+    top, *inner = place.split("/")
+    return top, inner[0].removesuffix(".py")
+
+
+def against_the_order(place: str, source: str) -> list[str]:
+    """Imports of a module in a room from a room before its own, or from a module that lies in none."""
+    top, own = room(place)
+    rooms = ROOMS.get(top, ())
+    found = []
+    if own in rooms:
+        for line, name in targets(place, source):
+            there_top, there = room(MODULES[name])
+            wrong = there_top == top and name != PACKAGE
+            if wrong and (there not in rooms or rooms.index(there) < rooms.index(own)):
+                found.append(f"{place}:{line} imports {name}")
+    return found
+
+
+def circles(imports: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other, directly or by way of others."""
+    graph = {name: there - {PACKAGE, name} for name, there in imports.items()}
+    reach = {name: set(there) for name, there in graph.items()}
+    changed = True
+    while changed:
+        changed = False
+        for there in reach.values():
+            more = set().union(*(reach.get(each, set()) for each in there)) - there
+            there |= more
+            changed = changed or bool(more)
+    loops = {name for name, there in reach.items() if name in there}
+    return sorted(
+        {tuple(sorted(other for other in loops if other in reach[name] and name in reach[other])) for name in loops}
+    )
+
+
 def undocumented_tests(place: str, source: str) -> list[str]:
     return [
         f"{place}:{node.lineno} {node.name}"
@@ -111,6 +179,47 @@ def test_nothing_imports_upward(place):
     assert forbidden_imports(place, (ROOT / place).read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.parametrize("place", names(modules(*ROOMS)))
+def test_every_module_has_a_room(place):
+    """Each module of suite/ and reports/ lies in one of the listed folders, or is one of the few stable names."""
+    top, own = room(place)
+    assert own in ROOMS[top] or own in DOORS[top]
+
+
+@pytest.mark.parametrize("place", names(modules(*ROOMS)))
+def test_arrows_run_one_way(place):
+    """A room imports from the rooms after it only, wherever in the module, for types as well."""
+    assert against_the_order(place, (ROOT / place).read_text(encoding="utf-8")) == []
+
+
+def test_no_modules_import_each_other():
+    """There is no circle of modules, those included that are only imported for types or inside a function."""
+    imports = {name: {there for _, there in targets(place, (ROOT / place).read_text(encoding="utf-8"))}
+               for name, place in MODULES.items()}  # fmt: skip
+    assert len(imports) > 200 and sum(map(len, imports.values())) > 500
+    assert circles(imports) == []
+
+
+def test_circles_and_wrong_arrows_are_seen():
+    """The checkers find a circle of three beside what only leads to it, and an import that goes up or to a stable name."""
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}) == [("a", "b", "c")]
+    for source in (
+        "from lstm_odyssey.study import store",
+        "def f():\n    from lstm_odyssey.bench.region import measure",
+        "if TYPE_CHECKING:\n    from lstm_odyssey.layers.rnn import RNN",
+        "from lstm_odyssey.testing import check_variant",
+    ):
+        assert len(against_the_order("suite/backends/x.py", source)) == 1, source
+    for source in (
+        "from lstm_odyssey.cell import graph",
+        "import lstm_odyssey as lo",
+        "from lstm_odyssey import tasks",
+    ):
+        assert against_the_order("suite/backends/x.py", source) == [], source
+    assert against_the_order("reports/stats/x.py", "from lstm_odyssey.reports.page import words")
+    assert against_the_order("reports/page/x.py", "from lstm_odyssey.reports.stats import table") == []
+
+
 @pytest.mark.parametrize("place", names(modules("suite")))
 def test_the_harness_names_no_plugin(place):
     """Code in suite/ names no variant and no task: it goes by what they declare; only asv's default list may name some."""
@@ -122,8 +231,7 @@ def test_the_harness_names_no_plugin(place):
 def test_modules_are_short(place):
     """No module has more than 300 lines (the house aims at 250), no variant more than 60."""
     lines = len((ROOT / place).read_text(encoding="utf-8").splitlines())
-    dotted = f"{PACKAGE}.{place.removesuffix('.py').replace('/', '.')}"
-    assert lines <= (LONGEST_VARIANT if dotted in VARIANTS.values() else LONGEST_MODULE)
+    assert lines <= (LONGEST_VARIANT if dotted(place) in VARIANTS.values() else LONGEST_MODULE)
 
 
 @pytest.mark.parametrize("place", names(sorted((ROOT / "tests").glob("test_*.py"))))

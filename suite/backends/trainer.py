@@ -31,6 +31,7 @@ class Network(Protocol):
     directions: int
     n_outputs: int
     weights: Tensor
+    gradients: Tensor
 
     def slices(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Every parameter by name, with the slice of the buffer of gradients that is its own."""
