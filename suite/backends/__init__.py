@@ -1,48 +1,133 @@
-"""Which backend runs a cell: ``auto`` resolved once, an unavailable one refused with the reason."""
+"""The backends: a record each, and which of them runs a cell. Nothing outside this folder asks for one by its name."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from lstm_odyssey.tasks.nearest import nearest
 
-BACKENDS: dict[str, str] = {"eager": "lstm_odyssey.backends.eager", "numba": "lstm_odyssey.backends.numba.scan"}
-"""Backends by name and the module that holds their ``scan``."""
 
-PADDED = frozenset({"eager"})
-"""Backends that pad a population to its largest member, so that rounding may depend on the neighbours."""
+def _never(cell: Any, size: int) -> bool:
+    return False
+
+
+def _always(cell: Any, size: int) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A way to run a traced cell.
+
+    Args:
+        name: what it is asked for by, as ``backend=`` of a layer. It stands in the ids of a study's trials.
+        home: the module that does it, imported when it is first needed. It has ``scan``, see ``backends.eager.scan`` for its
+            contract, and may have ``prepare(graph, dtype)``, which compiles; ``trainer(dtype)``, see ``Backend.trainer``; and
+            ``left_to_torch(graph)``, what of a cell keeps its trainer from it, in words.
+        devices: kinds of device it runs on, as ``"cpu"``; empty: all that torch has.
+        dtypes: what it computes in, as ``"float32"``; empty: every floating type.
+        pads: whether a member of N blocks is computed at the width of its largest neighbour, so that its rounding may depend
+            on that: asked of a cell and N.
+        together: whether the members of a population are computed together, or each by itself.
+        sizes: the N at which its code goes another way, which the conformance kit has to visit.
+        plain: whether it is made of torch's operations, which torch can look into; float32 errors of others are measured by it.
+    """
+
+    name: str
+    home: str
+    devices: frozenset[str] = frozenset()
+    dtypes: frozenset[str] = frozenset()
+    pads: Callable[[Any, int], bool] = _never
+    together: bool = False
+    sizes: tuple[int, ...] = (1, 3, 17, 33)
+    plain: bool = False
+
+    def runs(self, device: Any = "cpu", dtype: Any = None) -> bool:
+        """Whether it runs on a device, in a dtype if that is known."""
+        kind, of = str(device).split(":")[0], str(dtype).removeprefix("torch.")
+        return (not self.devices or kind in self.devices) and (not self.dtypes or of == "None" or of in self.dtypes)
+
+    @property
+    def scan(self) -> Callable[..., Any]:
+        """The scan of a lowered graph; see ``backends.eager.scan``."""
+        return _scan(self.home)
+
+    def prepare(self, graph: Any, dtype: Any) -> None:
+        """Compile what it compiles for a lowered graph: its scans, which are the most of what a study waits for.
+
+        The training step and the scores of an objective, which no cell changes, are compiled when the first of them is made.
+        """
+        if (make := self._optional("prepare")) is not None:
+            make(graph, dtype)
+
+    def trainer(self, device: Any, dtype: Any) -> Callable[..., Any] | None:
+        """What makes training steps without autograd for the networks of one population; None where it has none.
+
+        It is called as ``make(network, objective, velocity, momentum=, rate=, noise=, nesterov=)`` and returns a step, or None
+        for a cell that it has no step for; see ``backends.trainer``.
+        """
+        make = self._optional("trainer")
+        return make(dtype) if make is not None and self.runs(device, dtype) else None
+
+    def left_to_torch(self, graph: Any) -> tuple[str, ...]:
+        """What of a lowered graph keeps its trainer from it, in words; empty where nothing does."""
+        ask = self._optional("left_to_torch")
+        return () if ask is None else ask(graph)
+
+    def _optional(self, name: str) -> Callable[..., Any] | None:
+        return getattr(importlib.import_module(self.home), name, None)
+
+
+@cache
+def _scan(home: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = importlib.import_module(home).scan
+    return function
+
+
+BACKENDS = {
+    record.name: record
+    for record in (
+        Backend(
+            "numba",
+            "lstm_odyssey.backends.numba.scan",
+            devices=frozenset({"cpu"}),
+            dtypes=frozenset({"float32", "float64"}),
+        ),
+        Backend("eager", "lstm_odyssey.backends.eager", pads=_always, together=True, plain=True),
+    )
+}
+"""By name; ``auto`` is the first that runs on a device and in a dtype."""
 
 
 def resolve(backend: str, device: Any = "cpu", dtype: Any = None) -> str:
     """The name of the backend that runs when ``backend`` is asked for on ``device``, for a dtype if it is known.
 
-    ``auto`` is ``numba`` on a CPU, for float32 and float64, and ``eager`` elsewhere.
+    ``auto`` is compiled on a CPU, for float32 and float64, and the eager one elsewhere.
 
     Raises:
         ValueError: there is no such backend.
     """
     if backend == "auto":
-        compiled = str(device).split(":")[0] == "cpu" and str(dtype) in ("None", "torch.float32", "torch.float64")
-        return "numba" if compiled else "eager"
+        return next(name for name, record in BACKENDS.items() if record.runs(device, dtype))
     if backend not in BACKENDS:
         raise ValueError(
-            f"backend '{backend}': not available; expected auto or one of {nearest(backend, list(BACKENDS))}."
+            f"backend '{backend}': not available; expected auto or one of {nearest(backend, sorted(BACKENDS))}."
         )
     return backend
 
 
-def prepare(backend: str, graph: Any, dtype: Any) -> None:
-    """Compile what a resolved backend compiles for a lowered graph: its scans, which are the most of what a study waits for.
+def record(backend: str, device: Any = "cpu", dtype: Any = None) -> Backend:
+    """The record of the backend that runs when ``backend`` is asked for; see ``resolve``."""
+    return BACKENDS[resolve(backend, device, dtype)]
 
-    The training step and the scores of an objective, which no cell changes, are compiled when the first of them is made.
-    """
-    import importlib
 
-    make = getattr(importlib.import_module(BACKENDS[backend]), "prepare", None)
-    if make is not None:
-        make(graph, dtype)
+def plain() -> Backend:
+    """The backend that is made of torch's operations."""
+    return next(record for record in BACKENDS.values() if record.plain)
 
 
 def training_note(backend: str, graph: Any, name: str = "") -> str:
@@ -53,22 +138,10 @@ def training_note(backend: str, graph: Any, name: str = "") -> str:
         graph: the cell's lowered graph.
         name: what the cell is called, if not as its function.
     """
-    import importlib
-
-    ask = getattr(importlib.import_module(BACKENDS[backend]), "left_to_torch", None)
-    left = () if ask is None else ask(graph)
+    left = BACKENDS[backend].left_to_torch(graph)
     if not left:
         return ""
     return (
         f"{name or graph.name} on {backend}: torch computes {' and '.join(left)} before the scan, so training goes through "
         "autograd, several times slower than the compiled step."
     )
-
-
-@cache
-def scan_function(backend: str) -> Callable[..., Any]:
-    """The ``scan`` of a resolved backend; see ``kernels.eager.scan`` for its contract."""
-    import importlib
-
-    function: Callable[..., Any] = importlib.import_module(BACKENDS[backend]).scan
-    return function

@@ -1,8 +1,8 @@
-"""What a backend's trainer is given: a network's weights and sizes, and batches. The folder ``training`` has both."""
+"""What a backend's trainer is given, networks and batches of the folder ``training``, and what it makes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -35,3 +35,25 @@ class Network(Protocol):
 
     def slices(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Every parameter by name, with the slice of the buffer of gradients that is its own."""
+
+
+class Step(Protocol):
+    """Updates of one network without autograd; its weights and its velocity are changed in place."""
+
+    @property
+    def velocity(self) -> Tensor: ...
+
+    def __call__(self, batch: Batch) -> float:
+        """Look ahead, run, and update on one batch; returns the loss, summed over its sequences."""
+
+    def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
+        """An update in the phases ``forward``, ``backward`` and ``update``, each called with what the one before returned."""
+
+    def compiled(self, batch: Batch) -> Callable[[], None]:
+        """The compiled part of an update alone, to be timed by itself."""
+
+    def logits(self, batch: Batch) -> Tensor:
+        """The network's outputs [T, 1, B, K], without noise or look-ahead; overwritten by the next call of any step."""
+
+    def exact_losses(self, batch: Batch) -> Tensor | None:
+        """The loss of each row in float64 [1, B], from the network's logits; None where the objective computes it better."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends import prepare, resolve
+from lstm_odyssey.backends import BACKENDS, resolve
 from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.bench.region import Region
 from lstm_odyssey.plugins import registry
@@ -58,9 +58,9 @@ class Setting:
             self.backend = resolve(backend, device)
         except ValueError as error:
             raise TimingError(str(error)) from error
-        if self.backend == "numba" and device != "cpu":
+        if not (of := BACKENDS[self.backend]).runs(device):
             raise TimingError(
-                f"backend 'numba': got device '{device}'; expected the CPU. Use backend 'auto' or 'eager'."
+                f"backend '{of.name}': got device '{device}'; expected {' or '.join(sorted(of.devices))}. Use backend 'auto'."
             )
         self.cell, self.task = registry.as_cell(variant), registry.task(task)
         self.origins = {"variant": self.cell.origin or {}, "task": self.task.origin}
@@ -81,7 +81,7 @@ class Setting:
             "momentum": MOMENTUM,
             "input_noise": INPUT_NOISE,
         }
-        prepare(self.backend, self.cell.lowered, self.kind)
+        BACKENDS[self.backend].prepare(self.cell.lowered, self.kind)
         return Population(
             self.cell,
             self.corpus,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import PADDED
+from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.conformance.answers import (
     About,
     Answer,
@@ -154,7 +154,7 @@ def check_member_bits(cell: Any, backend: Any = "auto", draws: Draws = NEIGHBOUR
         ValueError: the backend pads its members, so that it promises no more than ``check_population`` asks for.
     """
     cell = lo.as_cell(cell)
-    if backend in PADDED:
+    if backend in BACKENDS and BACKENDS[backend].together:
         raise ValueError(f"check_member_bits: backend {backend!r} pads its members; expected one that does not.")
     for draw in draws:
         for directions in (1, 2):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lstm_odyssey.backends import resolve, scan_function
+from lstm_odyssey.backends import plain, record, resolve
 from lstm_odyssey.backends.tensors import observed, refused
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.layers.masking import counted, in_dtype, masked, reorder, reversal, zeroed
@@ -200,7 +200,7 @@ class RNN(Members):
             active = within.view(steps, 1, rows, 1) if self.population else within.unsqueeze(2)
             x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
         # asked before numba is imported: what it registers while torch looks into everything would stay wrong
-        scan = scan_function("eager" if observed() else resolve(self.backend, x.device, x.dtype))
+        scan = (plain() if observed() else record(self.backend, x.device, x.dtype)).scan
         if len(directions) == 1 and not self.population:  # the states' first dimension is as good a P as any
             y, final = scan(cell.lowered, directions[0], x, initial, active, self.hidden_sizes)
             return zeroed(y, active), final

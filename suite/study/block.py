@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from lstm_odyssey.backends import PADDED, prepare
+from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.plugins.origins import versions
 from lstm_odyssey.reports.contract.variables import MEASURED
@@ -83,10 +83,22 @@ class Block:
             draws=self.study["draws"],
         )
 
+    def _pads(self, index: int) -> bool:
+        """Whether a trial's rounding may depend on the others of its block."""
+        study = self.study
+        return BACKENDS[study["backend"]].pads(
+            study["variants"][self.variant], self.hyperparameters(index)["hidden_size"]
+        )
+
+    @property
+    def pads(self) -> bool:
+        """Whether any of its trials has to be run with all of them."""
+        return any(self._pads(index) for index in self.indices)
+
     def trial_id(self, index: int) -> str:
         study = self.study
         backend = {"name": study["backend"]}
-        if study["backend"] in PADDED:
+        if self._pads(index):
             backend["block_size"] = study["block_size"]
         if study["device"] != "cpu":
             backend["device"] = study["device"]
@@ -194,7 +206,7 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
             f"variant '{block.variant}': its signature here is {cell.signature[:12]}, the study's {signature[:12]}. "
             "Install the same version of its package on every machine."
         )
-    members = block.indices if study["backend"] in PADDED else missing
+    members = block.indices if block.pads else missing
     trials = [Trial(index, block.hyperparameters(index), index not in block.reported) for index in members]
     told = [0.0]
 
@@ -208,7 +220,7 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
     protocol = Protocol.from_dict(study["protocol"])
     try:
         store.report_progress(block.name, 0, protocol.epochs, float("inf"), "compiling kernels")
-        prepare(study["backend"], cell.lowered, getattr(torch, study["dtype"]))
+        BACKENDS[study["backend"]].prepare(cell.lowered, getattr(torch, study["dtype"]))
         population = train(
             cell,
             corpus,

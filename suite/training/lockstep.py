@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends.numba.training_step import TrainingStep, Workspace, exact_losses
+from lstm_odyssey.backends import Backend
+from lstm_odyssey.backends.trainer import Step
 from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.training.batches import Batch
 from lstm_odyssey.training.network import Network
@@ -141,10 +142,10 @@ class Lockstep:
 
 
 class CompiledLockstep(Lockstep):
-    """One network on the CPU, its update one compiled step without autograd; the same numbers to rounding.
+    """One network whose update is a step of its backend's, without autograd; the same numbers to rounding.
 
     Args:
-        workspace: memory that all networks of a population share.
+        step: of the network, its velocity the one given.
     """
 
     def __init__(
@@ -154,21 +155,10 @@ class CompiledLockstep(Lockstep):
         objective: Objective,
         protocol: Protocol,
         keep_weights: bool,
-        workspace: Workspace,
+        step: Step,
     ) -> None:
         super().__init__(network, trials, objective, protocol, keep_weights)
-        (trial,) = self.trials
-        drawn = trial.hyperparameters
-        self.step = TrainingStep(
-            network,
-            objective,
-            self.velocity,
-            momentum=drawn["momentum"],
-            rate=drawn["learning_rate"],
-            noise=drawn["input_noise"],
-            nesterov=protocol.momentum == "nesterov",
-            workspace=workspace,
-        )
+        self.step, self.velocity = step, step.velocity
 
     def update(self, batch: Batch) -> float:
         """One update on one batch; returns its loss, summed over the batch."""
@@ -181,26 +171,34 @@ class CompiledLockstep(Lockstep):
         return self.step.compiled(batch)
 
     def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        if self.objective.kernel is None or not self.objective.score_is_loss:
-            return super().scores(batch)
-        losses = exact_losses(self.objective, self.logits(batch), batch.target, batch.lengths)
-        return losses, batch.lengths.to(torch.float64)
+        losses = self.step.exact_losses(batch) if self.objective.score_is_loss else None
+        return super().scores(batch) if losses is None else (losses, batch.lengths.to(torch.float64))
 
     def logits(self, batch: Batch) -> Tensor:
         return self.step.logits(batch)
 
 
-def training_steps(backend: str, dtype: torch.dtype) -> Callable[..., Lockstep]:
-    """What makes the parts of a population on a resolved backend; ``Lockstep``'s arguments are its own."""
-    if backend != "numba" or dtype not in (torch.float32, torch.float64):
+def training_steps(backend: Backend, device: Any, dtype: torch.dtype) -> Callable[..., Lockstep]:
+    """What makes the parts of a population on a backend; ``Lockstep``'s arguments are its own."""
+    trainer = backend.trainer(device, dtype)
+    if trainer is None:
         return Lockstep
-    workspace = Workspace(dtype)
 
     def make(
         network: Network, trials: Sequence[Trial], objective: Objective, protocol: Protocol, keep_weights: bool
     ) -> Lockstep:
-        if TrainingStep.fits(network):
-            return CompiledLockstep(network, trials, objective, protocol, keep_weights, workspace)
-        return Lockstep(network, trials, objective, protocol, keep_weights)
+        drawn = trials[0].hyperparameters
+        step = trainer(
+            network,
+            objective,
+            torch.zeros_like(network.weights),
+            momentum=drawn["momentum"],
+            rate=drawn["learning_rate"],
+            noise=drawn["input_noise"],
+            nesterov=protocol.momentum == "nesterov",
+        )
+        if step is None:
+            return Lockstep(network, trials, objective, protocol, keep_weights)
+        return CompiledLockstep(network, trials, objective, protocol, keep_weights, step)
 
     return make

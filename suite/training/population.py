@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends import PADDED, resolve
+from lstm_odyssey.backends import record
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.tasks.declare import Corpus
 from lstm_odyssey.tasks.objectives.base import Objective
@@ -67,9 +67,10 @@ class Population:
         self.trials = tuple(trials)
         members = len(self.trials)
         outputs = objective.n_outputs(corpus)
-        together = members if resolve(backend, device) in PADDED else 1
+        of = record(backend, device)
+        together = members if of.together else 1
         self.parts: list[Lockstep] = []
-        make = training_steps(resolve(backend, device), dtype)
+        make = training_steps(of, device, dtype)
         for start in range(0, members, together):
             group = self.trials[start : start + together]
             sizes = [trial.hyperparameters["hidden_size"] for trial in group]

@@ -7,7 +7,7 @@ The gradient is compiled too and cannot itself be differentiated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -226,6 +226,13 @@ def _scan(
 def prepare(graph: Graph, dtype: torch.dtype) -> None:
     """Compile a lowered graph's scan, or read it from the cache."""
     kernel(graph, dtype)
+
+
+def trainer(dtype: torch.dtype) -> Callable[..., Any]:
+    """What makes compiled training steps; see ``backends.Backend.trainer``."""
+    from lstm_odyssey.backends.numba import training_step
+
+    return training_step.trainer(dtype)
 
 
 def left_to_torch(graph: Graph) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """One network's training step, compiled: scans, output layer, loss and its gradient, update; no autograd takes part.
 
-The same mathematics as ``lockstep.Lockstep.update`` on the numba backend, to rounding. An objective without a kernel of its
-own (CTC) is called between the two halves of the step.
+The same mathematics as ``training.lockstep.Lockstep.update``, to rounding. An objective without a kernel of its own (CTC) is
+called between the two halves of the step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from lstm_odyssey.backends.numba import emit_training
 from lstm_odyssey.backends.numba.cache import module
 from lstm_odyssey.backends.numba.emit_training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE
 from lstm_odyssey.backends.numba.member import Kernel, kernel
-from lstm_odyssey.backends.numba.memory import layout, scratch
+from lstm_odyssey.backends.numba.memory import layout
+from lstm_odyssey.backends.numba.workspace import Tables, Workspace
 from lstm_odyssey.backends.processor import vector_bytes
 
 if TYPE_CHECKING:
@@ -51,42 +52,6 @@ def exact_losses(objective: Objective, logits: Tensor, target: Any, lengths: Ten
     return losses
 
 
-class Workspace:
-    """Memory that the steps of one population share: each uses all of it while it runs, and leaves nothing in it."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-        self.memory, self.zeros = (torch.zeros(0, dtype=dtype, device="cpu") for _ in range(2))
-        self.generation = 0
-
-    def require(self, floats: int, zeros: int) -> None:
-        """Make it at least so large; addresses of an earlier generation are void."""
-        if floats > self.memory.numel():
-            self.memory = scratch(floats, self.dtype)
-            self.generation += 1
-        if zeros > self.zeros.numel():
-            self.zeros = torch.zeros(zeros, dtype=self.dtype, device="cpu")
-            self.generation += 1
-
-
-class _Tables:
-    """The tables of a step for one shape of batch, and where the logits and their gradient lie.
-
-    ``kept`` is everything else whose address is in them, so that it lives as long as they do.
-    """
-
-    def __init__(
-        self, step: array[int], scans: list[array[int]], logits: Tensor, delta: Tensor, losses: array[float], *kept: Any
-    ) -> None:
-        self.step, self.scans, self.logits, self.delta, self.losses = step, scans, logits, delta, losses
-        self.kept, self.address = kept, step.buffer_info()[0]
-
-    @property
-    def loss(self) -> float:
-        """Of the last step, summed over the rows."""
-        return sum(self.losses)
-
-
 class TrainingStep:
     """The step of one network.
 
@@ -107,13 +72,8 @@ class TrainingStep:
         numbers = [momentum, (1 - momentum) * rate, noise]
         self.numbers = torch.tensor(numbers, dtype=torch.float64, device="cpu").to(velocity.dtype)
         self.run = _compiled(self.made.size, objective.kernel)
-        self._made: dict[tuple[int, int], _Tables] = {}
+        self._made: dict[tuple[int, int], Tables] = {}
         self._made_for: tuple[int, int] | None = None
-
-    @staticmethod
-    def fits(network: Network) -> bool:
-        """Whether the network's cell is compiled as a whole, nothing of it left to torch."""
-        return kernel(network.rnn.cell.lowered, network.weights.dtype).plain is not None
 
     def __call__(self, batch: Batch) -> float:
         """Look ahead, run, and update on one batch; returns the loss, summed over its sequences."""
@@ -131,12 +91,12 @@ class TrainingStep:
     def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
         """As ``Lockstep.phases``: called in their order, each with what the one before returned, they are one step."""
 
-        def forward(_: None) -> tuple[_Tables, Any]:
+        def forward(_: None) -> tuple[Tables, Any]:
             made = self._set(batch, batch.noise)
             self.run(made[0].address, FORWARD)
             return made
 
-        def backward(made: tuple[_Tables, Any]) -> tuple[_Tables, float]:
+        def backward(made: tuple[Tables, Any]) -> tuple[Tables, float]:
             tables, held = made
             if self.objective.kernel is not None:
                 self.run(tables.address, LOSS | BACKWARD)
@@ -147,7 +107,7 @@ class TrainingStep:
             del held
             return tables, loss
 
-        def update(made: tuple[_Tables, float]) -> float:
+        def update(made: tuple[Tables, float]) -> float:
             tables, loss = made
             self.run(tables.address, UPDATE)
             return loss
@@ -168,7 +128,7 @@ class TrainingStep:
 
         return run
 
-    def _called_out(self, tables: _Tables, batch: Batch) -> float:
+    def _called_out(self, tables: Tables, batch: Batch) -> float:
         """The loss and its gradient by the objective's own code, where it has no kernel."""
         loss, gradient = self.objective.loss_and_gradient(tables.logits, batch.target, batch.lengths)
         tables.delta.copy_(gradient)
@@ -183,7 +143,13 @@ class TrainingStep:
         tables.step[place] = kept
         return tables.logits
 
-    def _set(self, batch: Batch, noise: Tensor | None) -> tuple[_Tables, Any]:
+    def exact_losses(self, batch: Batch) -> Tensor | None:
+        """The loss of each row in float64 [1, B]; None where the objective has no kernel."""
+        if self.objective.kernel is None:
+            return None
+        return exact_losses(self.objective, self.logits(batch), batch.target, batch.lengths)
+
+    def _set(self, batch: Batch, noise: Tensor | None) -> tuple[Tables, Any]:
         """The tables for a batch, its addresses filled in, and what has to live while they are used."""
         x = batch.x
         steps, rows = x.shape[:2]
@@ -202,7 +168,7 @@ class TrainingStep:
                 scan[SCAN_ACTIVE] = table[ACTIVE]
         return tables, (x, noise, targets, active, lengths)
 
-    def _tables(self, steps: int, rows: int) -> _Tables:
+    def _tables(self, steps: int, rows: int) -> Tables:
         if self._made_of() != self._made_for:
             self._made.clear()
         tables = self._made.get((steps, rows))
@@ -218,7 +184,7 @@ class TrainingStep:
         """What tables hold addresses of and others may change: the workspace, and a network's weights when it is moved."""
         return self.workspace.generation, self.network.weights.data_ptr()
 
-    def _build(self, T: int, B: int) -> _Tables:
+    def _build(self, T: int, B: int) -> Tables:
         network, made, size = self.network, self.made, self.made.size
         M, N, K, directions = network.rnn.input_size, network.sizes[0], network.n_outputs, network.directions
         areas, lanes, frames = layout(made, T, B, N, M), vector_bytes() // size, T * B
@@ -294,5 +260,16 @@ class TrainingStep:
             return memory[begin : begin + frames * K].view(T, 1, B, K)
 
         step = array("q", [values[name] for name in NAMES])
-        return _Tables(step, scans, view("logits"), view("delta"), losses, lists, whole, begun, memory, zeros, network.weights,
+        return Tables(step, scans, view("logits"), view("delta"), losses, lists, whole, begun, memory, zeros, network.weights,
                        network.gradients, self.velocity, self.numbers)  # fmt: skip
+
+
+def trainer(dtype: torch.dtype) -> Callable[..., TrainingStep | None]:
+    """Makes the steps of a population's networks, which share memory; none where torch computes a part of the cell."""
+    workspace = Workspace(dtype)
+
+    def make(network: Network, objective: Objective, velocity: Tensor, **options: Any) -> TrainingStep | None:
+        whole = kernel(network.rnn.cell.lowered, dtype).plain is not None
+        return TrainingStep(network, objective, velocity, **options, workspace=workspace) if whole else None
+
+    return make
