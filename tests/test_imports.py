@@ -41,7 +41,9 @@ def test_importing_the_package_loads_nothing_heavy():
     assert len(loaded) <= FACE
 
 
-@pytest.mark.parametrize("module", ["page", "schema", "table", "figures", "compare", "fanova", "paper", "calibration"])
+@pytest.mark.parametrize(
+    "module", ["page", "contract.schema", "stats.table", "plots.scores", "stats.compare", "fanova.api", "paper"]
+)
 def test_reports_need_no_torch(module):
     """Stored results are read, judged and drawn without torch, numba or dask."""
     loaded = loaded_after(f"import lstm_odyssey.reports.{module}")
@@ -72,7 +74,7 @@ def test_listing_names_imports_no_plugin(listing, folder):
 def test_help_needs_no_torch():
     """``odyssey --help`` answers without loading torch or anything of a study."""
     loaded = loaded_after(
-        "from lstm_odyssey import cli\n"
+        "from lstm_odyssey.commands import cli\n"
         "sys.argv = ['odyssey', '--help']\n"
         "try:\n    cli.main()\nexcept SystemExit as end:\n    assert end.code in (0, None)"
     )

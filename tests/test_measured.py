@@ -148,7 +148,7 @@ def test_a_broken_trainer_cannot_hide_behind_an_old_result(tmp_path):
     script = (
         "import lstm_odyssey\n"
         f"assert lstm_odyssey.__file__.startswith({str(tmp_path)!r}), lstm_odyssey.__file__\n"
-        "from lstm_odyssey import measured\n"
+        "from lstm_odyssey.bench import measured\n"
         f"measured.folder = lambda: __import__('pathlib').Path({str(tmp_path / 'measured')!r})\n"
         "print(measured.measured_error('nog', 'bach', hidden_size=8, epochs=1, dtype='float64').best_test)"
     )

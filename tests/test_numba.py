@@ -290,8 +290,8 @@ def test_a_weight_changed_in_place_before_backward_is_an_error():
 NARROW = """
 import lstm_odyssey as lo
 from lstm_odyssey import testing
-from lstm_odyssey.backends.numba.processor import vector_bytes
-from lstm_odyssey.problems import Draw
+from lstm_odyssey.backends.processor import vector_bytes
+from lstm_odyssey.conformance.draws import Draw
 assert vector_bytes() == 32
 for name in {names}:
     testing.check_oracle(name, "numba", (Draw(2, 2, 1, 3), Draw(4, 3, 17, 1), Draw(12, 5, 3, 33), Draw(5, 1, 17, 113)))

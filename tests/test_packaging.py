@@ -126,7 +126,7 @@ def test_the_wheel_works_without_the_tree(site):
         "    if lo.task(name).embedded:\n"
         "        print(len(lo.task(name).load().train))\n"
         "from importlib.resources import files\n"
-        "assert list(files('lstm_odyssey.reports').joinpath('templates').iterdir())\n",
+        "assert list(files('lstm_odyssey.reports.page').joinpath('templates').iterdir())\n",
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()

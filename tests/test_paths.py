@@ -12,9 +12,9 @@ import lstm_odyssey as lo
 from lstm_odyssey.backends.numba import cache
 from lstm_odyssey.commands import cli, options
 from lstm_odyssey.plugins import discovery
+from lstm_odyssey.plugins.paths import PathError, expanded, of_file
 from lstm_odyssey.plugins.registry import as_task
 from lstm_odyssey.reports import page
-from lstm_odyssey.reports.contract.paths import PathError, expanded, of_file
 from lstm_odyssey.study.config import read_config
 from lstm_odyssey.study.plan import SettingsError
 from lstm_odyssey.study.store import Store

@@ -35,7 +35,10 @@ def whole(**given: Any) -> xarray.Dataset:
 
 def test_reports_need_no_torch() -> None:
     """Every module of reports/ is imported without torch and without the rest of the suite."""
-    modules = [f"lstm_odyssey.reports.{name}" for name in ["schema", "table", "figures", "page", "words", "netcdf"]]
+    modules = [
+        f"lstm_odyssey.reports.{name}"
+        for name in ["contract.schema", "stats.table", "plots.scores", "page", "page.words", "contract.netcdf"]
+    ]
     code = f"""
 import sys
 for name in {modules}:

@@ -32,7 +32,7 @@ import sys, time
 from pathlib import Path
 
 import lstm_odyssey as lo
-from lstm_odyssey.store import StoreError
+from lstm_odyssey.study.store import StoreError
 from tests.small import settings
 
 folder, variant, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -52,8 +52,8 @@ for number in range(rounds):  # the first run begins its store or extends anothe
 HOLDS = """
 import sys, time
 
-from lstm_odyssey.locking import study_locked
-from lstm_odyssey.store import Store
+from lstm_odyssey.study.locking import study_locked
+from lstm_odyssey.study.store import Store
 
 with study_locked(Store(sys.argv[1])):
     print("held", flush=True)

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.numba.emit_training import LOSS, NAMES
 from lstm_odyssey.backends.numba.training_step import TrainingStep, Workspace, _compiled
 from lstm_odyssey.tasks import objectives
@@ -42,7 +43,7 @@ def part(cell, objective, backend, dtype=torch.float64, *, bidirectional=False, 
     network.initialise(5, network.rnn.cell.name, [trial.index], 0.6)
     protocol = Protocol(batch=batch, momentum=momentum)
     batches = Batches(kind, dtype, "cpu").epoch(corpus.train, 1, corpus.fingerprint, 1, batch)
-    return training_steps(backend, dtype)(network, [trial], kind, protocol, False), list(batches)
+    return training_steps(BACKENDS[backend], "cpu", dtype)(network, [trial], kind, protocol, False), list(batches)
 
 
 def close(one, other, bound=1e-11):

@@ -15,7 +15,7 @@ import typer
 from lstm_odyssey.commands.bench_options import progress
 from lstm_odyssey.commands.blame import own_part
 from lstm_odyssey.commands.options import Plugins, names, pairs
-from lstm_odyssey.reports.contract.paths import USER_PATH
+from lstm_odyssey.plugins.paths import USER_PATH
 from lstm_odyssey.tasks.nearest import nearest
 
 if TYPE_CHECKING:

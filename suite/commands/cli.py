@@ -19,7 +19,7 @@ from lstm_odyssey.commands.options import ListedPlugins, Plugins, names, pairs
 from lstm_odyssey.commands.output import steady_output
 from lstm_odyssey.commands.report import refresher, report
 from lstm_odyssey.commands.stopping import stopping
-from lstm_odyssey.reports.contract.paths import USER_PATH
+from lstm_odyssey.plugins.paths import USER_PATH
 
 app = typer.Typer(
     help="Which recurrent cell, on which task, at which cost?",

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lstm_odyssey.reports.contract.paths import USER_PATH
+from lstm_odyssey.plugins.paths import USER_PATH
 
 Kind = Literal["variant", "task"]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lstm_odyssey.reports.contract.paths import expanded
+from lstm_odyssey.plugins.paths import expanded
 
 
 def load_files(values: list[str] | None) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.reports.contract.paths import USER_PATH
+from lstm_odyssey.plugins.paths import USER_PATH
 from lstm_odyssey.tasks.nearest import nearest
 
 if TYPE_CHECKING:

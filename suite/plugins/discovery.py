@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lstm_odyssey.plugins import files
 from lstm_odyssey.plugins.files import GROUPS, PluginError, PluginFile
-from lstm_odyssey.reports.contract.paths import PathError, expanded
+from lstm_odyssey.plugins.paths import PathError, expanded
 
 ENVIRONMENT = "ODYSSEY_PLUGINS"
 

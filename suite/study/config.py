@@ -24,7 +24,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lstm_odyssey.reports.contract.paths import of_file
+from lstm_odyssey.plugins.paths import of_file
 from lstm_odyssey.study.plan import Settings, SettingsError
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.protocol import refuse_unknown

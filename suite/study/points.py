@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lstm_odyssey.reports.contract.paths import expanded
+from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.study.profiles import HYPERPARAMETERS
 from lstm_odyssey.study.settings import SettingsError
 from lstm_odyssey.study.spaces import TRAINABLE

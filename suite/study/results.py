@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstm_odyssey.reports.contract.paths import expanded
+from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.locking import study_locked
 from lstm_odyssey.study.store import Store, StoreError

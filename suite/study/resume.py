@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lstm_odyssey.reports.contract.paths import expanded
+from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.store import Store, StoreError
 from lstm_odyssey.study.trials import FINISHED, check_study, check_trial

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lstm_odyssey.reports.contract.paths import PathError, expanded
+from lstm_odyssey.plugins.paths import PathError, expanded
 
 _DEPENDS = ("calls.py", "lanes.py", "tiles.py", "transpose.py", "vecmath.py", "vectors.py")
 _LOADED: dict[str, ModuleType] = {}

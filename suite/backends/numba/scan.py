@@ -177,7 +177,7 @@ def scan(
     active: Tensor | None = None,
     sizes: Sequence[int] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a cell over time; see ``kernels.eager.scan`` for the contract.
+    """Run a cell over time; see ``backends.eager.scan`` for the contract.
 
     That one runs with tensors whose numbers do not lie in memory; who calls this has asked ``observed``.
 
