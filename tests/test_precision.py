@@ -50,7 +50,9 @@ def test_the_ops_of_a_gradient_are_asked_for_too():
     assert nonlinearities(lo.variant("vanilla")) == ["sigmoid", "tanh"]
 
 
-@pytest.mark.parametrize(("degree", "caught"), [(6, []), (5, ["sigmoid", "tanh", "exp"])])
+@pytest.mark.parametrize(
+    ("degree", "caught"), [pytest.param(6, [], marks=pytest.mark.long), (5, ["sigmoid", "tanh", "exp"])]
+)
 def test_a_polynomial_of_too_low_a_degree_is_caught(degree, caught, tmp_path):
     """Compiled with degree 6, off by 6 units, all pass; with degree 5, off by 38 to 106, each op made of exp is caught."""
     command = [sys.executable, "-c", MUTANT, str(degree), "sigmoid", "tanh", "exp"]
