@@ -13,6 +13,7 @@ from lstm_odyssey.block import Block, run_block
 from lstm_odyssey.environment import environment
 from lstm_odyssey.locking import alive
 from lstm_odyssey.plan import make_plan
+from lstm_odyssey.reports import netcdf
 from lstm_odyssey.seeding import read_seed
 from lstm_odyssey.store import Store, StoreError
 from lstm_odyssey.stored import CURVES, NUMBERS
@@ -42,7 +43,8 @@ class Trained:
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """What was trained, a pair of variant and trials each time; the training itself takes no time."""
+    """What was trained, a pair of variant and trials each time; neither the training nor a file of its end takes time."""
+    monkeypatch.setattr(netcdf, "save", lambda dataset, path: path.touch())
     return stand_in(monkeypatch)
 
 
@@ -291,8 +293,9 @@ def test_a_block_that_kills_its_worker_fails_and_the_study_goes_on(tmp_path, tra
 
 
 @pytest.mark.parametrize("error", [StoreError("gone"), CorpusError("gone"), RuntimeError("odd")])
-def test_an_error_that_is_no_trials_ends_the_study_and_keeps_what_is_stored(error, tmp_path, trainings):
+def test_an_error_that_is_no_trials_ends_the_study_and_keeps_what_is_stored(error, tmp_path, monkeypatch):
     """It is raised as it is, and the netCDF holds what was finished before it."""
+    stand_in(monkeypatch)  # without ``trainings``, which writes no netCDF
 
     class Broken(Deadly):
         def submit(self, fn, spec, /):
