@@ -320,7 +320,7 @@ def test_a_cluster_that_does_not_close_in_time_ends_no_study(tmp_path, monkeypat
 
         def late(self, *arguments, close=close, **options):
             close(self, *arguments, **options)
-            if "timeout" in options:  # a client of another test, which is collected meanwhile, closes itself without one
+            if "timeout" in options:  # a client of an earlier test that is collected now closes itself without one
                 closed.append(self)
                 raise TimeoutError("20 s")
 
