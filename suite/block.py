@@ -10,9 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey import points, registry
 from lstm_odyssey.environment import environment
@@ -27,7 +25,9 @@ from lstm_odyssey.stored import CURVES, FINISHED, NUMBERS
 from lstm_odyssey.streams import digest
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict
-from lstm_odyssey.training import Population, Trial, train
+
+if TYPE_CHECKING:
+    from lstm_odyssey.training import Population
 
 CLAIMED = -1
 """What ``run_block`` returns of a block that another run computes."""
@@ -174,6 +174,11 @@ def run_block(spec: dict[str, Any]) -> int:
 
 def _run_claimed(store: Store, block: Block, data: str | None) -> int:
     """Run what is missing of a block that no other process computes."""
+    # Here, not above: who reads or prints a study has blocks too, and torch takes longer to import than a study to read.
+    import torch
+
+    from lstm_odyssey.training import Trial, train
+
     study = block.study
     missing = block.missing(store)
     if not missing:

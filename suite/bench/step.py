@@ -14,9 +14,9 @@ from lstm_odyssey.batches import Batch
 from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.clocks import TimingError, check_device
 from lstm_odyssey.kernels.scan import prepare, resolve
-from lstm_odyssey.plan import DTYPES
 from lstm_odyssey.population import Population, Trial
 from lstm_odyssey.protocol import Protocol
+from lstm_odyssey.settings import DTYPES
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.tasks.objectives.base import Objective
