@@ -129,7 +129,7 @@ def joined(whole: xarray.Dataset, below: xarray.Dataset) -> xarray.Dataset:
     raw = whole[names]
     raw = raw.assign({name: xarray.full_like(raw[name], numpy.nan) for name in names if str(name).endswith(SPREAD)})
     made = xarray.concat([raw, below[names]], "clip", coords="minimal", compat="equals", join="exact")
-    return below.drop_dims("clip").assign_coords(clip=made["clip"]).assign(made.data_vars)
+    return below.drop_dims(["clip", "other_point"]).assign_coords(clip=made["clip"]).assign(made.data_vars)
 
 
 def _fanova(study: xarray.Dataset, **options: Any) -> xarray.Dataset:

@@ -131,6 +131,16 @@ def test_cut_offs(study: xarray.Dataset) -> None:
     assert drawn[1].get_ydata() == pytest.approx(cuts["main_share"].values[0, 0, :, 1])
 
 
+def test_cut_offs_take_over_the_raw_response(study: xarray.Dataset, found: analyses.Analyses) -> None:
+    """What stands at every cut-off is what a functional ANOVA of all of them gives; the raw response is analysed once."""
+    assert found.cuts is not None and found.cuts["clip"].values.tolist() == [1.0, analyses.GOOD]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        whole = study.odyssey.fanova(clip=(1.0, analyses.GOOD), points=2)
+    xarray.testing.assert_identical(found.cuts, whole[list(found.cuts)])
+    assert {"main_share", "main_share_low", "r_squared", "note", "probability"} <= set(found.cuts)
+
+
 def test_poor_cut_offs_are_hollow(study: xarray.Dataset, found: analyses.Analyses) -> None:
     """Points of little R² are hollow, with a legend; the caption tells R² at every cut-off, not that of the raw response."""
     cuts = study.sel(variant=["vanilla", "gated"]).odyssey.fanova(clip=(1.0, 0.5, 0.25), points=2)
