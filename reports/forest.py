@@ -90,11 +90,11 @@ def fit(
         _ranks(axis, response) if j in nominal else numpy.arange(axis.edges.size - 1) for j, axis in enumerate(cells)
     )
     seen = numpy.stack([rank[axis.places] for rank, axis in zip(ranks, cells, strict=True)], axis=1)
-    seen = seen.astype(numpy.float32)
-    grown, samples = grow(seen, response, trees, seed)
+    inputs: NDArray[numpy.float32] = seen.astype(numpy.float32)
+    grown, samples = grow(inputs, response, trees, seed)
     edges = tuple(_reordered(axis.edges, rank) for rank, axis in zip(ranks, cells, strict=True))
     centres = [numpy.arange(edge.size - 1.0) for edge in edges]
-    return Forest(grown, boxes(grown, centres, edges), ranks, _out_of_bag(grown, samples, seen, response))
+    return Forest(grown, boxes(grown, centres, edges), ranks, _out_of_bag(grown, samples, inputs, response))
 
 
 def grow(seen: NDArray[numpy.float32], response: Floats, trees: int, seed: int) -> tuple[tuple[Any, ...], list[Wholes]]:
