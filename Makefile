@@ -1,6 +1,6 @@
 # make study   a small study of all nine cells on real music, its table and its report (installs into .venv first)
 # make test    the tests, doctests included, on all cores; it says how many it left to make long
-# make long    the long tests: the page docs/asv.md, asv on two commits, more sizes and draws of what make test covers
+# make long    the long tests: every page of docs in a shell, asv on two commits, more sizes and draws of what make test covers
 # make lint    ruff and mypy
 # make clean   removes what was built; the results in study/ and .venv stay
 #

@@ -87,6 +87,20 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(f"{left} long tests were left to `make long`", yellow=True)
 
 
+def pytest_runtest_makereport(item, call):
+    """A failure that cannot be shown with its source is shown as Python prints it, so that it is never lost.
+
+    In Python 3.11 ``ast.parse`` raises SystemError while another thread parses, as one that prints a traceback does; where
+    pytest reads a source for its report, that would end the whole process of tests.
+    """
+    try:
+        return pytest.TestReport.from_item_and_call(item, call)
+    except SystemError:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(item.config.option, "tbstyle", "native")
+            return pytest.TestReport.from_item_and_call(item, call)
+
+
 @pytest.fixture
 def odyssey(monkeypatch, capsys):
     """Run the command in this process; returns exit code, output and error output."""

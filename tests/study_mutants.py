@@ -381,12 +381,12 @@ TRAINER = {
     ),
     "time is divided by a hundred": Mutant(
         "training.costs:Costs.book",
-        "passed = self.lap()",
-        "passed = self.lap() / 100",
+        "self.lap()",
+        "self.lap() / 100",
         test_costs.test_each_member_is_booked_exactly_its_own_work,
     ),
     "time is divided by the members": Mutant(
-        "training.costs:Costs.book",
+        "training.costs:Costs._add",
         "self.training[place] += share * passed[0]",
         "self.training[place] += share * passed[0] / len(self.training)",
         test_costs.test_each_member_is_booked_exactly_its_own_work,

@@ -334,6 +334,25 @@ def test_the_command_says_and_writes_what_it_found(compared, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("said", "seconds", "launches"),
+    [
+        ([], 30.0, 9),
+        (["--quick"], 1.0, 1),
+        (["--quick", "--launches=6"], 1.0, 6),
+        (["--quick", "--seconds=3"], 3.0, 1),
+        (["--launches=2"], 30.0, 2),
+    ],
+    ids=["neither", "quick", "quick and launches", "quick and seconds", "launches"],
+)
+def test_quick_is_one_launch_unless_more_are_asked_for(compared, monkeypatch, said, seconds, launches):
+    """--quick starts two processes and not eighteen; what is said beside it goes before it."""
+    asked = {}
+    monkeypatch.setattr(comparing, "compare", lambda *sides, **options: asked.update(options) or made([1.0]))
+    assert compared("one", "two", *said)[0] == 0
+    assert (asked["seconds"], asked["launches"]) == (seconds, launches)
+
+
+@pytest.mark.parametrize(
     ("medians", "fail_on", "expected"),
     [
         ([0.5] * 9, ["--fail-on=slow"], 1),

@@ -96,10 +96,11 @@ def everything(tmp_path_factory):
     return discovered(tmp_path_factory.mktemp("asv") / "benchmarks.json", ODYSSEY_ASV="full")
 
 
-def run_one(name, **environment):
-    """A benchmark's result: found by its name and run in a fresh process, as asv does it."""
+def run_one(name, repeat=None, **environment):
+    """A benchmark's result: found by its name and run in a fresh process, as asv does it; ``repeat`` samples if given."""
+    asked = {"rounds": 1} | ({} if repeat is None else {"repeat": repeat})
     out = in_asv(
-        f"benchmark = discovery.get_benchmark_from_name(root, {name!r}, {{'rounds': 1}})\n"
+        f"benchmark = discovery.get_benchmark_from_name(root, {name!r}, {asked!r})\n"
         "assert not benchmark.do_setup()\n"
         "print('result', json.dumps(benchmark.do_run()))",
         **environment,
@@ -328,7 +329,7 @@ def test_imports_are_timed_in_fresh_interpreters():
     code, before = import_module("lstm_odyssey.benchmarks.imports").timeraw_import_pytest_plugin()
     assert (code, before) == ("import lstm_odyssey.pytest_plugin", "import pytest")
     for name in ("imports.timeraw_import", "imports.timeraw_first_compilation"):
-        result = run_one(name)
+        result = run_one(name, repeat=1)
         assert result["number"] == 1 and min(result["samples"]) > 0
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.reports.contract import netcdf
 from lstm_odyssey.study import block as block_module
 from lstm_odyssey.study.block import Block, run_block
 from lstm_odyssey.study.locking import alive
@@ -42,7 +43,8 @@ class Trained:
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """What was trained, a pair of variant and trials each time; the training itself takes no time."""
+    """What was trained, a pair of variant and trials each time; neither the training nor a file of its end takes time."""
+    monkeypatch.setattr(netcdf, "save", lambda dataset, path: path.touch())
     return stand_in(monkeypatch)
 
 
@@ -291,8 +293,9 @@ def test_a_block_that_kills_its_worker_fails_and_the_study_goes_on(tmp_path, tra
 
 
 @pytest.mark.parametrize("error", [StoreError("gone"), CorpusError("gone"), RuntimeError("odd")])
-def test_an_error_that_is_no_trials_ends_the_study_and_keeps_what_is_stored(error, tmp_path, trainings):
+def test_an_error_that_is_no_trials_ends_the_study_and_keeps_what_is_stored(error, tmp_path, monkeypatch):
     """It is raised as it is, and the netCDF holds what was finished before it."""
+    stand_in(monkeypatch)  # without ``trainings``, which writes no netCDF
 
     class Broken(Deadly):
         def submit(self, fn, spec, /):

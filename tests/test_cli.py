@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -21,6 +22,13 @@ def small(folder, *more):
     return ["run", f"--store={folder / 'store'}", data, *shape, *more]
 
 
+@pytest.fixture
+def ran(odyssey, shared, tmp_path):
+    """A folder in which ``small`` was run, of one's own; it is run once for all."""
+    shutil.copytree(shared("small-run", lambda folder: odyssey(*small(folder))), tmp_path / "ran")
+    return tmp_path / "ran"
+
+
 def test_a_run_ends_with_a_table_and_the_path_of_the_report(odyssey, tmp_path):
     """The table has every variant with its scores; the space it was drawn from and the report's path follow."""
     code, output, error = odyssey(*small(tmp_path))
@@ -34,30 +42,26 @@ def test_a_run_ends_with_a_table_and_the_path_of_the_report(odyssey, tmp_path):
     assert "<svg" in page and "no_peepholes" in page
 
 
-def test_a_run_again_runs_nothing(odyssey, tmp_path):
+def test_a_run_again_runs_nothing(odyssey, ran):
     """The second run says that everything is stored."""
-    odyssey(*small(tmp_path))
-    code, output, _ = odyssey(
-        "run", f"--store={tmp_path / 'store'}", f"--data=bach={chorales(tmp_path)}", "--workers=0"
-    )
+    code, output, _ = odyssey("run", f"--store={ran / 'store'}", f"--data=bach={chorales(ran)}", "--workers=0")
     assert code == 0 and "4 trials, 4 of them stored already" in output
 
 
-def test_a_run_goes_on_from_a_netcdf_and_says_where_it_began(odyssey, tmp_path):
+def test_a_run_goes_on_from_a_netcdf_and_says_where_it_began(odyssey, ran):
     """--resume-from takes a study over, here or in study.toml; another machine's trials are said to be, in one line."""
-    odyssey(*small(tmp_path))
-    for file in (tmp_path / "store" / "trials").iterdir():
+    for file in (ran / "store" / "trials").iterdir():
         trial = json.loads(file.read_text())
         file.write_text(json.dumps({**trial, "environment": {**trial["environment"], "cpu": "a slow one"}}))
-    data = f"--data=bach={chorales(tmp_path)}"
-    odyssey("run", f"--store={tmp_path / 'store'}", data, "--workers=0")
-    options = [data, "--workers=0", "--trials=3", f"--store={tmp_path / 'moved'}"]
-    code, output, error = odyssey("run", f"--resume-from={tmp_path / 'store' / 'study.nc'}", *options)
+    data = f"--data=bach={chorales(ran)}"
+    odyssey("run", f"--store={ran / 'store'}", data, "--workers=0")
+    options = [data, "--workers=0", "--trials=3", f"--store={ran / 'moved'}"]
+    code, output, error = odyssey("run", f"--resume-from={ran / 'store' / 'study.nc'}", *options)
     assert code == 0 and error == "" and "6 trials, 4 of them stored already" in output
     assert output.count("warning: stored trials ran elsewhere") == 1 and "(cpu a slow one then, " in output
-    (tmp_path / "study.toml").write_text('resume_from = "moved/study.nc"\n')
-    options[-1] = f"--store={tmp_path / 'again'}"
-    code, output, _ = odyssey("run", tmp_path / "study.toml", *options)
+    (ran / "study.toml").write_text('resume_from = "moved/study.nc"\n')
+    options[-1] = f"--store={ran / 'again'}"
+    code, output, _ = odyssey("run", ran / "study.toml", *options)
     assert code == 0 and "6 trials, 6 of them stored already" in output and "warning" not in output
 
 
@@ -99,13 +103,12 @@ def test_tasks_are_listed_with_licence_and_source(odyssey):
     assert output.count("licence ") >= 2 and output.count("source ") >= 2
 
 
-def test_a_report_is_written_from_a_store_or_a_netcdf(odyssey, tmp_path):
+def test_a_report_is_written_from_a_store_or_a_netcdf(odyssey, ran):
     """odyssey report makes the page again, from the folder and from the consolidated file."""
-    odyssey(*small(tmp_path))
-    store = tmp_path / "store"
+    store = ran / "store"
     (store / "report.html").unlink()
     assert odyssey("report", store)[0] == 0 and (store / "report.html").exists()
-    other = tmp_path / "other.html"
+    other = ran / "other.html"
     assert odyssey("report", store / "study.nc", "-o", other)[0] == 0 and "<svg" in other.read_text()
 
 
@@ -246,7 +249,7 @@ def test_a_programming_error_keeps_its_traceback(odyssey, monkeypatch):
         cli.main()
 
 
-def test_ctrl_c_says_how_to_go_on(odyssey, tmp_path, monkeypatch):
+def test_ctrl_c_says_how_to_go_on(odyssey, ran, tmp_path, monkeypatch):
     """An interrupt ends with code 130 and the command that resumes."""
 
     def interrupted(*arguments):
@@ -257,9 +260,6 @@ def test_ctrl_c_says_how_to_go_on(odyssey, tmp_path, monkeypatch):
     assert code == 130
     assert "Nothing finished is lost: go on with" in output and "odyssey run --store" in output
     assert "--resume-from" not in output
-    monkeypatch.undo()
-    odyssey(*small(tmp_path / "whole"))
-    monkeypatch.setattr("lstm_odyssey.study.dispatch.run_block", interrupted)
-    source = tmp_path / "whole" / "store"
+    source = ran / "store"
     code, output, _ = odyssey(*small(tmp_path / "moved", f"--resume-from={source}", "--trials=3"))
     assert code == 130 and f"--resume-from={source}" in output

@@ -13,7 +13,7 @@ from lstm_odyssey.reports.fanova import effects as decomposition
 from lstm_odyssey.reports.fanova import forest, leaf_pairs
 from lstm_odyssey.reports.fanova.analysis import View, analyse, view
 from lstm_odyssey.reports.fanova.effects import all_pairs, curves, leaves, main_variances, pair_grids, pair_variances
-from lstm_odyssey.reports.fanova.forest import Boxes, fit, own_cells
+from lstm_odyssey.reports.fanova.forest import Boxes, fit, grow, own_cells
 from lstm_odyssey.reports.fanova.remainder import remainder, tree_totals
 from lstm_odyssey.reports.fanova.space import Levels, LogUniform, OneMinus, Uniform, axis
 from tests.boxes import classical, cut, factorial, grown, of_the_mean, on_grid
@@ -394,3 +394,18 @@ def test_subsets_are_all_there():
     found = leaf_pairs.subsets(4)
     assert len(found) == 15 and found[0] == (0,) and found[-1] == (0, 1, 2, 3)
     assert set(found) == {each for size in range(1, 5) for each in combinations(range(4), size)}
+
+
+@pytest.mark.parametrize("n", [1, 7, 60])
+def test_the_forest_is_that_of_scikit_learn(n: int) -> None:
+    """Tree by tree what is grown is what RandomForestRegressor grows, on the same bootstrap samples, to the last bit."""
+    random = numpy.random.default_rng(n)
+    seen = random.integers(0, 9, (n, 3)).astype(numpy.float32)  # ties between trials, and between candidates of a split
+    response = random.normal(size=n)
+    expected = RandomForestRegressor(11, random_state=5).fit(seen, response)
+    trees, samples = grow(seen, response, 11, 5)
+    assert len(trees) == len(samples) == 11
+    for tree, sample, one, its in zip(trees, samples, expected.estimators_, expected.estimators_samples_, strict=True):
+        assert sample.tolist() == its.tolist()
+        for part in ("feature", "threshold", "children_left", "children_right", "value", "n_node_samples", "impurity"):
+            assert numpy.array_equal(getattr(tree, part), getattr(one.tree_, part)), part

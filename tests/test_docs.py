@@ -1,4 +1,4 @@
-"""Every code block of ``docs/`` runs as it stands, or says on the page why it does not.
+"""Every code block of ``docs/`` runs, or says on the page why it does not.
 
 A page's blocks run in order, in one folder: a copy of this repository with one commit. ``console`` is run by bash, ``python``
 by the interpreter, all of a page in one namespace. A comment before a block says what else becomes of it:
@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,11 +20,15 @@ from pathlib import Path
 import pytest
 
 from lstm_odyssey.backends.numba import cache
+from lstm_odyssey.plugins import registry
+from lstm_odyssey.study import engine
 from tests.conftest import ROOT
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+SHELL = ("records",)
+"""Pages whose commands bash runs in ``make test`` too, a process for each; ``make long`` runs all pages so."""
 LONG = ("asv",)
-"""Pages left to ``make long``: asv starts a process for each benchmark and trains for it. ``.ci/run`` has its commands."""
+"""Left to ``make long`` altogether: asv starts a process for each benchmark and trains for it. ``.ci/run`` has its commands."""
 SHOWN, RUN = ("text",), ("console", "python")
 BLOCK = re.compile(
     r"(?:^<!-- (?P<what>file|not run|prints)(?:: (?P<how>[^\n]+))? -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
@@ -102,13 +107,55 @@ def run(text):
     return done.stdout
 
 
+SIMPLE = re.compile(r"(?P<set>(?:\w+=\S+ )*)odyssey (?P<arguments>[^|&;<>$`]+)")
+"""A line that calls the command and asks nothing of the shell but to set variables."""
+
+
+@pytest.fixture
+def run_here(odyssey, monkeypatch):
+    """Run a block in this process, its studies' trainings too: nobody waits for torch to be imported by each command.
+
+    Lines that are no plain call of ``odyssey`` go to the shell.
+    """
+    monkeypatch.setattr(engine, "default_workers", lambda blocks: 0)
+
+    def one(line):
+        if not (simple := SIMPLE.fullmatch(line)):
+            return run(line)
+        with monkeypatch.context() as patch:
+            for name, _, value in (each.partition("=") for each in shlex.split(simple["set"])):
+                patch.setenv(name, value)
+            try:
+                code, output, error = odyssey(*shlex.split(simple["arguments"], comments=True))
+            finally:
+                registry.forget_plugins()
+        assert code == 0, f"{line}\n{output}\n{error}"
+        return output
+
+    return lambda text: "".join(map(one, text.replace("\\\n", "").splitlines()))
+
+
 @pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, id=page.stem, marks=[pytest.mark.long] if page.stem in LONG else []) for page in PAGES],
+    "page", [page for page in PAGES if page.stem not in (*SHELL, *LONG)], ids=lambda page: page.stem
 )
 @pytest.mark.usefixtures("folder")
-def test_a_page_does_what_it_says(page):
-    """Its files are written, its commands and its Python run, in the order of the page."""
+def test_a_page_does_what_it_says(page, run_here):
+    """Its files are written, its commands and its Python run, in the order of the page; the command in this process."""
+    follow(page, run_here)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.stem, marks=[] if page.stem in SHELL else [pytest.mark.long]) for page in PAGES],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_page_does_what_it_says_in_a_shell(page):
+    """The same with every block run by bash as it stands."""
+    follow(page, run)
+
+
+def follow(page, run):
+    """Do what a page says; ``run`` runs a block of commands and returns what it prints."""
     space = {"__name__": "docs"}
     ran, printed = 0, ""
     for block in blocks(page.read_text(encoding="utf-8")):
@@ -169,8 +216,11 @@ def test_blocks_are_found_with_what_is_said_of_them():
     ]
 
 
-def test_a_command_that_fails_is_seen():
-    """In the middle of a block and in a pipe as well."""
+def test_a_command_that_fails_is_seen(run_here):
+    """In the middle of a block and in a pipe as well; in this process too."""
     for text in ("false\ntrue", "false | cat"):
         with pytest.raises(AssertionError):
             run(text)
+    for text in ("odyssey variants --nothing\ntrue", "odyssey variants --nothing | cat"):
+        with pytest.raises(AssertionError, match="--nothing"):
+            run_here(text)

@@ -63,6 +63,20 @@ def test_the_accessor_comes_with_reports():
     assert "lstm_odyssey.reports.accessor" in loaded
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"lo.open_study({str(RECORD)!r})",
+        "import lstm_odyssey.study",
+        "import lstm_odyssey.commands.report",
+    ],
+    ids=["open_study", "study", "report"],
+)
+def test_what_trains_nothing_needs_no_torch(code):
+    """A study is opened and reported without torch and numba, which take longer to import than it takes to read."""
+    assert not loaded_after(f"import lstm_odyssey as lo\n{code}").intersection(("torch", "numba", "distributed"))
+
+
 @pytest.mark.parametrize(("listing", "folder"), [("variant_names", "variants"), ("task_names", "tasks")])
 def test_listing_names_imports_no_plugin(listing, folder):
     """Names come from entry points: no variant's and no task's module is imported to list them."""

@@ -43,6 +43,20 @@ UNREGISTERED = (lo.Variant(kinks_and_constants, ties=["maximum", "minimum", "rel
 # step 4 is about numbers that are fixed
 DRAWN = [check for check in CHECKS if check not in (*OF_THE_TEXT, *STEPS[4], check_long_sequences)]
 DRAWN_ON = [(check, backend) for check in DRAWN for backend in BACKENDS if backend not in NOT_ON.get(check, ())]
+ROUND = 4
+"""Of so many pairs of a cell and a promise hypothesis draws for one in ``make test``, for all in ``make long``."""
+
+
+def drawn(promises):
+    """Every cell with every promise, for pytest: in ``make test`` a promise has some cells, and a cell some promises."""
+    return [
+        pytest.param(name, *promise, id="-".join(word if isinstance(word, str) else word.__name__.removeprefix("check_")
+                                                 for word in (name, *promise)),
+                     marks=[pytest.mark.long] if (row + column) % ROUND else [])
+        for column, promise in enumerate(promises) for row, name in enumerate(NAMES)
+    ]  # fmt: skip
+
+
 few = settings(max_examples=max(4, settings.default.max_examples // 30), deadline=None)
 fewer = settings(max_examples=max(2, settings.default.max_examples // 100), deadline=None)
 
@@ -52,6 +66,9 @@ def test_there_is_something_to_climb():
     assert len(NAMES) >= 20
     assert "eager" in BACKENDS
     assert len(DRAWN) >= 10
+    short = {given.values for given in drawn(DRAWN_ON) if not given.marks}
+    assert {name for name, _, _ in short} == {*NAMES}
+    assert {(check, backend) for _, check, backend in short} == {*DRAWN_ON}
     assert any(lo.variant(name).limits for name in NAMES)
 
 
@@ -105,10 +122,7 @@ def test_other_kinds_of_cells_keep_their_promises(cell, check):
     check(cell)
 
 
-@pytest.mark.parametrize(
-    ("check", "backend"), DRAWN_ON, ids=lambda it: it if isinstance(it, str) else it.__name__.removeprefix("check_")
-)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "check", "backend"), drawn(DRAWN_ON))
 @few
 @given(draw=draws())
 def test_every_variant_keeps_its_promises_at_any_draw(name, check, backend, draw):
@@ -116,8 +130,7 @@ def test_every_variant_keeps_its_promises_at_any_draw(name, check, backend, draw
     check(name, backend, draws=[draw])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "backend"), drawn([(backend,) for backend in BACKENDS]))
 @fewer
 @given(draw=draws(T=(50, 300)))
 def test_long_sequences_equal_the_oracle(name, backend, draw):

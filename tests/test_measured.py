@@ -150,7 +150,8 @@ def test_a_broken_trainer_cannot_hide_behind_an_old_result(tmp_path):
         f"assert lstm_odyssey.__file__.startswith({str(tmp_path)!r}), lstm_odyssey.__file__\n"
         "from lstm_odyssey.bench import measured\n"
         f"measured.folder = lambda: __import__('pathlib').Path({str(tmp_path / 'measured')!r})\n"
-        "print(measured.measured_error('nog', 'bach', hidden_size=8, epochs=1, dtype='float64').best_test)"
+        "for _ in range(2):\n"
+        "    print(measured.measured_error('nog', 'bach', hidden_size=8, epochs=1, dtype='float64').best_test)"
     )
 
     def error():
@@ -159,10 +160,11 @@ def test_a_broken_trainer_cannot_hide_behind_an_old_result(tmp_path):
             [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         assert done.returncode == 0, done.stderr
-        return float(done.stdout)
+        trained, kept = map(float, done.stdout.split())
+        assert kept == trained
+        return trained
 
     before = error()
-    assert error() == before
     trainer = tmp_path / "lstm_odyssey" / "population.py"
     text = trainer.read_text(encoding="utf-8")
     broken = text.replace("loss = part.update(batch)", "loss = part.update(batch); part.network.weights.mul_(0.9)")

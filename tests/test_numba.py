@@ -175,8 +175,8 @@ def test_twice_in_one_graph():
 
 FORKED = """
 import os, sys, torch, lstm_odyssey as lo
-layer = lo.RNN("vanilla", 39, 200, backend="numba")
-x, dy = torch.randn(60, 1, 39), torch.randn(60, 1, 200)
+layer = lo.RNN("vanilla", 39, 100, backend="numba")
+x, dy = torch.randn(30, 1, 39), torch.randn(30, 1, 100)
 def numbers():
     y, _ = layer(x)
     return [y.detach(), *torch.autograd.grad(y, list(layer.parameters()), dy)]
@@ -300,15 +300,11 @@ for name in {names}:
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names a processor of another kind than this")
 @pytest.mark.parametrize(("processor", "features"), [("haswell", "+avx,+avx2,+fma,+f16c"), ("x86-64", "+sse2")])
-def test_a_processor_without_wide_vectors(processor, features, tmp_path):
+def test_a_processor_without_wide_vectors(processor, features):
     """Compiled for vectors of 32 bytes, with and without instructions for them, a cell is the oracle too."""
     if "avx2" in features and "+avx2" not in host_features():
         pytest.skip("this processor has no AVX2")
-    environment = {
-        "NUMBA_CPU_NAME": processor,
-        "NUMBA_CPU_FEATURES": features,
-        "ODYSSEY_CACHE": str(tmp_path / "kernels"),
-    }
+    environment = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features}  # the names of what is kept tell them
     done = subprocess.run(
         [sys.executable, "-c", NARROW.format(names=["vanilla"])], env={**os.environ, **environment},
         capture_output=True, text=True, check=False, timeout=300,
@@ -330,9 +326,18 @@ print(layer.cells[0].W.y.grad.sum().item(), y.sum().item())
 """
 
 
-def start(folder, factor, *options):
+SMALL = """
+import sys
+from lstm_odyssey.backends.numba import cache
+text = "import numba\\n@numba.njit('float64(float64)', cache={{cached}})\\ndef half(number):\\n    return number * {factor}\\n"
+print(cache.module(text, "products").half(3.0), cache.module(text.replace("half", "twice"), "cell").twice(6.0))
+"""
+"""Two modules, as a cell and its products are, in a second: ``make long`` has the cell itself."""
+
+
+def start(folder, factor, script=SCRIPT):
     return subprocess.Popen(
-        [sys.executable, *options, "-c", SCRIPT.format(factor=factor)], text=True,
+        [sys.executable, "-c", script.format(factor=factor)], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "ODYSSEY_CACHE": str(folder)},
     )  # fmt: skip
@@ -344,27 +349,33 @@ def finish(process):
     return out, err
 
 
-def test_the_cache(tmp_path):
+@pytest.mark.parametrize(
+    ("script", "made"),
+    [(SMALL, 2), pytest.param(SCRIPT, 1, marks=pytest.mark.long)],  # the products of a cell are every cell's
+    ids=["modules", "cell"],
+)
+def test_the_cache(script, made, tmp_path):
     """Two processes may fill it at once; it is the user's alone; it is used; one character changed is another cell."""
     folder = tmp_path / "kernels"
-    both = [start(folder, "0.5"), start(folder, "0.5")]
+    both = [start(folder, "0.5", script), start(folder, "0.5", script)]
     (first, _), (second, _) = map(finish, both)
     assert first == second
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     files = {path.name for path in folder.glob("*.py")}
     assert len(files) == 2 and not list(folder.glob("*.tmp")), files  # the products and the cell
     compiled = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")}
-    again, _ = finish(start(folder, "0.5"))
+    again, _ = finish(start(folder, "0.5", script))
     assert again == first and compiled == {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")}
-    other, _ = finish(start(folder, "0.6"))
+    other, _ = finish(start(folder, "0.6", script))
     ratio = float(other.split()[1]) / float(first.split()[1])
-    assert other != first and len(list(folder.glob("*.py"))) == 3 and 1.0 < ratio < 1.5
+    assert other != first and len(list(folder.glob("*.py"))) == 2 + made and 1.0 < ratio < 1.5
 
 
-def test_a_cache_folder_that_cannot_be_used(tmp_path):
+@pytest.mark.parametrize("script", [SMALL, pytest.param(SCRIPT, marks=pytest.mark.long)], ids=["modules", "cell"])
+def test_a_cache_folder_that_cannot_be_used(script, tmp_path):
     """There is one clear warning, and the kernel works."""
     (tmp_path / "file").write_text("not a folder")
-    out, err = finish(start(tmp_path / "file", "0.5"))
+    out, err = finish(start(tmp_path / "file", "0.5", script))
     assert out and err.count("UserWarning") == 1 and "cannot be used" in err and "ODYSSEY_CACHE" in err
 
 

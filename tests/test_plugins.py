@@ -320,8 +320,8 @@ def test_the_help_says_that_a_plugins_code_is_run(odyssey, command, monkeypatch)
 
 
 def in_workers(store, plan, todo):
-    """Two worker processes, which know nothing of this one's plugins."""
-    return engine(2, None, str(store.path), plan.study["token"])
+    """A worker process, which knows nothing of this one's plugins."""
+    return engine(1, None, str(store.path), plan.study["token"])
 
 
 def test_a_study_with_a_variant_and_a_task_from_a_file_runs_in_workers(tmp_path):

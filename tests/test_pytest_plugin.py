@@ -243,10 +243,25 @@ def test_runs_of_an_editable_and_of_a_wheel_install_compare(tmp_path, site):
 
 
 @pytest.mark.parametrize("option", ["--benchmark", "--benchmark-only"])
-def test_either_form_runs_the_cases_of_this_repository(option):
-    """`pytest --benchmark` collects the tests that time something, and the cases beside them."""
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(
+            (
+                "-o",
+                "testpaths=tests/test_imports.py suite",
+                "--ignore-glob=*/suite/[!_c]*",
+                "--ignore-glob=*/suite/c[!a]*",
+            ),
+            id="some",
+        ),
+        pytest.param((), id="all", marks=pytest.mark.long),
+    ],
+)
+def test_either_form_runs_the_cases_of_this_repository(option, where):
+    """`pytest --benchmark` collects the cases beside the tests, of a few files as of all."""
     options = (option, "--collect-only", "-q", "--odyssey-variant=nog", "-k", "test_train_step")
-    done = run_pytest(ROOT, *options)
+    done = run_pytest(ROOT, *options, *where)
     assert "suite/cases.py::test_train_step[bach-nog]" in done.stdout, done.stdout + done.stderr
 
 

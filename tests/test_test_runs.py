@@ -57,6 +57,23 @@ def test_long_tests_are_run_where_they_are_asked_for(tmp_path):
     assert "2 passed, 2 deselected" in said and "were left" not in said
 
 
+def test_a_failure_whose_source_cannot_be_parsed_is_reported(request, monkeypatch):
+    """It is a failed test like others, with what it asserts, and not the end of its process."""
+
+    def refused(*_, **__):
+        raise SystemError("AST constructor recursion depth mismatch")
+
+    def fails():
+        assert [] == ["what was expected"]
+
+    call = pytest.CallInfo.from_call(fails, when="call")
+    monkeypatch.setattr(ast, "parse", refused)
+    report = request.config.hook.pytest_runtest_makereport(item=request.node, call=call)
+    monkeypatch.undo()
+    assert report.failed and "what was expected" in report.longreprtext and "in fails" in report.longreprtext
+    assert request.config.option.tbstyle != "native"
+
+
 def test_there_are_as_many_processes_as_cores_and_memory_allow(monkeypatch):
     """One for each core that may be used, one at least, and fewer where memory is short."""
     monkeypatch.setattr(conftest.os, "sched_getaffinity", lambda _: range(6), raising=False)

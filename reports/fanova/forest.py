@@ -86,19 +86,39 @@ def fit(
         trees: how many.
         seed: of the trees' bootstrap samples and ties.
     """
-    from sklearn.ensemble import RandomForestRegressor
-
     ranks = tuple(
         _ranks(axis, response) if j in nominal else numpy.arange(axis.edges.size - 1) for j, axis in enumerate(cells)
     )
     seen = numpy.stack([rank[axis.places] for rank, axis in zip(ranks, cells, strict=True)], axis=1)
-    seen = seen.astype(numpy.float32)
-    forest = RandomForestRegressor(trees, random_state=seed).fit(seen, response)
-    grown = tuple(estimator.tree_ for estimator in forest.estimators_)
+    inputs: NDArray[numpy.float32] = seen.astype(numpy.float32)
+    grown, samples = grow(inputs, response, trees, seed)
     edges = tuple(_reordered(axis.edges, rank) for rank, axis in zip(ranks, cells, strict=True))
     centres = [numpy.arange(edge.size - 1.0) for edge in edges]
-    samples = forest.estimators_samples_
-    return Forest(grown, boxes(grown, centres, edges), ranks, _out_of_bag(grown, samples, seen, response))
+    return Forest(grown, boxes(grown, centres, edges), ranks, _out_of_bag(grown, samples, inputs, response))
+
+
+def grow(seen: NDArray[numpy.float32], response: Floats, trees: int, seed: int) -> tuple[tuple[Any, ...], list[Wholes]]:
+    """The trees of ``RandomForestRegressor(trees, random_state=seed).fit(seen, response)`` and their bootstrap samples.
+
+    Bit for bit the same trees, as a test compares; but what that class does for each tree beside growing it (it clones a
+    template and checks parameters and input) takes longer than the growing, at some hundred trials.
+    """
+    from sklearn import config_context
+    from sklearn.tree import DecisionTreeRegressor
+    from sklearn.utils import check_random_state
+
+    random, stream, n = check_random_state(seed), check_random_state(seed), response.size
+    tree = DecisionTreeRegressor(random_state=stream)
+    grown, samples = [], []
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        for own in [random.randint(numpy.iinfo(numpy.int32).max) for _ in range(trees)]:
+            stream.seed(own)
+            sample = stream.randint(0, n, n)
+            weights = numpy.bincount(sample, minlength=n).astype(float)
+            stream.seed(own)  # as there: a tree's ties are drawn from the start of the stream of its sample
+            grown.append(tree.fit(seen, response[:, None], weights, check_input=False).tree_)
+            samples.append(sample)
+    return tuple(grown), samples
 
 
 def boxes(trees: Sequence[Any], centres: Sequence[Floats], edges: Sequence[Floats]) -> Boxes:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy
 import xarray
 
 from lstm_odyssey.reports.contract.files import expanded, write_bytes
@@ -27,6 +28,9 @@ CUTS = (1.0, 0.9, 0.75, 0.5, 0.25, 0.1)
 GOOD = 0.5
 """The cut-off whose shares stand beside those of the raw response: the better half told apart."""
 
+SPREAD = ("_low", "_high")
+"""How the names of refit spreads end."""
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -37,7 +41,7 @@ class Analyses(NamedTuple):
         comparison: every cell against the baseline.
         effects: functional ANOVA of the test score, unclipped, with its refit spread if it was asked for; None: impossible, or
             no cell has enough trials for one that was not asked for.
-        cuts: the same at several cut-offs, without refits or grids.
+        cuts: the same at several cut-offs, without refits, curves and grids.
         times: functional ANOVA of the training time.
         per_tree: that of the test score tree by tree, as the paper has it; None in the quick form: then the paper's
             claims on shares are left out, not judged by other numbers.
@@ -101,7 +105,8 @@ def analyse(
             else ""
         )
         return Analyses(comparison, None, None, None, None, f"{refused.finding}{hint}")
-    cuts = _fanova(study, fewest=fewest, clip=(1.0, GOOD) if quick else CUTS, points=2)
+    below = _fanova(study, fewest=fewest, clip=[GOOD] if quick else CUTS[1:], points=2)
+    cuts = joined(effects, below)
     try:
         times = _fanova(study, fewest=fewest, response="seconds", clip=1.0, points=32)
     except FanovaError:  # a study without times
@@ -110,6 +115,21 @@ def analyse(
     alone = quick or study.sizes["variant"] < 2
     pooled = None if alone else _fanova(study, fewest=fewest, clip=1.0, points=2, pooled=True)
     return Analyses(comparison, effects, cuts, times, per_tree, "", pooled)
+
+
+def joined(whole: xarray.Dataset, below: xarray.Dataset) -> xarray.Dataset:
+    """The functional ANOVA of the raw response and those at cut-offs below it as one, with what does not hang on the points.
+
+    Args:
+        whole: at clip 1, with as many points and refits as one likes; those are left out.
+        below: at the cut-offs, without refits.
+    """
+    left_out = ("curve", "joint", "interaction", "optimum", "refit_spread")
+    names = [name for name, each in below.items() if "clip" in each.dims and not str(name).startswith(left_out)]
+    raw = whole[names]
+    raw = raw.assign({name: xarray.full_like(raw[name], numpy.nan) for name in names if str(name).endswith(SPREAD)})
+    made = xarray.concat([raw, below[names]], "clip", coords="minimal", compat="equals", join="exact")
+    return below.drop_dims(["clip", "other_point"]).assign_coords(clip=made["clip"]).assign(made.data_vars)
 
 
 def _fanova(study: xarray.Dataset, **options: Any) -> xarray.Dataset:

@@ -21,7 +21,7 @@ from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
 from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.plots.axis import look
 from lstm_odyssey.reports.plots.style import BARS, BLUE, INK, VERMILLION, blank, save, styled, svg, tag
-from lstm_odyssey.reports.stats.table import SCORED, best_fraction, box_values, maximizes, score, summary
+from lstm_odyssey.reports.stats.table import SCORED, best_fraction, box_values, maximizes, mean_parameters, score
 
 __all__ = ["box_plot", "box_plots", "draw_boxes", "learning_curves", "save", "svg"]
 
@@ -155,7 +155,7 @@ def _boxes(axes: Axes, boxes: list[tuple[int, str, dict[str, Any]]], apart: Coll
 def _bars(axes: Axes, dataset: xarray.Dataset, task: str, variants: Sequence[str]) -> None:
     """The mean number of parameters of the best 10 %, on an axis of its own behind the boxes."""
     behind = axes.twinx()
-    heights = summary(dataset, variants).loc[task]["mean_parameters"].to_numpy(float)
+    heights = numpy.array([mean_parameters(dataset, task, variant) for variant in variants])
     known = ~numpy.isnan(heights)
     bars = behind.bar(
         numpy.arange(1, len(variants) + 1)[known], heights[known], width=0.78, color=BARS, label="parameters"

@@ -71,12 +71,27 @@ def tag(place: int, kind: str, artists: Iterable[Artist]) -> None:
         artist.set_gid(f"cell{place}-{kind}-{number}")
 
 
+@contextmanager
+def arranged(figure: Figure) -> Iterator[None]:
+    """The figure with its layout made, which writing it then leaves: else it is drawn once more, only to be laid out."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    try:
+        yield
+    finally:
+        if engine is not None:
+            figure.set_layout_engine(engine)
+
+
 @styled
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as its suffix says, vector (.svg, .pdf) or .png; the same figure gives the same bytes."""
     target = expanded(path)
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    figure.savefig(target, metadata=dates.get(target.suffix.lower()))
+    with arranged(figure):
+        figure.savefig(target, metadata=dates.get(target.suffix.lower()))
     return target
 
 
@@ -90,7 +105,10 @@ def svg(figure: Figure, label: str, prefix: str) -> str:
         prefix: start of every identifier; letters, digits and hyphens.
     """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", dpi=RASTER_DPI, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    with arranged(figure):
+        figure.savefig(
+            buffer, format="svg", dpi=RASTER_DPI, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
     text = buffer.getvalue()
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from lstm_odyssey.reports.stats.table import ENOUGH, best_count
 
@@ -89,6 +89,8 @@ def welch(one: ArrayLike, other: ArrayLike, confidence: float = 0.95) -> Welch:
     nothing = Welch(math.nan, math.nan, math.nan, (math.nan, math.nan))
     if min(x.size, y.size) < 2 or (numpy.ptp(x) == 0 and numpy.ptp(y) == 0):
         return nothing
+    from scipy import stats  # takes a second to import, and a study of one cell compares none
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # scores that hardly differ lose digits, and say so in t
         found: Any = stats.ttest_ind(x, y, equal_var=False)

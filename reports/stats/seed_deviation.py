@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 
 class Deviation(NamedTuple):
@@ -66,7 +66,7 @@ def seed_deviation(scores: ArrayLike, confidence: float = 0.95) -> Deviation:
         return Deviation(0.0, math.nan, math.nan, math.nan, draws, seeds)
     squares = of_seeds**2 + (rest**2 / (draws - 1) if draws > 1 else 0.0)
     degrees = (of_seeds + rest) ** 2 * (seeds - 1) / squares
-    upper, lower = (float(stats.chi2.ppf(p, degrees)) for p in ((1 + confidence) / 2, (1 - confidence) / 2))
+    upper, lower = (float(special.chdtri(degrees, p)) for p in ((1 - confidence) / 2, (1 + confidence) / 2))
     low, high = math.sqrt(variance * degrees / upper), math.sqrt(variance * degrees / lower)
     return Deviation(math.sqrt(variance), low, high, degrees, draws, seeds)
 
@@ -75,5 +75,5 @@ def half_width(deviation: Deviation, count: int, confidence: float = 0.95) -> fl
     """Half the width of the t interval of a draw's mean over ``count`` seeds; NaN without a deviation."""
     if not count or math.isnan(deviation.degrees):
         return math.nan
-    quantile = float(stats.t.ppf((1 + confidence) / 2, deviation.degrees))
+    quantile = float(special.stdtrit(deviation.degrees, (1 + confidence) / 2))
     return quantile * deviation.value / math.sqrt(count)

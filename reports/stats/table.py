@@ -152,8 +152,8 @@ def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pand
     dataset = dataset.assign(unstable=stability.unstable(dataset))
     for task in dataset["task"].values.tolist():
         for variant in order or dataset["variant"].values.tolist():
-            part = dataset.sel(task=task, variant=variant)
-            names = ("status", "best_valid", "best_test", "n_parameters", "unstable")
+            names = ["status", "best_valid", "best_test", "n_parameters", "unstable"]
+            part = dataset[[*names, "chance"]].sel(task=task, variant=variant)
             arrays = {name: part[name].values for name in names}
             row = summarise(**arrays, chance=float(part["chance"]), maximize=maximizes(dataset, task))
             cost = {name: costs[name].sel(task=task, variant=variant).item() for name in CELL_COSTS}
@@ -176,11 +176,19 @@ def labelled(part: xarray.Dataset, place: int) -> int:
 def box_values(dataset: xarray.Dataset, task: str, variant: str, *, best: bool = False) -> NDArray[numpy.float64]:
     """Test scores a box is drawn of: of all finished trials or of the best 10 %, with chance as the ceiling."""
     dataset = as_study(dataset, *SCORED)
-    part = dataset.sel(task=task, variant=variant)
+    part = dataset[list(SCORED)].sel(task=task, variant=variant)
     finished = numpy.isin(part["status"].values, FINISHED)
     maximize = maximizes(dataset, task)
     chosen = best_fraction(part["best_valid"].values, finished, maximize=maximize) if best else finished
     return ceiling(part["best_test"].values[chosen], float(part["chance"]), maximize=maximize)
+
+
+def mean_parameters(dataset: xarray.Dataset, task: str, variant: str) -> float:
+    """Parameters of a cell in the mean of its best 10 %, as ``summary`` has them; NaN if there are none."""
+    part = dataset[["status", "best_valid", "n_parameters"]].sel(task=task, variant=variant)
+    finished = numpy.isin(part["status"].values, FINISHED)
+    chosen = best_fraction(part["best_valid"].values, finished, maximize=maximizes(dataset, task))
+    return _mean(part["n_parameters"].values[chosen].astype(float))
 
 
 def markdown(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:

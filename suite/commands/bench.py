@@ -165,7 +165,7 @@ def step(
 
 
 @bench.command()
-@timing_options(seconds=30.0, each="for both", relative_error=0.01)
+@timing_options(seconds=30.0, each="for both", relative_error=0.01, launches=9)
 def compare(
     baseline: Annotated[str, typer.Argument(metavar="A", help="VARIANT[@BACKEND][@PYTHON]: what to compare with.")],
     contender: Annotated[str, typer.Argument(metavar="B", help="The same: what the verdict is on.")],
@@ -174,7 +174,10 @@ def compare(
     threshold: Annotated[
         float, typer.Option(help="The part by which the speeds have to differ before they are said to.")
     ] = 0.03,
-    launches: Annotated[int, typer.Option(help="How often both are started anew; fewer than 6 give no verdict.")] = 9,
+    launches: Annotated[
+        int | None,
+        typer.Option(help="How often both are started anew; fewer than 6 give no verdict. (9; with --quick 1)"),
+    ] = None,
     fail_on: Annotated[
         list[str] | None, typer.Option(help="Verdicts that end the command with code 1, as slow,ambiguous. (none)")
     ] = None,

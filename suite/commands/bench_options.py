@@ -17,7 +17,8 @@ from lstm_odyssey.plugins.paths import USER_PATH
 if TYPE_CHECKING:
     from lstm_odyssey.cell import Cell
 
-QUICK_SECONDS = 1.0
+QUICK = {"seconds": 1.0, "launches": 1}
+"""What ``--quick`` stands for, unless said; starting a process takes longer than a second."""
 
 Variants = Annotated[list[str] | None, typer.Argument(help="Names; 'all' for every one. (the paper's nine)")]
 Clock = Annotated[str, typer.Option(help="wall, or cpu: the thread's own time, for a machine that others use too.")]
@@ -48,7 +49,7 @@ def _of_a_training(
 
 
 def timing_options(
-    seconds: float, each: str, *, relative_error: float = 0.02
+    seconds: float, each: str, *, relative_error: float = 0.02, **usual: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of everything that times training.
 
@@ -58,6 +59,7 @@ def timing_options(
 
     Args:
         seconds, relative_error: unless said. each: what for, in the words of the help: "for one variant and task".
+        usual: what options of the command's own are that are None unless said.
     """
 
     def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -73,8 +75,9 @@ def timing_options(
 
         @wraps(command)
         def called(*, quick: bool, plugin: list[str] | None, **asked: Any) -> None:  # plugins are loaded by then
-            if asked["seconds"] is None:
-                asked["seconds"] = QUICK_SECONDS if quick else seconds
+            for name, value in {"seconds": seconds, **usual}.items():
+                if asked[name] is None:
+                    asked[name] = QUICK.get(name, value) if quick else value
             command(**asked)
 
         keyword_only = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in (*own, *shared.values())]

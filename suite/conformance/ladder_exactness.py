@@ -21,6 +21,9 @@ from lstm_odyssey.conformance.answers import require
 SIZE = 2
 """Blocks and inputs: at 1 a matrix is its own transpose."""
 
+OF_POLYNOMIALS = ("add", "sub", "mul", "neg", "matmul", "transposed", "constant")
+"""What makes no new generator."""
+
 Vector = list[Any]
 Direction = tuple[int, tuple[int, ...], str]  # a node or -1, the entry, the matrix if it is one
 
@@ -46,7 +49,7 @@ def check_adjoint(
 
 def broken(graph: Graph, gradient: Adjoint, leaves: Iterable[int] = ()) -> list[str]:
     """The entries of leaves whose adjoint is not the derivative."""
-    ring, stop = Ring(), frozenset(leaves)
+    ring, stop = Ring(_generators(graph, gradient)), frozenset(leaves)
     values = ring.evaluate(gradient.nodes)
     # by name, not as the gradient has them: one that forgets a seed would forget it here too
     seeds = [ring.symbol("adjoint", state, k) for state in graph.states for k in range(SIZE)]
@@ -54,7 +57,7 @@ def broken(graph: Graph, gradient: Adjoint, leaves: Iterable[int] = ()) -> list[
     for node, entry, matrix in directions(graph, stop):
         slopes = ring.tangents(graph, values, (node, entry, matrix), stop)
         ends = [slopes[result][k] for result in graph.results for k in range(SIZE)]
-        got = 0
+        got, added_up = ring.zero, True
         if matrix:
             for number, use in enumerate(graph.nodes):
                 if number in gradient.deltas and use.name == matrix:
@@ -65,12 +68,18 @@ def broken(graph: Graph, gradient: Adjoint, leaves: Iterable[int] = ()) -> list[
                 got = values[total.node][entry[0]]
                 parts = [part for part in (total.pointwise, *total.products) if part is not None]
                 # a scan adds the parts up by itself, the transposed products of one vector as one
-                if ring.expand(got - sum(values[part][entry[0]] for part in parts)) != 0:
-                    got = ring.symbol("parts", node)
-        if ring.expand(sum(seed * slope for seed, slope in zip(seeds, ends, strict=True)) - got) != 0:
+                added_up = got == sum((values[part][entry[0]] for part in parts), ring.zero)
+        if not added_up or got != sum((seed * slope for seed, slope in zip(seeds, ends, strict=True)), ring.zero):
             leaf = graph.nodes[max(node, 0)]
             wrong.append(f"{matrix or leaf.name or leaf.op}{list(entry)}")
     return wrong
+
+
+def _generators(graph: Graph, gradient: Adjoint) -> int:
+    """How many generators a comparison may need: entries of matrices, leaves, seeds, and what nonlinear ops and rules make."""
+    matrices = {node.name for node in (*graph.nodes, *gradient.nodes) if node.op in ("matmul", "transposed")}
+    vectors = [node for node in (*graph.nodes, *gradient.nodes) if node.op not in OF_POLYNOMIALS]
+    return SIZE * SIZE * len(matrices) + SIZE * (2 * len(vectors) + len(graph.states))
 
 
 def directions(graph: Graph, stop: frozenset[int]) -> Iterator[Direction]:
@@ -90,29 +99,35 @@ def directions(graph: Graph, stop: frozenset[int]) -> Iterator[Direction]:
 class Ring:
     """Polynomials over everything that occurs; a nonlinear op's value is a generator of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, generators: int) -> None:
         try:
-            import sympy
+            from sympy import QQ, Rational
+            from sympy.polys.orderings import lex
+            from sympy.polys.rings import PolyRing
         except ImportError as error:
             raise ModuleNotFoundError(
                 "check_adjoint: sympy is not installed, and the adjoint is compared with the derivative in its "
                 "polynomials. Install it: pip install 'lstm-odyssey[test]'."
             ) from error
-        self.sympy: Any = sympy
-        self.expand: Callable[[Any], Any] = sympy.expand
+        polynomials: Any = PolyRing([f"g{k}" for k in range(generators)], QQ, lex)
+        self.zero, self.one = polynomials.zero, polynomials.one
+        self.number: Callable[[float], Any] = lambda value: polynomials.ground_new(QQ.from_sympy(Rational(value)))
+        self.unused = iter(polynomials.gens)
         self.made: dict[tuple[Any, ...], Any] = {}
 
     def symbol(self, *key: Any) -> Any:
         """The generator that stands for ``key``."""
-        return self.made.setdefault(key, self.sympy.Symbol(f"g{len(self.made)}"))
+        if key not in self.made:
+            self.made[key] = next(self.unused)
+        return self.made[key]
 
     def op(self, name: str, *values: Any) -> Any:
         """The value of one op of the table."""
         if name in ("add", "sub", "mul", "neg"):
-            return self.expand(OPS[name].eager(*values))
+            return OPS[name].eager(*values)
         if name == "div":
-            return self.expand(values[0] * self.symbol("inverse", self.expand(values[1])))
-        return self.symbol(name, *map(self.expand, values))
+            return values[0] * self.symbol("inverse", values[1])
+        return self.symbol(name, *values)
 
     def entry(self, name: str, row: int, column: int) -> Any:
         """An entry of a matrix."""
@@ -124,14 +139,14 @@ class Ring:
         for node in nodes:
             arguments = [values[argument] for argument in node.args]
             if node.op == "constant":
-                values.append([self.sympy.Rational(node.value)] * SIZE)
+                values.append([self.number(node.value)] * SIZE)
             elif not node.args:
                 values.append([self.symbol(node.op, node.name, k) for k in range(SIZE)])
             elif node.op in ("matmul", "transposed"):
                 turned = node.op == "transposed"
                 values.append([
-                    self.expand(sum(self.entry(node.name, *((m, n) if turned else (n, m))) * arguments[0][m]
-                                    for m in range(SIZE)))
+                    sum((self.entry(node.name, *((m, n) if turned else (n, m))) * arguments[0][m]
+                         for m in range(SIZE)), self.zero)
                     for n in range(SIZE)
                 ])  # fmt: skip
             else:
@@ -143,18 +158,18 @@ class Ring:
     ) -> list[Vector]:
         """Forward mode: every node's derivative by one entry of one leaf; the nodes in ``stop`` are leaves too."""
         leaf, entry, matrix = direction
-        zero = [self.sympy.Integer(0)] * SIZE
+        zero = [self.zero] * SIZE
         found: list[Vector] = []
         for number, node in enumerate(graph.nodes):
             if number == leaf:
-                found.append([self.sympy.Integer(entry == (k,)) for k in range(SIZE)])
+                found.append([self.one if entry == (k,) else self.zero for k in range(SIZE)])
             elif not node.args or number in stop:
                 found.append(zero)
             elif node.op == "matmul":
                 operand, slope = values[node.args[0]], found[node.args[0]]
                 found.append([
-                    sum(self.entry(node.name, n, m) * slope[m] for m in range(SIZE))
-                    + (operand[entry[1]] if matrix == node.name and entry[0] == n else 0)
+                    sum((self.entry(node.name, n, m) * slope[m] for m in range(SIZE)), self.zero)
+                    + (operand[entry[1]] if matrix == node.name and entry[0] == n else self.zero)
                     for n in range(SIZE)
                 ])  # fmt: skip
             else:
@@ -163,11 +178,11 @@ class Ring:
         return found
 
     def _slope(self, node: Node, k: int, out: Any, values: Sequence[Vector], slopes: Sequence[Vector]) -> Any:
-        if all(slope[k] == 0 for slope in slopes):
-            return self.sympy.Integer(0)
+        if not any(slope[k] for slope in slopes):
+            return self.zero
         operands = [Value(self, values[argument][k]) for argument in node.args]
-        partial = OPS[node.op].pullback(Value(self, self.sympy.Integer(1)), Value(self, out), *operands)
-        return sum(part.value * slope[k] for part, slope in zip(partial, slopes, strict=True))
+        partial = OPS[node.op].pullback(Value(self, self.one), Value(self, out), *operands)
+        return sum((part.value * slope[k] for part, slope in zip(partial, slopes, strict=True)), self.zero)
 
 
 class Value(Operators):
@@ -177,5 +192,5 @@ class Value(Operators):
         self.ring, self.value = ring, value
 
     def _op(self, name: str, *values: Any) -> Value:
-        numbers = (value.value if isinstance(value, Value) else self.ring.sympy.Rational(value) for value in values)
+        numbers = (value.value if isinstance(value, Value) else self.ring.number(value) for value in values)
         return Value(self.ring, self.ring.op(name, *numbers))

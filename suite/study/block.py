@@ -10,9 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.plugins import registry
@@ -26,9 +24,11 @@ from lstm_odyssey.study.trials import CURVES, FINISHED, NUMBERS
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 from lstm_odyssey.training.environment import environment
-from lstm_odyssey.training.loop import Population, Trial, train
 from lstm_odyssey.training.protocol import Protocol
 from lstm_odyssey.training.random_streams import digest
+
+if TYPE_CHECKING:
+    from lstm_odyssey.training.loop import Population
 
 CLAIMED = -1
 """What ``run_block`` returns of a block that another run computes."""
@@ -187,6 +187,11 @@ def run_block(spec: dict[str, Any]) -> int:
 
 def _run_claimed(store: Store, block: Block, data: str | None) -> int:
     """Run what is missing of a block that no other process computes."""
+    # Here, not above: who reads or prints a study has blocks too, and torch takes longer to import than a study to read.
+    import torch
+
+    from lstm_odyssey.training.loop import Trial, train
+
     study = block.study
     missing = block.missing(store)
     if not missing:
