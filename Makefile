@@ -27,7 +27,7 @@ NEEDS := $(VENV)/.created pyproject.toml constraints.txt
 study: $(VENV)/.package
 	$(BIN)/odyssey run --profile smoke --store $(STORE) $(ARGS)
 
-# One process a core; `make test ARGS="-n 0 tests/test_store.py"` is one process and one file.
+# One process a core; `make test ARGS="-n 0 tests/study/test_store.py"` is one process and one file.
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 

@@ -20,17 +20,11 @@ import torch
 from distributed.scheduler import KilledWorker
 
 from lstm_odyssey.study.store import StoreError
-from tests import (
-    test_blocks,
-    test_costs,
-    test_layer_memory,
-    test_schema,
-    test_search,
-    test_store,
-    test_training,
-    test_training_step,
-    test_trial_records,
-)
+from tests.backends import test_training_step
+from tests.layers import test_layer_memory
+from tests.reports.contract import test_schema
+from tests.study import test_blocks, test_search, test_store
+from tests.training import test_costs, test_training, test_trial_records
 
 
 @dataclass(frozen=True)

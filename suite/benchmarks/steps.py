@@ -18,7 +18,7 @@ names: Any = import_module(f"{__package__}.names")
 
 VARIANTS = ("vanilla", "cifg", "fgr")
 TASKS = ("bach",)
-"""The tasks whose corpus comes with the package; ``tests/test_benchmarks.py`` holds the list to it."""
+"""The tasks whose corpus comes with the package; ``tests/benchmarks/test_benchmarks.py`` holds the list to it."""
 
 HIDDEN_SIZE, LARGER = 64, 128
 

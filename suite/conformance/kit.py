@@ -148,6 +148,11 @@ NOT_ON: dict[Callable[..., None], Callable[[Backend], bool]] = {
 """Promises that some backends do not make."""
 
 
+def promised(check: Callable[..., None], backend: Any) -> bool:
+    """Whether a backend makes a promise; a callable that makes layers is asked for every one."""
+    return callable(backend) or backend not in BACKENDS or not (check in NOT_ON and NOT_ON[check](BACKENDS[backend]))
+
+
 def checks(backends: Iterable[Any] | None = None) -> Iterator[tuple[str, Callable[..., None]]]:
     """Every promise on every backend as a name and a function of a cell; by default on all backends there are."""
     backends = list(BACKENDS if backends is None else backends)
@@ -159,7 +164,7 @@ def checks(backends: Iterable[Any] | None = None) -> Iterator[tuple[str, Callabl
             yield name, check
             continue
         for backend in backends:
-            if backend in BACKENDS and check in NOT_ON and NOT_ON[check](BACKENDS[backend]):
+            if not promised(check, backend):
                 continue
             yield f"{name}-{shown(backend)}", partial(check, backend=backend)
 

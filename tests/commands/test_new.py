@@ -1,0 +1,165 @@
+"""odyssey new: the package it writes is installable, and its own tests pass beside a wheel of this one."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+import lstm_odyssey as lo
+from lstm_odyssey.commands import new
+from lstm_odyssey.plugins import registry
+from tests.made_plugins import LIGHT, write
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    """Plugins of one test are none of another's."""
+    registry.forget_plugins()
+    yield
+    registry.forget_plugins()
+
+
+@pytest.mark.parametrize("kind", ["variant", "task"])
+def test_a_package_is_four_small_files(tmp_path, kind):
+    """Module, tests, pyproject with the entry point, and README; nothing of a template is left in them."""
+    folder = new.make(kind, "dusk", tmp_path)
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert folder == tmp_path / "odyssey-dusk"
+    assert files == ["README.md", "odyssey_dusk.py", "pyproject.toml", "tests/test_dusk.py"]
+    for path in (folder / name for name in files):
+        text = path.read_text(encoding="utf-8")
+        assert "dusk" in text and "{{" not in text and "{%" not in text
+        assert all(line == line.rstrip() and len(line) <= 128 for line in text.splitlines())
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert project["name"] == "odyssey-dusk" and project["entry-points"][f"lstm_odyssey.{kind}s"] == {
+        "dusk": f"odyssey_dusk:{kind}"
+    }
+    assert project["dependencies"] == [f"lstm-odyssey>={lo.__version__}"]
+    assert len((folder / "odyssey_dusk.py").read_text().splitlines()) <= 50
+
+
+def test_the_new_task_keeps_its_promises(tmp_path):
+    """Given as a file, the module registers the task under its own name; all promises hold, the chance level among them."""
+    lo.load_plugin(new.make("task", "circle", tmp_path) / "odyssey_circle.py")
+    lo.check_task("circle")
+
+
+def test_the_new_variant_keeps_its_promises(tmp_path):
+    """Given as a file, the module registers the cell under its own name; all promises hold on the eager backend."""
+    lo.load_plugin(new.make("variant", "dusk", tmp_path) / "odyssey_dusk.py")
+    lo.check_variant("dusk", ["eager"])
+    assert lo.variant("dusk").count(5, 7) == 2 * (5 * 7 + 7 * 7 + 7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("variant", "1st", "the name is '1st'; expected letters, digits and _ in between, a letter first"),
+        ("variant", "a-b", "the name is 'a-b'"),
+        ("variant", "../x", "the name is '../x'"),
+        ("variant", "", "the name is ''"),
+        ("variant", "größe", "the name is 'größe'"),
+        ("variant", "_x", "the name is '_x'"),
+        ("variant", "x_", "the name is 'x_'"),
+        ("variant", "class", "'class' has a meaning already"),
+        ("variant", "sigmoid", "'sigmoid' has a meaning already"),
+        ("variant", "all", "'all' has a meaning already"),
+        ("variant", "vanilla", "'vanilla' is there already, from lstm-odyssey"),
+        ("variant", "np", "'np' is an alias of no_peepholes, from lstm-odyssey"),
+        ("task", "bach", "'bach' is there already, from lstm-odyssey"),
+        ("variant", "light", r"'light' is there already, from mine\.py"),
+    ],
+)
+def test_a_name_that_will_not_do_is_refused(tmp_path, kind, name, message):
+    """No Python name, a word of the language, one of the cell's ops, or a name that is taken; nothing is written."""
+    lo.load_plugin(write(tmp_path, "mine.py", LIGHT))
+    with pytest.raises(new.NewError, match=f"new {kind}: {message}"):
+        new.make(kind, name, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
+
+
+def test_an_existing_folder_is_left_as_it_is(tmp_path):
+    """A second package of one name, a file in its place, and a folder that is not there are refused."""
+    mine = new.make("variant", "dusk", tmp_path) / "odyssey_dusk.py"
+    mine.write_text("my work")
+    with pytest.raises(new.NewError, match="odyssey-dusk exists; expected a new folder"):
+        new.make("variant", "dusk", tmp_path)
+    assert mine.read_text() == "my work"
+    with pytest.raises(new.NewError, match="--into: .*nowhere is no folder"):
+        new.make("variant", "dawn", tmp_path / "nowhere")
+
+
+def test_the_command_says_what_it_wrote_and_what_comes_next(tmp_path, odyssey):
+    """Paths of all files, the two commands that show it working, and where to write."""
+    code, output, _ = odyssey("new", "variant", "dusk", "--into", tmp_path)
+    assert code == 0 and str(tmp_path / "odyssey-dusk" / "tests" / "test_dusk.py") in output
+    assert 'pip install -e ".[test]" && pytest' in output and "into odyssey_dusk.py" in output
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """A folder with this package from its wheel and with two new packages from theirs, as pip installs them."""
+    work, folder = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("site")
+    packages = [new.make("variant", "dusk", work), new.make("task", "circle", work)]
+    wheels = [wheel]
+    for package in packages:
+        out = work / f"wheel-{package.name}"
+        done("-m", "build", "--wheel", "--no-isolation", "--outdir", out, package)
+        wheels += out.glob("*.whl")
+    done("-m", "pip", "install", "--no-deps", "--no-index", f"--target={folder}", *wheels)
+    return folder, packages
+
+
+def done(*command, cwd=None, environment=None):
+    """Run Python to its end; returns the output."""
+    ended = subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def run(site, cwd, *command):
+    """Run Python with the installed packages first on its path; returns the output."""
+    return done(*command, cwd=cwd, environment={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "120"})
+
+
+def test_a_third_partys_packages_work_beside_our_wheel(installed, tmp_path):
+    """Installed, they are listed, their tests pass, they are checked, trained, benchmarked, with no change to this package."""
+    folder, packages = installed
+    ours = run(folder, tmp_path, "-c", "import lstm_odyssey; print(lstm_odyssey.__file__)")
+    assert ours.startswith(str(folder))
+    odyssey = ("-m", "lstm_odyssey.commands.cli")
+    assert "dusk  states y  [-]  from odyssey-dusk 0.1.0" in run(folder, tmp_path, *odyssey, "variants")
+    assert re.search(
+        r"circle  made, next_frame: .* from\s+odyssey-circle 0\.1\.0", run(folder, tmp_path, *odyssey, "tasks")
+    )
+    for package in packages:
+        passed = run(folder, package, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+        assert re.search(r"^(10|3\d) passed", passed, re.MULTILINE), passed
+    kept = run(folder, tmp_path, *odyssey, "check", "dusk", "circle", "--backend=eager")
+    assert re.search(r"(\d+) of \1 promises kept", kept)
+    shape = ["--profile=smoke", "--trials=2", "--epochs=2", "--workers=2", f"--store={tmp_path / 'store'}"]
+    table = run(folder, tmp_path, *odyssey, "run", "--variants=vanilla,dusk", "--tasks=circle", *shape)
+    assert re.search(r"dusk +2/2", table) and re.search(r"vanilla +2/2", table)
+    facts = lo.open_study(tmp_path / "store" / "study.nc").attrs
+    assert (
+        '"distribution": "odyssey-dusk"' in facts["variants"] and '"distribution": "odyssey-circle"' in facts["tasks"]
+    )
+    assert '"odyssey-dusk": "0.1.0"' in facts["environments"]
+    cases = ("--pyargs", "lstm_odyssey.cases", "--odyssey-variant=dusk", "--odyssey-task=circle", "--benchmark-disable")
+    assert "1 passed" in run(folder, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", *cases)
+    tracked = (
+        "import os; os.environ['ODYSSEY_ASV'] = 'full'; from lstm_odyssey.benchmarks import training; "
+        "print(training.trained_circle_dusk_64_cpu.track_error.benchmark_name)"
+    )
+    assert run(folder, tmp_path, "-c", tracked).strip() == "circle.dusk.track_error"

@@ -1,0 +1,155 @@
+"""The equality ladder over every registered variant: what the kit draws by itself, and what hypothesis draws."""
+
+import pytest
+from hypothesis import given, settings
+
+import lstm_odyssey as lo
+from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.conformance import answers as conformance
+from lstm_odyssey.conformance.kit import (
+    CHECKS,
+    OF_THE_TEXT,
+    STEPS,
+    check_long_sequences,
+    check_oracle,
+    checks,
+    draws,
+    parametrize_with_checks,
+    promised,
+)
+from lstm_odyssey.variants.ops import absolute, maximum, minimum, relu, sigmoid
+from tests.mutants import WRONG_ADJOINTS, WRONG_CELLS
+from tests.reference import NAMES as REFERENCES
+
+NAMES = lo.variant_names()
+
+
+def kinks_and_constants(x, y, c, k, *, W, R, p):
+    """Kinks, numbers beside products, a state that never changes and one that is made of parameters and input alone.
+
+    a_t = W_a x_t + R_a y_{t-1}
+    s_t = σ(R_s y_{t-1} + 1)
+    c_t = 2 · p_c - W_c x_t
+    y_t = minimum(maximum(a_t, -1), 0.5) ⊙ s_t + relu(R_k k_{t-1}) - absolute(R_c c_{t-1})
+    k_t = k_{t-1}
+    """
+    a = W.a @ x + R.a @ y
+    s = sigmoid(R.s @ y + 1)
+    c_t = 2 * p.c - W.c @ x
+    return minimum(maximum(a, -1), 0.5) * s + relu(R.k @ k) - absolute(R.c @ c), c_t, k
+
+
+UNREGISTERED = (lo.Variant(kinks_and_constants, ties=["maximum", "minimum", "relu", "absolute"]),)
+# step 4 is about numbers that are fixed
+DRAWN = [check for check in CHECKS if check not in (*OF_THE_TEXT, *STEPS[4], check_long_sequences)]
+DRAWN_ON = [(check, backend) for check in DRAWN for backend in BACKENDS if promised(check, backend)]
+ROUND = 4
+"""Of so many pairs of a cell and a promise hypothesis draws for one in ``make test``, for all in ``make long``."""
+
+
+def drawn(promises):
+    """Every cell with every promise, for pytest: in ``make test`` a promise has some cells, and a cell some promises."""
+    return [
+        pytest.param(name, *promise, id="-".join(word if isinstance(word, str) else word.__name__.removeprefix("check_")
+                                                 for word in (name, *promise)),
+                     marks=[pytest.mark.long] if (row + column) % ROUND else [])
+        for column, promise in enumerate(promises) for row, name in enumerate(NAMES)
+    ]  # fmt: skip
+
+
+few = settings(max_examples=max(4, settings.default.max_examples // 30), deadline=None)
+fewer = settings(max_examples=max(2, settings.default.max_examples // 100), deadline=None)
+
+
+def test_there_is_something_to_climb():
+    """Variants are found, and so are backends: an empty ladder would be climbed by anything."""
+    assert len(NAMES) >= 20
+    assert "eager" in BACKENDS
+    assert len(DRAWN) >= 10
+    short = {given.values for given in drawn(DRAWN_ON) if not given.marks}
+    assert {name for name, _, _ in short} == {*NAMES}
+    assert {(check, backend) for _, check, backend in short} == {*DRAWN_ON}
+    assert any(lo.variant(name).limits for name in NAMES)
+
+
+def test_every_step_of_the_ladder_is_there():
+    """Steps 1 to 6 are checks of the kit, each run on every backend that promises it; 0 and 7 are tests of this folder."""
+    names = {
+        1: {"adjoint"},
+        2: {"equations"},
+        3: {"oracle", "long_sequences", "default_state"},
+        4: {"single_precision", "nonlinearities"},
+        5: {"rows", "permutation", "carried_state", "causality", "padding", "bidirectional", "population", "member_bits",
+            "repeated_call"},
+        6: {"limits"},
+    }  # fmt: skip
+    found = {step: {check.__name__.removeprefix("check_") for check in made} for step, made in STEPS.items()}
+    assert found == names
+    run = {name for name, _ in checks()}
+    for step, made in STEPS.items():
+        for check in made:
+            assert (check.__doc__ or "").startswith(f"Step {step}")
+            name = check.__name__.removeprefix("check_")
+            promised = [backend for backend in BACKENDS if promised(check, backend)]
+            assert promised
+            assert {name} <= run or {f"{name}-{backend}" for backend in promised} <= run
+    assert set(REFERENCES) == set(NAMES)
+    assert len(WRONG_CELLS) >= 12
+    assert len(WRONG_ADJOINTS) >= 6
+
+
+@parametrize_with_checks(NAMES)
+def test_every_variant_keeps_its_promises(cell, check):
+    """The whole kit, with its own draws, on every backend."""
+    check(cell)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_no_registered_variant_needs_the_excuse_of_rounding(name, backend, monkeypatch):
+    """The kit may ask how far rounding alone moves a cell's answer; for ours, at its own draws, it never has to."""
+
+    def asked(*_):
+        raise AssertionError("a bound was missed")
+
+    monkeypatch.setattr(conformance, "rounding_error", asked)
+    check_oracle(name, backend)
+
+
+@parametrize_with_checks(UNREGISTERED)
+def test_other_kinds_of_cells_keep_their_promises(cell, check):
+    """So do cells of kinds that are not registered: the contract of a step is wider than what papers have asked of it."""
+    check(cell)
+
+
+@pytest.mark.parametrize(("name", "check", "backend"), drawn(DRAWN_ON))
+@few
+@given(draw=draws())
+def test_every_variant_keeps_its_promises_at_any_draw(name, check, backend, draw):
+    """The same promises at sizes and numbers that hypothesis chooses."""
+    check(name, backend, draws=[draw])
+
+
+@pytest.mark.parametrize(("name", "backend"), drawn([(backend,) for backend in BACKENDS]))
+@fewer
+@given(draw=draws(T=(50, 300)))
+def test_long_sequences_equal_the_oracle(name, backend, draw):
+    """50 to 300 frames, as hypothesis chooses them, give the oracle's results and gradients."""
+    check_long_sequences(name, backend, draws=[draw])
+
+
+@pytest.mark.parametrize(("drawn", "T"), [(few, (2, 12)), (fewer, (50, 300))])
+def test_few_draws_are_not_all_of_the_simplest(drawn, T):
+    """Matrices are not their own transposes, there is more than a row, and no draw is made twice."""
+    found = []
+
+    @drawn
+    @given(draw=draws(T=T))
+    def draw_them(draw):
+        found.append(draw)
+
+    draw_them()
+    assert len(found) == drawn.max_examples == len(set(found))
+    assert found[0].N > 1 and found[0].M > 1 and found[0].B > 1
+    assert len({draw.T for draw in found}) > 1
+    assert all(T[0] <= draw.T <= T[1] for draw in found)

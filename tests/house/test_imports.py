@@ -1,0 +1,109 @@
+"""What is imported when: the package costs nothing until a part of it is used, and reading results needs no torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+import lstm_odyssey as lo
+from tests.conftest import ROOT
+
+RECORD = ROOT / "reports" / "records" / "jsb-chorales-paper.nc"
+
+HEAVY = ("torch", "xarray", "numpy", "pandas", "scipy", "matplotlib", "distributed", "typer")
+FACE = 40
+"""Modules beside Python's own start that ``import lstm_odyssey`` may bring; numpy alone brings more."""
+
+
+def loaded_after(code: str) -> set[str]:
+    """Modules that a fresh interpreter has loaded after ``code``, less those it starts with."""
+    script = (
+        "import sys\nbefore = set(sys.modules)\n"
+        f"{code}\n"
+        "print('modules:', *(name for name in sys.modules if name not in before))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("modules:")[2].split())
+
+
+def test_the_guard_sees_what_is_loaded():
+    """A module that is imported is reported; otherwise every test below would pass by itself."""
+    assert "json" in loaded_after("import json")
+    assert "numpy" in loaded_after("import lstm_odyssey.tasks.declare")
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    """``import lstm_odyssey`` brings no torch, xarray or numpy, and hardly anything else."""
+    loaded = loaded_after("import lstm_odyssey")
+    assert "lstm_odyssey" in loaded
+    assert not loaded.intersection(HEAVY)
+    assert len(loaded) <= FACE
+
+
+@pytest.mark.parametrize(
+    "module", ["page", "contract.schema", "stats.table", "plots.scores", "stats.compare", "fanova.api", "paper"]
+)
+def test_reports_need_no_torch(module):
+    """Stored results are read, judged and drawn without torch, numba or dask."""
+    loaded = loaded_after(f"import lstm_odyssey.reports.{module}")
+    assert f"lstm_odyssey.reports.{module}" in loaded
+    assert not loaded.intersection(("torch", "numba", "distributed"))
+
+
+def test_the_accessor_comes_with_reports():
+    """``study.odyssey`` is there once reports are imported, and on what ``lo.open_study`` gives."""
+    asked = "import xarray\nassert not hasattr(xarray.Dataset, 'odyssey')\n"
+    loaded = loaded_after(f"{asked}import lstm_odyssey.reports\nassert xarray.Dataset().odyssey is not None")
+    assert not loaded.intersection(("torch", "sklearn", "scipy", "matplotlib"))
+    loaded = loaded_after(
+        f"{asked}import lstm_odyssey as lo\nassert not hasattr(xarray.Dataset, 'odyssey')\n"
+        f"assert len(lo.open_study({str(RECORD)!r}).odyssey.table()) == 9"
+    )
+    assert "lstm_odyssey.reports.accessor" in loaded
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"lo.open_study({str(RECORD)!r})",
+        "import lstm_odyssey.study",
+        "import lstm_odyssey.commands.report",
+    ],
+    ids=["open_study", "study", "report"],
+)
+def test_what_trains_nothing_needs_no_torch(code):
+    """A study is opened and reported without torch and numba, which take longer to import than it takes to read."""
+    assert not loaded_after(f"import lstm_odyssey as lo\n{code}").intersection(("torch", "numba", "distributed"))
+
+
+@pytest.mark.parametrize(("listing", "folder"), [("variant_names", "variants"), ("task_names", "tasks")])
+def test_listing_names_imports_no_plugin(listing, folder):
+    """Names come from entry points: no variant's and no task's module is imported to list them."""
+    loaded = loaded_after(f"import lstm_odyssey as lo\nassert lo.{listing}()")
+    plugins = {f"lstm_odyssey.{folder}.{name}" for name in getattr(lo, listing)()}
+    assert plugins and not loaded & plugins
+
+
+def test_help_needs_no_torch():
+    """``odyssey --help`` answers without loading torch or anything of a study."""
+    loaded = loaded_after(
+        "from lstm_odyssey.commands import cli\n"
+        "sys.argv = ['odyssey', '--help']\n"
+        "try:\n    cli.main()\nexcept SystemExit as end:\n    assert end.code in (0, None)"
+    )
+    assert "typer" in loaded
+    assert not loaded.intersection(("torch", "xarray", "numpy", "distributed", "matplotlib"))
+
+
+@pytest.mark.parametrize("name", lo.__all__)
+def test_every_public_name_resolves(name):
+    """Each name of the face exists, is listed by dir(), and is what its home module calls by that name."""
+    assert getattr(lo, name) is not None
+    assert name in dir(lo)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    """The lazy face refuses what it does not have, as any module does."""
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = lo.nothing
