@@ -1,8 +1,8 @@
 """Speed of the functional ANOVA: each timed case computes what it says, all of them run, and when timed they hold bounds.
 
 The table of times, optuna's evaluator beside ours in the same run:
-``pytest tests/benchmarks/test_analysis_speed.py --benchmark-only``. Only there, with the sizes that are promised, are times held
-to bounds: the fastest of many rounds, on one core.
+``pytest tests/benchmarks/test_analysis_speed.py --benchmark-only``. Only there, with the sizes that are promised, are times
+held to bounds: the fastest of many rounds, on one core.
 optuna-fast-fanova stands in the table where it is installed.
 """
 
