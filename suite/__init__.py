@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lstm_odyssey.study.plan import Settings as Settings
     from lstm_odyssey.study.results import open_study as open_study
     from lstm_odyssey.study.run import run as run
+    from lstm_odyssey.study.weights import load_network as load_network
     from lstm_odyssey.tasks.declare import Corpus as Corpus
     from lstm_odyssey.tasks.declare import Task as Task
     from lstm_odyssey.variants.declare import Limit as Limit
@@ -49,6 +50,7 @@ _HOMES = {
     "fanova": "reports.fanova.api",
     "open_study": "study.results",
     "run": "study.run",
+    "load_network": "study.weights",
     "Settings": "study.plan",
     "Corpus": "tasks.declare",
     "Task": "tasks.declare",

@@ -18,6 +18,15 @@ def count(number: int, noun: str = "") -> str:
     return f"{text} {noun}{'' if number == 1 else 's'}" if noun else text
 
 
+def counted(number: int, noun: str) -> str:
+    """A count in figures, as a line of progress has it.
+
+    >>> counted(9, "cell"), counted(1, "trial"), counted(5400, "trial")
+    ('9 cells', '1 trial', '5,400 trials')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(names: Iterable[object]) -> str:
     """Names as a list in a sentence.
 

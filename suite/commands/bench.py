@@ -99,6 +99,7 @@ def epoch(
 
     from lstm_odyssey.bench.epoch import epochs
     from lstm_odyssey.commands import bench_tables, fitted
+    from lstm_odyssey.reports.contract.wording import counted
     from lstm_odyssey.study.plan import embedded_tasks
     from lstm_odyssey.training.threads import one_thread
 
@@ -106,7 +107,7 @@ def epoch(
     asked["data"] = places(data, [name]).get(name)
     cells = chosen_cells(variants)
     with one_thread(), progress(None) as (say, _):
-        say(f"epochs of {len(cells)} variants and of plain torch in turn")
+        say(f"epochs of {counted(len(cells), 'variant')} and of plain torch in turn")
         try:
             found = epochs(cells, name, **asked)
         except KeyboardInterrupt:

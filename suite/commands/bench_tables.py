@@ -20,6 +20,7 @@ from lstm_odyssey.bench.samples import Timing, geometric_mean, outside
 from lstm_odyssey.bench.throughput import Throughput
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.commands.tables import new_table
+from lstm_odyssey.plugins import registry
 from lstm_odyssey.reports.contract.files import write_text
 from lstm_odyssey.training.facts import processor, versions
 
@@ -82,13 +83,19 @@ def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]
     yield Text(
         f"{_place(work.device, work.clock)}; T {work.frames}, M {work.inputs}. "
         "Medians; x: how many times as fast as that way; mean: geometric, over N."
-        f"{_doubts(measured, work.relative_error)}"
+        f"{_other_mathematics(order) if 'lstm' in work.against else ''}{_doubts(measured, work.relative_error)}"
     )
     failures = dict.fromkeys(
         f"{group.variant} by {way}: {reason}" for group in groups for way, reason in group.failed.items()
     )
     if failures:
         yield Text("\n".join(f"not measured: {failure}" for failure in failures), style="red")
+
+
+def _other_mathematics(variants: Sequence[str]) -> str:
+    """Which cells torch.nn.LSTM does not compute: their ratio to it compares two different cells."""
+    found = [name for name in variants if "torch.nn.LSTM" not in [limit.of for limit in registry.as_cell(name).limits]]
+    return f" torch.nn.LSTM has no peepholes, and is another cell than {', '.join(found)}." if found else ""
 
 
 def _means(found: Mapping[str, Sequence[float]]) -> list[str]:

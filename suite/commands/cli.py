@@ -15,7 +15,7 @@ from lstm_odyssey.commands.blame import own_part
 from lstm_odyssey.commands.check import check
 from lstm_odyssey.commands.export import export
 from lstm_odyssey.commands.new import new
-from lstm_odyssey.commands.options import ListedPlugins, Plugins, names, pairs
+from lstm_odyssey.commands.options import ListedPlugins, Plugins, joined, names, pairs
 from lstm_odyssey.commands.output import steady_output
 from lstm_odyssey.commands.report import refresher, report
 from lstm_odyssey.commands.stopping import stopping
@@ -27,6 +27,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"lstm-odyssey {version('lstm-odyssey')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    """What stands before every command."""
+
+
 app.add_typer(bench, name="bench")
 app.add_typer(new, name="new")
 app.add_typer(export, name="export")
@@ -38,17 +57,25 @@ def run(
         Path | None, typer.Argument(help="A study.toml with these options; the command line beats it.", **USER_PATH)
     ] = None,
     variants: Annotated[
-        list[str] | None, typer.Option(help="Names, comma separated; 'all' for every one. (the paper's nine)")
+        list[str] | None,
+        typer.Option(help="Names, with commas or spaces between; 'all' for every one. (the paper's nine)"),
     ] = None,
     tasks: Annotated[
-        list[str] | None, typer.Option(help="Names, comma separated. (those that come with the package)")
+        list[str] | None,
+        typer.Option(help="Names, with commas or spaces between. (those whose corpus is in the package)"),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Random-search trials for each variant and task. (profile)")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs at most. (profile)")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random. (1)")] = None,
-    profile: Annotated[str | None, typer.Option(help="smoke, standard or paper. (standard)")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="How large the study is. smoke: 10 trials of 25 epochs in a narrowed space, minutes; standard: 24 of 30; "
+            "paper: its protocol, 200 of 150 epochs and draws of each variant's own, hours. (standard)"
+        ),
+    ] = None,
     draws: Annotated[str | None, typer.Option(help="common to all variants, or independent. (profile)")] = None,
     points: Annotated[
         Path | None,
@@ -57,7 +84,13 @@ def run(
     workers: Annotated[int | None, typer.Option(help="Worker processes; 0 runs in this one. (one a core)")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler that exists.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda. (cpu)")] = None,
-    backend: Annotated[str | None, typer.Option(help="auto or eager. (auto)")] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="What computes. numba: each cell compiled for the CPU; eager: torch's operations, on any device; auto: numba "
+            "where it runs. (auto)"
+        ),
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64. (float32)")] = None,
     block_size: Annotated[int | None, typer.Option(help="Trials in lockstep on a backend that pads. (profile)")] = None,
     keep_weights: Annotated[
@@ -208,7 +241,7 @@ def main() -> None:
     """
     with steady_output(), stopping() as signals:
         try:
-            app()
+            app(args=joined(sys.argv[1:]))
         except KeyboardInterrupt:
             raise SystemExit(signals.code or 130) from None
         except SystemExit as ended:

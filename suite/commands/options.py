@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,6 +52,30 @@ def names(values: Iterable[str] | None) -> list[str] | None:
     if values is None:
         return None
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+LISTS = ("--variants", "--tasks", "--sizes", "--batch", "--against")
+"""Options that take several values."""
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which an option's values with spaces between are one value with commas.
+
+    >>> joined(["run", "--variants", "nog", "cifg", "--trials", "3"])
+    ['run', '--variants', 'nog,cifg', '--trials', '3']
+    >>> joined(["run", "--variants", "nog", "study.toml"])
+    ['run', '--variants', 'nog', 'study.toml']
+    """
+    found: list[str] = []
+    listing = False
+    for argument in arguments:
+        more = listing and re.fullmatch(r"[\w,*]+", argument) is not None and not Path(argument).exists()
+        if more and found[-1] not in LISTS:
+            found[-1] += f",{argument}"
+        else:
+            found.append(argument)
+        listing = argument in LISTS or more
+    return found
 
 
 def numbers(option: str, values: Iterable[str] | None) -> list[int] | None:

@@ -25,7 +25,9 @@ WAIT_SECONDS = 2.0
 
 
 def report(
-    store: Annotated[Path, typer.Argument(help="A study's folder, or its study.nc.", **USER_PATH)],
+    store: Annotated[
+        Path, typer.Argument(help="A study's folder, or its study.nc. (study)", show_default=False, **USER_PATH)
+    ] = Path("study"),
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The file to write. (report.FORMAT beside the study)", **USER_PATH),

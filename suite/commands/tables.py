@@ -72,12 +72,12 @@ def variant_list() -> Iterator[RenderableType]:
 def task_list() -> Iterator[RenderableType]:
     """Every task: family, objective, chance level, where the corpus comes from and under which licence."""
     from lstm_odyssey.plugins import registry
-    from lstm_odyssey.tasks import objectives
+    from lstm_odyssey.tasks.objectives.names import NAMES
 
     for name in registry.task_names():
         try:
             task = registry.task(name)
-            objective = objectives.get(task.objective)
+            objective = NAMES[task.objective]
         except Exception as error:  # noqa: BLE001 - as above
             yield _unusable(f"{name} of {words(registry.origin('task', name))}", error)
             continue
@@ -123,6 +123,7 @@ def _broken_files() -> Iterator[Text]:
 def results(study: xarray.Dataset) -> Iterator[RenderableType]:
     """A study's table, one for each task, and in words what it rests on."""
     from lstm_odyssey.reports.contract.selection import as_study
+    from lstm_odyssey.reports.contract.wording import counted
     from lstm_odyssey.reports.stats.epoch_cost import duration
     from lstm_odyssey.reports.stats.table import instability, score, summary, whole
 
@@ -153,7 +154,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         yield Text("")
         yield table
         if failed:
-            yield Text(f"\n{failed} trials failed; the next run tries them again.", style="red")
+            yield Text(f"\n{counted(failed, 'trial')} failed; the next run tries again.", style="red")
         yield Text(
             "\nTest scores of each trial's best validation epoch; what is worse than chance counts as chance. best 10 %: the "
             "mean of the best tenth of the trials by validation, two at least; best: the best of those, with its number of "

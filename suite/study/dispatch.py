@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import Any
 
 from lstm_odyssey.plugins import registry
+from lstm_odyssey.reports.contract.wording import counted
 from lstm_odyssey.study.block import CLAIMED, Block, run_block
 from lstm_odyssey.study.locking import LEASE_SECONDS, claimed
 from lstm_odyssey.study.plan import Plan
@@ -62,7 +63,9 @@ class Dispatch:
             self._round(list(blocks), 0.0)
             while self.others:
                 others, self.others = self.others, []
-                self.say(f"{len(others)} blocks are computed by another run of this store; waiting for them.")
+                self.say(
+                    f"{counted(len(others), 'block')} computed by another run of this store: waiting for it to end."
+                )
                 self._round(others, OTHERS_SECONDS)
             for suspect in self.suspects:
                 self._alone(suspect)

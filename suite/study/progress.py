@@ -15,6 +15,7 @@ from rich.text import Text
 
 from lstm_odyssey.backends import training_note
 from lstm_odyssey.plugins import registry
+from lstm_odyssey.reports.contract.wording import counted
 from lstm_odyssey.reports.stats.table import score
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.plan import Plan
@@ -103,8 +104,9 @@ class StudyProgress:
         kept = f", {todo.stored} of them stored already" if todo.stored else ""
         total = todo.trials + todo.stored
         self.console.print(
-            f"{total} trials{kept}: {len(plan.variants)} variants x {', '.join(plan.tasks)} x {plan.study['trials']} trials of "
-            f"{plan.study['protocol']['epochs']} epochs at most, {plan.study['backend']} on {plan.study['device']}"
+            f"{counted(total, 'trial')}{kept}: {counted(len(plan.variants), 'variant')} x {', '.join(plan.tasks)} x "
+            f"{counted(plan.study['trials'], 'trial')} of "
+            f"{counted(plan.study['protocol']['epochs'], 'epoch')} at most, {plan.study['backend']} on {plan.study['device']}"
         )
         other = elsewhere(todo.environments) if todo.blocks else ""
         if other:
@@ -144,7 +146,7 @@ class StudyProgress:
         self.doing = ""
         self._show(self.done)
         if not self.console.is_terminal:
-            words = f"  {self.done} done: {block.variant} on {block.task}, {missing} trials; {self._words()}"
+            words = f"  {self.done} done: {block.variant} on {block.task}, {counted(missing, 'trial')}; {self._words()}"
             self.console.print(words, markup=False, soft_wrap=True)
 
     def _better(self, task: str, variant: str, value: float | None) -> None:

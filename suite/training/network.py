@@ -6,7 +6,7 @@ population is a handful of vector operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -120,3 +120,59 @@ class Network(nn.Module):
     def member_weights(self, member: int) -> dict[str, np.ndarray[Any, Any]]:
         """One member's weights at its own N, by name."""
         return {name: piece.detach().cpu().numpy().copy() for name, piece in self._pieces(member)}
+
+    def load_member_weights(self, member: int, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Set one member's weights, as ``member_weights`` returned them.
+
+        Raises:
+            ValueError: names or shapes are not this network's.
+        """
+        pieces = dict(self._pieces(member))
+        if set(pieces) != set(weights):
+            raise ValueError(f"weights: got {sorted(weights)}; expected exactly {sorted(pieces)}.")
+        for name, piece in pieces.items():
+            value = torch.from_numpy(np.asarray(weights[name]))
+            if value.shape != piece.shape:
+                raise ValueError(f"weights: {name} is {list(value.shape)}; expected {list(piece.shape)}.")
+            piece.copy_(value)
+
+
+class TrainedNetwork(nn.Module):
+    """One trained network: x [T, B, M] to logits [T, B, K].
+
+    Args:
+        cell: the recurrent cell.
+        weights: by name, as a study stores them.
+        hyperparameters, trial: of the trial they come from.
+        bidirectional, dtype: of its study.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        weights: Mapping[str, np.ndarray[Any, Any]],
+        hyperparameters: Mapping[str, Any],
+        trial: int,
+        *,
+        bidirectional: bool,
+        dtype: str,
+    ) -> None:
+        super().__init__()
+        self.hyperparameters, self.trial = dict(hyperparameters), trial
+        outputs, size = weights["V.0"].shape
+        inputs = {weights[name].shape[1] for name in weights if ".W." in name}
+        self.population = Network(
+            cell, inputs.pop() if inputs else 1, [size], outputs, bidirectional, "auto", getattr(torch, dtype), None
+        )
+        self.population.load_member_weights(0, weights)
+        self.eval()
+
+    @property
+    def rnn(self) -> RNN:
+        """The recurrent layer, a population of one."""
+        return self.population.rnn
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits of x; frames beyond a row's length have those of an output of 0."""
+        logits: Tensor = self.population(x.unsqueeze(1), lengths)
+        return logits.squeeze(1)

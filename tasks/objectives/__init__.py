@@ -27,5 +27,5 @@ def get(name: str) -> Objective:
     if name not in NAMES:
         raise ValueError(f"objective {name!r}: not known; expected one of {nearest(name, NAMES)}.")
     module = import_module(f"lstm_odyssey.tasks.objectives.{name}")
-    objective: Objective = getattr(module, NAMES[name])()
+    objective: Objective = getattr(module, NAMES[name].kind)()
     return objective

@@ -28,6 +28,7 @@ from torch.nn.functional import ctc_loss
 
 from lstm_odyssey.tasks.declare import Corpus, Split
 from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, padding
+from lstm_odyssey.tasks.objectives.names import NAMES
 
 BLANK = 0
 
@@ -54,8 +55,7 @@ class CTC(Objective):
     """Connectionist temporal classification; the score is the character error rate of the best path."""
 
     name = "ctc"
-    metric = "character error rate of the best path"
-    units = "%"
+    _, metric, units = NAMES["ctc"]
     scale = 100.0
 
     def n_outputs(self, corpus: Corpus) -> int:

@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy
 
 from lstm_odyssey.tasks.declare import Corpus, Split
 from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, padding, stack
+from lstm_odyssey.tasks.objectives.names import NAMES
 
 KERNEL = """
 def frame_loss(logits, targets, frame, gradient, outputs):
@@ -58,8 +59,7 @@ class Frames(Objective):
     """Softmax cross entropy a frame; the score is the frame error."""
 
     name = "frames"
-    metric = "frame error rate"
-    units = "%"
+    _, metric, units = NAMES["frames"]
     kernel = KERNEL
     scale = 100.0
 

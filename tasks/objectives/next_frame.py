@@ -24,6 +24,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lstm_odyssey.tasks.declare import Corpus, CorpusError, Split
 from lstm_odyssey.tasks.objectives.base import Objective, check_targets, clear, padding, stack
+from lstm_odyssey.tasks.objectives.names import NAMES
 
 KERNEL = """
 def frame_loss(logits, targets, frame, gradient, outputs):
@@ -51,8 +52,7 @@ class NextFrame(Objective):
     """Bernoulli cross entropy of the next frame, summed over its K components."""
 
     name = "next_frame"
-    metric = "negative log-likelihood per frame"
-    units = "nats/frame"
+    _, metric, units = NAMES["next_frame"]
     score_is_loss = True
     kernel = KERNEL
 

@@ -8,6 +8,7 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.commands import cli
+from lstm_odyssey.commands.options import joined, names
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.study.config import read_config
 from lstm_odyssey.study.plan import SettingsError, chosen_cells
@@ -263,3 +264,51 @@ def test_ctrl_c_says_how_to_go_on(odyssey, ran, tmp_path, monkeypatch):
     source = ran / "store"
     code, output, _ = odyssey(*small(tmp_path / "moved", f"--resume-from={source}", "--trials=3"))
     assert code == 130 and f"--resume-from={source}" in output
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        ("--variants nog,cifg --trials 3", "--variants nog,cifg --trials 3"),
+        ("--variants nog cifg --trials 3", "--variants nog,cifg --trials 3"),
+        ("--variants nog, cifg fgr", "--variants nog,,cifg,fgr"),
+        ("--variants c* n* --tasks bach other", "--variants c*,n* --tasks bach,other"),
+        ("study.toml --variants nog cifg", "study.toml --variants nog,cifg"),
+        ("--variants nog study.toml", "--variants nog study.toml"),
+        ("--variants=nog cifg", "--variants=nog cifg"),
+        ("--seed 3 cifg", "--seed 3 cifg"),
+        ("--variants", "--variants"),
+    ],
+)
+def test_names_have_commas_or_spaces_between(words, read):
+    """Both mean the same; what has a dot or a slash is a file, and other options have one value."""
+    assert joined(words.split()) == read.split()
+    assert names([words]) is not None
+
+
+def test_a_file_that_is_there_is_no_name(tmp_path, monkeypatch):
+    """A study's options may lie in a file without an ending."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").write_text("trials = 1")
+    assert joined(["--variants", "nog", "mine"]) == ["--variants", "nog", "mine"]
+
+
+def test_variants_with_spaces_are_run(odyssey, tmp_path):
+    """A study of two cells named apart; one of anything is not told in the plural."""
+    asked = [word for word in small(tmp_path / "two", "--trials=1") if not word.startswith("--variants")]
+    code, output, _ = odyssey(*asked, "--variants", "nog", "cifg")
+    assert code == 0 and "2 trials: 2 variants x bach x 1 trial of 1 epoch at most" in output
+    assert "nog on bach, 1 trial;" in output
+
+
+def test_the_version_is_told(odyssey):
+    """``odyssey --version`` prints one line and needs no command."""
+    code, output, _ = odyssey("--version")
+    assert code == 0 and output == f"lstm-odyssey {lo.__version__}\n"
+
+
+def test_a_report_is_of_the_folder_study_unless_told(odyssey, tmp_path, monkeypatch):
+    """Where a run puts it, a report finds it."""
+    monkeypatch.chdir(tmp_path)
+    code, _, error = odyssey("report")
+    assert code == 2 and "study study: nothing is there" in error

@@ -85,15 +85,22 @@ def test_listing_names_imports_no_plugin(listing, folder):
     assert plugins and not loaded & plugins
 
 
-def test_help_needs_no_torch():
-    """``odyssey --help`` answers without loading torch or anything of a study."""
+@pytest.mark.parametrize(
+    ("word", "without"),
+    [
+        ("--help", {"torch", "xarray", "numpy", "distributed", "matplotlib"}),
+        ("--version", {"torch", "xarray", "numpy", "distributed", "matplotlib"}),
+        ("tasks", {"torch", "distributed", "matplotlib"}),
+    ],
+)
+def test_what_computes_nothing_needs_no_torch(word, without):
+    """Help, version and the list of tasks answer without loading torch or anything of a study."""
     loaded = loaded_after(
         "from lstm_odyssey.commands import cli\n"
-        "sys.argv = ['odyssey', '--help']\n"
+        f"sys.argv = ['odyssey', {word!r}]\n"
         "try:\n    cli.main()\nexcept SystemExit as end:\n    assert end.code in (0, None)"
     )
-    assert "typer" in loaded
-    assert not loaded.intersection(("torch", "xarray", "numpy", "distributed", "matplotlib"))
+    assert "typer" in loaded and not loaded & without
 
 
 @pytest.mark.parametrize("name", lo.__all__)
