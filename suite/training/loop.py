@@ -17,7 +17,7 @@ from lstm_odyssey.training import checkpoint
 from lstm_odyssey.training.costs import Clocks
 from lstm_odyssey.training.population import Population, Trial
 from lstm_odyssey.training.protocol import Protocol
-from lstm_odyssey.training.threads import one_thread
+from lstm_odyssey.training.threads import one_thread, without_subnormals
 
 __all__ = ["Population", "Trial", "train"]
 
@@ -60,7 +60,7 @@ def train(
     Returns:
         The population; ``record(member)`` is the result of a trial.
     """
-    with one_thread():
+    with one_thread(), without_subnormals():
         population = Population(
             cell,
             corpus,

@@ -1,4 +1,4 @@
-"""How many threads torch computes with."""
+"""How torch computes while networks train: with one thread, and without subnormal numbers."""
 
 from __future__ import annotations
 
@@ -17,3 +17,27 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def flushes() -> bool:
+    """Whether this thread takes numbers below the least normal one (float32: 1.2e-38) for 0."""
+    import torch
+
+    return not bool((torch.full((1,), 2.0**-130, dtype=torch.float32) * 2).item())
+
+
+@contextmanager
+def without_subnormals() -> Iterator[None]:
+    """Numbers below the least normal one are 0 in this thread, restored afterwards; on processors that can.
+
+    A network that explodes has gates shut so far that their gradients are subnormal, and a processor takes a hundred times as
+    long for those: an epoch of ``noaf`` with such weights took 2.6 to 3.4 times that of ``vanilla``, and takes as long without.
+    """
+    import torch
+
+    before = flushes()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)

@@ -10,6 +10,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.training.loop import Trial, train
 from lstm_odyssey.training.protocol import Protocol
+from lstm_odyssey.training.threads import flushes, without_subnormals
 from tests.corpora import CORPORA
 
 ROUNDS = 40
@@ -107,3 +108,40 @@ def test_a_difference_is_counted():
         return task
 
     assert wrong([task_of(1.0), task_of(2.0)], rounds=20) > 0
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_subnormal_numbers_are_0_while_a_network_trains(before):
+    """And what the thread did with them before is restored, on either backend, after an error as well."""
+    if not torch.set_flush_denormal(before):
+        pytest.skip("this processor cannot take subnormal numbers for 0")
+    seen = []
+
+    def look(population):
+        seen.append((flushes(), bool((population.parts[0].network.weights * 0 + 2.0**-140 != 0).any())))
+        if len(seen) > 20:
+            raise KeyboardInterrupt
+
+    drawn = {"hidden_size": 5, "learning_rate": 0.01, "momentum": 0.5, "input_noise": 0.1}
+    try:
+        for backend in ("eager", "numba"):
+            train(lo.variant("noaf"), CORPORA["next_frame"](), "next_frame", [Trial(0, drawn)], Protocol(epochs=1),
+                  backend=backend, on_update=look)  # fmt: skip
+            assert flushes() is before
+        with pytest.raises(KeyboardInterrupt):
+            train(lo.variant("noaf"), CORPORA["next_frame"](), "next_frame", [Trial(0, drawn)], Protocol(epochs=9),
+                  on_update=look)  # fmt: skip
+        assert flushes() is before and set(seen) == {(True, False)}
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def test_what_is_said_of_subnormal_numbers_is_so():
+    """``flushes`` tells the two states apart, and what is inside another leaves it as it was."""
+    assert not flushes()
+    with without_subnormals():
+        assert flushes()
+        with without_subnormals():
+            assert flushes()
+        assert flushes()
+    assert not flushes()
