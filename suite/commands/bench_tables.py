@@ -94,7 +94,8 @@ def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]
 
 def _other_mathematics(variants: Sequence[str]) -> str:
     """Which cells torch.nn.LSTM does not compute: their ratio to it compares two different cells."""
-    found = [name for name in variants if "torch.nn.LSTM" not in [limit.of for limit in registry.as_cell(name).limits]]
+    cells = [registry.variant(name) for name in variants if name in registry.variant_names()]
+    found = [cell.name for cell in cells if "torch.nn.LSTM" not in [limit.of for limit in cell.limits]]
     return f" torch.nn.LSTM has no peepholes, and is another cell than {', '.join(found)}." if found else ""
 
 

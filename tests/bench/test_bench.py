@@ -183,6 +183,14 @@ def test_the_table_has_times_ratios_and_their_geometric_mean(capsys):
     assert "~" not in flat and "-bit vectors" in flat and "T 304, M 39" in flat and "wall clock" in flat
 
 
+@pytest.mark.parametrize(("against", "told"), [(("lstm", "loop"), True), (("loop",), False)])
+def test_a_ratio_to_another_cell_is_told(against, told):
+    """torch.nn.LSTM computes the cell without peepholes; a ratio to it is, for other cells, one of two cells."""
+    groups = [made_group(name, 20, 1) for name in ("vanilla", "no_peepholes", "gru")]
+    shown = " ".join(str(part) for part in bench_tables.cell_tables(groups, Work(against=against)))
+    assert ("torch.nn.LSTM has no peepholes, and is another cell than vanilla, gru." in shown) is told
+
+
 def test_doubtful_medians_are_marked(capsys):
     """A median known worse than asked has a ~ beside it, and a line says how many."""
     from rich.console import Console
