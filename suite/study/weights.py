@@ -13,6 +13,7 @@ from lstm_odyssey.plugins import registry
 from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.study.results import gather
 from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.tasks.nearest import nearest
 
 if TYPE_CHECKING:
     import xarray
@@ -85,7 +86,7 @@ def _one(store: Store, dataset: xarray.Dataset, kind: str, given: str | None) ->
         return there[0]
     if given not in there:
         raise StoreError(
-            f"store {store.path}: {kind} is {given!r}; expected one of {', '.join(there)}, which it holds."
+            f"store {store.path}: {kind} is {given!r}; expected one of {nearest(given or '', there)}, which it holds."
         )
     return given
 
