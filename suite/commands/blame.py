@@ -7,7 +7,7 @@ from pathlib import Path
 from traceback import StackSummary, TracebackException
 
 ROOMS = ("lstm_odyssey", "lstm_odyssey.tasks", "lstm_odyssey.reports", "lstm_odyssey.variants")
-GATES = ("registry.py", "plugin_files.py")
+GATES = ("plugins/registry.py", "plugins/files.py")
 """Modules of this package that call what an author wrote: what stands below them in a traceback is the author's."""
 
 

@@ -365,7 +365,7 @@ FULL = """
 import resource, sys
 from pathlib import Path
 
-from lstm_odyssey.reports import schema
+from lstm_odyssey.reports.contract import schema
 
 dataset = schema.load(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
