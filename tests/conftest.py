@@ -166,13 +166,14 @@ def site(wheel, shared):
     return shared("site", unpack)
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _one_thread():
-    """torch computes with one thread: the tests' tensors are small, and threads that wait for each other slow them tenfold."""
-    from lstm_odyssey.training.threads import one_thread
+    """torch computes with one thread: the tests' tensors are small, and threads that wait for each other slow them tenfold.
 
-    with one_thread():
-        yield
+    A test that needs no torch does not wait for its import.
+    """
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

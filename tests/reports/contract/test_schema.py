@@ -37,10 +37,27 @@ def dataset() -> xarray.Dataset:
     return schema.build(study, made.whole(study)[1])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(made.studies(), st.randoms(use_true_random=False))
+WHOLE = given(made.studies(), st.randoms(use_true_random=False))
+FEW, MANY = (settings(max_examples=n, deadline=None, suppress_health_check=[HealthCheck.too_slow]) for n in (6, 60))
+"""Half a second each: to write a small netCDF and to read one."""
+
+
+@FEW
+@WHOLE
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, study: made.Made, random: object) -> None:
     """Any study is built the same from its trials in any order and read back from its file bit for bit."""
+    comes_back(tmp_path_factory, study, random)
+
+
+@pytest.mark.long
+@MANY
+@WHOLE
+def test_more_round_trips(tmp_path_factory: pytest.TempPathFactory, study: made.Made, random: object) -> None:
+    """The same of many more studies."""
+    comes_back(tmp_path_factory, study, random)
+
+
+def comes_back(tmp_path_factory: pytest.TempPathFactory, study: made.Made, random: object) -> None:
     facts, trials = study
     built = schema.build(facts, trials)
     shuffled = list(trials)
