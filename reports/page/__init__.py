@@ -18,7 +18,7 @@ from lstm_odyssey.reports.contract.schema import attribute, hyperparameters
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.page import words
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
-from lstm_odyssey.reports.page.section import section
+from lstm_odyssey.reports.page.section import section as task_section
 from lstm_odyssey.reports.paper.claims import BASELINE, CELLS
 from lstm_odyssey.reports.stats.contents import BETTER, OPEN, WORSE
 from lstm_odyssey.reports.stats.epoch_cost import processors
@@ -65,7 +65,7 @@ def render(
         attributes=dataset.attrs,
         title=f"{words.count(len(order), 'cell').capitalize()} on {words.listed(tasks)}",
         summary=summary_texts(dataset, table, analyses),
-        tasks=[section(dataset, table, analyses, task, place, order) for place, task in enumerate(tasks)],
+        tasks=[task_section(dataset, table, analyses, task, place, order) for place, task in enumerate(tasks)],
         variants=order,
         baseline=str(analyses.comparison.attrs["baseline"]),
         space=_space(dataset),

@@ -14,6 +14,8 @@ PUBLISHED = {
     "Sobol' g": {(0,): 0.58684, (1,): 0.26082, (2,): 0.03668, (3,): 0.00587, (4,): 0.00006, (0, 1): 0.08694},
     "Friedman 1": {(0,): 0.19731, (1,): 0.19731, (2,): 0.09327, (3,): 0.34975, (4,): 0.08744, (0, 1): 0.07492},
 }
+SHORT = ("Ishigami", "additive")
+"""Recovered in `make test`: interactions of two, and none. 1000 trials take ten seconds a function."""
 
 
 @functools.cache
@@ -61,7 +63,9 @@ def test_multilinear_by_its_formula():
     assert known.pairs().tolist() == [0.0, pytest.approx(1 - known.share(0)), 0.0]
 
 
-@pytest.mark.parametrize("name", TRUTHS)
+@pytest.mark.parametrize(
+    "name", [name if name in SHORT else pytest.param(name, marks=pytest.mark.long) for name in TRUTHS]
+)
 def test_shares_are_recovered(name):
     """From 1000 trials every share of the forest's mean is within .07 of the true one, and the response is predicted."""
     assert found(name, 1000)["forest"].r_squared > 0.85
@@ -77,11 +81,26 @@ def test_additive_functions_have_no_interactions():
     assert one.order.value[1:].sum() < 0.015
 
 
+def test_more_trials_are_better_for_one_function():
+    """The error of the forest's shares falls by a third or more from 200 to 1000 trials."""
+    assert rms(["Ishigami"], 1000, "forest") < 0.67 * rms(["Ishigami"], 200, "forest")
+
+
+def test_noise_biases_the_single_trees_of_one_function():
+    """With as much noise as signal the forest's mean errs less than half as much as the trees do, which invent interactions."""
+    names = ["additive"]
+    assert rms(names, 400, "forest", noise=1.0) < 0.6 * rms(names, 400, "per_tree", noise=1.0)
+    both = found("additive", 400, 1.0)
+    assert both["per_tree"].order.value[1:].sum() > 0.3 > 2 * both["forest"].order.value[1:].sum()
+
+
+@pytest.mark.long
 def test_more_trials_are_better():
     """The error of the forest's shares, over all functions, falls by a third or more from 200 to 1000 trials."""
     assert rms(TRUTHS, 1000, "forest") < 0.67 * rms(TRUTHS, 200, "forest")
 
 
+@pytest.mark.long
 def test_noise_biases_single_trees():
     """With as much noise as signal the forest's mean errs less than half as much as the trees do, which invent interactions."""
     names = ["Sobol' g", "Friedman 1", "additive"]

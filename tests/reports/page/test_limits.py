@@ -69,7 +69,7 @@ def lines(figure, label):  # type: ignore[no-untyped-def]
     return [line for line in figure.axes[0].lines if line.get_label() == label]
 
 
-@pytest.mark.parametrize("shared", [0.0, 0.9])
+@pytest.mark.parametrize("shared", [0.0, pytest.param(0.9, marks=pytest.mark.long)])
 def test_the_whisker_is_the_verdict(shared: float) -> None:
     """The corrected interval is drawn as the whisker, the 95 % interval thick, and the verdict stands beside it."""
     study = schema.build(*made.searched({"vanilla": 0.0, "alike": 0.0, "bad": 2.0}, 120, shared=shared))

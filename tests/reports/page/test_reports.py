@@ -198,6 +198,10 @@ def test_learning_curves_show_the_chosen_trial() -> None:
         assert line.get_ydata().tolist() == expected.tolist()
 
 
+LARGE = ("many variants",)
+"""Of the odd studies: 27 cells take a quarter of a minute to draw."""
+
+
 @functools.cache
 def odd() -> dict[str, xarray.Dataset]:
     """Studies at the edges of what there can be."""
@@ -219,7 +223,9 @@ def odd() -> dict[str, xarray.Dataset]:
     }
 
 
-@pytest.mark.parametrize("name", odd())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in LARGE else []) for name in odd()]
+)
 def test_odd_studies_are_drawn_and_rendered(name: str, tmp_path: Path) -> None:
     """No study, however odd, warns or breaks a figure or the page; the vector files are well-formed."""
     dataset = odd()[name]
