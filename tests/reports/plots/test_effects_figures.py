@@ -267,7 +267,7 @@ def test_page_sets_the_paper_beside_what_was_found() -> None:
     assert rows == sorted(rows)
 
 
-@pytest.mark.parametrize(("tasks", "cells"), [(1, 9), (3, 2), (1, 1)])
+@pytest.mark.parametrize(("tasks", "cells"), [pytest.param(1, 9, marks=pytest.mark.long), (3, 2), (1, 1)])
 def test_figures_of_any_size(tasks: int, cells: int) -> None:
     """Nine cells on one task, two on three and one cell on one task are drawn without a warning."""
     kinds = {"songs": made.MUSIC, "talk": made.SPEECH, "pen": made.PEN}
