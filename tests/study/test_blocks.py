@@ -9,7 +9,6 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.reports.contract import netcdf
-from lstm_odyssey.study import block as block_module
 from lstm_odyssey.study.block import Block, run_block
 from lstm_odyssey.study.locking import alive
 from lstm_odyssey.study.plan import make_plan
@@ -18,6 +17,7 @@ from lstm_odyssey.study.resume import read_seed
 from lstm_odyssey.study.store import Store, StoreError
 from lstm_odyssey.study.trials import CURVES, NUMBERS
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.training import loop
 from lstm_odyssey.training.environment import environment
 from lstm_odyssey.training.random_streams import stream
 from tests.small import chorales, settings
@@ -55,7 +55,7 @@ def stand_in(monkeypatch):
         ran.append((cell.name, tuple(trials)))
         return Trained(cell, trials, keep_weights)
 
-    monkeypatch.setattr(block_module, "train", train)
+    monkeypatch.setattr(loop, "train", train)
     return ran
 
 

@@ -19,6 +19,7 @@ from lstm_odyssey.study import block as block_module
 from lstm_odyssey.study import run as study_module
 from lstm_odyssey.study.block import comparable
 from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.training import loop
 from tests.small import chorales, settings
 
 
@@ -113,13 +114,13 @@ def test_a_block_stored_in_part_is_run_whole_only_where_members_are_padded(backe
     first = next(file for file in files if json.loads(file.read_text())["trial"] == 1)
     first.unlink()
     ran = []
-    train = block_module.train
+    train = loop.train
 
     def watched(cell, corpus, objective, trials, *args, **given):
         ran.append(len(trials))
         return train(cell, corpus, objective, trials, *args, **given)
 
-    monkeypatch.setattr(block_module, "train", watched)
+    monkeypatch.setattr(loop, "train", watched)
     lo.run(place, settings(tmp_path, **options))
     assert ran == [members] and content(place) == before
     lo.run(place, settings(tmp_path, **{**options, "trials": 4}))
@@ -145,19 +146,19 @@ def test_a_stored_trial_that_does_not_come_out_again_fails_its_neighbour_with_th
 def test_a_failed_trial_is_a_value_and_is_tried_again(tmp_path, monkeypatch):
     """An exception while training is stored with its reason, the study goes on, and the next run tries again."""
     place = tmp_path / "store"
-    train = block_module.train
+    train = loop.train
 
     def broken(cell, *args, **options):
         if cell.name == "nog":
             raise RuntimeError("out of memory: no such luck")
         return train(cell, *args, **options)
 
-    monkeypatch.setattr(block_module, "train", broken)
+    monkeypatch.setattr(loop, "train", broken)
     study = lo.run(place, settings(tmp_path))
     assert set(study["status"].sel(variant="nog").values.ravel()) == {"failed"}
     assert set(study["status"].sel(variant="vanilla").values.ravel()) == {"ok"}
     assert "RuntimeError: out of memory: no such luck Make a new study" in study["reason"].sel(variant="nog").item(0)
-    monkeypatch.setattr(block_module, "train", train)
+    monkeypatch.setattr(loop, "train", train)
     done = []
     again = lo.run(place, settings(tmp_path), on_block=lambda block, missing: done.append(block.variant))
     assert set(done) == {"nog"}
