@@ -125,6 +125,19 @@ def record(backend: str, device: Any = "cpu", dtype: Any = None) -> Backend:
     return BACKENDS[resolve(backend, device, dtype)]
 
 
+def prepare(backend: str, graph: Any, dtype: Any) -> None:
+    """Compile what a resolved backend compiles for a lowered graph; see ``Backend.prepare``."""
+    BACKENDS[backend].prepare(graph, dtype)
+
+
+def pads(backend: str, cell: Any, size: int) -> bool:
+    """Whether a backend computes a member of N blocks at the width of its largest neighbour.
+
+    Not one that is not known here: what a newer version stored can be read all the same.
+    """
+    return backend in BACKENDS and BACKENDS[backend].pads(cell, size)
+
+
 def plain() -> Backend:
     """The backend that is made of torch's operations."""
     return next(record for record in BACKENDS.values() if record.plain)

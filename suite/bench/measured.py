@@ -145,10 +145,10 @@ def _read(file: Path, identity: str) -> Measured | None:
 def _train(setting: Any, drawn: Mapping[str, Any], protocol: Any, seed: int, identity: str) -> Measured:
     import torch
 
-    from lstm_odyssey.backends import BACKENDS
+    from lstm_odyssey.backends import prepare
     from lstm_odyssey.training.loop import Trial, train
 
-    BACKENDS[setting.backend].prepare(setting.cell.lowered, setting.kind)
+    prepare(setting.backend, setting.cell.lowered, setting.kind)
     if setting.device != "cpu":
         torch.cuda.reset_peak_memory_stats(setting.device)
     population = train(

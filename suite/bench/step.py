@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends import BACKENDS, resolve
+from lstm_odyssey.backends import BACKENDS, prepare, resolve
 from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.bench.region import Region
 from lstm_odyssey.plugins import registry
@@ -81,7 +81,7 @@ class Setting:
             "momentum": MOMENTUM,
             "input_noise": INPUT_NOISE,
         }
-        BACKENDS[self.backend].prepare(self.cell.lowered, self.kind)
+        prepare(self.backend, self.cell.lowered, self.kind)
         return Population(
             self.cell,
             self.corpus,

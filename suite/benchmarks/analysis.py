@@ -139,7 +139,7 @@ class Analysis:
     def setup(self) -> None:
         if self.work is not None:  # asv sets up before every sample
             return
-        names.module("reports.fanova.effects")
+        names.needed("reports.fanova.effects")
         self.work = Work(self.size)
 
 

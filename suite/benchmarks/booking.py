@@ -53,7 +53,7 @@ def ratios() -> dict[int, float]:
 
 def _booked(size: int) -> Callable[[], float]:
     def track() -> float:
-        names.module("training.costs")
+        names.needed("training.costs")
         ratio = ratios()[size]
         return max(ratio, 1 / ratio)
 

@@ -49,7 +49,7 @@ def _cuda_clock() -> Callable[[], float]:
 def _skip_unless(variant: str, task: str, device: str, module: str) -> None:
     """Raise NotImplementedError, which is how asv is told to skip a case, with the reason it cannot run."""
     for needed in (module, *(["bench.cuda_probe"] if device == "cuda" else [])):
-        names.module(needed)
+        names.needed(needed)
     registry = names.module("plugins.registry")
     for kind, name, known in (
         ("variant", variant, registry.variant_names()),

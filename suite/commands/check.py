@@ -93,7 +93,7 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
         )
     for backend in backends or ():
         if backend not in BACKENDS:
-            raise SettingsError(f"--backend: got {backend!r}; expected one of {nearest(backend, list(BACKENDS))}.")
+            raise SettingsError(f"--backend: got {backend!r}; expected one of {nearest(backend, sorted(BACKENDS))}.")
     found: list[Planned] = []
     tasks = [name for name in asked if name in registry.task_names()]
     unused = sorted(set(data) - set(tasks))

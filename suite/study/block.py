@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.backends import pads, prepare
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.plugins.origins import versions
 from lstm_odyssey.reports.contract.variables import MEASURED
@@ -86,9 +86,7 @@ class Block:
     def _pads(self, index: int) -> bool:
         """Whether a trial's rounding may depend on the others of its block."""
         study = self.study
-        return BACKENDS[study["backend"]].pads(
-            study["variants"][self.variant], self.hyperparameters(index)["hidden_size"]
-        )
+        return pads(study["backend"], study["variants"][self.variant], self.hyperparameters(index)["hidden_size"])
 
     @property
     def pads(self) -> bool:
@@ -225,7 +223,7 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
     protocol = Protocol.from_dict(study["protocol"])
     try:
         store.report_progress(block.name, 0, protocol.epochs, float("inf"), "compiling kernels")
-        BACKENDS[study["backend"]].prepare(cell.lowered, getattr(torch, study["dtype"]))
+        prepare(study["backend"], cell.lowered, getattr(torch, study["dtype"]))
         population = train(
             cell,
             corpus,

@@ -236,16 +236,34 @@ def test_a_case_that_the_installed_package_lacks_is_skipped(training, monkeypatc
         with monkeypatch.context() as patch:
             patch.setattr(f"lstm_odyssey.plugins.registry.{listing}", lambda: ("another",))
             with pytest.raises(NotImplementedError, match=f"{kind} '.*' is not in the package of this commit: skipped"):
-                module._skip_unless(variant, task, "cpu", "measured")
+                module._skip_unless(variant, task, "cpu", "bench.measured")
     with pytest.raises(NotImplementedError, match="lstm_odyssey.nowhere is not in the package"):
         module._skip_unless(variant, task, "cpu", "nowhere")
-    module._skip_unless(variant, task, "cpu", "measured")
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "lstm_odyssey.bench.cuda_probe" else name)
-    module._skip_unless(variant, task, "cpu", "measured")
+    module._skip_unless(variant, task, "cpu", "bench.measured")
+    lacking = lambda name: None if name in ("lstm_odyssey.bench.cuda_probe", "lstm_odyssey.driver") else name  # noqa: E731
+    monkeypatch.setattr(module.names, "find_spec", lacking)
+    module._skip_unless(variant, task, "cpu", "bench.measured")
     with pytest.raises(
         NotImplementedError, match=r"lstm_odyssey.bench.cuda_probe is not in the package of this commit"
     ):
-        module._skip_unless(variant, task, "cuda", "measured")
+        module._skip_unless(variant, task, "cuda", "bench.measured")
+
+
+def test_a_module_is_found_by_its_older_name(training, monkeypatch):
+    """On a package from before the modules had folders the names it has are taken; a folder that is not there is no error."""
+    names = training[0].names
+    assert names.there("bench.measured") == "lstm_odyssey.bench.measured" and names.there("nowhere.at_all") is None
+
+    def old(name):
+        if name.count(".") > 1:
+            raise ModuleNotFoundError(name)
+        return name
+
+    monkeypatch.setattr(names, "find_spec", old)
+    assert names.there("bench.measured") == "lstm_odyssey.measured"
+    assert names.code("commands.cli") == "lstm_odyssey.cli"
+    with pytest.raises(NotImplementedError, match="lstm_odyssey.nowhere.at_all is not in the package of this commit"):
+        names.needed("nowhere.at_all")
 
 
 def test_the_step_is_found_by_its_older_name(training, monkeypatch):
@@ -268,7 +286,7 @@ def test_a_gpu_that_torch_cannot_use_is_skipped_too(training, monkeypatch):
     monkeypatch.setattr("lstm_odyssey.bench.cuda_probe.no_cuda", lambda: "")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(NotImplementedError, match=r"no CUDA device: skipped \(torch .* sees none\)"):
-        module._skip_unless(*steps.cases()[0], "cuda", "measured")
+        module._skip_unless(*steps.cases()[0], "cuda", "bench.measured")
 
 
 def test_the_timer_of_a_gpu_waits_for_it(training, monkeypatch):
