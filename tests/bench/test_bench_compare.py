@@ -173,6 +173,7 @@ def test_other_losses_of_one_cell_are_told():
     assert made([1.0] * 9, losses=[9.0, 8.0], signature="of another cell").note == ""
 
 
+@pytest.mark.long
 def test_turns_are_taken_one_at_a_time(monkeypatch):
     """While one works the other waits: the processes are asked in turn, and only by the answer to the first is the second."""
     asked = []
@@ -190,6 +191,7 @@ def test_turns_are_taken_one_at_a_time(monkeypatch):
     assert len(asked) >= 8 and asked == rounds * (len(asked) // 4)
 
 
+@pytest.mark.long
 def test_every_launch_has_new_processes_and_none_is_left(monkeypatch):
     """Two launches of two are four processes, and each of them has ended, after an error too."""
     started = []

@@ -240,8 +240,8 @@ def test_a_case_that_the_installed_package_lacks_is_skipped(training, monkeypatc
     with pytest.raises(NotImplementedError, match="lstm_odyssey.nowhere is not in the package"):
         module._skip_unless(variant, task, "cpu", "nowhere")
     module._skip_unless(variant, task, "cpu", "bench.measured")
-    lacking = lambda name: None if name in ("lstm_odyssey.bench.cuda_probe", "lstm_odyssey.driver") else name  # noqa: E731
-    monkeypatch.setattr(module.names, "find_spec", lacking)
+    lacking = {"lstm_odyssey.bench.cuda_probe", "lstm_odyssey.driver"}
+    monkeypatch.setattr(module.names, "find_spec", lambda name: None if name in lacking else name)
     module._skip_unless(variant, task, "cpu", "bench.measured")
     with pytest.raises(
         NotImplementedError, match=r"lstm_odyssey.bench.cuda_probe is not in the package of this commit"

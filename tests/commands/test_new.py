@@ -133,6 +133,7 @@ def run(site, cwd, *command):
     return done(*command, cwd=cwd, environment={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "120"})
 
 
+@pytest.mark.long
 def test_a_third_partys_packages_work_beside_our_wheel(installed, tmp_path):
     """Installed, they are listed, their tests pass, they are checked, trained, benchmarked, with no change to this package."""
     folder, packages = installed

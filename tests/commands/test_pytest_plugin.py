@@ -91,6 +91,7 @@ def test_a_project_without_pytest_benchmark_is_left_alone(tmp_path):
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
 
 
+@pytest.mark.long
 def test_the_machine_has_a_gpu_only_where_one_is_asked_for(tmp_path):
     """What a foreign benchmark's file says of the machine has no entry of ours; with --odyssey-device=cuda the GPU is named."""
     (tmp_path / "test_own.py").write_text("import torch\ndef test_own(benchmark):\n    benchmark(int)\n")

@@ -27,8 +27,8 @@ from tests.conftest import ROOT
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 SHELL = ("records",)
 """Pages whose commands bash runs in ``make test`` too, a process for each; ``make long`` runs all pages so."""
-LONG = ("asv",)
-"""Left to ``make long`` altogether: asv starts a process for each benchmark and trains for it. ``.ci/run`` has its commands."""
+LONG = ("asv", "pytest")
+"""Left to ``make long`` altogether: each benchmark is a process that trains. ``.ci/run`` has their commands."""
 SHOWN, RUN = ("text",), ("console", "python")
 BLOCK = re.compile(
     r"(?:^<!-- (?P<what>file|not run|prints)(?:: (?P<how>[^\n]+))? -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",

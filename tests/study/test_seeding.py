@@ -273,6 +273,7 @@ CHANGED = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("begun", ["eager", pytest.param("numba", marks=pytest.mark.long)], indirect=True)
 @pytest.mark.parametrize("name", CHANGED)
 def test_a_file_that_contradicts_itself_is_refused(name, begun, folder, tmp_path, monkeypatch):
     """Whatever can be computed or stands there twice is compared: file, variable and both values are named, no store made."""

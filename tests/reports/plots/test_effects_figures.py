@@ -352,6 +352,7 @@ def test_short_searches_are_timed_in_short_units(study: xarray.Dataset, seconds:
     assert len(labels) >= 2 and float(labels[-1][0]) >= 1
 
 
+@pytest.mark.long
 def test_all_cells_together(study: xarray.Dataset, found: analyses.Analyses) -> None:
     """The whole form adds a row for the forest of all cells, the cell being a factor; the quick form does not."""
     whole = analyses.analyse(study, quick=False, few=True)
