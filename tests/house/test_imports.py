@@ -114,3 +114,13 @@ def test_an_unknown_name_is_an_attribute_error():
     """The lazy face refuses what it does not have, as any module does."""
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = lo.nothing
+
+
+def test_the_kit_is_found_under_its_public_name():
+    """``lstm_odyssey.testing`` has all that the kit has: what it lists, each single promise, and no more."""
+    from lstm_odyssey import testing
+    from lstm_odyssey.conformance import kit
+
+    assert all(getattr(testing, name) is getattr(kit, name) for name in (*kit.__all__, "check_oracle", "STEPS"))
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = testing.nothing
