@@ -59,9 +59,8 @@ class Setting:
         except ValueError as error:
             raise TimingError(str(error)) from error
         if not (of := BACKENDS[self.backend]).runs(device):
-            raise TimingError(
-                f"backend '{of.name}': got device '{device}'; expected {' or '.join(sorted(of.devices))}. Use backend 'auto'."
-            )
+            there = " or ".join("the CPU" if kind == "cpu" else kind for kind in sorted(of.devices))
+            raise TimingError(f"backend '{of.name}': got device '{device}'; expected {there}. Use backend 'auto'.")
         self.cell, self.task = registry.as_cell(variant), registry.task(task)
         self.origins = {"variant": self.cell.origin or {}, "task": self.task.origin}
         self.hidden_size, self.batch, self.device, self.dtype = hidden_size, batch, device, dtype
