@@ -63,7 +63,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", [pytest.param("0", marks=pytest.mark.long), "1"])
 def test_a_study_that_is_terminated_keeps_what_is_finished(workers, tmp_path):
     """SIGTERM, twice, as batch systems send it: trials consolidated, a page, how to go on, exit code 143."""
     asked = ["--variants=nog", "--trials=400", "--epochs=3", "--block-size=1", f"--workers={workers}"]

@@ -263,7 +263,7 @@ def command(place, folder, *more):
     ]
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.long)])
 def test_a_study_killed_at_any_moment_loses_nothing_and_repeats_nothing(workers, tmp_path):
     """Killed with -9 again and again and resumed, no stored trial is written twice and the end is bit for bit the same."""
     place = tmp_path / "killed"

@@ -160,6 +160,7 @@ def untimely(study: xarray.Dataset) -> tuple[xarray.Dataset, analyses.Analyses]:
     return untimely, analyses.analyse(untimely, few=True)
 
 
+@pytest.mark.long
 def test_poor_times_are_flagged(untimely: tuple[xarray.Dataset, analyses.Analyses]) -> None:
     """Where the scores are predictable and the times are not, each row names its own R² and the page warns of the times."""
     study, found = untimely
