@@ -607,14 +607,14 @@ STUDY = {
     ),
     "a padded block is run without its ghosts": Mutant(
         "study.block:_run_claimed",
-        'block.indices if study["backend"] in PADDED else missing',
+        "block.indices if block.pads else missing",
         "missing",
         test_blocks.test_ghosts_are_trained_and_not_stored,
         fails=(AssertionError, IndexError),
     ),
     "a block that does not pad is run with ghosts": Mutant(
         "study.block:_run_claimed",
-        'block.indices if study["backend"] in PADDED else missing',
+        "block.indices if block.pads else missing",
         "block.indices",
         test_blocks.test_a_backend_that_does_not_pad_has_no_ghosts,
     ),

@@ -60,9 +60,9 @@ def test_every_test_that_kills_is_one_of_the_suite():
 def test_a_change_that_is_not_there_is_noticed():
     """A mutant whose text has moved on is an error and no survivor."""
     with pytest.raises(AssertionError, match="0 times; change the mutant with the text"):
-        changed(function_at("store:trial_id"), "no such text", "")
+        changed(function_at("study.store:trial_id"), "no such text", "")
     with pytest.raises(AssertionError, match=r"[2-9] times; change the mutant"):
-        changed(function_at("store:trial_id"), "seed", "")
+        changed(function_at("study.store:trial_id"), "seed", "")
 
 
 def test_a_change_is_seen_wherever_the_function_is(monkeypatch):
@@ -70,7 +70,7 @@ def test_a_change_is_seen_wherever_the_function_is(monkeypatch):
     from lstm_odyssey.training.random_streams import canonical
 
     with monkeypatch.context() as patch:
-        function = function_at("streams:canonical")
+        function = function_at("training.random_streams:canonical")
         patch.setattr(function, "__code__", changed(function, "sort_keys=True", "sort_keys=False"))
         assert canonical({"b": 1, "a": 2}) == '{"b":1,"a":2}'
     assert canonical({"b": 1, "a": 2}) == '{"a":2,"b":1}'

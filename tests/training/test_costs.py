@@ -7,6 +7,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training import checkpoint
+from lstm_odyssey.training.batches import Batches
 from lstm_odyssey.training.costs import Clocks, clocks_for, shares
 from lstm_odyssey.training.lockstep import Lockstep
 from lstm_odyssey.training.loop import Population, Trial, train
@@ -47,14 +48,14 @@ def counted(monkeypatch):
         if "update" in vars(kind):
             moved(kind, "update", lambda part: UPDATE * sum(part.network.sizes))
     moved(Lockstep, "score", lambda part: SCORING * sum(part.network.sizes))
-    epoch = lo.batches.Batches.epoch
+    epoch = Batches.epoch
 
     def batches(self, *args):
         for batch in epoch(self, *args):
             clock.now += ORDER
             yield batch
 
-    monkeypatch.setattr(lo.batches.Batches, "epoch", batches)
+    monkeypatch.setattr(Batches, "epoch", batches)
     clock.wall = Counting()
     return clock
 
