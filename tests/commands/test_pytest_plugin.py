@@ -227,6 +227,7 @@ def test_the_case_runs_once_where_benchmarks_are_off(tmp_path):
     assert done.returncode == 0 and f"{len(EMBEDDED)} passed" in done.stdout, done.stdout
 
 
+@pytest.mark.long
 def test_runs_of_an_editable_and_of_a_wheel_install_compare(tmp_path, site):
     """The case of the source tree and that of a wheel have one name, so pytest-benchmark sets them side by side."""
     case = ("--pyargs", "lstm_odyssey.cases", "--benchmark-only", "--odyssey-variant=nog", "--odyssey-profile=smoke")

@@ -319,6 +319,7 @@ def cluster(folder, workers=2):
             process.wait()
 
 
+@pytest.mark.long
 def test_a_cluster_that_loses_a_worker_ends_the_study_whole(tmp_path):
     """A scheduler and two workers, one killed with -9 in the middle: complete, nothing lost, nothing twice."""
     place = tmp_path / "store"
