@@ -93,10 +93,11 @@ class Block:
         """Whether any of its trials has to be run with all of them."""
         return any(self._pads(index) for index in self.indices)
 
-    def trial_id(self, index: int) -> str:
+    def trial_id(self, index: int, padded: bool | None = None) -> str:
+        """A trial's id; ``padded`` where it is known better than here whether its backend pads."""
         study = self.study
         backend = {"name": study["backend"]}
-        if self._pads(index):
+        if self._pads(index) if padded is None else padded:
             backend["block_size"] = study["block_size"]
         if study["device"] != "cpu":
             backend["device"] = study["device"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lstm_odyssey import backends
 from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.store import Store, StoreError
@@ -116,6 +117,8 @@ def _checked(source: Path, study: Mapping[str, Any], record: dict[str, Any]) -> 
     index = record["trial"]
     block = Block(dict(study), record["task"], record["variant"], index // study["block_size"])
     draw, identity = block.hyperparameters(index), block.trial_id(index)
+    if study["backend"] not in backends.BACKENDS and record["trial_id"] == block.trial_id(index, padded=True):
+        identity = record["trial_id"]  # of a backend that pads where it is to be had
     there = record["hyperparameters"]
     pairs = {name: (there.get(name), draw.get(name)) for name in {**draw, **there}}
     pairs |= {"trial_id": (record["trial_id"], identity), "seed": (record["seed"], study["seed"])}
