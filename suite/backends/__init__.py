@@ -33,7 +33,6 @@ class Backend:
         pads: whether a member of N blocks is computed at the width of its largest neighbour, so that its rounding may depend
             on that: asked of a cell and N.
         together: whether the members of a population are computed together, or each by itself.
-        sizes: the N at which its code goes another way, which the conformance kit has to visit.
         plain: whether it is made of torch's operations, which torch can look into; float32 errors of others are measured by it.
     """
 
@@ -43,7 +42,6 @@ class Backend:
     dtypes: frozenset[str] = frozenset()
     pads: Callable[[Any, int], bool] = _never
     together: bool = False
-    sizes: tuple[int, ...] = (1, 3, 17, 33)
     plain: bool = False
 
     def runs(self, device: Any = "cpu", dtype: Any = None) -> bool:
