@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.tasks.nearest import nearest
 
 
@@ -26,8 +27,7 @@ class Backend:
     Args:
         name: what it is asked for by, as ``backend=`` of a layer. It stands in the ids of a study's trials.
         home: the module that does it, imported when it is first needed. It has ``scan``, see ``backends.eager.scan`` for its
-            contract, and may have ``prepare(graph, dtype)``, which compiles; ``trainer(dtype)``, see ``Backend.trainer``; and
-            ``left_to_torch(graph)``, what of a cell keeps its trainer from it, in words.
+            contract, and may have ``prepare(lowered, dtype)``, which compiles, and ``trainer(dtype)``, see ``Backend.trainer``.
         devices: kinds of device it runs on, as ``"cpu"``; empty: all that torch has.
         dtypes: what it computes in, as ``"float32"``; empty: every floating type.
         pads: whether a member of N blocks is computed at the width of its largest neighbour, so that its rounding may depend
@@ -51,30 +51,25 @@ class Backend:
 
     @property
     def scan(self) -> Callable[..., Any]:
-        """The scan of a lowered graph; see ``backends.eager.scan``."""
+        """The scan of a lowered cell; see ``backends.eager.scan``."""
         return _scan(self.home)
 
-    def prepare(self, graph: Any, dtype: Any) -> None:
-        """Compile what it compiles for a lowered graph: its scans, which are the most of what a study waits for.
+    def prepare(self, lowered: Any, dtype: Any) -> None:
+        """Compile what it compiles for a lowered cell: its scans, which are the most of what a study waits for.
 
         The training step and the scores of an objective, which no cell changes, are compiled when the first of them is made.
         """
         if (make := self._optional("prepare")) is not None:
-            make(graph, dtype)
+            make(lowered, dtype)
 
     def trainer(self, device: Any, dtype: Any) -> Callable[..., Any] | None:
         """What makes training steps without autograd for the networks of one population; None where it has none.
 
-        It is called as ``make(network, objective, velocity, momentum=, rate=, noise=, nesterov=)`` and returns a step, or None
-        for a cell that it has no step for; see ``backends.trainer``.
+        It is called as ``make(network, objective, velocity, momentum=, rate=, noise=, nesterov=)`` and returns a
+        step; see ``backends.trainer``.
         """
         make = self._optional("trainer")
         return make(dtype) if make is not None and self.runs(device, dtype) else None
-
-    def left_to_torch(self, graph: Any) -> tuple[str, ...]:
-        """What of a lowered graph keeps its trainer from it, in words; empty where nothing does."""
-        ask = self._optional("left_to_torch")
-        return () if ask is None else ask(graph)
 
     def _optional(self, name: str) -> Callable[..., Any] | None:
         return getattr(importlib.import_module(self.home), name, None)
@@ -124,8 +119,8 @@ def record(backend: str, device: Any = "cpu", dtype: Any = None) -> Backend:
 
 
 def prepare(backend: str, graph: Any, dtype: Any) -> None:
-    """Compile what a resolved backend compiles for a lowered graph; see ``Backend.prepare``."""
-    BACKENDS[backend].prepare(graph, dtype)
+    """Compile what a resolved backend compiles for a cell's graph; see ``Backend.prepare``."""
+    BACKENDS[backend].prepare(lower(graph), dtype)
 
 
 def pads(backend: str, cell: Any, size: int) -> bool:
@@ -139,20 +134,3 @@ def pads(backend: str, cell: Any, size: int) -> bool:
 def plain() -> Backend:
     """The backend that is made of torch's operations."""
     return next(record for record in BACKENDS.values() if record.plain)
-
-
-def training_note(backend: str, graph: Any, name: str = "") -> str:
-    """A line that says why a resolved backend trains a cell without its compiled step; empty where it does not.
-
-    Args:
-        backend: resolved.
-        graph: the cell's lowered graph.
-        name: what the cell is called, if not as its function.
-    """
-    left = BACKENDS[backend].left_to_torch(graph)
-    if not left:
-        return ""
-    return (
-        f"{name or graph.name} on {backend}: torch computes {' and '.join(left)} before the scan, so training goes through "
-        "autograd, several times slower than the compiled step."
-    )

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
-from lstm_odyssey.backends.program import Fused, compile_program
-from lstm_odyssey.cell.graph import Graph, Products
+from lstm_odyssey.backends.lowering import Lowered, Products
+from lstm_odyssey.backends.spaces import by_name, matrices
 from lstm_odyssey.cell.ops import OPS
+from lstm_odyssey.cell.symbols import VECTORS
 
 
 def _rows(product: Tensor, count: int) -> tuple[Tensor, ...]:
@@ -25,8 +26,8 @@ def _rows(product: Tensor, count: int) -> tuple[Tensor, ...]:
 
 
 def scan(
-    graph: Graph,
-    parameters: Mapping[str, Tensor],
+    lowered: Lowered,
+    spaces: Mapping[str, Tensor],
     x: Tensor,
     state: Mapping[str, Tensor],
     active: Tensor | None = None,
@@ -35,8 +36,8 @@ def scan(
     """Run a cell over time.
 
     Args:
-        graph: the cell's lowered graph.
-        parameters: W.g [P, N, M], R.g [P, N, N], p.g and b.g [P, N].
+        lowered: the cell, see ``backends.lowering``.
+        spaces: W [P, G·N, M], R [P, G·N, N], p and b [P, G·N], as ``Graph.packed`` orders their G gates.
         x: [T, P, B, M].
         state: each state [P, B, N].
         active: [T, 1 or P, B, 1], true where a row is not padding; there the state stands still.
@@ -50,23 +51,23 @@ def scan(
     del sizes
     if x.ndim == 3:
         y, final = scan(
-            graph,
-            {name: value.unsqueeze(0) for name, value in parameters.items()},
+            lowered,
+            {name: value.unsqueeze(0) for name, value in spaces.items()},
             x.unsqueeze(1),
             {name: value.view(1, *value.shape[-2:]) for name, value in state.items()},
             None if active is None else active.unsqueeze(1),
         )
         return y.squeeze(1), {name: value.view(state[name].shape) for name, value in final.items()}
-    names, members = (*parameters, *graph.states), len(parameters)
-    tensors = [x, *parameters.values(), *(state[name] for name in graph.states)]
+    names, members = (*spaces, *lowered.states), len(spaces)
+    tensors = [x, *spaces.values(), *(state[name] for name in lowered.states)]
 
     def run(values: Sequence[Tensor], apart: bool) -> list[Tensor]:
         named = dict(zip(names, values[1:], strict=True))
-        y, final = _steps(graph, named, values[0], [named[name] for name in names[members:]], active, apart)
+        y, final = _steps(lowered, named, values[0], [named[name] for name in names[members:]], active, apart)
         return [y, *final]
 
     y, *after = _Scan.apply(run, *tensors) if _once(tensors) else run(tensors, False)
-    return y, dict(zip(graph.states, after, strict=True))
+    return y, dict(zip(lowered.states, after, strict=True))
 
 
 def _once(tensors: Sequence[Tensor]) -> bool:
@@ -135,44 +136,45 @@ def _inner(
 
 
 def _steps(
-    graph: Graph,
-    parameters: Mapping[str, Tensor],
+    lowered: Lowered,
+    spaces: Mapping[str, Tensor],
     x: Tensor,
     current: list[Tensor],
     active: Tensor | None,
     apart: bool,
 ) -> tuple[Tensor, list[Tensor]]:
     """The loop over time. ``apart``: recurrent weights get their gradients by one product after it, for one derivative only."""
-    program = compile_program(graph)
-    nodes = graph.nodes
+    graph, nodes = lowered.graph, lowered.graph.nodes
     steps = x.shape[0]
     values: list[Any] = [None] * len(nodes)
 
     def stacked(group: Products) -> Tensor:
-        return torch.cat([parameters[name] for name in group.parameters], dim=1).transpose(1, 2)
+        return matrices(graph.packed, spaces, group.parameters).transpose(1, 2)
+
+    vectors = by_name(graph.packed, {space: value for space, value in spaces.items() if space in VECTORS})
 
     def over_time(value: Tensor) -> bool:
         return isinstance(value, Tensor) and value.ndim == 4
 
-    for item in program.before:
+    for item in lowered.before:
         if isinstance(item, Products):
             product = _all_frames(values[item.operand], stacked(item))
-            for result, rows in zip(item.results, _rows(product, len(item.results)), strict=True):
-                values[result] = rows
+            for result, value in zip(item.results, _rows(product, len(item.results)), strict=True):
+                values[result] = value
         elif nodes[item].op == "input":
             values[item] = x
         elif nodes[item].op == "vector":
-            values[item] = parameters[nodes[item].name].unsqueeze(1)
+            values[item] = vectors[nodes[item].name].unsqueeze(1)
         elif nodes[item].op == "constant":
             values[item] = nodes[item].value
         else:
             values[item] = OPS[nodes[item].op].eager(*(values[argument] for argument in nodes[item].args))
 
-    sliced = {number: values[number].unbind(0) for number in program.sliced if over_time(values[number])}
+    sliced = {number: values[number].unbind(0) for number in lowered.read_by_step if over_time(values[number])}
     instructions: list[tuple[Any, Callable[..., Any] | None, tuple[int, ...], Any]] = []
-    for item in program.step:
-        if isinstance(item, Fused):
-            weight = stacked(item.products).contiguous()
+    for item in lowered.step:
+        if isinstance(item, Products):
+            weight = stacked(item).contiguous()
             if item.starts:
                 starts = torch.cat([_over_frames(values[start], x, weight) for start in item.starts], dim=-1)
             else:
@@ -180,7 +182,7 @@ def _steps(
             operands = _Operands() if apart and weight.requires_grad else None
             if operands is not None:
                 starts = _RecurrentWeight.apply(starts, weight, operands)
-            product = (item.products.operand, weight.detach() if apart else weight, starts.unbind(0), operands)
+            product = (item.operand, weight.detach() if apart else weight, starts.unbind(0), operands)
             instructions.append((item.outputs, None, (), product))
         else:
             instructions.append((item, OPS[nodes[item].op].eager, nodes[item].args, None))

@@ -1,29 +1,19 @@
-"""What a compiled scan of a cell has to do, read off its graph: accumulators, phases, what is kept for the gradient.
+"""What a compiled scan of a cell has to do, forward and backward, read off its lowered form: places, runs, what is kept.
 
-An *accumulator* is a sum that contains matrix products: W x + b + R y + p ⊙ c is the accumulator W x + b + R y and a rest.
-It starts from the input product, the bias in its start, and the products of the step are added to it in place. A *phase* is
-what lies between two rounds of products; R.h @ (r * y) makes a second one.
+A sum of products has a place of its own, an *accumulator*: it starts from the input product, the bias in its start, and the
+products of the step are added to it in place.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from lstm_odyssey.backends.lowering import Lowered, Sum
 from lstm_odyssey.cell.adjoint import Adjoint, adjoint
 from lstm_odyssey.cell.graph import Graph
 from lstm_odyssey.cell.ops import OPS
-
-
-@dataclass(frozen=True)
-class Accumulator:
-    """A sum of products: ``top`` is the whole sum, ``rest`` what of it is neither product nor bias."""
-
-    top: int
-    products: tuple[int, ...]
-    biases: tuple[int, ...]
-    rest: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -35,16 +25,16 @@ class Run:
     parameters: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """A lowered graph in the form the compiled scan needs.
+    """A lowered cell in the form a compiled scan needs.
 
     Args:
-        outside: nodes the scan is given: the parameters, and what torch computes before it, see ``left_to_torch``.
+        lowered: the cell.
+        outside: nodes the scan is given: parameters, constants, and what is of length M.
+        before: those of them that are functions of the input, with what they are made of, in order.
         inputs: the vectors of length M that are multiplied by W; node numbers.
-        vectors: the vectors of length N that do not change over time; node numbers.
-        accumulators: in the order of their place in memory.
-        phase: of each node that depends on a product of the step, how many rounds lie before it.
+        vectors: the parameters of length N; node numbers.
         recurrent: the products of the step; ``input_runs`` those of all frames.
         operands: vectors made in the step that are multiplied by R, so they are kept.
         kept: nodes whose value the backward pass reads, each with its place; the first places are the accumulators'.
@@ -52,12 +42,11 @@ class Plan:
         back: the phase of each node of the adjoint graph.
     """
 
-    graph: Graph
+    lowered: Lowered
     outside: frozenset[int]
+    before: tuple[int, ...]
     inputs: tuple[int, ...]
     vectors: tuple[int, ...]
-    accumulators: tuple[Accumulator, ...]
-    phase: tuple[int, ...]
     input_runs: tuple[Run, ...]
     recurrent: tuple[Run, ...]
     operands: tuple[int, ...]
@@ -66,70 +55,32 @@ class Plan:
     back: tuple[int, ...]
 
     @property
+    def graph(self) -> Graph:
+        """Of the lowered cell."""
+        return self.lowered.graph
+
+    @property
+    def accumulators(self) -> tuple[Sum, ...]:
+        """The sums, in the order of their place in memory."""
+        return self.lowered.sums
+
+    @property
+    def phase(self) -> tuple[int, ...]:
+        """Of each node, how many rounds of products lie before it."""
+        return self.lowered.phase
+
+    @property
     def places(self) -> int:
         """How many vectors of length N are kept for a frame."""
         return max([len(self.accumulators), *(place + 1 for place in self.kept.values())])
 
-    @property
-    def left_to_torch(self) -> tuple[str, ...]:
-        """What torch computes before the scan, in words; empty where the scan is the whole cell."""
-        nodes = self.graph.nodes
-        inputs = ["a function of the input" for number in self.inputs if nodes[number].op != "input"]
-        products = [f"{nodes[number].name} @ parameters" for number in self.vectors if nodes[number].op != "vector"]
-        return tuple(dict.fromkeys([*inputs, *products]))
+
+def given(graph: Graph) -> frozenset[int]:
+    """The nodes a compiled scan is given: parameters, constants, and what is of length M."""
+    return frozenset(n for n, node in enumerate(graph.nodes) if node.op in ("vector", "constant") or node.size == "M")
 
 
-def _outside(graph: Graph) -> frozenset[int]:
-    """What is of length M, the parameters, and a matrix times parameters; pointwise functions of these are the scan's."""
-    made: set[int] = set()  # of parameters and constants alone
-    for number, node in enumerate(graph.nodes):
-        if node.op in ("vector", "constant") or (node.args and all(argument in made for argument in node.args)):
-            made.add(number)
-    given = {number for number in made if graph.nodes[number].op in ("vector", "constant", "matmul")}
-    return frozenset(given | {number for number, node in enumerate(graph.nodes) if node.size == "M"})
-
-
-def _accumulators(graph: Graph, outside: frozenset[int]) -> list[Accumulator]:
-    uses = Counter(argument for node in graph.nodes for argument in node.args)
-    uses.update(graph.results)
-    inner: set[int] = set()
-    found = []
-
-    def terms(number: int, top: bool) -> list[int]:
-        node = graph.nodes[number]
-        if node.op != "add" or number in outside or (not top and uses[number] > 1):
-            return [number]
-        inner.add(number)
-        return [term for argument in node.args for term in terms(argument, False)]
-
-    def is_product(number: int) -> bool:
-        return graph.nodes[number].op == "matmul" and number not in outside
-
-    for number in reversed(range(len(graph.nodes))):
-        if number in inner or graph.nodes[number].op != "add" or number in outside:
-            continue
-        parts = terms(number, True)
-        products = tuple(part for part in parts if is_product(part) and uses[part] == 1)
-        if products:
-            # δ of a bias is the accumulator's only if the bias stands in it once; constants stay in the rest
-            biases = tuple(part for part in parts if part in outside and graph.nodes[part].op != "constant")
-            rest = tuple(part for part in parts if part not in products and part not in biases)
-            found.append(Accumulator(number, products, biases, rest))
-    covered = {product for accumulator in found for product in accumulator.products}
-    alone = [number for number in range(len(graph.nodes)) if is_product(number) and number not in covered]
-    found += [Accumulator(number, (number,), (), ()) for number in alone]
-
-    # those with the same right-hand vectors side by side, so that each vector's products are one run
-    def order(accumulator: Accumulator) -> tuple[tuple[int, ...], int]:
-        sides = sorted(
-            {graph.nodes[product].args[0] for product in accumulator.products if product not in graph.hoisted}
-        )
-        return tuple(sides), accumulator.products[0]
-
-    return sorted(found, key=order)
-
-
-def _runs(graph: Graph, accumulators: Sequence[Accumulator], size: str) -> list[Run]:
+def _runs(graph: Graph, accumulators: Sequence[Sum], size: str) -> list[Run]:
     by_operand: dict[int, list[tuple[int, str]]] = {}
     for place, accumulator in enumerate(accumulators):
         for product in accumulator.products:
@@ -152,34 +103,34 @@ def _runs(graph: Graph, accumulators: Sequence[Accumulator], size: str) -> list[
     return runs
 
 
-def _phases(graph: Graph, outside: frozenset[int]) -> tuple[int, ...]:
-    phase: list[int] = []
-    for number, node in enumerate(graph.nodes):
-        below = max((phase[argument] for argument in node.args), default=0)
-        recurrent = node.op == "matmul" and number not in outside and graph.nodes[node.args[0]].size == "N"
-        phase.append(below + recurrent)
-    return tuple(phase)
-
-
-def plan(graph: Graph) -> Plan:
-    """The plan of a lowered graph."""
-    nodes = graph.nodes
-    outside = _outside(graph)
-    accumulators = _accumulators(graph, outside)
-    phase = _phases(graph, outside)
+@lru_cache(maxsize=512)
+def plan(lowered: Lowered) -> Plan:
+    """The plan of a lowered cell."""
+    graph, accumulators = lowered.graph, lowered.sums
+    nodes, outside = graph.nodes, given(graph)
     inner = {product for accumulator in accumulators for product in accumulator.products}
-    readers = [number for number in range(len(nodes)) if number not in outside]
-    read = {argument for number in readers for argument in nodes[number].args} | set(graph.results)
-    fixed = tuple(n for n in sorted(read & outside) if nodes[n].size == "N" and nodes[n].op != "constant")
-    recurrent = _runs(graph, accumulators, "N")
+    vectors = tuple(number for number, node in enumerate(nodes) if node.op == "vector")
+    input_runs, recurrent = (_runs(graph, accumulators, size) for size in "MN")
+    inputs = tuple(dict.fromkeys(run.operand for run in input_runs))
     operands = tuple(dict.fromkeys(run.operand for run in recurrent if nodes[run.operand].op != "state"))
     gradient = adjoint(graph, outside)
     back = _back_phases(gradient, set(operands))
-    kept = _kept(graph, gradient, accumulators, phase, outside, operands, inner)
+    kept = _kept(graph, gradient, accumulators, lowered.phase, outside, operands, inner)
     return Plan(
-        graph, outside, tuple(dict.fromkeys(run.operand for run in _runs(graph, accumulators, "M"))), fixed,
-        tuple(accumulators), phase, tuple(_runs(graph, accumulators, "M")), tuple(recurrent), operands, kept, gradient, back,
+        lowered, outside, _before(graph, inputs), inputs, vectors, tuple(input_runs), tuple(recurrent), operands, kept,
+        gradient, back,
     )  # fmt: skip
+
+
+def _before(graph: Graph, inputs: tuple[int, ...]) -> tuple[int, ...]:
+    """What functions of the input are made of; empty where the input itself is all that is read."""
+    nodes, wanted = graph.nodes, list(inputs)
+    found: set[int] = set()
+    while wanted:
+        number = wanted.pop()
+        found.add(number)
+        wanted += nodes[number].args
+    return tuple(sorted(found)) if any(nodes[number].op != "input" for number in inputs) else ()
 
 
 def _back_phases(gradient: Adjoint, operands: set[int]) -> tuple[int, ...]:
@@ -200,7 +151,7 @@ def _back_phases(gradient: Adjoint, operands: set[int]) -> tuple[int, ...]:
 def _kept(
     graph: Graph,
     gradient: Adjoint,
-    accumulators: Sequence[Accumulator],
+    accumulators: Sequence[Sum],
     phase: tuple[int, ...],
     outside: frozenset[int],
     operands: tuple[int, ...],

@@ -148,7 +148,7 @@ def _train(setting: Any, drawn: Mapping[str, Any], protocol: Any, seed: int, ide
     from lstm_odyssey.backends import prepare
     from lstm_odyssey.training.loop import Trial, train
 
-    prepare(setting.backend, setting.cell.lowered, setting.kind)
+    prepare(setting.backend, setting.cell.graph, setting.kind)
     if setting.device != "cpu":
         torch.cuda.reset_peak_memory_stats(setting.device)
     population = train(

@@ -80,7 +80,7 @@ class Setting:
             "momentum": MOMENTUM,
             "input_noise": INPUT_NOISE,
         }
-        prepare(self.backend, self.cell.lowered, self.kind)
+        prepare(self.backend, self.cell.graph, self.kind)
         return Population(
             self.cell,
             self.corpus,

@@ -7,10 +7,9 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
-from lstm_odyssey.cell.graph import Graph, build, reassociate
+from lstm_odyssey.cell.graph import Graph, build
 from lstm_odyssey.cell.text import equations
 from lstm_odyssey.cell.trace import trace
 from lstm_odyssey.variants.declare import Limit, Variant
@@ -107,11 +106,6 @@ class Cell:
     def ties(self) -> Sequence[str]:
         """Ops whose kinks a check has to keep away from."""
         return self.variant.ties
-
-    @cached_property
-    def lowered(self) -> Graph:
-        """The graph that backends run: hoisted terms of every sum come first."""
-        return reassociate(self.graph)
 
     def shape(self, parameter: str, M: int, N: int) -> tuple[int, ...]:
         """Shape of one parameter at M inputs and N blocks."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from lstm_odyssey.cell.bytecode import place
 from lstm_odyssey.cell.symbols import SPACES, Symbol
@@ -55,13 +53,13 @@ class Graph:
         return frozenset(free)
 
     @cached_property
-    def phases(self) -> tuple[int, ...]:
-        """For each node, how many recurrent products lie one behind the other on the way to it; a two-phase cell has 2."""
-        depth: list[int] = []
-        for number, node in enumerate(self.nodes):
-            below = max((depth[argument] for argument in node.args), default=0)
-            depth.append(below + (node.op == "matmul" and number not in self.hoisted))
-        return tuple(depth)
+    def packed(self) -> dict[str, tuple[str, ...]]:
+        """By space, the names of its parameters in the text's order: how they lie one under another, N lines each."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name in self.parameters:
+            space = name.partition(".")[0]
+            found[space] = (*found.get(space, ()), name)
+        return found
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Graph) and self.signature == other.signature
@@ -124,67 +122,3 @@ def build(trace: Trace) -> Graph:
     order = {space: position for position, space in enumerate(SPACES)}
     named = sorted(trace.parameters.items(), key=lambda item: order[item[0].split(".")[0]])
     return Graph(tuple(builder.nodes), results, trace.states, dict(named))
-
-
-def reassociate(graph: Graph) -> Graph:
-    """The same cell with the hoisted terms of every sum added up first.
-
-    ``W x + R y + b`` becomes ``(W x + b) + R y``, so that the bias joins the product of all frames and leaves the loop.
-    It changes rounding only; oracle and equations keep the order of the text.
-    """
-    uses = Counter(argument for node in graph.nodes for argument in node.args)
-    uses.update(graph.results)
-    builder = Builder()
-    new: dict[int, int] = {}
-
-    def terms(number: int, top: bool) -> list[int]:
-        node = graph.nodes[number]
-        if node.op != "add" or (not top and uses[number] > 1):
-            return [number]
-        return [term for argument in node.args for term in terms(argument, False)]
-
-    def add(number: int) -> int:
-        if number in new:
-            return new[number]
-        node = graph.nodes[number]
-        if node.op == "add":
-            parts = terms(number, True)
-            free = [part for part in parts if part in graph.hoisted]
-            bound = [part for part in parts if part not in graph.hoisted]
-            total = None
-            for part in free + bound:
-                here = add(part)
-                total = here if total is None else builder.add(Node("add", (total, here), size=node.size))
-            assert total is not None
-            new[number] = total
-        else:
-            args = tuple(add(argument) for argument in node.args)
-            new[number] = builder.add(Node(node.op, args, node.name, node.value, node.size))
-        return new[number]
-
-    for number, node in enumerate(graph.nodes):
-        if node.op in ("input", "state"):
-            add(number)
-    results = tuple(add(result) for result in graph.results)
-    return Graph(tuple(builder.nodes), results, graph.states, graph.parameters, graph.name)
-
-
-@dataclass(frozen=True)
-class Products:
-    """Matrix products with the same vector on the right: stacked by rows they are one product."""
-
-    operand: int
-    results: tuple[int, ...]
-    parameters: tuple[str, ...]
-
-
-def stack(graph: Graph, numbers: Any) -> list[Products]:
-    """Group the products among ``numbers`` by their right-hand vector, in the order of the first of each group."""
-    groups: dict[int, list[int]] = {}
-    for number in numbers:
-        if graph.nodes[number].op == "matmul":
-            groups.setdefault(graph.nodes[number].args[0], []).append(number)
-    return [
-        Products(operand, tuple(results), tuple(graph.nodes[result].name for result in results))
-        for operand, results in groups.items()
-    ]

@@ -34,6 +34,7 @@ class Op:
         precedence: binding strength when rendered; functions bind strongest.
         dear: a kernel's backward pass keeps the value of a dear op and computes that of a cheap one again.
         in_text: a cell's text may use it; the others occur in derivatives only.
+        reduction: each number of its value depends on the whole operand, as a mean over N does; a scan ends a phase before it.
         kinked: its derivative jumps, of one operand at 0, of two where they are equal.
     """
 
@@ -49,6 +50,7 @@ class Op:
     dear: bool = False
     in_text: bool = True
     kinked: bool = False
+    reduction: bool = False
 
 
 _REAL = (-5.0, 5.0)

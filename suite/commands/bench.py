@@ -114,8 +114,6 @@ def epoch(
             finish(True, None)
     console = Console()
     fitted.show(console, bench_tables.epoch_table(found, asked["relative_error"], asked["clock"]))
-    for note in bench_tables.training_notes(cells, asked["backend"], asked["device"]):
-        console.print(note, soft_wrap=True)
     if json is not None:
         bench_tables.write(json, "epoch", asked, bench_tables.epoch_results(found), False)
     finish(False, json)
@@ -158,8 +156,6 @@ def step(
     console = Console()
     if found:
         fitted.show(console, bench_tables.step_table(found, asked["clock"]))
-        for note in bench_tables.training_notes(cells, asked["backend"], asked["device"]):
-            console.print(note, soft_wrap=True)
         if json is not None:
             bench_tables.write(json, "step", asked, bench_tables.step_results(found), interrupted)
     finish(interrupted, json if found else None)

@@ -12,13 +12,11 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from lstm_odyssey.backends import resolve, training_note
 from lstm_odyssey.bench.cell import OURS, Group, Work
 from lstm_odyssey.bench.compare import Comparison
 from lstm_odyssey.bench.epoch import PLAIN, Epochs
 from lstm_odyssey.bench.samples import Timing, geometric_mean, outside
 from lstm_odyssey.bench.throughput import Throughput
-from lstm_odyssey.cell import Cell
 from lstm_odyssey.commands.tables import new_table
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.reports.contract.files import write_text
@@ -142,14 +140,6 @@ def step_table(found: Sequence[Throughput], clock: str) -> Iterator[RenderableTy
     for each in found:
         if each.unstable:
             yield Text(f"{each.variant} on {each.task}: {each.unstable}")
-
-
-def training_notes(cells: Sequence[Cell], backend: str, device: str) -> Iterator[RenderableType]:
-    """A line for each cell whose training has no compiled step where the others' has, with the reason."""
-    for cell in cells:
-        note = training_note(resolve(backend, device), cell.lowered, cell.name)
-        if note:
-            yield Text(note)
 
 
 def _timing(timing: Timing) -> dict[str, Any]:

@@ -198,9 +198,6 @@ def check(
             interrupted = True
     for table in tables(results):
         show(console, [table, ""])
-    notes = _notes(results)
-    for note in notes:
-        console.print(f"{note}\n", markup=False, highlight=False, soft_wrap=True)
     broken = [result for result in results if result.message]
     kept = sum(result.ok for result in results)
     for message in dict.fromkeys(result.message for result in broken):
@@ -209,7 +206,7 @@ def check(
     left = sum(bool(result.not_asked) for result in results)
     console.print(f"{kept} of {len(planned)} promises kept" + (f", {left} not asked" if left else ""), highlight=False)
     if json is not None:
-        _write(json, results, notes)
+        _write(json, results)
         console.print(f"Record: {json}", soft_wrap=True, markup=False, highlight=False)
     if interrupted:
         console.print("Stopped; what stands above was checked.")
@@ -218,20 +215,7 @@ def check(
         raise SystemExit(1)
 
 
-def _notes(results: Sequence[Result]) -> list[str]:
-    """What is no broken promise and yet to be known: on which backend a cell trains slowly, and why."""
-    from lstm_odyssey.backends import training_note
-    from lstm_odyssey.plugins import registry
-
-    traced = {result.name: result for result in results if result.kind == "variant" and result.promise != "text"}
-    asked = dict.fromkeys(
-        (result.name, result.backend) for result in results if result.name in traced and result.backend
-    )
-    found = (training_note(backend, registry.variant(name).lowered, name) for name, backend in asked)
-    return [note for note in found if note]
-
-
-def _write(path: Path, results: Sequence[Result], notes: Sequence[str]) -> None:
+def _write(path: Path, results: Sequence[Result]) -> None:
     from lstm_odyssey.plugins.registry import origin
     from lstm_odyssey.reports.contract.files import write_text
     from lstm_odyssey.training.environment import environment
@@ -241,7 +225,6 @@ def _write(path: Path, results: Sequence[Result], notes: Sequence[str]) -> None:
         "environment": environment(),
         "origins": {result.name: origin(result.kind, result.name) for result in results},
         "ok": all(result.ok for result in results),
-        "notes": list(notes),
         "results": [{**asdict(result), "ok": result.ok} for result in results],
     }
     write_text(path, json_module.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends.lowering import plan
+from lstm_odyssey.backends.lowering import lower
+from lstm_odyssey.backends.plan import given
 from lstm_odyssey.cell.adjoint import LEAVES, Adjoint, Operators, adjoint
 from lstm_odyssey.cell.graph import Graph, Node
 from lstm_odyssey.cell.ops import OPS
@@ -37,8 +38,8 @@ def check_adjoint(
     the part that is left to a compiled scan.
     """
     cell = lo.as_cell(cell)
-    graph = cell.lowered
-    for what, leaves in (("of the whole step", frozenset()), ("of what a scan computes", plan(graph).outside)):
+    graph = lower(cell.graph).graph
+    for what, leaves in (("of the whole step", frozenset()), ("of what a scan computes", given(graph))):
         wrong = broken(graph, derive(graph, leaves), leaves)
         require(
             not wrong,

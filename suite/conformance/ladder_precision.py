@@ -18,6 +18,7 @@ from torch import Tensor
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends import plain
+from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.cell.adjoint import adjoint
 from lstm_odyssey.cell.ops import OPS
@@ -103,7 +104,7 @@ def alone(op: str) -> Cell:
 
 def nonlinearities(cell: Cell) -> list[str]:
     """The ops of a cell and of its gradient that a processor has to approximate."""
-    used = {node.op for node in adjoint(cell.lowered).nodes}
+    used = {node.op for node in adjoint(lower(cell.graph).graph).nodes}
     return [name for name, op in OPS.items() if name in used and op.dear and op.in_text]
 
 

@@ -8,13 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lstm_odyssey.cell.symbols import VECTORS
 
-def masked(name: str, value: Tensor, inside: Tensor) -> Tensor:
-    """A parameter with what lies beyond each member's N set to 0, and so its gradient."""
+
+def masked(space: str, value: Tensor, inside: Tensor) -> Tensor:
+    """A packed space [P, G·N, ...] with what lies beyond each member's N set to 0, and so its gradient."""
     inside = inside.to(value.dtype)
-    if name.startswith("R."):
-        return value * inside.unsqueeze(2) * inside.unsqueeze(1)
-    return value * (inside.unsqueeze(2) if name.startswith("W.") else inside)
+    lines = inside.repeat(1, value.shape[1] // inside.shape[1])
+    if space in VECTORS:
+        return value * lines
+    value = value * lines.unsqueeze(2)
+    return value * inside.unsqueeze(1) if space == "R" else value
 
 
 def zeroed(value: Tensor, keep: Tensor | None) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from lstm_odyssey.backends.spaces import axis, by_name, pack
 from lstm_odyssey.cell import Cell
 
 SIZES = "hidden_sizes"
@@ -16,75 +17,109 @@ SIZES = "hidden_sizes"
 
 
 class CellParameters(nn.Module):
-    """The parameters of one direction, under the names of the text: ``W.z``, ``R.z``, ``p.i``, ``b.z``.
+    """The parameters of one direction: W [G·N, M], R [G·N, N], p and b [G·N], or with P before that.
 
-    It and its parts are never called, so that torch would never run a hook of theirs; see ``uncalled_hook``.
+    Each holds those of all its gates one under another, in the text's order; see ``backends.spaces``. Called, it gives them
+    by space: so what torch hangs on a parameter by hooks, as ``spectral_norm`` or ``prune``, is done before each use.
     """
 
     def __init__(self, cell: Cell, input_size: int, sizes: Sequence[int], population: bool, **factory: Any) -> None:
         super().__init__()
-        self.names = tuple(cell.parameters)
-        self.places = tuple((name, *name.split(".")) for name in self.names)
-        for name in self.names:
-            space, gate = name.split(".")
-            if not hasattr(self, space):
-                self.add_module(space, nn.Module())
-            shape = cell.shape(name, input_size, max(sizes))
-            value = nn.Parameter(torch.empty((len(sizes), *shape) if population else shape, **factory))
-            self.get_submodule(space).register_parameter(gate, value)
+        self.packed = cell.graph.packed
+        for space, names in self.packed.items():
+            lines, *columns = cell.shape(names[0], input_size, max(sizes))
+            shape = ([len(sizes)] if population else []) + [len(names) * lines, *columns]
+            self.register_parameter(space, nn.Parameter(torch.empty(shape, **factory)))
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Every parameter, or what is computed in its place."""
-        found = {}
-        for name, space, gate in self.places:  # reading _parameters spares the slow look-up of a module's attribute
-            module = self._modules[space]
-            value = module._parameters.get(gate)  # type: ignore[union-attr]  # made by __init__
-            found[name] = getattr(module, gate) if value is None else value
+    def forward(self) -> dict[str, Tensor]:
+        """The spaces, or what is computed in the place of one."""
+        own, found = self._parameters, {}
+        for space in self.packed:  # reading _parameters spares the slow look-up of a module's attribute
+            value = own.get(space)
+            found[space] = getattr(self, space) if value is None else value
         return found
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter by name, as a view, or of what is computed in its place."""
+        return by_name(self.packed, self())
+
     def write(self, values: Mapping[str, Tensor]) -> None:
-        """Set parameters; where one is parametrized, what it is computed from. What may fail comes first.
+        """Set all parameters, given by name; where a space is parametrized, what it is computed from.
+
+        What may fail comes first.
 
         Raises:
             ValueError: a value is computed from other tensors, and there is no way back to them.
         """
-        computed = [name for name, space, gate in self.places if gate not in self.get_submodule(space)._parameters]
-        for name in sorted(values, key=computed.__contains__, reverse=True):
-            space, gate = name.split(".")
-            module = self.get_submodule(space)
-            if name not in computed:
-                module.get_parameter(gate).copy_(values[name])
+        new = pack(self.packed, values)
+        for space in sorted(new, key=self._parameters.__contains__):
+            if space in self._parameters:
+                self.get_parameter(space).copy_(new[space])
                 continue
-            if not parametrize.is_parametrized(module, gate):
-                raise ValueError(f"{name} is a tensor and no parameter; expected a parameter. Set it where it is made.")
+            if not parametrize.is_parametrized(self, space):
+                raise ValueError(
+                    f"{space} is a tensor and no parameter; expected a parameter. Set it where it is made."
+                )
             try:
-                setattr(module, gate, values[name])  # torch calls the parametrizations' right_inverse
+                setattr(self, space, new[space])  # torch calls the parametrizations' right_inverse
             except (NotImplementedError, RuntimeError, ValueError) as error:
                 raise ValueError(
-                    f"{name} cannot be set through its parametrization ({error}); expected one with a right_inverse. Call "
+                    f"{space} cannot be set through its parametrization ({error}); expected one with a right_inverse. Call "
                     "torch.nn.utils.parametrize.remove_parametrizations first."
                 ) from error
 
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        metadata: Any,
+        strict: bool,
+        missing: list[str],
+        unexpected: list[str],
+        errors: list[str],
+    ) -> None:
+        for space, names in self.packed.items():  # an older file has one tensor a gate
+            old = {name: state_dict.get(prefix + name) for name in names}
+            if prefix + space in state_dict or any(value is None for value in old.values()):
+                continue
+            own = dict(self.named_parameters(recurse=False)).get(space)
+            if own is None:
+                continue
+            dim = axis(space) % own.ndim
+            shape = [size // len(names) if place == dim else size for place, size in enumerate(own.shape)]
+            wrong = {name: value for name, value in old.items() if list(value.shape) != shape}
+            errors += [f"size mismatch for {prefix}{name}: the file has {list(value.shape)}, the layer {shape}."
+                       for name, value in wrong.items()]  # fmt: skip
+            for name in names:
+                del state_dict[prefix + name]
+            state_dict[prefix + space] = own.data if wrong else torch.cat(list(old.values()), dim)
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
+        if "packed" in self.__dict__:
+            return
+        names = self.__dict__.pop("names")  # pickled when each gate's parameter was one of its own
+        self.__dict__.pop("places", None)
+        self.packed = {}
+        for name in names:
+            space = name.partition(".")[0]
+            self.packed[space] = (*self.packed.get(space, ()), name)
+        own = {name: self.get_parameter(name) for name in names}
+        for space, value in pack(self.packed, {name: one.data for name, one in own.items()}).items():
+            wanted = own[self.packed[space][0]].requires_grad
+            del self._modules[space]
+            self.register_parameter(space, nn.Parameter(value, wanted))
+
 
 def uncalled_hook(cells: nn.Module) -> str:
-    """A hook on the list of directions, on one of them or on W, R, p, b of one, in words; empty if there is none."""
-    hook = _hook(cells)
-    if hook:
-        return f"cells has a hook, {hook}"
-    for direction, parameters in cells._modules.items():  # asked in every call of a layer, so without named_modules
-        for space, module in (("", parameters), *parameters._modules.items()):  # type: ignore[union-attr]  # none is None
-            if hook := _hook(module):
-                return f"cells.{direction}{'.' if space else ''}{space} has a hook, {hook}"
-    return ""
-
-
-def _hook(module: Any) -> str:
-    own = module.__dict__
+    """A hook on the list of directions, which is never called, in words; empty if there is none."""
+    own = cells.__dict__
     found = own["_forward_pre_hooks"] or own["_forward_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
     if not found:
         return ""
     hook = next(iter(found.values()))
-    return str(getattr(hook, "__name__", type(hook).__name__))
+    return f"cells has a hook, {getattr(hook, '__name__', type(hook).__name__)}"
 
 
 class Members(nn.Module):

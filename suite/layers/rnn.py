@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from lstm_odyssey.backends import plain, record, resolve
+from lstm_odyssey.backends.lowering import lower
+from lstm_odyssey.backends.spaces import gate
 from lstm_odyssey.backends.tensors import observed, refused
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.layers.masking import counted, in_dtype, masked, reorder, reversal, zeroed
 from lstm_odyssey.layers.parameters import CellParameters, Members, uncalled_hook
 from lstm_odyssey.plugins.registry import as_cell
+from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.variants.declare import Variant
 
 State = dict[str, Tensor]
@@ -41,9 +44,12 @@ class RNN(Members):
     x          [T, B, M]                [T, P, B, M]
     y          [T, B, D·N]              [T, P, B, D·N]
     state      {name: [D, B, N]}        {name: [D, P, B, N]}
-    W, R       [N, M], [N, N]           [P, N, M], [P, N, N]
-    p, b       [N]                      [P, N]
+    W, R       [G·N, M], [G·N, N]       [P, G·N, M], [P, G·N, N]
+    p, b       [G·N]                    [P, G·N]
     ========== ======================== =====================
+
+    A direction has at most four parameters, ``layer.cells[d].W`` and so on: each holds its G gates one under another, in the
+    text's order. ``layer.weight("R.z")`` is the part of one gate.
 
     Beyond a member's own N everything is 0: parameters, gradients, outputs, states.
 
@@ -129,14 +135,41 @@ class RNN(Members):
         with torch.no_grad():
             for parameters in self._directions():
                 drawn = {}
-                for name, value in parameters.tensors().items():
-                    new = torch.empty_like(value).normal_(0.0, self.initial_std)
+                for name, value in parameters.tensors().items():  # gate by gate, so that packing changes no draw
+                    new = torch.empty_like(value, memory_format=torch.contiguous_format).normal_(0.0, self.initial_std)
                     inside = self.inside(value.device)
-                    drawn[name] = new if inside is None else masked(name, new, inside)
+                    drawn[name] = new if inside is None else masked(name.partition(".")[0], new, inside)
                 try:
                     parameters.write(drawn)
                 except ValueError as error:
                     raise self._fail(f"reset_parameters: {error}") from error.__cause__
+
+    def weight(self, name: str, direction: int = 0) -> Tensor:
+        """One gate's parameter, a view of its space: ``layer.weight("R.z")`` is [N, N], or [P, N, N] of a population.
+
+        Args:
+            name: as in the text, ``"W.z"``, ``"R.z"``, ``"p.i"`` or ``"b.z"``.
+            direction: 1 is the one that runs backwards.
+
+        Raises:
+            ValueError: there is no such parameter or direction.
+
+        Example:
+            >>> import torch, lstm_odyssey as lo
+            >>> layer = lo.RNN("vanilla", 3, 4)
+            >>> with torch.no_grad():
+            ...     _ = layer.weight("b.f").fill_(1.0)
+            >>> layer.cells[0].b[8:12]
+            tensor([1., 1., 1., 1.], grad_fn=<SliceBackward0>)
+        """
+        directions = self._directions()
+        if name not in self.cell.parameters:
+            raise self._fail(
+                f"weight '{name}': there is none; expected one of {nearest(name, list(self.cell.parameters))}."
+            )
+        if direction not in range(len(directions)):
+            raise self._fail(f"weight: direction is {direction!r}; expected one of {list(range(len(directions)))}.")
+        return gate(self.cell.graph.packed, directions[direction](), name)
 
     def count(self) -> int | list[int]:
         """Number of parameters; of a population, of each member."""
@@ -185,7 +218,7 @@ class RNN(Members):
     ) -> tuple[Tensor, State]:
         # what is looked up and checked here costs as much as a short scan: no look-up is made twice
         self._refuse_hooks()
-        cell, directions = self.cell, [parameters.tensors() for parameters in self._directions()]
+        cell, directions = self.cell, [parameters() for parameters in self._directions()]
         weight = next(iter(directions[0].values()))
         if convert:
             x, state = in_dtype(x, weight.dtype), in_dtype(state, weight.dtype)
@@ -199,18 +232,19 @@ class RNN(Members):
             within = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
             active = within.view(steps, 1, rows, 1) if self.population else within.unsqueeze(2)
             x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
+        lowered = lower(cell.graph)
         # asked before numba is imported: what it registers while torch looks into everything would stay wrong
         scan = (plain() if observed() else record(self.backend, x.device, x.dtype)).scan
         if len(directions) == 1 and not self.population:  # the states' first dimension is as good a P as any
-            y, final = scan(cell.lowered, directions[0], x, initial, active, self.hidden_sizes)
+            y, final = scan(lowered, directions[0], x, initial, active, self.hidden_sizes)
             return zeroed(y, active), final
         outputs, finals = [], []
         for direction, weights in enumerate(directions):
             if inside is not None:
-                weights = {name: masked(name, value, inside) for name, value in weights.items()}
+                weights = {space: masked(space, value, inside) for space, value in weights.items()}
             back = reversal(steps, rows, count, x.device) if direction else None
             y, final = scan(
-                cell.lowered,
+                lowered,
                 weights,
                 x if back is None else reorder(x, back),
                 {name: value.select(0, direction) for name, value in initial.items()},
@@ -233,8 +267,8 @@ class RNN(Members):
     def _refuse_hooks(self) -> None:
         if hook := uncalled_hook(self._modules["cells"]):  # type: ignore[arg-type]  # made by __init__
             raise self._fail(
-                f"{hook}; expected none, as that module is never called. Hooks go to the layer itself; for weight_norm, "
-                "spectral_norm and the like take torch.nn.utils.parametrizations, after pruning call prune.remove."
+                f"{hook}; expected none, as that list is never called. Hooks go to the layer itself or to a direction, "
+                "layer.cells[0]."
             )
 
     def _fail(self, message: str) -> ValueError:

@@ -224,7 +224,7 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
     protocol = Protocol.from_dict(study["protocol"])
     try:
         store.report_progress(block.name, 0, protocol.epochs, float("inf"), "compiling kernels")
-        prepare(study["backend"], cell.lowered, getattr(torch, study["dtype"]))
+        prepare(study["backend"], cell.graph, getattr(torch, study["dtype"]))
         population = train(
             cell,
             corpus,

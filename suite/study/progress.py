@@ -13,8 +13,6 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from lstm_odyssey.backends import training_note
-from lstm_odyssey.plugins import registry
 from lstm_odyssey.reports.contract.wording import counted
 from lstm_odyssey.reports.stats.table import score
 from lstm_odyssey.study.block import Block
@@ -112,10 +110,6 @@ class StudyProgress:
         if other:
             words = f"warning: stored trials ran elsewhere, so new ones are rounded otherwise ({other})."
             self.console.print(words, markup=False, soft_wrap=True)
-        for variant in plan.variants:
-            note = training_note(plan.study["backend"], registry.variant(variant).lowered, variant)
-            if note:
-                self.console.print(note, markup=False, highlight=False, soft_wrap=True)
         self.store = store
         self.units = {name: facts["units"] for name, facts in plan.study["tasks"].items()}
         self.blocks = {block.name: (block, missing) for block, missing in todo.blocks}

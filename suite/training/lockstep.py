@@ -197,8 +197,6 @@ def training_steps(backend: Backend, device: Any, dtype: torch.dtype) -> Callabl
             noise=drawn["input_noise"],
             nesterov=protocol.momentum == "nesterov",
         )
-        if step is None:
-            return Lockstep(network, trials, objective, protocol, keep_weights)
         return CompiledLockstep(network, trials, objective, protocol, keep_weights, step)
 
     return make

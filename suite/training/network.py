@@ -103,9 +103,10 @@ class Network(nn.Module):
     def _pieces(self, member: int) -> Iterator[tuple[str, Tensor]]:
         """A member's parameters cut to its own N, as views, by name; V one piece a direction."""
         size, width = self.sizes[member], max(self.sizes)
-        for name, value in self.rnn.named_parameters():
-            own = value.data[member][:size]
-            yield name, own[:, :size] if ".R." in name else own
+        for direction, parameters in enumerate(self.rnn.cells):
+            for name, value in parameters.tensors().items():
+                own = value.detach()[member][:size]
+                yield f"cells.{direction}.{name}", own[:, :size] if name.startswith("R.") else own
         for direction in range(self.directions):
             yield f"V.{direction}", self.V.data[member][:, direction * width : direction * width + size]
         yield "a", self.a.data[member]

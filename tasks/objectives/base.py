@@ -38,11 +38,6 @@ class Objective(ABC):
     """The score of a split is scale * Σ numerator / Σ denominator."""
     score_is_loss: ClassVar[bool] = False
     """The score's numerator is the loss in float64, its denominator the number of frames."""
-    kernel: ClassVar[str | None] = None
-    """The loss and gradient of one frame a second time, as source of a compiled training step; None: that step calls
-    `loss_and_gradient`. A function ``frame_loss(logits, targets, frame, gradient, outputs)`` of addresses: from those of
-    the frame's logits and of all targets to the frame's loss, its gradient written to ``gradient``. The words it may use
-    are listed in ``lstm_odyssey.backends.numba.emit_training``."""
 
     @abstractmethod
     def n_outputs(self, corpus: Corpus) -> int:
@@ -133,7 +128,7 @@ class Objective(ABC):
         return self.loss(logits.unsqueeze(1), target, lengths).sum()
 
     def kernel_targets(self, target: Any) -> Tensor:
-        """What of a collated target the kernel reads: one contiguous tensor, [T, 1, B, ...]."""
+        """What of a collated target a compiled step reads: one contiguous tensor, [T, 1, B, ...]."""
         targets: Tensor = target[0]
         return targets
 

@@ -24,29 +24,6 @@ from lstm_odyssey.tasks.declare import Corpus, Split
 from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, padding, stack
 from lstm_odyssey.tasks.objectives.names import NAMES
 
-KERNEL = """
-def frame_loss(logits, targets, frame, gradient, outputs):
-    tops = load(logits, first(outputs))
-    tops = only(first(outputs), tops, -inf)
-    for k in range(LANES, outputs, LANES):
-        keep = first(outputs - k)
-        tops = maximum(tops, only(keep, load(logits + k * SIZE, keep), -inf))
-    top = greatest(tops)
-    sums = fill(0.0)
-    for k in range(0, outputs, LANES):
-        keep, at = first(outputs - k), k * SIZE
-        e = exp(load(logits + at, keep) - top)
-        store(gradient + at, e, keep)
-        sums = sums + only(keep, e, 0.0)
-    whole = total(sums)
-    for k in range(0, outputs, LANES):
-        keep, at = first(outputs - k), k * SIZE
-        store(gradient + at, load(gradient + at, keep) / whole, keep)
-    at = entry(targets, frame) * SIZE
-    write(gradient + at, read(gradient + at) - 1)
-    return logarithm(whole) + top - read(logits + at)
-"""
-
 
 class FramesTarget(NamedTuple):
     """``classes`` int64 [T, 1, B, 1], 0 in the padding; ``mask`` [T, 1, B, 1], True in the padding, or None."""
@@ -60,7 +37,6 @@ class Frames(Objective):
 
     name = "frames"
     _, metric, units = NAMES["frames"]
-    kernel = KERNEL
     scale = 100.0
 
     def n_outputs(self, corpus: Corpus) -> int:

@@ -26,20 +26,6 @@ from lstm_odyssey.tasks.declare import Corpus, CorpusError, Split
 from lstm_odyssey.tasks.objectives.base import Objective, check_targets, clear, padding, stack
 from lstm_odyssey.tasks.objectives.names import NAMES
 
-KERNEL = """
-def frame_loss(logits, targets, frame, gradient, outputs):
-    targets += frame * outputs * SIZE
-    sums = fill(0.0)
-    for k in range(0, outputs, LANES):
-        keep, at = first(outputs - k), k * SIZE
-        l, x = load(logits + at, keep), load(targets + at, keep)
-        u = exp(-absolute(l))
-        r = reciprocal(1.0 + u)
-        store(gradient + at, pick(fill(0.0), l, u * r, r) - x, keep)
-        sums = sums + only(keep, relu(l) + log1p(u) - x * l, 0.0)
-    return total(sums)
-"""
-
 
 class NextFrameTarget(NamedTuple):
     """``frames`` [T, 1, B, K], 0 in the padding; ``mask`` [T, 1, B, 1], True in the padding, or None without any."""
@@ -54,7 +40,6 @@ class NextFrame(Objective):
     name = "next_frame"
     _, metric, units = NAMES["next_frame"]
     score_is_loss = True
-    kernel = KERNEL
 
     def n_outputs(self, corpus: Corpus) -> int:
         """K, the width of the targets."""

@@ -7,9 +7,10 @@ asked for. Both passes take one table of integers (sizes, addresses, strides); `
 
 from __future__ import annotations
 
-from lstm_odyssey.backends.lowering import Plan
 from lstm_odyssey.backends.numba.emit_backward import Backward
+from lstm_odyssey.backends.numba.emit_block import Block, indented
 from lstm_odyssey.backends.numba.emit_forward import Forward
+from lstm_odyssey.backends.plan import Plan
 from lstm_odyssey.backends.processor import vector_bytes
 from lstm_odyssey.cell.ops import FUNCTIONS, OPS
 
@@ -48,4 +49,19 @@ def source(plan: Plan, size: int) -> str:
     words = sorted(name for name in (*FUNCTIONS, "sign") if OPS[name].kernel is not None)
     head = _HEAD.format(size=size, lanes=lanes, bytes=vector_bytes(), names=", ".join(words), words=words, move=MOVE)
     options = f"types.void(types.intp), {_OPTIONS}"
-    return f"{head}\n\n{Forward(plan).text(options)}\n\n{Backward(plan).text(options)}"
+    parts = [head, Forward(plan).text(options), Backward(plan).text(options)]
+    return "\n\n".join(parts + ([_before(plan, options)] if plan.before else []))
+
+
+def _before(plan: Plan, options: str) -> str:
+    """The functions of the input that are multiplied by W, over all numbers of x; a scan itself is given them."""
+    nodes = plan.graph.nodes
+    block = Block(nodes, lambda _, number: "load(x + at, keep)" if nodes[number].op == "input" else None)
+    made = [number for number in plan.inputs if nodes[number].op != "input"]
+    names = [f"made{k}" for k in range(len(made))]
+    for name, number in zip(names, made, strict=True):
+        block.store(name, number)
+    arguments = ", ".join(("x", *names))
+    body = [f"{name} = entry(table, {place})" for place, name in enumerate(("count", "x", *names))]
+    body += ["for n in range(0, count, LANES):", f"    functions(n * SIZE, first(count - n), {arguments})"]
+    return f"{block.function('functions', arguments)}\n\n@cfunc({options})\ndef before(table):\n{indented(body, 4)}\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lstm_odyssey.backends.lowering import Plan
 from lstm_odyssey.backends.numba.emit_block import (
     COMMON,
     KEPT,
@@ -16,6 +15,7 @@ from lstm_odyssey.backends.numba.emit_block import (
     to_and_fro,
     word,
 )
+from lstm_odyssey.backends.plan import Plan
 
 
 class Backward(Pass):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lstm_odyssey.backends.lowering import Plan, Run
+from lstm_odyssey.backends.plan import Plan, Run
 from lstm_odyssey.backends.processor import cache_bytes
 from lstm_odyssey.cell.graph import Node
 from lstm_odyssey.cell.ops import OPS

@@ -9,14 +9,15 @@ from functools import cached_property, lru_cache
 
 import torch
 
-from lstm_odyssey.backends.lowering import Plan, plan
+from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.backends.numba import products
 from lstm_odyssey.backends.numba.cache import module
 from lstm_odyssey.backends.numba.emit import source
 from lstm_odyssey.backends.numba.emit_forward import AHEAD_ROWS
 from lstm_odyssey.backends.numba.memory import LONG_SCAN, Block, Layout, borrow, give_back, layout
-from lstm_odyssey.cell.graph import Graph
+from lstm_odyssey.backends.plan import Plan, plan
 from lstm_odyssey.cell.ops import OPS
+from lstm_odyssey.cell.symbols import VECTORS
 
 SIZES = {torch.float32: 4, torch.float64: 8}
 
@@ -39,6 +40,7 @@ class Kernel:
     product: int
     pack_lines: int
     pack_columns: int
+    before: int
 
     @cached_property
     def dtype(self) -> torch.dtype:
@@ -46,23 +48,42 @@ class Kernel:
         return next(dtype for dtype, size in SIZES.items() if size == self.size)
 
     @cached_property
-    def cuts(self) -> tuple[int, int, int]:
-        """Where fixed vectors, matrices and states begin in a list of all tensors."""
-        inputs = max(len(self.plan.inputs), 1)
-        fixed = inputs + len(self.plan.vectors)
-        return inputs, fixed, fixed + len(self.matrices)
+    def inputs(self) -> int:
+        """How many tensors [T, B, M] it is given: functions of the input, or at least the input."""
+        return max(len(self.plan.inputs), 1)
 
     @cached_property
-    def plain(self) -> tuple[str, ...] | None:
-        """The names of the fixed vectors, if they and the input go into the scan as they are."""
-        return None if self.plan.left_to_torch else tuple(self.plan.graph.nodes[n].name for n in self.plan.vectors)
+    def cuts(self) -> tuple[int, int, int]:
+        """Where fixed vectors, matrices and states begin in a list of all addresses."""
+        fixed = self.inputs + len(self.plan.vectors)
+        return self.inputs, fixed, fixed + len(self.matrices)
+
+    @cached_property
+    def spaces(self) -> tuple[str, ...]:
+        """The packed spaces in the order in which they are given: first those of vectors."""
+        packed = self.plan.graph.packed
+        return (*(space for space in packed if space in VECTORS), *(space for space in packed if space not in VECTORS))
+
+    @cached_property
+    def vector_spaces(self) -> int:
+        """How many of the spaces are of vectors."""
+        return sum(space in VECTORS for space in self.spaces)
 
     @lru_cache(maxsize=1024)  # noqa: B019 - kernels live as long as the process
     def shapes(self, N: int, M: int) -> tuple[tuple[int, ...], ...]:
-        """Of the fixed vectors and of the matrices, at N blocks and M inputs."""
-        sizes = {"N": N, "M": M}
-        matrices = (self.plan.graph.parameters[name] for name in self.matrices)
-        return (*[(N,)] * len(self.plan.vectors), *(tuple(sizes[axis] for axis in shape) for shape in matrices))
+        """Of the spaces, at N blocks and M inputs."""
+        columns = {"W": (M,), "R": (N,)}
+        return tuple((len(self.plan.graph.packed[space]) * N, *columns.get(space, ())) for space in self.spaces)
+
+    @lru_cache(maxsize=1024)  # noqa: B019 - as above
+    def offsets(self, N: int, M: int) -> tuple[tuple[int, int], ...]:
+        """Of the fixed vectors and of the matrices, the space each lies in and how many bytes from its beginning."""
+        nodes, packed, found = self.plan.graph.nodes, self.plan.graph.packed, []
+        for name in (*(nodes[number].name for number in self.plan.vectors), *self.matrices):
+            space = name.partition(".")[0]
+            line = {"W": M, "R": N}.get(space, 1)
+            found.append((self.spaces.index(space), packed[space].index(name) * N * line * self.size))
+        return tuple(found)
 
     @cached_property
     def matrices(self) -> tuple[str, ...]:
@@ -71,51 +92,42 @@ class Kernel:
         return tuple(dict.fromkeys(name for run in runs for name in run.parameters))
 
 
-_PLANS: dict[str, Plan] = {}
-
-
-def _plan(graph: Graph) -> Plan:
-    if graph.signature not in _PLANS:
-        made = plan(graph)
-        inside = {node.op for number, node in enumerate(made.gradient.nodes) if number not in made.outside}
-        for op in sorted(inside & set(OPS)):  # what is outside, torch computes
-            if OPS[op].kernel is None:
-                raise TypeError(
-                    f"backend 'numba': cell '{graph.name}' uses '{op}', which it has no kernel for. Use backend='eager'."
-                )
-        _PLANS[graph.signature] = made
-    return _PLANS[graph.signature]
-
-
-_KERNELS: dict[tuple[str, torch.dtype], Kernel] = {}
+_KERNELS: dict[tuple[Lowered, torch.dtype], Kernel] = {}
 
 
 @lru_cache(maxsize=512)
-def _compiled(signature: str, size: int) -> Kernel:
-    made = _PLANS[signature]
+def _compiled(lowered: Lowered, size: int) -> Kernel:
+    made = plan(lowered)
+    used = {node.op for number, node in enumerate(made.gradient.nodes) if number not in made.outside}
+    used |= {lowered.graph.nodes[number].op for number in made.before}
+    for op in sorted(used & set(OPS)):
+        if OPS[op].kernel is None:
+            raise TypeError(
+                f"backend 'numba': cell '{lowered.name}' uses '{op}', which it has no kernel for. Use backend='eager'."
+            )
     shared = module(products.source(size, 'nopython=True, error_model="numpy", cache={cached}'), f"products{size}")
     code = module(source(made, size), f"cell{size}")
     ahead, back = code.forward, code.backward
     return Kernel(
         made, size, ahead.ctypes, back.ctypes, (ahead.address, back.address),
         shared.product.address, shared.pack_lines.address, shared.pack_columns.address,
+        code.before.address if made.before else 0,
     )  # fmt: skip
 
 
-def kernel(graph: Graph, dtype: torch.dtype) -> Kernel:
-    """The compiled scan of a lowered graph.
+def kernel(lowered: Lowered, dtype: torch.dtype) -> Kernel:
+    """The compiled scan of a cell.
 
     Raises:
         TypeError: there is none for this dtype, or for an op of the cell or of its gradient.
     """
-    made = _KERNELS.get((graph.signature, dtype))
+    made = _KERNELS.get((lowered, dtype))
     if made is None:
         if dtype not in SIZES:
             raise TypeError(
                 f"backend 'numba': x is {dtype}; expected float32 or float64. Use backend='eager' for other types."
             )
-        _plan(graph)
-        made = _KERNELS[graph.signature, dtype] = _compiled(graph.signature, SIZES[dtype])
+        made = _KERNELS[lowered, dtype] = _compiled(lowered, SIZES[dtype])
     return made
 
 
@@ -154,15 +166,22 @@ class Member:
         made: the compiled cell.
         sizes: T, B, N, M.
 
-    Addresses come in the order of ``Kernel.cuts``: inputs [T, B, M], fixed [N], matrices [N, M] or [N, N], states [B, N];
-    that of ``active``, [T, B] bytes, is 0 where there is no padding; that of ``kept`` is of ``kept_bytes``.
+    Addresses come in the order of ``Kernel.cuts``: inputs [T, B, M], fixed [N], matrices [N, M] or [N, N], states [B, N]; see
+    ``spread``. That of ``active``, [T, B] bytes, is 0 where there is no padding; that of ``kept`` is of ``kept_bytes``.
     """
 
     def __init__(self, made: Kernel, sizes: Sizes) -> None:
         self.made, self.sizes = made, sizes
-        self.areas = layout(made, *sizes)
+        self.areas, self.offsets = layout(made, *sizes), made.offsets(*sizes[2:])
         self.kept_bytes = self.areas.kept_total * made.size
         self.scratch_bytes = max(self.areas.forward_total, self.areas.backward_total) * made.size
+
+    def spread(self, places: Sequence[int]) -> list[int]:
+        """From the addresses of inputs, spaces and states to those of all that a scan is given; 0 stays 0."""
+        inputs, end = self.made.inputs, self.made.inputs + len(self.made.spaces)
+        spaces = places[inputs:end]
+        inner = [spaces[k] and spaces[k] + offset for k, offset in self.offsets]
+        return [*places[:inputs], *inner, *places[end:]]
 
     def _tables(self, block: Block) -> _Tables:
         key = (self.made, self.sizes)

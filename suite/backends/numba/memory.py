@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends.lowering import Plan
+from lstm_odyssey.backends.plan import Plan
 from lstm_odyssey.backends.processor import cache_bytes, spread_bytes, vector_bytes
 
 LARGE_PAGE = 2 * 1024 * 1024

@@ -15,16 +15,17 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lstm_odyssey.backends import eager
-from lstm_odyssey.backends.lowering import Plan, plan
+from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.backends.numba.member import Kernel, Member, infer, kernel, member
 from lstm_odyssey.backends.numba.memory import kept
+from lstm_odyssey.backends.plan import Plan
+from lstm_odyssey.backends.spaces import within
 from lstm_odyssey.backends.tensors import NoAddress, addresses, foreign, observed, plain
-from lstm_odyssey.cell.graph import Graph
 from lstm_odyssey.cell.ops import OPS
 
 
 class _Single(torch.autograd.Function):
-    """The compiled scan of one network; tensors come as inputs, fixed vectors, matrices, states, all contiguous."""
+    """The compiled scan of one network; tensors come as inputs, packed spaces, states, all contiguous."""
 
     @staticmethod
     def forward(
@@ -33,7 +34,7 @@ class _Single(torch.autograd.Function):
         y, final = _results(one, tensors)
         memory = kept(one.kept_bytes)
         mask = 0 if active is None else active.data_ptr()
-        one.forward(places, mask, memory.data_ptr(), y.data_ptr(), [value.data_ptr() for value in final])
+        one.forward(one.spread(places), mask, memory.data_ptr(), y.data_ptr(), [value.data_ptr() for value in final])
         ctx.member, ctx.places = one, places
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, active, memory)
@@ -48,7 +49,7 @@ class _Single(torch.autograd.Function):
                 "derivative only. Use backend='eager' for higher ones."
             )
         one: Member = ctx.member
-        a, b, _ = one.made.cuts
+        a, b = one.made.inputs, one.made.inputs + one.made.vector_spaces
         T, B, N, _ = one.sizes
         try:
             if observed():
@@ -66,21 +67,21 @@ class _Single(torch.autograd.Function):
         if dy is None:
             dy = torch.zeros((T, B, N), dtype=tensors[0].dtype, device="cpu")
             above[0] = dy.data_ptr()
-        # the kernel fills the gradients of all fixed vectors
+        # the kernel fills the gradients of all vectors
         gradients = [torch.empty_like(value) if need or a <= k < b else None
                      for k, (value, need) in enumerate(zip(tensors, ctx.needs_input_grad[3:], strict=True))]  # fmt: skip
         if not one.made.plan.inputs and gradients[0] is not None:
             gradients[0].zero_()
         filled = [0 if value is None else value.data_ptr() for value in gradients]
         held = 0 if mask is None else mask.data_ptr()
-        one.backward(places, held, memory.data_ptr(), above[0], above[1:], filled)
+        one.backward(one.spread(places), held, memory.data_ptr(), above[0], above[1:], one.spread(filled))
         return (None, None, None, *gradients)
 
 
 def _results(one: Member, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """Room for the outputs and for the final states."""
     T, B, N, _ = one.sizes
-    states = tensors[one.made.cuts[2] :]
+    states = tensors[one.made.inputs + len(one.made.spaces) :]
     return torch.empty((T, B, N), dtype=tensors[0].dtype, device="cpu"), [torch.empty_like(value) for value in states]
 
 
@@ -104,7 +105,7 @@ def _brought_back(
     """
     *inputs, active, memory = saved
     T, B, N, M = one.sizes
-    made, (a, _, c) = one.made, one.made.cuts
+    made, a, c = one.made, one.made.inputs, one.made.inputs + len(one.made.spaces)
     tensors = [value for value in inputs if value is not None]
     if [value.data_ptr() for value in tensors] != places:
         states = [(1, B, N) if value.ndim == 3 else (B, N) for value in tensors[c:]]  # as the layer gives them
@@ -136,14 +137,13 @@ def _ready(made: Kernel, tensors: Sequence[Tensor]) -> list[Tensor]:
     Raises:
         ValueError: a parameter is not as the layer made it; a kernel would read beyond it.
     """
-    a, _, c = made.cuts
+    a = made.inputs
     x, N = tensors[0], tensors[-1].shape[-1]
-    for place, (value, shape) in enumerate(zip(tensors[a:c], made.shapes(N, x.shape[-1]), strict=True)):
+    for place, (value, shape) in enumerate(zip(tensors[a:], made.shapes(N, x.shape[-1]), strict=False)):
         if value.shape != shape or value.dtype != x.dtype or not value.is_cpu:
-            names = [*(made.plain or ["a vector"] * len(made.plan.vectors)), *made.matrices]
             raise ValueError(
-                f"backend 'numba': parameter '{names[place]}' is {list(value.shape)} {value.dtype} on {value.device}; expected "
-                f"{list(shape)} {x.dtype} on the CPU. Give the layer parameters of the shape and dtype it made them in."
+                f"backend 'numba': parameter '{made.spaces[place]}' is {list(value.shape)} {value.dtype} on {value.device}; "
+                f"expected {list(shape)} {x.dtype} on the CPU. Give it parameters of the shape and dtype it made."
             )
     return [plain(value) for value in tensors]
 
@@ -165,13 +165,13 @@ def _run(made: Kernel, active: Tensor | None, given: Sequence[Tensor]) -> tuple[
         return _apply(one, places, active, *tensors)  # type: ignore[no-any-return]  # torch's own is untyped
     y, final = _results(one, tensors)
     mask = 0 if active is None else active.data_ptr()
-    infer(made, one.sizes, places, mask, y.data_ptr(), [value.data_ptr() for value in final])
+    infer(made, one.sizes, one.spread(places), mask, y.data_ptr(), [value.data_ptr() for value in final])
     return (y, *final)
 
 
 def scan(
-    graph: Graph,
-    parameters: Mapping[str, Tensor],
+    lowered: Lowered,
+    spaces: Mapping[str, Tensor],
     x: Tensor,
     state: Mapping[str, Tensor],
     active: Tensor | None = None,
@@ -187,45 +187,44 @@ def scan(
     """
     if x.device.type != "cpu":
         raise ValueError(f"backend 'numba': x is on {x.device}; expected the CPU. Use backend='auto' or 'eager'.")
-    if foreign((x, *parameters.values(), *state.values())):
-        return eager.scan(graph, parameters, x, state, active, sizes)
+    if foreign((x, *spaces.values(), *state.values())):
+        return eager.scan(lowered, spaces, x, state, active, sizes)
     try:
-        return _scan(graph, parameters, x, state, active, sizes)
+        return _scan(lowered, spaces, x, state, active, sizes)
     except NoAddress:  # torch's operations take such a tensor or say what is wrong with it
-        return eager.scan(graph, parameters, x, state, active, sizes)
+        return eager.scan(lowered, spaces, x, state, active, sizes)
 
 
 def _scan(
-    graph: Graph,
-    parameters: Mapping[str, Tensor],
+    lowered: Lowered,
+    spaces: Mapping[str, Tensor],
     x: Tensor,
     state: Mapping[str, Tensor],
     active: Tensor | None,
     sizes: Sequence[int] | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    made = kernel(graph, x.dtype)
-    initial = [state[name] for name in graph.states]
+    made = kernel(lowered, x.dtype)
+    initial = [state[name] for name in lowered.states]
     if x.ndim == 3:
         mask = None if active is None else active.squeeze(2).to(torch.uint8).contiguous()
-        y, *final = _run(made, mask, [*_given(made, parameters, x), *initial])
-        return y, dict(zip(graph.states, final, strict=True))
+        y, *final = _run(made, mask, [*_given(made, spaces, x), *initial])
+        return y, dict(zip(lowered.states, final, strict=True))
     members, _, width = initial[0].shape
     sizes = [width] * members if sizes is None else list(sizes)
     parts = []
     for p, N in enumerate(sizes):
-        own = {name: parameters[name][p, :N, : N if shape[-1] == "N" else None] if len(shape) == 2 else parameters[name][p, :N]
-               for name, shape in graph.parameters.items()}  # fmt: skip
+        own = within(lowered.graph.packed, {space: value[p] for space, value in spaces.items()}, N)
         single = [*_given(made, own, x[:, p]), *(value[p, :, :N] for value in initial)]
         mask = None if active is None else _mask(active, p)
         parts.append(_run(made, mask, single))
     padded = [torch.stack([pad(value, (0, width - value.shape[-1])) for value in values], dim)
               for values, dim in zip(zip(*parts, strict=True), (1, *(0 for _ in initial)), strict=True)]  # fmt: skip
-    return padded[0], dict(zip(graph.states, padded[1:], strict=True))
+    return padded[0], dict(zip(lowered.states, padded[1:], strict=True))
 
 
-def prepare(graph: Graph, dtype: torch.dtype) -> None:
-    """Compile a lowered graph's scan, or read it from the cache."""
-    kernel(graph, dtype)
+def prepare(lowered: Lowered, dtype: torch.dtype) -> None:
+    """Compile a cell's scan, or read it from the cache."""
+    kernel(lowered, dtype)
 
 
 def trainer(dtype: torch.dtype) -> Callable[..., Any]:
@@ -235,53 +234,30 @@ def trainer(dtype: torch.dtype) -> Callable[..., Any]:
     return training_step.trainer(dtype)
 
 
-def left_to_torch(graph: Graph) -> tuple[str, ...]:
-    """What of a lowered graph is not in its compiled scan, in words: with any of it there is no compiled training step."""
-    return plan(graph).left_to_torch
-
-
 def _mask(active: Tensor, member: int) -> Tensor:
     """[T, B] bytes."""
     return active[:, member if active.shape[1] > 1 else 0, :, 0].to(torch.uint8).contiguous()
 
 
-def _given(made: Kernel, parameters: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
-    """Inputs, fixed vectors and matrices of one member's scan, from its parameters at its own N and its x [T, B, M]."""
-    if made.plain is not None:
-        inputs, fixed = [x], [parameters[name] for name in made.plain]
-    else:
-        values = _before(made.plan, parameters, x)
-        inputs = [values[number] for number in made.plan.inputs] or [x]
-        fixed = [values[number] for number in made.plan.vectors]
-    return [*inputs, *fixed, *(parameters[name] for name in made.matrices)]
+def _given(made: Kernel, spaces: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
+    """Inputs and spaces of one member's scan, from its spaces at its own N and its x [T, B, M]."""
+    inputs = _before(made.plan, x) if made.plan.before else [x]
+    return [*inputs, *(spaces[space] for space in made.spaces)]
 
 
-def _before(the: Plan, parameters: Mapping[str, Tensor], x: Tensor) -> dict[int, Any]:
-    """What torch computes: functions of the input, products of parameters, as far as the scan reads them.
+def _before(the: Plan, x: Tensor) -> list[Any]:
+    """The functions of the input that the scan multiplies by W, made by torch, which differentiates them.
 
-    For one member, from contiguous tensors of its own: torch's vectorised functions round otherwise than those it computes
-    numbers at the end of a tensor or with strides by, so that bits would depend on where among its neighbours a member lies.
+    From a contiguous tensor of the member's own: torch's vectorised functions round otherwise than those it computes numbers
+    at the end of a tensor or with strides by, so that bits would depend on where among its neighbours a member lies.
     """
     nodes, x = the.graph.nodes, plain(x)
     x = x.view_as(x)  # a place of its own where its uses are added up, in the same order whatever else x is used for
     values: dict[int, Any] = {}
-
-    def value(number: int) -> Any:
-        if number not in values:
-            node = nodes[number]
-            if node.op == "input":
-                values[number] = x
-            elif node.op == "vector":
-                values[number] = plain(parameters[node.name])
-            elif node.op == "constant":
-                values[number] = node.value
-            elif node.op == "matmul":
-                # a sum: BLAS chooses its order of summation by addresses and strides
-                values[number] = (plain(parameters[node.name]) * value(node.args[0])).sum(-1)
-            else:
-                values[number] = OPS[node.op].eager(*(value(argument) for argument in node.args))
-        return values[number]
-
-    for number in (*the.inputs, *the.vectors):
-        value(number)
-    return values
+    for number in the.before:
+        node = nodes[number]
+        if node.op in ("input", "constant"):
+            values[number] = x if node.op == "input" else node.value
+        else:
+            values[number] = OPS[node.op].eager(*(values[argument] for argument in node.args))
+    return [values[number] for number in the.inputs]

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.backends.numba import emit_training
 from lstm_odyssey.backends.numba.cache import module
 from lstm_odyssey.backends.numba.emit_training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE
+from lstm_odyssey.backends.numba.losses import LOSSES
 from lstm_odyssey.backends.numba.member import Kernel, kernel
 from lstm_odyssey.backends.numba.memory import layout
 from lstm_odyssey.backends.numba.workspace import Tables, Workspace
@@ -48,7 +50,7 @@ def exact_losses(objective: Objective, logits: Tensor, target: Any, lengths: Ten
         "loss": losses.data_ptr(), "active": active.data_ptr(),
     }  # fmt: skip
     table = array("q", [values[name] for name in NAMES])
-    _compiled(8, objective.kernel)(table.buffer_info()[0], LOSS)
+    _compiled(8, LOSSES[objective.name])(table.buffer_info()[0], LOSS)
     return losses
 
 
@@ -67,18 +69,19 @@ class TrainingStep:
     def __init__(self, network: Network, objective: Objective, velocity: Tensor, momentum: float, rate: float, noise: float,
                  nesterov: bool, workspace: Workspace) -> None:  # fmt: skip
         self.network, self.objective, self.velocity, self.workspace = network, objective, velocity, workspace
-        self.made: Kernel = kernel(network.rnn.cell.lowered, velocity.dtype)
+        self.made: Kernel = kernel(lower(network.rnn.cell.graph), velocity.dtype)
         self.nesterov = nesterov
         numbers = [momentum, (1 - momentum) * rate, noise]
         self.numbers = torch.tensor(numbers, dtype=torch.float64, device="cpu").to(velocity.dtype)
-        self.run = _compiled(self.made.size, objective.kernel)
+        self.loss = LOSSES.get(objective.name)
+        self.run = _compiled(self.made.size, self.loss)
         self._made: dict[tuple[int, int], Tables] = {}
         self._made_for: tuple[int, int] | None = None
 
     def __call__(self, batch: Batch) -> float:
         """Look ahead, run, and update on one batch; returns the loss, summed over its sequences."""
         tables, held = self._set(batch, batch.noise)
-        if self.objective.kernel is not None:
+        if self.loss is not None:
             self.run(tables.address, STEP)
             loss = tables.loss
         else:
@@ -98,7 +101,7 @@ class TrainingStep:
 
         def backward(made: tuple[Tables, Any]) -> tuple[Tables, float]:
             tables, held = made
-            if self.objective.kernel is not None:
+            if self.loss is not None:
                 self.run(tables.address, LOSS | BACKWARD)
                 loss = tables.loss
             else:
@@ -145,7 +148,7 @@ class TrainingStep:
 
     def exact_losses(self, batch: Batch) -> Tensor | None:
         """The loss of each row in float64 [1, B]; None where the objective has no kernel."""
-        if self.objective.kernel is None:
+        if self.loss is None:
             return None
         return exact_losses(self.objective, self.logits(batch), batch.target, batch.lengths)
 
@@ -155,7 +158,7 @@ class TrainingStep:
         steps, rows = x.shape[:2]
         tables = self._tables(steps, rows)
         table = tables.step
-        targets = None if self.objective.kernel is None else self.objective.kernel_targets(batch.target)
+        targets = None if self.loss is None else self.objective.kernel_targets(batch.target)
         table[X], table[NOISE] = x.data_ptr(), 0 if noise is None else noise.data_ptr()
         table[TARGETS] = 0 if targets is None else targets.data_ptr()
         active = lengths = None
@@ -189,6 +192,7 @@ class TrainingStep:
         M, N, K, directions = network.rnn.input_size, network.sizes[0], network.n_outputs, network.directions
         areas, lanes, frames = layout(made, T, B, N, M), vector_bytes() // size, T * B
         states = len(made.plan.graph.states)
+        functions = [number for number in made.plan.inputs if made.plan.graph.nodes[number].op != "input"]
         floats = {
             **{f"kept{d}": areas.kept_total for d in range(directions)},
             "scratch": max(areas.forward_total, areas.backward_total),
@@ -200,6 +204,7 @@ class TrainingStep:
             "delta": frames * K,
             "dy": frames * N * (3 if directions == 2 else 1),
             "pack": N * -(-K // lanes) * lanes,
+            **{f"function{k}": frames * M for k in range(directions * len(functions))},
         }
         starts, total = {}, 0
         for name, count in floats.items():
@@ -217,15 +222,25 @@ class TrainingStep:
         begun = [torch.full((B * N,), value, dtype=self.workspace.dtype, device="cpu") for value in begin_at]
         head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]
         places = {name: (value, gradient) for name, value, gradient in network.slices()}
+        vectors = len(made.plan.vectors)
         scans: list[array[int]] = []
-        histories = []
+        histories, before = [], []
         for d in range(directions):
-            own = {name: places[f"rnn.cells.{d}.{name}"] for name in network.rnn.cell.parameters}
-            fixed = made.plain or ()
-            inputs = [at["turned_x" if d else "noisy"]] * len(made.plan.inputs)
-            weights = [[own[name][k].data_ptr() for name in fixed] for k in (0, 1)]
-            lines = [[n for name in made.matrices for n in (own[name][k].data_ptr(), own[name][k].stride(1) * size)]
-                     for k in (0, 1)]  # fmt: skip
+            weights, lines = [], []
+            for k in (0, 1):
+                begin = [places[f"rnn.cells.{d}.{space}"][k].data_ptr() for space in made.spaces]
+                inner = [begin[space] + offset for space, offset in made.offsets(N, M)]
+                weights.append(inner[:vectors])
+                columns = [M if name.startswith("W.") else N for name in made.matrices]
+                lines.append(
+                    [n for pair in zip(inner[vectors:], columns, strict=True) for n in (pair[0], pair[1] * size)]
+                )
+            x = at["turned_x" if d else "noisy"]
+            made_of_x = dict(
+                zip(functions, (at[f"function{d * len(functions) + k}"] for k in range(len(functions))), strict=True)
+            )
+            inputs = [made_of_x.get(number, x) for number in made.plan.inputs]
+            before.append(array("q", [frames * M, x, *made_of_x.values()]))
             kept = [at[f"kept{d}"] + place for place in areas.kept]
             final = [at["final"] + k * B * N * size for k in range(states)]
             scratch = at["scratch"]
@@ -240,7 +255,7 @@ class TrainingStep:
             ]))  # fmt: skip
             histories.append(kept[0] + B * N * size)
         lists = [array("q", [scan.buffer_info()[0] for scan in scans[k::2]]) for k in (0, 1)]
-        lists.append(array("q", histories))
+        lists += [array("q", histories), array("q", [table.buffer_info()[0] for table in before])]
         (V, dV), (a, da) = places["V"], places["a"]
         values = {
             "T": T, "B": B, "M": M, "N": N, "K": K, "D": network.weights.shape[1], "directions": directions, "active": 0,
@@ -252,7 +267,8 @@ class TrainingStep:
             "pack": at["pack"], "product": made.product, "pack_columns": made.pack_columns, "forward": made.addresses[0],
             "backward": made.addresses[1], "forward_tables": lists[0].buffer_info()[0],
             "backward_tables": lists[1].buffer_info()[0], "histories": lists[2].buffer_info()[0],
-            "turned_y": at["turned_y"], "dy": at["dy"], "dy_bytes": frames * N * size,
+            "turned_y": at["turned_y"], "dy": at["dy"], "dy_bytes": frames * N * size, "before": made.before,
+            "before_tables": lists[3].buffer_info()[0],
         }  # fmt: skip
 
         def view(name: str) -> Tensor:
@@ -260,16 +276,15 @@ class TrainingStep:
             return memory[begin : begin + frames * K].view(T, 1, B, K)
 
         step = array("q", [values[name] for name in NAMES])
-        return Tables(step, scans, view("logits"), view("delta"), losses, lists, whole, begun, memory, zeros, network.weights,
-                       network.gradients, self.velocity, self.numbers)  # fmt: skip
+        return Tables(step, scans, view("logits"), view("delta"), losses, lists, before, whole, begun, memory, zeros,
+                       network.weights, network.gradients, self.velocity, self.numbers)  # fmt: skip
 
 
-def trainer(dtype: torch.dtype) -> Callable[..., TrainingStep | None]:
-    """Makes the steps of a population's networks, which share memory; none where torch computes a part of the cell."""
+def trainer(dtype: torch.dtype) -> Callable[..., TrainingStep]:
+    """Makes the steps of a population's networks, which share memory."""
     workspace = Workspace(dtype)
 
-    def make(network: Network, objective: Objective, velocity: Tensor, **options: Any) -> TrainingStep | None:
-        whole = kernel(network.rnn.cell.lowered, dtype).plain is not None
-        return TrainingStep(network, objective, velocity, **options, workspace=workspace) if whole else None
+    def make(network: Network, objective: Objective, velocity: Tensor, **options: Any) -> TrainingStep:
+        return TrainingStep(network, objective, velocity, **options, workspace=workspace)
 
     return make
