@@ -34,6 +34,7 @@ class Backend:
             on that: asked of a cell and N.
         together: whether the members of a population are computed together, or each by itself.
         plain: whether it is made of torch's operations, which torch can look into; float32 errors of others are measured by it.
+        sizes: each N that the conformance kit has to visit: full tiles or size classes, what is left of one, and 1.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Backend:
     pads: Callable[[Any, int], bool] = _never
     together: bool = False
     plain: bool = False
+    sizes: tuple[int, ...] = ()
 
     def runs(self, device: Any = "cpu", dtype: Any = None) -> bool:
         """Whether it runs on a device, in a dtype if that is known."""
@@ -89,6 +91,7 @@ BACKENDS = {
             "lstm_odyssey.backends.numba.scan",
             devices=frozenset({"cpu"}),
             dtypes=frozenset({"float32", "float64"}),
+            sizes=(1, 3, 17, 33),
         ),
         Backend("eager", "lstm_odyssey.backends.eager", pads=_always, together=True, plain=True),
     )

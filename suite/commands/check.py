@@ -74,15 +74,21 @@ class Planned:
         return Result(self.kind, self.name, self.promise, self.backend, message, time.perf_counter() - begun)
 
 
-def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, str]) -> list[Planned]:
-    """All promises of the variants and tasks of these names.
+def plan(
+    asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, str], device: str = "cpu"
+) -> list[Planned]:
+    """All promises of the variants and tasks of these names; those of variants on a device.
 
     Raises:
         UnknownNameError: a name is neither a variant nor a task.
-        SettingsError: no name is given, a backend is none, or there is a path for a task that is not asked for.
+        SettingsError: no name is given, a backend is none or does not run on the device, the device is not there, or there
+            is a path for a task that is not asked for.
     """
+    import torch
+
     from lstm_odyssey.backends import BACKENDS
     from lstm_odyssey.conformance.kit import checks, task_checks
+    from lstm_odyssey.conformance.placed import shown
     from lstm_odyssey.conformance.tasks import check_corpus, check_space
     from lstm_odyssey.plugins import registry
     from lstm_odyssey.study.plan import SettingsError
@@ -94,6 +100,15 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
     for backend in backends or ():
         if backend not in BACKENDS:
             raise SettingsError(f"--backend: got {backend!r}; expected one of {nearest(backend, sorted(BACKENDS))}.")
+    try:
+        torch.empty(0, device=device)
+        asks = list(checks(backends, device))
+    except ValueError as error:
+        raise SettingsError(f"--backend: {error}") from error
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(
+            f"--device: got {device!r} ({str(error).splitlines()[0]}); expected a device torch has here, as cpu or cuda."
+        ) from error
     found: list[Planned] = []
     tasks = [name for name in asked if name in registry.task_names()]
     unused = sorted(set(data) - set(tasks))
@@ -122,8 +137,8 @@ def plan(asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, s
         except Exception as error:  # noqa: BLE001 - whatever an author's text raises is its result, and the others are asked
             found.append(Planned("variant", name, "text", "", partial(_fail, error)))
             continue
-        for label, each in checks(backends):
-            backend = getattr(each, "keywords", {}).get("backend", "")
+        for label, each in asks:
+            backend = shown(getattr(each, "keywords", {}).get("backend", ""))
             found.append(Planned("variant", home, label.removesuffix(f"-{backend}"), backend, each))
     return found
 
@@ -175,6 +190,7 @@ def check(
     backend: Annotated[
         list[str] | None, typer.Option(help="Ask on this backend; may be repeated. (all there are)")
     ] = None,
+    device: Annotated[str, typer.Option(help="Where variants' layers lie, as torch writes it: cpu, cuda, cuda:1.")] = "cpu",
     data: Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the full record here.", **USER_PATH)] = None,
     plugin: Plugins = None,
@@ -185,7 +201,7 @@ def check(
     from lstm_odyssey.commands.fitted import show
 
     console = Console()
-    planned = plan(names(name) or [], names(backend) or None, pairs(data))
+    planned = plan(names(name) or [], names(backend) or None, pairs(data), device)
     results = []
     interrupted = False
     with progress(len(planned)) as (say, advance):

@@ -9,7 +9,7 @@ every final state. Two answers are compared tensor by tensor, in float64. The pr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends.spaces import by_name
 from lstm_odyssey.conformance.draws import Draw, Problem
+from lstm_odyssey.conformance.placed import device_of, shown
 
 BOUND = 1e-11
 """Error allowed, in parts of the greatest entry of the reference's tensor."""
@@ -37,11 +39,15 @@ def fresh(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def make(
-    cell: Any, backend: Any, *parameters: Mapping[str, Tensor], dtype: torch.dtype = torch.float64
+    cell: Any,
+    backend: Any,
+    *parameters: Mapping[str, Tensor],
+    dtype: torch.dtype = torch.float64,
 ) -> torch.nn.Module:
     """A layer with these parameters, one dict a direction.
 
-    ``backend`` is the name of one, or any callable that takes ``lo.RNN``'s arguments and returns such a layer.
+    ``backend`` is the name of one, or any callable that takes ``lo.RNN``'s arguments and returns such a layer. Wherever it
+    lies, problems and answers lie on the CPU.
     """
     shapes = {axis: size for name, value in parameters[0].items()
               for axis, size in zip(cell.parameters[name], value.shape, strict=True)}  # fmt: skip
@@ -69,6 +75,27 @@ def load(layer: torch.nn.Module, *parameters: Mapping[str, Tensor]) -> None:
     layer.load_state_dict(
         {f"cells.{d}.{name}": value.detach() for d, values in enumerate(parameters) for name, value in values.items()}
     )
+
+
+def named(values: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """What a layer holds, by the promised keys ``cells.D.NAME``: a space in one piece is cut into its gates.
+
+    Args:
+        values: by the layer's own keys, ``cells.0.R`` [..., G·N, N] or ``cells.0.R.z``; other keys are left out.
+        names: the cell's parameters, in the text's order.
+    """
+    packed: dict[str, list[str]] = {}
+    for name in names:
+        packed.setdefault(name.partition(".")[0], []).append(name)
+    found = {}
+    for key, value in values.items():
+        cells, _, rest = key.partition(".")
+        direction, _, name = rest.partition(".")
+        if cells != "cells":
+            continue
+        parts = by_name(packed, {name: value}) if name in packed else {name: value}
+        found.update({f"cells.{direction}.{gate}": part for gate, part in parts.items()})
+    return found
 
 
 def differentiate(total: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -102,26 +129,28 @@ def ask(
 
     ``run`` stands in for the layer where it is to be called in another way, with its parameters.
     """
-    x = problems[0].x.detach().clone().requires_grad_()
-    state = fresh({name: torch.stack([p.state[name] for p in problems]) for name in problems[0].state})
+    parameters, device = dict(layer.named_parameters()), device_of(layer)
+    x = problems[0].x.to(device).detach().clone().requires_grad_()
+    state = fresh({name: torch.stack([p.state[name] for p in problems]).to(device) for name in problems[0].state})
     y, final = (run or layer)(x, state, lengths)
-    adjoint_y = torch.cat([p.adjoint_y for p in problems], -1)
+    adjoint_y = torch.cat([p.adjoint_y for p in problems], -1).to(device)
     got = {"y": tuple(y.shape), **{f"final {name}": tuple(value.shape) for name, value in final.items()}}
     expected = {"y": tuple(adjoint_y.shape), **{f"final {name}": tuple(value.shape) for name, value in state.items()}}
     require(got == expected, f"the layer returned {got}; expected {expected}")
     total = (y * adjoint_y).sum()
     for name, value in final.items():
-        total = total + (value * torch.stack([p.adjoint_state[name] for p in problems])).sum()
-    parameters = dict(layer.named_parameters())
-    by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
+        total = total + (value * torch.stack([p.adjoint_state[name] for p in problems]).to(device)).sum()
+    leaves = {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters}
+    by = {name: value.cpu() for name, value in differentiate(total, leaves).items()}
+    gradients = named(by, problems[0].parameters)
     return [
         {
-            "y": y.detach().chunk(len(problems), -1)[d],
-            **{f"final {name}": value.detach()[d] for name, value in final.items()},
+            "y": y.detach().cpu().chunk(len(problems), -1)[d],
+            **{f"final {name}": value.detach().cpu()[d] for name, value in final.items()},
             "gradient of x": by["x"],
             **{f"gradient of initial {name}": by[f"initial {name}"][d] for name in state},
-            **{f"gradient of {name.removeprefix(f'cells.{d}.')}": by[name]
-               for name in parameters if name.startswith(f"cells.{d}.")},
+            **{f"gradient of {name.removeprefix(f'cells.{d}.')}": value
+               for name, value in gradients.items() if name.startswith(f"cells.{d}.")},
         }
         for d in range(len(problems))
     ]  # fmt: skip
@@ -142,11 +171,6 @@ class About:
 
     def __str__(self) -> str:
         return f"{self.cell.name} on {shown(self.backend)}, {self.what}, {self.draw}"
-
-
-def shown(backend: Any) -> str:
-    """A backend's name, also where it is a callable."""
-    return backend if isinstance(backend, str) else getattr(backend, "__name__", repr(backend))
 
 
 def compare(answer: Answer, reference: Answer, about: About) -> None:

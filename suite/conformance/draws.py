@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lstm_odyssey.conformance.placed import record_of
 from lstm_odyssey.conformance.ties import NEAR, distance
 
 SIZES = (1, 3, 17, 33)
@@ -158,3 +159,12 @@ class Draw:
 
 FIXED = (Draw(2, 2, 1, 3), Draw(4, 3, 17, 1, seed=1), Draw(4, 2, 3, 17, seed=2), Draw(12, 3, 3, 33, seed=3))
 """What the kit draws by itself."""
+
+
+def visits(backend: Any, draws: Sequence[Draw] | None = None, usual: Sequence[Draw] = FIXED) -> tuple[Draw, ...]:
+    """The draws given; if there are none, the usual ones and one for each N that a backend's record adds to theirs."""
+    if draws is not None:
+        return tuple(draws)
+    found = record_of(backend)
+    missing = [] if found is None else [size for size in found.sizes if all(draw.N != size for draw in usual)]
+    return (*usual, *(Draw(4, 2, 3, size, seed=size) for size in missing))

@@ -26,12 +26,14 @@ import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS, Backend
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance import ladder_limits, ladder_structure
-from lstm_odyssey.conformance.answers import About, ask, ask_oracle, compare, make, require, shown
-from lstm_odyssey.conformance.draws import FIXED, SIZES, Draw
+from lstm_odyssey.conformance.answers import About, ask, ask_oracle, compare, make, require
+from lstm_odyssey.conformance.draws import FIXED, SIZES, Draw, visits
 from lstm_odyssey.conformance.ladder_exactness import check_adjoint
 from lstm_odyssey.conformance.ladder_precision import check_nonlinearities, check_single_precision
+from lstm_odyssey.conformance.placed import placed, record_of, shown
 from lstm_odyssey.conformance.tasks import TASK_CHECKS, check_task, task_checks
 from lstm_odyssey.plugins.registry import as_task
+from lstm_odyssey.tasks.nearest import nearest
 
 __all__ = [
     "CHECKS", "TASK_CHECKS", "Draw", "check_task", "check_variant", "checks", "draws", "parametrize_with_checks",
@@ -85,10 +87,10 @@ def check_draws_say_something(cell: Any, backend: Any = "eager", draws: Draws = 
         require(0 < largest < float("inf"), f"{cell.name}, oracle: max |{name}| is {largest}; nothing can be compared")
 
 
-def check_oracle(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+def check_oracle(cell: Any, backend: Any = "eager", draws: Draws | None = None) -> None:
     """Step 3: outputs, final states and all gradients, of the initial state too, are the oracle's."""
     cell = lo.as_cell(cell)
-    for draw in draws:
+    for draw in visits(backend, draws):
         problem = draw.problem(cell)
         (answer,) = ask(make(cell, backend, problem.parameters), problem)
         compare(answer, ask_oracle(cell, problem), About(cell, backend, draw, "compared with the oracle"))
@@ -150,45 +152,75 @@ NOT_ON: dict[Callable[..., None], Callable[[Backend], bool]] = {
 
 def promised(check: Callable[..., None], backend: Any) -> bool:
     """Whether a backend makes a promise; a callable that makes layers is asked for every one."""
-    return callable(backend) or backend not in BACKENDS or not (check in NOT_ON and NOT_ON[check](BACKENDS[backend]))
+    found = record_of(backend)
+    return found is None or not (check in NOT_ON and NOT_ON[check](found))
 
 
-def checks(backends: Iterable[Any] | None = None) -> Iterator[tuple[str, Callable[..., None]]]:
-    """Every promise on every backend as a name and a function of a cell; by default on all backends there are."""
-    backends = list(BACKENDS if backends is None else backends)
-    if not backends:
+def checks(backends: Iterable[Any] | None = None, device: Any = "cpu") -> Iterator[tuple[str, Callable[..., None]]]:
+    """Every promise on every backend as a name and a function of a cell.
+
+    Args:
+        backends, device: see ``check_variant``.
+
+    Raises:
+        ValueError: no backend is given, or one does not run on the device.
+    """
+    asked = [placed(backend, device) for backend in asked_for(backends, device)]
+    if not asked:
         raise ValueError("checks: got no backend, expected at least one. Leave the argument out for all there are.")
     for check in CHECKS:
         name = check.__name__.removeprefix("check_")
         if check in OF_THE_TEXT:
             yield name, check
             continue
-        for backend in backends:
-            if not promised(check, backend):
-                continue
-            yield f"{name}-{shown(backend)}", partial(check, backend=backend)
+        for backend in asked:
+            if promised(check, backend):
+                yield f"{name}-{shown(backend)}", partial(check, backend=backend)
 
 
-def check_variant(cell: Any, backends: Iterable[Any] | None = None) -> None:
+def asked_for(backends: Iterable[Any] | None, device: Any = "cpu") -> list[Any]:
+    """The backends given, or the names of all that run on the device.
+
+    Raises:
+        ValueError: one that is named does not run there.
+    """
+    if backends is None:
+        return [name for name, each in BACKENDS.items() if each.runs(device)]
+    given = list(backends)
+    for backend in given:
+        found = record_of(backend)
+        if found is not None and not found.runs(device):
+            fit = nearest(str(backend), asked_for(None, device))
+            raise ValueError(f"checks: backend '{backend}' does not run on {device}; expected one of {fit}.")
+    return given
+
+
+def check_variant(cell: Any, backends: Iterable[Any] | None = None, device: Any = "cpu") -> None:
     """Check everything a cell promises.
 
     Args:
         cell: a name, a step function, a ``Variant`` or a ``Cell``.
-        backends: names of backends (by default all there are), or callables that make a layer as ``lo.RNN`` does.
+        backends: names of backends (by default all that run on the device), or callables that make a layer as ``lo.RNN`` does.
+        device: where layers of named backends lie, as ``"cuda"``; references are computed on the CPU.
 
     Raises:
         AssertionError: on the first broken promise; the message names the tensor, its error, the bound and the draw.
+        ValueError: no backend is given, or one does not run on the device.
 
     Example:
         >>> import lstm_odyssey as lo
         >>> lo.check_variant("no_peepholes")
     """
-    for _, check in checks(backends):
+    for _, check in checks(backends, device):
         check(cell)
 
 
 def parametrize_with_checks(
-    cells: Iterable[Any] = (), backends: Iterable[Any] | None = None, *, tasks: Iterable[Any] = ()
+    cells: Iterable[Any] = (),
+    backends: Iterable[Any] | None = None,
+    *,
+    tasks: Iterable[Any] = (),
+    device: Any = "cpu",
 ) -> Any:
     """A decorator for pytest: one test ``test(cell, check)`` for each cell, promise and backend.
 
@@ -215,7 +247,7 @@ def parametrize_with_checks(
         raise ValueError("parametrize_with_checks: got no cell, expected at least one. An empty test would pass.")
     if cells and tasks:
         raise ValueError("parametrize_with_checks: got cells and tasks; expected one of them. Write two tests.")
-    kind, subjects, named = ("cell", cells, checks(backends)) if cells else ("task", tasks, task_checks())
+    kind, subjects, named = ("cell", cells, checks(backends, device)) if cells else ("task", tasks, task_checks())
     given = [(subject, name, check) for name, check in named for subject in subjects]
     return pytest.mark.parametrize(
         (kind, "check"),

@@ -14,15 +14,15 @@ from torch import Tensor
 
 import lstm_odyssey as lo
 from lstm_odyssey.conformance.answers import About, ask, compare, fresh, make, require
-from lstm_odyssey.conformance.draws import FIXED, Draw, Problem
+from lstm_odyssey.conformance.draws import Draw, Problem, visits
 from lstm_odyssey.variants.declare import Limit
 
 
-def check_limits(cell: Any, backend: Any = "eager", draws: Sequence[Draw] = FIXED) -> None:
+def check_limits(cell: Any, backend: Any = "eager", draws: Sequence[Draw] | None = None) -> None:
     """Step 6: outputs, shared states and gradients, of shared parameters too, are those of the declared limit."""
     cell = lo.as_cell(cell)
     for limit in cell.limits:
-        for draw in draws:
+        for draw in visits(backend, draws):
             _check_limit(cell, limit, backend, draw)
 
 

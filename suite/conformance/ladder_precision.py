@@ -23,7 +23,8 @@ from lstm_odyssey.cell import Cell
 from lstm_odyssey.cell.adjoint import adjoint
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance.answers import About, ask, ask_oracle, make, require
-from lstm_odyssey.conformance.draws import SIZES, Draw, Problem
+from lstm_odyssey.conformance.draws import SIZES, Draw, Problem, visits
+from lstm_odyssey.conformance.placed import device_of
 from lstm_odyssey.training.threads import one_thread
 
 TIMES_EAGER = 8
@@ -41,7 +42,7 @@ ALONE = Draw(64, 125, 1, 17)
 
 
 @one_thread()  # with more, these small products take ten times as long
-def check_single_precision(cell: Any, backend: Any = "auto", draws: Sequence[Draw] = SINGLE) -> None:
+def check_single_precision(cell: Any, backend: Any = "auto", draws: Sequence[Draw] | None = None) -> None:
     """Step 4: in float32 the median error of every tensor is that of the eager backend, to a factor of 8.
 
     The error of a draw is max |answer - oracle| / max(1, max |oracle|), the oracle in float64 from the same float32
@@ -51,7 +52,7 @@ def check_single_precision(cell: Any, backend: Any = "auto", draws: Sequence[Dra
         ValueError: the backend is eager itself, which is what others are measured by.
     """
     cell = lo.as_cell(cell)
-    measure = plain().name
+    measure, draws = plain().name, visits(backend, draws, SINGLE)
     if backend == measure:
         raise ValueError(
             f"check_single_precision: got backend '{measure}', which others are measured by; expected another."
@@ -121,7 +122,8 @@ def check_nonlinearities(cell: Any, backend: Any = "auto", draws: Sequence[Draw]
         ones = torch.eye(arity).unsqueeze(1).expand(arity, ALONE.N, arity)
         layer = make(alone(op), backend, dict(zip(("W.a", "W.b"), ones, strict=False)), dtype=torch.float32)
         x = _grid(op).requires_grad_()
-        y, _ = layer(x)
+        y, _ = layer(x.to(device_of(layer)))
+        y = y.cpu()
         (slope,) = torch.autograd.grad(y[..., -1].sum(), x)
         exact = x.detach().double().requires_grad_()
         value = OPS[op].eager(*exact.unbind(-1))

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.conformance.answers import (
     About,
     Answer,
@@ -27,9 +26,11 @@ from lstm_odyssey.conformance.answers import (
     join,
     load,
     make,
+    named,
     require,
 )
-from lstm_odyssey.conformance.draws import FIXED, Draw, flip
+from lstm_odyssey.conformance.draws import Draw, flip, visits
+from lstm_odyssey.conformance.placed import device_of, record_of, shown
 
 Draws = Sequence[Draw]
 
@@ -37,10 +38,10 @@ NEIGHBOURS = (Draw(2, 1, 3, 17), Draw(4, 2, 1, 33, seed=1), Draw(6, 1, 17, 3, se
 """Draws whose members differ much in N, some with a single row: there a product is computed in another way."""
 
 
-def check_rows(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+def check_rows(cell: Any, backend: Any = "eager", draws: Draws | None = None) -> None:
     """Step 5: a batch is its rows one by one; only the parameters' gradients are summed."""
     cell = lo.as_cell(cell)
-    for draw in draws:
+    for draw in visits(backend, draws):
         draw = replace(draw, B=max(draw.B, 2))
         problem = draw.problem(cell)
         layer = make(cell, backend, problem.parameters)
@@ -49,10 +50,10 @@ def check_rows(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
         compare(answer, join(alone, draw.T), About(cell, backend, draw, "a batch compared with its rows"))
 
 
-def check_permutation(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+def check_permutation(cell: Any, backend: Any = "eager", draws: Draws | None = None) -> None:
     """Step 5: the order of a batch's rows is the order of the results, and changes no number."""
     cell = lo.as_cell(cell)
-    for draw in draws:
+    for draw in visits(backend, draws):
         draw = replace(draw, B=max(draw.B, 3))
         problem, order = draw.problem(cell), [*range(1, draw.B), 0]
         layer = make(cell, backend, problem.parameters)
@@ -65,10 +66,10 @@ def check_permutation(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -
         compare(shuffled, answer, About(cell, backend, draw, "with the rows of the batch permuted"))
 
 
-def check_carried_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+def check_carried_state(cell: Any, backend: Any = "eager", draws: Draws | None = None) -> None:
     """Step 5: T1 frames and then T2 from the carried state are T1 + T2 frames, gradients included."""
     cell = lo.as_cell(cell)
-    for draw in draws:
+    for draw in visits(backend, draws):
         problem = draw.problem(cell)
         layer = make(cell, backend, problem.parameters)
         cut = draw.T // 2
@@ -82,27 +83,27 @@ def check_carried_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED)
         compare(ask(layer, problem, run=in_two_parts)[0], ask(layer, problem)[0], about)
 
 
-def check_causality(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+def check_causality(cell: Any, backend: Any = "eager", draws: Draws | None = None) -> None:
     """Step 5: what comes later changes no output, and its gradient is exactly zero."""
     cell = lo.as_cell(cell)
-    for draw in draws:
+    for draw in visits(backend, draws):
         problem = draw.problem(cell)
         layer = make(cell, backend, problem.parameters)
         cut = draw.T // 2
         about = About(cell, backend, draw, f"with other frames from the {cut + 1}th on", [problem.frames(cut)])
-        x = fresh({"x": problem.x})["x"]
-        state = {name: value.unsqueeze(0) for name, value in problem.state.items()}
-        y, _ = layer(x, state)
-        other, _ = layer(torch.cat([problem.x[:cut], -3 * problem.x[cut:]]), state)
+        x, device = fresh({"x": problem.x})["x"], device_of(layer)
+        state = {name: value.unsqueeze(0).to(device) for name, value in problem.state.items()}
+        y = layer(x.to(device), state)[0].cpu()
+        other = layer(torch.cat([problem.x[:cut], -3 * problem.x[cut:]]).to(device), state)[0].cpu()
         compare({"y": other[:cut]}, {"y": y[:cut]}, about)
         later = differentiate((y[:cut] * problem.adjoint_y[:cut]).sum(), {"x": x})["x"][cut:]
         require(not later.any(), f"{about}: earlier outputs have a derivative by them, max {later.abs().max():.3g}")
 
 
-def check_padding(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+def check_padding(cell: Any, backend: Any = "eager", draws: Draws | None = None) -> None:
     """Step 5: with lengths, rows are what they are alone, whatever the padding holds; y and gradient are 0 on it."""
     cell = lo.as_cell(cell)
-    for draw in draws:
+    for draw in visits(backend, draws):
         draw = replace(draw, B=max(draw.B, 2))
         problem = draw.problem(cell)
         layer = make(cell, backend, problem.parameters)
@@ -119,10 +120,10 @@ def check_padding(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> No
                     require(not (answer[name] * padding).any(), f"{about}: {name} is not exactly 0 on padding")
 
 
-def check_bidirectional(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+def check_bidirectional(cell: Any, backend: Any = "eager", draws: Draws | None = None) -> None:
     """Step 5: two directions are two layers, the second fed each row's own frames in reverse order."""
     cell = lo.as_cell(cell)
-    for draw in draws:
+    for draw in visits(backend, draws):
         forward, backward = draw.problem(cell), replace(draw, seed=draw.seed + 1).problem(cell)
         layer = make(cell, backend, forward.parameters, backward.parameters)
         for lengths in (None, draw.lengths()):
@@ -139,24 +140,25 @@ def check_bidirectional(cell: Any, backend: Any = "eager", draws: Draws = FIXED)
                 compare(answer, reference, About(cell, backend, draw, what, own.alone(valid)))
 
 
-def check_population(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+def check_population(cell: Any, backend: Any = "eager", draws: Draws | None = None) -> None:
     """Step 5: members of different N are what they are alone; beyond a member's N everything is exactly 0."""
     cell = lo.as_cell(cell)
-    for draw in draws:
+    for draw in visits(backend, draws):
         for directions in (1, 2):
             _check_members(cell, backend, replace(draw, B=max(draw.B, 2)), directions, compare)
 
 
-def check_member_bits(cell: Any, backend: Any = "auto", draws: Draws = NEIGHBOURS) -> None:
+def check_member_bits(cell: Any, backend: Any = "auto", draws: Draws | None = None) -> None:
     """Step 5: a member has the very bits it has alone, so that no neighbour changes them; in float64 and in float32.
 
     Raises:
         ValueError: the backend pads its members, so that it promises no more than ``check_population`` asks for.
     """
     cell = lo.as_cell(cell)
-    if backend in BACKENDS and BACKENDS[backend].together:
-        raise ValueError(f"check_member_bits: backend {backend!r} pads its members; expected one that does not.")
-    for draw in draws:
+    found = record_of(backend)
+    if found is not None and found.together:
+        raise ValueError(f"check_member_bits: backend '{shown(backend)}' pads its members; expected one that does not.")
+    for draw in visits(backend, draws, NEIGHBOURS):
         for directions in (1, 2):
             for dtype in (torch.float64, torch.float32):
                 _check_members(cell, backend, draw, directions, _same_bits, dtype)
@@ -211,23 +213,25 @@ def _check_members(
         return part
 
     layer = build(cell, backend, members[0][0].x.shape[-1], sizes, dtype, bidirectional=directions == 2)
-    for name, value in layer.named_parameters():
+    parameters, device = dict(layer.named_parameters()), device_of(layer)
+    for name, value in named(parameters, axes).items():
         for m, size in enumerate(sizes):
-            own(value[m], size, axes[name.split(".", 2)[2]], f"{name} as initialised")
+            own(value[m].cpu(), size, axes[name.split(".", 2)[2]], f"{name} as initialised")
     weights = {
         name: stacked([[p.parameters[name] for p in ps] for ps in members], where) for name, where in axes.items()
     }
     load(layer, *({name: value[d] for name, value in weights.items()} for d in range(directions)))
     x = torch.stack([ps[0].x for ps in members], 1).requires_grad_()
     state = fresh({name: stacked([[p.state[name] for p in ps] for ps in members], [1]) for name in cell.states})
-    y, final = layer(x, state, lengths)
+    y, final = layer(x.to(device), {name: value.to(device) for name, value in state.items()}, lengths)
+    y, final = y.cpu(), {name: value.cpu() for name, value in final.items()}
     y = y.unflatten(-1, (directions, width)).permute(3, 1, 0, 2, 4)  # [D, P, T, B, N]
     total = (y * stacked([[p.adjoint_y for p in ps] for ps in members], [2], filler=0.5)).sum()
     for name, value in final.items():
         adjoint = stacked([[p.adjoint_state[name] for p in ps] for ps in members], [1], filler=0.5)
         total = total + (value * adjoint).sum()
-    parameters = dict(layer.named_parameters())
     by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
+    gradients = named({name: value.cpu() for name, value in by.items()}, axes)
     for m, size in enumerate(sizes):
         one = make(cell, backend, *(p.parameters for p in members[m]), dtype=dtype)
         alone = ask(one, *members[m], lengths=lengths)
@@ -237,17 +241,17 @@ def _check_members(
                 found[f"final {name}"] = (final[name][d, m], [1])
                 found[f"gradient of initial {name}"] = (by[f"initial {name}"][d, m], [1])
             for name, where in axes.items():
-                found[f"gradient of {name}"] = (by[f"cells.{d}.{name}"][m], where)
+                found[f"gradient of {name}"] = (gradients[f"cells.{d}.{name}"][m], where)
             answer = {what: own(value.detach(), size, where, what) for what, (value, where) in found.items()}
             as_run = members[m][d].turned(members[m][0].x, valid) if d else members[m][d]
             what = f"{about.what}, member {m}, direction {d}"
             same(answer, alone[d], replace(about, what=what, problems=as_run.alone(valid)))
 
 
-def check_repeated_call(cell: Any, backend: Any = "eager", draws: Draws = FIXED) -> None:
+def check_repeated_call(cell: Any, backend: Any = "eager", draws: Draws | None = None) -> None:
     """Step 5: the same call twice gives the same bits."""
     cell = lo.as_cell(cell)
-    for draw in draws:
+    for draw in visits(backend, draws):
         problem = draw.problem(cell)
         layer = make(cell, backend, problem.parameters)
         (first,), (second,) = ask(layer, problem), ask(layer, problem)
