@@ -501,8 +501,8 @@ class RoundsLikeTF32(lo.RNN):
         return value + (short - value.detach())  # the derivative is 1
 
     def load_state_dict(self, values, *args, **kwargs):
-        own = self.state_dict()
-        short = {name: self.rounded(value.to(own[name].dtype)) for name, value in values.items()}
+        dtype = next(self.parameters()).dtype
+        short = {name: self.rounded(value.to(dtype)) for name, value in values.items()}
         return super().load_state_dict(short, *args, **kwargs)
 
     def forward(self, x, state=None, lengths=None):
@@ -525,7 +525,7 @@ class SumsOneGradientShortly(lo.RNN):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         for name, value in self.named_parameters():
-            if ".R." in name and value.dtype == torch.float32:
+            if name.endswith(".R") and value.dtype == torch.float32:
                 value.register_hook(RoundsLikeTF32.rounded)
 
 

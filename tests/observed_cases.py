@@ -38,7 +38,7 @@ def fake(bidirectional=False, sizes=4, lengths=None):
         shape = (5, 2, 3) if isinstance(sizes, int) else (5, len(sizes), 2, 3)
         y, _ = layer(torch.randn(shape), lengths=lengths)
         y.sum().backward()
-        assert layer.cells[0].R.z.grad.shape == layer.cells[0].R.z.shape
+        assert layer.cells[0].R.grad.shape == layer.cells[0].R.shape
     return [type(y).__name__, *y.shape]
 
 
@@ -83,12 +83,12 @@ def zeros():
 
 def zero_gradient():
     y = LAYER(X)[0]
-    return bool((torch.autograd.grad(y, LAYER.cells[0].R.z, torch._efficientzerotensor(y.shape))[0] == 0).all())
+    return bool((torch.autograd.grad(y, LAYER.cells[0].R, torch._efficientzerotensor(y.shape))[0] == 0).all())
 
 
 def sparse_gradient():
     y = LAYER(X)[0]
-    return torch.autograd.grad(y, LAYER.cells[0].R.z, torch.ones_like(y).to_sparse())
+    return torch.autograd.grad(y, LAYER.cells[0].R, torch.ones_like(y).to_sparse())
 
 
 def emptied():
@@ -104,9 +104,9 @@ def pair():
 
 def pair_as_parameter():
     layer = lo.RNN("vanilla", 3, 4, backend="numba")
-    weight = layer.cells[0].R.z.detach()
+    weight = layer.cells[0].R.detach()
     expected = layer(X)[0]
-    layer.cells[0].R.z = torch.nn.Parameter(TwoTensor(weight, weight.clone()))
+    layer.cells[0].R = torch.nn.Parameter(TwoTensor(weight, weight.clone()))
     return bool(torch.allclose(layer(X)[0].a, expected))
 
 

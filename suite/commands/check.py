@@ -190,7 +190,9 @@ def check(
     backend: Annotated[
         list[str] | None, typer.Option(help="Ask on this backend; may be repeated. (all there are)")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where variants' layers lie, as torch writes it: cpu, cuda, cuda:1.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="Where variants' layers lie, as torch writes it: cpu, cuda, cuda:1.")
+    ] = "cpu",
     data: Annotated[list[str] | None, typer.Option(help="TASK=PATH: where a task's corpus lies.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the full record here.", **USER_PATH)] = None,
     plugin: Plugins = None,

@@ -166,5 +166,5 @@ def visits(backend: Any, draws: Sequence[Draw] | None = None, usual: Sequence[Dr
     if draws is not None:
         return tuple(draws)
     found = record_of(backend)
-    missing = [] if found is None else [size for size in found.sizes if all(draw.N != size for draw in usual)]
+    missing = [] if found is None else [size for size in found.sizes if all(size != draw.N for draw in usual)]
     return (*usual, *(Draw(4, 2, 3, size, seed=size) for size in missing))

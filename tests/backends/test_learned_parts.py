@@ -1,31 +1,26 @@
-"""Functions of parameters alone, as a learnable time constant: compiled with the scan, the same bits among any neighbours.
+"""Functions of parameters alone, as a learnable time constant, and of the input: compiled, the same bits among any neighbours.
 
 A compilation takes seconds, so few random cells are drawn here: ODYSSEY_RANDOM_CELLS=300 draws as many.
 """
 
 import os
-import re
 
 import numpy as np
 import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import training_note
-from lstm_odyssey.backends.lowering import plan
-from lstm_odyssey.commands import check
+from lstm_odyssey.backends.lowering import Products, lower
 from lstm_odyssey.conformance.answers import rounding_error
 from lstm_odyssey.conformance.draws import Draw
 from lstm_odyssey.conformance.kit import check_oracle
 from lstm_odyssey.conformance.ladder_structure import check_member_bits, check_population
-from lstm_odyssey.plugins import registry
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training.lockstep import CompiledLockstep, Lockstep, Trial
 from lstm_odyssey.training.population import Population
 from lstm_odyssey.training.protocol import Protocol
 from lstm_odyssey.variants.ops import sigmoid, tanh
 from tests.corpora import CORPORA
-from tests.made_plugins import write
 from tests.random_cells import compiled, random_text
 
 COUNT = int(os.environ.get("ODYSSEY_RANDOM_CELLS", "3"))
@@ -51,12 +46,11 @@ def lowered(x, y, *, W, R, b):
 
 
 def squashed_frames(x, y, *, W, R, b):
-    """A function of the input before W, and a product of parameters: torch's part."""
+    """A function of the input before W, and a product of parameters."""
     return tanh(W.z @ (sigmoid(x) * x) + R.z @ y + R.q @ tanh(b.q) + b.z)
 
 
-WHOLE = (time_constant, raised, lowered)
-LEFT = ("a function of the input", "R.q @ parameters")
+EVERY = (time_constant, raised, lowered, squashed_frames)
 
 
 def same(one, other):
@@ -86,7 +80,6 @@ def trained(cell, sizes, backend="numba", dtype=torch.float32, epochs=2):
 @pytest.mark.parametrize("cell", [time_constant, raised, squashed_frames], ids=lambda cell: cell.__name__)
 def test_a_part_of_parameters_alone_keeps_every_promise(cell):
     """The oracle's numbers and gradients, and a member's bits whatever its neighbours, forward and backward."""
-    assert plan(lo.as_cell(cell).lowered).left_to_torch == (() if cell in WHOLE else LEFT)
     check_oracle(cell, "numba")
     check_population(cell, "numba")
     check_member_bits(cell, "numba")
@@ -111,15 +104,22 @@ def test_random_cells_with_such_parts_keep_them_too(seed):
         raise
 
 
-def test_enough_random_cells_are_compiled_whole():
-    """Among the first hundred are those that are wholly compiled and those of which torch has a part."""
-    left = [plan(lo.as_cell(compiled(random_text(seed, learned=True))).lowered).left_to_torch for seed in range(100)]
-    assert sum(not words for words in left) > 20
-    assert {word for words in left for word in words} >= {"a function of the input"}
-    assert sum(any("@ parameters" in word for word in words) for words in left) > 5
+def test_enough_random_cells_have_such_parts():
+    """Among the first hundred are functions of the input before W and products of parameters with R."""
+    graphs = [lower(lo.as_cell(compiled(random_text(seed, learned=True))).graph) for seed in range(100)]
+    of_input = [
+        any(isinstance(item, Products) and one.graph.nodes[item.operand].op != "input" and
+            one.graph.nodes[item.operand].size == "M" for item in one.before)
+        for one in graphs
+    ]  # fmt: skip
+    of_parameters = [
+        any(isinstance(item, Products) and one.graph.nodes[item.operand].size == "N" for item in one.before)
+        for one in graphs
+    ]
+    assert sum(of_input) > 20 and sum(of_parameters) > 5
 
 
-@pytest.mark.parametrize("cell", WHOLE, ids=lambda cell: cell.__name__)
+@pytest.mark.parametrize("cell", EVERY, ids=lambda cell: cell.__name__)
 def test_such_a_cell_trains_in_the_compiled_step(cell):
     """Training is one compiled call, whichever the sign before the number, and what autograd makes of the eager backend."""
     made, (weights,), losses = trained(cell, [(0, 17)], dtype=torch.float64)
@@ -132,66 +132,11 @@ def test_such_a_cell_trains_in_the_compiled_step(cell):
 
 @pytest.mark.parametrize("cell", [time_constant, squashed_frames], ids=lambda cell: cell.__name__)
 def test_a_member_trains_to_the_same_bits_alone_and_among_others(cell):
-    """Compiled or by autograd, no neighbour changes a bit of a training."""
+    """No neighbour changes a bit of a training."""
     sizes = [(0, 17), (1, 5), (2, 33)]
     made, together, losses = trained(cell, sizes)
-    assert all(type(part) is (CompiledLockstep if cell in WHOLE else Lockstep) for part in made.parts)
+    assert all(type(part) is CompiledLockstep for part in made.parts)
     for place, size in enumerate(sizes):
         _, (alone,), lost = trained(cell, [size])
         assert [loss[place] for loss in losses] == [loss[0] for loss in lost]
         assert same(alone, together[place])
-
-
-def test_the_note_names_what_is_left_to_torch():
-    """One line with the reason where a cell falls back; none where it does not, or where no step is compiled for any cell."""
-    note = training_note("numba", lo.as_cell(squashed_frames).lowered, "mine")
-    assert note == (
-        "mine on numba: torch computes a function of the input and R.q @ parameters before the scan, so training goes "
-        "through autograd, several times slower than the compiled step."
-    )
-    assert training_note("eager", lo.as_cell(squashed_frames).lowered) == ""
-    assert all(training_note("numba", lo.variant(name).lowered) == "" for name in lo.variant_names())
-
-
-SLOW = '''
-from lstm_odyssey.variants.ops import tanh
-
-
-def slow(x, y, *, W, R, b):
-    """A function of the input before W.
-
-    y_t = tanh(W_z tanh(x_t) + R_z y_{t-1} + b_z)
-    """
-    return tanh(W.z @ tanh(x) + R.z @ y + b.z)
-'''
-LINE = r"^slow on numba: torch computes a function of the input before the scan, .*compiled step\.$"
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("check", "slow,elsewhere", "--backend=numba"),
-        ("bench", "step", "slow,elsewhere", "--tasks=bach", "--hidden-size=5", "--quick", "--clock=cpu"),
-        ("bench", "epoch", "slow,elsewhere", "--task=bach", "--hidden-size=5", "--quick"),
-        ("run", "--variants=slow,elsewhere", "--tasks=bach", "--profile=smoke", "--trials=1", "--epochs=1", "--workers=0",
-         "--store=study"),
-    ],
-    ids=lambda arguments: " ".join(arguments[:2]),
-)  # fmt: skip
-def test_every_command_that_trains_says_so_in_one_line(arguments, odyssey, tmp_path, monkeypatch):
-    """check, bench and run name the cell, the backend and the reason, once; of a cell that does not fall back, nothing."""
-    monkeypatch.chdir(tmp_path)
-    # whether promises are kept is another test's question
-    monkeypatch.setattr(
-        check.Planned, "run", lambda self: check.Result(self.kind, self.name, self.promise, self.backend, "", 0.0)
-    )
-    registry.forget_plugins()
-    quick = SLOW.replace("slow(", "elsewhere(").replace("tanh(x_t)", "x_t").replace("tanh(x)", "x")
-    file = write(tmp_path, "mine.py", SLOW + quick.split("tanh\n\n", 1)[1])
-    try:
-        code, output, error = odyssey(*arguments, f"--plugin={file}")
-    finally:
-        registry.forget_plugins()
-    assert code == 0, output + error
-    assert len(re.findall(LINE, output, re.MULTILINE)) == 1
-    assert "elsewhere on numba" not in output

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.numba.emit_training import LOSS, NAMES
+from lstm_odyssey.backends.numba.losses import LOSSES
 from lstm_odyssey.backends.numba.training_step import TrainingStep, Workspace, _compiled
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training.batches import Batches
@@ -204,7 +205,7 @@ def frame_losses(objective, logits, target, active=None):
         "targets": targets.data_ptr(), "loss": loss.data_ptr(), "active": 0 if active is None else active.data_ptr(),
     }  # fmt: skip
     table = array("q", [values[name] for name in NAMES])
-    _compiled(logits.element_size(), objective.kernel)(table.buffer_info()[0], LOSS)
+    _compiled(logits.element_size(), LOSSES[objective.name])(table.buffer_info()[0], LOSS)
     return float(loss.sum()), gradient
 
 

@@ -17,6 +17,7 @@ from lstm_odyssey.bench.loop import Loop
 from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.bench.step import Setting
 from lstm_odyssey.commands import bench_tables
+from lstm_odyssey.conformance.answers import named
 from lstm_odyssey.training.clocks import TimingError
 from tests.cells import ODD
 from tests.conftest import ROOT
@@ -42,7 +43,7 @@ def test_the_eager_loop_equals_the_layer(name):
     cell, (T, B, M, N) = CELLS[name], (5, 3, 4, 6)
     torch.manual_seed(3)
     layer = lo.RNN(cell, M, N, initial_std=0.7, dtype=torch.float64)
-    parameters = {key.removeprefix("cells.0."): value for key, value in layer.state_dict().items()}
+    parameters = {name: value.detach() for name, value in layer.cells[0].tensors().items()}
     loop = Loop(cell.step, cell.spaces, parameters)
     x = torch.randn(T, B, M, dtype=torch.float64)
     low_high = {s: cell.domains.get(s, (-1.0, 1.0)) for s in cell.states}
@@ -52,12 +53,13 @@ def test_the_eager_loop_equals_the_layer(name):
     y, final = layer(x, state)
     other, ends = loop(columns[0], columns[1:])
     adjoint, last = torch.randn_like(y), [torch.randn_like(value) for value in final.values()]
-    mine = torch.autograd.grad(
-        [y, *final.values()], [*leaves, *layer.parameters()], [adjoint, *last], allow_unused=True
-    )
+    spaces = dict(layer.named_parameters())
+    mine = torch.autograd.grad([y, *final.values()], [*leaves, *spaces.values()], [adjoint, *last], allow_unused=True)
+    gates = named(dict(zip(spaces, mine[len(leaves) :], strict=True)), cell.parameters)
+    mine = [*mine[: len(leaves)], *gates.values()]
     theirs = torch.autograd.grad(
         [other, *(end.expand(N, B) for end in ends)],
-        [*columns, *(loop.parameters[key.removeprefix("cells.0.")] for key, _ in layer.named_parameters())],
+        [*columns, *(loop.parameters[key.removeprefix("cells.0.")] for key in gates)],
         [adjoint.mT, *(value[0].mT for value in last)],
         allow_unused=True,
     )

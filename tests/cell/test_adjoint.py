@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.cell.adjoint import adjoint
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance.kit import Draw, check_oracle, check_variant
@@ -26,7 +27,7 @@ def test_the_adjoint_is_the_derivative(name):
 
 def test_every_op_takes_part():
     """The cells above use every row of the op table, the rows of derivatives too; test_ops proves the rows one by one."""
-    assert {node.op for cell in CELLS.values() for node in adjoint(cell.lowered).nodes} >= set(OPS)
+    assert {node.op for cell in CELLS.values() for node in adjoint(lower(cell.graph).graph).nodes} >= set(OPS)
 
 
 @pytest.mark.parametrize("slip", WRONG_ADJOINTS)
@@ -49,15 +50,15 @@ def test_a_wrong_adjoint_is_found(slip):
 )
 def test_a_wrong_adjoint_reaches_the_numbers(slip, monkeypatch):
     """A kernel that is generated from a wrong adjoint has right outputs and wrong gradients, and step 3 sees it."""
-    from lstm_odyssey.backends import lowering
+    from lstm_odyssey.backends import plan
     from lstm_odyssey.backends.numba import cache, member
 
     # What is made of the wrong adjoint must outlive this test in no memory. On disk its own text is in its name.
-    monkeypatch.setattr(member, "_PLANS", {})
+    monkeypatch.setattr(member, "plan", functools.lru_cache(plan.plan.__wrapped__))
     monkeypatch.setattr(member, "_KERNELS", {})
     monkeypatch.setattr(member, "_compiled", functools.lru_cache(member._compiled.__wrapped__))
     monkeypatch.setattr(cache, "_LOADED", dict(cache._LOADED))
-    monkeypatch.setattr(lowering, "adjoint", WRONG_ADJOINTS[slip][1])
+    monkeypatch.setattr(plan, "adjoint", WRONG_ADJOINTS[slip][1])
     cell = adjoint_cell(slip)
     with pytest.raises(AssertionError, match=f"{cell.name} on numba, compared with the oracle, .*: gradient of"):
         check_oracle(cell, "numba", draws=[Draw(3, 2, 3, 5)])

@@ -17,9 +17,9 @@ def started(backend, dtype, **biases):
     layer = lo.RNN("slstm", M, N, backend=backend, initial_std=N**-0.5, dtype=dtype)
     with torch.no_grad():
         for name, value in biases.items():
-            layer.get_parameter(f"cells.0.b.{name}").fill_(value)
+            layer.weight(f"b.{name}").fill_(value)
     x = torch.randn(6, 2, M, dtype=dtype)
-    exact = {name.removeprefix("cells.0."): value.double().numpy() for name, value in layer.state_dict().items()}
+    exact = {name: value.detach().double().numpy() for name, value in layer.cells[0].tensors().items()}
     expected = np.stack([slstm_without_stabiliser(x[:, row].double().numpy(), exact) for row in range(2)], 1)
     return layer, x, expected
 
@@ -44,7 +44,7 @@ def test_slstm_neither_overflows_nor_loses_its_first_frame(backend, gates):
     assert np.abs(y.detach().numpy() - expected).max() <= 1e-5
     for name, value in {"x": x, **dict(layer.named_parameters())}.items():
         assert bool(value.grad.isfinite().all()), f"the gradient of {name} is not finite"
-    assert layer.get_parameter("cells.0.W.z").grad.abs().max() > 1e-4
+    assert layer.cells[0].W.grad[:N].abs().max() > 1e-4  # W.z is the first
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -64,9 +64,9 @@ def test_torch_has_two_of_them(ours, theirs, gates, bidirectional):
                 inner = theirs == "GRU" and gate == "h"  # the one bias of torch's second four that is not a sum's term
                 bias = blocks["bias_ih"][gate] + (0 if inner else blocks["bias_hh"][gate])
                 for name, value in (("W", blocks["weight_ih"][gate]), ("R", blocks["weight_hh"][gate]), ("b", bias)):
-                    layer.get_parameter(f"cells.{direction}.{name}.{gate}").copy_(value)
+                    layer.weight(f"{name}.{gate}", direction).copy_(value)
                 if inner:
-                    layer.get_parameter(f"cells.{direction}.b.Rh").copy_(blocks["bias_hh"][gate])
+                    layer.weight("b.Rh", direction).copy_(blocks["bias_hh"][gate])
     x = torch.randn(7, 2, M, dtype=torch.float64)
     state = torch.randn(1 + bidirectional, 2, N, dtype=torch.float64)
     (y, final), (expected, last) = layer(x, {"y": state}), reference(x, state)
@@ -82,9 +82,9 @@ def test_minlstm_weighs_old_against_new_though_both_gates_are_shut(backend, gate
     layer = lo.RNN("minlstm", M, N, backend=backend, initial_std=N**-0.5, dtype=torch.float32)
     with torch.no_grad():
         for name, value in zip("fi", gates, strict=True):
-            layer.get_parameter(f"cells.0.b.{name}").fill_(value)
+            layer.weight(f"b.{name}").fill_(value)
     x = torch.randn(6, 1, M)
-    exact = {name.removeprefix("cells.0."): value.double().numpy() for name, value in layer.state_dict().items()}
+    exact = {name: value.detach().double().numpy() for name, value in layer.cells[0].tensors().items()}
     expected = minlstm(x[:, 0].double().numpy(), {"y": np.zeros(N)}, exact)["y"]
     y, _ = layer(x)
     y.square().sum().backward()

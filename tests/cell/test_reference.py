@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lstm_odyssey as lo
+from lstm_odyssey.conformance.answers import named
 from tests.reference import NAMES, THE_NINE, central_difference, complex_step, reference_forward
 from tests.reference_beyond import BEYOND
 
@@ -155,7 +156,7 @@ def test_no_peepholes_is_the_lstm_of_torch(bidirectional):
             theirs.get_parameter(f"bias_hh{suffix}").zero_()
             for space, kind in (("W", "weight_ih"), ("R", "weight_hh"), ("b", "bias_ih")):
                 for name, block in zip(names, theirs.get_parameter(kind + suffix).chunk(4), strict=True):
-                    ours.get_parameter(f"cells.{d}.{space}.{name}").copy_(block)
+                    ours.weight(f"{space}.{name}", d).copy_(block)
     x = torch.randn(T, B, M, dtype=torch.float64)
     state = {key: torch.randn(D, B, N, dtype=torch.float64) for key in ("y", "c")}
     weights = [torch.randn(*shape, dtype=torch.float64) for shape in ((T, B, D * N), (D, B, N), (D, B, N))]
@@ -180,7 +181,9 @@ def test_no_peepholes_is_the_lstm_of_torch(bidirectional):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
     for d, suffix in enumerate(suffixes):
         for space, kind in (("W", "weight_ih"), ("R", "weight_hh"), ("b", "bias_ih")):
-            got = torch.cat([ours.get_parameter(f"cells.{d}.{space}.{name}").grad for name in names])
+            packed = ours.get_parameter(f"cells.{d}.{space}").grad
+            gates = named({f"cells.{d}.{space}": packed}, ours.cell.parameters)
+            got = torch.cat([gates[f"cells.{d}.{space}.{name}"] for name in names])
             expected = theirs.get_parameter(kind + suffix).grad
             assert expected.abs().max() > 1e-3
             torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)

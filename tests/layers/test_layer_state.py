@@ -140,70 +140,85 @@ def hook(*_):
     """A hook somebody registered."""
 
 
-HOOKED = {
-    "spectral_norm": lambda layer: torch.nn.utils.spectral_norm(layer.cells[0].R, "z"),
-    "prune": lambda layer: prune.l1_unstructured(layer.cells[0].W, "z", 0.5),
-    "pre-hook on R": lambda layer: layer.cells[0].R.register_forward_pre_hook(hook),
-    "hook on b": lambda layer: layer.cells[0].b.register_forward_hook(hook),
-    "hook on p": lambda layer: layer.cells[1].p.register_forward_hook(hook, always_call=True),
-    "backward hook on W": lambda layer: layer.cells[1].W.register_full_backward_hook(hook),
-    "backward pre-hook on W": lambda layer: layer.cells[0].W.register_full_backward_pre_hook(hook),
-    "hook on a direction": lambda layer: layer.cells[1].register_forward_hook(hook),
-    "hook on the directions": lambda layer: layer.cells.register_forward_pre_hook(hook),
-}
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("which", HOOKED)
-def test_a_hook_that_would_never_run_is_refused(which, backend):
-    """One clear error in place of a weight that is never normalised, pruned or trained; forward and reset_parameters refuse."""
+@pytest.mark.parametrize("how", ["register_forward_pre_hook", "register_forward_hook", "register_full_backward_hook"])
+def test_a_hook_that_would_never_run_is_refused(how, backend):
+    """The list of directions is never called: one clear error, from forward and reset_parameters."""
     layer = lo.RNN("vanilla", 3, 4, bidirectional=True, backend=backend)
     layer(X[:, 0])
-    HOOKED[which](layer)
-    message = (
-        r"RNN 'vanilla': cells[\w.]* has a hook, (hook|SpectralNorm|L1Unstructured); expected none, as that module is"
-    )
+    getattr(layer.cells, how)(hook)
+    message = r"RNN 'vanilla': cells has a hook, hook; expected none, as that list is never called.*layer\.cells\[0\]"
     for attempt in (lambda: layer(X[:, 0]), layer.reset_parameters):
         with pytest.raises(ValueError, match=message):
             attempt()
 
 
+OLDER = {
+    "spectral_norm": (torch.nn.utils.spectral_norm, torch.nn.utils.remove_spectral_norm, "R_orig"),
+    "weight_norm": (torch.nn.utils.weight_norm, torch.nn.utils.remove_weight_norm, "R_v"),
+    "prune": (lambda cells, name: prune.l1_unstructured(cells, name, 0.5), prune.remove, "R_orig"),
+}
+
+
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
-def test_the_older_weight_norm_is_refused():
-    """It is a pre-hook too."""
-    layer = lo.RNN("vanilla", 3, 4)
-    torch.nn.utils.weight_norm(layer.cells[0].R, "z")
-    with pytest.raises(ValueError, match=r"cells\.0\.R has a hook, WeightNorm; expected none"):
-        layer(X[:, 0])
-    torch.nn.utils.remove_weight_norm(layer.cells[0].R, "z")
-    assert layer(X[:, 0])[0].requires_grad
-
-
-def test_what_is_undone_runs_again():
-    """After prune.remove a pruned layer keeps its zeros and trains; after remove_spectral_norm it is an ordinary one."""
-    layer = lo.RNN("vanilla", 3, 4)
-    prune.l1_unstructured(layer.cells[0].W, "z", 0.5)
-    prune.remove(layer.cells[0].W, "z")
-    torch.nn.utils.spectral_norm(layer.cells[0].R, "z")
-    torch.nn.utils.remove_spectral_norm(layer.cells[0].R, "z")
-    assert (layer.cells[0].W.z == 0).sum() == 6
-    before = layer.cells[0].R.z.detach().clone()
-    optimiser = torch.optim.SGD(layer.parameters(), 0.1)
-    layer(X[:, 0])[0].square().sum().backward()
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("which", OLDER)
+def test_what_torch_hangs_on_by_hooks_computes_trains_and_comes_off(which, backend):
+    """Older spectral_norm and weight_norm and prune: a layer with the computed matrix says the same; training changes it."""
+    torch.manual_seed(0)
+    hang, take_off, original = OLDER[which]
+    layer = lo.RNN("vanilla", 3, 4, bidirectional=True, backend=backend, dtype=torch.float64, initial_std=0.5)
+    before = layer.cells[1].R.detach().clone()
+    hang(layer.cells[1], "R")
+    layer.eval()  # spectral_norm goes on with its power iteration in training
+    x = X[:, 0].double()
+    y, _ = layer(x)
+    matrix = layer.cells[1].R.detach().clone()
+    assert which == "weight_norm" or (matrix - before).abs().max() > 0.1
+    plain = lo.RNN("vanilla", 3, 4, bidirectional=True, backend=backend, dtype=torch.float64)
+    plain.load_state_dict(
+        {f"cells.{d}.{space}": value for d, cells in enumerate(layer.cells) for space, value in cells().items()}
+    )
+    torch.testing.assert_close(y, plain(x)[0], rtol=1e-12, atol=0)
+    computed = layer.cells[1].R  # as the last call made it
+    (slope,) = torch.autograd.grad(plain(x)[0].square().sum(), plain.cells[1].R)
+    source = layer.cells[1].get_parameter(original)
+    (expected,) = torch.autograd.grad(computed, source, slope, retain_graph=True)
+    (found,) = torch.autograd.grad(layer(x)[0].square().sum(), source)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    optimiser = torch.optim.SGD(layer.parameters(), 0.05)
+    layer(x)[0].square().sum().backward()
     optimiser.step()
-    assert not torch.equal(before, layer.cells[0].R.z)
+    y, _ = layer(x)
+    assert (layer.cells[1].R - matrix).abs().max() > 1e-4
+    assert which != "prune" or (layer.cells[1].R == 0).sum() == before.numel() // 2
+    take_off(layer.cells[1], "R")
+    assert set(dict(layer.cells[1].named_parameters())) == set("WRpb")
+    torch.testing.assert_close(layer(x)[0], y, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_hooks_on_the_layer_and_on_a_parametrization_run(backend):
-    """Those are called, so theirs are not refused."""
-    layer, seen = lo.RNN("vanilla", 3, 4, backend=backend), []
-    parametrizations.weight_norm(layer.cells[0].R, "z")
+def test_hooks_on_the_layer_a_direction_and_a_parametrization_run(backend):
+    """Each once a call, those of a direction with its four tensors."""
+    layer, seen = lo.RNN("vanilla", 3, 4, bidirectional=True, backend=backend), []
+    parametrizations.weight_norm(layer.cells[0], "R")
     layer.register_forward_pre_hook(lambda *_: seen.append("before"))
     layer.register_forward_hook(lambda *_: seen.append("after"))
-    layer.cells[0].R.parametrizations.z[0].register_forward_hook(lambda *_: seen.append("computed"))
+    layer.cells[0].parametrizations.R[0].register_forward_hook(lambda *_: seen.append("computed"))
+    layer.cells[1].register_forward_hook(lambda module, given, spaces: seen.append("".join(spaces)))
     layer(X[:, 0])
-    assert seen == ["before", "computed", "after"]
+    assert seen == ["before", "computed", "WRpb", "after"]
+
+
+def test_a_hook_may_put_other_tensors_in_a_direction_s_place():
+    """What a forward hook of a direction returns is computed with, as torch promises of any module."""
+    layer = lo.RNN("vanilla", 3, 4)
+    layer.cells[0].register_forward_hook(lambda module, given, spaces: {**spaces, "R": torch.zeros_like(spaces["R"])})
+    other = copy.deepcopy(layer)
+    other.cells[0]._forward_hooks.clear()
+    with torch.no_grad():
+        other.cells[0].R.zero_()
+    assert torch.equal(layer(X[:, 0])[0], other(X[:, 0])[0])
 
 
 class Halved(torch.nn.Module):
@@ -214,10 +229,10 @@ class Halved(torch.nn.Module):
 
 
 PARAMETRIZED = {
-    "weight_norm": lambda module: parametrizations.weight_norm(module, "z", dim=-2),
-    "spectral_norm": lambda module: parametrizations.spectral_norm(module, "z"),
-    "orthogonal": lambda module: parametrizations.orthogonal(module, "z"),
-    "one's own": lambda module: parametrize.register_parametrization(module, "z", Halved()),
+    "weight_norm": lambda module: parametrizations.weight_norm(module, "R", dim=-2),
+    "spectral_norm": lambda module: parametrizations.spectral_norm(module, "R"),
+    "orthogonal": lambda module: parametrizations.orthogonal(module, "R"),
+    "one's own": lambda module: parametrize.register_parametrization(module, "R", Halved()),
 }
 
 
@@ -232,17 +247,17 @@ def test_a_parametrized_layer_computes_and_trains(which, hidden, backend):
     x = (
         X[:, :1] if isinstance(hidden, list) and len(hidden) == 1 else X if isinstance(hidden, list) else X[:, 0]
     ).double()
-    PARAMETRIZED[which](layer.cells[0].R)
+    PARAMETRIZED[which](layer.cells[0])
     layer.eval()  # spectral_norm goes on with its power iteration in training
-    matrix = layer.cells[0].R.z.detach().clone()
+    matrix = layer.cells[0].R.detach().clone()
     plain = lo.RNN("vanilla", 3, hidden, backend=backend, dtype=torch.float64)
     with torch.no_grad():
-        for name, value in layer.cells[0].tensors().items():
-            plain.cells[0].get_parameter(name).copy_(value)
+        for space, value in layer.cells[0]().items():
+            plain.cells[0].get_parameter(space).copy_(value)
     torch.testing.assert_close(layer(x)[0], plain(x)[0], rtol=1e-12, atol=0)
-    (slope,) = torch.autograd.grad(plain(x)[0].square().sum(), plain.cells[0].R.z)
+    (slope,) = torch.autograd.grad(plain(x)[0].square().sum(), plain.cells[0].R)
     originals = [value for name, value in layer.named_parameters() if "parametrizations" in name]
-    expected = torch.autograd.grad(layer.cells[0].R.z, originals, slope)
+    expected = torch.autograd.grad(layer.cells[0].R, originals, slope)
     for one, other in zip(torch.autograd.grad(layer(x)[0].square().sum(), originals), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
     optimiser = torch.optim.SGD(layer.parameters(), 0.05)
@@ -250,9 +265,9 @@ def test_a_parametrized_layer_computes_and_trains(which, hidden, backend):
         optimiser.zero_grad()
         layer(x)[0].square().sum().backward()
         optimiser.step()
-    assert (layer.cells[0].R.z - matrix).abs().max() > 1e-4
+    assert (layer.cells[0].R - matrix).abs().max() > 1e-4
     other = lo.RNN("vanilla", 3, hidden, backend=backend, dtype=torch.float64)
-    PARAMETRIZED[which](other.cells[0].R)
+    PARAMETRIZED[which](other.cells[0])
     other.eval().load_state_dict(layer.state_dict())
     torch.testing.assert_close(other(x)[0], layer(x)[0], rtol=1e-12, atol=0)
 
@@ -260,8 +275,8 @@ def test_a_parametrized_layer_computes_and_trains(which, hidden, backend):
 def test_a_parametrization_is_asked_once_a_call():
     """spectral_norm's power iteration goes one step on in a call, as in torch's own layers."""
     layer, asked = lo.RNN("vanilla", 3, 4), []
-    parametrizations.spectral_norm(layer.cells[0].W, "z")
-    layer.cells[0].W.parametrizations.z[0].register_forward_hook(lambda *_: asked.append(1))
+    parametrizations.spectral_norm(layer.cells[0], "W")
+    layer.cells[0].parametrizations.W[0].register_forward_hook(lambda *_: asked.append(1))
     layer(X[:, 0])
     with torch.autocast("cpu", torch.bfloat16):
         layer(X[:, 0])
@@ -273,7 +288,7 @@ def test_reset_parameters_reaches_what_a_matrix_is_computed_from(which):
     """Under a parametrization with a right inverse the weights are drawn anew, and all others too."""
     torch.manual_seed(0)
     layer = lo.RNN("vanilla", 3, 40, initial_std=0.3)
-    PARAMETRIZED[which](layer.cells[0].R)
+    PARAMETRIZED[which](layer.cells[0])
     before = {name: value.detach().clone() for name, value in layer.cells[0].tensors().items()}
     layer.reset_parameters()
     after = layer.cells[0].tensors()
@@ -281,14 +296,14 @@ def test_reset_parameters_reaches_what_a_matrix_is_computed_from(which):
     if which == "weight_norm":
         assert abs(float(after["R.z"].detach().std()) - 0.3) < 0.03
     assert {name for name, _ in layer.named_parameters()} >= {
-        f"cells.0.R.parametrizations.z.original{'0' if which == 'weight_norm' else ''}"
+        f"cells.0.parametrizations.R.original{'0' if which == 'weight_norm' else ''}"
     }
 
 
 def test_reset_parameters_draws_the_same_numbers_as_before():
     """From the same state of torch's generator, with and without a parametrization, and 0 beyond a member's N."""
     layers = [lo.RNN("vanilla", 3, [4, 2]) for _ in range(2)]
-    parametrizations.weight_norm(layers[1].cells[0].b, "z", dim=0)
+    parametrizations.weight_norm(layers[1].cells[0], "b", dim=0)
     for layer in layers:
         torch.manual_seed(5)
         layer.reset_parameters()
@@ -300,31 +315,29 @@ def test_reset_parameters_draws_the_same_numbers_as_before():
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
-        (lambda R: parametrize.register_parametrization(R, "z", Halved()), "Halved does not implement right_inverse"),
-        (lambda R: parametrizations.orthogonal(R, "z", "matrix_exp", use_trivialization=False), "matrix exponential"),
+        (lambda cells: parametrize.register_parametrization(cells, "R", Halved()), "Halved does not implement right_inverse"),
+        (lambda cells: parametrizations.orthogonal(cells, "R", "matrix_exp", use_trivialization=False), "matrix exponential"),
     ],
     ids=["none", "orthogonal"],
 )  # fmt: skip
 def test_reset_parameters_says_where_there_is_no_way_back(prepare, reason):
     """A parametrization without a right inverse is one clear error, and no other weight was touched."""
     layer = lo.RNN("vanilla", 3, 4)
-    prepare(layer.cells[0].R)
+    prepare(layer.cells[0])
     before = {name: value.detach().clone() for name, value in layer.cells[0].tensors().items()}
-    with pytest.raises(
-        ValueError, match=f"RNN 'vanilla': reset_parameters: R.z cannot be set .*{reason}.*remove_param"
-    ):
+    with pytest.raises(ValueError, match=f"RNN 'vanilla': reset_parameters: R cannot be set .*{reason}.*remove_param"):
         layer.reset_parameters()
     assert all(torch.equal(value, before[name]) for name, value in layer.cells[0].tensors().items())
 
 
 def test_a_weight_that_another_network_makes_is_used_and_not_reset():
     """A tensor set in a parameter's place computes and differentiates; reset_parameters says that it is none of its own."""
-    layer, made = lo.RNN("vanilla", 3, 4), torch.randn(4, 4, requires_grad=True)
-    del layer.cells[0].R.z
-    layer.cells[0].R.z = made.tanh()
+    layer, made = lo.RNN("vanilla", 3, 4), torch.randn(16, 4, requires_grad=True)
+    del layer.cells[0].R
+    layer.cells[0].R = made.tanh()
     layer(X[:, 0])[0].sum().backward()
     assert made.grad.abs().max() > 0
-    with pytest.raises(ValueError, match="R.z is a tensor and no parameter; expected a parameter"):
+    with pytest.raises(ValueError, match="R is a tensor and no parameter; expected a parameter"):
         layer.reset_parameters()
 
 

@@ -30,7 +30,8 @@ class Backward(Pass):
 
     def text(self, options: str) -> str:
         plan = self.plan
-        roots = [number for number, _ in self._roots()]
+        totals = [self.gradient.totals.get(vector) for vector in self.fixed]
+        roots = [*(number for number, _ in self._roots()), *(total.node for total in totals if total is not None)]
         blocks = 1 + max([0, *(self.back[number] for number in roots if number is not None)])
         arguments = ", ".join(("span", "state_line", "operand_line", "row_line", "s", "h", "o", "d", "u", "l", "l_out", "dy",
                                *self.fixed.values(), *(f"d{name}" for name in self.fixed.values())))  # fmt: skip
