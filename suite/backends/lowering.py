@@ -104,9 +104,11 @@ class Lowered:
     @cached_property
     def step(self) -> tuple[int | Products, ...]:
         """The instructions of a step in one order, that of the text: who runs them one by one need know no phases."""
-        found = {number: number for phase in self.phases for number in (*phase.reductions, *phase.nodes)}
-        groups = {group.results[0]: group for phase in self.phases for group in phase.products}
-        return tuple(item for _, item in sorted([*found.items(), *groups.items()], key=lambda pair: pair[0]))
+        found: dict[int, int | Products] = {}
+        for phase in self.phases:
+            found |= {group.results[0]: group for group in phase.products}
+            found |= {number: number for number in (*phase.reductions, *phase.nodes)}
+        return tuple(found[number] for number in sorted(found))
 
     @cached_property
     def read_by_step(self) -> tuple[int, ...]:

@@ -187,7 +187,7 @@ class Contest:
         if name == "compile":
             torch.compiler.reset()  # a step is compiled for each size, and torch admits eight of one function
             step = torch.compile(step, dynamic=False)
-        parameters = {name: value.detach() for name, value in self.layer.cells[0].tensors().items()}
+        parameters = {name: value.detach() for name, value in self.layer.directions()[0].tensors().items()}
         loop = Loop(step, self.cell.spaces, parameters)
         return lambda x, state: loop(x, state)[0], list(loop.parameters.values()), True
 

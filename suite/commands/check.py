@@ -103,12 +103,12 @@ def plan(
     try:
         torch.empty(0, device=device)
         asks = list(checks(backends, device))
-    except ValueError as error:
-        raise SettingsError(f"--backend: {error}") from error
-    except (RuntimeError, AssertionError) as error:
+    except ValueError as wrong:
+        raise SettingsError(f"--backend: {wrong}") from wrong
+    except (RuntimeError, AssertionError) as missing:
         raise SettingsError(
-            f"--device: got {device!r} ({str(error).splitlines()[0]}); expected a device torch has here, as cpu or cuda."
-        ) from error
+            f"--device: got {device!r} ({str(missing).splitlines()[0]}); expected a device torch has here, as cpu or cuda."
+        ) from missing
     found: list[Planned] = []
     tasks = [name for name in asked if name in registry.task_names()]
     unused = sorted(set(data) - set(tasks))

@@ -24,7 +24,8 @@ class Placed:
     device: str
 
     def __call__(self, *arguments: Any, **options: Any) -> torch.nn.Module:
-        return lo.RNN(*arguments, backend=self.backend, device=self.device, **options)
+        options |= {"backend": self.backend, "device": self.device}
+        return lo.RNN(*arguments, **options)
 
     def __str__(self) -> str:
         return f"{self.backend} on {self.device}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -45,45 +45,3 @@ def in_dtype(value: Any, dtype: torch.dtype) -> Any:
     if isinstance(value, Mapping):
         return {name: in_dtype(one, dtype) for name, one in value.items()}
     return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
-
-
-def counted(
-    lengths: Tensor | Sequence[int] | None,
-    steps: int,
-    rows: int,
-    device: torch.device,
-    fail: Callable[[str], Exception],
-) -> Tensor | None:
-    """The lengths as a tensor [B]; None where no row is shorter than T. What is wrong with them is raised by ``fail``."""
-    if lengths is None:
-        return None
-    try:
-        count = torch.as_tensor(lengths)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise fail(f"lengths is {lengths!r}; expected {rows} whole numbers: give the frames of each row.") from error
-    if count.is_nested or count.layout != torch.strided:
-        raise fail(f"lengths is a tensor of layout {count.layout}; expected a dense one of {rows} whole numbers.")
-    if (
-        count.ndim != 1
-        or len(count) != rows
-        or count.is_floating_point()
-        or count.is_complex()
-        or count.dtype == torch.bool
-    ):
-        raise fail(
-            f"lengths has shape {tuple(count.shape)} and dtype {count.dtype}; expected {rows} whole numbers: give the "
-            "frames of each row."
-        )
-    try:  # as numbers of Python: an integer type may be too narrow for T
-        values = count.tolist() if isinstance(lengths, Tensor) else [int(value) for value in lengths]
-    except (RuntimeError, NotImplementedError) as error:
-        raise fail(
-            f"lengths is a {type(count).__name__} on {count.device}, whose numbers cannot be read; expected {rows} whole "
-            "numbers. Give them as a list."
-        ) from error
-    if min(values) < 1 or max(values) > steps:
-        raise fail(
-            f"lengths has values from {min(values)} to {max(values)}; expected 1 to T = {steps}. Leave empty rows out, and "
-            "pad x to the longest."
-        )
-    return None if min(values) == steps else torch.tensor(values, device=device)

@@ -14,13 +14,12 @@ from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.backends.spaces import gate
 from lstm_odyssey.backends.tensors import observed, refused
 from lstm_odyssey.cell import Cell
-from lstm_odyssey.layers.masking import counted, in_dtype, masked, reorder, reversal, zeroed
+from lstm_odyssey.layers.arguments import State, checked_input, checked_state, counted
+from lstm_odyssey.layers.masking import in_dtype, masked, reorder, reversal, zeroed
 from lstm_odyssey.layers.parameters import CellParameters, Members, uncalled_hook
 from lstm_odyssey.plugins.registry import as_cell
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.variants.declare import Variant
-
-State = dict[str, Tensor]
 
 
 class RNN(Members):
@@ -133,7 +132,7 @@ class RNN(Members):
         """
         self._refuse_hooks()
         with torch.no_grad():
-            for parameters in self._directions():
+            for parameters in self.directions():
                 drawn = {}
                 for name, value in parameters.tensors().items():  # gate by gate, so that packing changes no draw
                     new = torch.empty_like(value, memory_format=torch.contiguous_format).normal_(0.0, self.initial_std)
@@ -162,7 +161,7 @@ class RNN(Members):
             >>> layer.cells[0].b[8:12]
             tensor([1., 1., 1., 1.], grad_fn=<SliceBackward0>)
         """
-        directions = self._directions()
+        directions = self.directions()
         if name not in self.cell.parameters:
             raise self._fail(
                 f"weight '{name}': there is none; expected one of {nearest(name, list(self.cell.parameters))}."
@@ -218,13 +217,14 @@ class RNN(Members):
     ) -> tuple[Tensor, State]:
         # what is looked up and checked here costs as much as a short scan: no look-up is made twice
         self._refuse_hooks()
-        cell, directions = self.cell, [parameters() for parameters in self._directions()]
+        cell, directions = self.cell, [parameters() for parameters in self.directions()]
         weight = next(iter(directions[0].values()))
         if convert:
             x, state = in_dtype(x, weight.dtype), in_dtype(state, weight.dtype)
-        x, inside = self._checked_input(x, weight), self.inside(weight.device)
+        inside, members = self.inside(weight.device), len(self.hidden_sizes) if self.population else None
+        x = checked_input(x, weight, self.input_size, members, self._fail)
         steps, *_, rows, _ = x.shape
-        initial = self._checked_state(state, x, len(directions), inside)
+        initial = checked_state(state, x, cell, len(directions), max(self.hidden_sizes), inside, self._fail)
         active = count = None
         if lengths is not None:
             count = counted(lengths, steps, rows, x.device, self._fail)
@@ -261,7 +261,8 @@ class RNN(Members):
             result = {name: zeroed(value, ghost) for name, value in result.items()}
         return y, result
 
-    def _directions(self) -> list[CellParameters]:
+    def directions(self) -> list[CellParameters]:
+        """The parameters of each direction, which ``cells`` holds."""
         return list(self._modules["cells"]._modules.values())  # type: ignore[union-attr, arg-type]  # made by __init__
 
     def _refuse_hooks(self) -> None:
@@ -273,62 +274,3 @@ class RNN(Members):
 
     def _fail(self, message: str) -> ValueError:
         return ValueError(f"RNN '{self.cell.name}': {message}")
-
-    def _checked_input(self, x: Tensor, weight: Tensor) -> Tensor:
-        population = self.population
-        if isinstance(x, Tensor) and (x.is_nested or x.layout != torch.strided):
-            what, how = ("nested", "padded, with lengths") if x.is_nested else (x.layout, "as x.to_dense()")
-            raise self._fail(f"x is {what}; expected a dense tensor. Give it {how}.")
-        if (
-            not isinstance(x, Tensor)
-            or x.ndim != 3 + population
-            or x.shape[-1] != self.input_size
-            or (population and x.shape[1] != len(self.hidden_sizes))
-            or 0 in x.shape
-        ):
-            shape = ", ".join(["T", *([str(len(self.hidden_sizes))] if population else []), "B", str(self.input_size)])
-            if not isinstance(x, Tensor):
-                raise self._fail(f"x is {type(x).__name__}; expected a tensor [{shape}].")
-            raise self._fail(f"x has shape {tuple(x.shape)}; expected [{shape}] with T and B of at least 1.")
-        if x.dtype != weight.dtype or x.device != weight.device:
-            raise self._fail(
-                f"x is {x.dtype} on {x.device}; expected {weight.dtype} on {weight.device} as the weights. "
-                "Move one of them with .to(...)."
-            )
-        return x
-
-    def _checked_state(
-        self, state: Mapping[str, Tensor] | None, x: Tensor, directions: int, inside: Tensor | None
-    ) -> State:
-        members, width = len(self.hidden_sizes), max(self.hidden_sizes)
-        full = (directions, *x.shape[1:-1], width)
-        names = self.cell.states
-        if state is None:
-            initial = {name: x.new_full(full, self.cell.initial.get(name, 0.0)) for name in names}
-        else:
-            if not isinstance(state, Mapping):
-                raise self._fail(
-                    f"state is {type(state).__name__}; expected a dict {{name: tensor}}, as forward returns it."
-                )
-            if state.keys() != set(names):
-                raise self._fail(f"state has {sorted(state)}; expected all of {sorted(names)}.")
-            for name, value in state.items():
-                if not isinstance(value, Tensor):
-                    raise self._fail(f"state '{name}' is {type(value).__name__}; expected a tensor {list(full)}.")
-                if value.is_nested or value.layout != torch.strided:
-                    what = "nested" if value.is_nested else value.layout
-                    raise self._fail(f"state '{name}' is {what}; expected a dense tensor.")
-                if value.shape != full or value.dtype != x.dtype or value.device != x.device:
-                    raise self._fail(
-                        f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "
-                        f"expected {full} {x.dtype} on {x.device}."
-                    )
-            initial = dict(state)
-        if inside is None:
-            return initial
-        ghost = inside.view(1, members, 1, width)
-        return {
-            # blocks beyond a member's N run along and are cut off; they start where the state may be
-            name: torch.where(ghost, value, x.new_tensor(sum(self.cell.domains.get(name, (0.0, 0.0))) / 2))
-            for name, value in initial.items()
-        }

@@ -103,7 +103,7 @@ class Network(nn.Module):
     def _pieces(self, member: int) -> Iterator[tuple[str, Tensor]]:
         """A member's parameters cut to its own N, as views, by name; V one piece a direction."""
         size, width = self.sizes[member], max(self.sizes)
-        for direction, parameters in enumerate(self.rnn.cells):
+        for direction, parameters in enumerate(self.rnn.directions()):
             for name, value in parameters.tensors().items():
                 own = value.detach()[member][:size]
                 yield f"cells.{direction}.{name}", own[:, :size] if name.startswith("R.") else own

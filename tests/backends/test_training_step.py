@@ -81,10 +81,11 @@ def test_every_cell_trains_as_autograd_says(name):
     close(compiled, plain, 1e-9)
 
 
-def test_a_cell_that_torch_has_a_part_in_falls_back():
-    """Where something is made of the input or of parameters before the scan, autograd is needed and is used."""
-    assert type(part(ODD["shared"], "next_frame", "numba")[0]) is Lockstep
-    assert type(part(ODD["gru"], "next_frame", "numba")[0]) is CompiledLockstep
+@pytest.mark.parametrize("name", ODD)
+def test_no_cell_falls_off_the_compiled_step(name):
+    """Whatever is made of the input or of parameters before the scan is compiled with it."""
+    assert type(part(ODD[name], "next_frame", "numba")[0]) is CompiledLockstep
+    assert type(part(ODD[name], "next_frame", "eager")[0]) is Lockstep
 
 
 @pytest.mark.parametrize("objective", KERNELS)

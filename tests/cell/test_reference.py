@@ -50,9 +50,10 @@ def compare_with_reference(name, cell, T, M, N, seed, oracle=lo.oracle):
     through = sum((states[key][:, 0] * torch.tensor(adjoint[key])).sum() for key in expected)
     keys = ["x", *(f"initial {key}" for key in cell.states), *cell.parameters]
     gradients = torch.autograd.grad(through, [leaves[key] for key in keys], materialize_grads=True)
+    may_be_dead = any(node.op == "relu" for node in cell.graph.nodes)  # one block may be off in every frame
     for key, gradient in zip(keys, gradients, strict=True):
         gradient, shape = gradient.numpy(), values[key].shape
-        assert np.abs(gradient).max() > 0, f"{cell.name}: the gradient of {key} is zero"
+        assert may_be_dead or np.abs(gradient).max() > 0, f"{cell.name}: the gradient of {key} is zero"
         for direction in directions(shape, random):
             derivative = central_difference if name in THE_NINE else complex_step  # of the nine none has a kink
             error = abs(np.sum(gradient * direction) - derivative(name, values, adjoint, key, direction))

@@ -37,9 +37,8 @@ def test_names_states_parameters_and_equations_are_read_off_the_text():
 
 def test_a_second_phase_is_a_product_with_a_value_of_the_same_step():
     """R.h @ (r * y) lies one recurrent product behind another."""
-    graph = lo.as_cell(gru).graph
-    assert max(graph.phases) == 2
-    assert max(lo.variant("fgr").graph.phases) == 1
+    assert max(lower(lo.as_cell(gru).graph).phase) == 2
+    assert max(lower(lo.variant("fgr").graph).phase) == 1
 
 
 def test_numbers_brackets_and_order_of_sums_survive_in_the_equations():

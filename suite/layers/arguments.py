@@ -1,0 +1,133 @@
+"""What a layer is called with, checked: the input, the states, the lengths. What is wrong is one error by ``fail``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from lstm_odyssey.cell import Cell
+
+State = dict[str, Tensor]
+Fail = Callable[[str], Exception]
+
+
+def checked_input(x: Tensor, weight: Tensor, input_size: int, members: int | None, fail: Fail) -> Tensor:
+    """The input, [T, B, M] or of a population [T, P, B, M], if it is one that the weights can be used with.
+
+    Args:
+        members: P; None for a single network.
+        fail: makes the error that is raised, of a message.
+    """
+    population = members is not None
+    if isinstance(x, Tensor) and (x.is_nested or x.layout != torch.strided):
+        what, how = ("nested", "padded, with lengths") if x.is_nested else (x.layout, "as x.to_dense()")
+        raise fail(f"x is {what}; expected a dense tensor. Give it {how}.")
+    if (
+        not isinstance(x, Tensor)
+        or x.ndim != 3 + population
+        or x.shape[-1] != input_size
+        or (population and x.shape[1] != members)
+        or 0 in x.shape
+    ):
+        shape = ", ".join(["T", *([str(members)] if population else []), "B", str(input_size)])
+        if not isinstance(x, Tensor):
+            raise fail(f"x is {type(x).__name__}; expected a tensor [{shape}].")
+        raise fail(f"x has shape {tuple(x.shape)}; expected [{shape}] with T and B of at least 1.")
+    if x.dtype != weight.dtype or x.device != weight.device:
+        raise fail(
+            f"x is {x.dtype} on {x.device}; expected {weight.dtype} on {weight.device} as the weights. "
+            "Move one of them with .to(...)."
+        )
+    return x
+
+
+def checked_state(
+    state: Mapping[str, Tensor] | None,
+    x: Tensor,
+    cell: Cell,
+    directions: int,
+    width: int,
+    inside: Tensor | None,
+    fail: Fail,
+) -> State:
+    """The initial states by name, [D, B, N] or of a population [D, P, B, N]: if none are given, zero or what the cell declares.
+
+    Args:
+        x: the input, checked.
+        width: N, the widest member's.
+        inside: [P, N], see ``Members.inside``; beyond it a state gets a value that the cell can bear.
+        fail: makes the error that is raised, of a message.
+    """
+    full = (directions, *x.shape[1:-1], width)
+    names = cell.states
+    if state is None:
+        initial = {name: x.new_full(full, cell.initial.get(name, 0.0)) for name in names}
+    else:
+        if not isinstance(state, Mapping):
+            raise fail(f"state is {type(state).__name__}; expected a dict {{name: tensor}}, as forward returns it.")
+        if state.keys() != set(names):
+            raise fail(f"state has {sorted(state)}; expected all of {sorted(names)}.")
+        for name, value in state.items():
+            if not isinstance(value, Tensor):
+                raise fail(f"state '{name}' is {type(value).__name__}; expected a tensor {list(full)}.")
+            if value.is_nested or value.layout != torch.strided:
+                what = "nested" if value.is_nested else value.layout
+                raise fail(f"state '{name}' is {what}; expected a dense tensor.")
+            if value.shape != full or value.dtype != x.dtype or value.device != x.device:
+                raise fail(
+                    f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "
+                    f"expected {full} {x.dtype} on {x.device}."
+                )
+        initial = dict(state)
+    if inside is None:
+        return initial
+    ghost = inside.view(1, -1, 1, width)
+    return {
+        # blocks beyond a member's N run along and are cut off; they start where the state may be
+        name: torch.where(ghost, value, x.new_tensor(sum(cell.domains.get(name, (0.0, 0.0))) / 2))
+        for name, value in initial.items()
+    }
+
+
+def counted(
+    lengths: Tensor | Sequence[int] | None,
+    steps: int,
+    rows: int,
+    device: torch.device,
+    fail: Fail,
+) -> Tensor | None:
+    """The lengths as a tensor [B]; None where no row is shorter than T. What is wrong with them is raised by ``fail``."""
+    if lengths is None:
+        return None
+    try:
+        count = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise fail(f"lengths is {lengths!r}; expected {rows} whole numbers: give the frames of each row.") from error
+    if count.is_nested or count.layout != torch.strided:
+        raise fail(f"lengths is a tensor of layout {count.layout}; expected a dense one of {rows} whole numbers.")
+    if (
+        count.ndim != 1
+        or len(count) != rows
+        or count.is_floating_point()
+        or count.is_complex()
+        or count.dtype == torch.bool
+    ):
+        raise fail(
+            f"lengths has shape {tuple(count.shape)} and dtype {count.dtype}; expected {rows} whole numbers: give the "
+            "frames of each row."
+        )
+    try:  # as numbers of Python: an integer type may be too narrow for T
+        values = count.tolist() if isinstance(lengths, Tensor) else [int(value) for value in lengths]
+    except (RuntimeError, NotImplementedError) as error:
+        raise fail(
+            f"lengths is a {type(count).__name__} on {count.device}, whose numbers cannot be read; expected {rows} whole "
+            "numbers. Give them as a list."
+        ) from error
+    if min(values) < 1 or max(values) > steps:
+        raise fail(
+            f"lengths has values from {min(values)} to {max(values)}; expected 1 to T = {steps}. Leave empty rows out, and "
+            "pad x to the longest."
+        )
+    return None if min(values) == steps else torch.tensor(values, device=device)
