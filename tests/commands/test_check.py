@@ -126,6 +126,11 @@ def test_an_alias_and_a_name_given_twice_are_checked_once(odyssey):
         (["lihgt"], "check: 'lihgt' is neither a variant nor a task; expected one of"),
         ([","], "check: got no name; expected a variant or a task"),
         (["cifg", "--backend=cuda"], "--backend: got 'cuda'; expected one of eager"),
+        (["cifg", "--device=nowhere"], "--device: got 'nowhere' ("),
+        (
+            ["cifg", "--device=meta", "--backend=numba"],
+            "checks: backend 'numba' does not run on meta; expected one of eager",
+        ),
         (["cifg", "--data=bach=x"], "--data: got a path for bach; expected one of the tasks that are checked"),
     ],
 )

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.conformance import answers as conformance
+from lstm_odyssey.conformance import kit, ladder_structure
+from lstm_odyssey.conformance.draws import FIXED
 from lstm_odyssey.conformance.kit import (
     CHECKS,
     OF_THE_TEXT,
@@ -17,6 +19,7 @@ from lstm_odyssey.conformance.kit import (
     parametrize_with_checks,
     promised,
 )
+from lstm_odyssey.conformance.placed import Placed, placed
 from lstm_odyssey.study.profiles import COLLECTION
 from lstm_odyssey.variants.ops import absolute, maximum, minimum, relu, sigmoid
 from tests.mutants import WRONG_ADJOINTS, WRONG_CELLS
@@ -172,3 +175,25 @@ def test_few_draws_are_not_all_of_the_simplest(drawn, T):
     assert found[0].N > 1 and found[0].M > 1 and found[0].B > 1
     assert len({draw.T for draw in found}) > 1
     assert all(T[0] <= draw.T <= T[1] for draw in found)
+
+
+def test_the_kit_asks_on_a_device_what_runs_there():
+    """Backends that run on a device, each named with it in the promise's name and in the messages; others are refused."""
+    asked = [label for label, _ in kit.checks(device="cuda:1")]
+    assert {label.partition("-")[2] for label in asked} == {"", "eager on cuda:1"}
+    assert [label for label, _ in kit.checks(["eager"], device="cpu")] == [label for label, _ in kit.checks(["eager"])]
+    with pytest.raises(ValueError, match="checks: backend 'numba' does not run on cuda; expected one of eager"):
+        list(kit.checks(["numba"], device="cuda"))
+    made = []
+
+    def there(*arguments, **options):
+        made.append(options)
+        return lo.RNN(*arguments, **options)
+
+    kit.check_oracle("vanilla", there, FIXED[:1])
+    assert made and placed(there, "cuda") is there
+    on_cpu = Placed("eager", "cpu")
+    kit.check_oracle("vanilla", on_cpu)
+    kit.check_single_precision("vanilla", on_cpu, FIXED[:1])  # on another device eager is measured by eager on the CPU
+    with pytest.raises(ValueError, match="backend 'eager on cpu' pads its members"):
+        ladder_structure.check_member_bits("vanilla", on_cpu)
