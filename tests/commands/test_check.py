@@ -129,7 +129,7 @@ def test_an_alias_and_a_name_given_twice_are_checked_once(odyssey):
         (["cifg", "--device=nowhere"], "--device: got 'nowhere' ("),
         (
             ["cifg", "--device=meta", "--backend=numba"],
-            "checks: backend 'numba' does not run on meta; expected one of eager",
+            "--backend: checks: backend 'numba' does not run on meta; expected one of eager",
         ),
         (["cifg", "--data=bach=x"], "--data: got a path for bach; expected one of the tasks that are checked"),
     ],

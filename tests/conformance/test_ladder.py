@@ -1,7 +1,7 @@
 """The equality ladder over every registered variant: what the kit draws by itself, and what hypothesis draws."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
@@ -157,7 +157,14 @@ def test_every_variant_keeps_its_promises_at_any_draw(name, check, backend, draw
 @given(draw=draws(T=(50, 300)))
 def test_long_sequences_equal_the_oracle(name, backend, draw):
     """50 to 300 frames, as hypothesis chooses them, give the oracle's results and gradients."""
-    check_long_sequences(name, backend, draws=[draw])
+    try:
+        check_long_sequences(name, backend, draws=[draw])
+    except AssertionError:
+        cell = lo.variant(name)
+        moved = max(conformance.rounding_error(cell, draw.problem(cell)).values())
+        if moved > conformance.USELESS / conformance.TIMES_ROUNDING:
+            reject()  # chaotic: of one input the oracle itself gives another answer at the next rounding
+        raise
 
 
 @pytest.mark.parametrize(("drawn", "T"), [(few, (2, 12)), (fewer, (50, 300))])
