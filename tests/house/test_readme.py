@@ -78,6 +78,22 @@ def test_every_command_of_the_readme_is_run_by_ci():
             )
 
 
+def test_the_benchmarks_of_a_checkout_are_run_by_ci_as_the_pages_say():
+    """`pytest --benchmark` has the same paths on the pages and in .ci/run, and they hold every test that times something."""
+    paths = "tests/benchmarks suite/cases.py"
+    for path in (ROOT / ".ci" / "run", ROOT / "docs" / "pytest.md", ROOT / "docs" / "development.md"):
+        calls = re.findall(r"pytest\"? --benchmark [^`\n]*", path.read_text(encoding="utf-8"))
+        assert calls and all(f"--benchmark {paths}" in call for call in calls), path.name
+    timed = [
+        path
+        for folder in ("tests", "suite", "variants", "tasks", "reports")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"^def test\w*\(.*\bbenchmark\b", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    ]
+    inside = [ROOT / path for path in paths.split()]
+    assert timed and all(any(path.is_relative_to(each) for each in inside) for path in timed), timed
+
+
 def test_the_options_of_the_readme_exist():
     """Every --option shown for odyssey run is one it has."""
     asked = {name for block in blocks(README, "console") for name in re.findall(r"odyssey run[^\n]*", block)}
