@@ -24,15 +24,14 @@ HIDDEN_SIZE, LARGER = 64, 128
 
 
 def full() -> bool:
-    """Whether ``ODYSSEY_ASV`` asks for every variant, and for the larger size beside the usual one.
+    """Whether ``ODYSSEY_ASV`` asks for every variant, and for the larger size beside the usual one."""
+    return os.environ.get("ODYSSEY_ASV", "") == "full"
 
-    Raises:
-        ValueError: it is set to something else.
-    """
-    asked = os.environ.get("ODYSSEY_ASV", "")
-    if asked not in ("", "default", "full"):
-        raise ValueError(f"ODYSSEY_ASV is {asked!r}; expected 'full', 'default' or nothing.")
-    return asked == "full"
+
+def asked() -> list[str]:
+    """The names of variants and tasks in ``ODYSSEY_ASV``, as ``mine,vanilla``; none where a set is asked for."""
+    text = os.environ.get("ODYSSEY_ASV", "")
+    return [] if text in ("", "default", "full") else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def sizes() -> tuple[int, ...]:
@@ -41,14 +40,37 @@ def sizes() -> tuple[int, ...]:
 
 
 def cases() -> list[tuple[str, str]]:
-    """The pairs (variant, task) that are tracked."""
+    """The pairs (variant, task) that are tracked.
+
+    Raises:
+        ValueError: ``ODYSSEY_ASV`` holds no name that is known.
+    """
     variants, tasks = list(VARIANTS), list(TASKS)
-    if full():
+    if given := asked():
+        variants, tasks = _named(given)
+    elif full():
         registry = names.module("plugins.registry")
 
         variants += [*_declared_here(), *registry.variant_names()]
         tasks += [name for name in registry.task_names() if name not in tasks and _embedded(name)]
     return [(variant, task) for task in tasks for variant in dict.fromkeys(variants)]
+
+
+def _named(given: list[str]) -> tuple[list[str], list[str]]:
+    """Variants and tasks of the names given; those of the default set where none of a kind is named.
+
+    A name that is not known beside one that is may be a cell of another commit: its cases are listed, and skipped there.
+    """
+    registry = names.module("plugins.registry")
+
+    tasks = [name for name in given if name in registry.task_names()]
+    variants = [name for name in given if name not in tasks]
+    if not tasks and not {*variants} & {*registry.variant_names(), *_declared_here()}:
+        raise ValueError(
+            f"ODYSSEY_ASV is {','.join(given)!r}; expected 'full', 'default', nothing, or names of variants and tasks "
+            "that are installed, as 'mine,vanilla'. `odyssey variants` shows them."
+        )
+    return variants or list(VARIANTS), tasks or list(TASKS)
 
 
 def _embedded(name: str) -> bool:

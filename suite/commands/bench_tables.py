@@ -113,6 +113,7 @@ def epoch_table(found: Epochs, relative_error: float, clock: str) -> Iterator[Re
         f"\n{_place(found.device, clock)}. Medians of epochs in turn, of "
         f"{found.sequences:,} sequences, {found.frames:,} frames; plain torch: nn.LSTM, Linear, autograd and a loop of "
         "SGD, the same protocol; of plain torch: time over its time."
+        f"{_other_mathematics([name for name in found.timings if name != PLAIN])}"
         f"{_doubts(list(found.timings.values()), relative_error)}"
     )
 
@@ -136,6 +137,7 @@ def step_table(found: Sequence[Throughput], clock: str) -> Iterator[RenderableTy
     yield Text(
         f"\n{_place(found[0].device, clock)}. python: the part outside the compiled call; x lstm: how many times as "
         "fast as nn.LSTM, Linear, autograd and a loop of SGD making the same update in the same run."
+        f"{_other_mathematics(list(dict.fromkeys(each.variant for each in found)))}"
     )
     for each in found:
         if each.unstable:

@@ -53,7 +53,13 @@ def make(kind: Kind, name: str, into: Path) -> Path:
         "distribution": distribution,
         "version": importlib.metadata.version("lstm-odyssey"),
     }
-    homes = {"module.py": f"{module}.py", "test.py": f"tests/test_{name}.py"}
+    homes = {
+        "module.py": f"{module}.py",
+        "test.py": f"tests/test_{name}.py",
+        "benchmarks.py": "benchmarks/__init__.py",
+        "gitignore": ".gitignore",
+        "workflow.yml": ".github/workflows/tests.yml",
+    }
     # autoescape is for pages; a name is an identifier, and what is made is Python and TOML
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     try:
@@ -103,13 +109,13 @@ Into = Annotated[Path, typer.Option(help="The folder that the package's folder i
 
 @new.command()
 def variant(name: Name, into: Into = Path()) -> None:
-    """A package with a cell of your own, INTO/odyssey-NAME: one function, its entry point and its tests."""
+    """A package with a cell of your own, INTO/odyssey-NAME: one function, its entry point, its tests and its benchmarks."""
     _told("variant", name, make("variant", name, into))
 
 
 @new.command()
 def task(name: Name, into: Into = Path()) -> None:
-    """A package with a task of your own, INTO/odyssey-NAME: a loader, its declaration, its entry point and its tests."""
+    """A package with a task of your own, INTO/odyssey-NAME: a loader, its declaration, its tests and its benchmarks."""
     _told("task", name, make("task", name, into))
 
 

@@ -264,6 +264,7 @@ def test_bench_epoch_prints_a_table_and_writes_a_record(odyssey, tmp_path):
     )
     assert code == 0
     assert re.search(r"nog +[\d.]+~? +[\d,]+ +[\d.]+", output) and "plain torch" in output and "cpu clock" in output
+    assert "torch.nn.LSTM has no peepholes, and is another cell than nog." in " ".join(output.split())
     record = json.loads(file.read_text())
     assert [row["way"] for row in record["results"]] == ["nog", PLAIN]
     assert record["results"][1]["of_plain_torch"] == 1.0 and record["asked"]["clock"] == "cpu"
@@ -275,6 +276,7 @@ def test_bench_step_prints_what_throughput_says(odyssey, tmp_path):
     code, output, _ = odyssey("bench", "step", "nog,np", "--hidden-size=3", "--seconds=0.05", f"--json={file}")
     assert code == 0
     assert re.search(r"nog +[\d.]+~? +[\d.]+ +[\d.]+ +[\d.]+ +\d+% +[\d,]+ +[\d.]+", output)
+    assert "torch.nn.LSTM has no peepholes, and is another cell than nog." in " ".join(output.split())
     rows = json.loads(file.read_text())["results"]
     assert [row["variant"] for row in rows] == ["nog", "no_peepholes"]
     assert all(math.isclose(row["frames_per_second"] * row["seconds_per_frame"], 1) for row in rows)

@@ -185,6 +185,27 @@ def test_another_word_than_full_is_refused(monkeypatch):
     monkeypatch.setenv("ODYSSEY_ASV", "ful")
     with pytest.raises(ValueError, match="ODYSSEY_ASV is 'ful'; expected 'full'"):
         steps.cases()
+    monkeypatch.setenv("ODYSSEY_ASV", "vanila,cifgg")
+    with pytest.raises(ValueError, match="'vanila,cifgg'; expected .* names of variants and tasks that are installed"):
+        steps.cases()
+
+
+@pytest.mark.parametrize(
+    ("given", "variants", "tasks"),
+    [
+        ("dusk,vanilla", ("dusk", "vanilla"), steps.TASKS),
+        ("circle", steps.VARIANTS, ("circle",)),
+        ("bach, circle ,dusk", ("dusk",), ("bach", "circle")),
+        ("of_a_later_commit,vanilla", ("of_a_later_commit", "vanilla"), steps.TASKS),
+    ],
+)
+def test_one_s_own_cells_and_tasks_are_named(monkeypatch, given, variants, tasks):
+    """ODYSSEY_ASV=mine,vanilla tracks these cells at the usual size, on the default tasks unless some are named too."""
+    monkeypatch.setattr("lstm_odyssey.plugins.registry.variant_names", lambda: ("vanilla", "dusk"))
+    monkeypatch.setattr("lstm_odyssey.plugins.registry.task_names", lambda: ("bach", "circle"))
+    monkeypatch.setenv("ODYSSEY_ASV", given)
+    assert steps.cases() == [(variant, task) for task in tasks for variant in variants]
+    assert steps.sizes() == (steps.HIDDEN_SIZE,)
 
 
 def test_the_full_set_does_not_depend_on_what_is_installed(monkeypatch):

@@ -1,5 +1,6 @@
 """odyssey new: the package it writes is installable, and its own tests pass beside a wheel of this one."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import tomllib
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends.numba import cache
 from lstm_odyssey.commands import new
 from lstm_odyssey.plugins import registry
 from tests.made_plugins import LIGHT, write
@@ -23,12 +25,21 @@ def _fresh():
 
 
 @pytest.mark.parametrize("kind", ["variant", "task"])
-def test_a_package_is_four_small_files(tmp_path, kind):
-    """Module, tests, pyproject with the entry point, and README; nothing of a template is left in them."""
+def test_a_package_is_a_few_small_files(tmp_path, kind):
+    """Module, tests, pyproject with the entry point, README, asv's files and one for CI; nothing of a template is left."""
     folder = new.make(kind, "dusk", tmp_path)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert folder == tmp_path / "odyssey-dusk"
-    assert files == ["README.md", "odyssey_dusk.py", "pyproject.toml", "tests/test_dusk.py"]
+    assert files == [
+        ".github/workflows/tests.yml",
+        ".gitignore",
+        "README.md",
+        "asv.conf.json",
+        "benchmarks/__init__.py",
+        "odyssey_dusk.py",
+        "pyproject.toml",
+        "tests/test_dusk.py",
+    ]
     for path in (folder / name for name in files):
         text = path.read_text(encoding="utf-8")
         assert "dusk" in text and "{{" not in text and "{%" not in text
@@ -39,6 +50,27 @@ def test_a_package_is_four_small_files(tmp_path, kind):
     }
     assert project["dependencies"] == [f"lstm-odyssey>={lo.__version__}"]
     assert len((folder / "odyssey_dusk.py").read_text().splitlines()) <= 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "cases"),
+    [
+        ("variant", "dusk", {"bach.dusk", "bach.vanilla"}),
+        ("task", "circle", {"circle.cifg", "circle.fgr", "circle.vanilla"}),
+    ],
+)
+def test_asv_finds_the_benchmarks_of_a_new_package(tmp_path, kind, name, cases):
+    """Its folder of benchmarks lists its own cases, those of the default set for none else; ODYSSEY_ASV names others."""
+    folder = new.make(kind, name, tmp_path)
+    plugins = {"ODYSSEY_PLUGINS": str(folder / f"odyssey_{name}.py")}
+    code = (
+        f"import sys; sys.path.insert(0, {str(folder)!r}); from asv_runner import discovery; "
+        "print(*(each.name for each in discovery.disc_benchmarks('benchmarks')))"
+    )
+    for asked, expected in (({}, cases), ({"ODYSSEY_ASV": "nog"}, {"bach.nog"})):
+        found = done("-c", code, environment={**os.environ, **plugins, **asked}).split()
+        assert {each.rpartition(".")[0] for each in found} == expected
+        assert {f"{case}.track_error" for case in expected} <= set(found)
 
 
 def test_the_new_task_keeps_its_promises(tmp_path):
@@ -164,3 +196,20 @@ def test_a_third_partys_packages_work_beside_our_wheel(installed, tmp_path):
         "print(training.trained_circle_dusk_64_cpu.track_error.benchmark_name)"
     )
     assert run(folder, tmp_path, "-c", tracked).strip() == "circle.dusk.track_error"
+    assert follow_asv(packages[0], folder) == {"bach.dusk.track_error", "bach.vanilla.track_error"}
+
+
+def follow_asv(package, site):
+    """Do what a new package's README says of asv, in a repository of its own; returns the names of what was stored."""
+    home = package.parent / "home"
+    home.mkdir()
+    around = {**os.environ, "HOME": str(home), "ODYSSEY_CACHE": str(cache.folder()), "ASV_PYTHONPATH": str(site)}
+    who = ("-c", "user.name=A. Author", "-c", "user.email=author@example.org", "-c", "commit.gpgsign=false")
+    for arguments in (("init", "-q", "-b", "main"), ("add", "--all"), (*who, "commit", "-q", "-m", "First")):
+        subprocess.run(["git", *arguments], cwd=package, check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=package, check=True, capture_output=True, text=True)
+    where = ("--set-commit-hash", commit.stdout.strip(), "--bench", "track_error$")
+    done("-m", "asv", "machine", "--yes", cwd=package, environment=around)
+    done("-m", "asv", "run", "--python=same", "--show-stderr", *where, cwd=package, environment=around)
+    (file,) = (package / ".asv" / "results").glob("*/*-existing*.json")
+    return {name for name, row in json.loads(file.read_text())["results"].items() if row[0][0] > 0}

@@ -94,7 +94,8 @@ def test_make_and_ci_run_the_tests_so():
 
 def needed():
     """The names that what this project and its tests require is imported by, as far as they are the packages' own."""
-    lines = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
+    extras = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *extras["bench"], *extras["test"]]
     names = {re.match(r"[A-Za-z0-9_.-]+", line).group().lower().replace("-", "_") for line in lines}
     return names | {"sklearn"}
 
@@ -107,7 +108,7 @@ def excused(source):
 
 def test_no_test_is_skipped_for_want_of_what_has_to_be_there():
     """A dependency that is missing is an error; only what no test needs may be missing."""
-    assert {"numba", "torch", "hypothesis", "sympy", "pytest_xdist", "sklearn"} <= needed()
+    assert {"numba", "torch", "hypothesis", "sympy", "pytest_xdist", "pytest_benchmark", "sklearn"} <= needed()
     found = {path.name: excused(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "tests").rglob("*.py"))}
     assert [
         (name, what) for name, names in found.items() for what in names if what.strip("'").lower() in needed()

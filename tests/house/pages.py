@@ -1,0 +1,13 @@
+"""What tests read off a page: its blocks of a language, and its table."""
+
+import re
+
+
+def blocks(page, language):
+    """The fenced blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+
+
+def table(text):
+    """The lines of the one table of a section, its rule left out."""
+    return [line for line in text.splitlines() if line.startswith("|") and not re.fullmatch(r"[|-]+", line)]

@@ -1,0 +1,90 @@
+"""docs/benchmarks.md and the README's sentence on speed: every figure is what the committed records give."""
+
+import json
+from math import prod
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.house.pages import table
+
+PAGE = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SIZES = (20, 50, 100, 150, 200)
+GROUPS = (("no_peepholes", "vanilla", "niaf", "noaf"), ("nig", "nfg", "nog", "cifg"), ("fgr",))
+
+
+def results(name):
+    """The results of a committed record of benchmarks."""
+    path = ROOT / "reports" / "records" / f"bench-{name}-2026-11-25.json"
+    return json.loads(path.read_text(encoding="utf-8"))["results"]
+
+
+@pytest.fixture(scope="module", params=["cell", "cell-forward"])
+def ratios(request):
+    """Which record, and the function of cell, way and batch that gives its ratios to the compiled layer, size by size."""
+    median = {
+        (each["variant"], each["hidden_size"], each["batch"], each["way"]): each["seconds"]["median"]
+        for each in results(request.param)
+    }
+    return request.param, lambda cell, way, batch=1: [
+        median[cell, size, batch, way] / median[cell, size, batch, "odyssey"] for size in SIZES
+    ]
+
+
+def mean(values):
+    """The geometric mean."""
+    return prod(values) ** (1 / len(values))
+
+
+def span(values, digits=2):
+    """The least and the greatest as the page writes them, once where they are one."""
+    ends = [f"{value:.{digits}f}" for value in (min(values), max(values))]
+    return " to ".join(dict.fromkeys(ends))
+
+
+def flat(text):
+    """A text on one line."""
+    return " ".join(text.split())
+
+
+def test_the_layers_ratios_are_those_of_the_record(ratios):
+    """The table of a layer forward and backward; forward alone in a sentence; the README's figures for one sequence."""
+    record, of = ratios
+    if record == "cell-forward":
+        spans = [span([mean(of(cell, "lstm")) for cell in group]) for group in GROUPS]
+        assert "Forward alone: {}, {} and {} times".format(*spans) in flat(PAGE)
+        return
+    lines = [
+        "| "
+        + " | ".join(
+            [
+                ", ".join(group),
+                span([mean(of(cell, "lstm")) for cell in group]),
+                *(span([mean(of(cell, way)) for cell in group], 0) for way in ("loop", "compile")),
+            ]
+        )
+        + " |"
+        for group in GROUPS
+    ]
+    assert table(PAGE.split("## Measured")[1])[1:] == lines
+    assert f"at batch 32 that cell is {mean(of('no_peepholes', 'lstm', 32)):.2f} times as fast" in flat(PAGE)
+    least = [min(min(of(cell, "loop")) for cell in group) for group in ((*GROUPS[0], *GROUPS[1]), GROUPS[2])]
+    assert "At no size is a cell less than {:.0f} times as fast as the loop (`fgr` {:.0f})".format(*least) in flat(PAGE)
+    eight = [mean(of(cell, "lstm")) for group in GROUPS[:2] for cell in group]
+    told = f"eight of the nine are {span(eight, 1)} times as fast as `torch.nn.LSTM`, `fgr` {mean(of('fgr', 'lstm')):.1f} times"
+    assert told in flat(README)
+
+
+def test_the_figures_of_training_are_those_of_the_records():
+    """An update and an epoch beside plain torch, and the part of an update that is Python."""
+    steps = {each["variant"]: each for each in results("step")}
+    ratio = {name: each["ratio"] for name, each in steps.items()}
+    told = (
+        f"is {ratio['vanilla']:.1f} times as fast as the same in plain torch, `nig nfg nog cifg` "
+        f"{span([ratio[name] for name in GROUPS[1]], 1)} times, `fgr` {ratio['fgr']:.1f}; "
+        f"{span([100 * each['python'] for each in steps.values()], 0)} % of it is Python"
+    )
+    assert told in flat(PAGE)
+    (epoch,) = (each["of_plain_torch"] for each in results("epoch") if each["way"] == "vanilla")
+    assert f"takes {epoch:.2f} of the time of the same protocol" in flat(PAGE)
