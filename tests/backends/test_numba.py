@@ -21,8 +21,10 @@ from numba.core import caching, config
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends.lowering import lower
-from lstm_odyssey.backends.numba import cache, emit, emit_training, losses, memory, products
+from lstm_odyssey.backends.numba import cache, memory
 from lstm_odyssey.backends.numba.member import kernel, member
+from lstm_odyssey.backends.numba.source import cell as cell_source
+from lstm_odyssey.backends.numba.source import losses, products, training
 from lstm_odyssey.backends.plan import plan
 from lstm_odyssey.backends.processor import features as host_features
 from lstm_odyssey.cell.ops import OPS
@@ -505,34 +507,33 @@ def test_numba_told_to_compile_nothing_is_one_error(monkeypatch):
 
 
 def test_a_cached_module_names_all_it_depends_on():
-    """What generated source imports from this folder, and what that imports, is in the key: none of it is served stale."""
+    """What generated source imports from this folder, and what that imports, is in the room whose hash is in the key."""
     home = "lstm_odyssey.backends.numba."
-    wanted = [products.source(8, "cache=True"), emit.source(plan(lower(lo.variant("vanilla").graph)), 8)]
-    wanted += [emit_training.source(8, losses.LOSSES[name]) for name in losses.LOSSES]
+    wanted = [products.source(8, "cache=True"), cell_source.source(plan(lower(lo.variant("vanilla").graph)), 8)]
+    wanted += [training.source(8, losses.LOSSES[name]) for name in losses.LOSSES]
     found = set()
     while wanted:
         for node in ast.walk(ast.parse(wanted.pop())):
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
             names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
-            for file in {f"{name.removeprefix(home)}.py" for name in names if str(name).startswith(home)} - found:
+            files = {f"{name.removeprefix(home).replace('.', '/')}.py" for name in names if str(name).startswith(home)}
+            for file in files - found:
                 found.add(file)
                 wanted.append((Path(cache.__file__).parent / file).read_text(encoding="utf-8"))
-    assert {"vectors.py", "vecmath.py", "calls.py"} <= found
-    # of the processor the key holds all it says
-    assert found - {"processor.py"} == set(cache._DEPENDS)
+    room = {f"vectors/{file.name}" for file in Path(cache.__file__).with_name("vectors").glob("*.py")}
+    assert {"vectors/types.py", "vectors/functions.py", "vectors/calls.py"} <= found == room - {"vectors/__init__.py"}
 
 
 def test_what_a_cached_module_depends_on_is_in_its_name(tmp_path, monkeypatch):
     """Another byte in one of the files, and nothing that was compiled with the old one is used."""
-    for name in (*cache._DEPENDS, "cache.py"):
-        shutil.copy(Path(cache.__file__).parent / name, tmp_path / name)
+    shutil.copytree(Path(cache.__file__).with_name("vectors"), tmp_path / "vectors", ignore=lambda *_: ["__pycache__"])
     monkeypatch.setattr(cache, "__file__", str(tmp_path / "cache.py"))
     versions = cache._versions.__wrapped__
     before = versions()
     assert versions() == before
-    for name in cache._DEPENDS:
-        with (tmp_path / name).open("a", encoding="utf-8") as file:
-            file.write("\n")
+    for file in (tmp_path / "vectors").glob("*.py"):
+        with file.open("a", encoding="utf-8") as text:
+            text.write("\n")
         after = versions()
         assert after != before
         before = after

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
-from lstm_odyssey.backends.numba.emit_training import LOSS, NAMES
-from lstm_odyssey.backends.numba.losses import LOSSES
+from lstm_odyssey.backends.numba.source.losses import LOSSES
+from lstm_odyssey.backends.numba.source.training import LOSS, NAMES
 from lstm_odyssey.backends.numba.training_step import TrainingStep, Workspace, _compiled
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training.batches import Batches

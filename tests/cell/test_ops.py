@@ -96,13 +96,13 @@ def compiled(op, dtype, constant=None):
     """The kernel text of an op as a function of arrays."""
     from numba import njit
 
-    from lstm_odyssey.backends.numba import vecmath, vectors
+    from lstm_odyssey.backends.numba.vectors import functions, types
 
     size = {torch.float32: 4, torch.float64: 8}[dtype]
-    lanes = vectors.vector_bytes() // size
+    lanes = types.vector_bytes() // size
     scope = {
-        **vars(vecmath.FUNCTIONS[size]), "store": vectors.store,
-        "load": getattr(vectors, f"load{size}"), "first": getattr(vectors, f"first{size}"),
+        **vars(functions.FUNCTIONS[size]), "store": types.store,
+        "load": getattr(types, f"load{size}"), "first": getattr(types, f"first{size}"),
     }  # fmt: skip
     operands = [f"load({letter} + n * {size}, keep)" for letter in LETTERS[: op.arity]]
     if constant is not None:

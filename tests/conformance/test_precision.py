@@ -23,13 +23,13 @@ APPROXIMATED = sorted(name for name, op in OPS.items() if op.dear and op.in_text
 
 MUTANT = """
 import sys
-from lstm_odyssey.backends.numba import vecmath
+from lstm_odyssey.backends.numba.vectors import functions
 
-rest = list(vecmath._FLOAT[4])
+rest = list(functions._FLOAT[4])
 assert rest[5] == 7, rest
 rest[5] = int(sys.argv[1])
-vecmath._FLOAT[4] = tuple(rest)
-vecmath.FUNCTIONS[4] = vecmath._functions(4)
+functions._FLOAT[4] = tuple(rest)
+functions.FUNCTIONS[4] = functions._functions(4)
 from lstm_odyssey.conformance.ladder_precision import alone, check_nonlinearities
 
 for op in sys.argv[2:]:

@@ -1,6 +1,6 @@
 """Where generated source lies: a folder of the user's own, one file a text, so that numba can keep what it compiled.
 
-A file's name is the hash of its text and of everything else it depends on: the modules it imports from this folder, the
+A file's name is the hash of its text and of everything else it depends on: the modules of ``vectors/``, which it imports, the
 versions of numba, llvmlite and Python, and the CPU. So nothing in it is ever stale, and deleting the folder costs a
 compilation and nothing else.
 """
@@ -25,7 +25,6 @@ from typing import Any
 
 from lstm_odyssey.plugins.paths import PathError, expanded
 
-_DEPENDS = ("calls.py", "lanes.py", "tiles.py", "transpose.py", "vecmath.py", "vectors.py")
 _LOADED: dict[str, ModuleType] = {}
 _LOCK = threading.RLock()
 
@@ -45,8 +44,8 @@ def _versions() -> str:
 
     from lstm_odyssey.backends.processor import features
 
-    here = Path(__file__).parent
-    modules = hashlib.sha256(b"".join((here / name).read_bytes() for name in _DEPENDS)).hexdigest()
+    imported = sorted(Path(__file__).with_name("vectors").glob("*.py"))
+    modules = hashlib.sha256(b"".join(file.read_bytes() for file in imported)).hexdigest()
     named: str | None = numba.config.CPU_NAME  # type: ignore[attr-defined]  # numba sets it when it is imported
     cpu = (named or llvmlite.binding.get_host_cpu_name()) + features()
     return f"{modules}\n{numba.__version__}\n{llvmlite.binding.llvm_version_info!r}\n{sys.version}\n{cpu}"

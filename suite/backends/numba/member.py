@@ -10,11 +10,12 @@ from functools import cached_property, lru_cache
 import torch
 
 from lstm_odyssey.backends.lowering import Lowered
-from lstm_odyssey.backends.numba import products
 from lstm_odyssey.backends.numba.cache import module
-from lstm_odyssey.backends.numba.emit import source
-from lstm_odyssey.backends.numba.emit_forward import AHEAD_ROWS
 from lstm_odyssey.backends.numba.memory import LONG_SCAN, Block, Layout, borrow, give_back, layout
+from lstm_odyssey.backends.numba.source import products
+from lstm_odyssey.backends.numba.source.blocks import ACTIVE, COMMON, KEPT
+from lstm_odyssey.backends.numba.source.cell import source
+from lstm_odyssey.backends.numba.source.forward import AHEAD_ROWS
 from lstm_odyssey.backends.plan import Plan, plan
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.cell.symbols import VECTORS
@@ -136,8 +137,11 @@ class _Tables:
 
     def __init__(self, made: Kernel, sizes: Sizes, areas: Layout, base: int) -> None:
         T, B, N, M = sizes
-        head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]
-        ahead, back = ([*head, copies, 0, 0, 0] for copies in areas.copies)
+        head = {"T": T, "B": B, "N": N, "M": M, "product": made.product, "pack_lines": made.pack_lines,
+                "pack_columns": made.pack_columns}  # fmt: skip
+        ahead, back = (
+            [(head | {"copies": copies}).get(name, 0) for name in (*COMMON, *KEPT)] for copies in areas.copies
+        )
         shapes = made.plan.graph.parameters
         lines = [n for name in made.matrices for n in (0, (M if shapes[name][1] == "M" else N) * made.size)]
         states, inputs, fixed = len(made.plan.graph.states), len(made.plan.inputs), len(made.plan.vectors)
@@ -154,8 +158,8 @@ class _Tables:
 
 def _filled(blank: array[int], places: tuple[int, ...], kept: int, active: int) -> array[int]:
     table = blank[:]
-    table[4] = active
-    table[9], table[10], table[11] = (kept + place for place in places)
+    table[ACTIVE] = active
+    table[len(COMMON) : len(COMMON) + len(KEPT)] = array("q", [kept + place for place in places])
     return table
 
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.lowering import lower
-from lstm_odyssey.backends.numba import emit_training
 from lstm_odyssey.backends.numba.cache import module
-from lstm_odyssey.backends.numba.emit_training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE
-from lstm_odyssey.backends.numba.losses import LOSSES
 from lstm_odyssey.backends.numba.member import Kernel, kernel
 from lstm_odyssey.backends.numba.memory import layout
+from lstm_odyssey.backends.numba.source.blocks import ACTIVE as SCAN_ACTIVE
+from lstm_odyssey.backends.numba.source.losses import LOSSES
+from lstm_odyssey.backends.numba.source.training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE, source
 from lstm_odyssey.backends.numba.workspace import Tables, Workspace
 from lstm_odyssey.backends.processor import vector_bytes
 
@@ -29,12 +29,11 @@ if TYPE_CHECKING:
     from lstm_odyssey.tasks.objectives.base import Objective
 
 X, NOISE, TARGETS, ACTIVE, LENGTHS = (NAMES.index(name) for name in ("x", "noise", "targets", "active", "lengths"))
-SCAN_ACTIVE = 4  # where a scan's table has the padding
 
 
 @lru_cache(maxsize=64)
 def _compiled(size: int, loss: str | None) -> Callable[[int, int], None]:
-    code = module(emit_training.source(size, loss), f"training{size}")
+    code = module(source(size, loss), f"training{size}")
     return code.run.ctypes  # type: ignore[no-any-return]  # a generated module has no types
 
 

@@ -11,6 +11,8 @@ from lstm_odyssey.cell.ops import OPS
 
 COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns", "copies")
 KEPT = ("history", "slots", "operands")
+"""The first entries of a scan's table: sizes and functions, then the addresses of what a forward pass keeps."""
+ACTIVE = COMMON.index("active")
 
 
 class Block:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lstm_odyssey.backends.numba.emit_block import (
+from lstm_odyssey.backends.numba.source.blocks import (
     COMMON,
     KEPT,
     Block,

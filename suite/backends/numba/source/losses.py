@@ -1,7 +1,7 @@
 """Losses of a compiled training step: an objective's loss and gradient of one frame, as source in vectors of the CPU.
 
 Each is a function ``frame_loss(logits, targets, frame, gradient, outputs)`` of addresses: from those of the frame's logits and
-of all targets to the frame's loss, its gradient written to ``gradient``. The words it may use are those of ``emit_training``.
+of all targets to the frame's loss, its gradient written to ``gradient``. The words it may use are those of ``source.training``.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from lstm_odyssey.backends.processor import vector_bytes
 _SOURCE = '''
 from numba import cfunc, njit, types
 
-from lstm_odyssey.backends.numba.tiles import tile
-from lstm_odyssey.backends.numba.transpose import transpose
-from lstm_odyssey.backends.numba.vectors import first{size} as first, load{size} as load, store
+from lstm_odyssey.backends.numba.vectors.tiles import tile
+from lstm_odyssey.backends.numba.vectors.transpose import transpose
+from lstm_odyssey.backends.numba.vectors.types import first{size} as first, load{size} as load, store
 
 SIZE, LANES, BYTES = {size}, {lanes}, {bytes}
 transposed = transpose(SIZE)

@@ -13,7 +13,15 @@ from typing import Any
 
 from numba import njit
 
-from lstm_odyssey.backends.numba.vectors import fill4, fill8, nan_of, natural_logarithm, pick, power_of_two, reciprocal
+from lstm_odyssey.backends.numba.vectors.types import (
+    fill4,
+    fill8,
+    nan_of,
+    natural_logarithm,
+    pick,
+    power_of_two,
+    reciprocal,
+)
 
 # greatest and least exponents, ln 2 in two parts, shift, degree of the polynomial, where tanh is 1
 _FLOAT = {

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from lstm_odyssey.backends.numba.vectors import Vector, as_vector
+from lstm_odyssey.backends.numba.vectors.types import Vector, as_vector
 
 
 @intrinsic

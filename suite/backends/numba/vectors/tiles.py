@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from lstm_odyssey.backends.numba.vectors import (
+from lstm_odyssey.backends.numba.vectors.types import (
     FLAGS,
     MASKS,
     VECTORS,

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from lstm_odyssey.backends.numba.vectors import VECTORS, masked_load, masked_store, splat_integer
+from lstm_odyssey.backends.numba.vectors.types import VECTORS, masked_load, masked_store, splat_integer
 
 _INTEGER = ir.IntType(64)
 

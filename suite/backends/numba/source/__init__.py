@@ -1,0 +1,1 @@
+"""Generated source: a cell's scans, their matrix products, and a training step."""
