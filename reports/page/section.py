@@ -19,7 +19,7 @@ from lstm_odyssey.reports.fanova.layout import SPREAD_SAYS
 from lstm_odyssey.reports.page import limits, tables, words
 from lstm_odyssey.reports.page.analyses import GOOD, Analyses
 from lstm_odyssey.reports.page.importance import analysed, spread
-from lstm_odyssey.reports.plots import budgets, differences, marginals, pairs, scores, shares
+from lstm_odyssey.reports.plots import budgets, marginals, pairs, scores, shares
 from lstm_odyssey.reports.plots.axis import present
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, OPEN, WORSE
 from lstm_odyssey.reports.stats.table import score
