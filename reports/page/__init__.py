@@ -16,6 +16,7 @@ from markupsafe import Markup
 from lstm_odyssey.reports.contract.files import expanded, write_text
 from lstm_odyssey.reports.contract.schema import attribute, hyperparameters
 from lstm_odyssey.reports.contract.selection import as_study
+from lstm_odyssey.reports.contract.wording import named
 from lstm_odyssey.reports.page import words
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
 from lstm_odyssey.reports.page.section import section as task_section
@@ -64,7 +65,9 @@ def render(
         live=live and bool((dataset["status"] == "missing").any()),
         attributes=dataset.attrs,
         title=f"{words.count(len(order), 'cell').capitalize()} on {words.listed(tasks)}",
-        summary=summary_texts(dataset, table, analyses),
+        summary=words.summary_text(dataset, table)[0],
+        judged=words.comparison_text(analyses.comparison),
+        effects=[] if analyses.effects is None else words.importance_text(analyses.effects),
         tasks=[task_section(dataset, table, analyses, task, place, order) for place, task in enumerate(tasks)],
         variants=order,
         baseline=str(analyses.comparison.attrs["baseline"]),
@@ -137,9 +140,15 @@ def _space(dataset: xarray.Dataset) -> list[dict[str, Any]]:
         if values.dtype.kind == "f" and not numpy.isnan(values).all():
             drawn = f"{numpy.nanmin(values):.3g} to {numpy.nanmax(values):.3g}"
         texts = [text if len(said) == 1 else f"{words.listed(tasks)}: {text}" for text, tasks in said.items()]
-        rows.append({"name": name, "meaning": dataset[name].attrs["long_name"], "texts": texts or ["not in the space"]})
+        rows.append({"name": name, "meaning": _meaning(dataset, name), "texts": texts or ["not in the space"]})
         rows[-1]["drawn"] = drawn
     return rows
+
+
+def _meaning(dataset: xarray.Dataset, name: str) -> str:
+    """A hyperparameter as the page calls it, with its long name where that says more."""
+    short, long = named(name), str(dataset[name].attrs["long_name"])
+    return short if short == long else f"{short}: {long}"
 
 
 def _cells(dataset: xarray.Dataset, order: Sequence[str]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ REPLICATES = 200
 """Refits of the spread of a functional ANOVA."""
 
 CUTS = (1.0, 0.9, 0.75, 0.5, 0.25, 0.1)
-"""Quantiles at which the response is clipped for the curve of importance against cut-off; 1: as it is."""
+"""Quantiles at which the response is clipped for the shares that ``--format nc`` holds; 1: as it is."""
 
 GOOD = 0.5
 """The cut-off whose shares stand beside those of the raw response: the better half told apart."""

@@ -115,7 +115,7 @@ def save_figures(study: xarray.Dataset, analyses: Analyses, folder: str | os.Pat
         _save(drawn(study, analyses, task, order), folder, [_file(task, place)], written)
         for number, variant in enumerate(order):
             _save(
-                drawn_of_cell(study, analyses, task, variant),
+                drawn_of_cell(analyses, task, variant, order),
                 folder,
                 [_file(task, place), _file(variant, number)],
                 written,

@@ -21,7 +21,7 @@ from lstm_odyssey.reports.page.sentences import comparison_text
 from lstm_odyssey.reports.stats.table import ENOUGH, maximizes, score
 
 __all__ = [
-    "caption", "commands", "comparison_text", "count", "device", "distribution", "equation", "flat", "importance_text",
+    "caption", "commands", "comparison_text", "count", "distribution", "equation", "flat", "importance_text",
     "listed", "parameters", "summary_text", "task_text",
 ]  # fmt: skip
 
@@ -87,18 +87,6 @@ def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
     if not math.isnan(float(facts["chance"])):
         parts.append(f"chance level {score(float(facts['chance']))} {facts['units'].item()}")
     return "; ".join(parts) + "."
-
-
-def device(dataset: xarray.Dataset) -> str:
-    """On what the times of a study were measured, and whether it knows any of a GPU."""
-    named = str(dataset.attrs["device"])
-    if not dataset["training_seconds"].notnull().any():
-        return "The times of this study were not measured."
-    if not named:
-        return "The study does not say on which device they were measured."
-    if named.startswith("cuda"):
-        return f"All points: times of a GPU ({named}; squares)."
-    return f"All points: times of a processor ({named}; circles); this study holds no times of a GPU."
 
 
 def distribution(space: Mapping[str, Any]) -> str:

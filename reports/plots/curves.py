@@ -105,5 +105,3 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
 def _label(figure: Figure, across: str, up: str) -> None:
     figure.supxlabel(across, fontsize=8.5)
     figure.supylabel(up, fontsize=8.5)
-
-

@@ -82,7 +82,9 @@ def _marginal(axes: Axes, one: Shown, part: xarray.Dataset, color: str) -> None:
     axes.plot(one.at, curve, color=color, label="marginal", zorder=4)
     for end in ("curve_low", "curve_high"):
         if numpy.isfinite(part[end].values[one.number, known]).any():
-            axes.plot(one.at, part[end].values[one.number, known], color=color, linewidth=0.8, linestyle=":", label="_refits")
+            axes.plot(
+                one.at, part[end].values[one.number, known], color=color, linewidth=0.8, linestyle=":", label="_refits"
+            )
     best, low, high, height = (
         float(part[name].values[one.number]) for name in ("optimum", "optimum_low", "optimum_high", "optimum_response")
     )

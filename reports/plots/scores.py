@@ -17,8 +17,10 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
 from lstm_odyssey.reports.contract.wording import listed
-from lstm_odyssey.reports.plots.style import BARS, BLUE, INK, SOFT, VERMILLION, blank, styled, tag
+from lstm_odyssey.reports.plots.style import BARS, BLUE, INK, SOFT, VERMILLION, blank, save, styled, svg, tag
 from lstm_odyssey.reports.stats.table import SCORED, box_values, mean_parameters, score
+
+__all__ = ["at_chance", "box_plot", "box_plots", "draw_boxes", "save", "svg"]
 
 FEW = 20
 """Up to this many trials are drawn as points as well: a box of two trials hides that they are two."""
