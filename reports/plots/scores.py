@@ -1,6 +1,6 @@
 """Box plots of the test scores, as in the paper.
 
-Every function returns a ``matplotlib.figure.Figure`` without touching pyplot's state; ``style.save`` and ``style.svg`` write it.
+Every function returns a ``matplotlib.figure.Figure`` without touching pyplot's state; ``save`` and ``svg`` write it.
 Scores worse than the chance level stand at that level, in figures only (Greff et al. 2017 fit their axes alike).
 """
 
