@@ -47,10 +47,8 @@ def advice(study: xarray.Dataset, comparison: xarray.Dataset, task: str, order: 
     elif by[BETTER]:
         reason = f"{listed(pool)} are better than {baseline}{why}"
     else:
-        verb = "it differs" if len(by[OPEN]) == 1 else "they differ"
-        reason = (
-            f"of {listed(by[OPEN])} the data do not tell whether {verb} from {baseline} (the interval includes 0){why}"
-        )
+        whose = "its interval includes" if len(by[OPEN]) == 1 else "their intervals include"
+        reason = f"{listed(by[OPEN])} cannot be told from {baseline} ({whose} 0){why}"
     texts = [f"On {task} take {chosen}: {reason}" if chosen else f"On {task} {reason}"]
     if by[BETTER] and by[OPEN]:
         texts.append(f"{listed(by[OPEN])} cannot be told from {baseline}")
@@ -65,17 +63,17 @@ def _cheapest(study: xarray.Dataset, part: xarray.Dataset, task: str, pool: Sequ
     """The cheapest of some cells and how that is known; no cell where neither times nor sizes are."""
     size = int(part["epoch_cost_at"])
     costs = {name: float(part["epoch_cost"].sel(variant=name)) for name in pool}
-    words = "and {} is the cheapest ({} s an epoch at N = {})"
+    words = "and none of these is cheaper ({} s an epoch at N = {})"
     form = duration
     if any(map(math.isnan, costs.values())):
         costs = {name: parameters_at(study, task, name, size) for name in pool}
-        words = "and {} is the smallest ({} parameters at N = {}; costs are not known)"
+        words = "and none of these is smaller ({} parameters at N = {}; costs are not known)"
         form = whole
     if any(map(math.isnan, costs.values())):
         return (pool[0], "") if len(pool) == 1 else ("", ", and costs are not known")
     sign = -1 if maximizes(study, task) else 1
     chosen = min(pool, key=lambda name: (costs[name], sign * float(part["mean_test"].sel(variant=name))))
-    return chosen, ", " + words.format(chosen, form(costs[chosen]), size)
+    return chosen, ", " + words.format(form(costs[chosen]), size)
 
 
 def points(study: xarray.Dataset, task: str, order: Sequence[str]) -> str:
