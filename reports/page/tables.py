@@ -56,12 +56,19 @@ class Grid(NamedTuple):
     rows: list[Row]
 
 
+ALWAYS = ("corrected", "verdict")
+"""Columns that stand even where they say the same of every cell: a verdict stands beside its interval."""
+
+
 def varying(grid: Grid | None) -> Grid | None:
     """The table without the columns that say the same of every cell; its caption says what that is."""
     if grid is None or len(grid.rows) < 2:
         return grid
     columns = list(zip(*(row.cells for row in grid.rows), strict=True))
-    kept = [place for place, cells in enumerate(columns) if len({cell.text for cell in cells}) > 1]
+    heads = [name for name, _ in grid.heads[1:]]
+    kept = [
+        place for place, cells in enumerate(columns) if heads[place] in ALWAYS or len({cell.text for cell in cells}) > 1
+    ]
     same = [
         f"{grid.heads[1 + place][0]} {cells[0].text}"
         for place, cells in enumerate(columns)

@@ -158,7 +158,7 @@ def test_rows_of_the_best_trials_can_be_run(tmp_path: Path) -> None:
     rows = points.read(tmp_path / "points.csv")["rows"]
     for row, name in zip(rows, ["vanilla", "gated"], strict=True):
         part = study.sel(task="songs", variant=name)
-        best = int(part["best_valid"].argmin())
+        best = int(part["best_valid"].values.argmin())
         assert row == {"variant": name, "task": "songs"} | {key: part[key].values[best] for key in made.SPACE}
     assert "variant,task,hidden_size," in page.render(study)
 

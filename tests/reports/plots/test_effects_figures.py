@@ -60,7 +60,7 @@ def test_marginals_show_curve_others_and_optimum(found: analyses.Analyses) -> No
         expected = part["curve"].sel(hyperparameter=one.name).values
         assert curve.get_ydata() == pytest.approx(expected[numpy.isfinite(expected)])
         assert curve.get_xdata().tolist() == one.at.tolist(), "drawn uniformly, spread uniformly"
-        (other,) = (line for line in lines(figure, "_other", place) if numpy.isfinite(line.get_ydata()).any())
+        other = next(line for line in lines(figure, "_other", place) if numpy.isfinite(line.get_ydata()).any())
         expected = found.effects["curve"].sel(task="songs", variant="vanilla", hyperparameter=one.name).isel(clip=0)
         assert other.get_ydata() == pytest.approx(expected.values[: one.at.size]) and other.get_color() == curves.GREY
     rate = [one.name for one in across].index("learning_rate")
@@ -86,7 +86,7 @@ def test_shares_are_stacked_to_one(found: analyses.Analyses) -> None:
 
 
 def test_pairs_have_one_scale_centred_on_nought(found: analyses.Analyses) -> None:
-    """Joint marginal and pure interaction of the pairs above 1 % share one colour scale, symmetric about 0; others are left out."""
+    """Joint marginal and pure interaction of the pairs above 1 % share a colour scale centred on 0; others are left out."""
     assert found.effects is not None
     effects = found.effects.copy(deep=True)
     assert effects["pair"].size == 6
