@@ -17,7 +17,7 @@ from lstm_odyssey.reports.contract.files import expanded, write_text
 from lstm_odyssey.reports.contract.schema import attribute, hyperparameters
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.wording import named
-from lstm_odyssey.reports.page import words
+from lstm_odyssey.reports.page import trials, words
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
 from lstm_odyssey.reports.page.section import section as task_section
 from lstm_odyssey.reports.paper.claims import BASELINE, CELLS
@@ -62,6 +62,10 @@ def render(
     return environment.get_template("page.html.j2").render(
         style=_asset("page.css"),
         script=_asset("page.js"),
+        library=_asset("echarts.min.js"),
+        explorer=_asset("trials.js"),
+        data=Markup(trials.packed(dataset, order)),
+        trials=[_trials(dataset, task, order) for task in tasks],
         live=live and bool((dataset["status"] == "missing").any()),
         attributes=dataset.attrs,
         title=f"{words.count(len(order), 'cell').capitalize()} on {words.listed(tasks)}",
@@ -83,6 +87,12 @@ def render(
         commands=words.commands(dataset),
         version=attribute(dataset, "environment").get("lstm-odyssey", ""),
     )
+
+
+def _trials(dataset: xarray.Dataset, task: str, order: Sequence[str]) -> dict[str, Any]:
+    """The best trials of a task, as the table that is there without the script."""
+    heads, rows = trials.best_rows(dataset, task, order)
+    return {"task": task, "units": str(dataset["units"].sel(task=task).item()), "heads": heads, "rows": rows}
 
 
 def _asset(name: str) -> Markup:
