@@ -122,12 +122,6 @@ def best_rows(study: xarray.Dataset, task: str, order: Sequence[str]) -> tuple[l
 
 def _text(column: dict[str, Any], place: int) -> str:
     value = column["values"][place]
-    return (
-        str(column["levels"][value])
-        if "levels" in column
-        else "–"
-        if value is None
-        else f"{value:.4g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if "levels" in column:
+        return str(column["levels"][value])
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

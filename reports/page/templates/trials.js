@@ -41,8 +41,8 @@
       parallel: { left: wide() ? 60 : 90, right: wide() ? 60 : 40, top: 40, bottom: 30, layout: wide() ? "horizontal" : "vertical" },
       parallelAxis: axes.map(function (c, k) {
         return { dim: k, name: c.name, type: c.levels ? "category" : c.log ? "log" : "value", data: c.levels, inverse: !!c.mirrored, scale: true,
-          nameLocation: wide() ? "end" : "start", min: c.levels ? undefined : "dataMin", max: c.levels ? undefined : "dataMax",
-          axisLabel: { showMinLabel: true, formatter: c.levels ? undefined : function (v) { return String(+(c.mirrored ? 1 - v : v).toPrecision(3)); } } };
+          nameLocation: wide() !== !!c.mirrored ? "end" : "start", min: c.levels ? undefined : "dataMin", max: c.levels ? undefined : "dataMax",
+          axisLabel: { showMinLabel: true, hideOverlap: true, backgroundColor: "rgba(255,255,255,.75)", formatter: c.levels ? undefined : function (v) { v = +(c.mirrored ? 1 - v : v).toPrecision(2); return v && Math.abs(v) < 0.001 ? v.toExponential() : String(v); } } };
       }),
       visualMap: scores.length ? { show: false, dimension: score, min: Math.min.apply(null, scores), max: Math.max.apply(null, scores),
         inRange: { color: facts.maximize ? ["#c9ccd1", "#0072B2"] : ["#0072B2", "#c9ccd1"] } } : undefined,
@@ -60,7 +60,7 @@
     var name = columns[0].levels[columns[0].values[row]] + ", trial " + columns[1].values[row];
     get("curve").dataset.trial = name;
     if (!chart) chart = echarts.init(get("curve"));
-    chart.setOption({ animation: false, title: { text: name, textStyle: { fontSize: 13 } }, grid: { left: 60, right: 20, top: 34, bottom: 40 },
+    chart.setOption({ animation: false, title: { text: name, right: 20, textStyle: { fontSize: 13 } }, grid: { left: 60, right: 20, top: 34, bottom: 40 },
       tooltip: { trigger: "axis", renderMode: "richText", formatter: function (p) { return "epoch " + Math.round(p[0].value[0]) + ": " + (+p[0].value[1].toPrecision(4)); } },
       xAxis: { type: "value", name: "epochs", nameLocation: "middle", nameGap: 24, max: "dataMax" }, yAxis: { type: "value", scale: true, name: "validation, " + facts.units, nameTextStyle: { align: "left" } },
       series: [{ type: "line", showSymbol: false, data: curves(row), lineStyle: { color: "#0072B2" } }] }, true);
