@@ -160,7 +160,7 @@ def test_what_is_no_selection_is_one_sentence(study: xarray.Dataset, ask: Any, s
     "ask",
     [
         lambda study: scores.box_plot(study, "song"),
-        lambda study: scores.learning_curves(study, "song"),
+        lambda study: curves.learning_curves(study, "song"),
         lambda study: lo.compare(study, tasks="song"),
     ],
 )
