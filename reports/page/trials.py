@@ -91,15 +91,15 @@ def _curves(
         low, high = (
             (max(low, chance - abs(chance) / 4), high) if maximize else (low, min(high, chance + abs(chance) / 4))
         )
-    high = max(high, low + 1e-9)
+    width = high - low if low < high < low + 1e300 else 1.0
     made = numpy.full((len(valid), POINTS), LEVELS + 1)
     for row, (curve, known) in enumerate(zip(valid, ends, strict=True)):
         places = numpy.flatnonzero(known)
         if places.size:
             at = numpy.linspace(0, places[-1], POINTS)
-            scores = numpy.clip(numpy.interp(at, places, curve[places]), low, high)
-            made[row] = numpy.round((scores - low) / (high - low) * LEVELS)
-    return made, low, high
+            scores = numpy.interp(at, places, numpy.clip(curve[places], low, high))
+            made[row] = numpy.round(numpy.clip((scores - low) / width, 0, 1) * LEVELS)
+    return made, low, low + width
 
 
 def best_rows(study: xarray.Dataset, task: str, order: Sequence[str]) -> tuple[list[str], list[list[str]]]:

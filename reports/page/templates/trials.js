@@ -93,7 +93,7 @@
     var table = place().querySelector("table");
     table.replaceChild(body, table.tBodies[0]);
     get("count").textContent = rows.length + " of " + order.length + " trials";
-    get("more").hidden = rows.length <= shown;
+    get("more").classList.toggle("shown", rows.length > shown);
   }
   function place() { return Array.prototype.find.call(document.querySelectorAll("[data-trials]"), function (part) { return part.dataset.trials === task; }); }
   function show() {
@@ -112,7 +112,7 @@
       sorted = { column: columns[head.cellIndex], sign: up ? 1 : -1 }; list(true);
     });
   });
-  ["tools", "parallel", "curve"].forEach(function (name) { get(name).hidden = false; });
+  ["tools", "parallel", "curve"].forEach(function (name) { get(name).classList.add("shown"); });
   get("task").addEventListener("change", show);
   get("filter").addEventListener("input", function () { list(true); });
   get("more").addEventListener("click", function () { shown += STEP; list(false); });
