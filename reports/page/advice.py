@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import xarray
 
@@ -64,7 +64,7 @@ def _cheapest(study: xarray.Dataset, part: xarray.Dataset, task: str, pool: Sequ
     size = int(part["epoch_cost_at"])
     costs = {name: float(part["epoch_cost"].sel(variant=name)) for name in pool}
     words = "and none of these is cheaper ({} s an epoch at N = {})"
-    form = duration
+    form: Callable[[float], str] = duration
     if any(map(math.isnan, costs.values())):
         costs = {name: parameters_at(study, task, name, size) for name in pool}
         words = "and none of these is smaller ({} parameters at N = {}; costs are not known)"

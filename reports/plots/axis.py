@@ -120,7 +120,7 @@ def prepare(axes: Axes, one: Shown, *, along: str = "x", label: bool = True) -> 
     elif not one.levels:  # the names of both ends stay within the panel
         sides = ("left", "center", "right") if along == "x" else ("bottom", "center", "top")
         for text, side in zip(axis.get_ticklabels(), sides, strict=False):
-            (text.set_ha if along == "x" else text.set_va)(side)
+            text.set(**{"ha" if along == "x" else "va": side})
 
 
 def multiples(

@@ -7,6 +7,7 @@ Scores worse than the chance level stand at that level, in figures only (Greff e
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy
 import xarray
@@ -97,7 +98,7 @@ def draw_boxes(
         tag(place, "box", [artist for artists in drawn.values() for artist in artists])
         if values.size <= FEW:
             shift = 0.28 * ((numpy.arange(values.size) * 0.618) % 1 - 0.5)  # the golden ratio spreads without chance
-            style = {"color": INK, "markersize": 3, "alpha": 0.45, "zorder": 5, "label": "_trials"}
+            style: dict[str, Any] = {"color": INK, "markersize": 3, "alpha": 0.45, "zorder": 5, "label": "_trials"}
             tag(place, "trials", axes.plot(place + shift, values, ".", **style))
         spans.append([values.min(), *numpy.quantile(values, [0.25, 0.75]), values.max()])
     _frame(axes, numpy.array(spans), float(part["chance"]), maximize=str(part["direction"].item()) == "maximize")
