@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,16 +126,19 @@ def labels(paths: Sequence[Path]) -> list[str]:
 
     >>> labels([Path("jsb/study.nc"), Path("records/mine.nc"), Path("old/jsb")])
     ['jsb', 'mine', 'old/jsb']
+    >>> labels([Path("jsb-paper.nc"), Path("jsb-common.nc")])
+    ['paper', 'common']
     """
     parts = []
     for path in (path.absolute() for path in paths):
         whole = path.parent if path.name == "study.nc" else path.with_suffix("") if path.suffix == ".nc" else path
         parts.append(whole.parts)
+    alike = re.match(r"(.*[-_. ])?", os.path.commonprefix([own[-1] for own in parts]))  # noqa: RUF071 - of letters, no paths
+    start = len(alike[0]) if alike and all(len(own[-1]) > len(alike[0]) for own in parts) else 0
     made: list[str] = []
     for own in parts:
-        names = ["/".join(own[-length:]) for length in range(1, len(own) + 1)]
-        name = next((name for name in names if name not in made), names[0])
-        number = 2
+        names = [own[-1][start:], *("/".join(own[-length:]) for length in range(2, len(own) + 1))]
+        name, number = next((name for name in names if name not in made), names[0]), 2
         while name in made:  # the same path again
             name, number = f"{names[0]} {number}", number + 1
         made.append(name)
