@@ -32,6 +32,44 @@ def shared(ones: list[Side], others: list[Side]) -> list[tuple[Side, Side]]:
     return [(x, y) for x, y in zip(ones, others, strict=True) if x[0].best.size and y[0].best.size]
 
 
+def averaged(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The mean over seeds of what each gives; of intervals that of their ends, which is no shorter than that of the mean."""
+    if len(rows) == 1:
+        return rows[0]
+    return {name: mean_of([numpy.asarray(row[name], float) for row in rows]) for name in rows[0]}
+
+
+def reselection(
+    cells: list[dict[str, Ranked]], task: str, of: dict[str, str], seed: int, replicates: int
+) -> list[dict[str, Numbers]]:
+    """The best 10 % of every replicate, by seed and cell; cells that had the same draws draw the same trials, in all seeds.
+
+    Args:
+        cells: the ranked trials, by seed and cell.
+        task: the task.
+        of: by cell, the name of its draws.
+        seed: of the bootstrap.
+        replicates: of it.
+    """
+    found: list[dict[str, Numbers]] = [{} for _ in cells]
+    for name in dict.fromkeys(of.values()):
+        those = [cell for cell in cells[0] if of[cell] == name]
+        random = inference.stream(seed, task, *filter(None, [name]))
+        if len(cells) == 1 and name == those[0] and len(those) == 1:  # draws of its own: by rank
+            places = inference.draw(random, cells[0][name].trial.size, replicates)
+            found[0][name] = inference.reselect(cells[0][name], places)
+            continue
+        run = numpy.unique(numpy.concatenate([part[cell].trial for part in cells for cell in those]))
+        places = inference.draw(random, run.size, replicates)
+        for part, made in zip(cells, found, strict=True):
+            for cell in those:
+                one = part[cell]
+                place = numpy.full(run.size, one.trial.size)
+                place[numpy.searchsorted(run, one.trial)] = numpy.arange(one.trial.size)
+                made[cell] = inference.reselect(one, place[places])
+    return found
+
+
 def described(
     part: xarray.Dataset, sides: list[Side], chance: float, confidence: float, *, maximize: bool
 ) -> dict[str, Any]:

@@ -28,7 +28,6 @@ def report(
     stores: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[STORE]...",
             help="A study's folder, or its study.nc; several make one report: other tasks, other cells. (study)",
             show_default=False,
             **USER_PATH,
@@ -119,15 +118,9 @@ def report(
 
 
 def write_report(
-    stores: Sequence[Path],
-    target: Path,
-    kind: str,
-    figures: Path | None,
-    console: Console,
-    *,
-    live: bool = False,
+    stores: Sequence[Path], target: Path, kind: str, figures: Path | None, console: Console, *, live: bool = False,
     **options: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Read a study, or several as one, analyse it, and write what was asked for."""
     from lstm_odyssey.reports import page
     from lstm_odyssey.reports.contract.record import save as save_record
