@@ -212,7 +212,7 @@ def test_a_combined_study_is_a_study(tmp_path: Any) -> None:
 
 
 def test_the_interval_of_two_seeds_holds() -> None:
-    """400 searches on surfaces like the record's with two seeds each: the interval covers .92 to .98 (.947 of 1,500), narrower."""
+    """400 searches on the record's surfaces with two seeds each: the interval covers .92 to .98 (.947 of 1,500), narrower."""
     cell, trials, held, widths = CASES["worse by .125"], 200, 0, []
     truth = true_difference(numpy.random.default_rng(1), cell, studies=4000)
     random = numpy.random.default_rng(7)
