@@ -28,11 +28,9 @@ def verify(
     from rich.progress import BarColumn, Progress, TextColumn
 
     from lstm_odyssey.commands.fitted import FittedTable, show
-    from lstm_odyssey.plugins.registry import load_plugins
     from lstm_odyssey.reports.contract.wording import counted
     from lstm_odyssey.study import verify as verifying
 
-    load_plugins(plugin or [])
     console = Console()
     columns = TextColumn("{task.description}"), BarColumn()
     with Progress(*columns, console=console, transient=True) as progress:

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 from lstm_odyssey.backends import pads, prepare
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.plugins.origins import versions
-from lstm_odyssey.reports.contract.variables import MEASURED
 from lstm_odyssey.study import points
 from lstm_odyssey.study.locking import claimed
 from lstm_odyssey.study.search import draw
 from lstm_odyssey.study.store import FORMAT, Store, StoreError, trial_id
-from lstm_odyssey.study.trials import CURVES, FINISHED, NUMBERS
+from lstm_odyssey.study.trials import CURVES, FINISHED, NUMBERS, comparable
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 from lstm_odyssey.training.environment import environment
@@ -167,19 +166,12 @@ class Block:
 
         study, task = self.study, self.study["tasks"][self.task]
         members = self.indices if self.pads else wanted
+        trials = [Trial(index, self.hyperparameters(index), index not in self.reported) for index in members]
         return train(
-            cell,
-            corpus,
-            task["objective"],
-            [Trial(index, self.hyperparameters(index), index not in self.reported) for index in members],
-            Protocol.from_dict(study["protocol"]),
-            seed=study["seed"],
-            bidirectional=task["bidirectional"],
-            backend=study["backend"],
-            dtype=study["dtype"],
-            device=study["device"],
+            cell, corpus, task["objective"], trials, Protocol.from_dict(study["protocol"]), seed=study["seed"],
+            bidirectional=task["bidirectional"], backend=study["backend"], dtype=study["dtype"], device=study["device"],
             **options,
-        )
+        )  # fmt: skip
 
     def record(self, index: int, result: dict[str, Any]) -> dict[str, Any]:
         """A trial as it is stored; where it ran includes the versions of plugins, as they are known here."""
@@ -303,9 +295,3 @@ def _store(store: Store, block: Block, population: Population, missing: list[int
             if population.keeps_weights:
                 store.write_weights(record["trial_id"], population.best_member_weights(member))
             store.write_trial(record)
-
-
-def comparable(record: dict[str, Any]) -> dict[str, Any]:
-    """A stored trial without what is measured in seconds or says where it ran."""
-    kept = {key: value for key, value in record.items() if key not in MEASURED}
-    return {**kept, "curves": {key: value for key, value in record["curves"].items() if key not in MEASURED}}

@@ -23,10 +23,10 @@ from lstm_odyssey import backends
 from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.reports.contract.record import rounded
 from lstm_odyssey.reports.contract.variables import MEASURED
-from lstm_odyssey.study.block import Block, comparable
+from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.results import open_study
 from lstm_odyssey.study.resume import Seed, seed_of
-from lstm_odyssey.study.trials import CURVES, FINISHED
+from lstm_odyssey.study.trials import CURVES, FINISHED, comparable
 from lstm_odyssey.training.environment import elsewhere
 
 START = 1e-3
@@ -170,9 +170,9 @@ def _kept(curve: list[float | None], small: bool) -> list[float | None]:
 
 def _unlike(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:
     """What is not equal, in words, scores first."""
-    for name in here:
-        if name not in ("curves", "format") and there.get(name) != here[name]:
-            yield f"{name} {there.get(name)} in the file, {here[name]} now"
+    for name, value in here.items():
+        if name not in ("curves", "format") and there.get(name) != value:
+            yield f"{name} {there.get(name)} in the file, {value} now"
     for name, curve in here["curves"].items():
         known = there["curves"].get(name, [])
         if known != curve:
