@@ -96,7 +96,7 @@ def _trial(
         value = values[stored.name][cell].item()
         if stored.kind == "number":
             value = _number(value, stored.name, where)
-        if stored.count and value is not None:
+        if stored.whole and value is not None:
             if value != int(value):
                 raise error(f"variable '{stored.name}' {where}", str(value), "a whole number", DISTRUST)
             value = int(value)

@@ -192,7 +192,7 @@ def _stable_difference(seeds: list[xarray.Dataset], task: str, variant: str, bas
     if baseline is None or variant == baseline:
         return math.nan
     best = [[ranking(part, task, name, stable=True).best for name in (variant, baseline)] for part in seeds]
-    return mean_of([float(one.mean() - other.mean()) for one, other in best if one.size and other.size])
+    return float(mean_of([float(one.mean() - other.mean()) for one, other in best if one.size and other.size]))
 
 
 def _searched(
