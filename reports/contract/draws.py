@@ -1,14 +1,19 @@
-"""Where a study's hyperparameters come from: random draws, or the rows of a file, which are no sample of anything."""
+"""Where a study's hyperparameters come from, and which cells had the same: random draws, or the rows of a file."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy
 import xarray
+from numpy.typing import NDArray
 
 from lstm_odyssey.reports.contract.validation import attribute
 
 FROM_FILE = "points"
+
+ALL = ""
+"""The name of the draws that all cells of a study have in common."""
 
 
 def points(study: xarray.Dataset) -> dict[str, Any] | None:
@@ -22,12 +27,45 @@ def chosen(study: xarray.Dataset) -> bool:
     return str(study.attrs["draws"]) == FROM_FILE
 
 
+def combined(study: xarray.Dataset) -> dict[str, Any] | None:
+    """What ``combine`` says of the files that a dataset was made of; None of a single study."""
+    found = attribute(study, "more").get("combined")
+    return found if isinstance(found, dict) else None
+
+
+def groups(study: xarray.Dataset, task: str) -> dict[str, str]:
+    """By cell, the name of its draws on a task: trial k of two cells of one name had the same hyperparameters.
+
+    They are common draws, or rows none of which is for one cell; of several files, what ``combine`` found to be equal.
+    """
+    cells = study["variant"].values.tolist()
+    if (there := combined(study)) is not None:
+        return {name: there["draws"][task].get(name, name) for name in cells}
+    rows = points(study)
+    alike = str(study.attrs["draws"]) == "common" if rows is None else not any("variant" in row for row in rows["rows"])
+    return {name: ALL if alike else name for name in cells}
+
+
 def common(study: xarray.Dataset) -> bool:
-    """Whether trial k has the same hyperparameters in every cell: common draws, or rows none of which is for one cell."""
-    there = points(study)
-    if there is None:
-        return str(study.attrs["draws"]) == "common"
-    return not any("variant" in row for row in there["rows"])
+    """Whether trial k has the same hyperparameters in every cell, on every task."""
+    return all(len(set(groups(study, task).values())) == 1 for task in study["task"].values.tolist())
+
+
+def seed_numbers(study: xarray.Dataset) -> NDArray[numpy.intp]:
+    """Of each trial index, which of several seeds it was run with: 0 but where files of the same draws were combined."""
+    there = combined(study)
+    indices = numpy.asarray(study["trial"].values, numpy.intp)
+    return numpy.zeros_like(indices) if there is None else indices // int(there["trials_of_a_seed"])
+
+
+def by_seed(study: xarray.Dataset) -> list[xarray.Dataset]:
+    """The study seed by seed, with trial k of each the same draw; of a single study, itself."""
+    numbers = seed_numbers(study)
+    if not numbers.any():
+        return [study]
+    each = int((combined(study) or {})["trials_of_a_seed"])
+    parts = [study.isel(trial=numpy.flatnonzero(numbers == number)) for number in numpy.unique(numbers)]
+    return [part.assign_coords(trial=part["trial"] % each) for part in parts]
 
 
 def named(study: xarray.Dataset) -> str:
@@ -39,12 +77,14 @@ def named(study: xarray.Dataset) -> str:
 
 
 def sentence(study: xarray.Dataset) -> str:
-    """What a reader has to know of a study whose trials were not drawn; empty where they were."""
-    there = points(study)
-    if there is None:
-        return ""
-    return (
-        f"Its hyperparameters are the rows of {there['file']} (sha256 {str(there['sha256'])[:12]}). They were chosen, not "
-        "drawn: what resamples trials (intervals, best of n) says nothing here of what a search would find, so no cell is "
-        "judged, and variance has no shares."
-    )
+    """What a reader has to know of a study of several files, or whose trials were not drawn; else empty."""
+    there, said = points(study), []
+    if (files := combined(study)) is not None:
+        said.append(files["sentence"])
+    if there is not None:
+        said.append(
+            f"Its hyperparameters are the rows of {there['file']} (sha256 {str(there['sha256'])[:12]}). They were chosen, not "
+            "drawn: what resamples trials (intervals, best of n) says nothing here of what a search would find, so no cell is "
+            "judged, and variance has no shares."
+        )
+    return " ".join(said)
