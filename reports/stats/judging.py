@@ -103,6 +103,12 @@ def described(
     return found
 
 
+def differences(pairs: list[tuple[Side, Side]]) -> Numbers:
+    """The difference of the best tenths of two cells in every replicate [B]: its mean over the seeds."""
+    found: Numbers = mean_of([inference.mean(one[1]) - inference.mean(other[1]) for one, other in pairs])
+    return found
+
+
 def against(ones: list[Side], others: list[Side] | None, confidence: float, comparisons: int) -> dict[str, Any]:
     """What is said of one cell beside another; all NaN without one, or where either has no score.
 
@@ -120,11 +126,11 @@ def against(ones: list[Side], others: list[Side] | None, confidence: float, comp
     x, y = (numpy.concatenate([pair[side][0].best for pair in pairs]) for side in (0, 1))
     drawn_x, drawn_y = (numpy.concatenate([pair[side][1] for pair in pairs], axis=1) for side in (0, 1))
     tested = inference.welch(x, y, confidence)
-    differences = mean_of([inference.mean(one[1]) - inference.mean(other[1]) for one, other in pairs])
-    bounds = inference.percentiles(differences, inference.corrected(confidence, comparisons))
+    replicates = differences(pairs)
+    bounds = inference.percentiles(replicates, inference.corrected(confidence, comparisons))
     return {
         "difference": mean_of([float(one[0].best.mean() - other[0].best.mean()) for one, other in pairs]),
-        "difference_interval": inference.percentiles(differences, confidence),
+        "difference_interval": inference.percentiles(replicates, confidence),
         "difference_corrected_interval": bounds,
         "differs_by_less_than": max(map(abs, bounds)),
         **{f"welch_{name}": value for name, value in tested._asdict().items()},

@@ -18,7 +18,7 @@ from lstm_odyssey.reports.contract.restore import restore
 from lstm_odyssey.reports.contract.validation import SchemaError, attribute
 from lstm_odyssey.reports.page.analyses import analyse
 from lstm_odyssey.reports.stats import inference
-from lstm_odyssey.reports.stats.judging import against, reselection
+from lstm_odyssey.reports.stats.judging import differences, reselection, shared
 from lstm_odyssey.reports.stats.stability import unstable
 from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
@@ -211,12 +211,16 @@ def test_a_combined_study_is_a_study(tmp_path: Any) -> None:
     assert restore(opened(content()))[0]["seed"] == 1
 
 
-def test_the_interval_of_two_seeds_holds() -> None:
-    """400 searches on the record's surfaces with two seeds each: the interval covers .92 to .98 (.947 of 1,500), narrower."""
-    cell, trials, held, widths = CASES["worse by .125"], 200, 0, []
-    truth = true_difference(numpy.random.default_rng(1), cell, studies=4000)
-    random = numpy.random.default_rng(7)
-    for number in range(400):
+ALONE = 60
+"""So many of the searches are also compared with one seed, for the width of its interval."""
+
+
+def two_seeds(searches: int, seed: int, trials: int) -> tuple[float, numpy.ndarray]:
+    """Share of simulated searches whose interval of the difference holds the truth; mean widths of two seeds and of one."""
+    cell, held, widths = CASES["worse by .125"], 0, []
+    truth = true_difference(numpy.random.default_rng(1), cell, studies=4000, trials=trials)
+    random = numpy.random.default_rng(seed)
+    for number in range(searches):
         drawn = draw(random, trials)
         cells = [
             {
@@ -226,14 +230,36 @@ def test_the_interval_of_two_seeds_holds() -> None:
             for _ in range(2)
         ]
         bounds = []
-        for parts in (cells, cells[:1]):
+        for parts in (cells, cells[:1])[: 2 if number < ALONE else 1]:
             selected = reselection(parts, "talk", {"cell": "", "base": ""}, number, 599)
-            cell_of, base = (
+            sides = [
                 [(one[name], two[name]) for one, two in zip(parts, selected, strict=True)] for name in ("cell", "base")
-            )
-            bounds.append(against(cell_of, base, 0.95, 1)["difference_interval"])
+            ]
+            bounds.append(inference.percentiles(differences(shared(*sides))))
         held += bounds[0][0] <= truth <= bounds[0][1]
-        widths.append([high - low for low, high in bounds])
-    assert 0.92 <= held / 400 <= 0.98
-    both, alone = numpy.mean(widths, axis=0)
+        widths += [[high - low for low, high in bounds]] if number < ALONE else []
+    return held / searches, numpy.mean(widths, axis=0)
+
+
+def test_the_interval_of_two_seeds_holds() -> None:
+    """1,000 searches of 100 draws on the record's surfaces, two seeds each: the interval covers .92 to .98, and is narrower.
+
+    Measured at 850 with random seeds 1 to 5 and 7: .941, .949, .938, .935, .949, .949, together .944; the standard error of a
+    share of 1,000 is .007, so that the bound is three of them away.
+    """
+    covered, (both, alone) = two_seeds(1000, 7, 100)
+    assert 0.92 <= covered <= 0.98
+    assert both < 0.9 * alone
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [7, 8])
+def test_the_interval_of_two_seeds_holds_in_many_searches(seed: int) -> None:
+    """1,500 searches of 200 draws each: the interval covers .92 to .98, .95 within five standard errors of .0056.
+
+    Measured at 599 replicates with random seeds 7 to 12: .947, .948, .951, .949, .945, .959, all 9,000 together .950. With 299
+    replicates it is .941, as quantiles of few lie too close together; ``compare`` takes 9,999.
+    """
+    covered, (both, alone) = two_seeds(1500, seed, 200)
+    assert 0.92 <= covered <= 0.98
     assert both < 0.9 * alone
