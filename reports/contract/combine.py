@@ -61,7 +61,8 @@ def combine(studies: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     """One study of several, by the labels of their files.
 
     Times are left out of a task whose trials lie in several files and ran on more than one processor. The attribute ``more``
-    says under ``combined``: ``files``; ``draws``, by task and cell the name of its draws; ``trials_of_a_seed``;
+    says under ``combined``: ``files``, with what ran each; ``cells``, by row the cell's own name; ``draws``, by task and row
+    the name of its draws; ``planned``, by task and row how many trials its files have or will have; ``trials_of_a_seed``;
     ``processors``, by task where there are several; ``sentence``.
 
     Args:
@@ -95,8 +96,9 @@ def combine(studies: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
         study |= {"draws": "common" if all(set(each.values()) == {ALL} for each in spoken.values()) else "independent"}
         study.pop("points", None)
     study["combined"] = {
-        "files": [{"label": file.label, "seed": file.study["seed"], "draws": file.study["draws"]} for file in files],
-        "draws": spoken, "trials_of_a_seed": each, "processors": several, "sentence": _sentence(files, seeds, several),
+        "files": [_facts(file) for file in files], "cells": {row: cell for (_, cell), row in names.items()},
+        "draws": spoken, "planned": _planned(files, names), "trials_of_a_seed": each, "processors": several,
+        "sentence": _sentence(files, seeds, several),
     }  # fmt: skip
     dataset = build(study, trials)
     for name in MEASURED if several else ():
@@ -191,6 +193,30 @@ def _joined(files: list[File], names: Mapping[tuple[str, str], str]) -> Record:
     for file in files:
         for name, facts in file.study["variants"].items():
             made["variants"].setdefault(names[file.label, name], facts)
+    return made
+
+
+def _facts(file: File) -> Record:
+    """What ran a file."""
+    kept = ("seed", "draws", "profile", "backend", "device", "dtype", "trials", "block_size", "keep_weights", "space")
+    facts = {name: file.study[name] for name in kept if file.study.get(name) is not None}
+    points = file.study["points"]["file"] if file.from_points and file.study.get("points") else None
+    return {
+        "label": file.label,
+        "tasks": list(file.study["tasks"]),
+        "variants": list(file.study["variants"]),
+        **facts,
+    } | ({"points": points} if points else {})
+
+
+def _planned(files: list[File], names: Mapping[tuple[str, str], str]) -> dict[str, dict[str, int]]:
+    """By task and row, the trials of all files that have it."""
+    made: dict[str, dict[str, int]] = {}
+    for file in files:
+        for task in file.study["tasks"]:
+            for cell in file.study["variants"]:
+                rows, row = made.setdefault(task, {}), names[file.label, cell]
+                rows[row] = rows.get(row, 0) + file.study["trials"]
     return made
 
 

@@ -9,6 +9,7 @@ import xarray
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports.contract.validation import attribute
+from lstm_odyssey.reports.contract.wording import listed
 
 FROM_FILE = "points"
 
@@ -46,6 +47,39 @@ def groups(study: xarray.Dataset, task: str) -> dict[str, str]:
     return {name: ALL if alike else name for name in cells}
 
 
+def cell_of(study: xarray.Dataset, row: str) -> str:
+    """The name of a row's cell: its own, without the file that it is from."""
+    there = combined(study)
+    return row if there is None else str(there["cells"].get(row, row))
+
+
+def planned(study: xarray.Dataset, task: str, row: str) -> int:
+    """How many trials a cell has or will have on a task: of several files, what those that have it planned."""
+    there = combined(study)
+    most = int(study.sizes["trial"])
+    return most if there is None else min(most, int(there["planned"].get(task, {}).get(row, 0)))
+
+
+def runs(study: xarray.Dataset) -> list[dict[str, Any]]:
+    """What ran each file of a study, itself where it is a single one: settings of ``odyssey run`` by name."""
+    if (there := combined(study)) is not None:
+        return list(there["files"])
+    more, rows = attribute(study, "more"), points(study)
+    kept = {name: study.attrs[name] for name in ("seed", "draws", "profile", "backend", "device", "dtype")}
+    kept |= {name: study[name[:-1]].values.tolist() for name in ("tasks", "variants")}
+    kept |= {
+        "trials": study.sizes["trial"],
+        **{name: more.get(name) for name in ("block_size", "keep_weights", "space")},
+    }
+    return [kept | ({} if rows is None else {"points": rows["file"]})]
+
+
+def seeds(study: xarray.Dataset) -> str:
+    """The seed in words, or those of several files."""
+    found = list(dict.fromkeys(str(run["seed"]) for run in runs(study)))
+    return f"seed {found[0]}" if len(found) == 1 else f"seeds {listed(found)}"
+
+
 def common(study: xarray.Dataset) -> bool:
     """Whether trial k has the same hyperparameters in every cell, on every task."""
     return all(len(set(groups(study, task).values())) == 1 for task in study["task"].values.tolist())
@@ -70,10 +104,29 @@ def by_seed(study: xarray.Dataset) -> list[xarray.Dataset]:
 
 def named(study: xarray.Dataset) -> str:
     """The draws in a few words, for a caption."""
-    there = points(study)
-    return (
-        f"{study.attrs['draws'] or 'independent'} draws" if there is None else f"points of {there['file']}, not drawn"
-    )
+    if (there := points(study)) is not None:
+        return f"points of {there['file']}, not drawn"
+    if combined(study) is not None and not common(study):
+        return "draws of several files"
+    return f"{study.attrs['draws'] or 'independent'} draws"
+
+
+def explained(study: xarray.Dataset) -> str:
+    """How the hyperparameters of a trial came about, in a sentence."""
+    if (there := points(study)) is not None:
+        return f"The trials are the rows of {there['file']}, which were chosen and not drawn."
+    if common(study):
+        return "Every trial is one random draw, common to all cells: trial k of each cell has the same hyperparameters."
+    if combined(study) is None:
+        return "Every trial is one random draw, independent for each cell."
+    alike = []
+    for task in study["task"].values.tolist():
+        rows: dict[str, list[str]] = {}
+        for row, name in groups(study, task).items():
+            rows.setdefault(name, []).append(row)
+        alike += [listed(each) for each in rows.values() if len(each) > 1]
+    said = [f" The draws are common to {each}." for each in dict.fromkeys(alike)]
+    return f"Every trial is one random draw.{''.join(said) or ' Each cell had draws of its own.'}"
 
 
 def sentence(study: xarray.Dataset) -> str:

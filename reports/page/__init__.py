@@ -13,6 +13,7 @@ import pandas
 import xarray
 from markupsafe import Markup
 
+from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.files import expanded, write_text
 from lstm_odyssey.reports.contract.schema import attribute, hyperparameters
 from lstm_odyssey.reports.contract.selection import as_study
@@ -47,7 +48,7 @@ def render(
         live: whether the page asks the browser to load it again every minute while trials are missing.
     """
     dataset = as_study(dataset)
-    order = list(order or paper_order(dataset["variant"].values.tolist()))
+    order = list(order or paper_order(dataset))
     analyses = analyses or analyse(dataset)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -68,7 +69,9 @@ def render(
         trials=[_trials(dataset, task, order) for task in tasks],
         live=live and bool((dataset["status"] == "missing").any()),
         attributes=dataset.attrs,
-        title=f"{words.count(len(order), 'cell').capitalize()} on {words.listed(tasks)}",
+        title=f"{words.cells(dataset).capitalize()} on {words.listed(tasks)}",
+        seeds=draws.seeds(dataset),
+        explained=draws.explained(dataset),
         summary=words.summary_text(dataset, table)[0],
         judged=words.comparison_text(analyses.comparison),
         effects=[] if analyses.effects is None else words.importance_text(analyses.effects),
@@ -108,9 +111,15 @@ def summary_texts(dataset: xarray.Dataset, table: pandas.DataFrame, analyses: An
     return texts + ([] if analyses.effects is None else words.importance_text(analyses.effects))
 
 
-def paper_order(variants: Sequence[str]) -> list[str]:
-    """The paper's nine in the order of its figures, the baseline first; others after them, in their own order."""
-    return sorted(variants, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+def paper_order(study: xarray.Dataset) -> list[str]:
+    """The paper's nine in the order of its figures, the baseline first; others after them, in their own order.
+
+    Rows of one cell from several files stand together.
+    """
+    rows = study["variant"].values.tolist()
+    of = {row: draws.cell_of(study, row) for row in rows}
+    own = list(dict.fromkeys(of.values()))
+    return sorted(rows, key=lambda row: (ORDER.index(of[row]) if of[row] in ORDER else len(ORDER), own.index(of[row])))
 
 
 def write(
@@ -166,13 +175,17 @@ def _cells(dataset: xarray.Dataset, order: Sequence[str]) -> list[dict[str, Any]
     facts = attribute(dataset, "variants")
     first = facts.get(order[0], {}).get("equations") or []
     references, cells = _references(dataset, order), []
-    for name in order:
+    alike: dict[tuple[str, str], list[str]] = {}  # rows of one cell from several files
+    for row in order:
+        alike.setdefault((draws.cell_of(dataset, row), str(facts.get(row, {}).get("signature"))), []).append(row)
+    for name, *more in alike.values():
         told = facts.get(name, {})
         lines = told.get("equations") or []
         left = {line.partition(" = ")[0] for line in lines}
         cells.append(
             {
-                "name": name,
+                "name": words.listed([name, *more]),
+                "rows": [name, *more],
                 "equations": [{"text": line, "new": line not in first} for line in lines],
                 "gone": [line.partition(" = ")[0] for line in first if line.partition(" = ")[0] not in left],
                 "parameters": words.parameters(told.get("parameters") or {}),

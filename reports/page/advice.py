@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 
 import xarray
 
+from lstm_odyssey.reports.contract.draws import cell_of
 from lstm_odyssey.reports.contract.schema import hyperparameters
 from lstm_odyssey.reports.contract.wording import count, listed
+from lstm_odyssey.reports.paper.claims import BASELINE
 from lstm_odyssey.reports.stats.best_points import draws, ranked
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, OPEN, WORSE
 from lstm_odyssey.reports.stats.epoch_cost import duration
@@ -29,7 +31,7 @@ def advice(study: xarray.Dataset, comparison: xarray.Dataset, task: str, order: 
     if len(order) < 2:
         return f"On {task} there is one cell, {order[0]}: nothing to compare it with."
     if not baseline:
-        return f"On {task} nothing was compared: the study has no baseline; name a cell with --baseline."
+        return f"On {task} nothing was compared: the study has no {BASELINE}, and no other baseline was named."
     said = {name: str(part["verdict"].sel(variant=name).item()) for name in order}
     by = {verdict: [name for name in order if said[name] == verdict] for verdict in (BETTER, WORSE, OPEN, FEW, CHOSEN)}
     if by[CHOSEN]:
@@ -77,14 +79,24 @@ def _cheapest(study: xarray.Dataset, part: xarray.Dataset, task: str, pool: Sequ
 
 
 def points(study: xarray.Dataset, task: str, order: Sequence[str]) -> str:
-    """The trial that validation chose of each cell, as a file for ``odyssey run --points``; empty where there is none."""
+    """The trial that validation chose of each cell, as a file for ``odyssey run --points``; empty where there is none.
+
+    A cell that several files have is there once, with the best of them.
+    """
     names = hyperparameters(study)
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["variant", "task", *names])
+    sign, found = -1 if maximizes(study, task) else 1, dict[str, tuple[float, list[object]]]()
     for variant in order:
         for best in ranked(study, task, variant)[:1]:
-            row = draws(study.sel(task=task, variant=variant), names)[best]
-            known = [int(value) if isinstance(value, float) and value % 1 == 0 else value for value in row]
-            lines.writerow([variant, task, *known])
+            part, cell = study.sel(task=task, variant=variant), cell_of(study, variant)
+            known = [
+                int(value) if isinstance(value, float) and value % 1 == 0 else value
+                for value in draws(part, names)[best]
+            ]
+            score = sign * float(part["best_valid"][best])
+            if cell not in found or score < found[cell][0]:
+                found[cell] = score, [cell, task, *known]
+    lines.writerows(row for _, row in found.values())
     return text.getvalue() if text.getvalue().count("\n") > 1 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -210,7 +211,7 @@ def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
     if analyses.effects is None:
         return []
     part = analyses.effects.sel(task=task).isel(clip=0)
-    texts = []
+    said: dict[str, list[tuple[str, str, int]]] = {}  # by what is alike of their notes, cells
     for name in present(order, analyses.effects):
         one = part.sel(variant=name)
         note = str(one["note"].item())
@@ -221,7 +222,11 @@ def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
         if collapsed := _collapsed(analyses, task, name, float(one["ceiling_share"])):
             note = f"{note}; {collapsed}" if note else collapsed
         if note:
-            texts.append(f"{name}: {note}.")
+            said.setdefault(re.sub(r"n = \d+; ", "", note), []).append((name, note, int(one["n"])))
+    texts = []
+    for note, cells in said.items():
+        names = [name if len(cells) == 1 else f"{name} (n = {n})" for name, _, n in cells]
+        texts.append(f"{words.listed(names)}: {cells[0][1] if len(cells) == 1 else note}.")
     named = [name for name in present(order, part) if part["main_share"].sel(variant=name).notnull().any()]
     return texts + ([] if analyses.times is None else _notes_of_times(analyses.times.sel(task=task), named))
 

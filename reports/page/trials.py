@@ -11,10 +11,11 @@ from typing import Any
 import numpy
 import xarray
 
+from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.schema import attribute, hyperparameters
 from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.contract.wording import named
-from lstm_odyssey.reports.stats.table import best_fraction, ceiling, maximizes
+from lstm_odyssey.reports.stats.table import best_of_seeds, ceiling, maximizes
 
 POINTS = 40
 """Of a learning curve, from before training to its last epoch."""
@@ -45,6 +46,8 @@ def _task(study: xarray.Dataset, task: str, order: Sequence[str]) -> dict[str, A
         {"name": "cell", "levels": list(order), "values": cells.tolist()},
         {"name": "trial", "values": part["trial"].values[trials].tolist()},
     ]
+    if len(numpy.unique(seeds := part["seed"].values[ran])) > 1:
+        columns.append({"name": "seed", "values": seeds.astype(int).tolist()})
     for name in hyperparameters(study):
         if name not in space:
             continue
@@ -109,10 +112,11 @@ def best_rows(study: xarray.Dataset, task: str, order: Sequence[str]) -> tuple[l
     chosen = set()
     for number, name in enumerate(order):
         one = part.sel(variant=name)
-        best = best_fraction(
-            one["best_valid"].values, numpy.isin(one["status"].values, FINISHED), maximize=maximizes(study, task)
-        )
-        chosen |= {(number, trial) for trial in one["trial"].values[best].tolist()}
+        own = best_of_seeds(
+            one["best_valid"].values, numpy.isin(one["status"].values, FINISHED), draws.seed_numbers(one),
+            maximize=maximizes(study, task),
+        )  # fmt: skip
+        chosen |= {(number, trial) for best in own for trial in one["trial"].values[best].tolist()}
     rows = []
     for place, key in enumerate(zip(columns[0]["values"], columns[1]["values"], strict=True)):
         if key in chosen:

@@ -26,6 +26,9 @@ __all__ = ["at_chance", "box_plot", "box_plots", "draw_boxes", "save", "svg"]
 FEW = 20
 """Up to this many trials are drawn as points as well: a box of two trials hides that they are two."""
 
+SINGLY = 12
+"""Up to so many cells a caption has a number for each."""
+
 
 @styled
 def box_plot(
@@ -148,6 +151,11 @@ def at_chance(dataset: xarray.Dataset, task: str, order: Sequence[str]) -> str:
     parts = []
     for best, words in ((False, "all finished trials"), (True, "the best 10 %")):
         counts = {name: int((box_values(dataset, task, name, best=best) == chance).sum()) for name in order}
-        if any(counts.values()):
+        if not any(counts.values()):
+            continue
+        if len(counts) > SINGLY:
+            few, many = (end(counts, key=lambda name: counts[name]) for end in (min, max))
+            parts.append(f"of {words} {counts[few]} (of {few}) to {counts[many]} (of {many})")
+        else:
             parts.append(f"of {words} " + listed(f"{count} of {name}" for name, count in counts.items() if count))
     return f"At the chance level ({score(chance)}) or worse stand {'; '.join(parts)}." if parts else ""

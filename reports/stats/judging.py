@@ -77,7 +77,8 @@ def described(
     arrays = {name: part[name].values for name in ("status", "best_valid", "n_parameters", "unstable")}
     raw = part["best_test"].values.astype(float)
     test = numpy.where(numpy.isfinite(raw), raw, math.nan)
-    row = summarise(**arrays, best_test=test, seeds=draws.seed_numbers(part), chance=chance, maximize=maximize)
+    row = summarise(**arrays, best_test=test, seeds=draws.seed_numbers(part), chance=chance, maximize=maximize,
+                    planned=draws.planned(part, str(part["task"].item()), str(part["variant"].item())))  # fmt: skip
     kept = (
         "trials", "finished", "diverged", "unstable", "failed", "missing", "n_parameters", "selected", "mean_test",
         "best_test", "chosen_test", "mean_parameters",

@@ -119,6 +119,7 @@ def summarise(
     unstable: ArrayLike,
     *,
     seeds: ArrayLike | None = None,
+    planned: int | None = None,
     chance: float = math.nan,
     maximize: bool = False,
 ) -> dict[str, Any]:
@@ -126,7 +127,8 @@ def summarise(
 
     Scores worse than the chance level, or absent, count as the chance level, as in ``compare``: one rule for all columns, or
     the mean of some trials would be better than the best of them. Without a chance level nothing is known of stability. Of
-    several ``seeds`` [n] the best 10 % are each seed's own, and means are means over the seeds.
+    several ``seeds`` [n] the best 10 % are each seed's own, and means are means over the seeds. ``planned``: how many trials
+    there are to be, where not n, as of a cell that one of several files lacks.
     """
     status = numpy.asarray(status)
     test, parameters = numpy.asarray(best_test, float), numpy.asarray(n_parameters, float)
@@ -140,10 +142,13 @@ def summarise(
     counted = ceiling(test[chosen], chance, maximize=maximize)
     collapsed = int(numpy.asarray(unstable, bool).sum())
     probability = stability.proportion(collapsed, 0 if math.isnan(chance) else int(finished.sum()))
+    trials, failed = status.size if planned is None else planned, int((status == "failed").sum())
     return {
-        "trials": status.size,
+        "trials": trials,
         "finished": int(finished.sum()),
-        **{name: int((status == name).sum()) for name in ("diverged", "failed", "missing")},
+        "diverged": int((status == "diverged").sum()),
+        "failed": failed,
+        "missing": trials - int(finished.sum()) - failed,
         "unstable": collapsed,
         **dict(zip(("instability", "instability_low", "instability_high"), probability, strict=True)),
         "selected": chosen.size,
@@ -177,6 +182,7 @@ def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pand
             row = summarise(
                 **arrays,
                 seeds=draws.seed_numbers(part),
+                planned=draws.planned(dataset, task, variant),
                 chance=float(part["chance"]),
                 maximize=maximizes(dataset, task),
             )
