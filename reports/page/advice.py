@@ -19,6 +19,9 @@ from lstm_odyssey.reports.stats.epoch_cost import duration
 from lstm_odyssey.reports.stats.network_size import parameters_at
 from lstm_odyssey.reports.stats.table import maximizes, whole
 
+NAMED = 8
+"""The paper's eight besides vanilla are named one by one; of more, the plot below tells which."""
+
 
 def advice(study: xarray.Dataset, comparison: xarray.Dataset, task: str, order: Sequence[str]) -> str:
     """One sentence: which cell to take on a task, and why; or that nothing follows.
@@ -47,18 +50,23 @@ def advice(study: xarray.Dataset, comparison: xarray.Dataset, task: str, order: 
     if len(pool) == 1:
         reason = f"it alone is better than {baseline}" if by[BETTER] else "every other cell that was judged is worse"
     elif by[BETTER]:
-        reason = f"{listed(pool)} are better than {baseline}{why}"
+        reason = f"{_few(pool)} are better than {baseline}{why}"
     else:
         whose = "its interval includes" if len(by[OPEN]) == 1 else "their intervals include"
-        reason = f"{listed(by[OPEN])} cannot be told from {baseline} ({whose} 0){why}"
+        reason = f"{_few(by[OPEN])} cannot be told from {baseline} ({whose} 0){why}"
     texts = [f"On {task} take {chosen}: {reason}" if chosen else f"On {task} {reason}"]
     if by[BETTER] and by[OPEN]:
-        texts.append(f"{listed(by[OPEN])} cannot be told from {baseline}")
+        texts.append(f"{_few(by[OPEN])} cannot be told from {baseline}")
     if by[WORSE] and len(pool) > 1:
-        texts.append(f"{listed(by[WORSE])} {'is' if len(by[WORSE]) == 1 else 'are'} worse")
+        texts.append(f"{_few(by[WORSE])} {'is' if len(by[WORSE]) == 1 else 'are'} worse")
     if by[FEW]:
-        texts.append(f"of {listed(by[FEW])} there are too few trials")
+        texts.append(f"of {_few(by[FEW])} there are too few trials")
     return "; ".join(texts) + "."
+
+
+def _few(names: Sequence[str]) -> str:
+    """Names as a list; of more than ``NAMED`` how many they are, as the plot names them."""
+    return listed(names) if len(names) <= NAMED else f"{count(len(names))} cells"
 
 
 def _cheapest(study: xarray.Dataset, part: xarray.Dataset, task: str, pool: Sequence[str]) -> tuple[str, str]:

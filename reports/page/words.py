@@ -39,10 +39,12 @@ def summary_text(dataset: xarray.Dataset, table: pandas.DataFrame) -> list[str]:
     status = dataset["status"].values.ravel().tolist()
     numbers = {name: status.count(name) for name in ("ok", "diverged", "failed")}
     numbers["missing"] = int(table["missing"].sum())
-    where = " cell and task" if len(tasks) > 1 else " cell"
+    rows = dataset["variant"].values.tolist()
+    kinds = ["cell", *(["task"] if len(tasks) > 1 else [])]
+    kinds += ["file"] if len({draws.cell_of(dataset, row) for row in rows}) < len(rows) else []
     each = sorted({int(trials) for trials in table["trials"] if trials})
     text = f"{count(int(table['trials'].sum()), 'trial').capitalize()} of {cells(dataset)} on {listed(tasks)}, "
-    text += f"{_span((each[0], each[-1]))} for each{where}: "
+    text += f"{_span((each[0], each[-1]))} for each {listed(kinds)}: "
     ends = {"ok": "ran to the end", "diverged": "diverged", "failed": "failed", "missing": "not run yet"}
     text += listed(f"{numbers[name]:,} {words}" for name, words in ends.items() if numbers[name]) + "."
     if collapsed := int(table["unstable"].sum()):

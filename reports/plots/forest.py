@@ -23,6 +23,9 @@ LOOKS = {BETTER: BLUE, WORSE: VERMILLION}
 POINTS = {"difference": 118, "cost": 46, "unstable": 66, "parameters": 62}
 """Width of each column in points."""
 
+LONG = 18
+"""From so many letters on a name is written smaller on a telephone."""
+
 
 UNITS = {"cost": "s", "unstable": "unstable", "parameters": "parameters"}
 """What stands behind a number on a telephone, where columns have no heads."""
@@ -110,7 +113,9 @@ def forest(
         drawn = _interval(axes, part.sel(variant=name), place)
         if narrow:
             across = ("axes fraction", "data")
-            drawn.append(axes.annotate(name, (0, place - 0.42), xycoords=across, va="center", weight="bold"))
+            plain = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # the line at 0 does not cross a name
+            style = {"va": "center", "weight": "bold", "fontsize": 8 if len(name) < LONG else 7, "bbox": plain}
+            drawn.append(axes.annotate(name, (0, place - 0.42), xycoords=across, **style))
             words = " · ".join(f"{getattr(row, field)} {UNITS[field]}" for field in shown[1:] if getattr(row, field))
             drawn.append(axes.annotate(words, (1, place - 0.42), xycoords=across, va="center", ha="right", fontsize=7))
         else:

@@ -17,7 +17,8 @@ several seeds everything is the mean over seeds; the intervals of ``mean_test`` 
 seeds together, those of curves are the mean of the seeds' own.
 
 Attributes: ``baseline``, ``confidence``, ``level`` (1 - confidence), ``enough`` (10), ``replicates``, ``seed``, ``device``,
-``draws``, ``resampling`` ('independent', or 'paired' where the draws are common to all cells), ``ceiling`` (a sentence),
+``draws``, ``jointly`` (the cells that had the baseline's draws), ``resampling``
+('independent', or 'paired' where the draws are common to all cells), ``ceiling`` (a sentence),
 ``unstable_margin`` (in chance scores), ``unstable`` (a sentence).
 """
 
@@ -143,6 +144,7 @@ def compare(
         "replicates": replicates,
         "seed": seed,
         "draws": study.attrs["draws"] or "independent",
+        "jointly": ", ".join(_jointly(study, baseline)),
         "device": study.attrs["device"],
         "resampling": "paired" if draws.common(study) else "independent",
         "ceiling": CEILING,
@@ -173,6 +175,15 @@ def _check(study: xarray.Dataset, baseline: str | None, confidence: float, repli
         raise ValueError(f"confidence: got {confidence!r}; expected a number between 0 and 1. Pass 0.95 for 95 %.")
     if replicates < 1:
         raise ValueError(f"replicates: got {replicates!r}; expected at least 1. Pass 1,000 or more for an interval.")
+
+
+def _jointly(study: xarray.Dataset, baseline: str | None) -> list[str]:
+    """The other cells that had the baseline's draws on every task."""
+    of = [draws.groups(study, task) for task in study["task"].values.tolist()] if baseline else []
+    return [
+        name for name in study["variant"].values.tolist()
+        if name != baseline and of and all(each[name] == each[str(baseline)] for each in of)
+    ]  # fmt: skip
 
 
 def ranking(study: xarray.Dataset, task: str, variant: str, *, stable: bool = False) -> Ranked:
