@@ -55,7 +55,7 @@ def method_text(comparison: xarray.Dataset) -> str:
         if alike:
             text += f"{alike} had the draws of {comparison.attrs['baseline']}, drawn anew once for all of them. "
         text += (
-            f"{'Other cells' if alike else 'Each cell'} had draws of {'their' if alike else 'its'} own, so the luck of the draws "
+            f"{'Other cells' if alike else 'Each cell'} had draws of {'their' if alike else 'its'} own, so the luck of draws "
             f"is compared too: the standard error is about {TIMES_LARGER:g} times that of common draws. "
         )
     return text + power_text() + " " + welch_text(common=common)

@@ -82,7 +82,7 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
     names = [name for name in everyone if name != baseline]
     part = comparison.sel(task=task)
     figure, panels = multiples(names, everyone)
-    draws = part["best_of"].values
+    draws, ends = part["best_of"].values, []
     for name, axes in panels:
         curve = part["best_of_difference"].sel(variant=name).values
         band = part["best_of_difference_interval"].sel(variant=name)
@@ -95,9 +95,12 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
             continue
         axes.fill_between(draws[known], low[known], high[known], color=BLUE, alpha=0.18, linewidth=0, label="_band")
         axes.plot(draws[known], curve[known], ".-" if known.sum() == 1 else "-", color=BLUE, label=name)
-        words = f"{signed(float(curve[known][-1]))} at {int(draws[known][-1])}"
-        axes.annotate(words, (0.97, 0.04), xycoords="axes fraction", ha="right", fontsize=7.5, color=INK)
+        ends.append((axes, float(curve[known][-1]), int(draws[known][-1])))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    for axes, last, number in ends:  # above or below, where the curve is not
+        height, place = (0.04, "bottom") if last > numpy.mean(axes.get_ylim()) else (0.96, "top")
+        axes.annotate(f"{signed(last)} at {number}", (0.97, height), xycoords="axes fraction", ha="right", va=place,
+                      fontsize=7.5, color=INK)  # fmt: skip
     _label(figure, "draws of a search", f"less {baseline} ({part['units'].item()})")
     return figure
 

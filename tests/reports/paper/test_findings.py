@@ -453,7 +453,7 @@ def test_shares_against_the_paper(record: xarray.Dataset, judged: xarray.Dataset
     found = {row.claim: row for row in paper.rows(record, judged, shares)[10:]}
     assert {claim: row.verdict for claim, row in found.items()} == {
         "share of the learning rate": PARTLY,
-        "size of the layer before input noise": PARTLY,
+        "N takes more than input noise": PARTLY,
         "share of momentum": PARTLY,
         "all interactions together": AGREES,
     }
