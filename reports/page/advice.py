@@ -34,7 +34,7 @@ def advice(study: xarray.Dataset, comparison: xarray.Dataset, task: str, order: 
     if len(order) < 2:
         return f"On {task} there is one cell, {order[0]}: nothing to compare it with."
     if not baseline:
-        return f"On {task} nothing was compared: the study has no {BASELINE}, and no other baseline was named."
+        return f"On {task} nothing was compared: the study has no baseline, as {BASELINE} is not in it and no cell was named."
     said = {name: str(part["verdict"].sel(variant=name).item()) for name in order}
     by = {verdict: [name for name in order if said[name] == verdict] for verdict in (BETTER, WORSE, OPEN, FEW, CHOSEN)}
     if by[CHOSEN]:

@@ -222,7 +222,8 @@ def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
         if collapsed := _collapsed(analyses, task, name, float(one["ceiling_share"])):
             note = f"{note}; {collapsed}" if note else collapsed
         if note:
-            said.setdefault(re.sub(r"n = \d+; ", "", note), []).append((name, note, int(one["n"])))
+            alike = re.sub(r"n = \d+; ", "", note)
+            said.setdefault(alike if alike != note else f"{name}: {note}", []).append((name, note, int(one["n"])))
     texts = []
     for note, cells in said.items():
         names = [name if len(cells) == 1 else f"{name} (n = {n})" for name, _, n in cells]

@@ -19,13 +19,14 @@ from tests.small import chorales, settings
 def folder(tmp_path_factory):
     """A study of two cells on a backend that pads, three trials each in blocks of two, and its data."""
     place = tmp_path_factory.mktemp("verified")
-    lo.run(place / "store", settings(place, backend="eager", trials=3, epochs=2))
+    data = {"bach": str(chorales(place, pieces=6))}
+    lo.run(place / "store", settings(place, backend="eager", trials=3, epochs=2, data=data))
     return place
 
 
 @pytest.fixture
 def data(folder):
-    return settings(folder).data
+    return {"bach": str(chorales(folder, pieces=6))}
 
 
 def forge(folder, place, **changes):
@@ -104,7 +105,9 @@ def test_what_cannot_be_run_is_named(folder, odyssey, tmp_path):
     """A corpus of another checksum: each trial says why, and where none could be run the end is 1."""
     other = tmp_path / "other"
     other.mkdir()
-    code, output, error = odyssey("verify", folder / "store", f"--data=bach={chorales(other, seed=3)}", "--sample=2")
+    code, output, error = odyssey(
+        "verify", folder / "store", f"--data=bach={chorales(other, pieces=6, seed=3)}", "--sample=2"
+    )
     assert (code, error) == (1, "") and output.count("the corpus here has checksum") == 2
     assert "0 trials run again of 2 trials chosen: 2 not run" in output
 
