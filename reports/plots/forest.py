@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 import xarray
@@ -114,7 +114,12 @@ def forest(
         if narrow:
             across = ("axes fraction", "data")
             plain = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # the line at 0 does not cross a name
-            style = {"va": "center", "weight": "bold", "fontsize": 8 if len(name) < LONG else 7, "bbox": plain}
+            style: dict[str, Any] = {
+                "va": "center",
+                "weight": "bold",
+                "fontsize": 8 if len(name) < LONG else 7,
+                "bbox": plain,
+            }
             drawn.append(axes.annotate(name, (0, place - 0.42), xycoords=across, **style))
             words = " · ".join(f"{getattr(row, field)} {UNITS[field]}" for field in shown[1:] if getattr(row, field))
             drawn.append(axes.annotate(words, (1, place - 0.42), xycoords=across, va="center", ha="right", fontsize=7))
