@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy
 from sklearn.tree import DecisionTreeRegressor
 
+from lstm_odyssey.reports.fanova import leaf_pairs
 from lstm_odyssey.reports.fanova.effects import Leaves, leaves
 from lstm_odyssey.reports.fanova.forest import Boxes, Forest, boxes
 from lstm_odyssey.reports.fanova.space import Cells, Levels
@@ -73,3 +74,33 @@ def of_the_mean(forest: Forest) -> Leaves:
 def cut(axes: Sequence[Any], points: Any) -> list[Cells]:
     """The cells of trials on their axes."""
     return [axis.cells(points[:, j]) for j, axis in enumerate(axes)]
+
+
+def subsets(d: int) -> list[Subset]:
+    """All non-empty subsets of d axes, small ones first."""
+    return list(chain.from_iterable(combinations(range(d), size) for size in range(1, d + 1)))
+
+
+def subset_variances(made: Leaves) -> dict[Subset, Any]:
+    """V_U of every tree for every subset U of the axes, each an array [T], from pairs of leaves.
+
+    With C_j(l, m) = |I_lj ∩ I_mj| - w_lj w_mj it is Σ_{l,m} y_l y_m Π_{j∈U} C_j(l,m) Π_{j∉U} w_lj w_mj.
+    """
+    d = len(made.boxes.edges)
+    found = {subset: numpy.zeros(made.boxes.n_trees) for subset in subsets(d)}
+    for tree, y, shared, alone in leaf_pairs.pairs_of_leaves(made):
+        covariance = [both - one for both, one in zip(shared, alone, strict=True)]
+        for subset, variances in found.items():
+            product = numpy.outer(y, y)
+            for j in range(d):
+                product *= covariance[j] if j in subset else alone[j]
+            variances[tree] = product.sum()
+    return found
+
+
+def own_cells(trees: Sequence[Any], d: int, low: float = 0.0, high: float = 1.0) -> tuple[list[Any], list[Any]]:
+    """Centres and edges for trees that were grown on coordinates uniform on [low, high]: cells between all thresholds."""
+    feature = numpy.concatenate([tree.feature for tree in trees])
+    threshold = numpy.concatenate([tree.threshold for tree in trees])
+    ends = [numpy.unique(numpy.concatenate([[low, high], threshold[feature == j]])) for j in range(d)]
+    return [(end[:-1] + end[1:]) / 2 for end in ends], [(end - low) / (high - low) for end in ends]

@@ -22,9 +22,6 @@ from lstm_odyssey.reports.contract.variables import (
 
 Made = tuple[dict[str, Any], list[dict[str, Any]]]
 
-COUNTED = ("diverged_epoch", "best_epoch", "n_parameters", "epochs")
-"""Numbers that a trial's file holds as whole ones; in the dataset they are NaN where there is none."""
-
 DISTRUST = "The file was changed after it was written, or is not to be trusted."
 
 
@@ -99,7 +96,7 @@ def _trial(
         value = values[stored.name][cell].item()
         if stored.kind == "number":
             value = _number(value, stored.name, where)
-        if stored.name in COUNTED and value is not None:
+        if stored.whole and value is not None:
             if value != int(value):
                 raise error(f"variable '{stored.name}' {where}", str(value), "a whole number", DISTRUST)
             value = int(value)

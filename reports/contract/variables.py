@@ -44,6 +44,7 @@ class Stored(NamedTuple):
         units: unit; ``1`` for a pure number, empty for a text.
         score: the value is measured in the task's metric: its units and direction are the task's.
         timed: measured with a clock or describing the machine: differs from run to run.
+        whole: a number that a trial's file holds as a whole one; in the dataset it is NaN where there is none.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Stored(NamedTuple):
     units: str = ""
     score: bool = False
     timed: bool = False
+    whole: bool = False
 
 
 VARIABLES = (
@@ -65,14 +67,14 @@ VARIABLES = (
     Stored("reason", "text", TRIAL, "why a trial failed or diverged"),
     Stored("trial_id", "text", TRIAL, "hash of everything the trial's numbers depend on"),
     Stored("seed", "whole", TRIAL, "seed of the study the trial belongs to", "1"),
-    Stored("diverged_epoch", "number", TRIAL, "epoch in which the loss ceased to be finite", "1"),
-    Stored("best_epoch", "number", TRIAL, "epoch of the best validation score", "1"),
+    Stored("diverged_epoch", "number", TRIAL, "epoch in which the loss ceased to be finite", "1", whole=True),
+    Stored("best_epoch", "number", TRIAL, "epoch of the best validation score", "1", whole=True),
     Stored("best_valid", "number", TRIAL, "validation score at the best epoch", score=True),
     Stored("best_test", "number", TRIAL, "test score at the best epoch", score=True),
     Stored("best_test_per_sequence", "number", TRIAL, "test score at the best epoch, mean over sequences", score=True),
     Stored("final_valid", "number", TRIAL, "validation score after the last epoch", score=True),
-    Stored("n_parameters", "number", TRIAL, "trained parameters of the whole net", "1"),
-    Stored("epochs", "number", TRIAL, "epochs trained", "1"),
+    Stored("n_parameters", "number", TRIAL, "trained parameters of the whole net", "1", whole=True),
+    Stored("epochs", "number", TRIAL, "epochs trained", "1", whole=True),
     Stored("seconds", "number", TRIAL, "processor time of the trial's own updates and scoring", "s", timed=True),
     Stored("training_seconds", "number", TRIAL, "processor time of the trial's own updates", "s", timed=True),
     Stored("wall_seconds", "number", TRIAL, "time of day that passed in own updates and scoring", "s", timed=True),

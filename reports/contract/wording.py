@@ -37,6 +37,15 @@ def listed(names: Iterable[object]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def named(hyperparameter: str) -> str:
+    """A hyperparameter as figures, tables and sentences call it.
+
+    >>> named("hidden_size"), named("learning_rate")
+    ('N', 'learning rate')
+    """
+    return "N" if hyperparameter == "hidden_size" else hyperparameter.replace("_", " ")
+
+
 def percent(values: Iterable[float]) -> str:
     """Shares as a span of per cents.
 

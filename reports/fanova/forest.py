@@ -163,14 +163,6 @@ def boxes(trees: Sequence[Any], centres: Sequence[Floats], edges: Sequence[Float
     return all_boxes._replace(**{name: getattr(all_boxes, name)[kept] for name in ("lower", "upper", "values", "tree")})
 
 
-def own_cells(trees: Sequence[Any], d: int, low: float = 0.0, high: float = 1.0) -> tuple[list[Floats], list[Floats]]:
-    """Centres and edges for trees that were grown on coordinates uniform on [low, high]: cells between all thresholds."""
-    feature = numpy.concatenate([tree.feature for tree in trees])
-    threshold = numpy.concatenate([tree.threshold for tree in trees])
-    ends = [numpy.unique(numpy.concatenate([[low, high], threshold[feature == j]])) for j in range(d)]
-    return [(end[:-1] + end[1:]) / 2 for end in ends], [(end - low) / (high - low) for end in ends]
-
-
 def _ranks(axis: Cells, response: Floats) -> Wholes:
     """The place of each level when ordered by mean response; a level without trials stands where the mean is."""
     count = numpy.bincount(axis.places, minlength=axis.edges.size - 1)

@@ -13,10 +13,12 @@ import pandas
 import xarray
 from markupsafe import Markup
 
+from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.files import expanded, write_text
 from lstm_odyssey.reports.contract.schema import attribute, hyperparameters
 from lstm_odyssey.reports.contract.selection import as_study
-from lstm_odyssey.reports.page import words
+from lstm_odyssey.reports.contract.wording import named
+from lstm_odyssey.reports.page import trials, words
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
 from lstm_odyssey.reports.page.section import section as task_section
 from lstm_odyssey.reports.paper.claims import BASELINE, CELLS
@@ -46,7 +48,7 @@ def render(
         live: whether the page asks the browser to load it again every minute while trials are missing.
     """
     dataset = as_study(dataset)
-    order = list(order or paper_order(dataset["variant"].values.tolist()))
+    order = list(order or paper_order(dataset))
     analyses = analyses or analyse(dataset)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -61,10 +63,18 @@ def render(
     return environment.get_template("page.html.j2").render(
         style=_asset("page.css"),
         script=_asset("page.js"),
+        library=_asset("echarts.min.js"),
+        explorer=_asset("trials.js"),
+        data=Markup(trials.packed(dataset, order)),
+        trials=[_trials(dataset, task, order) for task in tasks],
         live=live and bool((dataset["status"] == "missing").any()),
         attributes=dataset.attrs,
-        title=f"{words.count(len(order), 'cell').capitalize()} on {words.listed(tasks)}",
-        summary=summary_texts(dataset, table, analyses),
+        title=f"{words.cells(dataset).capitalize()} on {words.listed(tasks)}",
+        seeds=draws.seeds(dataset),
+        explained=draws.explained(dataset),
+        summary=words.summary_text(dataset, table)[0],
+        judged=words.comparison_text(analyses.comparison),
+        effects=[] if analyses.effects is None else words.importance_text(analyses.effects),
         tasks=[task_section(dataset, table, analyses, task, place, order) for place, task in enumerate(tasks)],
         variants=order,
         baseline=str(analyses.comparison.attrs["baseline"]),
@@ -82,6 +92,12 @@ def render(
     )
 
 
+def _trials(dataset: xarray.Dataset, task: str, order: Sequence[str]) -> dict[str, Any]:
+    """The best trials of a task, as the table that is there without the script."""
+    heads, rows = trials.best_rows(dataset, task, order)
+    return {"task": task, "units": str(dataset["units"].sel(task=task).item()), "heads": heads, "rows": rows}
+
+
 def _asset(name: str) -> Markup:
     """The style sheet or the script as it stands: our own text, which goes into the page unescaped."""
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
@@ -95,9 +111,15 @@ def summary_texts(dataset: xarray.Dataset, table: pandas.DataFrame, analyses: An
     return texts + ([] if analyses.effects is None else words.importance_text(analyses.effects))
 
 
-def paper_order(variants: Sequence[str]) -> list[str]:
-    """The paper's nine in the order of its figures, the baseline first; others after them, in their own order."""
-    return sorted(variants, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+def paper_order(study: xarray.Dataset) -> list[str]:
+    """The paper's nine in the order of its figures, the baseline first; others after them, in their own order.
+
+    Rows of one cell from several files stand together.
+    """
+    rows = study["variant"].values.tolist()
+    of = {row: draws.cell_of(study, row) for row in rows}
+    own = list(dict.fromkeys(of.values()))
+    return sorted(rows, key=lambda row: (ORDER.index(of[row]) if of[row] in ORDER else len(ORDER), own.index(of[row])))
 
 
 def write(
@@ -137,9 +159,15 @@ def _space(dataset: xarray.Dataset) -> list[dict[str, Any]]:
         if values.dtype.kind == "f" and not numpy.isnan(values).all():
             drawn = f"{numpy.nanmin(values):.3g} to {numpy.nanmax(values):.3g}"
         texts = [text if len(said) == 1 else f"{words.listed(tasks)}: {text}" for text, tasks in said.items()]
-        rows.append({"name": name, "meaning": dataset[name].attrs["long_name"], "texts": texts or ["not in the space"]})
+        rows.append({"name": name, "meaning": _meaning(dataset, name), "texts": texts or ["not in the space"]})
         rows[-1]["drawn"] = drawn
     return rows
+
+
+def _meaning(dataset: xarray.Dataset, name: str) -> str:
+    """A hyperparameter as the page calls it, with its long name where that says more."""
+    short, long = named(name), str(dataset[name].attrs["long_name"])
+    return short if short == long else f"{short}: {long}"
 
 
 def _cells(dataset: xarray.Dataset, order: Sequence[str]) -> list[dict[str, Any]]:
@@ -147,13 +175,17 @@ def _cells(dataset: xarray.Dataset, order: Sequence[str]) -> list[dict[str, Any]
     facts = attribute(dataset, "variants")
     first = facts.get(order[0], {}).get("equations") or []
     references, cells = _references(dataset, order), []
-    for name in order:
+    alike: dict[tuple[str, str], list[str]] = {}  # rows of one cell from several files
+    for row in order:
+        alike.setdefault((draws.cell_of(dataset, row), str(facts.get(row, {}).get("signature"))), []).append(row)
+    for name, *more in alike.values():
         told = facts.get(name, {})
         lines = told.get("equations") or []
         left = {line.partition(" = ")[0] for line in lines}
         cells.append(
             {
-                "name": name,
+                "name": words.listed([name, *more]),
+                "rows": [name, *more],
                 "equations": [{"text": line, "new": line not in first} for line in lines],
                 "gone": [line.partition(" = ")[0] for line in first if line.partition(" = ")[0] not in left],
                 "parameters": words.parameters(told.get("parameters") or {}),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy
 import xarray
 
+from lstm_odyssey.reports.contract.draws import cell_of
 from lstm_odyssey.reports.contract.files import expanded, write_bytes
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.variables import FINISHED
@@ -23,7 +24,7 @@ REPLICATES = 200
 """Refits of the spread of a functional ANOVA."""
 
 CUTS = (1.0, 0.9, 0.75, 0.5, 0.25, 0.1)
-"""Quantiles at which the response is clipped for the curve of importance against cut-off; 1: as it is."""
+"""Quantiles at which the response is clipped for the shares that ``--format nc`` holds; 1: as it is."""
 
 GOOD = 0.5
 """The cut-off whose shares stand beside those of the raw response: the better half told apart."""
@@ -75,7 +76,8 @@ def analyse(
 
     Args:
         study: a study, whole or still running.
-        baseline: the cell the others are compared with; ``vanilla`` by default, none if the study has no such cell.
+        baseline: the cell the others are compared with; ``vanilla`` by default, of several files that of the first that has
+            it, none if the study has no such cell.
         quick: leave out what takes more than a few seconds: cut-offs but two, the decomposition tree by tree, all
             cells together.
         replicates: refits for the refit spread of the shares, 0 for none.
@@ -88,8 +90,8 @@ def analyse(
         ValueError: the baseline is not in the study.
     """
     study = as_study(study)
-    if baseline is None and BASELINE in study["variant"].values:
-        baseline = BASELINE
+    if baseline is None:
+        baseline = next((row for row in study["variant"].values.tolist() if cell_of(study, row) == BASELINE), None)
     comparison = compare(study, baseline)
     fewest = FEWEST if few else ENOUGH
     try:

@@ -34,7 +34,7 @@ def write(study: xarray.Dataset, analyses: Analyses, path: str | os.PathLike[str
 def markdown(study: xarray.Dataset, analyses: Analyses) -> str:
     """The page's summary and tables as Markdown, legible in a terminal too."""
     study = as_study(study)
-    order = paper_order(study["variant"].values.tolist())
+    order = paper_order(study)
     table = summary(study, order)
     claims = paper.rows(study, analyses.comparison, analyses.per_tree, analyses.reruns)
     blocks = ["\n\n".join(_plain(text) for text in summary_texts(study, table, analyses))]
@@ -73,7 +73,7 @@ def _plain(text: str) -> str:
 def numbers(study: xarray.Dataset, analyses: Analyses) -> pandas.DataFrame:
     """One row for each task and cell: all of the comparison but its curves, then R² and the shares of the variance."""
     study, comparison = as_study(study), analyses.comparison
-    order = paper_order(study["variant"].values.tolist())
+    order = paper_order(study)
     columns: dict[str, list[object]] = {}
     cells = [(task, variant) for task in study["task"].values.tolist() for variant in order]
     for name, variable in comparison.data_vars.items():
@@ -104,7 +104,7 @@ def save_figures(study: xarray.Dataset, analyses: Analyses, folder: str | os.Pat
     Names are ``TASK-FIGURE`` and ``TASK-CELL-FIGURE``, their parts freed of what a file system may not like.
     """
     study = as_study(study)
-    order = paper_order(study["variant"].values.tolist())
+    order = paper_order(study)
     tasks = study["task"].values.tolist()
     folder = expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def save_figures(study: xarray.Dataset, analyses: Analyses, folder: str | os.Pat
         _save(drawn(study, analyses, task, order), folder, [_file(task, place)], written)
         for number, variant in enumerate(order):
             _save(
-                drawn_of_cell(study, analyses, task, variant),
+                drawn_of_cell(analyses, task, variant, order),
                 folder,
                 [_file(task, place), _file(variant, number)],
                 written,

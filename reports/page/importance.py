@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 import xarray
 
-from lstm_odyssey.reports.contract.wording import fixed, listed, percent
+from lstm_odyssey.reports.contract.wording import fixed, listed, named, percent
 from lstm_odyssey.reports.fanova.refits import ENOUGH
 
 RESPONSES = {
@@ -77,8 +77,8 @@ def _split(r_squared: numpy.ndarray[Any, Any]) -> tuple[numpy.ndarray[Any, Any],
 
 def _shares(shown: xarray.Dataset, response: str, bound: float) -> str:
     """R² and the shares of the cells of which something is predicted."""
-    names = shown["hyperparameter_name"].values.tolist()
-    shares = {str(name): shown["main_share"].values[:, place] for place, name in enumerate(names)}
+    names = shown["hyperparameter"].values.tolist()
+    shares = {named(name): shown["main_share"].values[:, place] for place, name in enumerate(names)}
     shares["all interactions together"] = 1 - numpy.nansum(shown["main_share"].values, axis=1)
     shares = {name: values for name, values in shares.items() if not numpy.isnan(values).all()}
     ordered = sorted(shares, key=lambda name: -float(numpy.nanmean(shares[name])))

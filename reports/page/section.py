@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +17,10 @@ from lstm_odyssey.reports.contract.schema import attribute
 from lstm_odyssey.reports.contract.wording import fixed, percent
 from lstm_odyssey.reports.fanova.cases import FACTOR
 from lstm_odyssey.reports.fanova.layout import SPREAD_SAYS
-from lstm_odyssey.reports.page import limits, tables, words
+from lstm_odyssey.reports.page import advice, limits, tables, words
 from lstm_odyssey.reports.page.analyses import GOOD, Analyses
 from lstm_odyssey.reports.page.importance import analysed, spread
-from lstm_odyssey.reports.plots import budgets, differences, marginals, pairs, scores, shares
+from lstm_odyssey.reports.plots import curves, forest, marginals, pairs, scores, shares
 from lstm_odyssey.reports.plots.axis import present
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, OPEN, WORSE
 from lstm_odyssey.reports.stats.table import score
@@ -33,37 +34,33 @@ CALLED = {"n_outputs": "outputs", "input_size": "inputs"}
 
 def drawn(dataset: xarray.Dataset, analyses: Analyses, task: str, order: Sequence[str]) -> dict[str, Figure]:
     """The figures of a task that show all cells, by name."""
-    apart = differing(analyses.comparison, task)
+    comparison = analyses.comparison
+    apart, baseline = differing(comparison, task), str(comparison.attrs["baseline"]) or None
     made = {
         "all": scores.box_plot(dataset, task, order=order, apart=apart),
         "best": scores.box_plot(dataset, task, best=True, order=order, apart=apart),
-        "curves": scores.learning_curves(dataset, task, order=order),
-        "expected": budgets.expected_best(analyses.comparison, task, order=order),
-        "speed": budgets.scores_against_speed(analyses.comparison, task, order=order),
+        "curves": curves.learning_curves(dataset, task, order=order, baseline=baseline),
     }
-    if compared(analyses.comparison):
-        made["differences"] = differences.forest(analyses.comparison, task, order=order)
-        if analyses.comparison.attrs["resampling"] == "paired":
-            made["scatter"] = differences.scatter(dataset, analyses.comparison, task, order=order)
+    if compared(comparison):
+        made["forest"] = forest.forest(dataset, comparison, task, order=order)
+        made["narrow"] = forest.forest(dataset, comparison, task, order=order, narrow=True)
+        if comparison["best_of_difference"].sel(task=task).notnull().any():
+            made["expected"] = curves.expected_best(comparison, task, order=order)
     if analyses.effects is not None and analyses.cuts is not None and analysed(analyses.effects, task):
-        pair = analyses.cuts.sel(clip=[1.0, GOOD])
-        made["shares"] = shares.shares(pair, task, order=order)
-        made["overview"] = marginals.overview(analyses.effects, task, order=order)
-        if analyses.cuts.sizes["clip"] > 2:
-            made["cutoffs"] = shares.cutoffs(analyses.cuts, task, order=order)
+        made["shares"] = shares.shares(analyses.cuts.sel(clip=[1.0, GOOD]), task, order=order)
     return made
 
 
-def drawn_of_cell(dataset: xarray.Dataset, analyses: Analyses, task: str, variant: str) -> dict[str, Figure]:
-    """The figures of one cell on a task: marginals and pairs; none where it could not be analysed."""
+def drawn_of_cell(analyses: Analyses, task: str, variant: str, order: Sequence[str]) -> dict[str, Figure]:
+    """The figures of one cell on a task: marginals, and the pairs that interact; none where it could not be analysed."""
     if analyses.effects is None:
         return {}
     part = analyses.effects.sel(task=task, variant=variant).isel(clip=0)
     if not part["main_share"].notnull().any():
         return {}
-    made = {"marginals": marginals.marginals(dataset, analyses.effects, analyses.times, task, variant)}
-    if int(part["n"]) >= PAIRS_FROM:
-        made["pairs"] = pairs.pairs(analyses.effects, task, variant)
+    made = {"marginals": marginals.marginals(analyses.effects, analyses.times, task, variant, order=order)}
+    if int(part["n"]) >= PAIRS_FROM and (figure := pairs.pairs(analyses.effects, task, variant)) is not None:
+        made["pairs"] = figure
     return made
 
 
@@ -88,24 +85,14 @@ def _together(analyses: Analyses, task: str) -> str:
     return f"which cell it is takes {percent([float(part['main_share'])])} by itself (R² {fixed(float(part['r_squared']))})"
 
 
-def _worse_on_front(comparison: xarray.Dataset, task: str) -> str:
-    """The cells on the front of score and speed that are worse than the baseline, with their verb; empty if there is none."""
-    part = comparison.sel(task=task)
-    names = part["variant"].values[part["pareto"].values & (part["verdict"].values == WORSE)].tolist()
-    return f"{words.listed(names)} {'is' if len(names) == 1 else 'are'}" if names else ""
-
-
 LABELS = {
-    "differences": "Forest plot: differences to the baseline on {}",
-    "scatter": "Scatter: test scores of the same draws on {}",
+    "forest": "Forest plot: differences to the baseline on {}",
+    "narrow": "Forest plot for narrow windows: differences to the baseline on {}",
     "all": "Box plot: test scores of all finished trials on {}",
     "best": "Box plot: test scores of the best 10 % of the trials on {}",
     "curves": "Learning curves of the best trial of each cell on {}",
-    "expected": "Expected best test score against trials and hours on {}",
-    "speed": "Test score against the cost of an epoch on {}",
+    "expected": "Expected best test score against draws, less the baseline's, on {}",
     "shares": "Stacked bars: shares of the variance on {}",
-    "overview": "Marginals of the test score of all cells on {}",
-    "cutoffs": "Shares of the variance against the cut-off on {}",
     "marginals": "Marginals of test score and training time of {} on {}",
     "pairs": "Joint marginals and pure interactions of {} on {}",
 }
@@ -123,29 +110,29 @@ def section(
         "name": task,
         "anchor": f"task-{place}",
         "chance_known": not math.isnan(chance),
-        "results": tables.results(dataset, table, comparison, task, analyses.reruns),
-        "differences": tables.differences(comparison, task, order),
-        "importance": tables.importance(analyses, task, order),
+        "advice": advice.advice(dataset, comparison, task, order),
+        "points": advice.points(dataset, task, order),
+        "scored": words.task_text(dataset, table, task),
+        "at_chance": scores.at_chance(dataset, task, order),
+        "results": tables.varying(tables.results(dataset, table, comparison, task, analyses.reruns)),
+        "differences": tables.varying(tables.differences(comparison, task, order)),
+        "importance": tables.varying(tables.importance(analyses, task, order)),
         "paper": [
             row for row in paper.rows(dataset, comparison, analyses.per_tree, analyses.reruns) if row.task == task
         ],
         "figures": {key: _svg(made[key], LABELS[key].format(task), f"f{place}{key}") for key in made},
-        "cells": [_cell(dataset, analyses, task, name, place, number) for number, name in enumerate(order)],
+        "cells": [_cell(analyses, task, name, place, number, order) for number, name in enumerate(order)],
         "judged": bool((verdicts := comparison["verdict"].sel(task=task)).isin([BETTER, WORSE, OPEN]).any()),
         "limit": limits.limit_text(dataset, task, analyses.cuts),
         "rows_chosen": bool((verdicts == CHOSEN).any()),
         "too_few": bool((verdicts == FEW).any()),
-        "device": words.device(dataset),
         "costs": table.attrs["costs"][task],
-        "worse_on_front": _worse_on_front(comparison, task),
         "apart": differing(comparison, task),
         "caption": words.caption(dataset, table, task),
         "analysed": _analysed(analyses, task, analyses.effects),
         "analysed_pair": _analysed(
             analyses, task, None if analyses.cuts is None else analyses.cuts.sel(clip=[1.0, GOOD])
         ),
-        "analysed_cuts": _analysed(analyses, task, analyses.cuts),
-        "flagged_below": "" if analyses.cuts is None else f"{analyses.cuts.attrs['flagged_below']:g}",
         "spread_says": SPREAD_SAYS,
         "refits": _refits(analyses, task, order),
         "notes": _notes(analyses, task, order),
@@ -162,10 +149,8 @@ def _svg(figure: Figure, label: str, prefix: str) -> Markup:
     return Markup(scores.svg(figure, label, prefix))
 
 
-def _cell(
-    dataset: xarray.Dataset, analyses: Analyses, task: str, variant: str, place: int, number: int
-) -> dict[str, Any]:
-    made = drawn_of_cell(dataset, analyses, task, variant)
+def _cell(analyses: Analyses, task: str, variant: str, place: int, number: int, order: Sequence[str]) -> dict[str, Any]:
+    made = drawn_of_cell(analyses, task, variant, order)
     drawn = {key: _svg(made[key], LABELS[key].format(variant, task), f"f{place}{key}{number}") for key in made}
     score = time = ""
     if made and analyses.effects is not None:
@@ -226,7 +211,7 @@ def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
     if analyses.effects is None:
         return []
     part = analyses.effects.sel(task=task).isel(clip=0)
-    texts = []
+    said: dict[str, list[tuple[str, str, int]]] = {}  # by what is alike of their notes, cells
     for name in present(order, analyses.effects):
         one = part.sel(variant=name)
         note = str(one["note"].item())
@@ -237,7 +222,12 @@ def _notes(analyses: Analyses, task: str, order: Sequence[str]) -> list[str]:
         if collapsed := _collapsed(analyses, task, name, float(one["ceiling_share"])):
             note = f"{note}; {collapsed}" if note else collapsed
         if note:
-            texts.append(f"{name}: {note}.")
+            alike = re.sub(r"n = \d+; ", "", note)
+            said.setdefault(alike if alike != note else f"{name}: {note}", []).append((name, note, int(one["n"])))
+    texts = []
+    for note, cells in said.items():
+        names = [name if len(cells) == 1 else f"{name} (n = {n})" for name, _, n in cells]
+        texts.append(f"{words.listed(names)}: {cells[0][1] if len(cells) == 1 else note}.")
     named = [name for name in present(order, part) if part["main_share"].sel(variant=name).notnull().any()]
     return texts + ([] if analyses.times is None else _notes_of_times(analyses.times.sel(task=task), named))
 

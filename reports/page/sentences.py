@@ -51,9 +51,12 @@ def method_text(comparison: xarray.Dataset) -> str:
     if common:
         text += "All cells had the same draws, drawn anew once for all of them. "
     else:
+        alike = str(comparison.attrs["jointly"])
+        if alike:
+            text += f"{alike} had the draws of {comparison.attrs['baseline']}, drawn anew once for all of them. "
         text += (
-            "Each cell had draws of its own, so the luck of the draws is compared too: the standard error is about "
-            f"{TIMES_LARGER:g} times that of common draws. "
+            f"{'Other cells' if alike else 'Each cell'} had draws of {'their' if alike else 'its'} own, so the luck of draws "
+            f"is compared too: the standard error is about {TIMES_LARGER:g} times that of common draws. "
         )
     return text + power_text() + " " + welch_text(common=common)
 

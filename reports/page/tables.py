@@ -16,6 +16,7 @@ from lstm_odyssey.reports.fanova.cases import FACTOR
 from lstm_odyssey.reports.page.analyses import Analyses
 from lstm_odyssey.reports.page.importance import analysed
 from lstm_odyssey.reports.plots.axis import present, shown
+from lstm_odyssey.reports.plots.forest import digits, signed
 from lstm_odyssey.reports.stats.contents import BETTER, OPEN, WORSE
 from lstm_odyssey.reports.stats.epoch_cost import duration
 from lstm_odyssey.reports.stats.searches import DRAWS
@@ -53,6 +54,29 @@ class Grid(NamedTuple):
     caption: str
     heads: list[tuple[str, str]]
     rows: list[Row]
+
+
+ALWAYS = ("corrected", "verdict")
+"""Columns that stand even where they say the same of every cell: a verdict stands beside its interval."""
+
+
+def varying(grid: Grid | None) -> Grid | None:
+    """The table without the columns that say the same of every cell; its caption says what that is."""
+    if grid is None or len(grid.rows) < 2:
+        return grid
+    columns = list(zip(*(row.cells for row in grid.rows), strict=True))
+    heads = [name for name, _ in grid.heads[1:]]
+    kept = [
+        place for place, cells in enumerate(columns) if heads[place] in ALWAYS or len({cell.text for cell in cells}) > 1
+    ]
+    same = [
+        f"{grid.heads[1 + place][0]} {cells[0].text}"
+        for place, cells in enumerate(columns)
+        if place not in kept and cells[0].text != "–"
+    ]
+    caption = f"{grid.caption} The same for all: {'; '.join(same)}." if same else grid.caption
+    rows = [row._replace(cells=[row.cells[place] for place in kept]) for row in grid.rows]
+    return Grid(caption, [grid.heads[0], *(grid.heads[1 + place] for place in kept)], rows)
 
 
 def number(value: float, text: str | None = None, look: str = "") -> Cell:
@@ -137,15 +161,14 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
     small = comparison["best_of_difference"].sel(task=task, variant=others).notnull().any("variant")
     most = int(comparison["best_of"].values[small.values].max()) if small.any() else 0
     searched = bool(comparison["better_in_search"].sel(task=task).notnull().any())
-    ends = comparison["difference_corrected_interval"].sel(task=task).values
-    plain = functools.partial(_plain, digits=_digits(float(numpy.nanmax(numpy.abs(ends), initial=0.0))))
+    plain = functools.partial(signed, decimals=digits(comparison, task))
     for name in others:
         one = comparison.sel(task=task, variant=name)
         value = {key: one[key].item() for key in ("difference", "hedges_g", "cliffs_delta", "verdict_welch")}
         looks = {BETTER: "yes", WORSE: "no"}
         cells = [
             number(value["difference"], plain(value["difference"]), "main"),
-            *(_span(one[f"difference{kind}_interval"], plain) for kind in ("", "_corrected")),
+            _span(one["difference_corrected_interval"], plain),
             _verdict(one),
         ]
         if unsteady:
@@ -156,25 +179,23 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
         if searched:
             cells.append(_effect(float(one["better_in_search"]), one["better_in_search_interval"], fixed))
         cells += [
-            Cell(value["verdict_welch"], value["verdict_welch"], looks.get(value["verdict_welch"], "")),
-            _p(float(one["welch_p"])),
-            _effect(value["hedges_g"], one["hedges_g_interval"]),
-            _effect(value["cliffs_delta"], one["cliffs_delta_interval"]),
+            _p(float(one["welch_p"]), looks.get(value["verdict_welch"], "")),
+            number(value["hedges_g"], signed(value["hedges_g"])),
+            number(value["cliffs_delta"], signed(value["cliffs_delta"])),
         ]
         made.append(Row(name, cells, one["verdict"].item() == BETTER))
     units = str(comparison["units"].sel(task=task).item())
     heads = [
         ("cell", ""), (f"less {baseline}", f"difference of the means of the best 10 %, {units}"),
-        ("95 % interval", "joint bootstrap, each best tenth selected anew"),
-        ("corrected", "the same, Bonferroni over the cells: what the verdict rests on"),
+        ("corrected", "95 % joint bootstrap, each best tenth selected anew, Bonferroni over the cells: the verdict"),
         ("verdict", "by the corrected interval"),
     ]  # fmt: skip
     heads += [("stable only", "the difference without unstable trials; not tested")] if unsteady else []
     heads += [(f"best of {most}", f"difference after {most} draws, the best by validation kept, 95 %")] if most else []
     heads += [(f"P(better), {DRAWS} draws", f"in searches of {DRAWS} draws, 95 %")] if searched else []
     heads += [
-        ("as the paper judges", "Welch, uncorrected, 5 %"), ("Welch p", "the paper's test, uncorrected"),
-        ("Hedges g", "with its bootstrap interval"), ("Cliff's δ", "with its bootstrap interval"),
+        ("Welch p", "the paper's test, uncorrected; coloured where it finds a difference at 5 %"),
+        ("Hedges g", ""), ("Cliff's δ", ""),
     ]  # fmt: skip
     return Grid(f"Differences to {baseline} of the mean test score of the best 10 %, {units}.", heads, made)
 
@@ -186,32 +207,19 @@ def _verdict(one: xarray.Dataset) -> Cell:
     return Cell(text, verdict, {BETTER: "yes", WORSE: "no"}.get(verdict, ""))
 
 
-def _digits(largest: float) -> int:
-    """Decimals that show three digits of the largest of some numbers.
-
-    >>> _digits(0.66), _digits(12.5), _digits(0.0)
-    (3, 1, 2)
-    """
-    return max(0, 2 - math.floor(math.log10(largest))) if largest else 2
-
-
-def _plain(value: float, digits: int = 2) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
-
-
 def _span(interval: xarray.DataArray, form: Callable[[float], str]) -> Cell:
     low, high = interval.values.tolist()
     return number(low, f"{form(low)} to {form(high)}")
 
 
-def _effect(value: float, interval: xarray.DataArray, form: Callable[[float], str] = _plain) -> Cell:
+def _effect(value: float, interval: xarray.DataArray, form: Callable[[float], str] = signed) -> Cell:
     """A number with its interval, where it has one."""
     low, high = interval.values.tolist()
     return number(value, form(value) + (f" ({form(low)} to {form(high)})" if math.isfinite(low) else ""))
 
 
-def _p(value: float) -> Cell:
-    return number(value, "< 0.001" if value < 0.001 else f"{value:.3f}")
+def _p(value: float, look: str) -> Cell:
+    return number(value, "< 0.001" if value < 0.001 else f"{value:.3f}", look)
 
 
 def _divergence(row: pandas.Series, one: xarray.Dataset) -> Cell:
@@ -247,7 +255,7 @@ def importance(analyses: Analyses, task: str, order: Sequence[str]) -> Grid | No
         ("n", "finished trials with a response"),
         ("R²", "out of the bag: what of the variance is predictable"),
     ]
-    heads += [(one.label, f"main effect of {one.name}") for one in axes]
+    heads += [(one.label, f"main effect of {one.label}") for one in axes]
     heads += [("pairs", "all interactions of two"), ("three and more", "all higher interactions")]
     if pooled is not None:
         heads.append(("which cell", f"main effect of the cell, where it is a factor: {TOGETHER}"))

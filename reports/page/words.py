@@ -21,25 +21,38 @@ from lstm_odyssey.reports.page.sentences import comparison_text
 from lstm_odyssey.reports.stats.table import ENOUGH, maximizes, score
 
 __all__ = [
-    "caption", "commands", "comparison_text", "count", "device", "distribution", "equation", "flat", "importance_text",
-    "listed", "parameters", "summary_text", "task_text",
+    "caption", "cells", "commands", "comparison_text", "count", "distribution", "equation", "flat", "importance_text",
+    "lacks", "listed", "parameters", "summary_text", "task_text",
 ]  # fmt: skip
+
+
+OPTIONS = (
+    "profile", "tasks", "variants", "trials", "epochs", "seed", "draws", "points", "backend", "device", "dtype",
+    "block-size", "keep-weights",
+)  # fmt: skip
+"""Of ``odyssey run``, in the order of a command."""
 
 
 def summary_text(dataset: xarray.Dataset, table: pandas.DataFrame) -> list[str]:
     """The study in a few sentences, one list entry for each paragraph: first the whole, then each task."""
-    tasks, variants = (dataset[dim].values.tolist() for dim in ("task", "variant"))
+    tasks = dataset["task"].values.tolist()
     status = dataset["status"].values.ravel().tolist()
-    numbers = {name: status.count(name) for name in ("ok", "diverged", "failed", "missing")}
-    where = " cell and task" if len(tasks) > 1 else " cell"
-    cells = f"{count(len(variants), 'cell')} on {listed(tasks)}"
-    text = f"{count(len(status), 'trial').capitalize()} of {cells}, {dataset.sizes['trial']} for each{where}: "
+    numbers = {name: status.count(name) for name in ("ok", "diverged", "failed")}
+    numbers["missing"] = int(table["missing"].sum())
+    rows = dataset["variant"].values.tolist()
+    kinds = ["cell", *(["task"] if len(tasks) > 1 else [])]
+    kinds += ["file"] if len({draws.cell_of(dataset, row) for row in rows}) < len(rows) else []
+    each = sorted({int(trials) for trials in table["trials"] if trials})
+    text = f"{count(int(table['trials'].sum()), 'trial').capitalize()} of {cells(dataset)} on {listed(tasks)}, "
+    text += f"{_span((each[0], each[-1]))} for each {listed(kinds)}: "
     ends = {"ok": "ran to the end", "diverged": "diverged", "failed": "failed", "missing": "not run yet"}
     text += listed(f"{numbers[name]:,} {words}" for name, words in ends.items() if numbers[name]) + "."
     if collapsed := int(table["unstable"].sum()):
         text += f" {collapsed:,} of these {'is' if collapsed == 1 else 'are'} unstable."
     if numbers["missing"]:
         text += " The numbers below are not final."
+    if lacking := lacks(dataset):
+        text += f" No file has {lacking}."
     text = f"{text} {draws.sentence(dataset)}".strip()
     paragraphs = [text, *(task_text(dataset, table, task) for task in tasks)]
     largest = int(table["selected"].max())
@@ -49,6 +62,30 @@ def summary_text(dataset: xarray.Dataset, table: pandas.DataFrame) -> list[str]:
             "Differences between cells are what was seen, not what can be concluded."
         )
     return paragraphs
+
+
+def cells(dataset: xarray.Dataset) -> str:
+    """How many cells there are, whatever the number of files that each is in.
+
+    Cells of one name with other equations count apart, as rows do.
+    """
+    facts = attribute(dataset, "variants")
+    found = {
+        (draws.cell_of(dataset, row), str(facts.get(row, {}).get("signature")))
+        for row in dataset["variant"].values.tolist()
+    }
+    return count(len(found), "cell")
+
+
+def lacks(dataset: xarray.Dataset) -> str:
+    """Which cells no file has on a task; empty where every cell is on every task."""
+    tasks, rows = (dataset[dim].values.tolist() for dim in ("task", "variant"))
+    if draws.combined(dataset) is None:
+        return ""
+    absent = {task: [row for row in rows if not draws.planned(dataset, task, row)] for task in tasks}
+    return (
+        listed(f"{listed(names)} on {task}" for task, names in absent.items() if names) if any(absent.values()) else ""
+    )
 
 
 def task_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
@@ -80,25 +117,13 @@ def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
     parts = [
         f"n = {_span(finished)} finished trials for each cell",
         f"best 10 % by validation: {_span(selected)}",
-        f"seed {dataset.attrs['seed']}",
+        draws.seeds(dataset),
         draws.named(dataset),
         f"corpus {task}, checksum {str(facts['checksum'].item())[:12] or 'unknown'}",
     ]
     if not math.isnan(float(facts["chance"])):
         parts.append(f"chance level {score(float(facts['chance']))} {facts['units'].item()}")
     return "; ".join(parts) + "."
-
-
-def device(dataset: xarray.Dataset) -> str:
-    """On what the times of a study were measured, and whether it knows any of a GPU."""
-    named = str(dataset.attrs["device"])
-    if not dataset["training_seconds"].notnull().any():
-        return "The times of this study were not measured."
-    if not named:
-        return "The study does not say on which device they were measured."
-    if named.startswith("cuda"):
-        return f"All points: times of a GPU ({named}; squares)."
-    return f"All points: times of a processor ({named}; circles); this study holds no times of a GPU."
 
 
 def distribution(space: Mapping[str, Any]) -> str:
@@ -165,34 +190,34 @@ def flat(facts: Any, prefix: str = "") -> dict[str, str]:
 
 
 def commands(dataset: xarray.Dataset) -> list[str]:
-    """The two commands that run the study again and report it; its protocol and its own space come in a study.toml.
+    """The commands that run a study, or those of several files, again and report it.
 
-    Rows in place of draws come in a file of the name that they had.
+    The protocol and a space of one's own come in a study.toml. Rows in place of draws come in a file of the name that they had.
     """
-    attributes, more = dataset.attrs, attribute(dataset, "more")
-    protocol = dict(attribute(dataset, "protocol"))
-    epochs, rows = protocol.pop("epochs", None), draws.points(dataset)
-    options = {
-        "profile": attributes["profile"],
-        "tasks": ",".join(dataset["task"].values.tolist()),
-        "variants": ",".join(dataset["variant"].values.tolist()),
-        "trials": dataset.sizes["trial"],
-        "epochs": epochs,
-        "seed": attributes["seed"],
-        "draws": attributes["draws"] if rows is None else None,
-        "points": None if rows is None else rows["file"],
-        "backend": attributes["backend"],
-        "device": attributes["device"],
-        "dtype": attributes["dtype"],
-        "block-size": more.get("block_size"),
-        "keep-weights": more.get("keep_weights"),
-    }
-    words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value not in ("", None)]
-    tables = {name: table for name, table in (("protocol", protocol), ("space", more.get("space"))) if table}
-    lines = [line for name, table in tables.items() for line in (f"[{name}]", *map(_line, table, table.values()))]
-    file = [f"printf '%s\\n' {' '.join(map(shlex.quote, lines))} > study.toml"] if lines else []
-    study = "study.toml " if lines else ""
-    return [*file, f"odyssey run {study}{' '.join(words)} --store STORE", "odyssey report STORE"]
+    protocol, runs = dict(attribute(dataset, "protocol")), draws.runs(dataset)
+    epochs = protocol.pop("epochs", None)
+    made, stores = [], []
+    for run in runs:
+        store, file = (f"{name}-{run['label']}" if len(runs) > 1 else name for name in ("STORE", "study"))
+        tables = {name: table for name, table in (("protocol", protocol), ("space", run.get("space"))) if table}
+        lines = [line for name, table in tables.items() for line in (f"[{name}]", *map(_line, table, table.values()))]
+        settings = shlex.quote(f"{file}.toml")
+        if lines:
+            made.append(f"printf '%s\\n' {' '.join(map(shlex.quote, lines))} > {settings}")
+        stores.append(shlex.quote(store))
+        made.append(
+            " ".join(["odyssey run", *([settings] if lines else []), *_options(run, epochs), "--store", stores[-1]])
+        )
+    return [*made, f"odyssey report {' '.join(stores)}{'' if len(stores) == 1 else ' -o report.html'}"]
+
+
+def _options(run: Mapping[str, Any], epochs: int | None) -> list[str]:
+    """The options of ``odyssey run`` for what ran a file."""
+    options = {name: run.get(name.replace("-", "_")) for name in OPTIONS} | {"epochs": epochs}
+    options |= {name: ",".join(run[name]) for name in ("tasks", "variants")}
+    if options["points"]:
+        options["draws"] = None
+    return [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value not in ("", None)]
 
 
 def _line(name: str, value: Any) -> str:

@@ -165,8 +165,9 @@ def shares(importance: xarray.Dataset, task: str) -> list[Row]:
         rate = main[LEARNING_RATE]
         claim("share of the learning rate", "more than two thirds of the variance", percent(rate), rate > 2 / 3)
     if SIZE in main and NOISE in main:
-        ours = f"{percent(main[SIZE])} and {percent(main[NOISE])}"
-        claim("size of the layer before input noise", "the second and the third", ours, main[SIZE] > main[NOISE])
+        ours = f"N {percent(main[SIZE])}, input noise {percent(main[NOISE])}"
+        said = "N is second after the learning rate, input noise third"
+        claim("N takes more than input noise", said, ours, main[SIZE] > main[NOISE])
     if MOMENTUM in main:
         claim("share of momentum", "below 1 %", percent(main[MOMENTUM]), main[MOMENTUM] < 0.01)
     claim("all interactions together", "5 to 20 %", percent(rest), (rest > 0.05) & (rest < 0.2))

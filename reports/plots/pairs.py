@@ -1,72 +1,61 @@
-"""The figure of pairs: for each two hyperparameters the joint marginal beside the pure interaction."""
+"""The figure of pairs: where two hyperparameters interact, their joint marginal beside the pure interaction."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy
 import xarray
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lstm_odyssey.reports.plots.axis import DIVERGING, Shown, prepare, shown
-from lstm_odyssey.reports.plots.style import SOFT, blank, styled
+from lstm_odyssey.reports.plots.axis import DIVERGING, prepare, shown
+from lstm_odyssey.reports.plots.style import blank, styled
+
+LEAST = 0.01
+"""Share of the variance from which on a pair is worth a panel."""
+
+
+def interacting(effects: xarray.Dataset, task: str, variant: str) -> list[int]:
+    """The places of the pairs whose interaction takes more than ``LEAST`` of the variance."""
+    shares = effects["pair_share"].sel(task=task, variant=variant).isel(clip=0).values
+    return [int(place) for place in numpy.flatnonzero(shares > LEAST)]
 
 
 @styled
-def pairs(effects: xarray.Dataset, task: str, variant: str) -> Figure:
-    """For each pair of hyperparameters the joint marginal beside the pure interaction, one colour scale centred on 0.
+def pairs(effects: xarray.Dataset, task: str, variant: str) -> Figure | None:
+    """For each pair that interacts the joint marginal beside the pure interaction, one colour scale centred on 0.
 
-    The joint marginal is drawn as its distance from the mean.
+    The joint marginal is drawn as its distance from the mean. None: no pair interacts by more than 1 %.
     """
+    couples = interacting(effects, task, variant)
+    if not couples:
+        return None
     by_name = {one.name: one for one in shown(effects, task)}
     part = effects.sel(task=task, variant=variant).isel(clip=0)
-    couples = [
-        place
-        for place in range(part.sizes["pair"])
-        if {str(part["first"].values[place]), str(part["second"].values[place])} <= set(by_name)
-    ]
-    columns = 1 if len(couples) < 2 else 2
-    rows = max(1, -(-len(couples) // columns))
-    figure = blank(4.3 * columns + 0.6, 1.95 * rows + 0.1)
-    if not couples or not numpy.isfinite(part["joint"].values).any():
-        figure.text(0.5, 0.5, "not analysed", ha="center", color=SOFT)
-        return figure
+    columns = min(2, len(couples))
+    rows = -(-len(couples) // columns)
+    figure = blank(4.0 * columns + 0.8, 1.85 * rows + 0.1)
     grid = figure.subplots(rows, 2 * columns, squeeze=False)
     mean = float(part["mean"])
     largest = float(numpy.nanmax(numpy.abs(part["joint"].values[couples] - mean))) or 1.0
-    image = None
-    for number in range(rows * columns):
-        left, right = grid[number // columns, 2 * (number % columns) : 2 * (number % columns) + 2]
-        if number >= len(couples):
-            left.set_axis_off()
-            right.set_axis_off()
-            continue
-        place = couples[number]
+    for axes in grid.ravel()[2 * len(couples) :]:
+        axes.set_axis_off()
+    for place, (left, right) in zip(couples, grid.reshape(-1, 2), strict=False):
         first, second = by_name[str(part["first"].values[place])], by_name[str(part["second"].values[place])]
-        size = slice(0, first.positions.size), slice(0, second.positions.size)
+        size = slice(0, first.at.size), slice(0, second.at.size)
         share = float(part["pair_share"].values[place])
         for axes, values, words in (
             (left, part["joint"].values[place][size] - mean, "joint marginal"),
             (right, part["interaction"].values[place][size], f"pure interaction ({share:.1%})"),
         ):
-            image = _heat(axes, first, second, values, largest)
+            image = axes.pcolormesh(
+                first.at, second.at, values.T, cmap=DIVERGING, vmin=-largest, vmax=largest, shading="nearest",
+                rasterized=True,
+            )  # fmt: skip
+            prepare(axes, first)
+            prepare(axes, second, along="y", label=axes is left)
+            axes.grid(False)
             axes.set_title(words, fontsize=8, fontweight="normal")
-        right.set_ylabel("")
         right.tick_params("y", labelleft=False)
-    assert image is not None
-    bar = figure.colorbar(image, ax=list(grid[:, -1]), shrink=0.7, aspect=32)
-    bar.set_label(f"less the mean {mean:.4g} ({effects['response_units'].sel(task=task).item()})")
+    bar = figure.colorbar(image, ax=list(grid[:, -1]), shrink=0.8, aspect=24)
+    bar.set_label(f"less the mean {mean:.4g}\n({effects['response_units'].sel(task=task).item()})")
     bar.outline.set_visible(False)
     return figure
-
-
-def _heat(axes: Axes, first: Shown, second: Shown, values: Any, largest: float) -> Any:
-    x, y = first.place(first.positions), second.place(second.positions)
-    image = axes.pcolormesh(
-        x, y, values.T, cmap=DIVERGING, vmin=-largest, vmax=largest, shading="nearest", rasterized=True
-    )
-    prepare(axes, first, small=True)
-    prepare(axes, second, along="y", small=True)
-    axes.grid(False)
-    return image

@@ -1,4 +1,4 @@
-"""The figures, drawn from a stored study: box plots as in the paper, and learning curves.
+"""Box plots of the test scores, as in the paper.
 
 Every function returns a ``matplotlib.figure.Figure`` without touching pyplot's state; ``save`` and ``svg`` write it.
 Scores worse than the chance level stand at that level, in figures only (Greff et al. 2017 fit their axes alike).
@@ -6,7 +6,6 @@ Scores worse than the chance level stand at that level, in figures only (Greff e
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -18,15 +17,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
-from lstm_odyssey.reports.contract.variables import FINISHED
-from lstm_odyssey.reports.plots.axis import look
-from lstm_odyssey.reports.plots.style import BARS, BLUE, INK, VERMILLION, blank, save, styled, svg, tag
-from lstm_odyssey.reports.stats.table import SCORED, best_fraction, box_values, maximizes, mean_parameters, score
+from lstm_odyssey.reports.contract.wording import listed
+from lstm_odyssey.reports.plots.style import BARS, BLUE, INK, SOFT, VERMILLION, blank, save, styled, svg, tag
+from lstm_odyssey.reports.stats.table import SCORED, box_values, mean_parameters, score
 
-__all__ = ["box_plot", "box_plots", "draw_boxes", "learning_curves", "save", "svg"]
+__all__ = ["at_chance", "box_plot", "box_plots", "draw_boxes", "save", "svg"]
 
 FEW = 20
 """Up to this many trials are drawn as points as well: a box of two trials hides that they are two."""
+
+SINGLY = 12
+"""Up to so many cells a caption has a number for each."""
 
 
 @styled
@@ -66,176 +67,95 @@ def box_plots(
     refuse_absent(dataset, "variant", *variants)
     tasks = dataset["task"].values.tolist()
     figure = blank(len(tasks) * max(3.4, 1.2 + 0.42 * len(variants)), 6.4)
-    for column, task in enumerate(tasks):
-        for row, best in enumerate((False, True)):
-            axes = figure.add_subplot(2, len(tasks), row * len(tasks) + column + 1)
+    grid = figure.subplots(2, len(tasks), squeeze=False)
+    for task, column in zip(tasks, grid.T, strict=True):
+        for axes, best in zip(column, (False, True), strict=True):
             draw_boxes(axes, dataset, task, variants, best=best, apart=(apart or {}).get(task, ()))
-            words = f"{task}: {'best 10 % by validation' if best else 'all finished trials'}"
-            axes.set_title(words, pad=18 if best else None)  # the chance level may stand above the frame
+            axes.set_title(f"{task}: {'best 10 % by validation' if best else 'all finished trials'}")
     return figure
 
 
 def draw_boxes(
     axes: Axes, dataset: xarray.Dataset, task: str, variants: Sequence[str], *, best: bool, apart: Collection[str] = ()
 ) -> None:
-    """Box: quartiles; whiskers: full range; dot: mean; line: median; bars behind: parameters of the best 10 %."""
+    """Box: quartiles; whiskers: full range; dot: mean; line: median; bars behind: parameters of the best 10 %.
+
+    The frame ends a little beyond the boxes: whiskers to the chance level would press them flat.
+    """
     part = dataset.sel(task=task)
-    chance, units = float(part["chance"]), str(part["units"].item())
-    positions = range(1, len(variants) + 1)
-    boxes: list[tuple[int, str, dict[str, Any]]] = []
-    for position, variant in zip(positions, variants, strict=True):
+    spans = []
+    for place, variant in enumerate(variants):
         values = box_values(dataset, task, variant, best=best)
         if not values.size:
-            axes.annotate(
-                "no\ntrials", (position, 0.5), xycoords=("data", "axes fraction"), ha="center", color="#777777"
-            )
+            axes.annotate("no\ntrials", (place, 0.5), xycoords=("data", "axes fraction"), ha="center", color=SOFT)
             continue
-        (stats,) = boxplot_stats(values, whis=(0, 100), labels=[variant])
-        boxes.append((position, variant, stats))
+        edge = {"color": BLUE, "linewidth": 2.2} if variant in apart else {"color": INK, "linewidth": 0.9}
+        drawn = axes.bxp(
+            boxplot_stats(values, whis=(0, 100)), positions=[place], widths=0.5, showmeans=True, showfliers=False,
+            patch_artist=True, manage_ticks=False,
+            boxprops={"facecolor": (1, 1, 1, 0.75), "edgecolor": edge["color"], "linewidth": edge["linewidth"]},
+            medianprops={"color": VERMILLION, "linewidth": 1.6},
+            meanprops={"marker": "o", "markerfacecolor": VERMILLION, "markeredgecolor": "white", "markersize": 5.5},
+            whiskerprops={"color": INK, "linewidth": 0.9}, capprops={"color": INK, "linewidth": 0.9},
+        )  # fmt: skip
+        tag(place, "box", [artist for artists in drawn.values() for artist in artists])
         if values.size <= FEW:
             shift = 0.28 * ((numpy.arange(values.size) * 0.618) % 1 - 0.5)  # the golden ratio spreads without chance
-            points = axes.plot(
-                position + shift, values, ".", color=INK, markersize=3, alpha=0.45, zorder=5, label="_trials"
-            )
-            tag(position - 1, "trials", points)
-    if boxes:
-        _boxes(axes, boxes, apart)
-    _chance(axes, chance, [end for _, _, stats in boxes for end in (stats["whislo"], stats["whishi"])], force=not best)
-    axes.margins(y=0.09)
-    axes.set_xlim(0.4, len(variants) + 0.6)
-    axes.set_xticks(list(positions), variants, rotation=40 if len("".join(variants)) > 16 else 0)
+            style: dict[str, Any] = {"color": INK, "markersize": 3, "alpha": 0.45, "zorder": 5, "label": "_trials"}
+            tag(place, "trials", axes.plot(place + shift, values, ".", **style))
+        spans.append([values.min(), *numpy.quantile(values, [0.25, 0.75]), values.max()])
+    _frame(axes, numpy.array(spans), float(part["chance"]), maximize=str(part["direction"].item()) == "maximize")
+    slanted = len("".join(variants)) > 16
+    axes.set_xticks(range(len(variants)), variants, rotation=40 if slanted else 0,
+                    ha="right" if slanted else "center", rotation_mode="anchor")  # fmt: skip
+    axes.set_xlim(-0.6, len(variants) - 0.4)
     axes.tick_params("x", length=0)
-    for label in axes.get_xticklabels():
-        label.set(ha="right" if label.get_rotation() else "center", rotation_mode="anchor")
-    metric = str(part["metric"].item())
+    metric, units = str(part["metric"].item()), str(part["units"].item())
     axes.set_ylabel(f"test {metric}\n({units})" if len(metric) > 22 else f"test {metric} ({units})")
-    _bars(axes, dataset, task, variants)
+    _bars(axes, [mean_parameters(dataset, task, variant) for variant in variants])
 
 
-def _chance(axes: Axes, chance: float, ends: Sequence[float], *, force: bool) -> None:
-    """The chance level as a line; as words alone, if the line is not forced and would squeeze the boxes."""
-    if math.isnan(chance):
+def _frame(axes: Axes, spans: numpy.ndarray, chance: float, *, maximize: bool) -> None:
+    """From the best score to the worse end of the boxes, those that reach the chance level left out, if others do not."""
+    if not spans.size:
         return
-    away = min((abs(chance - end) for end in ends), default=0.0)
-    if force or away <= max(ends, default=0.0) - min(ends, default=0.0):
-        axes.axhline(chance, color=INK, linewidth=0.9, linestyle=(0, (4, 2.5)), label="chance level")
-        place, words, across = (1.0, chance), f"chance {score(chance)}", ("axes fraction", "data")
-    else:
-        place, words, across = (
-            (1.0, 1.0),
-            f"chance {score(chance)}, beyond the axis",
-            ("axes fraction", "axes fraction"),
-        )
-    axes.annotate(words, place, (-2, 3), xycoords=across, textcoords="offset points", ha="right", fontsize=7.5)
+    ends = -spans[:, ::-1] if maximize else spans
+    boxes = ends[:, 2]
+    away = boxes[boxes < (-chance if maximize else chance) - 1e-9 * abs(chance)]
+    low, high = float(ends.min()), float((away if away.size else boxes).max())
+    room = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
+    low, high = low - room, min(high + room, max(float(ends.max()) + 0.1 * room, high))
+    axes.set_ylim(*((-high, -low) if maximize else (low, high)))
 
 
-def _boxes(axes: Axes, boxes: list[tuple[int, str, dict[str, Any]]], apart: Collection[str]) -> None:
-    drawn = axes.bxp(
-        [stats for _, _, stats in boxes],
-        positions=[position for position, _, _ in boxes],
-        widths=0.5,
-        showmeans=True,
-        showfliers=False,
-        patch_artist=True,
-        manage_ticks=False,
-        boxprops={"facecolor": (1, 1, 1, 0.75), "edgecolor": INK, "linewidth": 0.9},
-        medianprops={"color": VERMILLION, "linewidth": 1.6},
-        meanprops={"marker": "o", "markerfacecolor": VERMILLION, "markeredgecolor": "white", "markersize": 5.5},
-        whiskerprops={"color": INK, "linewidth": 0.9},
-        capprops={"color": INK, "linewidth": 0.9},
-    )
-    for number, (position, _, _) in enumerate(boxes):
-        ends = [drawn[name][2 * number + side] for name in ("whiskers", "caps") for side in (0, 1)]
-        tag(position - 1, "box", [drawn[name][number] for name in ("boxes", "medians", "means")] + ends)
-    for (_, variant, _), box in zip(boxes, drawn["boxes"], strict=True):
-        if variant in apart:
-            box.set(edgecolor=BLUE, linewidth=2.2)
-
-
-def _bars(axes: Axes, dataset: xarray.Dataset, task: str, variants: Sequence[str]) -> None:
+def _bars(axes: Axes, heights: Sequence[float]) -> None:
     """The mean number of parameters of the best 10 %, on an axis of its own behind the boxes."""
     behind = axes.twinx()
-    heights = numpy.array([mean_parameters(dataset, task, variant) for variant in variants])
-    known = ~numpy.isnan(heights)
-    bars = behind.bar(
-        numpy.arange(1, len(variants) + 1)[known], heights[known], width=0.78, color=BARS, label="parameters"
-    )
-    for place, bar in zip(numpy.flatnonzero(known), bars, strict=True):
-        tag(int(place), "bar", [bar])
-    behind.set_ylim(0, 2.0 * max([1.0, *heights[known]]))
+    known = [place for place, height in enumerate(heights) if numpy.isfinite(height)]
+    bars = behind.bar(known, [heights[place] for place in known], width=0.78, color=BARS, label="parameters")
+    for place, bar in zip(known, bars, strict=True):
+        tag(place, "bar", [bar])
+    behind.set_ylim(0, 2.0 * max([1.0, *(heights[place] for place in known)]))
     behind.yaxis.set_major_formatter(EngFormatter(sep=""))
     behind.yaxis.set_major_locator(MaxNLocator(4))
-    behind.set_ylabel("parameters (bars)", color="#777777")
-    behind.tick_params("y", labelcolor="#777777", length=0)
+    behind.set_ylabel("parameters (bars)", color=SOFT)
+    behind.tick_params("y", labelcolor=SOFT, length=0)
     behind.grid(False)
     behind.set_zorder(axes.get_zorder() - 1)
     axes.patch.set_visible(False)
 
 
-@styled
-def learning_curves(dataset: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
-    """Validation score against epochs for the trial of each variant that validation chose; a dot marks its best."""
-    dataset = as_study(dataset, *SCORED, "valid")
-    refuse_absent(dataset, "task", task)
-    refuse_absent(dataset, "variant", *order or ())
-    part = dataset.sel(task=task)
-    maximize, chance = maximizes(dataset, task), float(part["chance"])
-    figure = blank(5.4, 3.4)
-    axes = figure.add_subplot()
-    ends, scores = [], [] if math.isnan(chance) else [chance]
-    for position, variant in enumerate(order or dataset["variant"].values.tolist()):
-        one = part.sel(variant=variant)
-        chosen = best_fraction(one["best_valid"], numpy.isin(one["status"].values, FINISHED), maximize=maximize)
-        if not chosen.size:
+def at_chance(dataset: xarray.Dataset, task: str, order: Sequence[str]) -> str:
+    """How many trials of which cell score no better than chance, in words; empty where none does or chance is unknown."""
+    chance = float(dataset["chance"].sel(task=task))
+    parts = []
+    for best, words in ((False, "all finished trials"), (True, "the best 10 %")):
+        counts = {name: int((box_values(dataset, task, name, best=best) == chance).sum()) for name in order}
+        if not any(counts.values()):
             continue
-        curve = one["valid"].values[chosen[0]]
-        epochs = numpy.flatnonzero(numpy.isfinite(curve))
-        if not epochs.size:
-            continue
-        color, dashes = look(position)
-        (line,) = axes.plot(epochs, curve[epochs], color=color, linestyle=dashes, label=variant)
-        best = epochs[numpy.argmax(curve[epochs]) if maximize else numpy.argmin(curve[epochs])]
-        tag(
-            position,
-            "curve",
-            [line, *axes.plot(best, curve[best], "o", color=line.get_color(), markersize=4, label="_best")],
-        )
-        ends.append((position, float(epochs[-1]), float(curve[epochs[-1]]), variant, str(line.get_color())))
-        scores.extend(curve[epochs[1:]] if epochs.size > 1 else curve[epochs])
-    if not math.isnan(chance):
-        axes.axhline(chance, color=INK, linewidth=0.9, linestyle=(0, (4, 2.5)), label="chance level")
-        axes.annotate(
-            f"chance {score(chance)}", (1.0, chance), (-2, 3), xycoords=("axes fraction", "data"),
-            textcoords="offset points", ha="right", fontsize=7.5,
-        )  # fmt: skip
-    if scores:  # what is far worse than chance runs out of the frame
-        low, high = min(scores), max(scores)
-        if not math.isnan(chance):
-            low, high = (max(low, chance), high) if maximize else (low, min(high, chance))
-        room = 0.08 * (high - low) or 0.08 * abs(high) or 1.0
-        axes.set_ylim(low - room, high + 1.6 * room)
-    axes.set_xlabel("epochs trained")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylabel(f"validation score\n({part['units'].item()})")
-    _name_lines(axes, ends)
-    return figure
-
-
-def _name_lines(axes: Axes, ends: list[tuple[int, float, float, str, str]]) -> None:
-    """Each line's name beside the frame, at the height where it ends as far as names do not overlap."""
-    bottom, top = axes.get_ylim()
-    right = max([1.0, *(x for _, x, _, _, _ in ends)])
-    axes.set_xlim(-0.02 * right, 1.02 * right)
-    ends = sorted(ends, key=lambda end: end[2])
-    wanted = numpy.clip([(y - bottom) / (top - bottom) for _, _, y, _, _ in ends], 0, 1)
-    step = min(0.062, 1 / max(1, len(ends)))
-    heights = numpy.maximum.accumulate(wanted - step * numpy.arange(len(ends))) + step * numpy.arange(len(ends))
-    limit = 1 - step * numpy.arange(len(ends))[::-1]
-    heights = numpy.minimum(heights, limit)
-    for (place, x, y, name, color), height in zip(ends, heights, strict=True):
-        text = axes.annotate(
-            name, (x, float(numpy.clip(y, bottom, top))), (1.035, height), textcoords="axes fraction", va="center",
-            color=color, arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.5, "alpha": 0.6, "shrinkA": 0},
-            annotation_clip=False,
-        )  # fmt: skip
-        tag(place, "name", [text])
+        if len(counts) > SINGLY:
+            few, many = (end(counts, key=lambda name: counts[name]) for end in (min, max))
+            parts.append(f"of {words} {counts[few]} (of {few}) to {counts[many]} (of {many})")
+        else:
+            parts.append(f"of {words} " + listed(f"{count} of {name}" for name, count in counts.items() if count))
+    return f"At the chance level ({score(chance)}) or worse stand {'; '.join(parts)}." if parts else ""

@@ -1,4 +1,4 @@
-"""Figures of shares of the variance: stacked bars, and importance against the cut-off of the response."""
+"""The figure of shares of the variance: stacked bars of the raw response, and beside them of clipped ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import xarray
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from lstm_odyssey.reports.contract.wording import fixed
@@ -59,23 +58,18 @@ def shares(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None = 
         axes.set_xlabel("share of the predictable variance")
     handles = [grid[0].barh(0, 0, **_look(place, len(names))) for place in range(len(names) + 2)]
     labels = [one.label for one in shown(effects, task)] + ["interactions of two", "of three and more"]
-    _legend(figure, handles, labels)
-    return figure
-
-
-def _legend(figure: Figure, handles: list[Any], labels: list[str]) -> None:
-    """A legend in one or more lines above the panels."""
     columns = min(len(labels), max(2, int(figure.get_figwidth() // 1.2)))
     figure.legend(
         handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=7.5, columnspacing=1.2,
         handlelength=1.4,
     )  # fmt: skip
+    return figure
 
 
 def _look(place: int, mains: int) -> dict[str, Any]:
     """Main effects in the colours of the sheet, interactions in greys."""
     if place < mains:
-        return {"color": look(place)[0], "alpha": 0.85}
+        return {"color": look(place), "alpha": 0.85}
     return {"facecolor": "#9A9A9A" if place == mains else "#D8D8D8"}
 
 
@@ -90,45 +84,3 @@ def _bar(axes: Axes, row: int, values: list[float], mains: int) -> list[Artist]:
             drawn.append(axes.annotate(f"{value:.0%}", where, ha="center", va="center", fontsize=7.5, color=color))
         left += value
     return drawn
-
-
-@styled
-def cutoffs(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
-    """Importance against the cut-off: main effects and interactions for each quantile at which the response was clipped.
-
-    Points where R² is poor are hollow.
-    """
-    variants, names = present(order, effects), [one.name for one in shown(effects, task)]
-    labels = [one.label for one in shown(effects, task)]
-    columns = min(len(variants), 5)
-    rows = -(-len(variants) // columns)
-    figure = blank(max(4.2, 1.75 * columns + 0.4), 1.55 * rows + 0.75)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    lines: list[Any] = []
-    for place, axes in enumerate(grid.ravel()):
-        if place >= len(variants):
-            axes.set_axis_off()
-            continue
-        tag(place, "panel", [axes])
-        part = effects.sel(task=task, variant=variants[place])
-        quantile = effects["clip"].values
-        interactions = part["order_share"].transpose("clip", "order").values[:, 1:].sum(axis=1)
-        curves = [part["main_share"].sel(hyperparameter=name).values for name in names] + [interactions]
-        poor, lines = part["flagged"].values.astype(bool), []
-        for number, curve in enumerate(curves):
-            color, dashes = (look(number)[0], "-") if number < len(names) else (SOFT, "--")
-            lines += axes.plot(quantile, curve, linestyle=dashes, color=color)
-            axes.plot(quantile[~poor], curve[~poor], ".", color=color, label="_known")
-            axes.plot(
-                quantile[poor], curve[poor], "o", markersize=4, color=color, markerfacecolor="white", label="_poor"
-            )
-        axes.set_title(variants[place], fontsize=8)
-        axes.set_ylim(-0.03, 1.03)
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
-    figure.supxlabel("the response is clipped at this quantile (100 %: raw)", fontsize=8.5)
-    figure.supylabel("share of the variance", fontsize=8.5)
-    hollow = Line2D([], [], linestyle="none", marker="o", markersize=4, color=SOFT, markerfacecolor="white")
-    bound = f"hollow: R² below {effects.attrs['flagged_below']:g}"
-    _legend(figure, [*lines, hollow], [*labels, "interactions", bound])
-    return figure

@@ -112,6 +112,7 @@ def svg(figure: Figure, label: str, prefix: str) -> str:
     text = buffer.getvalue()
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
+    text = re.sub(r' d="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), text)  # hundredths of a point
     spoken = label.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     width = f"max-width: {7.6 * figure.get_figwidth():.1f}rem"
     return text.replace("<svg ", f'<svg role="img" aria-label="{spoken}" style="{width}" ', 1)

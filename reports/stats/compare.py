@@ -3,64 +3,22 @@
 ``compare`` reads a stored study and returns one ``xarray.Dataset``, which ``to_netcdf`` writes and whose variables all
 carry ``long_name`` and ``units``.
 
+What it holds of every cell is listed in ``contents.CONTENTS``; of a task: ``comparisons`` (cells that are compared with the
+baseline, which the corrected intervals allow for), ``metric units direction chance`` as in the study, ``epoch_cost_at``,
+``budget`` (hours) of each ``step``. NaN are: the baseline's own difference and all that belongs to it, curves beyond the trials
+there are, ends of intervals beyond a tenth of them, where the bootstrap covers too little.
+
 Dimensions: ``task``, ``variant`` (those of the study, in its order), ``bound`` ('lower', 'upper': interval at
 ``attrs["confidence"]``), ``replacement`` ('with', 'without'), ``n_trials`` (1 .. the most scored trials of a cell),
 ``step`` (points of a grid of hours, each task its own), ``best_of`` (draws of a search, to a tenth of the trials).
 
-=========================  ==============================================================================================
-variables                  what they hold
-=========================  ==============================================================================================
-(task)
-comparisons                cells that are compared with the baseline: the corrected intervals allow for so many
-metric units direction     as in the study
-chance                     score of the best constant prediction: the ceiling of every score below
-(task, variant)
-is_baseline                whether it is the one the others are compared with (false everywhere: no such comparison)
-trials finished diverged   counts; finished = ok + diverged; ``worse_than_chance`` of them score the ceiling, as
-failed missing             they are worse than the chance level or have no test score
-worse_than_chance
-unstable                   finished trials that collapsed on the way (see ``lstm_odyssey.reports.stats.stability``)
-selected                   k, trials among the best 10 % by validation: max(2, ceil(finished / 10))
-enough                     k >= 10; below it numbers are given, but they are no ground for inference
-mean_test std_test         of the test scores of those k; ``mean_test_interval`` (…, bound) is the bootstrap's
-best_test best_trial       the best test score among those k and its trial (-1: none)
-chosen_test                test score of the one trial that validation chooses
-n_parameters               of ``best_trial``; ``mean_parameters``: mean over the k
-epoch_cost                 processor time of an epoch's updates at N = ``epoch_cost_at``, see ``epoch_cost.epoch_costs``, with
-                           ``epoch_cost_residual``; ``hours``: median processor time of a finished trial
-pareto                     no other cell has both a better ``mean_test`` and a lower ``epoch_cost``
-divergence                 share of finished trials that diverged; ``divergence_interval`` (…, bound) is exact
-instability                share of finished trials that are unstable; ``instability_interval`` (…, bound) is exact
-difference                 ``mean_test`` less the baseline's, in units of the metric; the baseline's own is NaN, as are
-                           all of the following. ``difference_interval`` (…, bound) is the joint bootstrap's: trials drawn
-                           anew, once for all cells where the draws are common, and each best tenth selected anew
-difference_corrected       ``difference_corrected_interval`` (…, bound): the same, Bonferroni over the ``comparisons``
-verdict                    by it alone: 'better', 'worse', or 'open', which leaves room for a difference of less than
-                           ``differs_by_less_than``; 'too few trials' where the cell or the baseline has k < 10; 'rows were
-                           chosen' in a study of points; 'no scores'; 'baseline'
-stable_difference          the difference with unstable trials left out; shown, not tested
-better_in_search           P(better than the baseline) in a search of 20 draws, from 200 trials on;
-                           ``better_in_search_interval`` (…, bound)
-welch_t welch_df welch_p   Welch's t-test on the k scores of each, the paper's test; ``welch_interval`` (…, bound)
-verdict_welch              by ``welch_p``, uncorrected, as the paper judges: 'not different' in place of 'open'
-hedges_g cliffs_delta      effect sizes on the k scores, with the sign of ``difference``; ``hedges_g_interval`` and
-                           ``cliffs_delta_interval`` (…, bound) are the bootstrap's; no g where k < 10
-(task, variant, best_of)
-best_of_difference         expected test score of the trial that validation chooses among n draws, less the baseline's, for n
-                           up to N/10; ``best_of_difference_interval`` (…, bound)
-(task, variant, n_trials, replacement)
-expected_best              expected test score of the trial that validation chooses among n; NaN beyond the trials there are
-expected_best_std          standard deviation of the outcome of one search; ``expected_best_interval`` (…, bound) is the
-                           bootstrap's for the expectation, up to N/10: beyond, it covers too little
-(task, step)
-budget                     hours
-(task, variant, step)
-expected_by_hours          the same after so many hours of one trial after the other; NaN beyond the time all trials took;
-                           ``expected_by_hours_std``, ``expected_by_hours_interval`` (…, bound)
-=========================  ==============================================================================================
+Of several files (``open_study(a, b)``) those cells are compared jointly that had the same draws. Where draws were run with
+several seeds everything is the mean over seeds; the intervals of ``mean_test`` and ``difference`` draw the draws anew for all
+seeds together, those of curves are the mean of the seeds' own.
 
 Attributes: ``baseline``, ``confidence``, ``level`` (1 - confidence), ``enough`` (10), ``replicates``, ``seed``, ``device``,
-``draws``, ``resampling`` ('independent', or 'paired' where the draws are common to all cells), ``ceiling`` (a sentence),
+``draws``, ``jointly`` (the cells that had the baseline's draws), ``resampling``
+('independent', or 'paired' where the draws are common to all cells), ``ceiling`` (a sentence),
 ``unstable_margin`` (in chance scores), ``unstable`` (a sentence).
 """
 
@@ -85,7 +43,7 @@ from lstm_odyssey.reports.stats.budget import Curve
 from lstm_odyssey.reports.stats.contents import CONTENTS, COORDINATES
 from lstm_odyssey.reports.stats.epoch_cost import CELL_COSTS, epoch_costs
 from lstm_odyssey.reports.stats.inference import Numbers, Ranked
-from lstm_odyssey.reports.stats.judging import against, described, judged
+from lstm_odyssey.reports.stats.judging import against, averaged, described, judged, mean_of, reselection, shared
 from lstm_odyssey.reports.stats.table import ENOUGH, maximizes
 
 STEPS = 60
@@ -132,46 +90,43 @@ def compare(
     study = study.assign(unstable=stability.unstable(study))
     variants: list[str] = study["variant"].values.tolist()
     names: list[str] = study["task"].values.tolist()
-    paired = draws.common(study)
-    ranked = {task: {variant: ranking(study, task, variant) for variant in variants} for task in names}
-    trials = expected.budgets(max(one.trial.size for cells in ranked.values() for one in cells.values()))
+    seeds = draws.by_seed(study)
+    ranked = {
+        task: [{variant: ranking(part, task, variant) for variant in variants} for part in seeds] for task in names
+    }
+    every = [one for parts in ranked.values() for cells in parts for one in cells.values()]
+    trials = expected.budgets(max(one.trial.size for one in every))
     best_of = numpy.arange(1, 1 + max(1, trials[-1] // 10))
-    budget = numpy.array([_grid(study, task, cells) for task, cells in ranked.items()])
+    budget = numpy.array([_grid(study, task) for task in names])
 
     rows: dict[str, list[dict[str, Any]]] = {}
     comparisons: dict[str, int] = {}
     for task, grid in zip(names, budget, strict=True):
-        cells, chance = ranked[task], float(study["chance"].sel(task=task))
-        selected = {name: reselection(cells, task, name, seed, replicates, paired=paired) for name in variants}
-        basis = None if baseline is None else cells[baseline]
-        compared = [
-            one for name, one in cells.items() if basis and name != baseline and one.best.size and basis.best.size
-        ]
-        comparisons[task] = len(compared)
-        rows[task] = []
-        for variant, one in cells.items():
+        cells, maximize, chance = ranked[task], maximizes(study, task), float(study["chance"].sel(task=task))
+        of = draws.groups(study, task)
+        selected = reselection(cells, task, of, seed, replicates)
+        sides = {name: [(one[name], two[name]) for one, two in zip(cells, selected, strict=True)] for name in variants}
+        basis = sides.get(baseline or "")
+        compared = [name for name in variants if basis and name != baseline and shared(sides[name], basis)]
+        comparisons[task], rows[task] = len(compared), []
+        for variant, sides_of in sides.items():
             part = study.sel(task=task, variant=variant)
-            random = inference.stream(seed, task, variant, "curves")
-            row = described(part, one, selected[variant], chance, confidence, maximize=maximizes(study, task))
+            row = described(part, sides_of, chance, confidence, maximize=maximize)
             row["is_baseline"] = variant == baseline
             row |= {name: costs[name].sel(task=task, variant=variant).item() for name in CELL_COSTS}
-            other = (cells[baseline], selected[baseline]) if baseline not in (None, variant) else None
-            row |= against((one, selected[variant]), other, confidence, len(compared))
-            row |= searches.compared(
-                one, other[0] if other else None, inference.stream(seed, task, variant, "searches"), replicates,
-                paired=paired, most=best_of.size, confidence=confidence, maximize=maximizes(study, task),
-            )  # fmt: skip
-            row["stable_difference"] = _stable_difference(study, task, variant, baseline)
-            curves = {
-                kind: expected.after_trials(one, trials, random, replacement=kind == "with", confidence=confidence)
-                for kind in ("with", "without")
-            }
-            row |= _stacked(curves)
-            hours = part["seconds"].values[one.trial] / 3600
-            curve = expected.after_hours(one, hours, grid, random, chance=chance, confidence=confidence)
-            row |= dict(zip(_named("expected_by_hours"), curve, strict=True))
+            row |= against(sides_of, basis if variant != baseline else None, confidence, len(compared))
+            row["stable_difference"] = _stable_difference(seeds, task, variant, baseline)
+            paired = baseline is not None and of[variant] == of[baseline]
+            row |= averaged([
+                _searched(
+                    one[variant], one[baseline] if baseline not in (None, variant) else None, grid, chance, trials,
+                    where["seconds"].sel(task=task, variant=variant).values, (seed, task, variant), replicates,
+                    paired=paired, most=best_of.size, confidence=confidence, maximize=maximize,
+                )
+                for one, where in zip(cells, seeds, strict=True)
+            ])  # fmt: skip
             rows[task].append(row)
-        judged(rows[task], 1 - confidence, chosen=draws.chosen(study), maximize=maximizes(study, task))
+        judged(rows[task], 1 - confidence, chosen=draws.chosen(study), maximize=maximize)
 
     dataset = _dataset(study, rows, {"n_trials": trials, "best_of": best_of}, budget)
     dataset["comparisons"] = (
@@ -189,8 +144,9 @@ def compare(
         "replicates": replicates,
         "seed": seed,
         "draws": study.attrs["draws"] or "independent",
+        "jointly": ", ".join(_jointly(study, baseline)),
         "device": study.attrs["device"],
-        "resampling": "paired" if paired else "independent",
+        "resampling": "paired" if draws.common(study) else "independent",
         "ceiling": CEILING,
         "correction": "Bonferroni over the comparisons of a task",
         "unstable": stability.RULE,
@@ -221,6 +177,15 @@ def _check(study: xarray.Dataset, baseline: str | None, confidence: float, repli
         raise ValueError(f"replicates: got {replicates!r}; expected at least 1. Pass 1,000 or more for an interval.")
 
 
+def _jointly(study: xarray.Dataset, baseline: str | None) -> list[str]:
+    """The other cells that had the baseline's draws on every task."""
+    of = [draws.groups(study, task) for task in study["task"].values.tolist()] if baseline else []
+    return [
+        name for name in study["variant"].values.tolist()
+        if name != baseline and of and all(each[name] == each[str(baseline)] for each in of)
+    ]  # fmt: skip
+
+
 def ranking(study: xarray.Dataset, task: str, variant: str, *, stable: bool = False) -> Ranked:
     """The finished trials of a cell on a task, best validation score first; ``stable``: without those that are unstable."""
     part = study.sel(task=task, variant=variant)
@@ -233,37 +198,48 @@ def ranking(study: xarray.Dataset, task: str, variant: str, *, stable: bool = Fa
     )  # fmt: skip
 
 
-def _stable_difference(study: xarray.Dataset, task: str, variant: str, baseline: str | None) -> float:
+def _stable_difference(seeds: list[xarray.Dataset], task: str, variant: str, baseline: str | None) -> float:
     """The difference of the best tenths of the stable trials alone; NaN for the baseline, or where there are none."""
     if baseline is None or variant == baseline:
         return math.nan
-    one, other = (ranking(study, task, name, stable=True).best for name in (variant, baseline))
-    return float(one.mean() - other.mean()) if one.size and other.size else math.nan
+    best = [[ranking(part, task, name, stable=True).best for name in (variant, baseline)] for part in seeds]
+    return float(mean_of([float(one.mean() - other.mean()) for one, other in best if one.size and other.size]))
 
 
-def reselection(
-    cells: dict[str, Ranked], task: str, variant: str, seed: int, replicates: int, *, paired: bool
-) -> Numbers:
-    """The best 10 % of every replicate; where draws are common, all cells of a task draw the same trials."""
-    one = cells[variant]
-    if not paired:
-        places = inference.draw(inference.stream(seed, task, variant), one.trial.size, replicates)
-        return inference.reselect(one, places)
-    run = numpy.unique(numpy.concatenate([cell.trial for cell in cells.values()]))
-    place = numpy.full(run.size, one.trial.size)
-    place[numpy.searchsorted(run, one.trial)] = numpy.arange(one.trial.size)
-    return inference.reselect(one, place[inference.draw(inference.stream(seed, task), run.size, replicates)])
+def _searched(
+    one: Ranked,
+    other: Ranked | None,
+    grid: Numbers,
+    chance: float,
+    trials: NDArray[numpy.int64],
+    seconds: Numbers,
+    stream: tuple[int, str, str],
+    replicates: int,
+    *,
+    confidence: float,
+    **options: Any,
+) -> dict[str, Any]:
+    """What a search with a cell gives, by itself and against the baseline, with one seed."""
+    random = inference.stream(*stream, "searches")
+    row = searches.compared(one, other, random, replicates, confidence=confidence, **options)
+    random = inference.stream(*stream, "curves")
+    curves = {
+        kind: expected.after_trials(one, trials, random, replacement=kind == "with", confidence=confidence)
+        for kind in ("with", "without")
+    }
+    hours = seconds[one.trial] / 3600
+    curve = expected.after_hours(one, hours, grid, random, chance=chance, confidence=confidence)
+    return row | _stacked(curves) | dict(zip(_named("expected_by_hours"), curve, strict=True))
 
 
-def _grid(study: xarray.Dataset, task: str, cells: dict[str, Ranked]) -> Numbers:
+def _grid(study: xarray.Dataset, task: str) -> Numbers:
     """Hours, evenly spaced on a logarithmic axis: from the shortest trial to the time all trials of a cell took."""
-    taken = [study["seconds"].sel(task=task, variant=name).values[one.trial] / 3600 for name, one in cells.items()]
-    taken = [hours[numpy.isfinite(hours) & (hours > 0)] for hours in taken]
-    if not any(hours.size for hours in taken):
+    part = study.sel(task=task)
+    hours = part["seconds"].where(part["status"].isin(FINISHED)).transpose("variant", "trial").values / 3600
+    hours = numpy.where(numpy.isfinite(hours) & (hours > 0), hours, math.nan)
+    if numpy.isnan(hours).all():
         return numpy.full(STEPS, math.nan)
-    grid: Numbers = numpy.geomspace(
-        min(hours.min() for hours in taken if hours.size), max(hours.sum() for hours in taken), STEPS
-    )
+    grid: Numbers = numpy.geomspace(numpy.nanmin(hours), numpy.nansum(hours, axis=1).max(), STEPS)
     return grid
 
 

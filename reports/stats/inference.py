@@ -72,15 +72,22 @@ def rank(
     [7.0, 11.0, 8.0]
     """
     sign = -1 if maximize else 1
-    scores, tests = numpy.array(valid, float), numpy.array(test, float)
+    scores, tests = numpy.array(valid, float), capped(test, chance, maximize=maximize)
     scores[~numpy.isfinite(scores)] = math.nan
-    tests[~numpy.isfinite(tests)] = chance
-    if not math.isnan(chance):
-        tests = numpy.where(sign * tests > sign * chance, chance, tests)
     order = numpy.argsort(sign * scores, kind="stable")
     order = order[numpy.asarray(finished, bool)[order]]
     ranked = scores[order]
     return Ranked(order, tests[order], ranked, min(best_count(order.size), int((~numpy.isnan(ranked)).sum())))
+
+
+def capped(test: ArrayLike, chance: float, *, maximize: bool = False) -> Numbers:
+    """Scores with what is worse than the chance level, or no number, set to it; unchanged numbers where it is unknown."""
+    values = numpy.array(test, float)
+    values[~numpy.isfinite(values)] = chance
+    if math.isnan(chance):
+        return values
+    bounded: Numbers = numpy.maximum(values, chance) if maximize else numpy.minimum(values, chance)
+    return bounded
 
 
 def welch(one: ArrayLike, other: ArrayLike, confidence: float = 0.95) -> Welch:
@@ -125,7 +132,7 @@ def cliffs_delta(one: ArrayLike, other: ArrayLike) -> Numbers:
     0.75
     """
     x, y = numpy.asarray(one, float), numpy.asarray(other, float)
-    return _mean(numpy.sign(x[..., :, None] - y[..., None, :]).reshape(*x.shape[:-1], -1))
+    return mean(numpy.sign(x[..., :, None] - y[..., None, :]).reshape(*x.shape[:-1], -1))
 
 
 def delta_replicates(one: Numbers, other: Numbers) -> Numbers:
@@ -164,11 +171,6 @@ def reselect(ranked: Ranked, places: NDArray[numpy.intp]) -> Numbers:
     return found
 
 
-def replicate_means(selected: Numbers) -> Numbers:
-    """Mean test score of each replicate's best 10 %."""
-    return _mean(selected)
-
-
 def corrected(confidence: float, comparisons: int) -> float:
     """The confidence of each of several intervals that hold together with the one given (Bonferroni).
 
@@ -188,15 +190,15 @@ def percentiles(replicates: ArrayLike, confidence: float = 0.95) -> tuple[float,
     return float(low), float(high)
 
 
-def _mean(values: Numbers) -> Numbers:
+def mean(values: Numbers) -> Numbers:
     """Mean along the last axis without what is NaN; NaN if nothing is left."""
     known = ~numpy.isnan(values)
     with numpy.errstate(invalid="ignore"):
-        mean: Numbers = numpy.where(known, values, 0).sum(-1) / known.sum(-1)
-    return mean
+        found: Numbers = numpy.where(known, values, 0).sum(-1) / known.sum(-1)
+    return found
 
 
 def _moments(values: Numbers) -> tuple[NDArray[numpy.intp], Numbers, Numbers]:
     """Count, mean and sum of squared deviations along the last axis, without what is NaN."""
-    known, mean = ~numpy.isnan(values), _mean(values)
-    return known.sum(-1), mean, numpy.where(known, (values - mean[..., None]) ** 2, 0).sum(-1)
+    known, middle = ~numpy.isnan(values), mean(values)
+    return known.sum(-1), middle, numpy.where(known, (values - middle[..., None]) ** 2, 0).sum(-1)

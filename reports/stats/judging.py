@@ -8,78 +8,137 @@ from typing import Any
 import numpy
 import xarray
 
+from lstm_odyssey.reports.contract import draws
+from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.stats import inference, stability
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, NOTHING, OPEN, SAME, SELF, WORSE
 from lstm_odyssey.reports.stats.inference import Numbers, Ranked
 from lstm_odyssey.reports.stats.table import ENOUGH, labelled, summarise
 
-Cell = tuple[Ranked, Numbers]
-"""The ranked trials of a cell, and the best 10 % of every replicate [B, k]."""
+Side = tuple[Ranked, Numbers]
+"""The ranked trials of a cell with one seed, and the best 10 % of every replicate [B, k]."""
+
+
+def mean_of(values: list[Any]) -> Any:
+    """The mean of numbers or arrays without what is NaN; NaN if nothing is left. Of one, itself."""
+    if len(values) == 1:
+        return values[0]
+    found = inference.mean(numpy.stack(values, axis=-1)) if values else numpy.array(math.nan)
+    return found if found.ndim else float(found)
+
+
+def shared(ones: list[Side], others: list[Side]) -> list[tuple[Side, Side]]:
+    """Two cells seed by seed, where both have scores."""
+    return [(x, y) for x, y in zip(ones, others, strict=True) if x[0].best.size and y[0].best.size]
+
+
+def averaged(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The mean over seeds of what each gives; of intervals that of their ends, which is no shorter than that of the mean."""
+    if len(rows) == 1:
+        return rows[0]
+    return {name: mean_of([numpy.asarray(row[name], float) for row in rows]) for name in rows[0]}
+
+
+def reselection(
+    cells: list[dict[str, Ranked]], task: str, of: dict[str, str], seed: int, replicates: int
+) -> list[dict[str, Numbers]]:
+    """The best 10 % of every replicate, by seed and cell; cells that had the same draws draw the same trials, in all seeds.
+
+    Args:
+        cells: the ranked trials, by seed and cell.
+        task: the task.
+        of: by cell, the name of its draws.
+        seed: of the bootstrap.
+        replicates: of it.
+    """
+    found: list[dict[str, Numbers]] = [{} for _ in cells]
+    for name in dict.fromkeys(of.values()):
+        those = [cell for cell in cells[0] if of[cell] == name]
+        random = inference.stream(seed, task, *filter(None, [name]))
+        if len(cells) == 1 and name == those[0] and len(those) == 1:  # draws of its own: by rank
+            places = inference.draw(random, cells[0][name].trial.size, replicates)
+            found[0][name] = inference.reselect(cells[0][name], places)
+            continue
+        run = numpy.unique(numpy.concatenate([part[cell].trial for part in cells for cell in those]))
+        places = inference.draw(random, run.size, replicates)
+        for part, made in zip(cells, found, strict=True):
+            for cell in those:
+                one = part[cell]
+                place = numpy.full(run.size, one.trial.size)
+                place[numpy.searchsorted(run, one.trial)] = numpy.arange(one.trial.size)
+                made[cell] = inference.reselect(one, place[places])
+    return found
 
 
 def described(
-    part: xarray.Dataset, ranked: Ranked, selected: Numbers, chance: float, confidence: float, *, maximize: bool
+    part: xarray.Dataset, sides: list[Side], chance: float, confidence: float, *, maximize: bool
 ) -> dict[str, Any]:
     """What is said of one cell on one task by itself; ``part`` is the study at both."""
     arrays = {name: part[name].values for name in ("status", "best_valid", "n_parameters", "unstable")}
     raw = part["best_test"].values.astype(float)
     test = numpy.where(numpy.isfinite(raw), raw, math.nan)
-    row = summarise(**arrays, best_test=test, chance=chance, maximize=maximize)
-    kept = ("trials", "finished", "diverged", "unstable", "failed", "missing", "best_trial", "n_parameters")
-    best = ranked.best
-    raw = raw[ranked.trial]
-    share, *bounds = stability.proportion(row["diverged"], row["finished"], confidence)
+    row = summarise(**arrays, best_test=test, seeds=draws.seed_numbers(part), chance=chance, maximize=maximize,
+                    planned=draws.planned(part, str(part["task"].item()), str(part["variant"].item())))  # fmt: skip
+    kept = (
+        "trials", "finished", "diverged", "unstable", "failed", "missing", "n_parameters", "selected", "mean_test",
+        "best_test", "chosen_test", "mean_parameters",
+    )  # fmt: skip
+    finished = numpy.isin(arrays["status"], FINISHED)
     known = 0 if math.isnan(chance) else row["finished"]
-    instability, *instability_bounds = stability.proportion(row["unstable"], known, confidence)
-    row["best_trial"] = labelled(part, row["best_trial"])
-    return {name: row[name] for name in kept} | {
-        "worse_than_chance": int((~numpy.isfinite(raw) | (raw != ranked.test)).sum()),
-        "selected": ranked.k,
-        "enough": ranked.k >= ENOUGH,
-        "mean_test": row["mean_test"],
-        "best_test": row["best_test"],
-        "mean_test_interval": inference.percentiles(inference.replicate_means(selected), confidence),
+    shares = {"divergence": (row["diverged"], row["finished"]), "instability": (row["unstable"], known)}
+    worse = inference.capped(raw, chance, maximize=maximize)
+    best = numpy.concatenate([one.best for one, _ in sides])
+    found = {name: row[name] for name in kept} | {
+        "best_trial": labelled(part, row["best_trial"]),
+        "worse_than_chance": int((finished & ~(raw == worse)).sum()),
+        "enough": min([one.k for one, _ in sides if one.trial.size], default=0) >= ENOUGH,
+        "mean_test_interval": inference.percentiles(
+            mean_of([inference.mean(selected) for _, selected in sides]), confidence
+        ),
         "std_test": float(best.std(ddof=1)) if best.size > 1 else math.nan,
-        "chosen_test": row["chosen_test"],
-        "mean_parameters": row["mean_parameters"],
-        "hours": _median(part["seconds"].values[ranked.trial]) / 3600,
-        "divergence": share,
-        "divergence_interval": bounds,
-        "instability": instability,
-        "instability_interval": instability_bounds,
+        "hours": _median(part["seconds"].values[finished]) / 3600,
     }
+    for name, (number, total) in shares.items():
+        found[name], *bounds = stability.proportion(number, total, confidence)
+        found[f"{name}_interval"] = bounds
+    return found
 
 
-def against(one: Cell, other: Cell | None, confidence: float, comparisons: int) -> dict[str, Any]:
+def differences(pairs: list[tuple[Side, Side]]) -> Numbers:
+    """The difference of the best tenths of two cells in every replicate [B]: its mean over the seeds."""
+    found: Numbers = mean_of([inference.mean(one[1]) - inference.mean(other[1]) for one, other in pairs])
+    return found
+
+
+def against(ones: list[Side], others: list[Side] | None, confidence: float, comparisons: int) -> dict[str, Any]:
     """What is said of one cell beside another; all NaN without one, or where either has no score.
 
     Args:
-        one, other: a cell and the baseline.
+        ones, others: a cell and the baseline, seed by seed. A difference is the mean over the seeds.
         confidence: of each interval.
         comparisons: of the task, which the corrected interval allows for.
     """
     nothing = math.nan, math.nan
-    if other is None or not one[0].best.size or not other[0].best.size:
+    pairs = shared(ones, others or []) if others else []
+    if not pairs:
         names = ("difference", "differs_by_less_than", "welch_t", "welch_df", "welch_p", "hedges_g", "cliffs_delta")
         intervals = ("difference", "difference_corrected", "welch", "hedges_g", "cliffs_delta")
         return dict.fromkeys(names, math.nan) | {f"{name}_interval": nothing for name in intervals}
-    x, y = one[0].best, other[0].best
+    x, y = (numpy.concatenate([pair[side][0].best for pair in pairs]) for side in (0, 1))
+    drawn_x, drawn_y = (numpy.concatenate([pair[side][1] for pair in pairs], axis=1) for side in (0, 1))
     tested = inference.welch(x, y, confidence)
-    differences = inference.replicate_means(one[1]) - inference.replicate_means(other[1])
-    bounds = inference.percentiles(differences, inference.corrected(confidence, comparisons))
+    replicates = differences(pairs)
+    bounds = inference.percentiles(replicates, inference.corrected(confidence, comparisons))
     return {
-        "difference": float(x.mean() - y.mean()),
-        "difference_interval": inference.percentiles(differences, confidence),
+        "difference": mean_of([float(one[0].best.mean() - other[0].best.mean()) for one, other in pairs]),
+        "difference_interval": inference.percentiles(replicates, confidence),
         "difference_corrected_interval": bounds,
         "differs_by_less_than": max(map(abs, bounds)),
-        "welch_t": tested.t,
-        "welch_df": tested.df,
-        "welch_p": tested.p,
-        "welch_interval": tested.interval,
+        **{f"welch_{name}": value for name, value in tested._asdict().items()},
         "hedges_g": float(inference.hedges_g(x, y)),
-        "hedges_g_interval": inference.percentiles(inference.hedges_g(one[1], other[1]), confidence),
+        "hedges_g_interval": inference.percentiles(inference.hedges_g(drawn_x, drawn_y), confidence),
         "cliffs_delta": float(inference.cliffs_delta(x, y)),
-        "cliffs_delta_interval": inference.percentiles(inference.delta_replicates(one[1], other[1]), confidence),
+        "cliffs_delta_interval": inference.percentiles(inference.delta_replicates(drawn_x, drawn_y), confidence),
     }
 
 

@@ -15,6 +15,7 @@ import pandas
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
 from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.stats import stability
@@ -80,6 +81,21 @@ def best_fraction(
     return chosen
 
 
+def best_of_seeds(
+    valid: ArrayLike, finished: ArrayLike, seeds: ArrayLike, *, maximize: bool = False
+) -> list[NDArray[numpy.intp]]:
+    """Indices of the best 10 % of each seed's trials: a cell's best 10 %, seed by seed.
+
+    Args:
+        valid, finished: as of ``best_fraction`` [n].
+        seeds: which seed a trial was run with [n]; all alike but where files of the same draws were combined.
+        maximize: whether larger scores are better.
+    """
+    numbers = numpy.asarray(seeds)
+    whole = numpy.asarray(finished, bool)
+    return [best_fraction(valid, whole & (numbers == one), maximize=maximize) for one in numpy.unique(numbers)]
+
+
 def ceiling(scores: ArrayLike, chance: float, *, maximize: bool = False) -> NDArray[numpy.float64]:
     """Scores as they count: what is worse than chance, or no number, stands at the chance level.
 
@@ -102,18 +118,23 @@ def summarise(
     n_parameters: ArrayLike,
     unstable: ArrayLike,
     *,
+    seeds: ArrayLike | None = None,
+    planned: int | None = None,
     chance: float = math.nan,
     maximize: bool = False,
 ) -> dict[str, Any]:
     """One row of the table from the arrays [n] of one cell on one task; the keys are those of ``COLUMNS`` less the costs.
 
     Scores worse than the chance level, or absent, count as the chance level, as in ``compare``: one rule for all columns, or
-    the mean of some trials would be better than the best of them. Without a chance level nothing is known of stability.
+    the mean of some trials would be better than the best of them. Without a chance level nothing is known of stability. Of
+    several ``seeds`` [n] the best 10 % are each seed's own, and means are means over the seeds. ``planned``: how many trials
+    there are to be, where not n, as of a cell that one of several files lacks.
     """
     status = numpy.asarray(status)
     test, parameters = numpy.asarray(best_test, float), numpy.asarray(n_parameters, float)
     finished = numpy.isin(status, FINISHED)
-    chosen = best_fraction(best_valid, finished, maximize=maximize)
+    own = best_of_seeds(best_valid, finished, numpy.zeros(status.size) if seeds is None else seeds, maximize=maximize)
+    chosen = numpy.concatenate(own)
     scored = chosen[~numpy.isnan(test[chosen])]
     sign = -1 if maximize else 1
     best = int(scored[numpy.argmin(sign * test[scored])]) if scored.size else None
@@ -121,17 +142,20 @@ def summarise(
     counted = ceiling(test[chosen], chance, maximize=maximize)
     collapsed = int(numpy.asarray(unstable, bool).sum())
     probability = stability.proportion(collapsed, 0 if math.isnan(chance) else int(finished.sum()))
+    trials, failed = status.size if planned is None else planned, int((status == "failed").sum())
     return {
-        "trials": status.size,
+        "trials": trials,
         "finished": int(finished.sum()),
-        **{name: int((status == name).sum()) for name in ("diverged", "failed", "missing")},
+        "diverged": int((status == "diverged").sum()),
+        "failed": failed,
+        "missing": trials - int(finished.sum()) - failed,
         "unstable": collapsed,
         **dict(zip(("instability", "instability_low", "instability_high"), probability, strict=True)),
         "selected": chosen.size,
-        "mean_test": _mean(counted),
+        "mean_test": _mean([_mean(ceiling(test[part], chance, maximize=maximize)) for part in own if part.size]),
         "best_test": sign * float((sign * counted).min()) if counted.size else math.nan,
         "best_trial": -1 if best is None else best,
-        "chosen_test": _mean(ceiling(test[chosen[:1]], chance, maximize=maximize)),
+        "chosen_test": _mean([_mean(ceiling(test[part[:1]], chance, maximize=maximize)) for part in own if part.size]),
         "chance": chance,
         "beats_chance": bool(sign * measured < sign * chance),
         "n_parameters": math.nan if best is None else float(parameters[best]),
@@ -155,7 +179,13 @@ def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pand
             names = ["status", "best_valid", "best_test", "n_parameters", "unstable"]
             part = dataset[[*names, "chance"]].sel(task=task, variant=variant)
             arrays = {name: part[name].values for name in names}
-            row = summarise(**arrays, chance=float(part["chance"]), maximize=maximizes(dataset, task))
+            row = summarise(
+                **arrays,
+                seeds=draws.seed_numbers(part),
+                planned=draws.planned(dataset, task, variant),
+                chance=float(part["chance"]),
+                maximize=maximizes(dataset, task),
+            )
             cost = {name: costs[name].sel(task=task, variant=variant).item() for name in CELL_COSTS}
             rows[task, variant] = row | {"best_trial": labelled(part, row["best_trial"])} | cost
     frame = pandas.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
@@ -179,7 +209,7 @@ def box_values(dataset: xarray.Dataset, task: str, variant: str, *, best: bool =
     part = dataset[list(SCORED)].sel(task=task, variant=variant)
     finished = numpy.isin(part["status"].values, FINISHED)
     maximize = maximizes(dataset, task)
-    chosen = best_fraction(part["best_valid"].values, finished, maximize=maximize) if best else finished
+    chosen = _best(part, finished, maximize) if best else finished
     return ceiling(part["best_test"].values[chosen], float(part["chance"]), maximize=maximize)
 
 
@@ -187,7 +217,7 @@ def mean_parameters(dataset: xarray.Dataset, task: str, variant: str) -> float:
     """Parameters of a cell in the mean of its best 10 %, as ``summary`` has them; NaN if there are none."""
     part = dataset[["status", "best_valid", "n_parameters"]].sel(task=task, variant=variant)
     finished = numpy.isin(part["status"].values, FINISHED)
-    chosen = best_fraction(part["best_valid"].values, finished, maximize=maximizes(dataset, task))
+    chosen = _best(part, finished, maximizes(dataset, task))
     return _mean(part["n_parameters"].values[chosen].astype(float))
 
 
@@ -248,5 +278,11 @@ def whole(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:,.0f}"
 
 
-def _mean(values: NDArray[numpy.float64]) -> float:
-    return float(numpy.mean(values)) if values.size else math.nan
+def _best(part: xarray.Dataset, finished: NDArray[numpy.bool_], maximize: bool) -> NDArray[numpy.intp]:
+    own = best_of_seeds(part["best_valid"].values, finished, draws.seed_numbers(part), maximize=maximize)
+    return numpy.concatenate(own)
+
+
+def _mean(values: ArrayLike) -> float:
+    known = numpy.asarray(values, float)
+    return float(known.mean()) if known.size else math.nan

@@ -19,6 +19,7 @@ from lstm_odyssey.commands.options import ListedPlugins, Plugins, joined, names,
 from lstm_odyssey.commands.output import steady_output
 from lstm_odyssey.commands.report import refresher, report
 from lstm_odyssey.commands.stopping import stopping
+from lstm_odyssey.commands.verify import verify
 from lstm_odyssey.plugins.paths import USER_PATH
 
 app = typer.Typer(
@@ -224,6 +225,7 @@ def tasks(plugin: ListedPlugins = None) -> None:
 
 
 app.command()(check)
+app.command()(verify)
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,9 +25,14 @@ WAIT_SECONDS = 2.0
 
 
 def report(
-    store: Annotated[
-        Path, typer.Argument(help="A study's folder, or its study.nc. (study)", show_default=False, **USER_PATH)
-    ] = Path("study"),
+    stores: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="A study's folder, or its study.nc; several make one report: other tasks, other cells. (study)",
+            show_default=False,
+            **USER_PATH,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The file to write. (report.FORMAT beside the study)", **USER_PATH),
@@ -69,7 +74,7 @@ def report(
         bool, typer.Option("--watch", help="Write it again, in quick form, whenever the study changes; Ctrl-C ends.")
     ] = False,
 ) -> None:
-    """Write a study's page: one HTML file with its tables, figures and analyses."""
+    """Write a study's page, or one of several studies: one HTML file with its tables, figures and analyses."""
     from rich.console import Console
 
     from lstm_odyssey.study.plan import SettingsError
@@ -85,8 +90,14 @@ def report(
             )
     if best is not None and kind != "points":
         raise SettingsError(f"--best: got {best} with --format {kind}; expected it with --format points. Leave it out.")
-    folder = store if store.is_dir() else store.parent
+    places = stores or [Path("study")]
+    store = places[0]
+    several = len(places) > 1
+    folder = Path() if several else store if store.is_dir() else store.parent
     console = Console()
+    if several and (kind in ("points", "record") or watch):
+        option = "--watch" if watch else f"--format {kind}"
+        raise SettingsError(f"{option}: got {len(places)} studies; expected one. Name one store or file.")
     if kind == "points":
         write_points(store, output or folder / "points.csv", best, console)
         return
@@ -97,19 +108,20 @@ def report(
     options["reruns"] = reruns or []
     if not watch:
         options["cache"] = cache_folder(store)
-        write_report(store, target, kind, figures, console, **options)
+        write_report(places, target, kind, figures, console, **options)
         return
     try:
         for _ in changes(store):
-            write_report(store, target, kind, figures, console, live=True, **options)
+            write_report(places, target, kind, figures, console, live=True, **options)
     except KeyboardInterrupt:
         console.print("Stopped watching.")
 
 
 def write_report(
-    store: Path, target: Path, kind: str, figures: Path | None, console: Console, *, live: bool = False, **options: Any
-) -> None:
-    """Read a study, analyse it, and write what was asked for."""
+    stores: Sequence[Path], target: Path, kind: str, figures: Path | None, console: Console, *, live: bool = False,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Read a study, or several as one, analyse it, and write what was asked for."""
     from lstm_odyssey.reports import page
     from lstm_odyssey.reports.contract.record import save as save_record
     from lstm_odyssey.reports.page import export
@@ -117,7 +129,7 @@ def write_report(
     from lstm_odyssey.study.plan import SettingsError
     from lstm_odyssey.study.results import open_study
 
-    study = open_study(store)
+    study = open_study(*stores)
     held, baseline = study["variant"].values.tolist(), options["baseline"]
     if baseline is not None and baseline not in held:
         raise SettingsError(f"--baseline: got {baseline!r}; expected a cell of the study: {nearest(baseline, held)}.")

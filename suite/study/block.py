@@ -8,6 +8,7 @@ On other backends a block is no more than what a worker is given at once, and wh
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 from lstm_odyssey.backends import pads, prepare
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.plugins.origins import versions
-from lstm_odyssey.reports.contract.variables import MEASURED
 from lstm_odyssey.study import points
 from lstm_odyssey.study.locking import claimed
 from lstm_odyssey.study.search import draw
 from lstm_odyssey.study.store import FORMAT, Store, StoreError, trial_id
-from lstm_odyssey.study.trials import CURVES, FINISHED, NUMBERS
+from lstm_odyssey.study.trials import CURVES, FINISHED, NUMBERS, comparable
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 from lstm_odyssey.training.environment import environment
@@ -28,6 +28,8 @@ from lstm_odyssey.training.protocol import Protocol
 from lstm_odyssey.training.random_streams import digest
 
 if TYPE_CHECKING:
+    from lstm_odyssey.cell import Cell
+    from lstm_odyssey.tasks.declare import Corpus
     from lstm_odyssey.training.loop import Population
 
 CLAIMED = -1
@@ -125,6 +127,52 @@ class Block:
         finished = self.finished(store)
         return [index for index in self.reported if index not in finished]
 
+    def sources(self, data: str | None) -> tuple[Cell, Corpus]:
+        """The cell and the corpus, found to be the study's.
+
+        Args:
+            data: where the corpus lies, if it is not in the package.
+
+        Raises:
+            CorpusError, StoreError: the corpus cannot be loaded here, or it or the cell is another here.
+            UnknownNameError, PluginError: the cell or the task is not to be had here.
+        """
+        corpus = registry.load_corpus(self.task, data)
+        expected = self.study["tasks"][self.task]["checksum"]
+        if corpus.fingerprint != expected:
+            raise CorpusError(
+                f"task '{self.task}': the corpus here has checksum {corpus.fingerprint[:12]}, the study's has "
+                f"{expected[:12]}. Pass --data {self.task}=PATH with the study's corpus."
+            )
+        cell = registry.variant(self.variant)
+        signature = self.study["variants"][self.variant]["signature"]
+        if cell.signature != signature:
+            raise StoreError(
+                f"variant '{self.variant}': its signature here is {cell.signature[:12]}, the study's {signature[:12]}. "
+                "Install the same version of its package on every machine."
+            )
+        return cell, corpus
+
+    def train(self, cell: Cell, corpus: Corpus, wanted: Sequence[int], **options: Any) -> Population:
+        """Train some of its trials as the study says: with all of the block where its backend pads.
+
+        Args:
+            cell, corpus: as ``sources`` gives them.
+            wanted: indices.
+            options: further ones of ``training.loop.train``.
+        """
+        # Here, not above: who reads or prints a study has blocks too, and torch takes longer to import than a study to read.
+        from lstm_odyssey.training.loop import Trial, train
+
+        study, task = self.study, self.study["tasks"][self.task]
+        members = self.indices if self.pads else wanted
+        trials = [Trial(index, self.hyperparameters(index), index not in self.reported) for index in members]
+        return train(
+            cell, corpus, task["objective"], trials, Protocol.from_dict(study["protocol"]), seed=study["seed"],
+            bidirectional=task["bidirectional"], backend=study["backend"], dtype=study["dtype"], device=study["device"],
+            **options,
+        )  # fmt: skip
+
     def record(self, index: int, result: dict[str, Any]) -> dict[str, Any]:
         """A trial as it is stored; where it ran includes the versions of plugins, as they are known here."""
         plugins = (registry.origin("variant", self.variant), registry.origin("task", self.task))
@@ -186,32 +234,14 @@ def run_block(spec: dict[str, Any]) -> int:
 
 def _run_claimed(store: Store, block: Block, data: str | None) -> int:
     """Run what is missing of a block that no other process computes."""
-    # Here, not above: who reads or prints a study has blocks too, and torch takes longer to import than a study to read.
-    import torch
-
-    from lstm_odyssey.training.loop import Trial, train
+    import torch  # as above
 
     study = block.study
     missing = block.missing(store)
     if not missing:
         store.end_block(block.name)
         return 0
-    corpus = registry.load_corpus(block.task, data)
-    expected = study["tasks"][block.task]
-    if corpus.fingerprint != expected["checksum"]:
-        raise CorpusError(
-            f"task '{block.task}': the corpus here has checksum {corpus.fingerprint[:12]}, the study's has "
-            f"{expected['checksum'][:12]}. Pass --data {block.task}=PATH with the study's corpus."
-        )
-    cell = registry.variant(block.variant)
-    signature = study["variants"][block.variant]["signature"]
-    if cell.signature != signature:
-        raise StoreError(
-            f"variant '{block.variant}': its signature here is {cell.signature[:12]}, the study's {signature[:12]}. "
-            "Install the same version of its package on every machine."
-        )
-    members = block.indices if block.pads else missing
-    trials = [Trial(index, block.hyperparameters(index), index not in block.reported) for index in members]
+    cell, corpus = block.sources(data)
     told = [0.0]
 
     def tell(population: Population) -> None:
@@ -221,21 +251,14 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
             done = max(0, population.epoch - 1) + population.part  # of epochs; the scoring before training is none
             store.report_progress(block.name, done, population.protocol.epochs, best)
 
-    protocol = Protocol.from_dict(study["protocol"])
     try:
-        store.report_progress(block.name, 0, protocol.epochs, float("inf"), "compiling kernels")
+        epochs = study["protocol"]["epochs"]
+        store.report_progress(block.name, 0, epochs, float("inf"), "compiling kernels")
         prepare(study["backend"], cell.graph, getattr(torch, study["dtype"]))
-        population = train(
+        population = block.train(
             cell,
             corpus,
-            expected["objective"],
-            trials,
-            protocol,
-            seed=study["seed"],
-            bidirectional=expected["bidirectional"],
-            backend=study["backend"],
-            dtype=study["dtype"],
-            device=study["device"],
+            missing,
             keep_weights=study["keep_weights"] == "best",
             checkpoint_file=store.checkpoints_folder / f"{block.name}.npz",
             on_update=tell,
@@ -272,9 +295,3 @@ def _store(store: Store, block: Block, population: Population, missing: list[int
             if population.keeps_weights:
                 store.write_weights(record["trial_id"], population.best_member_weights(member))
             store.write_trial(record)
-
-
-def comparable(record: dict[str, Any]) -> dict[str, Any]:
-    """A stored trial without what is measured in seconds or says where it ran."""
-    kept = {key: value for key, value in record.items() if key not in MEASURED}
-    return {**kept, "curves": {key: value for key, value in record["curves"].items() if key not in MEASURED}}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,15 +94,23 @@ def _wanted(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def open_study(path: str | Path) -> xarray.Dataset:
-    """A study as one dataset, dims (task, variant, trial, epoch).
+def open_study(path: str | Path, *others: str | Path) -> xarray.Dataset:
+    """A study as one dataset, dims (task, variant, trial, epoch); or several as one, as far as they can be compared.
 
     Args:
         path: a store's folder, or a consolidated netCDF file.
+        others: further ones: other tasks, other cells, other people's. A cell that two have on one task is two rows, labelled
+            by file; see ``lstm_odyssey.reports.contract.combine``.
 
     Raises:
-        StoreError, SchemaError: there is no study, or it is damaged, foreign or newer; the message says which and what to do.
+        StoreError, SchemaError: there is no study, or it is damaged, foreign or newer, or two cannot be compared; the message
+            says which and what to do.
     """
+    if others:
+        from lstm_odyssey.reports.contract.combine import combine
+
+        paths = [expanded(each) for each in (path, *others)]
+        return combine(dict(zip(labels(paths), map(open_study, paths), strict=True)))
     path = expanded(path)
     if not path.exists():
         raise StoreError(f"study {path}: nothing is there; expected a store's folder or its study.nc. Check the path.")
@@ -109,3 +119,27 @@ def open_study(path: str | Path) -> xarray.Dataset:
     from lstm_odyssey.reports.contract import netcdf
 
     return netcdf.load(path)
+
+
+def labels(paths: Sequence[Path]) -> list[str]:
+    """A short name for each of some stores and files, each once: of a store's ``study.nc`` that of the store.
+
+    >>> labels([Path("jsb/study.nc"), Path("records/mine.nc"), Path("old/jsb")])
+    ['jsb', 'mine', 'old/jsb']
+    >>> labels([Path("jsb-paper.nc"), Path("jsb-common.nc")])
+    ['paper', 'common']
+    """
+    parts = []
+    for path in (path.absolute() for path in paths):
+        whole = path.parent if path.name == "study.nc" else path.with_suffix("") if path.suffix == ".nc" else path
+        parts.append(whole.parts)
+    alike = re.match(r"(.*[-_. ])?", os.path.commonprefix([own[-1] for own in parts]))  # noqa: RUF071 - of letters, no paths
+    start = len(alike[0]) if alike and all(len(own[-1]) > len(alike[0]) for own in parts) else 0
+    made: list[str] = []
+    for own in parts:
+        names = [own[-1][start:], *("/".join(own[-length:]) for length in range(2, len(own) + 1))]
+        name, number = next((name for name in names if name not in made), names[0]), 2
+        while name in made:  # the same path again
+            name, number = f"{names[0]} {number}", number + 1
+        made.append(name)
+    return made

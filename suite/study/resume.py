@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey import backends
 from lstm_odyssey.plugins.paths import expanded
@@ -17,6 +17,9 @@ from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.store import Store, StoreError
 from lstm_odyssey.study.trials import FINISHED, check_study, check_trial
 from lstm_odyssey.training.random_streams import canonical
+
+if TYPE_CHECKING:
+    import xarray
 
 ONE_STUDY = "seed draws points space profile protocol dtype backend device block_size keep_weights".split()
 """What is the same in all parts of one study; beside it, what both have of variants and tasks."""
@@ -88,12 +91,17 @@ def read_seed(path: str | Path) -> Seed:
         StoreError, SchemaError: there is no study, or it is damaged, foreign, newer, or contradicts itself; the message names
             the file, what was found in it and what was expected.
     """
-    from lstm_odyssey.reports.contract.restore import restore
-    from lstm_odyssey.reports.contract.validation import SchemaError
     from lstm_odyssey.study.results import open_study
 
     source = expanded(path)
-    dataset = open_study(source)
+    return seed_of(source, open_study(source))
+
+
+def seed_of(source: Path, dataset: xarray.Dataset) -> Seed:
+    """The study that a dataset holds; ``source`` is where it was read from. Raises as ``read_seed``."""
+    from lstm_odyssey.reports.contract.restore import restore
+    from lstm_odyssey.reports.contract.validation import SchemaError
+
     try:
         study, trials = restore(dataset)
     except SchemaError as wrong:

@@ -114,3 +114,9 @@ def check_trial(content: Mapping[str, Any]) -> None:
             raise ValueError(f"curve {name} holds something that is no number")
     if content["status"] == "ok" and None in (content["best_valid"], content["best_test"]):
         raise ValueError("status is ok and there is no score")
+
+
+def comparable(record: dict[str, Any]) -> dict[str, Any]:
+    """A stored trial without what is measured in seconds or says where it ran."""
+    kept = {key: value for key, value in record.items() if key not in MEASURED}
+    return {**kept, "curves": {key: value for key, value in record["curves"].items() if key not in MEASURED}}

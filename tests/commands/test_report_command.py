@@ -254,3 +254,19 @@ def test_reruns_stand_beside_the_best_scores(tmp_path: Path, monkeypatch: pytest
     assert call(monkeypatch, store, "--format", "md", "--quick", *again) == 0
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "with fresh seeds" in text and text.count("49.25 ± 0.35") == 2
+
+
+def test_two_files_make_one_page(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy under another name: every cell is two rows labelled by file; what takes one study refuses two, in one sentence."""
+    other = Path(shutil.copy(study, tmp_path / "theirs.nc"))
+    target = tmp_path / "both.md"
+    mine = Path(shutil.copy(study, tmp_path / "mine.nc"))
+    assert (
+        call(monkeypatch, mine, other, "--format", "md", "--quick", "-o", target, "--baseline", "vanilla (mine)") == 0
+    )
+    text = target.read_text(encoding="utf-8")
+    assert "From 2 files: mine (seed 1, 48 trials) and theirs (seed 1, 48 trials)." in text
+    for row in ("vanilla (mine)", "vanilla (theirs)", "gated (mine)", "gated (theirs)"):
+        assert f"| {row}" in text
+    for given in (("--format", "record"), ("--watch",), ("--format", "points")):
+        assert call(monkeypatch, mine, other, *given) == 2

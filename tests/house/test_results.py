@@ -139,7 +139,7 @@ def shown_claims(found):
         ("`noaf`", "noaf against vanilla", f"{next(differences('noaf'))}; {p_values('noaf')}", ""),
         ("share of the learning rate", "share of the learning rate", shares("learning_rate"), poor),
         (
-            "size of the layer, then noise", "size of the layer before input noise", f"noise before size but for {ahead}",
+            "N, then input noise", "N takes more than input noise", f"noise before size but for {ahead}",
             ", open",
         ),
         ("momentum", "share of momentum", shares("momentum"), poor),

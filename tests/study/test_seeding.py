@@ -14,12 +14,13 @@ from lstm_odyssey.reports.contract import netcdf, schema
 from lstm_odyssey.reports.contract.restore import restore
 from lstm_odyssey.reports.contract.schema import SchemaError
 from lstm_odyssey.study import run as study_module
-from lstm_odyssey.study.block import Block, comparable
+from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.plan import SettingsError, make_plan
 from lstm_odyssey.study.results import consolidate, gather
 from lstm_odyssey.study.resume import read_seed
 from lstm_odyssey.study.run import pending
 from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.study.trials import comparable
 from lstm_odyssey.training.environment import elsewhere, environment
 from tests import made_studies as made
 from tests import small

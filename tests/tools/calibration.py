@@ -129,10 +129,7 @@ def searched(
         other = inference.rank(*scores(random, BASELINE, draws if common else draw(random, trials)), everything)
         places = inference.draw(random, trials, replicates)
         again = places if common else inference.draw(random, trials, replicates)
-        means = [
-            inference.replicate_means(inference.reselect(*pair))
-            for pair in (_placed(one, places), _placed(other, again))
-        ]
+        means = [inference.mean(inference.reselect(*pair)) for pair in (_placed(one, places), _placed(other, again))]
         low, high = inference.percentiles(means[0] - means[1], level)
         found.append((one.best.mean() - other.best.mean(), low, high, inference.welch(one.best, other.best).p))
     values = numpy.array(found)

@@ -43,7 +43,7 @@
   function apply() {
     ["task", "variant"].forEach(function (name) {
       var off = unticked(name);
-      document.querySelectorAll("main [data-" + name + "]").forEach(function (part) {
+      document.querySelectorAll("main [data-" + name + "], header [data-" + name + "]").forEach(function (part) {
         part.hidden = Object.prototype.hasOwnProperty.call(off, part.dataset[name]);
       });
     });

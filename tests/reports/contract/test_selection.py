@@ -19,7 +19,7 @@ from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import SchemaError
 from lstm_odyssey.reports.page import analyses
 from lstm_odyssey.reports.page import export as exports
-from lstm_odyssey.reports.plots import scores
+from lstm_odyssey.reports.plots import curves, scores
 from lstm_odyssey.reports.stats.table import markdown, summary
 from tests import made_studies as made
 
@@ -45,7 +45,7 @@ FACES: dict[str, Callable[[xarray.Dataset], Any]] = {
     "paper": paper.rows,
     "box_plots": lambda study: scores.svg(scores.box_plots(study), "boxes", "a"),
     "box_plot": lambda study: scores.svg(scores.box_plot(study, "songs"), "box", "a"),
-    "curves": lambda study: scores.svg(scores.learning_curves(study, "songs"), "curves", "a"),
+    "curves": lambda study: scores.svg(curves.learning_curves(study, "songs"), "curves", "a"),
     "terminal": lambda study: [str(part) for part in tables.results(study) if not hasattr(part, "columns")],
     "asv": export.series,
 }
@@ -160,7 +160,7 @@ def test_what_is_no_selection_is_one_sentence(study: xarray.Dataset, ask: Any, s
     "ask",
     [
         lambda study: scores.box_plot(study, "song"),
-        lambda study: scores.learning_curves(study, "song"),
+        lambda study: curves.learning_curves(study, "song"),
         lambda study: lo.compare(study, tasks="song"),
     ],
 )

@@ -13,10 +13,10 @@ from lstm_odyssey.reports.fanova import effects as decomposition
 from lstm_odyssey.reports.fanova import forest, leaf_pairs
 from lstm_odyssey.reports.fanova.analysis import View, analyse, view
 from lstm_odyssey.reports.fanova.effects import all_pairs, curves, leaves, main_variances, pair_grids, pair_variances
-from lstm_odyssey.reports.fanova.forest import Boxes, fit, grow, own_cells
+from lstm_odyssey.reports.fanova.forest import Boxes, fit, grow
 from lstm_odyssey.reports.fanova.remainder import remainder, tree_totals
 from lstm_odyssey.reports.fanova.space import Levels, LogUniform, OneMinus, Uniform, axis
-from tests.boxes import classical, cut, factorial, grown, of_the_mean, on_grid
+from tests.boxes import classical, cut, factorial, grown, of_the_mean, on_grid, own_cells, subset_variances, subsets
 from tests.tools.ground_truths import friedman
 
 EXACT = 1e-12
@@ -56,7 +56,7 @@ def test_a_full_factorial_is_classical_anova(masses):
     known = classical(response, masses)
     made = leaves(boxes)
     d = len(masses)
-    every = leaf_pairs.subset_variances(made)
+    every = subset_variances(made)
     assert set(every) == set(known)
     assert all(abs(every[subset][0] - value) < EXACT for subset, value in known.items())
     mains, pairs, mean_mains, mean_pairs = singles_and_pairs(made)
@@ -64,12 +64,8 @@ def test_a_full_factorial_is_classical_anova(masses):
         assert abs(found - [known[j,] for j in range(d)]).max() < EXACT
     for found in (pairs[0], mean_pairs):
         assert abs(found - [known[pair] for pair in all_pairs(d)]).max() < EXACT
-    orders = [sum(value for subset, value in known.items() if len(subset) == k) for k in range(1, d + 1)]
-    assert abs(leaf_pairs.order_variances(made)[0] - orders).max() < EXACT
     totals = [sum(value for subset, value in known.items() if j in subset) for j in range(d)]
     assert abs(leaf_pairs.total_variances(made)[0] - totals).max() < EXACT
-    shapley = [sum(value / len(subset) for subset, value in known.items() if j in subset) for j in range(d)]
-    assert abs(leaf_pairs.shapley_variances(every)[0] - shapley).max() < EXACT
     assert abs(made.variances[0] - sum(known.values())) < EXACT
 
 
@@ -78,7 +74,7 @@ def test_parity_has_the_d_way_effect_only(d):
     """The parity of d fair bits is one interaction of all d of them: its variance is ¼, and any other part is 0."""
     places = numpy.stack(numpy.meshgrid(*[[0, 1]] * d, indexing="ij"), axis=-1).reshape(-1, d)
     made = leaves(grown(places, places.sum(axis=1) % 2, [numpy.array([0, 0.5, 1.0])] * d))
-    every = leaf_pairs.subset_variances(made)
+    every = subset_variances(made)
     assert abs(every.pop(tuple(range(d)))[0] - 0.25) < EXACT
     assert all(abs(value[0]) < EXACT for value in every.values())
     assert abs(singles_and_pairs(made)[0]).max() < EXACT
@@ -98,7 +94,7 @@ def test_a_corner(p, q, scale):
     for found in (
         [*mains[0], *pairs[0]],
         [*mean_mains, *mean_pairs],
-        [v[0] for v in leaf_pairs.subset_variances(made).values()],
+        [v[0] for v in subset_variances(made).values()],
     ):
         assert abs(numpy.array(found) - known).max() < EXACT * scale**2 + 1e-15
 
@@ -107,7 +103,7 @@ def test_a_corner(p, q, scale):
 def test_trees_are_divided_without_remainder(seed, d, n, trees):
     """Of any tree, the variances of all subsets are not negative and sum to that of its leaves; fast paths agree with all."""
     made = leaves(some_forest(d=max(d, 3), n=n, trees=trees, seed=seed).boxes)
-    every = leaf_pairs.subset_variances(made)
+    every = subset_variances(made)
     scale = max(1.0, float(made.variances.max()))
     assert min(value.min() for value in every.values()) > -EXACT * scale
     assert abs(sum(every.values()) - made.variances).max() < EXACT * scale
@@ -229,7 +225,7 @@ def test_leaves_of_no_mass_are_dropped():
 
 def exact_of_mean(found):
     """Every V_U of the forest's mean, from all pairs of leaves of all trees."""
-    return {subset: float(value[0]) for subset, value in leaf_pairs.subset_variances(of_the_mean(found)).items()}
+    return {subset: float(value[0]) for subset, value in subset_variances(of_the_mean(found)).items()}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -391,7 +387,7 @@ def test_out_of_bag():
 
 def test_subsets_are_all_there():
     """All subsets but the empty one, small ones first."""
-    found = leaf_pairs.subsets(4)
+    found = subsets(4)
     assert len(found) == 15 and found[0] == (0,) and found[-1] == (0, 1, 2, 3)
     assert set(found) == {each for size in range(1, 5) for each in combinations(range(4), size)}
 

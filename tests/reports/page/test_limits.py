@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy
 import pytest
 import xarray
 
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import netcdf, schema
-from lstm_odyssey.reports.page import limits, section
+from lstm_odyssey.reports.page import advice, limits
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
-from lstm_odyssey.reports.plots import budgets, differences
+from lstm_odyssey.reports.plots import forest
+from lstm_odyssey.reports.stats import network_size
 from lstm_odyssey.reports.stats.compare import compare
+from lstm_odyssey.study import points
 from tests import made_studies as made
 from tests.conftest import ROOT
 
@@ -74,46 +78,97 @@ def test_the_whisker_is_the_verdict(shared: float) -> None:
     """The corrected interval is drawn as the whisker, the 95 % interval thick, and the verdict stands beside it."""
     study = schema.build(*made.searched({"vanilla": 0.0, "alike": 0.0, "bad": 2.0}, 120, shared=shared))
     found = compare(study, replicates=499)
-    figure = differences.forest(found, "talk", order=["vanilla", "alike", "bad"])
-    for place, name in enumerate(["alike", "bad"]):
-        one = found.sel(task="talk", variant=name)
-        for label, variable in (("_whisker", "difference_corrected_interval"), ("_95", "difference_interval")):
-            assert lines(figure, label)[place].get_xdata().tolist() == one[variable].values.tolist()
-        assert lines(figure, "_difference")[place].get_xdata()[0] == float(one["difference"])
-    words = [text.get_text() for text in figure.axes[0].texts]
-    assert words[0].startswith("open: less than ") and words[1] == "worse"
-    text = page.render(study)
-    assert ("The same draws on talk" in text) == bool(shared), "the scatter stands only where draws are common"
-    assert "corrected for the number of cells, which alone is the verdict" in text
+    order = ["vanilla", "alike", "bad"]
+    for narrow in (False, True):
+        figure = forest.forest(study, found, "talk", order=order, narrow=narrow)
+        for place, name in enumerate(["alike", "bad"]):
+            one = found.sel(task="talk", variant=name)
+            for label, variable in (("_whisker", "difference_corrected_interval"), ("_95", "difference_interval")):
+                assert lines(figure, label)[place].get_xdata().tolist() == one[variable].values.tolist()
+            assert lines(figure, "_difference")[place].get_xdata()[0] == float(one["difference"])
+        colors = [line.get_color() for line in lines(figure, "_difference")]
+        assert colors == [forest.SOFT, forest.VERMILLION] and len(lines(figure, "_baseline")) == 1
+    assert "corrected for the number of cells, the verdict" in page.render(study)
 
 
-def test_the_scatter_sets_the_same_draws_side_by_side() -> None:
-    """A point for each draw both cells have; the best tenth of either is circled."""
-    study = schema.build(*made.searched({"vanilla": 0.0, "other": 1.0}, 40, shared=0.9))
-    study["status"] = study["status"].astype("U7")
-    study["status"].values[0, 1, 7] = "missing"
-    study["best_test"].values[0, 1, 7] = study["best_valid"].values[0, 1, 7] = numpy.nan
-    figure = differences.scatter(study, compare(study, replicates=9), "talk")
-    (points,) = lines(figure, "_draws")
-    part = study["best_test"].sel(task="talk")
-    kept = numpy.delete(numpy.arange(40), 7)
-    assert points.get_xdata().tolist() == part.sel(variant="vanilla").values[kept].tolist()
-    assert points.get_ydata().tolist() == part.sel(variant="other").values[kept].tolist()
-    sizes = [line.get_xdata().size for line in lines(figure, "_best")]
-    assert sizes[1] == 4 and sizes[0] in (3, 4)
+def test_the_forest_plot_tells_cost_stability_and_size() -> None:
+    """Beside each interval stand the comparison's numbers and the size at its N; a column that is not known is left out."""
+    study = schema.build(*made.whole(made.study(variants=("vanilla", "gated"), trials=24)))
+    found = compare(study, replicates=9)
+    words = [text.get_text() for text in forest.forest(study, found, "songs").axes[0].texts]
+    size = int(found["epoch_cost_at"].sel(task="songs"))
+    assert words[-4:] == ["difference", f"s/epoch\nat N = {size}", "P(unstable)", f"parameters\nat N = {size}"]
+    for place, name in enumerate(["vanilla", "gated"]):
+        row = forest.standing(study, found, "songs", name)
+        assert words[4 * place : 4 * place + 4] == list(row)
+        assert float(row.cost) == pytest.approx(float(found["epoch_cost"].sel(task="songs", variant=name)), rel=1e-2)
+        assert row.parameters == f"{88 * size + size**2 + size + 88 * (size + 1):,}"
+    found["epoch_cost"][:] = numpy.nan
+    assert not any("s/epoch" in text.get_text() for text in forest.forest(study, found, "songs").axes[0].texts)
+
+
+def test_parameters_at_one_size(record: xarray.Dataset) -> None:
+    """The whole network of the paper's LSTM at N = 100 has 84,788 parameters on JSB, and FGR's 174,788."""
+    assert network_size.parameters_at(record, "jsb_chorales", "vanilla", 100) == 84_788
+    assert network_size.parameters_at(record, "jsb_chorales", "fgr", 100) == 174_788
+    assert numpy.isnan(network_size.parameters_at(record, "jsb_chorales", "unknown", 100))
+
+
+@pytest.mark.parametrize(
+    ("levels", "trials", "said"),
+    [
+        (
+            {"vanilla": 0.0, "alike": 0.0, "bad": 2.0},
+            120,
+            "alike cannot be told from vanilla (its interval includes 0)",
+        ),
+        ({"vanilla": 0.0, "good": -2.0, "bad": 2.0}, 120, "On talk take good: it alone is better than vanilla"),
+        ({"vanilla": 0.0, "bad": 2.0}, 120, "On talk take vanilla: every other cell that was judged is worse."),
+        (
+            {"vanilla": 0.0, "bad": 2.0},
+            40,
+            "nothing follows yet: the best tenth of a cell is four trials, and ten are needed.",
+        ),
+        ({"vanilla": 0.0}, 20, "On talk there is one cell, vanilla: nothing to compare it with."),
+        ({"mine": 0.0, "yours": 0.0}, 20, "On talk nothing was compared: the study has no baseline"),
+    ],
+)
+def test_advice(levels: dict[str, float], trials: int, said: str) -> None:
+    """The sentence of advice is computed: who is better, who cannot be told, and below ten trials that nothing follows."""
+    study = schema.build(*made.searched(levels, trials))
+    found = compare(study, "vanilla" if "vanilla" in levels else None, replicates=499)
+    text = advice.advice(study, found, "talk", list(levels))
+    assert said in text and text.endswith(".")
+
+
+def test_advice_takes_the_cheapest() -> None:
+    """Of cells that cannot be told apart the one with the cheapest epoch is recommended, its cost beside it."""
+    study = schema.build(*made.searched({"vanilla": 0.0, "alike": 0.0}, 120))
+    found = compare(study, replicates=99)
+    for cheap, dear in (("alike", "vanilla"), ("vanilla", "alike")):
+        found["epoch_cost"].loc[{"variant": cheap}], found["epoch_cost"].loc[{"variant": dear}] = 0.5, 2.0
+        text = advice.advice(study, found, "talk", ["vanilla", "alike"])
+        assert text.startswith(f"On talk take {cheap}: ") and "cheaper (0.5 s an epoch at N = " in text
+
+
+def test_rows_of_the_best_trials_can_be_run(tmp_path: Path) -> None:
+    """What the page prints for --points is read as points, to the last digit: the best trial of each cell by validation."""
+    study = schema.build(*made.whole(made.study(variants=("vanilla", "gated"), trials=12)))
+    (tmp_path / "points.csv").write_text(advice.points(study, "songs", ["vanilla", "gated"]))
+    rows = points.read(tmp_path / "points.csv")["rows"]
+    for row, name in zip(rows, ["vanilla", "gated"], strict=True):
+        part = study.sel(task="songs", variant=name)
+        best = int(part["best_valid"].values.argmin())
+        assert row == {"variant": name, "task": "songs"} | {key: part[key].values[best] for key in made.SPACE}
+    assert "variant,task,hidden_size," in page.render(study)
 
 
 def test_times_that_were_not_measured_are_said(record: xarray.Dataset) -> None:
-    """Without times there is a page all the same: no cost, no front, and the figures say that times are not measured."""
+    """Without times there is a page all the same: no cost, no front, no column of either."""
     study = schema.build(*made.searched({"vanilla": 0.0, "bad": 2.0}, 60))
     for name in ("seconds", "training_seconds", "frames_per_second", "epoch_seconds"):
         study[name].values[:] = numpy.nan
     found: Analyses = analyse(study)
     assert found.times is None and not found.comparison["pareto"].any()
-    for figure, place in (
-        (budgets.expected_best(found.comparison, "talk"), 1),
-        (budgets.scores_against_speed(found.comparison, "talk"), 0),
-    ):
-        assert "times not measured" in [text.get_text() for text in figure.axes[place].texts]
-    text = page.render(study, analyses=found)
-    assert "The times of this study were not measured." in text and "nan" not in section.words.device(study)
+    said = advice.advice(study, found.comparison, "talk", ["vanilla", "bad"])
+    assert "s/epoch" not in page.render(study, analyses=found) and "nan" not in said

@@ -57,7 +57,7 @@ def head(column: int, table: int = 0) -> str:
 def test_page_loads_without_a_complaint(reader: browser.Browser) -> None:
     """No error, no warning, nothing fetched that fails; a name that is markup ran nothing and is on the page as text."""
     assert reader.complaints == []
-    assert reader.run("document.querySelectorAll('script').length") == 1
+    assert reader.run("document.querySelectorAll('script').length") == 4
     assert CELLS[2] in first_column(reader, 0)
 
 
@@ -137,6 +137,80 @@ def test_filters_hide_a_task(reader: browser.Browser) -> None:
     assert reader.run(shown) == ["talk"]
     reader.run(f"{box('task', 'songs')}.click()")
     assert reader.run(shown) == ["songs", "talk"]
+
+
+ROWS = "[...document.querySelectorAll('[data-trials=songs] tbody tr')]"
+COUNT = "document.getElementById('trials-count').textContent"
+
+
+def test_trials_sort_and_filter(reader: browser.Browser) -> None:
+    """The table of all trials sorts by value in both directions, and shows the rows that hold the words of the filter."""
+    assert reader.run(COUNT) == "36 of 36 trials"
+    place = reader.run(
+        "[...document.querySelectorAll('[data-trials=songs] th')].findIndex(h => h.textContent === 'learning rate')"
+    )
+    for sign in (1, -1):
+        reader.run(f"document.querySelectorAll('[data-trials=songs] th')[{place}].querySelector('button').click()")
+        values = [float(text) for text in reader.run(f"{ROWS}.map(r => r.cells[{place}].textContent)")]
+        assert len(values) == 36 and [sign * value for value in values] == sorted(sign * value for value in values)
+    typed = "f = document.getElementById('trials-filter'); f.value = '{}'; f.dispatchEvent(new Event('input')); 1"
+    reader.run(typed.format("gated"))
+    assert set(reader.run(f"{ROWS}.map(r => r.cells[0].textContent)")) == {"gated"}
+    assert reader.run(COUNT) == "12 of 36 trials"
+    reader.run(typed.format(""))
+
+
+def test_a_row_shows_its_learning_curve(reader: browser.Browser) -> None:
+    """Pointing at a row draws the curve of its trial, whose values can be read by hovering."""
+    reader.run(f"{ROWS}[7].dispatchEvent(new MouseEvent('mouseover', {{bubbles: true}})); 1")
+    cell, trial = reader.run(f"[0, 1].map(c => {ROWS}[7].cells[c].textContent)")
+    assert reader.run("document.getElementById('trials-curve').dataset.trial") == f"{cell}, trial {trial}"
+    series = "echarts.getInstanceByDom(document.getElementById('trials-curve')).getOption().series[0].data"
+    curve = reader.run(series)
+    assert len(curve) == 40 and curve[0][0] == 0 and curve[-1][0] > 0
+
+
+def test_an_axis_is_brushed_with_the_mouse(reader: browser.Browser) -> None:
+    """Dragging along an axis leaves the trials within in the table; a click lets them go."""
+    reader.run("document.getElementById('trials-parallel').scrollIntoView({block: 'center', behavior: 'instant'}) || 1")
+    frame = "document.getElementById('trials-parallel').getBoundingClientRect()"
+    left, top, width, height = reader.run(f"(r => [r.left, r.top, r.width, r.height])({frame})")
+    x, end = left + 60 + (width - 120) / 6, top + height - 32
+
+    def mouse(kind: str, y: float) -> None:
+        reader.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
+    for kind, rise in (
+        ("mouseMoved", 90),
+        ("mousePressed", 90),
+        ("mouseMoved", 60),
+        ("mouseMoved", 0),
+        ("mouseReleased", 0),
+    ):
+        mouse(kind, end - rise)
+    wait = "new Promise(done => setTimeout(done, 200))"
+    reader.call("Runtime.evaluate", expression=wait, awaitPromise=True)
+    sizes = [float(text) for text in reader.run(f"{ROWS}.map(r => r.cells[2].textContent)")]
+    assert 0 < len(sizes) < 36 and reader.run(COUNT) == f"{len(sizes)} of 36 trials"
+    every = "JSON.parse(document.getElementById('trials-data').textContent).tasks.songs.columns[2].values"
+    within = [size for size in reader.run(every) if min(sizes) <= size <= max(sizes)]
+    assert max(sizes) < 36 and sorted(within) == sorted(sizes), "those of the lower part of the axis, and all of them"
+    for kind in ("mousePressed", "mouseReleased"):
+        mouse(kind, end - 180)
+    reader.call("Runtime.evaluate", expression=wait, awaitPromise=True)
+    assert reader.run(COUNT) == "36 of 36 trials"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_table_is_cut_off(reader: browser.Browser, width: int) -> None:
+    """On a telephone and on a desk every table fits where it stands, and the forest plot is the one for it."""
+    reader.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+    cut = "[...document.querySelectorAll('.scroll')].filter(s => s.checkVisibility() && s.scrollWidth > s.clientWidth + 1)"
+    assert reader.run(f"{cut}.map(s => s.textContent.slice(0, 60))") == []
+    seen = "['wide', 'narrow'].map(n => !!document.querySelector('.forest .' + n)?.checkVisibility())"
+    assert reader.run(seen) == [width > 600, width < 600]
+    reader.call("Emulation.clearDeviceMetricsOverride")
+    assert reader.complaints == []
 
 
 @pytest.mark.parametrize("width", [390, 1200])

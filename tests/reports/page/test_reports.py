@@ -24,6 +24,7 @@ from matplotlib.patches import PathPatch
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.page import words
+from lstm_odyssey.reports.plots import curves
 from lstm_odyssey.reports.plots import scores as figures
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
@@ -159,17 +160,33 @@ def test_box_plot_shows_the_data(best: bool) -> None:
         assert values.max() <= 11.0
         height = boxes(figure)[position - 1].get_path().get_extents()
         assert [height.y0, height.y1] == pytest.approx(numpy.quantile(values, [0.25, 0.75]))
-        here = [line for line in lines if numpy.mean(line.get_xdata()) == pytest.approx(position)]
+        here = [line for line in lines if numpy.mean(line.get_xdata()) == pytest.approx(position - 1)]
         flat = [float(line.get_ydata()[0]) for line in here if len(set(line.get_ydata())) == 1]
         for expected in (numpy.median(values), values.mean(), values.min(), values.max()):
             assert any(drawn == pytest.approx(expected) for drawn in flat), expected
     labels = [label.get_text() for label in axes_of(figure).get_xticklabels()]
     assert labels == ["plain", "gated"]
     assert "nats/frame" in axes_of(figure).get_ylabel()
+    low, high = axes_of(figure).get_ylim()
+    ends = [end for box in boxes(figure) for end in box.get_path().get_extents().intervaly]
+    assert low < min(ends) and max(ends) < high, "boxes are whole, whatever leaves the frame"
     if not best:
-        (chance,) = (line for line in lines if line.get_label() == "chance level")
-        assert set(chance.get_ydata()) == {11.0}
         assert max(table.box_values(dataset, "songs", "gated")) == 11.0, "no trial reaches the ceiling"
+
+
+def test_what_stands_at_chance_is_counted() -> None:
+    """Trials at the chance level or worse are counted in words."""
+    study, trials = made.whole(made.study(trials=20))
+    for one in trials:
+        if one["variant"] == "gated" and one["trial"] < 3:
+            one["best_test"] = 40.0
+    dataset = schema.build(study, trials)
+    counts = [int((table.box_values(dataset, "songs", name) == 11.0).sum()) for name in ("plain", "gated")]
+    assert counts[1] >= 3
+    said = [f"{count} of {name}" for name, count in zip(("plain", "gated"), counts, strict=True) if count]
+    text = figures.at_chance(dataset, "songs", ["plain", "gated"])
+    assert text.startswith(f"At the chance level (11.00) or worse stand of all finished trials {' and '.join(said)}")
+    assert figures.at_chance(schema.build(made.study(), []), "songs", ["plain", "gated"]) == ""
 
 
 def test_bars_are_the_parameters_of_the_best() -> None:
@@ -190,8 +207,8 @@ def test_variants_that_differ_stand_apart() -> None:
 def test_learning_curves_show_the_chosen_trial() -> None:
     """The line of a variant is the validation curve of the trial with the best validation score."""
     dataset = whole()
-    axes = axes_of(figures.learning_curves(dataset, "songs"))
-    for variant in ("plain", "gated"):
+    figure = curves.learning_curves(dataset, "songs")
+    for axes, variant in zip(figure.axes, ("plain", "gated"), strict=True):
         (line,) = (line for line in axes.lines if line.get_label() == variant)
         part = dataset.sel(task="songs", variant=variant)
         expected = part["valid"].values[numpy.argmin(part["best_valid"].values)]
@@ -234,8 +251,9 @@ def test_odd_studies_are_drawn_and_rendered(name: str, tmp_path: Path) -> None:
         assert figures.save(figure, tmp_path / f"boxes.{suffix}").stat().st_size > 1000
     ElementTree.parse(tmp_path / "boxes.svg")
     text = page.render(dataset)
-    assert text.count("<figure") == 4 * dataset.sizes["task"], "fewer than fifty trials: no functional ANOVA"
+    assert text.count("<figure") == 2 * dataset.sizes["task"], "fewer than fifty trials: no functional ANOVA"
     assert "expected 50 or more" in text
+    text = text.replace((page.TEMPLATES / "echarts.min.js").read_text(encoding="utf-8"), "")
     assert not re.search(r"\bnan\b", re.sub('base64,[^"]*', "", text).replace("loss is nan", ""))
 
 
@@ -276,6 +294,7 @@ class Elements(HTMLParser):
 def test_page_is_self_contained_and_well_formed() -> None:
     """Nothing is loaded from anywhere, every element is closed, identifiers occur once, links find their ends."""
     text = page.render(whole(tasks={"songs": made.MUSIC, "talk": made.SPEECH}, trials=12))
+    text = text.replace((page.TEMPLATES / "echarts.min.js").read_text(encoding="utf-8"), "")
     page_elements = Elements(text)
     assert page_elements.open == []
     identifiers = [attributes["id"] for _, attributes in page_elements.found if "id" in attributes]
@@ -308,8 +327,9 @@ def test_page_escapes_strangers_texts() -> None:
     trials = [made.trial(study, *place, status="diverged", reason=bad) for place in made.places(study)]
     text = page.render(schema.build(study, trials))
     tags = [tag for tag, _ in Elements(text).found]
-    assert tags.count("script") == 1, "there is one script, and it is ours"
-    assert text.split("<script>")[1].split("</script>")[0].strip() == (page.TEMPLATES / "page.js").read_text().strip()
+    scripts = [part.split("</script>")[0].strip() for part in text.split("<script>")[1:]]
+    ours = [(page.TEMPLATES / f"{name}.js").read_text().strip() for name in ("echarts.min", "page", "trials")]
+    assert scripts == ours and tags.count("script") == 4, "the library, ours, and data that nothing runs"
     assert html.escape(bad, quote=False).split("alert")[0] in text
     assert 'href="javascript' not in text
 

@@ -148,8 +148,8 @@ def test_importance_in_words(shares: xarray.Dataset) -> None:
     (text,) = words.importance_text(shares)
     assert text == (
         "On talk a forest predicts 20 to 80 % of the variance of the test score, by cell. Shares of that part: learning rate "
-        "60 to 70 %, all interactions together 15 to 22 %, blocks per layer and direction 10 to 12 %, standard deviation of "
-        "the input noise 5.0 to 6.0 % and momentum 0.0 to 0.4 %. The shares of gated describe little: R² is below 0.3."
+        "60 to 70 %, all interactions together 15 to 22 %, N 10 to 12 %, "
+        "input noise 5.0 to 6.0 % and momentum 0.0 to 0.4 %. The shares of gated describe little: R² is below 0.3."
     )
     shares["main_share"][at] = numpy.nan
     shares["note"][at] = "constant response"
@@ -453,7 +453,7 @@ def test_shares_against_the_paper(record: xarray.Dataset, judged: xarray.Dataset
     found = {row.claim: row for row in paper.rows(record, judged, shares)[10:]}
     assert {claim: row.verdict for claim, row in found.items()} == {
         "share of the learning rate": PARTLY,
-        "size of the layer before input noise": PARTLY,
+        "N takes more than input noise": PARTLY,
         "share of momentum": PARTLY,
         "all interactions together": AGREES,
     }

@@ -17,8 +17,8 @@ from matplotlib.transforms import Bbox
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.contract.wording import percent
-from lstm_odyssey.reports.page import analyses, section, tables, words
-from lstm_odyssey.reports.plots import budgets, marginals, pairs, scores, shares
+from lstm_odyssey.reports.page import analyses, section, tables
+from lstm_odyssey.reports.plots import curves, marginals, pairs, shares
 from lstm_odyssey.reports.plots.axis import shown
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
@@ -48,34 +48,27 @@ def lines(figure: Figure, label: str, axes: int = 0) -> list[Any]:
     return [line for line in figure.axes[axes].lines if line.get_label() == label]
 
 
-def test_marginals_show_curve_trials_and_optimum(study: xarray.Dataset, found: analyses.Analyses) -> None:
-    """Each panel holds the curve on the drawn axis, every trial as a point, and the best place; time stands below."""
+def test_marginals_show_curve_others_and_optimum(found: analyses.Analyses) -> None:
+    """Each panel holds the cell's curve on the drawn axis, the others in grey, and the best place; time stands below."""
     assert found.effects is not None
-    figure = marginals.marginals(study, found.effects, found.times, "songs", "gated")
-    names = [one.name for one in shown(found.effects, "songs")]
-    assert len(figure.axes) == 2 * len(names)
+    figure = marginals.marginals(found.effects, found.times, "songs", "gated")
+    across = shown(found.effects, "songs")
+    assert len(figure.axes) == 2 * len(across)
     part = found.effects.sel(task="songs", variant="gated").isel(clip=0)
-    for place, name in enumerate(names):
+    for place, one in enumerate(across):
         (curve,) = lines(figure, "marginal", place)
-        expected = part["curve"].sel(hyperparameter=name).values
+        expected = part["curve"].sel(hyperparameter=one.name).values
         assert curve.get_ydata() == pytest.approx(expected[numpy.isfinite(expected)])
-        (points,) = lines(figure, "_trials", place)
-        assert sorted(points.get_ydata()) == pytest.approx(
-            sorted(study["best_test"].sel(variant="gated").values.ravel())
-        )
-    assert figure.axes[names.index("learning_rate")].get_xscale() == "log"
-    assert figure.axes[names.index("input_noise")].get_xscale() == "linear"
-    mirrored = figure.axes[names.index("momentum")]
-    assert mirrored.get_xscale() == "log"
-    assert mirrored.xaxis.get_inverted()
-    (points,) = lines(figure, "_trials", names.index("momentum"))
-    assert sorted(1 - points.get_xdata()) == pytest.approx(
-        sorted(study["momentum"].sel(variant="gated").values.ravel())
-    )
-    (best,) = lines(figure, "_optimum", names.index("learning_rate"))
-    assert best.get_xdata()[0] == pytest.approx(float(part["optimum"].sel(hyperparameter="learning_rate")))
+        assert curve.get_xdata().tolist() == one.at.tolist(), "drawn uniformly, spread uniformly"
+        other = next(line for line in lines(figure, "_other", place) if numpy.isfinite(line.get_ydata()).any())
+        expected = found.effects["curve"].sel(task="songs", variant="vanilla", hyperparameter=one.name).isel(clip=0)
+        assert other.get_ydata() == pytest.approx(expected.values[: one.at.size]) and other.get_color() == curves.GREY
+    rate = [one.name for one in across].index("learning_rate")
+    (best,) = lines(figure, "_optimum", rate)
+    place = across[rate].place(float(part["optimum"].sel(hyperparameter="learning_rate")))
+    assert best.get_xdata()[0] == pytest.approx(place)
     assert "nats/frame" in figure.axes[0].get_ylabel()
-    assert "(s)" in figure.axes[len(names)].get_ylabel()
+    assert "(s)" in figure.axes[len(across)].get_ylabel()
 
 
 def test_shares_are_stacked_to_one(found: analyses.Analyses) -> None:
@@ -93,33 +86,25 @@ def test_shares_are_stacked_to_one(found: analyses.Analyses) -> None:
 
 
 def test_pairs_have_one_scale_centred_on_nought(found: analyses.Analyses) -> None:
-    """Joint marginal and pure interaction of every pair share one colour scale, symmetric about 0, and show the grids."""
+    """Joint marginal and pure interaction of the pairs above 1 % share a colour scale centred on 0; others are left out."""
     assert found.effects is not None
-    figure = pairs.pairs(found.effects, "songs", "vanilla")
-    meshes = [
-        mesh
-        for axes in figure.axes[:-1]
-        for mesh in axes.collections
-        if hasattr(mesh, "get_array") and mesh.get_rasterized()
-    ]
-    part = found.effects.sel(task="songs", variant="vanilla").isel(clip=0)
-    assert len(meshes) == 2 * part.sizes["pair"]
+    effects = found.effects.copy(deep=True)
+    assert effects["pair"].size == 6
+    effects["pair_share"].loc[{"variant": "gated"}] = 0.009
+    assert pairs.pairs(effects, "songs", "gated") is None
+    effects["pair_share"].loc[{"variant": "vanilla"}] = numpy.array([0.02, 0.009, 0.0, 0.0, 0.3, 0.01])
+    figure = pairs.pairs(effects, "songs", "vanilla")
+    assert figure is not None
+    meshes = [mesh for axes in figure.axes[:-1] for mesh in axes.collections if mesh.get_rasterized()]
+    part = effects.sel(task="songs", variant="vanilla").isel(clip=0)
+    assert len(meshes) == 4
     assert {(mesh.norm.vmin, mesh.norm.vmax) for mesh in meshes} == {(-meshes[0].norm.vmax, meshes[0].norm.vmax)}
-    assert meshes[0].norm.vmax == pytest.approx(float(numpy.nanmax(numpy.abs(part["joint"] - part["mean"]))))
-    joint, pure = part["joint"].values[0] - float(part["mean"]), part["interaction"].values[0]
-    for mesh, grid in zip(meshes, (joint, pure), strict=False):
+    joint = part["joint"] - part["mean"]
+    assert meshes[0].norm.vmax == pytest.approx(float(numpy.nanmax(numpy.abs(joint.values[[0, 4]]))))
+    grids = [grid.values[place] for place in (0, 4) for grid in (joint, part["interaction"])]
+    for mesh, grid in zip(meshes, grids, strict=True):
         shown_values = numpy.ma.getdata(mesh.get_array()).ravel()
         assert numpy.sort(shown_values) == pytest.approx(numpy.sort(grid[numpy.isfinite(grid)]))
-
-
-def test_cut_offs(study: xarray.Dataset) -> None:
-    """A line for each hyperparameter and one for the interactions, over the quantiles."""
-    cuts = study.sel(variant=["vanilla"]).odyssey.fanova(clip=(1.0, 0.5, 0.25), points=2)
-    figure = shares.cutoffs(cuts, "songs")
-    drawn = [line for line in figure.axes[0].lines if line.get_label() not in ("_known", "_poor")]
-    assert len(drawn) == 5
-    assert drawn[1].get_xdata().tolist() == cuts["clip"].values.tolist()
-    assert drawn[1].get_ydata() == pytest.approx(cuts["main_share"].values[0, 0, :, 1])
 
 
 def test_cut_offs_take_over_the_raw_response(study: xarray.Dataset, found: analyses.Analyses) -> None:
@@ -130,26 +115,6 @@ def test_cut_offs_take_over_the_raw_response(study: xarray.Dataset, found: analy
         whole = study.odyssey.fanova(clip=(1.0, analyses.GOOD), points=2)
     xarray.testing.assert_identical(found.cuts, whole[list(found.cuts)])
     assert {"main_share", "main_share_low", "r_squared", "note", "probability"} <= set(found.cuts)
-
-
-def test_poor_cut_offs_are_hollow(study: xarray.Dataset, found: analyses.Analyses) -> None:
-    """Points of little R² are hollow, with a legend; the caption tells R² at every cut-off, not that of the raw response."""
-    cuts = study.sel(variant=["vanilla", "gated"]).odyssey.fanova(clip=(1.0, 0.5, 0.25), points=2)
-    cuts["r_squared"].values[0] = [[0.9, 0.25, -0.4], [0.8, 0.5, 0.1]]
-    cuts["flagged"].values[0] = cuts["r_squared"].values[0] < 0.3
-    figure = shares.cutoffs(cuts, "songs")
-    for axes, hollow in zip(figure.axes, ([0.5, 0.25], [0.25]), strict=False):
-        poor = [line for line in axes.lines if line.get_label() == "_poor"]
-        full = [line for line in axes.lines if line.get_label() == "_known"]
-        assert len(poor) == len(full) == 5
-        for line in poor:
-            assert line.get_xdata().tolist() == hollow and line.get_markerfacecolor() == "white"
-        for line in full:
-            assert set(line.get_xdata().tolist()) == {1.0, 0.5, 0.25} - set(hollow)
-    (legend,) = figure.legends
-    assert "hollow: R² below 0.3" in [text.get_text() for text in legend.get_texts()]
-    text = page.render(study, analyses=found._replace(cuts=cuts))
-    assert "R² of the score over the cells 0.80 to 0.90 at 100%, 0.25 to 0.50 at 50% and −0.40 to 0.10 at 25%" in text
 
 
 @pytest.fixture(scope="module")
@@ -171,47 +136,26 @@ def test_poor_times_are_flagged(untimely: tuple[xarray.Dataset, analyses.Analyse
     gated = next(cell for cell in told["cells"] if cell["name"] == "gated")
     minus = f"{time:.2f}".replace("-", "−")
     assert gated["words"] == f"n = 24; score R² {score:.2f}; time R² {minus}: poor"
-    figure = marginals.marginals(study, found.effects, found.times, "songs", "gated")
+    figure = marginals.marginals(found.effects, found.times, "songs", "gated")
     columns = len(figure.axes) // 2
-    written = [[text.get_text() for text in axes.texts] for axes in figure.axes]
-    assert [f"R² {score:.2f}"] in written[:columns] and [f"R² {minus} !"] in written[columns:]
+    written = [axes.get_title(loc="right") for axes in figure.axes]
+    assert f"R² {score:.2f}" in written[:columns] and f"R² {minus} !" in written[columns:]
     (warning,) = (note for note in told["notes"] if note.startswith("Training time"))
     assert warning.startswith("Training time of vanilla and gated: R² ") and "below 0.3" in warning
     assert f"score R² {score:.2f}; time R² {minus}: poor" in page.render(study, analyses=found)
 
 
-def test_expected_best_and_throughput(found: analyses.Analyses) -> None:
-    """The curves are those of compare; a point stands at throughput and score, the front joins what none beats."""
-    comparison = found.comparison
-    figure = budgets.expected_best(comparison, "songs", order=CELLS)
-    part = comparison.sel(task="songs", variant="gated")
-    (line,) = lines(figure, "gated")
-    assert line.get_ydata() == pytest.approx(part["expected_best"].sel(replacement="with").values)
-    (line,) = lines(figure, "gated", 1)
-    known = part["expected_by_hours"].values
-    assert line.get_ydata() == pytest.approx(known[numpy.isfinite(known)])
-    figure = budgets.scores_against_speed(comparison, "songs", order=CELLS)
-    points = {(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in lines(figure, "_cell")}
-    speed, mean = (comparison[name].sel(task="songs").values for name in ("epoch_cost", "mean_test"))
-    assert points == set(zip(speed.tolist(), mean.tolist(), strict=True))
-    (front,) = lines(figure, "Pareto front")
-    assert len(front.get_xdata()) == int(comparison["pareto"].sel(task="songs").sum())
-
-
-@pytest.mark.parametrize(("device", "marker"), [("cpu", "o"), ("cuda", "s")])
-def test_points_tell_their_device(study: xarray.Dataset, device: str, marker: str) -> None:
-    """A cost on a GPU is drawn in squares and named on the axis; without one the page says that there is none."""
-    study = study.assign_attrs(device=device)
+def test_expected_best_is_a_difference() -> None:
+    """Each other cell has a panel with its curve and band of differences to the baseline, which is the grey line at 0."""
+    study = schema.build(*made.searched({"vanilla": 0.0, "gated": 1.0, "alike": 0.0}, 60))
     comparison = analyses.compare(study, "vanilla", replicates=49)
-    figure = budgets.scores_against_speed(comparison, "songs", order=CELLS)
-    assert {line.get_marker() for line in lines(figure, "_cell")} == {marker}
-    assert (
-        f"time of an epoch's updates on {device} at N = {int(comparison['epoch_cost_at'].sel(task='songs'))} (s)"
-        in figure.axes[0].get_xlabel()
-    )
-    assert ("this study holds no times of a GPU" in page.render(study)) == (device == "cpu")
-    unknown = words.device(study.assign_attrs(device=""))
-    assert unknown == "The study does not say on which device they were measured."
+    figure = curves.expected_best(comparison, "talk")
+    for axes, name in zip(range(2), ["gated", "alike"], strict=True):
+        (line,) = lines(figure, name, axes)
+        expected = comparison["best_of_difference"].sel(task="talk", variant=name).values
+        assert line.get_ydata() == pytest.approx(expected) and line.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
+        (grey,) = lines(figure, "_baseline", axes)
+        assert set(grey.get_ydata()) == {0} and grey.get_color() == curves.GREY
 
 
 def test_what_belongs_to_a_cell_is_marked(study: xarray.Dataset, found: analyses.Analyses) -> None:
@@ -222,7 +166,7 @@ def test_what_belongs_to_a_cell_is_marked(study: xarray.Dataset, found: analyses
         marked = {id(artist): artist for artist in figure.findobj(lambda artist: artist.get_gid() is not None)}
         marks = [str(artist.get_gid()) for artist in marked.values()]
         places = {mark.split("-")[0] for mark in marks}
-        assert ({"cell1", "cell2"} if name == "differences" else {"cell0", "cell1"}) <= places, name
+        assert ({"cell1", "cell2"} if name in ("expected", "curves") else {"cell0", "cell1"}) <= places, name
         assert len(set(marks)) == len(marks), name
 
 
@@ -234,7 +178,7 @@ def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset, found: an
     lost = schema.build(alone, [made.diverged(alone, *place) for place in made.places(alone)])
     diverged = page.render(lost, analyses=analyses.analyse(lost, few=True))
     assert "vanilla: constant response (all at the ceiling)" in diverged
-    for figure in ("Shares of the variance on", "Importance against cut-off", "Marginals of all cells"):
+    for figure in ("Shares of the variance on", "Mean prediction over all other"):
         assert figure not in diverged, "an empty figure"
     assert "Training time of" not in diverged, "no marginals of it are drawn"
     assert "Shares of the variance on" in text
@@ -280,32 +224,28 @@ def test_figures_of_any_size(tasks: int, cells: int) -> None:
         made_of = analyses.analyse(dataset, few=True)
         for task in dataset["task"].values.tolist():
             made_all = section.drawn(dataset, made_of, task, names)
-            for name, figure in (made_all | section.drawn_of_cell(dataset, made_of, task, names[0])).items():
+            for name, figure in (made_all | section.drawn_of_cell(made_of, task, names[0], names)).items():
                 figure.draw_without_rendering()
-                axes_are_legible(
-                    figure, f"{task}: {name}", least=2 if name in ("marginals", "overview", "pairs") else 1
-                )
+                axes_are_legible(figure, f"{task}: {name}", least=2 if name in ("marginals", "pairs") else 1)
 
 
-def test_pairs_name_both_ends(found: analyses.Analyses) -> None:
-    """Heat maps name both ends of every axis: of 200 trials of the paper's space as of a narrow one."""
+def test_axes_name_both_ends(found: analyses.Analyses) -> None:
+    """Axes name both of their ends: of 200 trials of the paper's space as of a narrow one."""
     assert found.effects is not None
     plan = made.study(variants=CELLS[:1], trials=24)
     space = plan["tasks"]["songs"]["space"]
     space["hidden_size"]["distribution"] |= {"low": 20, "high": 200}
     space["learning_rate"] |= {"low": 1e-6, "high": 1e-2}
     effects = analyses.analyse(schema.build(*made.whole(plan)), few=True).effects
+    assert effects is not None
     for result, size, rate in (
         (found.effects, ("20", "48"), ("0.002", "0.01")),
-        (effects, ("20", "200"), ("10⁻⁶", "10⁻²")),
+        (effects, ("20", "200"), ("10⁻⁶", "0.01")),
     ):
-        figure = pairs.pairs(result, "songs", "vanilla")
-        figure.draw_without_rendering()
-        axes_are_legible(figure, "pairs", least=2)
-        ends = {axes.get_xlabel(): [text for text, _ in visible(axes.xaxis)] for axes in figure.axes[:-1]}
-        ends |= {axes.get_ylabel(): [text for text, _ in visible(axes.yaxis)] for axes in figure.axes[:-2:2]}
-        for label, expected in {"blocks": size, "learning rate": rate, "momentum": ("0.99", "0")}.items():
-            assert {ends[label][0], ends[label][-1]} == set(expected), label
+        ends = {one.label: one.ticks() for one in shown(result, "songs")}
+        expected = {"N": size, "learning rate": rate, "momentum": ("0", "0.99"), "input noise": ("0", "1")}
+        assert {label: (names[0], names[-1]) for label, (_, names) in ends.items()} == expected
+        assert {(places[0], places[-1]) for places, _ in ends.values()} == {(0.0, 1.0)}
 
 
 def visible(axis: Axis) -> list[tuple[str, Bbox]]:
@@ -326,31 +266,6 @@ def axes_are_legible(figure: Figure, name: str, least: int) -> None:
             spans = sorted(getattr(box, f"interval{along}").tolist() for _, box in labels)
             for one, other in itertools.pairwise(spans):
                 assert one[1] <= other[0] + 0.5, (name, along, [text for text, _ in labels])
-
-
-def test_lines_of_nine_cells_differ_in_colour() -> None:
-    """None of the paper's nine cells shares its colour with another, on curves as elsewhere."""
-    plan, trials = made.whole(made.study(variants=tuple(page.ORDER), trials=2, epochs=3))
-    figure = scores.learning_curves(schema.build(plan, trials), "songs")
-    colors = [line.get_color() for line in figure.axes[0].lines if line.get_label() in page.ORDER]
-    assert len(set(colors)) == len(colors) == 9
-
-
-@pytest.mark.parametrize(("seconds", "unit"), [(1e5, "hours"), (20.0, "minutes"), (0.3, "seconds")])
-def test_short_searches_are_timed_in_short_units(study: xarray.Dataset, seconds: float, unit: str) -> None:
-    """The time axis is in hours, minutes or seconds, whichever gives readable numbers, at the same places."""
-    short = study.copy(deep=True)
-    short["seconds"][:] = seconds * (1 + numpy.arange(24) / 24)
-    comparison = analyses.compare(short, "vanilla", replicates=49)
-    figure = budgets.expected_best(comparison, "songs", order=CELLS)
-    figure.draw_without_rendering()
-    axes = figure.axes[1]
-    assert axes.get_xlabel() == f"{unit} of one trial after the other"
-    labels = visible(axes.xaxis)
-    scale = {"hours": 1, "minutes": 60, "seconds": 3600}[unit]
-    places = [tick.get_loc() for tick in axes.xaxis.get_major_ticks()][: len(labels)]
-    assert [float(text) for text, _ in labels] == pytest.approx([scale * place for place in places])
-    assert len(labels) >= 2 and float(labels[-1][0]) >= 1
 
 
 @pytest.mark.long

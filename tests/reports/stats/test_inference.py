@@ -127,7 +127,7 @@ def test_reselection_by_the_definition(seed: int, trials: int) -> None:
     random = numpy.random.default_rng(seed)
     one = ranked(random.normal(size=trials).tolist(), random.normal(size=trials).tolist())
     places = inference.draw(random, trials, 5)
-    means = inference.replicate_means(inference.reselect(one, places))
+    means = inference.mean(inference.reselect(one, places))
     for row, mean in zip(places, means, strict=True):
         chosen = best_fraction(one.valid[row])
         assert mean == pytest.approx(one.test[row][chosen].mean(), rel=1e-12)
@@ -137,7 +137,7 @@ def test_reselection_with_holes() -> None:
     """A place this cell has no trial for is last in the order and leaves fewer scores; nothing at all gives NaN."""
     one = ranked([1.0, 2.0, 3.0])
     found = inference.reselect(one, numpy.array([[3, 3, 1, 0], [3, 2, 3, 3], [3, 3, 3, 3]]))
-    means = inference.replicate_means(found)
+    means = inference.mean(found)
     assert means[:2].tolist() == [1.5, 3.0]
     assert numpy.isnan(means[2])
 
@@ -147,7 +147,7 @@ def test_reselection_against_scipys_bootstrap() -> None:
     random = numpy.random.default_rng(3)
     valid = random.normal(size=60)
     one = ranked(valid.tolist(), (valid + 0.3 * random.normal(size=60)).tolist())
-    means = inference.replicate_means(inference.reselect(one, inference.draw(random, 60, 20_000)))
+    means = inference.mean(inference.reselect(one, inference.draw(random, 60, 20_000)))
 
     def best(valid: numpy.ndarray, test: numpy.ndarray, axis: int = -1) -> numpy.ndarray:
         order = numpy.argsort(valid, axis=axis, kind="stable")[..., :6]

@@ -1,0 +1,141 @@
+"""odyssey verify: honest files come out again, a forged score does not, and what cannot be run is no agreement."""
+
+import json
+import shutil
+
+import pytest
+
+import lstm_odyssey as lo
+from lstm_odyssey.reports.contract import netcdf
+from lstm_odyssey.reports.contract.record import save as save_record
+from lstm_odyssey.study import verify as verifying
+from lstm_odyssey.study.results import consolidate
+from lstm_odyssey.study.store import Store
+from lstm_odyssey.study.verify import BITS, CLOSE, DIFFERS, NOT_RUN, compared, verify
+from tests.small import chorales, settings
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A study of two cells on a backend that pads, three trials each in blocks of two, and its data."""
+    place = tmp_path_factory.mktemp("verified")
+    data = {"bach": str(chorales(place, pieces=6))}
+    lo.run(place / "store", settings(place, backend="eager", trials=3, epochs=2, data=data))
+    return place
+
+
+@pytest.fixture
+def data(folder):
+    return {"bach": str(chorales(folder, pieces=6))}
+
+
+def forge(folder, place, **changes):
+    """A copy of the store of which one trial's file was changed and the netCDF written anew; the trial's index."""
+    store = Store(shutil.copytree(folder / "store", place))
+    file = min(store.trials_folder.glob("[!.]*.json"))
+    record = json.loads(file.read_text())
+    record |= {name: change(record[name]) for name, change in changes.items()}
+    file.write_text(json.dumps(record))
+    consolidate(store)
+    return store, record
+
+
+def test_what_a_study_stored_comes_out_again(folder, data):
+    """All trials of a store, of its netCDF and of its rounded record have the same bits, wherever they stand in a block."""
+    record = save_record(lo.open_study(folder / "store"), folder / "record.nc")
+    for place in (folder / "store", folder / "store" / "study.nc", record):
+        found = verify(place, 99 if place != record else 2, data=data)
+        assert {one.verdict for one in found} == {BITS} and all(one.stored == one.found for one in found)
+    assert len(verify(folder / "store", 99, data=data)) == 6
+
+
+def test_a_forged_score_is_caught(folder, data, odyssey, tmp_path):
+    """A test score better by a millionth differs: trial, variable and both values are told, and the command ends with 1."""
+    store, record = forge(folder, tmp_path / "forged", best_test=lambda value: value * (1 - 1e-6))
+    given = [f"--data=bach={data['bach']}", "--sample=6"]
+    code, output, error = odyssey("verify", store.consolidated, *given)
+    assert (code, error) == (1, "")
+    where = (
+        f"{record['variant']} on bach, trial {record['trial']}: differs: best_test {record['best_test']} in the file"
+    )
+    assert where in output and "6 trials run again of 6 trials chosen: 5 the same bits, 1 differs" in output
+    code, output, error = odyssey("verify", folder / "store", *given)
+    assert (code, error) == (0, "") and "6 the same bits." in output
+
+
+def test_a_forged_curve_is_caught(folder, data, tmp_path):
+    """A point of a curve that nobody selects by, by one bit in the sixth digit."""
+
+    def bend(curves):
+        return curves | {"train_loss": [None, curves["train_loss"][1] * (1 + 1e-6), *curves["train_loss"][2:]]}
+
+    store, record = forge(folder, tmp_path / "bent", curves=bend)
+    (wrong,) = [one for one in verify(store.path, 6, data=data) if one.verdict == DIFFERS]
+    assert (wrong.variant, wrong.trial) == (record["variant"], record["trial"])
+    assert "train_loss from epoch 1 on" in wrong.why
+
+
+def test_elsewhere_a_stated_tolerance_holds(folder, data, tmp_path):
+    """Of another processor, what rounding explains is within tolerance, and a score better by a fifth differs."""
+    for factor, verdict in ((1 - 1e-6, CLOSE), (0.8, DIFFERS)):
+        store, record = forge(
+            folder, tmp_path / f"{factor}",
+            best_test=lambda value, factor=factor: value * factor,
+            environment=lambda there: there | {"cpu": "another one"},
+        )  # fmt: skip
+        (found,) = [one for one in verify(store.path, 6, data=data) if one.verdict != BITS]
+        assert (found.verdict, found.trial) == (verdict, record["trial"])
+        assert "cpu another one then" in found.why
+
+
+def test_a_score_before_training_is_held_closely():
+    """On another processor the first validation score, which no training has touched, is compared to a thousandth."""
+    record = {
+        "status": "ok", "best_valid": 9.0, "best_test": 9.0, "best_test_per_sequence": 9.0,
+        "curves": {"train_loss": [None, 5.0], "valid": [60.0, 9.0], "test": [None, 9.0], "epoch_seconds": [None, 1.0]},
+    }  # fmt: skip
+    for start, verdict in ((60.0, BITS), (60.01, CLOSE), (60.1, DIFFERS)):
+        again = record | {"curves": record["curves"] | {"valid": [start, 9.0]}}
+        assert compared(record, again, strict=False)[0] == verdict
+    worse = record | {"status": "diverged"}
+    assert compared(record, worse, strict=False)[0] == DIFFERS
+
+
+def test_what_cannot_be_run_is_named(folder, odyssey, tmp_path):
+    """A corpus of another checksum: each trial says why, and where none could be run the end is 1."""
+    other = tmp_path / "other"
+    other.mkdir()
+    code, output, error = odyssey(
+        "verify", folder / "store", f"--data=bach={chorales(other, pieces=6, seed=3)}", "--sample=2"
+    )
+    assert (code, error) == (1, "") and output.count("the corpus here has checksum") == 2
+    assert "0 trials run again of 2 trials chosen: 2 not run" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("backend", "abacus", "backend 'abacus' is not here"), ("device", "cuda", "device 'cuda' is not here")],
+)
+def test_what_is_not_installed_is_no_agreement(folder, data, monkeypatch, name, value, message):
+    """A backend or a device that this machine has not."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    known = verifying.seed_of
+
+    def elsewhere(source, dataset):
+        found = known(source, dataset)
+        return type(found)(found.source, found.study | {name: value}, found.trials)
+
+    monkeypatch.setattr(verifying, "seed_of", elsewhere)
+    found = verify(folder / "store", 2, data=data)
+    assert [one.verdict for one in found] == [NOT_RUN] * 2 and all(message in one.why for one in found)
+
+
+def test_the_choice_is_the_seeds(folder, data, monkeypatch):
+    """So many trials of those that ended, other ones with another seed, always the same with one."""
+    monkeypatch.setattr(verifying, "_again", lambda block, index, *_: (_ for _ in ()).throw(LookupError("no")))
+    chosen = [
+        [(one.variant, one.trial) for one in verify(folder / "store", 3, seed=seed, data=data)] for seed in range(6)
+    ]
+    assert all(len(set(one)) == 3 for one in chosen) and len({tuple(one) for one in chosen}) > 1
+    assert chosen[2] == [(one.variant, one.trial) for one in verify(folder / "store", 3, seed=2, data=data)]
+    assert netcdf.load(folder / "store" / "study.nc").sizes["trial"] == 3
