@@ -16,7 +16,8 @@ def _never(cell: Any, size: int) -> bool:
     return False
 
 
-def _always(cell: Any, size: int) -> bool:
+def always(cell: Any, size: int) -> bool:
+    """Of a record's ``pads``: whatever the cell and N."""
     return True
 
 
@@ -67,6 +68,8 @@ class Backend:
     def trainer(self, device: Any, dtype: Any) -> Callable[..., Any] | None:
         """What makes training steps without autograd for the networks of one population; None where it has none.
 
+        Each network has one member; of a backend that computes members together it is not asked.
+
         It is called as ``make(network, objective, velocity, momentum=, rate=, noise=, nesterov=)`` and returns a
         step; see ``backends.trainer``.
         """
@@ -93,7 +96,7 @@ BACKENDS = {
             dtypes=frozenset({"float32", "float64"}),
             sizes=(1, 3, 17, 33),
         ),
-        Backend("eager", "lstm_odyssey.backends.eager", pads=_always, together=True, plain=True),
+        Backend("eager", "lstm_odyssey.backends.eager", pads=always, together=True, plain=True),
     )
 }
 """By name; ``auto`` is the first that runs on a device and in a dtype."""

@@ -43,12 +43,19 @@ def scan(
         active: [T, 1 or P, B, 1], true where a row is not padding; there the state stands still.
         sizes: each member's own N; this backend computes all at the widest.
 
+    Raises:
+        ValueError: members differ in N, and a reduction over N would take in what lies beyond a member's own.
+
     Of a single network everything, results too, may come without the dimension P; the states may come with it all the same.
 
     Returns:
         The output at every step [T, P, B, N] and the states after the last.
     """
-    del sizes
+    if sizes is not None and len(set(sizes)) > 1 and any(phase.reductions for phase in lowered.phases):
+        raise ValueError(
+            f"backend 'eager': cell '{lowered.name}' reduces over N, and its members have N = {sorted(set(sizes))}; expected "
+            "one N. Make a layer for each size."
+        )
     if x.ndim == 3:
         y, final = scan(
             lowered,

@@ -36,7 +36,7 @@ class Plan:
         inputs: the vectors of length M that are multiplied by W; node numbers.
         vectors: the parameters of length N; node numbers.
         recurrent: the products of the step; ``input_runs`` those of all frames.
-        operands: vectors made in the step that are multiplied by R, so they are kept.
+        operands: vectors that are multiplied by R and are no states, so they are kept.
         kept: nodes whose value the backward pass reads, each with its place; the first places are the accumulators'.
         gradient: the adjoint graph.
         back: the phase of each node of the adjoint graph.
@@ -66,7 +66,7 @@ class Plan:
 
     @property
     def phase(self) -> tuple[int, ...]:
-        """Of each node, how many rounds of products lie before it."""
+        """Of each node, how many rounds of products and reductions lie before it."""
         return self.lowered.phase
 
     @property

@@ -1,6 +1,6 @@
 """Packed spaces: in W, R, p and b the parameters of all gates lie one under another, N lines each, in the text's order.
 
-Which names a space has, and in which order, is ``Graph.packed``; this is the only place that knows where a gate begins.
+Which names a space has, and in which order, is ``Graph.packed``. Where a gate begins in a tensor is known here alone.
 """
 
 from __future__ import annotations

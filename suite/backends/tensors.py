@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from lstm_odyssey.backends import resolve
+from lstm_odyssey.backends import record
 
 _transformed: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 _modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
@@ -37,7 +37,7 @@ def refused(backend: str, x: Any) -> str | None:
             "called under torch.jit.trace, which would keep the number of frames of its example; expected a call outside a "
             "trace. Use torch.compile, or torch.export with backend='eager'."
         )
-    if torch.compiler.is_exporting() and resolve(backend, getattr(x, "device", "cpu")) != "eager":
+    if torch.compiler.is_exporting() and not record(backend, getattr(x, "device", "cpu")).plain:
         return (
             f"called under torch.export with backend='{backend}'; expected 'eager', as it cannot look into a compiled scan. "
             "Set layer.backend = 'eager' before it."

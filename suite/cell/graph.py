@@ -34,7 +34,8 @@ class Node:
 class Graph:
     """A cell as data: nodes in order (input, states, then the rest), the numbers of the results, states and parameters.
 
-    Two graphs are equal if their signatures are; ``name`` is the cell's, for messages, and no part of it.
+    Two graphs are equal if their signatures are and their parameters have one order, in which they lie in memory. The order of
+    the text's lines is no mathematics and no part of the signature; neither is ``name``, the cell's, for messages.
     """
 
     nodes: tuple[Node, ...]
@@ -62,7 +63,11 @@ class Graph:
         return found
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Graph) and self.signature == other.signature
+        return (
+            isinstance(other, Graph)
+            and self.signature == other.signature
+            and tuple(self.parameters) == tuple(other.parameters)
+        )
 
     def __hash__(self) -> int:
         return hash(self.signature)

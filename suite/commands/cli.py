@@ -93,7 +93,9 @@ def run(
         ),
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64. (float32)")] = None,
-    block_size: Annotated[int | None, typer.Option(help="Trials in lockstep on a backend that pads. (profile)")] = None,
+    block_size: Annotated[
+        int | None, typer.Option(help="Trials that a backend may compute together. (profile)")
+    ] = None,
     keep_weights: Annotated[
         str | None, typer.Option(help="best stores each trial's best weights; none. (none)")
     ] = None,

@@ -40,9 +40,8 @@ def _check_limit(cell: Any, limit: Limit, backend: Any, draw: Draw) -> None:
     ours = replace(_silenced(problem, states), parameters={name: value.detach() for name, value in here.items()})
     extra = problem.state if isinstance(other, TorchLayer) else draw.problem(other).state
     theirs = _renamed(ours, states, {name: extra[name] for name in other.states if name not in states.values()})
-    order = (
-        there if isinstance(other, TorchLayer) else other.parameters
-    )  # that of its text, which a limit need not keep to
+    # in the order of its text, to which a limit need not keep
+    order = there if isinstance(other, TorchLayer) else other.parameters
     theirs = replace(theirs, parameters={name: values[name] for name in order})
     (answer,), (reference,) = ask(make(cell, backend, ours.parameters), ours), ask(layer, theirs)
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS, Backend
+from lstm_odyssey.backends import BACKENDS, Backend, resolve
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,11 @@ def placed(backend: Any, device: Any = "cpu") -> Any:
 
 
 def record_of(backend: Any) -> Backend | None:
-    """The record of what is asked; None of a callable that makes layers in a way of its own, and of ``"auto"``."""
-    name = backend.backend if isinstance(backend, Placed) else backend
-    return BACKENDS.get(name) if isinstance(name, str) else None
+    """The record of what is asked; None of a callable that makes layers in a way of its own."""
+    name, device = (backend.backend, backend.device) if isinstance(backend, Placed) else (backend, "cpu")
+    if not isinstance(name, str):
+        return None
+    return BACKENDS.get(resolve(name, device) if name == "auto" else name)
 
 
 def shown(backend: Any) -> str:

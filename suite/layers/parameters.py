@@ -16,6 +16,10 @@ SIZES = "hidden_sizes"
 """The key of a population's sizes in its ``state_dict``; [P] whole numbers."""
 
 
+GATES = "gates"
+"""In a ``state_dict``'s metadata, the names of a space's parameters in the order in which they lie."""
+
+
 class CellParameters(nn.Module):
     """The parameters of one direction: W [G·N, M], R [G·N, N], p and b [G·N], or with P before that.
 
@@ -32,7 +36,11 @@ class CellParameters(nn.Module):
             self.register_parameter(space, nn.Parameter(torch.empty(shape, **factory)))
 
     def forward(self) -> dict[str, Tensor]:
-        """The spaces, or what is computed in the place of one."""
+        """The spaces, or what is computed in the place of one; hooks run, as of any module that is called."""
+        return self.spaces()
+
+    def spaces(self) -> dict[str, Tensor]:
+        """The same without hooks: to read what there is."""
         own, found = self._parameters, {}
         for space in self.packed:  # reading _parameters spares the slow look-up of a module's attribute
             value = own.get(space)
@@ -41,7 +49,7 @@ class CellParameters(nn.Module):
 
     def tensors(self) -> dict[str, Tensor]:
         """Every parameter by name, as a view, or of what is computed in its place."""
-        return by_name(self.packed, self())
+        return by_name(self.packed, self.spaces())
 
     def write(self, values: Mapping[str, Tensor]) -> None:
         """Set all parameters, given by name; where a space is parametrized, what it is computed from.
@@ -68,6 +76,11 @@ class CellParameters(nn.Module):
                     "torch.nn.utils.parametrize.remove_parametrizations first."
                 ) from error
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if (metadata := getattr(destination, "_metadata", None)) is not None:  # torch's own place for what is no tensor
+            metadata[prefix[:-1]][GATES] = {space: list(names) for space, names in self.packed.items()}
+
     def _load_from_state_dict(
         self,
         state_dict: Any,
@@ -78,21 +91,31 @@ class CellParameters(nn.Module):
         unexpected: list[str],
         errors: list[str],
     ) -> None:
-        for space, names in self.packed.items():  # an older file has one tensor a gate
-            old = {name: state_dict.get(prefix + name) for name in names}
-            if prefix + space in state_dict or any(value is None for value in old.values()):
+        own = dict(self.named_parameters(recurse=False))
+        for space, names in self.packed.items():
+            key, stored = prefix + space, metadata.get(GATES, {}).get(space, names)
+            if key in state_dict and sorted(stored) != sorted(names):
+                errors.append(
+                    f"{key}: the file has {', '.join(stored)}; expected {', '.join(names)}, as the cell has them."
+                )
+            elif key in state_dict and tuple(stored) != names and state_dict[key].shape[axis(space)] % len(names) == 0:
+                gates_of = by_name(
+                    {space: stored}, {space: state_dict[key]}
+                )  # of a text with its lines in another order
+                state_dict[key] = torch.cat([gates_of[name] for name in names], axis(space))
+            old = {name: state_dict.pop(prefix + name) for name in names if prefix + name in state_dict}
+            if not old or key in state_dict or space not in own:
+                unexpected += [prefix + name for name in old]
                 continue
-            own = dict(self.named_parameters(recurse=False)).get(space)
-            if own is None:
-                continue
-            dim = axis(space) % own.ndim
-            shape = [size // len(names) if place == dim else size for place, size in enumerate(own.shape)]
-            wrong = {name: value for name, value in old.items() if list(value.shape) != shape}
-            errors += [f"size mismatch for {prefix}{name}: the file has {list(value.shape)}, the layer {shape}."
-                       for name, value in wrong.items()]  # fmt: skip
-            for name in names:
-                del state_dict[prefix + name]
-            state_dict[prefix + space] = own.data if wrong else torch.cat(list(old.values()), dim)
+            kept = by_name({space: names}, {space: own[space].data})  # an older file has one tensor a gate
+            missing += [prefix + name for name in names if name not in old]
+            errors += [
+                f"size mismatch for {prefix}{name}: the file has {list(value.shape)}, the layer {list(kept[name].shape)}."
+                for name, value in old.items() if value.shape != kept[name].shape
+            ]  # fmt: skip
+            if all(value.shape == kept[name].shape for name, value in old.items()):
+                kept |= old
+            state_dict[key] = torch.cat([kept[name].to(next(iter(old.values()))) for name in names], axis(space))
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -113,13 +136,22 @@ class CellParameters(nn.Module):
 
 
 def uncalled_hook(cells: nn.Module) -> str:
-    """A hook on the list of directions, which is never called, in words; empty if there is none."""
+    """A hook that is never called, in words; empty if there is none.
+
+    It is one on the list of directions, or a backward hook on a direction: torch runs those of a module that returns tensors
+    or a tuple of them.
+    """
     own = cells.__dict__
     found = own["_forward_pre_hooks"] or own["_forward_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
+    what = "cells has a hook"
+    for place, direction in cells._modules.items():
+        own = direction.__dict__
+        if not found and (own["_backward_hooks"] or own["_backward_pre_hooks"]):
+            found, what = own["_backward_hooks"] or own["_backward_pre_hooks"], f"cells.{place} has a backward hook"
     if not found:
         return ""
     hook = next(iter(found.values()))
-    return f"cells has a hook, {getattr(hook, '__name__', type(hook).__name__)}"
+    return f"{what}, {getattr(hook, '__name__', type(hook).__name__)}"
 
 
 class Members(nn.Module):

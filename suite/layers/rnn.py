@@ -146,6 +146,8 @@ class RNN(Members):
     def weight(self, name: str, direction: int = 0) -> Tensor:
         """One gate's parameter, a view of its space: ``layer.weight("R.z")`` is [N, N], or [P, N, N] of a population.
 
+        Of a space that is computed, by a parametrization say, it is a view of what was computed: what is written there is lost.
+
         Args:
             name: as in the text, ``"W.z"``, ``"R.z"``, ``"p.i"`` or ``"b.z"``.
             direction: 1 is the one that runs backwards.
@@ -168,7 +170,7 @@ class RNN(Members):
             )
         if direction not in range(len(directions)):
             raise self._fail(f"weight: direction is {direction!r}; expected one of {list(range(len(directions)))}.")
-        return gate(self.cell.graph.packed, directions[direction](), name)
+        return gate(self.cell.graph.packed, directions[direction].spaces(), name)
 
     def count(self) -> int | list[int]:
         """Number of parameters; of a population, of each member."""
@@ -268,8 +270,8 @@ class RNN(Members):
     def _refuse_hooks(self) -> None:
         if hook := uncalled_hook(self._modules["cells"]):  # type: ignore[arg-type]  # made by __init__
             raise self._fail(
-                f"{hook}; expected none, as that list is never called. Hooks go to the layer itself or to a direction, "
-                "layer.cells[0]."
+                f"{hook}; expected none, as it would never run. Forward hooks go to the layer itself or to a direction, "
+                "layer.cells[0]; backward hooks to the layer or, by register_hook, to a parameter."
             )
 
     def _fail(self, message: str) -> ValueError:

@@ -25,7 +25,7 @@ class Profile:
     Args:
         trials: trials for each variant and task.
         epochs, patience: see ``Protocol``.
-        block_size: how many consecutive trials run in lockstep on a backend that pads.
+        block_size: how many consecutive trials run in lockstep on a backend that computes them together.
         draws: ``common`` to all variants, so that these are compared at equal draws, or ``independent``, as the paper's were.
         space: distributions that replace the task's own.
         note: why, printed with the table and on the page.

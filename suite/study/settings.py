@@ -31,7 +31,7 @@ class Settings:
         points: a CSV file whose rows are the trials' hyperparameters, in place of draws; see ``lstm_odyssey.study.points``.
         space: distributions of this study in place of the tasks' own, by hyperparameter, or by task and hyperparameter.
         dtype, backend, device: of the computation (float32, auto, cpu).
-        block_size: trials in lockstep on a backend that pads.
+        block_size: trials in lockstep on a backend that computes them together.
         keep_weights: ``best`` stores each trial's best weights; ``none`` (default).
         protocol: options of ``Protocol`` beside epochs.
         data: where a task's corpus lies, by task.

@@ -134,7 +134,7 @@ def _again(block: Block, index: int, data: str | None, tell: Any) -> dict[str, A
         raise LookupError(f"device '{study['device']}' is not here; the trial ran on it")
     backends.resolve(study["backend"], study["device"])
     cell, corpus = block.sources(data)
-    backends.prepare(study["backend"], cell.lowered, getattr(torch, study["dtype"]))
+    backends.prepare(study["backend"], cell.graph, getattr(torch, study["dtype"]))
     population = block.train(cell, corpus, [index], on_update=tell)
     member = next(place for place, trial in enumerate(population.trials) if trial.index == index)
     return block.record(index, population.record(member))

@@ -42,6 +42,7 @@ def identity(population: Population) -> str:
         {
             "format": FORMAT,
             "variant": [population.cell.name, population.cell.signature],  # the name seeds the initial weights
+            "order": list(population.cell.parameters),  # in which they lie in the buffer that is stored
             "objective": population.objective.name,
             "bidirectional": population.network.rnn.bidirectional,
             "corpus": population.corpus.fingerprint,

@@ -180,7 +180,7 @@ class CompiledLockstep(Lockstep):
 
 def training_steps(backend: Backend, device: Any, dtype: torch.dtype) -> Callable[..., Lockstep]:
     """What makes the parts of a population on a backend; ``Lockstep``'s arguments are its own."""
-    trainer = backend.trainer(device, dtype)
+    trainer = None if backend.together else backend.trainer(device, dtype)  # a compiled step is of one member
     if trainer is None:
         return Lockstep
 

@@ -1,6 +1,6 @@
 """A population in training: P trials of one variant and task in lockstep, each as if it were alone.
 
-Members of a backend that pads are computed together, at the widest. Elsewhere every member is computed by itself, as if it
+A backend that computes members together has them all in one network. Elsewhere every member is computed by itself, as if it
 were alone: the same calls with the same shapes, so its numbers are the same bit by bit, and one that has stopped costs
 nothing. What each is booked of the time that passes is ``costs``' business.
 

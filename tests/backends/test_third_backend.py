@@ -1,16 +1,19 @@
 """A backend that nothing in the package knows climbs the kit through its record alone."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS, Backend
+from lstm_odyssey.backends import BACKENDS, Backend, always
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.cell.ops import OPS, Op
-from lstm_odyssey.conformance import draws, kit
+from lstm_odyssey.conformance import draws, kit, ladder_structure
+from lstm_odyssey.conformance.draws import FIXED
+from lstm_odyssey.conformance.ladder_structure import NEIGHBOURS
 from lstm_odyssey.training.lockstep import Lockstep
 from lstm_odyssey.variants.ops import tanh
 from tests.cells import ODD
@@ -75,7 +78,7 @@ def test_a_wrong_one_does_not(numpy_record, monkeypatch):
 
 
 def test_the_kit_visits_the_sizes_of_the_record(numpy_record, monkeypatch):
-    """Each N of a record is drawn once more than the kit's own draws have it, in every step that draws."""
+    """Each N of a record that the kit's own draws lack is drawn too."""
     assert [draw.N for draw in draws.visits("numpy")] == [*(draw.N for draw in draws.FIXED), 7]
     assert [draw.N for draw in draws.visits("numba")] == [draw.N for draw in draws.FIXED]
     assert {draw.N for draw in draws.visits("numba", usual=draws.FIXED[:1])} == {1, 3, 17, 33}
@@ -143,3 +146,22 @@ def test_a_reduction_is_a_phase_of_its_own(numpy_record, monkeypatch):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
     with pytest.raises(TypeError, match="backend 'numba': cell 'centred' uses 'mean', which it has no kernel for"):
         lo.RNN(centred, 2, 5, backend="numba")(x.float())
+
+
+def test_a_reduction_over_members_of_several_sizes_is_refused_where_they_are_padded(numpy_record, monkeypatch):
+    """It would take in what lies beyond a member's own N; a backend that computes each at its own N has no such limit."""
+    monkeypatch.setitem(OPS, "mean", MEAN)
+    ladder_structure.check_population(centred, "numpy", FIXED[:1])
+    with pytest.raises(
+        ValueError, match="cell 'centred' reduces over N, and its members have N = .1, 3, 5.; expected one N"
+    ):
+        ladder_structure.check_population(centred, "eager", FIXED[:1])
+
+
+@pytest.mark.parametrize(("pads", "asked"), [(always, False), (RECORD.pads, True)])
+def test_whether_bits_are_asked_for_follows_from_padding_alone(pads, asked, monkeypatch):
+    """A backend that computes members together without padding them, as a fused one does, owes each its bits."""
+    monkeypatch.setitem(BACKENDS, "numpy", replace(RECORD, together=True, pads=pads))
+    assert any(label == "member_bits-numpy" for label, _ in kit.checks(["numpy"])) is asked
+    if asked:
+        ladder_structure.check_member_bits("vanilla", "numpy", NEIGHBOURS[:1])

@@ -1,4 +1,4 @@
-"""The compiled training step: the update of autograd to rounding, without autograd; losses, memory, what falls back."""
+"""The compiled training step: the update of autograd to rounding, without autograd; losses, memory."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_step_is_that_of_autograd(objective, bidirectional, batch, momentum)
 
 @pytest.mark.parametrize("name", [*lo.variant_names(), *ODD])
 def test_every_cell_trains_as_autograd_says(name):
-    """The same for every variant and for odd cells: two phases, no R, no W, no bias, products outside the scan."""
+    """The same for every variant and for odd cells: two phases, no R, no W, no bias, products of parameters."""
     cell = ODD.get(name, name)
     compiled, batches = part(cell, "next_frame", "numba", bidirectional=True, learning_rate=1e-3)
     plain, _ = part(cell, "next_frame", "eager", bidirectional=True, learning_rate=1e-3)
@@ -197,7 +197,7 @@ def test_no_step_reads_memory_that_is_freed():
 
 
 def frame_losses(objective, logits, target, active=None):
-    """An objective's kernel on logits [T, 1, B, K]: loss and gradient."""
+    """An objective's compiled loss on logits [T, 1, B, K]: loss and gradient."""
     T, _, B, K = logits.shape
     targets = objective.kernel_targets(target)
     gradient, loss = torch.full_like(logits, 7.0), torch.zeros(B, dtype=torch.float64)

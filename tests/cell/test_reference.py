@@ -50,7 +50,8 @@ def compare_with_reference(name, cell, T, M, N, seed, oracle=lo.oracle):
     through = sum((states[key][:, 0] * torch.tensor(adjoint[key])).sum() for key in expected)
     keys = ["x", *(f"initial {key}" for key in cell.states), *cell.parameters]
     gradients = torch.autograd.grad(through, [leaves[key] for key in keys], materialize_grads=True)
-    may_be_dead = any(node.op == "relu" for node in cell.graph.nodes)  # one block may be off in every frame
+    # with a few numbers every relu may be off
+    may_be_dead = N * T <= 12 and any(node.op == "relu" for node in cell.graph.nodes)
     for key, gradient in zip(keys, gradients, strict=True):
         gradient, shape = gradient.numpy(), values[key].shape
         assert may_be_dead or np.abs(gradient).max() > 0, f"{cell.name}: the gradient of {key} is zero"

@@ -159,10 +159,11 @@ def test_long_sequences_equal_the_oracle(name, backend, draw):
     """50 to 300 frames, as hypothesis chooses them, give the oracle's results and gradients."""
     try:
         check_long_sequences(name, backend, draws=[draw])
-    except AssertionError:
+    except AssertionError as error:
         cell = lo.variant(name)
-        moved = max(conformance.rounding_error(cell, draw.problem(cell)).values())
-        if moved > conformance.USELESS / conformance.TIMES_ROUNDING:
+        moved = conformance.rounding_error(cell, draw.problem(cell))
+        failed = [of for of in moved if f": {of} is off by " in str(error)]
+        if failed and moved[failed[0]] > conformance.USELESS / conformance.TIMES_ROUNDING:
             reject()  # chaotic: of one input the oracle itself gives another answer at the next rounding
         raise
 
@@ -188,6 +189,8 @@ def test_the_kit_asks_on_a_device_what_runs_there():
     """Backends that run on a device, each named with it in the promise's name and in the messages; others are refused."""
     asked = [label for label, _ in kit.checks(device="cuda:1")]
     assert {label.partition("-")[2] for label in asked} == {"", "eager on cuda:1"}
+    assert "single_precision-eager on cuda:1" in asked and "member_bits-eager on cuda:1" not in asked
+    assert not any(label == "single_precision-eager" for label, _ in kit.checks())
     assert [label for label, _ in kit.checks(["eager"], device="cpu")] == [label for label, _ in kit.checks(["eager"])]
     with pytest.raises(ValueError, match="checks: backend 'numba' does not run on cuda; expected one of eager"):
         list(kit.checks(["numba"], device="cuda"))
@@ -201,6 +204,5 @@ def test_the_kit_asks_on_a_device_what_runs_there():
     assert made and placed(there, "cuda") is there
     on_cpu = Placed("eager", "cpu")
     kit.check_oracle("vanilla", on_cpu)
-    kit.check_single_precision("vanilla", on_cpu, FIXED[:1])  # on another device eager is measured by eager on the CPU
     with pytest.raises(ValueError, match="backend 'eager on cpu' pads its members"):
         ladder_structure.check_member_bits("vanilla", on_cpu)

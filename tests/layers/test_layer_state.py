@@ -12,7 +12,10 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.conformance.draws import FIXED
+from lstm_odyssey.conformance.kit import check_oracle
 from lstm_odyssey.training.network import Network
+from lstm_odyssey.variants.ops import sigmoid, tanh
 
 STORED = Path(__file__).parent / "stored"
 X = torch.randn(5, 2, 2, 3, generator=torch.Generator().manual_seed(0))
@@ -147,10 +150,118 @@ def test_a_hook_that_would_never_run_is_refused(how, backend):
     layer = lo.RNN("vanilla", 3, 4, bidirectional=True, backend=backend)
     layer(X[:, 0])
     getattr(layer.cells, how)(hook)
-    message = r"RNN 'vanilla': cells has a hook, hook; expected none, as that list is never called.*layer\.cells\[0\]"
+    message = r"RNN 'vanilla': cells has a hook, hook; expected none, as it would never run.*layer\.cells\[0\]"
     for attempt in (lambda: layer(X[:, 0]), layer.reset_parameters):
         with pytest.raises(ValueError, match=message):
             attempt()
+
+
+@pytest.mark.parametrize("how", ["register_full_backward_hook", "register_full_backward_pre_hook"])
+def test_a_backward_hook_on_a_direction_is_refused(how):
+    """Torch would not run it, as a direction returns a dict; on the layer and on a parameter hooks run."""
+    layer, seen = lo.RNN("vanilla", 3, 4), []
+    layer.cells[0].R.register_hook(lambda gradient: seen.append("parameter"))
+    layer.register_full_backward_hook(lambda *_: seen.append("layer"))
+    layer(X[:, 0].requires_grad_())[0].sum().backward()
+    assert sorted(seen) == ["layer", "parameter"]
+    getattr(layer.cells[0], how)(hook)
+    with pytest.raises(ValueError, match=r"RNN 'vanilla': cells\.0 has a backward hook, hook; expected none"):
+        layer(X[:, 0])
+
+
+def first_z(x, y, *, W, R, b):
+    """A candidate and a gate."""
+    z = tanh(W.z @ x + R.z @ y + b.z)
+    i = sigmoid(W.i @ x + R.i @ y + b.i)
+    return z * i
+
+
+def first_i(x, y, *, W, R, b):
+    """The same mathematics with its lines in another order, and so another order in memory."""
+    i = sigmoid(W.i @ x + R.i @ y + b.i)
+    z = tanh(W.z @ x + R.z @ y + b.z)
+    return z * i
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_cells_that_differ_in_the_order_of_lines_keep_their_own(backend):
+    """Of one signature, so that trials have one id, but each reads its own order of gates, whichever came first."""
+    assert lo.as_cell(first_z).signature == lo.as_cell(first_i).signature
+    for step in (first_z, first_i, first_z):
+        check_oracle(step, backend, FIXED[:3])
+
+
+def test_a_file_of_a_cell_with_its_lines_in_another_order_loads_by_name():
+    """The state_dict says which gates lie where: they are turned, and of other gates it is an error."""
+    one, other = lo.RNN(first_z, 3, 4), lo.RNN(first_i, 3, 4)
+    file = io.BytesIO()
+    torch.save(one.state_dict(), file)
+    file.seek(0)
+    assert str(other.load_state_dict(torch.load(file, weights_only=True))) == "<All keys matched successfully>"
+    assert torch.equal(one.weight("R.i"), other.weight("R.i")) and not torch.equal(one.cells[0].R, other.cells[0].R)
+    torch.testing.assert_close(one(X[:, 0])[0], other(X[:, 0])[0])
+
+    def renamed(x, y, *, W, R, b):
+        return tanh(W.q @ x + R.q @ y + b.q) * sigmoid(W.i @ x + R.i @ y + b.i)
+
+    with pytest.raises(RuntimeError, match=r"cells\.0\.W: the file has W\.z, W\.i; expected W\.q, W\.i"):
+        lo.RNN(renamed, 3, 4).load_state_dict(one.state_dict())
+
+
+def of_gates(layer):
+    """A state_dict as an earlier version wrote it, one tensor a gate."""
+    return {f"cells.0.{name}": value.detach().clone() for name, value in layer.cells[0].tensors().items()}
+
+
+def test_a_part_of_an_older_file_loads_where_that_is_asked_for():
+    """Without ``strict`` what is there is loaded and the rest stays; with it, and of a wrong shape, the gate is named."""
+    layer, other = lo.RNN("vanilla", 3, 4), lo.RNN("vanilla", 3, 4)
+    before, state = of_gates(layer), of_gates(other)
+    found = layer.load_state_dict({"cells.0.b.f": state["cells.0.b.f"]}, strict=False)
+    assert "cells.0.b.i" in found.missing_keys and "cells.0.b.f" not in found.missing_keys and not found.unexpected_keys
+    after = of_gates(layer)
+    assert torch.equal(after["cells.0.b.f"], state["cells.0.b.f"])
+    assert all(torch.equal(after[name], value) for name, value in before.items() if name != "cells.0.b.f")
+    del state["cells.0.R.f"]
+    with pytest.raises(RuntimeError, match=r'Missing key\(s\) in state_dict: "cells\.0\.R\.f"'):
+        layer.load_state_dict(dict(state))
+    state["cells.0.R.f"] = torch.zeros(2, 2)
+    with pytest.raises(
+        RuntimeError, match=r"size mismatch for cells\.0\.R\.f: the file has \[2, 2\], the layer \[4, 4\]"
+    ):
+        layer.load_state_dict(dict(state))
+    with pytest.raises(RuntimeError, match=r'Unexpected key\(s\) in state_dict: "cells\.0\.b\.f"'):
+        layer.load_state_dict({**other.state_dict(), "cells.0.b.f": torch.zeros(4)})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("space", "WRpb")
+def test_a_space_that_is_frozen_has_no_gradient(space, backend):
+    """The others have theirs."""
+    layer = lo.RNN("vanilla", 3, [4, 2], bidirectional=True, backend=backend, dtype=torch.float64)
+    layer(X.double())[0].square().sum().backward()
+    expected = {name: value.grad.clone() for name, value in layer.named_parameters()}
+    layer.zero_grad()
+    for direction in layer.cells:
+        direction.get_parameter(space).requires_grad_(False)
+    layer(X.double())[0].square().sum().backward()
+    for name, value in layer.named_parameters():
+        if name.endswith(space):
+            assert value.grad is None
+        else:
+            torch.testing.assert_close(value.grad, expected[name], rtol=1e-12, atol=1e-14)
+
+
+def test_reading_a_weight_runs_no_hook():
+    """Nor does reset_parameters."""
+    layer, seen = lo.RNN("vanilla", 3, 4), []
+    layer.cells[0].register_forward_hook(lambda *_: seen.append(1))
+    layer.weight("R.z")
+    layer.cells[0].tensors()
+    layer.reset_parameters()
+    assert not seen
+    layer(X[:, 0])
+    assert seen == [1]
 
 
 OLDER = {

@@ -1,7 +1,7 @@
 """The numba backend: a cell's scan compiled for this CPU, forward and backward, wrapped in one autograd Function.
 
 Each member of a population is computed at its own N, so its numbers are the same alone and among others, bit by bit. What
-is made of the input alone or of parameters alone is left to torch and its autograd; all else is in the compiled scan.
+is made of the input alone is torch's where autograd is asked for a gradient by it; all else is in the compiled scan.
 The gradient is compiled too and cannot itself be differentiated.
 """
 

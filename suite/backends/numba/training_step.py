@@ -1,6 +1,6 @@
 """One network's training step, compiled: scans, output layer, loss and its gradient, update; no autograd takes part.
 
-The same mathematics as ``training.lockstep.Lockstep.update``, to rounding. An objective without a kernel of its own (CTC) is
+The same mathematics as ``training.lockstep.Lockstep.update``, to rounding. An objective that is not among ``LOSSES`` (CTC) is
 called between the two halves of the step.
 """
 
@@ -131,7 +131,7 @@ class TrainingStep:
         return run
 
     def _called_out(self, tables: Tables, batch: Batch) -> float:
-        """The loss and its gradient by the objective's own code, where it has no kernel."""
+        """The loss and its gradient by the objective's own code, where it is not among ``LOSSES``."""
         loss, gradient = self.objective.loss_and_gradient(tables.logits, batch.target, batch.lengths)
         tables.delta.copy_(gradient)
         return float(loss.sum())
@@ -146,7 +146,7 @@ class TrainingStep:
         return tables.logits
 
     def exact_losses(self, batch: Batch) -> Tensor | None:
-        """The loss of each row in float64 [1, B]; None where the objective has no kernel."""
+        """The loss of each row in float64 [1, B]; None where the objective is not among ``LOSSES``."""
         if self.loss is None:
             return None
         return exact_losses(self.objective, self.logits(batch), batch.target, batch.lengths)
