@@ -16,6 +16,7 @@ from lstm_odyssey.reports.contract import draws, netcdf, schema
 from lstm_odyssey.reports.contract.combine import combine
 from lstm_odyssey.reports.contract.restore import restore
 from lstm_odyssey.reports.contract.validation import SchemaError, attribute
+from lstm_odyssey.reports.page import words
 from lstm_odyssey.reports.page.analyses import analyse
 from lstm_odyssey.reports.stats import inference
 from lstm_odyssey.reports.stats.judging import differences, reselection, shared
@@ -209,6 +210,17 @@ def test_a_combined_study_is_a_study(tmp_path: Any) -> None:
     text = page.render(both, analyses=analyse(both, baseline="plain"))
     assert "From 2 files: a (seed 1, 25 trials) and b (seed 1, 25 trials)" in text
     assert restore(opened(content()))[0]["seed"] == 1
+
+
+def test_every_file_has_its_own_commands_and_plan() -> None:
+    """Files of 25 and 10 trials: each has its command, rows count what its file planned, rows of a cell stand together."""
+    both = joined(content("vanilla", "gated"), content("vanilla", kind="independent", trials=10))
+    run = [line for line in words.commands(both) if line.startswith("odyssey run")]
+    assert "--variants vanilla,gated --trials 25" in run[0] and "--variants vanilla --trials 10" in run[1]
+    assert words.commands(both)[-1] == "odyssey report STORE-a STORE-b -o report.html"
+    assert page.paper_order(both) == ["vanilla (a)", "vanilla (b)", "gated"]
+    table = summary(both)
+    assert table["trials"].tolist() == [25, 25, 10] and not table["missing"].any()
 
 
 ALONE = 60
