@@ -44,7 +44,9 @@ def drawn(dataset: xarray.Dataset, analyses: Analyses, task: str, order: Sequenc
     if compared(comparison):
         made["forest"] = forest.forest(dataset, comparison, task, order=order)
         made["narrow"] = forest.forest(dataset, comparison, task, order=order, narrow=True)
-        if comparison["best_of_difference"].sel(task=task).notnull().any():
+        if (
+            comparison["best_of_difference"].sel(task=task).notnull().any("variant").sum() > 1
+        ):  # one draw makes no curve
             made["expected"] = curves.expected_best(comparison, task, order=order)
     if analyses.effects is not None and analyses.cuts is not None and analysed(analyses.effects, task):
         made["shares"] = shares.shares(analyses.cuts.sel(clip=[1.0, GOOD]), task, order=order)

@@ -182,6 +182,8 @@ def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset, found: an
         assert figure not in diverged, "an empty figure"
     assert "Training time of" not in diverged, "no marginals of it are drawn"
     assert "Shares of the variance on" in text
+    ten = page.render(schema.build(*made.whole(made.study(variants=CELLS[:2], trials=10))))
+    assert "Learning curves." in ten and "Expected best." not in ten, "one draw makes no curve"
     few = page.render(schema.build(*made.whole(made.study(variants=CELLS[:2], trials=4))))
     assert "expected 50 or more of a cell." in few and "pooled" not in few
     assert "A verdict asks" not in few and "No cell is judged: there are too few trials" in few
