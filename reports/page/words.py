@@ -48,7 +48,8 @@ def summary_text(dataset: xarray.Dataset, table: pandas.DataFrame) -> list[str]:
     ends = {"ok": "ran to the end", "diverged": "diverged", "failed": "failed", "missing": "not run yet"}
     text += listed(f"{numbers[name]:,} {words}" for name, words in ends.items() if numbers[name]) + "."
     if collapsed := int(table["unstable"].sum()):
-        text += f" {collapsed:,} of these {'is' if collapsed == 1 else 'are'} unstable."
+        which = "those that ran" if numbers["missing"] else "these"
+        text += f" {collapsed:,} of {which} {'is' if collapsed == 1 else 'are'} unstable."
     if numbers["missing"]:
         text += " The numbers below are not final."
     if lacking := lacks(dataset):

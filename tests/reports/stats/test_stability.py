@@ -113,6 +113,10 @@ def test_the_words_do_not_hide_them(record: xarray.Dataset) -> None:
     )
     assert "No trial diverged" not in " ".join(texts)
     assert "1,800 ran to the end. 94 of these are unstable." in words.summary_text(record, summary(record))[0]
+    running = record.copy()
+    running["status"] = record["status"].where(record["trial"] < 100, "missing")
+    told = words.summary_text(running, summary(running))[0]
+    assert "900 ran to the end and 900 not run yet." in told and " of those that ran are unstable." in told
 
 
 def test_the_score_stays_what_validation_kept() -> None:
