@@ -447,7 +447,7 @@ STORE = {
             {"what": what},
         )
         for what, text in {
-            "variant": '"variant": [population.cell.name, population.cell.signature],',
+            "variant": '"variant": [population.cell.name, population.cell.signature, *population.cell.parameters],',
             "corpus": '"corpus": population.corpus.fingerprint,',
             "protocol": '"protocol": population.protocol.departures(),',
             "seed": '"seed": population.seed,',
@@ -600,22 +600,22 @@ STUDY = {
         fails=(AssertionError, StoreError),
     ),
     "ghosts are other draws than the trials that come later": Mutant(
-        "study.block:_run_claimed",
-        "Trial(index, block.hyperparameters(index), index not in block.reported)",
-        "Trial(index, block.hyperparameters(index if index in block.reported else 0), index not in block.reported)",
+        "study.block:Block.train",
+        "Trial(index, self.hyperparameters(index), index not in self.reported)",
+        "Trial(index, self.hyperparameters(index if index in self.reported else 0), index not in self.reported)",
         test_blocks.test_ghosts_are_trained_and_not_stored,
     ),
     "a padded block is run without its ghosts": Mutant(
-        "study.block:_run_claimed",
-        "block.indices if block.pads else missing",
-        "missing",
+        "study.block:Block.train",
+        "self.indices if self.pads else wanted",
+        "wanted",
         test_blocks.test_ghosts_are_trained_and_not_stored,
         fails=(AssertionError, IndexError),
     ),
     "a block that does not pad is run with ghosts": Mutant(
-        "study.block:_run_claimed",
-        "block.indices if block.pads else missing",
-        "block.indices",
+        "study.block:Block.train",
+        "self.indices if self.pads else wanted",
+        "self.indices",
         test_blocks.test_a_backend_that_does_not_pad_has_no_ghosts,
     ),
     "a failed trial counts as finished": Mutant(
@@ -663,13 +663,13 @@ STUDY = {
         test_blocks.test_best_weights_are_stored_where_they_were_asked_for,
     ),
     "the worker believes its corpus": Mutant(
-        "study.block:_run_claimed",
-        'corpus.fingerprint != expected["checksum"]',
+        "study.block:Block.sources",
+        "corpus.fingerprint != expected",
         "False",
         test_blocks.test_a_worker_with_another_corpus_stores_nothing,
     ),
     "the worker believes its variant": Mutant(
-        "study.block:_run_claimed",
+        "study.block:Block.sources",
         "cell.signature != signature",
         "False",
         test_blocks.test_a_worker_with_another_variant_stores_nothing,

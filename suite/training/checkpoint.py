@@ -41,8 +41,8 @@ def identity(population: Population) -> str:
     return digest(
         {
             "format": FORMAT,
-            "variant": [population.cell.name, population.cell.signature],  # the name seeds the initial weights
-            "order": list(population.cell.parameters),  # in which they lie in the buffer that is stored
+            # the name seeds the initial weights; parameters lie in the stored buffer in the text's order
+            "variant": [population.cell.name, population.cell.signature, *population.cell.parameters],
             "objective": population.objective.name,
             "bidirectional": population.network.rnn.bidirectional,
             "corpus": population.corpus.fingerprint,

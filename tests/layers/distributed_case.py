@@ -11,15 +11,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 import lstm_odyssey as lo
 
-rank, size, backend, store = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
-distributed.init_process_group("gloo", store=distributed.FileStore(store, size), rank=rank, world_size=size)
-torch.set_num_threads(1)
-
 
 class Model(torch.nn.Module):
     """A layer in both directions and a linear one."""
 
-    def __init__(self):
+    def __init__(self, backend):
         super().__init__()
         torch.manual_seed(0)
         self.rnn = lo.RNN("vanilla", 3, 5, bidirectional=True, backend=backend, dtype=torch.float64, initial_std=0.5)
@@ -29,7 +25,7 @@ class Model(torch.nn.Module):
         return self.out(self.rnn(x)[0])
 
 
-def steps(model, x):
+def steps(model, x, size):
     """Three updates by Adam; the losses, averaged over ranks."""
     optimiser, losses = torch.optim.Adam(model.parameters(), 0.01), []
     for _ in range(3):
@@ -43,26 +39,34 @@ def steps(model, x):
     return losses
 
 
-def sharded(model):
+def sharded(model, size):
     mesh = distributed.device_mesh.init_device_mesh("cpu", (size,))
     fully_shard(model.rnn, mesh=mesh)
     return fully_shard(model, mesh=mesh)
 
 
-X = torch.randn(4, 2 * size, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-WRAPPED = {
-    "plain": None,
-    "ddp": DistributedDataParallel,
-    "fsdp": lambda model: FullyShardedDataParallel(model, device_id=torch.device("cpu"), use_orig_params=True),
-    "fully_shard": sharded,
-}
-found = {}
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # torch's own words about FSDP on a CPU and about gloo
-    for name, wrap in WRAPPED.items():
-        model = Model()
-        own = X if wrap is None else X[:, 2 * rank : 2 * rank + 2]
-        found[name] = steps(model if wrap is None else wrap(model), own)
-if rank == 0:
-    sys.stdout.write(json.dumps(found) + "\n")
-distributed.destroy_process_group()
+def main():
+    rank, size, backend, store = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    distributed.init_process_group("gloo", store=distributed.FileStore(store, size), rank=rank, world_size=size)
+    torch.set_num_threads(1)
+    x = torch.randn(4, 2 * size, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    wrapped = {
+        "plain": None,
+        "ddp": DistributedDataParallel,
+        "fsdp": lambda model: FullyShardedDataParallel(model, device_id=torch.device("cpu"), use_orig_params=True),
+        "fully_shard": lambda model: sharded(model, size),
+    }
+    found = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own words about FSDP on a CPU and about gloo
+        for name, wrap in wrapped.items():
+            model = Model(backend)
+            own = x if wrap is None else x[:, 2 * rank : 2 * rank + 2]
+            found[name] = steps(model if wrap is None else wrap(model), own, size)
+    if rank == 0:
+        sys.stdout.write(json.dumps(found) + "\n")
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
