@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from distributed.scheduler import KilledWorker
 
-from lstm_odyssey.study.store import StoreError
+from lstm_odyssey.study.stored.store import StoreError
 from tests.backends import test_training_step
 from tests.layers import test_layer_memory
 from tests.reports.contract import test_schema
@@ -505,33 +505,33 @@ STORE = {
         {"write": test_trial_records.write_checkpoint},
     ),
     "a trial's file is written over": Mutant(
-        "study.store:Store.write_trial",
+        "study.stored.store:Store.write_trial",
         "write_new_text(path, text)",
         "path.parent.mkdir(parents=True, exist_ok=True) or path.write_text(text)",
         test_trial_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
         {"write": test_trial_records.write_trial},
     ),
     "a trial that ended is replaced": Mutant(
-        "study.store:Store.write_trial",
+        "study.stored.store:Store.write_trial",
         'there is None or there["status"] not in FINISHED',
         "True",
         test_blocks.test_a_trial_that_ended_is_never_replaced,
     ),
     "a failed trial is never replaced": Mutant(
-        "study.store:Store.write_trial",
+        "study.stored.store:Store.write_trial",
         'there is None or there["status"] not in FINISHED',
         "False",
         test_blocks.test_a_trial_that_ended_is_never_replaced,
     ),
     "study.json is written over": Mutant(
-        "study.store:Store.write_study",
+        "study.stored.store:Store.write_study",
         "write_text(self.study_file, ",
         "self.path.mkdir(parents=True, exist_ok=True); self.study_file.write_text(",
         test_trial_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
         {"write": test_trial_records.write_study},
     ),
     "weights are written over": Mutant(
-        "study.store:Store.write_weights",
+        "study.stored.store:Store.write_weights",
         "replacing(path) as temporary, open(temporary,",
         "open(path.parent.mkdir(parents=True, exist_ok=True) or path,",
         test_trial_records.test_a_disk_that_is_full_leaves_files_whole_or_absent,
@@ -562,26 +562,26 @@ STORE = {
         test_schema.test_without_times,
     ),
     "a trial's id is without its seed": Mutant(
-        "study.store:trial_id",
+        "study.stored.store:trial_id",
         '"seed": seed,',
         "",
         test_store.test_a_trial_id_changes_with_everything_its_numbers_depend_on,
         {"change": {"seed": 2}},
     ),
     "temporary files of live workers are removed": Mutant(
-        "study.locking:clean",
+        "study.stored.locking:clean",
         "now - path.stat().st_mtime > STALE_SECONDS",
         "True",
         test_blocks.test_temporary_files_of_a_live_worker_stay,
     ),
     "a trial under another's name is believed": Mutant(
-        "study.store:Store.read_trial",
+        "study.stored.store:Store.read_trial",
         'content["trial_id"] != identity',
         "False",
         test_blocks.test_a_trial_of_another_format_is_refused,
     ),
     "a newer file is read": Mutant(
-        "study.store:Store._read",
+        "study.stored.store:Store._read",
         "written > FORMAT",
         "False",
         test_blocks.test_a_trial_of_another_format_is_refused,
@@ -681,7 +681,7 @@ STUDY = {
         test_blocks.test_a_worker_at_another_study_stores_nothing,
     ),
     "a checkpoint outlives its block": Mutant(
-        "study.store:Store.end_block",
+        "study.stored.store:Store.end_block",
         '(self.checkpoints_folder / f"{block}.npz", self.progress_folder / f"{block}.json")',
         '(self.progress_folder / f"{block}.json",)',
         test_blocks.test_a_finished_block_leaves_neither_checkpoint_nor_progress,
@@ -756,25 +756,25 @@ STUDY = {
         test_blocks.test_a_study_only_grows,
     ),
     "two variants share their draws": Mutant(
-        "study.search:draw",
+        "study.asked.search:draw",
         'variant if draws == "independent" else ""',
         '""',
         test_blocks.test_draws_are_those_of_their_trials,
     ),
     "common draws are the variant's own": Mutant(
-        "study.search:draw",
+        "study.asked.search:draw",
         'variant if draws == "independent" else ""',
         "variant",
         test_blocks.test_common_draws_are_common,
     ),
     "all hyperparameters are drawn from one stream": Mutant(
-        "study.search:draw",
+        "study.asked.search:draw",
         'stream("draw", seed, task, who, index, name)',
         'stream("draw", seed, task, who, index)',
         test_search.test_hyperparameters_are_drawn_independently,
     ),
     "draws are without the study's seed": Mutant(
-        "study.search:draw",
+        "study.asked.search:draw",
         'stream("draw", seed, task, who, index, name)',
         'stream("draw", task, who, index, name)',
         test_search.test_every_ingredient_changes_every_hyperparameter,

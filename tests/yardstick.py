@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.study.store import trial_id
+from lstm_odyssey.study.stored.store import trial_id
 from lstm_odyssey.training.environment import COMPUTING, environment
 from lstm_odyssey.training.loop import Population, Trial, train
 from lstm_odyssey.training.protocol import Protocol

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_odyssey.reports.contract.files import write_text
-from lstm_odyssey.study.store import trial_id
+from lstm_odyssey.study.stored.store import trial_id
 from lstm_odyssey.training.environment import environment, source_hash
 from lstm_odyssey.training.random_streams import canonical, digest
 

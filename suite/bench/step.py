@@ -13,7 +13,7 @@ from lstm_odyssey.backends import BACKENDS, prepare, resolve
 from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.bench.region import Region
 from lstm_odyssey.plugins import registry
-from lstm_odyssey.study.settings import DTYPES
+from lstm_odyssey.study.asked.settings import DTYPES
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.tasks.objectives.base import Objective

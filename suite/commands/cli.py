@@ -110,7 +110,7 @@ def run(
     """Run a study, or go on with one: what is stored is never run again."""
     from rich.console import Console
 
-    from lstm_odyssey.study.config import read_config
+    from lstm_odyssey.study.asked.config import read_config
     from lstm_odyssey.study.engine import default_workers, engine
     from lstm_odyssey.study.plan import Settings, SettingsError
     from lstm_odyssey.study.progress import StudyProgress

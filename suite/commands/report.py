@@ -236,8 +236,8 @@ def conclude_page(store: Path, say: Callable[[str], None]) -> None:
     """
     from lstm_odyssey.reports import page
     from lstm_odyssey.reports.contract import netcdf
-    from lstm_odyssey.study.locking import claimed
-    from lstm_odyssey.study.store import Store
+    from lstm_odyssey.study.stored.locking import claimed
+    from lstm_odyssey.study.stored.store import Store
 
     results, shown = store / "study.nc", None
     while (now := _state(results)) != shown:  # another run may end while the page is written

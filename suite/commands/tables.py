@@ -38,7 +38,7 @@ def variant_list() -> Iterator[RenderableType]:
     A plugin that cannot be loaded is listed with its reason and stops nothing.
     """
     from lstm_odyssey.plugins import registry
-    from lstm_odyssey.study.profiles import COLLECTION
+    from lstm_odyssey.study.asked.profiles import COLLECTION
 
     groups: dict[str, list[Cell]] = {}
     broken = []

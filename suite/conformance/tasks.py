@@ -21,7 +21,7 @@ import torch
 
 from lstm_odyssey.conformance.answers import require
 from lstm_odyssey.plugins import registry
-from lstm_odyssey.study.profiles import HYPERPARAMETERS
+from lstm_odyssey.study.asked.profiles import HYPERPARAMETERS
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict

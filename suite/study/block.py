@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from lstm_odyssey.backends import pads, prepare
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.plugins.origins import versions
-from lstm_odyssey.study import points
-from lstm_odyssey.study.locking import claimed
-from lstm_odyssey.study.search import draw
-from lstm_odyssey.study.store import FORMAT, Store, StoreError, trial_id
-from lstm_odyssey.study.trials import CURVES, FINISHED, NUMBERS, comparable
+from lstm_odyssey.study.asked import points
+from lstm_odyssey.study.asked.search import draw
+from lstm_odyssey.study.stored.locking import claimed
+from lstm_odyssey.study.stored.store import FORMAT, Store, StoreError, trial_id
+from lstm_odyssey.study.stored.trials import CURVES, FINISHED, NUMBERS, comparable
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 from lstm_odyssey.training.environment import environment

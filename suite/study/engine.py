@@ -48,7 +48,7 @@ def default_workers(blocks: int) -> int:
 
 
 def _has_token(path: str, token: str) -> bool:
-    from lstm_odyssey.study.store import Store
+    from lstm_odyssey.study.stored.store import Store
 
     study = Store(path).study()
     return study is not None and study["token"] == token

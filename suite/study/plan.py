@@ -13,13 +13,13 @@ from lstm_odyssey.backends import resolve
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.plugins import origins, registry
 from lstm_odyssey.reports.contract import netcdf
-from lstm_odyssey.study import points, spaces
-from lstm_odyssey.study.described import task_facts, variant_facts
-from lstm_odyssey.study.profiles import COLLECTION, PROFILES
-from lstm_odyssey.study.search import FROM_FILE
-from lstm_odyssey.study.settings import DTYPES, Settings, SettingsError, option
-from lstm_odyssey.study.store import FORMAT, PACKAGE, Store, StoreError
-from lstm_odyssey.study.trials import least_size
+from lstm_odyssey.study.asked import points, spaces
+from lstm_odyssey.study.asked.described import task_facts, variant_facts
+from lstm_odyssey.study.asked.profiles import COLLECTION, PROFILES
+from lstm_odyssey.study.asked.search import FROM_FILE
+from lstm_odyssey.study.asked.settings import DTYPES, Settings, SettingsError, option
+from lstm_odyssey.study.stored.store import FORMAT, PACKAGE, Store, StoreError
+from lstm_odyssey.study.stored.trials import least_size
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.environment import environment
 from lstm_odyssey.training.protocol import Protocol

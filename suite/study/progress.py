@@ -18,7 +18,7 @@ from lstm_odyssey.reports.stats.table import score
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.plan import Plan
 from lstm_odyssey.study.run import Pending
-from lstm_odyssey.study.store import Store
+from lstm_odyssey.study.stored.store import Store
 from lstm_odyssey.training.environment import elsewhere
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.study.block import Block
-from lstm_odyssey.study.locking import study_locked
-from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.study.stored.locking import study_locked
+from lstm_odyssey.study.stored.store import Store, StoreError
 
 if TYPE_CHECKING:
     import xarray

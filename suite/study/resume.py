@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from lstm_odyssey import backends
 from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.study.block import Block
-from lstm_odyssey.study.store import Store, StoreError
-from lstm_odyssey.study.trials import FINISHED, check_study, check_trial
+from lstm_odyssey.study.stored.store import Store, StoreError
+from lstm_odyssey.study.stored.trials import FINISHED, check_study, check_trial
 from lstm_odyssey.training.random_streams import canonical
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from lstm_odyssey.reports.contract.variables import MEASURED
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.results import open_study
 from lstm_odyssey.study.resume import Seed, seed_of
-from lstm_odyssey.study.trials import CURVES, FINISHED, comparable
+from lstm_odyssey.study.stored.trials import CURVES, FINISHED, comparable
 from lstm_odyssey.training.environment import elsewhere
 
 START = 1e-3

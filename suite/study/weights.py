@@ -12,7 +12,7 @@ import numpy as np
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.study.results import gather
-from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.tasks.nearest import nearest
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import lstm_odyssey as lo
 from lstm_odyssey.commands import cli
 from lstm_odyssey.commands.options import joined, names
 from lstm_odyssey.plugins import registry
-from lstm_odyssey.study.config import read_config
+from lstm_odyssey.study.asked.config import read_config
 from lstm_odyssey.study.plan import SettingsError, chosen_cells
 from tests.made_plugins import HURRIED, RISING, write
 from tests.small import chorales

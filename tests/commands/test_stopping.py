@@ -16,9 +16,9 @@ from lstm_odyssey.commands.stopping import Stopped, stopping
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import netcdf, schema
 from lstm_odyssey.reports.contract.validation import SchemaError
+from lstm_odyssey.study.asked.search import MAX_TRIALS
 from lstm_odyssey.study.plan import Settings, SettingsError, make_plan
-from lstm_odyssey.study.search import MAX_TRIALS
-from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.study.stored.store import Store, StoreError
 from tests.small import chorales, settings
 
 

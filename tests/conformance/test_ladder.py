@@ -20,7 +20,7 @@ from lstm_odyssey.conformance.kit import (
     promised,
 )
 from lstm_odyssey.conformance.placed import Placed, placed
-from lstm_odyssey.study.profiles import COLLECTION
+from lstm_odyssey.study.asked.profiles import COLLECTION
 from lstm_odyssey.variants.ops import absolute, maximum, minimum, relu, sigmoid
 from tests.mutants import WRONG_ADJOINTS, WRONG_CELLS
 from tests.reference import NAMES as REFERENCES

@@ -20,6 +20,8 @@ ROOMS = {
     "reports": ("page", "paper", "plots", "fanova", "stats", "contract"),
 }  # fmt: skip
 """The folders of a folder, each of which may import from those after it and from no other."""
+INNER = {"suite/study": ("stored", "asked"), "suite/backends/numba": ("source", "vectors")}
+"""Rooms within a room, in the same order; the modules that lie beside them come first."""
 DOORS = {
     "suite": {"__init__", "testing", "cases", "pytest_plugin", "layer", "parameters"},
     "reports": {"__init__", "accessor", "citation"},
@@ -147,6 +149,21 @@ def against_the_order(place: str, source: str) -> list[str]:
     return found
 
 
+def against_the_inner_order(place: str, source: str) -> list[str]:
+    """The same within a room: a module in an inner one imports from those after it, and from none that lies beside them."""
+    found = []
+    for folder, rooms in INNER.items():
+        own = place.removeprefix(f"{folder}/").split("/")[0]
+        if not place.startswith(f"{folder}/") or own not in rooms:
+            continue
+        for line, name in targets(place, source):
+            there = MODULES[name].removeprefix(f"{folder}/").split("/")[0]
+            near = MODULES[name].startswith(f"{folder}/") and there != "__init__.py"
+            if near and (there not in rooms or rooms.index(there) < rooms.index(own)):
+                found.append(f"{place}:{line} imports {name}")
+    return found
+
+
 def circles(imports: dict[str, set[str]]) -> list[list[str]]:
     """Modules that import each other, directly or by way of others."""
     graph = {name: there - {PACKAGE, name} for name, there in imports.items()}
@@ -190,7 +207,18 @@ def test_every_module_has_a_room(place):
 @pytest.mark.parametrize("place", names(modules(*ROOMS)))
 def test_arrows_run_one_way(place):
     """A room imports from the rooms after it only, wherever in the module, for types as well."""
-    assert against_the_order(place, (ROOT / place).read_text(encoding="utf-8")) == []
+    source = (ROOT / place).read_text(encoding="utf-8")
+    assert against_the_order(place, source) == [] and against_the_inner_order(place, source) == []
+
+
+def test_inner_rooms_are_there_and_their_arrows_are_held():
+    """Each inner room has modules; an import that leaves it upwards is seen, one downwards is let through."""
+    for folder, rooms in INNER.items():
+        assert all(len(list((ROOT / folder / own).glob("*.py"))) > 3 for own in rooms)
+    up, beside = "import lstm_odyssey.study.stored.store", "from lstm_odyssey.study.block import Block"
+    for wrong in (up, beside):
+        assert len(against_the_inner_order("suite/study/asked/settings.py", wrong)) == 1
+    assert against_the_inner_order("suite/study/stored/store.py", "from lstm_odyssey.study.asked import points") == []
 
 
 def test_no_modules_import_each_other():

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import lstm_odyssey as lo
-from lstm_odyssey.study.config import read_config
+from lstm_odyssey.study.asked.config import read_config
 from tests.conftest import ROOT
 from tests.house.pages import blocks
 from tests.small import settings

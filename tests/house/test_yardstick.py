@@ -9,7 +9,7 @@ import torch
 import xarray
 
 import lstm_odyssey as lo
-from lstm_odyssey.study.store import Store
+from lstm_odyssey.study.stored.store import Store
 from tests import yardstick
 from tests.small import settings
 

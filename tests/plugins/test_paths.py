@@ -15,9 +15,9 @@ from lstm_odyssey.plugins import discovery
 from lstm_odyssey.plugins.paths import PathError, expanded, of_file
 from lstm_odyssey.plugins.registry import as_task
 from lstm_odyssey.reports import page
-from lstm_odyssey.study.config import read_config
+from lstm_odyssey.study.asked.config import read_config
 from lstm_odyssey.study.plan import SettingsError
-from lstm_odyssey.study.store import Store
+from lstm_odyssey.study.stored.store import Store
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Task
 from lstm_odyssey.tasks.locate import locate
 from tests.small import chorales, settings

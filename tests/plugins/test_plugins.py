@@ -15,7 +15,7 @@ from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.study.block import run_block
 from lstm_odyssey.study.engine import engine
 from lstm_odyssey.study.plan import chosen_cells, embedded_tasks
-from lstm_odyssey.study.store import Store
+from lstm_odyssey.study.stored.store import Store
 from lstm_odyssey.training.environment import environment
 from tests.made_plugins import LIGHT, RISING, install, write
 from tests.small import settings

@@ -15,7 +15,7 @@ import xarray
 import lstm_odyssey as lo
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract.variables import TASK, VARIABLES
-from lstm_odyssey.study.store import Store
+from lstm_odyssey.study.stored.store import Store
 from tests.small import settings
 
 OLD = Path(__file__).parent / "old_study"

@@ -12,11 +12,11 @@ from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.fanova.cases import FanovaError
 from lstm_odyssey.reports.page import words
-from lstm_odyssey.study import points
+from lstm_odyssey.study.asked import points
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.plan import SettingsError, make_plan
-from lstm_odyssey.study.store import Store, StoreError
-from lstm_odyssey.study.trials import check_study
+from lstm_odyssey.study.stored.store import Store, StoreError
+from lstm_odyssey.study.stored.trials import check_study
 from lstm_odyssey.training.random_streams import digest
 from tests.small import settings
 
@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
 
 def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
     """``~`` is the user's folder, here and in study.toml."""
-    from lstm_odyssey.study.config import read_config
+    from lstm_odyssey.study.asked.config import read_config
 
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path)

@@ -10,7 +10,7 @@ from rich.console import Console
 from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.progress import StudyProgress
 from lstm_odyssey.study.run import pending, run
-from lstm_odyssey.study.store import Store
+from lstm_odyssey.study.stored.store import Store
 from tests.small import settings
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_odyssey.study import plan
-from lstm_odyssey.study.search import draw
+from lstm_odyssey.study.asked.search import draw
 from lstm_odyssey.tasks.declare import PAPER_SPACE
 from lstm_odyssey.training.random_streams import canonical, digest, stream
 

@@ -19,8 +19,8 @@ from lstm_odyssey.study.plan import SettingsError, make_plan
 from lstm_odyssey.study.results import consolidate, gather
 from lstm_odyssey.study.resume import read_seed
 from lstm_odyssey.study.run import pending
-from lstm_odyssey.study.store import Store, StoreError
-from lstm_odyssey.study.trials import comparable
+from lstm_odyssey.study.stored.store import Store, StoreError
+from lstm_odyssey.study.stored.trials import comparable
 from lstm_odyssey.training.environment import elsewhere, environment
 from tests import made_studies as made
 from tests import small

@@ -15,13 +15,13 @@ from filelock import SoftFileLease
 
 import lstm_odyssey as lo
 from lstm_odyssey.reports.contract import schema
-from lstm_odyssey.study import locking
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.engine import EngineError
-from lstm_odyssey.study.locking import alive, alone, claimed, clean, study_locked
 from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.results import consolidate, gather
-from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.study.stored import locking
+from lstm_odyssey.study.stored.locking import alive, alone, claimed, clean, study_locked
+from lstm_odyssey.study.stored.store import Store, StoreError
 from tests.conftest import ROOT
 from tests.small import chorales, settings
 
@@ -30,7 +30,7 @@ import sys, time
 from pathlib import Path
 
 import lstm_odyssey as lo
-from lstm_odyssey.study.store import StoreError
+from lstm_odyssey.study.stored.store import StoreError
 from tests.small import settings
 
 folder, variant, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -50,8 +50,8 @@ for number in range(rounds):  # the first run begins its store or extends anothe
 HOLDS = """
 import sys, time
 
-from lstm_odyssey.study.locking import study_locked
-from lstm_odyssey.study.store import Store
+from lstm_odyssey.study.stored.locking import study_locked
+from lstm_odyssey.study.stored.store import Store
 
 with study_locked(Store(sys.argv[1])):
     print("held", flush=True)

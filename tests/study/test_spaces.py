@@ -8,12 +8,12 @@ import pytest
 import lstm_odyssey as lo
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.page import words
-from lstm_odyssey.study import spaces
+from lstm_odyssey.study.asked import spaces
+from lstm_odyssey.study.asked.config import read_config
+from lstm_odyssey.study.asked.profiles import HYPERPARAMETERS, PROFILES
 from lstm_odyssey.study.block import Block
-from lstm_odyssey.study.config import read_config
 from lstm_odyssey.study.plan import SettingsError, make_plan
-from lstm_odyssey.study.profiles import HYPERPARAMETERS, PROFILES
-from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.tasks.declare import PAPER_SPACE
 from lstm_odyssey.tasks.distributions import Choice, LogUniform, Uniform
 from tests.small import settings

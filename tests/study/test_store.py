@@ -7,11 +7,11 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.study.block import Block
-from lstm_odyssey.study.locking import alive, clean
 from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.results import gather
 from lstm_odyssey.study.run import pending
-from lstm_odyssey.study.store import FORMAT, Store, StoreError, trial_id
+from lstm_odyssey.study.stored.locking import alive, clean
+from lstm_odyssey.study.stored.store import FORMAT, Store, StoreError, trial_id
 from tests.small import chorales, settings
 
 BACH = entry_points(group="lstm_odyssey.tasks")["bach"]

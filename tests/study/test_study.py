@@ -17,8 +17,8 @@ import lstm_odyssey as lo
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.study import block as block_module
 from lstm_odyssey.study import run as study_module
-from lstm_odyssey.study.store import Store, StoreError
-from lstm_odyssey.study.trials import comparable
+from lstm_odyssey.study.stored.store import Store, StoreError
+from lstm_odyssey.study.stored.trials import comparable
 from lstm_odyssey.training import loop
 from tests.small import chorales, settings
 

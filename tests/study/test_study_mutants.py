@@ -60,9 +60,9 @@ def test_every_test_that_kills_is_one_of_the_suite():
 def test_a_change_that_is_not_there_is_noticed():
     """A mutant whose text has moved on is an error and no survivor."""
     with pytest.raises(AssertionError, match="0 times; change the mutant with the text"):
-        changed(function_at("study.store:trial_id"), "no such text", "")
+        changed(function_at("study.stored.store:trial_id"), "no such text", "")
     with pytest.raises(AssertionError, match=r"[2-9] times; change the mutant"):
-        changed(function_at("study.store:trial_id"), "seed", "")
+        changed(function_at("study.stored.store:trial_id"), "seed", "")
 
 
 def test_a_change_is_seen_wherever_the_function_is(monkeypatch):

@@ -10,7 +10,7 @@ from lstm_odyssey.reports.contract import netcdf
 from lstm_odyssey.reports.contract.record import save as save_record
 from lstm_odyssey.study import verify as verifying
 from lstm_odyssey.study.results import consolidate
-from lstm_odyssey.study.store import Store
+from lstm_odyssey.study.stored.store import Store
 from lstm_odyssey.study.verify import BITS, CLOSE, DIFFERS, NOT_RUN, compared, verify
 from tests.small import chorales, settings
 

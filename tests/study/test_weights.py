@@ -8,7 +8,7 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.plugins import registry
-from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training.batches import Batches
 from tests import yardstick

@@ -13,7 +13,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.plan import make_plan
-from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training import batches, checkpoint
 from lstm_odyssey.training.batches import Batches, unit_noise

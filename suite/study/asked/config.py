@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_odyssey.plugins.paths import of_file
-from lstm_odyssey.study.plan import Settings, SettingsError
+from lstm_odyssey.study.asked.settings import Settings, SettingsError
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.protocol import refuse_unknown
 

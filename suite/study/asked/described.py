@@ -7,9 +7,9 @@ from typing import Any
 
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.plugins import registry
-from lstm_odyssey.study import spaces
-from lstm_odyssey.study.profiles import HYPERPARAMETERS, PROFILES
-from lstm_odyssey.study.settings import SettingsError
+from lstm_odyssey.study.asked import spaces
+from lstm_odyssey.study.asked.profiles import HYPERPARAMETERS, PROFILES
+from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.tasks import objectives
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lstm_odyssey.plugins.paths import expanded
-from lstm_odyssey.study.profiles import HYPERPARAMETERS
-from lstm_odyssey.study.settings import SettingsError
-from lstm_odyssey.study.spaces import TRAINABLE
+from lstm_odyssey.study.asked.profiles import HYPERPARAMETERS
+from lstm_odyssey.study.asked.settings import SettingsError
+from lstm_odyssey.study.asked.spaces import TRAINABLE
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.random_streams import digest
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lstm_odyssey.study.profiles import PROFILES
-from lstm_odyssey.study.search import DRAWS, FROM_FILE, MAX_TRIALS, SEEDS
+from lstm_odyssey.study.asked.profiles import PROFILES
+from lstm_odyssey.study.asked.search import DRAWS, FROM_FILE, MAX_TRIALS, SEEDS
 from lstm_odyssey.tasks.nearest import nearest
 
 DTYPES = ("float32", "float64")
@@ -28,7 +28,7 @@ class Settings:
         seed: of everything random (1).
         profile: ``smoke``, ``standard`` (default) or ``paper``.
         draws: ``common`` to all variants or ``independent``; the profile's.
-        points: a CSV file whose rows are the trials' hyperparameters, in place of draws; see ``lstm_odyssey.study.points``.
+        points: a CSV file whose rows are the trials' hyperparameters, in place of draws; see ``study.asked.points``.
         space: distributions of this study in place of the tasks' own, by hyperparameter, or by task and hyperparameter.
         dtype, backend, device: of the computation (float32, auto, cpu).
         block_size: trials in lockstep on a backend that computes them together.

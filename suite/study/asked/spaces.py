@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lstm_odyssey.study.profiles import HYPERPARAMETERS, Profile
-from lstm_odyssey.study.settings import SettingsError
+from lstm_odyssey.study.asked.profiles import HYPERPARAMETERS, Profile
+from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.tasks.distributions import Choice, Continuous, Distribution, EvenInteger, distribution_from_dict
 from lstm_odyssey.tasks.nearest import nearest
 

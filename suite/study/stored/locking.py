@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import SoftFileLease, Timeout
 
 from lstm_odyssey.reports.contract.files import TEMPORARY
-from lstm_odyssey.study.store import Store, StoreError
+from lstm_odyssey.study.stored.store import Store, StoreError
 
 LEASE_SECONDS = 60.0
 """A lease whose holder was not heard of for so long may be taken by another; every process must have the same number."""

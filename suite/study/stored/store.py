@@ -18,7 +18,7 @@ from typing import Any
 
 from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.reports.contract.files import TEMPORARY, replacing, write_new_text, write_text
-from lstm_odyssey.study.trials import FINISHED, check_study, check_trial
+from lstm_odyssey.study.stored.trials import FINISHED, check_study, check_trial
 from lstm_odyssey.training.random_streams import canonical, digest
 
 FORMAT = 1

@@ -8,9 +8,9 @@ from typing import Any
 from lstm_odyssey.reports.contract.variables import CURVE as CURVE_DIMS
 from lstm_odyssey.reports.contract.variables import MEASURED, VARIABLES
 from lstm_odyssey.reports.contract.variables import TRIAL as TRIAL_DIMS
-from lstm_odyssey.study import points, spaces
-from lstm_odyssey.study.profiles import PROFILES
-from lstm_odyssey.study.search import FROM_FILE, MAX_TRIALS, SEEDS
+from lstm_odyssey.study.asked import points, spaces
+from lstm_odyssey.study.asked.profiles import PROFILES
+from lstm_odyssey.study.asked.search import FROM_FILE, MAX_TRIALS, SEEDS
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 from lstm_odyssey.training.protocol import Protocol, refuse_unknown
 

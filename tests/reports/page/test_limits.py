@@ -15,7 +15,7 @@ from lstm_odyssey.reports.page.analyses import Analyses, analyse
 from lstm_odyssey.reports.plots import forest
 from lstm_odyssey.reports.stats import network_size
 from lstm_odyssey.reports.stats.compare import compare
-from lstm_odyssey.study import points
+from lstm_odyssey.study.asked import points
 from tests import made_studies as made
 from tests.conftest import ROOT
 

@@ -17,7 +17,7 @@ from lstm_odyssey.reports.stats.best_points import best_points
 from lstm_odyssey.reports.stats.reruns import reruns
 from lstm_odyssey.reports.stats.seed_deviation import half_width, seed_deviation
 from lstm_odyssey.reports.stats.table import summary
-from lstm_odyssey.study import points
+from lstm_odyssey.study.asked import points
 from tests import made_studies as made
 from tests.conftest import ROOT
 from tests.small import settings

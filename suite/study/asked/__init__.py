@@ -1,0 +1,1 @@
+"""What is asked of a study: settings, profiles, search spaces, draws or points."""
