@@ -96,7 +96,10 @@ def trace(step: Callable[..., Any]) -> Trace:
             raise
         raise TraceError(f"{place(code, _line(error, code))}: {error}") from None  # an op's own, which knows no cell
     finally:
-        sys.setprofile(before)
+        if before is None or callable(before):
+            sys.setprofile(before)
+        else:  # cProfile before Python 3.12, which is no function
+            before.enable()
     results = returned if isinstance(returned, tuple) else (returned,)
     where = place(code, None)
     if isinstance(returned, list):

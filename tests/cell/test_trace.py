@@ -1,6 +1,9 @@
 """The tracer: what it reads off a step, and every error of the contract."""
 
+import cProfile
 import functools
+import pstats
+import sys
 
 import hypothesis.strategies as st
 import numpy as np
@@ -10,7 +13,9 @@ from hypothesis import given
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends.lowering import lower, reassociated
+from lstm_odyssey.cell.graph import build
 from lstm_odyssey.cell.symbols import MODULE_ATTRIBUTES
+from lstm_odyssey.cell.trace import trace
 from lstm_odyssey.variants.ops import exp, maximum, relu, sigmoid, softplus, tanh
 
 
@@ -100,6 +105,33 @@ def test_reassociation_keeps_every_product_and_nonlinearity(name):
     graph = lower(cell.graph).graph
     assert ops(graph) == ops(cell.graph)
     assert graph.signature == reassociated(graph).signature
+
+
+@pytest.mark.parametrize("kind", [cProfile.Profile, None])
+def test_a_profiler_that_is_on_goes_on(kind):
+    """Tracing looks at the step's names by a profile function; cProfile and a function of one's own are on again after it."""
+    seen = []
+
+    def step(x, y, *, W, R):
+        return tanh(W.h @ x + R.h @ y)
+
+    if kind is None:
+        sys.setprofile(lambda frame, event, argument: seen.append(frame.f_code.co_name))
+        try:
+            trace(step)
+            after = sys.getprofile()
+        finally:
+            sys.setprofile(None)
+        assert after is not None
+    else:
+        profile = kind()
+        profile.enable()
+        try:
+            build(trace(step))
+        finally:
+            profile.disable()
+        seen = [name for _, _, name in pstats.Stats(profile).stats]
+        assert "build" in seen
 
 
 def test_names_torch_modules_have_are_all_refused():
