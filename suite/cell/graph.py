@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,6 +29,15 @@ class Node:
     name: str = ""
     value: float = 0.0
     size: str = "N"
+
+
+def by_space(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Names of parameters by their space, in the order given."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        space = name.partition(".")[0]
+        found[space] = (*found.get(space, ()), name)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +66,7 @@ class Graph:
     @cached_property
     def packed(self) -> dict[str, tuple[str, ...]]:
         """By space, the names of its parameters in the text's order: how they lie one under another, N lines each."""
-        found: dict[str, tuple[str, ...]] = {}
-        for name in self.parameters:
-            space = name.partition(".")[0]
-            found[space] = (*found.get(space, ()), name)
-        return found
+        return by_space(self.parameters)
 
     def __eq__(self, other: object) -> bool:
         return (

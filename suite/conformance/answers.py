@@ -18,6 +18,7 @@ from torch import Tensor
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends.spaces import by_name
+from lstm_odyssey.cell.graph import by_space
 from lstm_odyssey.conformance.draws import Draw, Problem
 from lstm_odyssey.conformance.placed import device_of, shown
 
@@ -84,10 +85,7 @@ def named(values: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tenso
         values: by the layer's own keys, ``cells.0.R`` [..., G·N, N] or ``cells.0.R.z``; other keys are left out.
         names: the cell's parameters, in the text's order.
     """
-    packed: dict[str, list[str]] = {}
-    for name in names:
-        packed.setdefault(name.partition(".")[0], []).append(name)
-    found = {}
+    packed, found = by_space(names), {}
     for key, value in values.items():
         cells, _, rest = key.partition(".")
         direction, _, name = rest.partition(".")

@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 
 from lstm_odyssey.backends.spaces import axis, by_name, pack
 from lstm_odyssey.cell import Cell
+from lstm_odyssey.cell.graph import by_space
 
 SIZES = "hidden_sizes"
 """The key of a population's sizes in its ``state_dict``; [P] whole numbers."""
@@ -99,10 +100,8 @@ class CellParameters(nn.Module):
                     f"{key}: the file has {', '.join(stored)}; expected {', '.join(names)}, as the cell has them."
                 )
             elif key in state_dict and tuple(stored) != names and state_dict[key].shape[axis(space)] % len(names) == 0:
-                gates_of = by_name(
-                    {space: stored}, {space: state_dict[key]}
-                )  # of a text with its lines in another order
-                state_dict[key] = torch.cat([gates_of[name] for name in names], axis(space))
+                # of a text with its lines in another order
+                state_dict[key] = pack({space: names}, by_name({space: stored}, {space: state_dict[key]}))[space]
             old = {name: state_dict.pop(prefix + name) for name in names if prefix + name in state_dict}
             if not old or key in state_dict or space not in own:
                 unexpected += [prefix + name for name in old]
@@ -124,10 +123,7 @@ class CellParameters(nn.Module):
             return
         names = self.__dict__.pop("names")  # pickled when each gate's parameter was one of its own
         self.__dict__.pop("places", None)
-        self.packed = {}
-        for name in names:
-            space = name.partition(".")[0]
-            self.packed[space] = (*self.packed.get(space, ()), name)
+        self.packed = by_space(names)
         own = {name: self.get_parameter(name) for name in names}
         for space, value in pack(self.packed, {name: one.data for name, one in own.items()}).items():
             wanted = own[self.packed[space][0]].requires_grad
