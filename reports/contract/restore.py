@@ -11,12 +11,14 @@ import xarray
 from lstm_odyssey.reports.contract.schema import build
 from lstm_odyssey.reports.contract.validation import SchemaError, attribute, error, hyperparameters
 from lstm_odyssey.reports.contract.variables import (
+    BOOLEAN,
     CURVE,
     JSON_ATTRIBUTES,
     PACKAGE,
     TEXT_ATTRIBUTES,
     TRIAL,
     VARIABLES,
+    WHOLE,
     WHOLE_ATTRIBUTES,
 )
 
@@ -43,7 +45,7 @@ def restore(dataset: xarray.Dataset) -> Made:
     study = _study(dataset)
     values = {str(name): variable.values for name, variable in dataset.variables.items()}
     environments = attribute(dataset, "environments")
-    drawn = hyperparameters(dataset)
+    drawn = {name: dataset[name].attrs.get("values", "") for name in hyperparameters(dataset)}
     ended = zip(*(axis.tolist() for axis in numpy.nonzero(values["status"] != "missing")), strict=True)
     trials = [_trial(values, drawn, environments, study["format"], cell) for cell in ended]
     try:
@@ -86,7 +88,7 @@ def _study(dataset: xarray.Dataset) -> dict[str, Any]:
 
 
 def _trial(
-    values: dict[str, Any], drawn: list[str], environments: Any, written: int, cell: tuple[int, ...]
+    values: dict[str, Any], drawn: dict[str, str], environments: Any, written: int, cell: tuple[int, ...]
 ) -> dict[str, Any]:
     """What the file of one trial holds."""
     task, variant, index = (values[dim][at].item() for dim, at in zip(TRIAL, cell, strict=True))
@@ -109,8 +111,9 @@ def _trial(
         )
     record["environment"] = environments[place]
     draws = {name: values[name][cell].item() for name in drawn}
+    made = {BOOLEAN: bool, WHOLE: int}
     record["hyperparameters"] = {
-        name: value
+        name: made.get(drawn[name], lambda same: same)(value)
         for name, value in draws.items()
         if value != "" and (isinstance(value, str) or not math.isnan(value))
     }

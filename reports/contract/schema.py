@@ -26,6 +26,7 @@ from lstm_odyssey.reports.contract.validation import (
     validate,
 )
 from lstm_odyssey.reports.contract.variables import (
+    BOOLEAN,
     COORDINATES,
     CURVE,
     PACKAGE,
@@ -34,6 +35,7 @@ from lstm_odyssey.reports.contract.variables import (
     TIMED_ATTRIBUTES,
     TRIAL,
     VARIABLES,
+    WHOLE,
     WORDS,
     Stored,
 )
@@ -87,7 +89,10 @@ def build(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> xarr
         for stored in (*VARIABLES, *drawn)
     }
     for stored in drawn:
-        variables[stored.name][2]["role"] = "hyperparameter"
+        attributes = variables[stored.name][2]
+        attributes["role"] = "hyperparameter"
+        if values := _kind(trial["hyperparameters"].get(stored.name) for trial in placed.values()):
+            attributes["values"] = values
     labels = {"task": numpy.array(tasks, str), "variant": numpy.array(variants, str)}
     labels |= {dim: numpy.arange(sizes[dim], dtype=numpy.int64) for dim in ("trial", "epoch")}
     coordinates = {dim: (dim, labels[dim], {"long_name": words}) for dim, words in COORDINATES.items()}
@@ -148,6 +153,12 @@ def _hyperparameters(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any
         long_name, units = WORDS.get(name, (name.replace("_", " "), "1"))
         stored.append(Stored(name, "text" if textual else "number", TRIAL, long_name, "" if textual else units))
     return stored
+
+
+def _kind(values: Iterable[Any]) -> str:
+    """What a variable that was drawn holds, where it is no plain number: a file has floats for all, some of them missing."""
+    kinds = {type(value) for value in values if value is not None}
+    return {frozenset({bool}): BOOLEAN, frozenset({int}): WHOLE}.get(frozenset(kinds), "")
 
 
 def _curves(trial: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -94,8 +94,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "learning_rate": ("learning rate", "1"),
     "momentum": ("momentum", "1"),
     "input_noise": ("standard deviation of the input noise", "1"),
+    "nesterov": ("Nesterov momentum, else classical", "1"),
+    "clip_gradient": ("each component of the gradient clipped to [-1, 1]", "1"),
+    "initial_std": ("standard deviation of the initial weights", "1"),
 }
 """Long name and units of the hyperparameters that are known; any other is called by its name."""
+
+BOOLEAN, WHOLE = "boolean", "whole"
+"""An attribute ``values`` of a hyperparameter: what its floats are; it has none where they are numbers like any other."""
 
 MEASURED = tuple(stored.name for stored in VARIABLES if stored.timed and stored.dims != TASK)
 """What a clock or the machine decided of a trial. A file of an older version may lack one of these: it is missing then."""

@@ -70,8 +70,8 @@ class Backend:
 
         Each network has one member; of a backend that computes members together it is not asked.
 
-        It is called as ``make(network, objective, velocity, momentum=, rate=, noise=, nesterov=)`` and returns a
-        step; see ``backends.trainer``.
+        It is called as ``make(network, objective, velocity, momentum=, rate=, noise=, nesterov=, clip=)`` and returns
+        a step; see ``backends.trainer``.
         """
         make = self._optional("trainer")
         return make(dtype) if make is not None and self.runs(device, dtype) else None

@@ -34,6 +34,7 @@ class PlainTorch:
         loss: of logits [T, B, K] and a target, summed over everything.
         learning_rate, momentum, input_noise: η, m, σ.
         nesterov: look ahead as above; False is classical momentum, w ← w + v after v ← m v - d.
+        clip: where each component of the gradient is cut, on both sides; None: nowhere.
         bidirectional, dtype, device: as in ``torch.nn.LSTM``.
     """
 
@@ -48,6 +49,7 @@ class PlainTorch:
         momentum: float,
         input_noise: float,
         nesterov: bool = True,
+        clip: float | None = None,
         bidirectional: bool = False,
         dtype: torch.dtype = torch.float32,
         device: Any = "cpu",
@@ -60,7 +62,7 @@ class PlainTorch:
         self.weights = [w for w in (*self.lstm.parameters(), *self.linear.parameters()) if w.requires_grad]
         self.velocities = [torch.zeros_like(w) for w in self.weights]
         self.loss, self.rate, self.momentum, self.noise = loss, learning_rate, momentum, input_noise
-        self.nesterov = nesterov
+        self.nesterov, self.clip = nesterov, clip
 
     def update(self, x: Tensor, noise: Tensor, target: Any) -> Tensor:
         """One update.
@@ -82,6 +84,8 @@ class PlainTorch:
         gradients = torch.autograd.grad(loss, self.weights)
         with torch.no_grad():
             for w, v, gradient in zip(self.weights, self.velocities, gradients, strict=True):
+                if self.clip is not None:
+                    gradient = gradient.clamp(-self.clip, self.clip)
                 d = (1 - self.momentum) * self.rate * gradient
                 v.sub_(d)
                 if self.nesterov:

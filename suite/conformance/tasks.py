@@ -7,11 +7,10 @@ path of its corpus, None for the default place; a corpus is loaded once for all 
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,25 +20,17 @@ import torch
 
 from lstm_odyssey.conformance.answers import require
 from lstm_odyssey.plugins import registry
-from lstm_odyssey.study.asked.profiles import HYPERPARAMETERS
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict
 from lstm_odyssey.tasks.objectives.base import Objective
+from lstm_odyssey.training.hyperparameters import missing, trainable
 from lstm_odyssey.training.random_streams import stream
 
 Path = str | os.PathLike[str] | None
 
 DRAWN = 200
 """Draws of a space that are looked at."""
-
-LEGAL: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "hidden_size": ("a whole number of at least 1", lambda x: isinstance(x, int) and x >= 1),
-    "learning_rate": ("a finite number above 0", lambda x: 0 < x < math.inf),
-    "momentum": ("a number from 0 to below 1", lambda x: 0 <= x < 1),
-    "input_noise": ("a finite number of at least 0", lambda x: 0 <= x < math.inf),
-}
-"""What a training can do something with."""
 
 ELSEWHERE = """
 import sys
@@ -85,17 +76,17 @@ def check_declaration(task: Any, path: Path = None) -> None:
 
 
 def check_space(task: Any, path: Path = None) -> None:
-    """The search space is what a training reads: its four hyperparameters, each of them usable whatever is drawn."""
+    """The search space is what a training reads: at least its four hyperparameters, each usable whatever is drawn."""
     named = registry.as_task(task)
-    require(
-        set(named.space) == set(HYPERPARAMETERS),
-        f"{named.name}: its space has {', '.join(sorted(named.space))}; expected exactly {', '.join(HYPERPARAMETERS)}",
-    )
+    wrong = missing(named.space)
+    require(not wrong, f"{named.name}: {wrong}")
     for name, distribution in named.space.items():
-        words, legal = LEGAL[name]
+        takes = trainable(name)
+        assert takes is not None
         for index in range(DRAWN):
             value = distribution.draw(stream("task check", name, index))
-            require(legal(value), f"{named.name}: {name} {distribution} drew {value!r}; expected {words}")
+            fits = takes.takes(value) and (not takes.whole or isinstance(value, int))
+            require(fits, f"{named.name}: {name} {distribution} drew {value!r}; expected {takes.words}")
             require(
                 distribution.contains(value), f"{named.name}: {name} {distribution} drew {value!r}, outside its support"
             )

@@ -79,6 +79,7 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
     for name in tasks:
         _extend(store, study, "tasks", name, task_facts(name, settings.data.get(name), study), same)
     spaces.refuse_strange(study.get("space", {}), study["tasks"])
+    spaces.refuse_unfit(study, {**Protocol.from_dict(study["protocol"]).departures(), **settings.protocol})
     if "points" in study:
         _count_points(study, settings)
     _refuse_too_large(study)

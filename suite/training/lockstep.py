@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from lstm_odyssey.backends import Backend
 from lstm_odyssey.backends.trainer import Step
 from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.training.batches import Batch
+from lstm_odyssey.training.hyperparameters import CLIP, clips, nesterov
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
 
@@ -28,7 +29,7 @@ class Trial:
 
 
 class Lockstep:
-    """P networks with an optimiser: Nesterov's or classical momentum, of the loss summed over time.
+    """P networks with an optimiser: Nesterov's or classical momentum, of the loss summed over time, clipped or not.
 
     Args:
         network: P networks.
@@ -49,8 +50,15 @@ class Lockstep:
             values = [trial.hyperparameters[name] for trial in self.trials]
             return torch.tensor(values, dtype=torch.float64).to(dtype=weights.dtype, device=weights.device).unsqueeze(1)
 
+        def flags(values: Iterable[bool]) -> Tensor | bool:
+            """True or False where all networks have the same, else one a row."""
+            each = list(values)
+            return each[0] if len(set(each)) == 1 else torch.tensor(each, device=weights.device).unsqueeze(1)
+
         self.momentum, self.rate = column("momentum"), column("learning_rate")
         self.noise = column("input_noise").view(1, len(self.trials), 1, 1)
+        self.nesterov = flags(nesterov(trial.hyperparameters, protocol) for trial in self.trials)
+        self.clips = flags(clips(trial.hyperparameters) for trial in self.trials)
 
     def update(self, batch: Batch) -> Tensor | float:
         """One update of every network on one batch; returns the summed loss of each, [P] (a number where there is one)."""
@@ -67,12 +75,14 @@ class Lockstep:
         returns the summed loss of each network, [P].
         """
         weights, velocity = self.network.weights, self.velocity
-        nesterov = self.protocol.momentum == "nesterov"
+        ahead, clipped = self.nesterov, self.clips
 
         def forward(_: None) -> Tensor:
             velocity.mul_(self.momentum)
-            if nesterov:
+            if ahead is True:
                 weights.add_(velocity)
+            elif ahead is not False:
+                weights.copy_(torch.where(ahead, weights + velocity, weights))
             assert batch.noise is not None
             x = batch.x.unsqueeze(1) + batch.noise.unsqueeze(1) * self.noise
             return self.network(x, batch.lengths if batch.padded else None)  # type: ignore[no-any-return]  # a Module's call
@@ -83,12 +93,18 @@ class Lockstep:
 
         def update(made: tuple[Tensor, Tensor]) -> Tensor:
             loss, gradients = made
+            if clipped is True:
+                gradients.clamp_(-CLIP, CLIP)
+            elif clipped is not False:
+                gradients.copy_(torch.where(clipped, gradients.clamp(-CLIP, CLIP), gradients))
             step = gradients.mul_((1 - self.momentum) * self.rate)
             velocity.sub_(step)
-            if nesterov:
+            if ahead is True:
                 weights.sub_(step)
-            else:
+            elif ahead is False:
                 weights.add_(velocity)
+            else:
+                weights.copy_(torch.where(ahead, weights - step, weights + velocity))
             return loss.sum(dim=1)
 
         return {"forward": forward, "backward": backward, "update": update}
@@ -195,7 +211,8 @@ def training_steps(backend: Backend, device: Any, dtype: torch.dtype) -> Callabl
             momentum=drawn["momentum"],
             rate=drawn["learning_rate"],
             noise=drawn["input_noise"],
-            nesterov=protocol.momentum == "nesterov",
+            nesterov=nesterov(drawn, protocol),
+            clip=CLIP if clips(drawn) else None,
         )
         return CompiledLockstep(network, trials, objective, protocol, keep_weights, step)
 

@@ -47,7 +47,7 @@ def train(
 
     Args:
         cell, corpus, objective: what is trained on what, for what.
-        trials: one member each; hyperparameters ``hidden_size learning_rate momentum input_noise``.
+        trials: one member each; see ``hyperparameters``.
         protocol: see ``Protocol``.
         seed: of order and noise (with the corpus and the epoch) and of the initial weights (with variant and trial index).
         bidirectional, backend, dtype, device: as in ``lo.RNN``.

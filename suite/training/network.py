@@ -111,11 +111,31 @@ class Network(nn.Module):
             yield f"V.{direction}", self.V.data[member][:, direction * width : direction * width + size]
         yield "a", self.a.data[member]
 
-    def initialise(self, seed: int, variant: str, indices: Sequence[int], std: float) -> None:
-        """Draw each member's weights from Normal(0, std), from (seed, variant, trial index, parameter) alone."""
-        for member, index in enumerate(indices):
+    def initialise(
+        self,
+        seed: int,
+        variant: str,
+        indices: Sequence[int],
+        std: float | Sequence[float],
+        starts: Sequence[Mapping[str, float]] | None = None,
+    ) -> None:
+        """Draw each member's weights from Normal(0, std), from (seed, variant, trial index, parameter) alone.
+
+        Args:
+            seed, variant: of the study and the cell.
+            indices: of the members' trials.
+            std: of all members, or of each.
+            starts: by member, numbers that a cell's parameters begin with instead, ``{"b.f": 1.0}``, in every direction.
+        """
+        stds = [std] * len(indices) if isinstance(std, float | int) else std
+        for member, (index, own) in enumerate(zip(indices, stds, strict=True)):
+            begun = starts[member] if starts is not None else {}
             for name, piece in self._pieces(member):
-                drawn = stream("init", seed, variant, index, name).standard_normal(tuple(piece.shape)) * std
+                _, _, parameter = name.removeprefix("cells.").partition(".")
+                if name.startswith("cells.") and parameter in begun:
+                    piece.fill_(begun[parameter])
+                    continue
+                drawn = stream("init", seed, variant, index, name).standard_normal(tuple(piece.shape)) * own
                 piece.copy_(torch.from_numpy(np.asarray(drawn)))
 
     def member_weights(self, member: int) -> dict[str, np.ndarray[Any, Any]]:

@@ -5,8 +5,8 @@ were alone: the same calls with the same shapes, so its numbers are the same bit
 nothing. What each is booked of the time that passes is ``costs``' business.
 
 Protocol (Greff et al. 2017, section IV): after every sequence an update by stochastic gradient descent with Nesterov
-momentum, the loss *summed* over the sequence, no clipping, Gaussian noise on the inputs, order reshuffled every epoch;
-stop when validation stands still. Epoch 0 is the score before training.
+momentum, the loss *summed* over the sequence, no clipping unless a trial's hyperparameters say so, Gaussian noise on the
+inputs, order reshuffled every epoch; stop when validation stands still. Epoch 0 is the score before training.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from lstm_odyssey.tasks.declare import Corpus
 from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.training.batches import Batch, Batches
 from lstm_odyssey.training.costs import Clocks, Costs, clocks_for, shares
+from lstm_odyssey.training.hyperparameters import initial_std, starts
 from lstm_odyssey.training.lockstep import Lockstep, Trial, training_steps
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
@@ -75,7 +76,13 @@ class Population:
             group = self.trials[start : start + together]
             sizes = [trial.hyperparameters["hidden_size"] for trial in group]
             network = Network(cell, corpus.input_size, sizes, outputs, bidirectional, backend, dtype, device)
-            network.initialise(seed, cell.name, [trial.index for trial in group], protocol.initial_std)
+            network.initialise(
+                seed,
+                cell.name,
+                [trial.index for trial in group],
+                [initial_std(trial.hyperparameters, protocol) for trial in group],
+                [starts(trial.hyperparameters) for trial in group],
+            )
             self.parts.append(make(network, group, objective, protocol, keep_weights))
         self.together, self.dtype, self.device = together, dtype, device
         self.batches = Batches(objective, dtype, device)

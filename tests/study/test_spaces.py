@@ -10,12 +10,13 @@ from lstm_odyssey.reports import page
 from lstm_odyssey.reports.page import words
 from lstm_odyssey.study.asked import spaces
 from lstm_odyssey.study.asked.config import read_config
-from lstm_odyssey.study.asked.profiles import HYPERPARAMETERS, PROFILES
+from lstm_odyssey.study.asked.profiles import PROFILES
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.plan import SettingsError, make_plan
 from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.tasks.declare import PAPER_SPACE
 from lstm_odyssey.tasks.distributions import Choice, LogUniform, Uniform
+from lstm_odyssey.training.hyperparameters import HYPERPARAMETERS
 from tests.small import settings
 
 RATE = {"kind": "log_uniform", "low": 0.0001, "high": 0.01}

@@ -206,10 +206,17 @@ def test_a_space_has_what_a_training_reads(tmp_path, monkeypatch):
     from tests.corpora import made_task
 
     less = {name: PAPER_SPACE[name] for name in ("hidden_size", "learning_rate")}
-    for space in ({**PAPER_SPACE, "clip_gradient": Choice((True, False))}, less):
+    for space, wrong in (
+        (
+            {**PAPER_SPACE, "clip_gradients": Choice((True, False))},
+            "has clip_gradients, .* expected one of clip_gradient",
+        ),
+        ({**PAPER_SPACE, "start.": Choice((1.0,))}, "has start., which no training reads"),
+        (less, "lacks momentum, input_noise; expected a distribution for each of hidden_size"),
+    ):
         made = registry.NamedTask(made_task(space=space), "made", {})
         monkeypatch.setattr(registry, "task", lambda name, made=made: made)
-        with pytest.raises(SettingsError, match="its space has .* expected exactly hidden_size, learning_rate"):
+        with pytest.raises(SettingsError, match=f"its space {wrong}"):
             make_plan(Store(tmp_path / "store"), settings(tmp_path, tasks=["made"], data={}))
 
 

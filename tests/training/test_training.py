@@ -10,17 +10,16 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends.numba.training_step import TrainingStep
-from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.reports.contract.variables import MEASURED
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training import checkpoint
-from lstm_odyssey.training.batches import Batches, unit_noise
+from lstm_odyssey.training.batches import Batches
 from lstm_odyssey.training.loop import Population, Trial, train
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
-from lstm_odyssey.training.random_streams import stream
 from tests.corpora import CORPORA
+from tests.training.plain_loop import follows_torch
 
 PROTOCOL = Protocol(epochs=3)
 
@@ -70,46 +69,9 @@ def numbers(record):
 @pytest.mark.parametrize("momentum", ["nesterov", "classical"])
 def test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm(momentum):
     """Weights after two epochs equal those of torch.nn.LSTM + Linear under the protocol written out, in float64."""
-    corpus, h, seed, index = CORPORA["next_frame"](), settings(), 5, 2
     protocol = Protocol(epochs=2, momentum=momentum)
-    population = run([Trial(index, h)], "no_peepholes", protocol=protocol)
-    trained = population.network.member_weights(0)
-
-    size, width = h["hidden_size"], corpus.input_size
-    rates = {name: h[name] for name in ("learning_rate", "momentum", "input_noise")}
-    plain = PlainTorch(width, size, width, nesterov=momentum == "nesterov", dtype=torch.float64, **rates)
-    lstm, linear = plain.lstm, plain.linear
-    start = {
-        name: torch.from_numpy(stream("init", seed, "no_peepholes", index, name).standard_normal(value.shape) * 0.1)
-        for name, value in trained.items()
-    }
-
-    def stacked(values, space):
-        return torch.cat([torch.as_tensor(values[f"cells.0.{space}.{gate}"]) for gate in "ifzo"])
-
-    with torch.no_grad():
-        for place, space in ((lstm.weight_ih_l0, "W"), (lstm.weight_hh_l0, "R"), (lstm.bias_ih_l0, "b")):
-            place.copy_(stacked(start, space))
-        linear.weight.copy_(start["V.0"])
-        linear.bias.copy_(start["a"])
-    sequences = [
-        (torch.from_numpy(x.astype(np.float64)).unsqueeze(1), torch.from_numpy(target.astype(np.float64)).unsqueeze(1))
-        for x, target in corpus.train
-    ]
-    frames = sum(len(x) for x, _ in sequences)
-    losses = []
-    for epoch in (1, 2):
-        noise = unit_noise(seed, corpus.fingerprint, epoch, frames, width).double().numpy()
-        order = stream("order", seed, corpus.fingerprint, epoch).permutation(len(sequences))
-        losses.append(plain.epoch(sequences, order, torch.from_numpy(noise)) / frames)
-    np.testing.assert_allclose(np.concatenate(population.curves.train_loss[1:]), losses, rtol=1e-12)
-    after = {"W": lstm.weight_ih_l0, "R": lstm.weight_hh_l0, "b": lstm.bias_ih_l0}
-    for space, value in after.items():
-        assert (stacked(trained, space) - value).abs().max() < 1e-12
-        assert (stacked(start, space) - value).abs().max() > 1e-6, "the loop moved nothing"
-    assert np.abs(trained["V.0"] - linear.weight.detach().numpy()).max() < 1e-12
-    assert np.abs(trained["a"] - linear.bias.detach().numpy()).max() < 1e-12
-    assert not lstm.bias_hh_l0.any(), "the paper's cell has one bias a gate"
+    population = run([Trial(2, settings())], "no_peepholes", protocol=protocol)
+    follows_torch(population, 0, protocol)
 
 
 @pytest.mark.parametrize("objective", list(CORPORA))

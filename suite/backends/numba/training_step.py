@@ -63,14 +63,15 @@ class TrainingStep:
         momentum, rate, noise: of the optimiser and the inputs.
         nesterov: or classical.
         workspace: shared memory.
+        clip: where each component of the gradient is cut, on both sides, before it is scaled; None: nowhere.
     """
 
     def __init__(self, network: Network, objective: Objective, velocity: Tensor, momentum: float, rate: float, noise: float,
-                 nesterov: bool, workspace: Workspace) -> None:  # fmt: skip
+                 nesterov: bool, workspace: Workspace, clip: float | None = None) -> None:  # fmt: skip
         self.network, self.objective, self.velocity, self.workspace = network, objective, velocity, workspace
         self.made: Kernel = kernel(lower(network.rnn.cell.graph), velocity.dtype)
-        self.nesterov = nesterov
-        numbers = [momentum, (1 - momentum) * rate, noise]
+        self.nesterov, self.clips = nesterov, clip is not None
+        numbers = [momentum, (1 - momentum) * rate, noise, clip or 0.0]
         self.numbers = torch.tensor(numbers, dtype=torch.float64, device="cpu").to(velocity.dtype)
         self.loss = LOSSES.get(objective.name)
         self.run = _compiled(self.made.size, self.loss)
@@ -261,7 +262,8 @@ class TrainingStep:
             "lengths": whole.data_ptr(), "x": 0, "noise": 0, "noisy": at["noisy"], "turned_x": at["turned_x"],
             "weights": network.weights.data_ptr(), "velocity": self.velocity.data_ptr(),
             "gradient": network.gradients.data_ptr(), "numbers": self.numbers.data_ptr(), "nesterov": int(self.nesterov),
-            "logits": at["logits"], "delta": at["delta"], "targets": 0, "loss": losses.buffer_info()[0],
+            "clips": int(self.clips), "logits": at["logits"], "delta": at["delta"], "targets": 0,
+            "loss": losses.buffer_info()[0],
             "V": V.data_ptr(), "dV": dV.data_ptr(), "a": a.data_ptr(), "da": da.data_ptr(), "zeros": zeros.data_ptr(),
             "pack": at["pack"], "product": made.product, "pack_columns": made.pack_columns, "forward": made.addresses[0],
             "backward": made.addresses[1], "forward_tables": lists[0].buffer_info()[0],

@@ -8,9 +8,10 @@ from typing import Any
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.study.asked import spaces
-from lstm_odyssey.study.asked.profiles import HYPERPARAMETERS, PROFILES
+from lstm_odyssey.study.asked.profiles import PROFILES
 from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.tasks import objectives
+from lstm_odyssey.training.hyperparameters import missing
 
 
 def variant_facts(cell: Cell) -> dict[str, Any]:
@@ -36,11 +37,8 @@ def task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[st
     task = registry.task(name)
     objective = objectives.get(task.objective)
     corpus = registry.load_corpus(name, path)
-    if set(task.space) != set(HYPERPARAMETERS):
-        raise SettingsError(
-            f"task '{name}': its space has {', '.join(sorted(task.space))}; expected exactly {', '.join(HYPERPARAMETERS)}, "
-            "which are what a training reads. Mend the task's declaration."
-        )
+    if wrong := missing(task.space):
+        raise SettingsError(f"task '{name}': {wrong}. Mend the task's declaration.")
     space, note = spaces.of_task(name, task.space, PROFILES[study["profile"]], study.get("space", {}))
     return {
         "checksum": corpus.fingerprint,

@@ -1,8 +1,9 @@
 """Points: a study whose hyperparameters are the rows of a file in place of draws.
 
 Trial k takes row k, in every variant and task; a column ``variant`` or ``task`` keeps a row for one of them, and trial k of a
-cell is then the k-th row that is for it. The seed decides weights, order and noise only. The rows themselves and their hash
-stand in study.json, so that a study goes on without the file.
+cell is then the k-th row that is for it. A hyperparameter that is not needed and has no column is what the protocol says.
+The seed decides weights, order and noise only. The rows themselves and their hash stand in study.json, so that a study goes on
+without the file.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from lstm_odyssey.plugins.paths import expanded
-from lstm_odyssey.study.asked.profiles import HYPERPARAMETERS
 from lstm_odyssey.study.asked.settings import SettingsError
-from lstm_odyssey.study.asked.spaces import TRAINABLE
 from lstm_odyssey.tasks.nearest import nearest
+from lstm_odyssey.training.hyperparameters import HYPERPARAMETERS, KNOWN, Trainable, trainable
 from lstm_odyssey.training.random_streams import digest
 
 PLACES = ("variant", "task")
 """Columns that say for what a row is; an empty cell is for all."""
-COLUMNS = (*PLACES, *HYPERPARAMETERS)
+COLUMNS = (*PLACES, *KNOWN)
 DELIMITERS = ",;\t"
 LARGEST = 64 * 1024 * 1024
 """Bytes of a file beyond which it is no list of points."""
@@ -71,7 +71,7 @@ def read(path: str | Path) -> Points:
 def _check_columns(place: Path, columns: Sequence[str]) -> None:
     expected = f"columns {', '.join(HYPERPARAMETERS)}, and variant and task if wanted"
     for name in columns:
-        if name not in COLUMNS:
+        if name not in PLACES and trainable(name) is None:
             raise SettingsError(
                 f"--points: {place} has a column '{name}'; expected one of {nearest(name, COLUMNS)}. Correct it."
             )
@@ -87,17 +87,27 @@ def _row(where: str, columns: Sequence[str], cells: Sequence[str]) -> Row:
         raise SettingsError(f"--points: {where}: {len(cells)} values; expected {len(columns)}, one a column.")
     texts = dict(zip(columns, cells, strict=True))
     row: Row = {name: texts[name] for name in PLACES if texts.get(name)}
-    for name in HYPERPARAMETERS:
-        text, trainable = texts[name], TRAINABLE[name]
+    for name in dict.fromkeys((*HYPERPARAMETERS, *columns)):
+        if name in PLACES:
+            continue
+        text, takes = texts[name], trainable(name)
+        assert takes is not None
         try:
-            value = float(text.replace("_", "?"))  # float() takes 1_000, which no other program does
+            value = _value(text, takes)
         except ValueError:
             point = " The decimal sign is a point." if "," in text else ""
-            raise SettingsError(f"--points: {where}: {name} is {text!r}; expected {trainable.words}.{point}") from None
-        if not trainable.takes(value):
-            raise SettingsError(f"--points: {where}: {name} is {text}; expected {trainable.words}.")
-        row[name] = int(value) if trainable.whole else value
+            raise SettingsError(f"--points: {where}: {name} is {text!r}; expected {takes.words}.{point}") from None
+        if not takes.takes(value):
+            raise SettingsError(f"--points: {where}: {name} is {text}; expected {takes.words}.")
+        row[name] = int(value) if takes.whole else value
     return row
+
+
+def _value(text: str, takes: Trainable) -> float | bool:
+    """The number or truth value that a cell holds; ValueError where it holds none."""
+    if takes.truth:
+        return bool(("false", "true").index(text.lower()))
+    return float(text.replace("_", "?"))  # float() takes 1_000, which no other program does
 
 
 def check(points: Any) -> None:
@@ -105,11 +115,14 @@ def check(points: Any) -> None:
     if not isinstance(points, Mapping) or not isinstance(points.get("rows"), list) or not points["rows"]:
         raise ValueError("points hold no rows")
     for number, row in enumerate(points["rows"]):
-        if not isinstance(row, Mapping) or not set(HYPERPARAMETERS) <= set(row) <= set(COLUMNS):
+        if not isinstance(row, Mapping) or not set(HYPERPARAMETERS) <= set(row):
             raise ValueError(f"row {number} of points is {row!r}")
         for name, value in row.items():
-            sound = isinstance(value, str) and value if name in PLACES else TRAINABLE[name].takes(value)
-            if not sound or (name in TRAINABLE and TRAINABLE[name].whole and not isinstance(value, int)):
+            takes = trainable(name)
+            if name not in PLACES and takes is None:
+                raise ValueError(f"row {number} of points is {row!r}")
+            sound = takes.takes(value) if takes is not None else isinstance(value, str) and value
+            if not sound or (takes is not None and takes.whole and not isinstance(value, int)):
                 raise ValueError(f"{name} of row {number} of points is {value!r}")
     if not isinstance(points.get("file"), str) or points.get("sha256") != digest(points["rows"]):
         raise ValueError("the rows of points have another sha256 than points say")
@@ -120,11 +133,16 @@ def names(points: Points, place: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row[place] for row in points["rows"] if place in row))
 
 
+def hyperparameters(points: Points) -> tuple[str, ...]:
+    """The hyperparameters that rows give, each once."""
+    return tuple(dict.fromkeys(name for row in points["rows"] for name in row if name not in PLACES))
+
+
 def rows(points: Points, task: str, variant: str) -> list[Row]:
     """The hyperparameters of a cell's trials, in their order."""
     wanted = {"task": task, "variant": variant}
     return [
-        {name: row[name] for name in HYPERPARAMETERS}
+        {name: value for name, value in row.items() if name not in PLACES}
         for row in points["rows"]
         if all(row.get(place, name) == name for place, name in wanted.items())
     ]

@@ -14,10 +14,6 @@ COLLECTION = "odyssey-2017"
 """The variants a study has if none are named."""
 
 
-HYPERPARAMETERS = ("hidden_size", "learning_rate", "momentum", "input_noise")
-"""What a training reads of a trial; a task's space has a distribution for each."""
-
-
 @dataclass(frozen=True)
 class Profile:
     """The size of a study.

@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from lstm_odyssey.study.asked.profiles import HYPERPARAMETERS, Profile
+from lstm_odyssey.study.asked import points
+from lstm_odyssey.study.asked.profiles import Profile
 from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.tasks.distributions import Choice, Continuous, Distribution, EvenInteger, distribution_from_dict
 from lstm_odyssey.tasks.nearest import nearest
-
-LARGEST_SIZE = 100_000
-"""Blocks of a layer beyond which a number is a mistake: a square matrix of that side has 40 GB in float32."""
+from lstm_odyssey.training.hyperparameters import INSTEAD_OF, KNOWN, START, trainable, unfit_starts
 
 Space = dict[str, Distribution]
-
-
-@dataclass(frozen=True)
-class Trainable:
-    """What a training takes for a hyperparameter.
-
-    Args:
-        low, high: the ends; an open end is no value itself.
-        words: the same in words.
-        open_low, open_high: whether the end is left out.
-        whole: whole numbers only.
-    """
-
-    low: float
-    high: float
-    words: str
-    open_low: bool = False
-    open_high: bool = False
-    whole: bool = False
-
-    def takes(self, value: Any) -> bool:
-        """Whether a training takes this value, a number."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            return False
-        above = value > self.low if self.open_low else value >= self.low
-        below = value < self.high if self.open_high else value <= self.high
-        return above and below and (not self.whole or value == int(value))
-
-
-TRAINABLE = {
-    "hidden_size": Trainable(1, LARGEST_SIZE, f"a whole number from 1 to {LARGEST_SIZE:,}", whole=True),
-    "learning_rate": Trainable(0, math.inf, "a finite number above 0", open_low=True),
-    "momentum": Trainable(0, 1, "a number from 0 to below 1", open_high=True),
-    "input_noise": Trainable(0, math.inf, "a finite number of at least 0"),
-}
-"""By hyperparameter. A task's space is usually narrower; a point outside it is trained all the same."""
 
 
 def checked(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,22 +26,35 @@ def checked(asked: Mapping[str, Any]) -> dict[str, Any]:
         SettingsError: a name is no hyperparameter, a form is no distribution, or one can draw what no training takes.
     """
     found: dict[str, Any] = {}
-    for name, content in asked.items():
-        if name in HYPERPARAMETERS:
+    for name, content in _flat(asked).items():
+        if trainable(name) is not None:
             found[name] = _form("space", name, content)
         elif not isinstance(content, Mapping) or "kind" in content:
             raise SettingsError(
-                f"space: unknown hyperparameter '{name}'; expected one of {nearest(name, HYPERPARAMETERS)}, or the table of a "
+                f"space: unknown hyperparameter '{name}'; expected one of {nearest(name, KNOWN)}, or the table of a "
                 "task, [space.TASK]."
             )
         else:
-            for inner in content:
-                if inner not in HYPERPARAMETERS:
+            table = _flat(content)
+            for inner in table:
+                if trainable(inner) is None:
                     raise SettingsError(
-                        f"space.{name}: unknown hyperparameter '{inner}'; expected one of {nearest(inner, HYPERPARAMETERS)}."
+                        f"space.{name}: unknown hyperparameter '{inner}'; expected one of {nearest(inner, KNOWN)}."
                     )
-            found[name] = {inner: _form(f"space.{name}", inner, form) for inner, form in content.items()}
+            found[name] = {inner: _form(f"space.{name}", inner, form) for inner, form in table.items()}
     return found
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table in which ``start.b.f`` is one name, which TOML reads as three tables unless it is quoted."""
+
+    def opened(name: str, content: Any) -> dict[str, Any]:
+        inner = isinstance(content, Mapping) and bool(content) and "kind" not in content
+        if not inner or not f"{name}.".startswith(START):
+            return {name: content}
+        return {key: form for part, held in content.items() for key, form in opened(f"{name}.{part}", held).items()}
+
+    return {key: form for name, content in table.items() for key, form in opened(name, content).items()}
 
 
 def _form(where: str, name: str, content: Any) -> dict[str, Any]:
@@ -91,15 +65,16 @@ def _form(where: str, name: str, content: Any) -> dict[str, Any]:
         distribution = distribution_from_dict(content)
     except ValueError as error:
         raise SettingsError(f"{where}: {name}: {error}") from None
+    takes = trainable(name)
+    assert takes is not None
+    levels = isinstance(distribution, Choice | EvenInteger)
     for value in ends(distribution):
-        if not TRAINABLE[name].takes(value) or (
-            TRAINABLE[name].whole and not isinstance(distribution, Choice | EvenInteger)
-        ):
+        if not takes.takes(value) or ((takes.whole or takes.truth) and not levels):
             raise SettingsError(
-                f"{where}: {name} is {distribution}, which can be {value:.6g}; a training takes {TRAINABLE[name].words}. "
+                f"{where}: {name} is {distribution}, which can be {value:.6g}; a training takes {takes.words}. "
                 "Give a distribution within."
             )
-    if TRAINABLE[name].whole and isinstance(distribution, Choice):
+    if takes.whole and isinstance(distribution, Choice):
         distribution = Choice(tuple(int(value) for value in distribution.values))  # 64.0 of a file is the size 64
     return distribution.as_dict()
 
@@ -117,11 +92,36 @@ def refuse_strange(asked: Mapping[str, Any], tasks: Iterable[str]) -> None:
     """Raise ``SettingsError`` if ``[space]`` has a table for something that is no task of the study."""
     known = list(tasks)
     for name in asked:
-        if name not in HYPERPARAMETERS and name not in known:
+        if trainable(name) is None and name not in known:
             raise SettingsError(
                 f"space.{name}: neither a hyperparameter nor a task of this study; expected one of "
-                f"{nearest(name, [*HYPERPARAMETERS, *known])}."
+                f"{nearest(name, [*KNOWN, *known])}."
             )
+
+
+def refuse_unfit(study: Mapping[str, Any], protocol: Mapping[str, Any]) -> None:
+    """Raise ``SettingsError`` if a study's variants or its protocol contradict what is drawn.
+
+    Args:
+        study: as it is stored, with the space of each task.
+        protocol: the options that were chosen for it.
+    """
+    drawn: dict[str, str] = {}
+    if "points" in study:
+        drawn = dict.fromkeys(points.hyperparameters(study["points"]), study["points"]["file"])
+    else:
+        for task, facts in study["tasks"].items():
+            drawn |= dict.fromkeys(facts["space"], f"the space of task '{task}'")
+    for name, option in INSTEAD_OF.items():
+        if name in drawn and option in protocol:
+            raise SettingsError(
+                f"protocol: {option} is {protocol[option]!r}, and {drawn[name]} has {name}, which decides the same for each "
+                "trial; expected one of them. Leave one out."
+            )
+    for variant, facts in study["variants"].items():
+        if wrong := unfit_starts(drawn, facts["parameters"]):
+            where = drawn[next(name for name in drawn if unfit_starts([name], facts["parameters"]))]
+            raise SettingsError(f"variant '{variant}': {where} holds what it has no place for: {wrong}. Leave one out.")
 
 
 def of_task(
@@ -137,11 +137,11 @@ def of_task(
         profile: of the study.
         asked: the study's ``[space]``, as ``checked`` gives it.
     """
-    chosen = {key: form for key, form in asked.items() if key in HYPERPARAMETERS} | asked.get(name, {})
+    chosen = {key: form for key, form in asked.items() if trainable(key) is not None} | asked.get(name, {})
     space = {key: profile.space.get(key, distribution) for key, distribution in own.items()}
     notes = [profile.note] if any(key in own for key in profile.space if key not in chosen) else []
     space |= {key: distribution_from_dict(form) for key, form in chosen.items()}
-    changed = [key for key in own if key in chosen and space[key] != own[key]]
+    changed = [key for key in space if key in chosen and space[key] != own.get(key)]
     if changed:
         notes.append(f"{', '.join(changed)} as chosen for this study")
     return space, "; ".join(notes)
