@@ -85,7 +85,9 @@ class Filling:
         self.arrays["mass"][at][:size] = numpy.diff(shown.ends)
         self.arrays["position"][at][:size] = axis.quantile(middle)
         if shown.levels and isinstance(axis, Levels):
-            self.arrays["level"][at][:size] = [str(value) for value in axis.values]
+            self.arrays["level"][at][:size] = [
+                str(value).lower() if isinstance(value, bool) else str(value) for value in axis.values
+            ]
 
     def count(self, at: Place, case: Case) -> None:
         """How many trials a case has, and how many of them came to grief."""

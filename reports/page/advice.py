@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Callable, Sequence
 
+import pandas
 import xarray
 
 from lstm_odyssey.reports.contract.draws import cell_of
@@ -100,7 +101,7 @@ def points(study: xarray.Dataset, task: str, order: Sequence[str]) -> str:
         for best in ranked(study, task, variant)[:1]:
             part, cell = study.sel(task=task, variant=variant), cell_of(study, variant)
             known = [
-                int(value) if isinstance(value, float) and value % 1 == 0 else value
+                "" if pandas.isna(value) else int(value) if isinstance(value, float) and value % 1 == 0 else value
                 for value in draws(part, names)[best]
             ]
             score = sign * float(part["best_valid"][best])

@@ -140,6 +140,8 @@ def distribution(space: Mapping[str, Any]) -> str:
         return f"{how.get(kind, kind.replace('_', ' '))}, u {distribution(inner)}"
     if {"low", "high"} <= set(space):
         return f"{kind.replace('_', '-')} on [{space['low']:g}, {space['high']:g}]"
+    if kind == "choice":
+        return "one of " + ", ".join(json.dumps(value) for value in space.get("values", ()))
     others = {name: value for name, value in space.items() if name != "kind"}
     return kind.replace("_", " ") + (f" {json.dumps(others, ensure_ascii=False)}" if others else "")
 

@@ -1,9 +1,9 @@
 """Points: a study whose hyperparameters are the rows of a file in place of draws.
 
 Trial k takes row k, in every variant and task; a column ``variant`` or ``task`` keeps a row for one of them, and trial k of a
-cell is then the k-th row that is for it. A hyperparameter that is not needed and has no column is what the protocol says.
-The seed decides weights, order and noise only. The rows themselves and their hash stand in study.json, so that a study goes on
-without the file.
+cell is then the k-th row that is for it. A hyperparameter that is not needed and has no column, or an empty cell, is what the
+protocol says. The seed decides weights, order and noise only. The rows themselves and their hash stand in study.json, so that
+a study goes on without the file.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _row(where: str, columns: Sequence[str], cells: Sequence[str]) -> Row:
     texts = dict(zip(columns, cells, strict=True))
     row: Row = {name: texts[name] for name in PLACES if texts.get(name)}
     for name in dict.fromkeys((*HYPERPARAMETERS, *columns)):
-        if name in PLACES:
+        if name in PLACES or (not texts[name] and name not in HYPERPARAMETERS):
             continue
         text, takes = texts[name], trainable(name)
         assert takes is not None
@@ -103,10 +103,10 @@ def _row(where: str, columns: Sequence[str], cells: Sequence[str]) -> Row:
     return row
 
 
-def _value(text: str, takes: Trainable) -> float | bool:
-    """The number or truth value that a cell holds; ValueError where it holds none."""
+def _value(text: str, takes: Trainable) -> Any:
+    """The number or truth value that a cell holds; ValueError where a number is meant and it holds none."""
     if takes.truth:
-        return bool(("false", "true").index(text.lower()))
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
     return float(text.replace("_", "?"))  # float() takes 1_000, which no other program does
 
 
