@@ -186,6 +186,7 @@ class Task:
         family: the paper's task it stands for: music, speech, handwriting, or a name of your own.
         bidirectional: whether nets read the sequence in both directions (never for ``next_frame``).
         space: hyperparameter -> `Distribution`; the search space belongs to the task.
+        narrowed: the same for some of them, where a few epochs show something: what the profile ``smoke`` draws from.
         licence: the corpus's licence in a few words.
         url, mirror: where it can be had.
         checksum: sha256 (hex) of the file.
@@ -201,6 +202,7 @@ class Task:
     family: str = field(kw_only=True)
     bidirectional: bool = field(default=False, kw_only=True)
     space: Mapping[str, Distribution] = field(kw_only=True, hash=False)
+    narrowed: Mapping[str, Distribution] = field(default_factory=dict, kw_only=True, hash=False)
     url: str | None = field(default=None, kw_only=True)
     mirror: str | None = field(default=None, kw_only=True)
     checksum: str | None = field(default=None, kw_only=True)
@@ -224,10 +226,16 @@ class Task:
                 raise ValueError(f"Task: {name} is {value!r}; expected a text. Give a few words.")
         if not isinstance(self.space, Mapping) or not self.space:
             raise ValueError(f"Task: space is {self.space!r}; expected a mapping, as PAPER_SPACE. Give distributions.")
-        for name, distribution in self.space.items():
-            if not isinstance(name, str) or not isinstance(distribution, Distribution):
-                raise TypeError(
-                    f"Task: space[{name!r}] is {distribution!r}; expected a distribution, as Uniform(0, 1)."
+        for where in ("space", "narrowed"):
+            for name, distribution in getattr(self, where).items():
+                if not isinstance(name, str) or not isinstance(distribution, Distribution):
+                    raise TypeError(
+                        f"Task: {where}[{name!r}] is {distribution!r}; expected a distribution, as Uniform(0, 1)."
+                    )
+        for name in self.narrowed:
+            if name not in self.space:
+                raise ValueError(
+                    f"Task: narrowed has {name!r}, and space does not; expected {nearest(name, list(self.space))}."
                 )
         if self.checksum is not None and not _is_sha256(self.checksum):
             raise ValueError(f"Task: checksum is {self.checksum!r}; expected the 64 lower-case hex digits of a sha256.")

@@ -80,7 +80,7 @@ def check_space(task: Any, path: Path = None) -> None:
     named = registry.as_task(task)
     wrong = missing(named.space)
     require(not wrong, f"{named.name}: {wrong}")
-    for name, distribution in named.space.items():
+    for name, distribution in (*named.space.items(), *named.narrowed.items()):
         takes = trainable(name)
         assert takes is not None
         for index in range(DRAWN):

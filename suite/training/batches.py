@@ -37,12 +37,18 @@ def _pad(arrays: Sequence[np.ndarray[Any, Any]], steps: int) -> np.ndarray[Any, 
     return padded
 
 
-def unit_noise(seed: int, corpus: str, epoch: int, frames: int, width: int) -> Tensor:
-    """The epoch's noise of unit variance [frames, width], float32, from (seed, corpus, epoch): common to all trials.
+WHOLE_NOISE = 64 * 2**20
+"""Bytes of an epoch's noise from which on each sequence has a stream of its own, so that no worker holds all of it."""
 
+
+def unit_noise(seed: int, corpus: str, epoch: int, frames: int, width: int, sequence: int | None = None) -> Tensor:
+    """Noise of unit variance [frames, width], float32, from (seed, corpus, epoch): common to all trials.
+
+    It is that of a whole epoch, one sequence after the other in the order of the corpus, or with ``sequence`` that of one.
     torch's generator: numpy's takes four times as long, a fifth of an epoch of a small corpus.
     """
-    number = int(digest(["noise", seed, corpus, epoch])[:16], 16) & (2**63 - 1)
+    key = ["noise", seed, corpus, epoch] if sequence is None else ["noise", seed, corpus, epoch, sequence]
+    number = int(digest(key)[:16], 16) & (2**63 - 1)
     return torch.randn(frames, width, generator=torch.Generator().manual_seed(number), dtype=torch.float32)
 
 
@@ -81,21 +87,32 @@ class Batches:
     def epoch(
         self, split: Sequence[tuple[Any, Any]], seed: int, corpus: str, epoch: int, batch: int
     ) -> Iterator[Batch]:
-        """The training batches of one epoch: order and unit noise from (seed, corpus, epoch), common to all trials."""
+        """The training batches of one epoch: order and unit noise from (seed, corpus, epoch), common to all trials.
+
+        Of a corpus whose noise takes ``WHOLE_NOISE`` bytes or more each sequence's is drawn as it comes.
+        """
         frames = np.cumsum([0, *(len(features) for features, _ in split)])
-        noise = unit_noise(seed, corpus, epoch, int(frames[-1]), split[0][0].shape[1])
+        width = split[0][0].shape[1]
+        whole = None
+        if 4 * int(frames[-1]) * width < WHOLE_NOISE:
+            whole = unit_noise(seed, corpus, epoch, int(frames[-1]), width)
+
+        def noise(index: int) -> Tensor:
+            if whole is None:
+                return unit_noise(seed, corpus, epoch, len(split[index][0]), width, int(index))
+            return whole[frames[index] : frames[index + 1]]
+
         order = stream("order", seed, corpus, epoch).permutation(len(split))
         if batch == 1:  # batches that are the same in every epoch, but for their order and noise
-            batches, whole = self._singles(split), noise.to(device=self.device, dtype=self.dtype).unsqueeze(1)
+            batches = self._singles(split)
+            if whole is not None:
+                whole = whole.to(device=self.device, dtype=self.dtype)  # once, not for each sequence
             for index in order:
-                yield replace(batches[index], noise=whole[frames[index] : frames[index + 1]])
+                yield replace(batches[index], noise=noise(index).to(device=self.device, dtype=self.dtype).unsqueeze(1))
             return
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
-            yield self.make(
-                [split[index] for index in chosen],
-                [noise[frames[index] : frames[index + 1]].numpy() for index in chosen],
-            )
+            yield self.make([split[index] for index in chosen], [noise(index).numpy() for index in chosen])
 
     def _singles(self, split: Sequence[tuple[Any, Any]]) -> list[Batch]:
         """A batch for every sequence, made once."""

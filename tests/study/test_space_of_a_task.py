@@ -165,3 +165,22 @@ def test_points_may_have_columns_for_them(tmp_path):
     rows[1]["nesterov"] = "yes"
     with pytest.raises(SettingsError, match="line 3: nesterov is yes; expected true or false"):
         make_plan(Store(tmp_path / "b"), settings(tmp_path, points=written(tmp_path / "b.csv", rows), **asked))
+
+
+def test_a_task_narrows_its_space_for_the_smoke_profile(made, monkeypatch, tmp_path):
+    """The profile's distributions give way to the task's own narrow ones; other profiles draw from the whole space."""
+    from lstm_odyssey.study.asked.profiles import PROFILES
+
+    narrow = {"learning_rate": LogUniform(1e-2, 1e-1), "nesterov": Choice((True,))}
+    task = registry.NamedTask(made_task(space=SPACE, narrowed=narrow), "made", {})
+    monkeypatch.setattr(registry, "task", lambda name: task)
+    facts = {}
+    for profile in ("smoke", "paper"):
+        asked = settings(tmp_path, **{**made, "profile": profile})
+        facts[profile] = make_plan(Store(tmp_path / profile), asked).study["tasks"]["made"]
+    expected = {**SPACE, **PROFILES["smoke"].space, **narrow}
+    assert facts["smoke"]["space"] == {name: each.as_dict() for name, each in expected.items()}
+    assert facts["smoke"]["space_note"] == PROFILES["smoke"].note
+    assert facts["paper"]["space"] == facts["paper"]["task_space"] == {name: d.as_dict() for name, d in SPACE.items()}
+    with pytest.raises(ValueError, match="narrowed has 'noise', and space does not; expected .*input_noise"):
+        made_task(space=SPACE, narrowed={"noise": Choice((0.0,))})

@@ -39,7 +39,7 @@ def task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[st
     corpus = registry.load_corpus(name, path)
     if wrong := missing(task.space):
         raise SettingsError(f"task '{name}': {wrong}. Mend the task's declaration.")
-    space, note = spaces.of_task(name, task.space, PROFILES[study["profile"]], study.get("space", {}))
+    space, note = spaces.of_task(name, task.space, PROFILES[study["profile"]], study.get("space", {}), task.narrowed)
     return {
         "checksum": corpus.fingerprint,
         "metric": objective.metric,

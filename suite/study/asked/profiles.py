@@ -23,7 +23,7 @@ class Profile:
         epochs, patience: see ``Protocol``.
         block_size: how many consecutive trials run in lockstep on a backend that computes them together.
         draws: ``common`` to all variants, so that these are compared at equal draws, or ``independent``, as the paper's were.
-        space: distributions that replace the task's own.
+        space: distributions that replace the task's own; a task may narrow its space itself, and then does so instead.
         note: why, printed with the table and on the page.
     """
 

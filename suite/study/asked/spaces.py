@@ -125,7 +125,11 @@ def refuse_unfit(study: Mapping[str, Any], protocol: Mapping[str, Any]) -> None:
 
 
 def of_task(
-    name: str, own: Mapping[str, Distribution], profile: Profile, asked: Mapping[str, Any]
+    name: str,
+    own: Mapping[str, Distribution],
+    profile: Profile,
+    asked: Mapping[str, Any],
+    narrowed: Mapping[str, Distribution] | None = None,
 ) -> tuple[Space, str]:
     """The space a study draws from on a task, and a note that says what of it is not the task's own.
 
@@ -136,10 +140,12 @@ def of_task(
         own: the space that the task declares.
         profile: of the study.
         asked: the study's ``[space]``, as ``checked`` gives it.
+        narrowed: what the task has in place of the profile's distributions, where the profile has any.
     """
+    offered = {**profile.space, **(narrowed or {})} if profile.space else {}
     chosen = {key: form for key, form in asked.items() if trainable(key) is not None} | asked.get(name, {})
-    space = {key: profile.space.get(key, distribution) for key, distribution in own.items()}
-    notes = [profile.note] if any(key in own for key in profile.space if key not in chosen) else []
+    space = {key: offered.get(key, distribution) for key, distribution in own.items()}
+    notes = [profile.note] if any(key in own for key in offered if key not in chosen) else []
     space |= {key: distribution_from_dict(form) for key, form in chosen.items()}
     changed = [key for key in space if key in chosen and space[key] != own.get(key)]
     if changed:
