@@ -77,6 +77,8 @@ class Corpus:
         labels: the names of the classes; empty for ``next_frame``.
         warnings: what a reader of a result must know (other counts than usual, a corpus the user changed).
         provenance: where the sequences come from, in words.
+        recorded: mean and deviation, each [M], by which features were normalised: ``features * deviation + mean`` is what was
+            recorded. None: they are as recorded.
 
     Errors: `CorpusError`, which names the split and the sequence.
     """
@@ -87,6 +89,7 @@ class Corpus:
     labels: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     provenance: str = ""
+    recorded: tuple[NDArray[Any], NDArray[Any]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("labels", "warnings"):
@@ -190,6 +193,7 @@ class Task:
         licence: the corpus's licence in a few words.
         url, mirror: where it can be had.
         checksum: sha256 (hex) of the file.
+        file, size: of what is downloaded, its name in the user's cache and its bytes.
         chance: the score of the best constant prediction, fitted on train, in the metric's units.
         embedded: whether the package carries the corpus.
         reference: whom to cite for the corpus: author, title, year, address.
@@ -206,6 +210,8 @@ class Task:
     url: str | None = field(default=None, kw_only=True)
     mirror: str | None = field(default=None, kw_only=True)
     checksum: str | None = field(default=None, kw_only=True)
+    file: str | None = field(default=None, kw_only=True)
+    size: int | None = field(default=None, kw_only=True)
     licence: str = field(kw_only=True)
     chance: float | None = field(default=None, kw_only=True)
     embedded: bool = field(default=False, kw_only=True)

@@ -13,6 +13,7 @@ import typer
 from lstm_odyssey.commands.bench import bench
 from lstm_odyssey.commands.blame import own_part
 from lstm_odyssey.commands.check import check
+from lstm_odyssey.commands.data import corpora
 from lstm_odyssey.commands.export import export
 from lstm_odyssey.commands.new import new
 from lstm_odyssey.commands.options import ListedPlugins, Plugins, joined, names, pairs
@@ -48,6 +49,7 @@ def _about(
 
 
 app.add_typer(bench, name="bench")
+app.add_typer(corpora, name="data")
 app.add_typer(new, name="new")
 app.add_typer(export, name="export")
 

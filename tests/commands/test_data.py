@@ -1,0 +1,100 @@
+"""``odyssey data``: corpora listed, fetched, counted and drawn."""
+
+import numpy
+import pytest
+from matplotlib.image import imread
+
+from lstm_odyssey.commands import data as command
+from lstm_odyssey.plugins import registry
+from lstm_odyssey.reports.plots.sequence import sequence
+from tests.corpora import CORPORA, made_task
+from tests.small import chorales
+
+
+def test_every_corpus_is_listed_with_where_it_is(odyssey, tmp_path, monkeypatch):
+    """Licence, size, source; at hand is the package, $ODYSSEY_DATA, the cache, or no."""
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("ODYSSEY_DATA", raising=False)
+    code, found, _ = odyssey("data", "list")
+    assert code == 0 and "bach" in found and "in the package" in found and "2.1 MB" in found
+    task = registry.task("jsb_chorales")
+    assert command.place(task) == ""
+    from lstm_odyssey.tasks import locate
+
+    locate.cache_folder().mkdir(parents=True)
+    (locate.cache_folder() / task.file).write_bytes(b"")
+    assert command.place(task) == str(locate.cache_folder() / task.file)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "jsb_chorales.pickle").write_bytes(b"")
+    monkeypatch.setenv("ODYSSEY_DATA", str(tmp_path / "data"))
+    assert command.place(task) == str(tmp_path / "data" / "jsb_chorales.pickle")
+
+
+def test_check_counts_and_says_what_deviates(odyssey, tmp_path):
+    """Sequences and frames of each split are those of the file; another file than the embedded one is a deviation."""
+    file = chorales(tmp_path)
+    code, found, _ = odyssey("data", "check", "bach", "--data", f"bach={file}")
+    corpus = registry.load_corpus("bach", str(file))
+    for split in corpus.splits.values():
+        assert f"{len(split)}" in found and f"{sum(len(x) for x, _ in split)}" in found
+    assert corpus.fingerprint in found
+    assert ("deviates: " in found) is bool(corpus.warnings) and code == bool(corpus.warnings)
+
+
+def test_fetch_leaves_what_is_at_hand(odyssey):
+    """The embedded corpus is not fetched; a task that there is none of is one error."""
+    assert odyssey("data", "fetch", "bach") == (0, "bach: in the package\n", "")
+    code, _, error = odyssey("data", "fetch", "bech")
+    assert code == 2 and "bech" in error and error.count("\n") == 1
+
+
+def test_show_draws_a_png(odyssey, tmp_path):
+    """A picture with ink on it; a split or a sequence that is not there is named, with what is."""
+    path = tmp_path / "one.png"
+    assert odyssey("data", "show", "bach", "--index", "2", "-o", str(path)) == (0, f"{path}\n", "")
+    image = imread(path)
+    assert min(image.shape[:2]) > 100 and image[..., :3].std() > 0.05
+    for option, value, message in (
+        ("--split", "trian", "--split: got 'trian'; expected one of train"),
+        ("--index", "9000", "--index: got 9000; expected 0 to"),
+    ):
+        code, _, error = odyssey("data", "show", "bach", option, value)
+        assert code == 2 and message in error
+
+
+def lines(figure):
+    return [line for axes in figure.axes for line in axes.get_lines()]
+
+
+def test_ink_is_drawn_stroke_by_stroke():
+    """Points are sums of the steps; a stroke ends where the pen is lifted; the text stands above."""
+    steps = numpy.array([[0, 0, 0, 0], [1, 2, 0, 1], [3, 0, 0, 0], [1, -1, 0, 0], [0, 4, 0, 1]], numpy.float32)
+    figure = sequence(steps, numpy.array([1, 0]), ("a", "b"), family="handwriting", objective="ctc", title="x")
+    strokes = [line.get_xydata().tolist() for line in lines(figure) if len(line.get_xydata())]
+    assert strokes == [[[0, 0], [1, 2]], [[4, 2], [5, 1], [5, 5]]]
+    assert [text.get_text() for text in figure.texts] == ["x", "ba"]
+    assert figure.axes[0].yaxis_inverted()
+
+
+def test_classes_stand_beneath_their_frames():
+    """Each run of a class is named once; a piano roll has keys as its axis."""
+    features, target = (
+        numpy.random.default_rng(1).normal(size=(6, 3)).astype(numpy.float32),
+        numpy.array([2, 2, 0, 0, 0, 2]),
+    )
+    figure = sequence(features, target, ("aa", "b", "sil"), objective="frames")
+    assert [text.get_text() for text in figure.axes[1].texts] == ["sil", "aa", "sil"]
+    (piece, following) = registry.load_corpus("bach", None).train[0]
+    roll = sequence(piece, following, family="music", objective="next_frame")
+    assert roll.axes[0].get_ylabel() == "MIDI note"
+    low, high = roll.axes[0].get_ylim()
+    assert 21 <= low < high <= 110
+
+
+@pytest.mark.parametrize("objective", list(CORPORA))
+def test_any_corpus_can_be_drawn(objective):
+    """A plugin's corpus of whatever family and width has a picture."""
+    corpus = made_task(objective).load(None) if objective == "next_frame" else CORPORA[objective]()
+    features, target = corpus.train[0]
+    assert sequence(features, target, corpus.labels, family="made", objective=objective).axes
