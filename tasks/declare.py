@@ -185,7 +185,7 @@ class Task:
     Args:
         load: ``load(path) -> Corpus``; path None means the default place: the embedded file, ``$ODYSSEY_DATA``, or a
             download (see ``locate``).
-        objective: ``"next_frame"``, ``"frames"`` or ``"ctc"``.
+        objective: ``"next_frame"``, ``"frames"``, ``"ctc"``, or ``"label_last"``, ``"label_ends"``, ``"label_mean"``.
         family: the paper's task it stands for: music, speech, handwriting, or a name of your own.
         bidirectional: whether nets read the sequence in both directions (never for ``next_frame``).
         space: hyperparameter -> `Distribution`; the search space belongs to the task.
@@ -226,6 +226,11 @@ class Task:
             )
         if self.objective == "next_frame" and self.bidirectional:
             raise ValueError("Task: a bidirectional net sees the next frame it is to predict. Set bidirectional=False.")
+        if self.objective == "label_last" and self.bidirectional:
+            raise ValueError(
+                "Task: at the last frame a bidirectional net's backward direction has read one frame. Use the objective "
+                "label_ends or label_mean."
+            )
         for name in ("family", "licence"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():

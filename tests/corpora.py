@@ -76,7 +76,27 @@ def ctc_corpus(seed: int = 0, sizes: tuple[int, int, int] = (6, 3, 4), width: in
     return Corpus(*_splits(make, seed, sizes), labels=labels, provenance="made up: labels in order")
 
 
-CORPORA = {"next_frame": next_frame_corpus, "frames": frames_corpus, "ctc": ctc_corpus}
+def label_corpus(seed: int = 0, sizes: tuple[int, int, int] = (6, 3, 4), width: int = 4, classes: int = 3) -> Corpus:
+    """One class a sequence, shown by the sign of a feature's mean under noise."""
+
+    def make(generator: np.random.Generator) -> Pair:
+        n_frames, label = int(generator.integers(3, 9)), int(generator.integers(classes))
+        features = generator.normal(0, 0.5, (n_frames, width)).astype(np.float32)
+        features[:, label % width] += 1
+        return features, np.array([label])
+
+    labels = tuple(f"class {index}" for index in range(classes))
+    return Corpus(*_splits(make, seed, sizes), labels=labels, provenance="made up: a class a sequence")
+
+
+CORPORA = {
+    "next_frame": next_frame_corpus,
+    "frames": frames_corpus,
+    "ctc": ctc_corpus,
+    "label_last": label_corpus,
+    "label_ends": label_corpus,
+    "label_mean": label_corpus,
+}
 """One small corpus an objective."""
 
 

@@ -1,4 +1,4 @@
-"""The three objectives of the suite: what is minimised in training, and what is reported.
+"""The objectives of the suite: what is minimised in training, and what is reported.
 
 Importing this package does not import torch; `get` does.
 """
@@ -26,6 +26,6 @@ def get(name: str) -> Objective:
     """
     if name not in NAMES:
         raise ValueError(f"objective {name!r}: not known; expected one of {nearest(name, NAMES)}.")
-    module = import_module(f"lstm_odyssey.tasks.objectives.{name}")
+    module = import_module(f"lstm_odyssey.tasks.objectives.{NAMES[name].module or name}")
     objective: Objective = getattr(module, NAMES[name].kind)()
     return objective

@@ -55,7 +55,7 @@ class CTC(Objective):
     """Connectionist temporal classification; the score is the character error rate of the best path."""
 
     name = "ctc"
-    _, metric, units = NAMES["ctc"]
+    _, metric, units, _ = NAMES["ctc"]
     scale = 100.0
 
     def n_outputs(self, corpus: Corpus) -> int:

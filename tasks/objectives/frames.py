@@ -36,7 +36,7 @@ class Frames(Objective):
     """Softmax cross entropy a frame; the score is the frame error."""
 
     name = "frames"
-    _, metric, units = NAMES["frames"]
+    _, metric, units, _ = NAMES["frames"]
     scale = 100.0
 
     def n_outputs(self, corpus: Corpus) -> int:

@@ -4,16 +4,20 @@ from typing import NamedTuple
 
 
 class Named(NamedTuple):
-    """An objective's class, in the module of the objective's name, and what it reports."""
+    """An objective's class, what it reports, and the class's module where it has not the objective's name."""
 
     kind: str
     metric: str
     units: str
+    module: str = ""
 
 
 NAMES: dict[str, Named] = {
     "next_frame": Named("NextFrame", "negative log-likelihood per frame", "nats/frame"),
     "frames": Named("Frames", "frame error rate", "%"),
     "ctc": Named("CTC", "character error rate of the best path", "%"),
+    "label_last": Named("LabelLast", "error rate of the sequence's label", "%", "label"),
+    "label_ends": Named("LabelEnds", "error rate of the sequence's label", "%", "label"),
+    "label_mean": Named("LabelMean", "error rate of the sequence's label", "%", "label"),
 }
 """The objectives."""

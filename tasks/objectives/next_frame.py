@@ -38,7 +38,7 @@ class NextFrame(Objective):
     """Bernoulli cross entropy of the next frame, summed over its K components."""
 
     name = "next_frame"
-    _, metric, units = NAMES["next_frame"]
+    _, metric, units, _ = NAMES["next_frame"]
     score_is_loss = True
 
     def n_outputs(self, corpus: Corpus) -> int:

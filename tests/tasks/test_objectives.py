@@ -18,7 +18,7 @@ from lstm_odyssey.tasks.declare import Corpus, CorpusError
 from lstm_odyssey.tasks.objectives import get
 from lstm_odyssey.tasks.objectives.ctc import decode
 from lstm_odyssey.tasks.objectives.names import NAMES
-from tests.corpora import CORPORA, ctc_corpus, frames_corpus, next_frame_corpus
+from tests.corpora import CORPORA, ctc_corpus, frames_corpus, made_task, next_frame_corpus
 
 CLOSE: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -49,6 +49,42 @@ def bernoulli_nats(logits: np.ndarray, target: np.ndarray) -> float:
 def softmax_nats(logits: np.ndarray, target: np.ndarray) -> float:
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     return -sum(math.log(probabilities[t, k]) for t, k in enumerate(target))
+
+
+POOLED = {
+    "label_last": lambda logits: logits[-1],
+    "label_ends": lambda logits: (logits[0] + logits[-1]) / 2,
+    "label_mean": lambda logits: logits.mean(0),
+}
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_the_label_of_a_sequence_is_judged_by_its_pooled_outputs(name: str) -> None:
+    """Loss and error of each sequence equal plain numpy over its true frames; a sequence of one frame has both ends there."""
+    objective, logits, target, lengths, targets = batch(name)
+    loss, (wrong, ones) = objective.loss(logits, target, lengths), objective.score(logits, target, lengths)
+    assert ones.tolist() == [1.0] * len(targets)
+    for p in range(3):
+        for b, (k,) in enumerate(targets):
+            pooled = POOLED[name](logits[: lengths[b], p, b].numpy())
+            assert float(loss[p, b]) == pytest.approx(softmax_nats(pooled[None], [k]), rel=1e-12)
+            assert bool(wrong[p, b]) == (int(pooled.argmax()) != k)
+    short = torch.tensor([1])
+    one = objective.collate(targets[:1], short, 3, torch.float64, "cpu")
+    (value,) = objective.loss(logits[:3, :1, :1], one, short)
+    assert float(value) == pytest.approx(softmax_nats(logits[:1, 0, 0].numpy(), targets[0]), rel=1e-12)
+
+
+def test_a_label_is_one_and_not_last_where_a_net_reads_both_ways() -> None:
+    """Two labels for a sequence are named; a bidirectional task cannot ask at the last frame."""
+    corpus = CORPORA["frames"]()
+    with pytest.raises(CorpusError, match=r"train\[0\] has . labels.* Expected one label a sequence"):
+        get("label_mean").check(corpus)
+    with pytest.raises(
+        ValueError, match="backward direction has read one frame. Use the objective label_ends or label_mean"
+    ):
+        made_task("label_last", bidirectional=True)
+    assert made_task("label_ends", bidirectional=True).bidirectional
 
 
 def collapsed(path: tuple[int, ...]) -> tuple[int, ...]:
