@@ -611,3 +611,32 @@ WRONG_LAYERS = {  # and the check that is there to catch each
     ComputesAtTheWidest: "member_bits",
     MixesLastBits: "member_bits",
 }
+
+WRONG_CTC = {  # a slip in the text of the compiled CTC: what stands there once, and what instead
+    "equal neighbours need no blank": ("if 0 < u < count and label != entry(labels, u - 1):", "if 0 < u < count:"),
+    "numbers that were lost pass": ("if not x * d >= LEAST:", "if x != x:"),
+    "the last of equal labels alone is subtracted": (
+        "read8(at) - read8(occupied",
+        "read8(chances + u * 8) - read8(occupied",
+    ),
+    "backward, a label's own blank decides": (
+        "load8(skips + at + 8, every) * next_l",
+        "load8(skips + at, every) * next_l",
+    ),
+    "forward, every label may be skipped to": ("load8(skips + at, every) * left", "left"),
+    "in logarithms, backward, a label's own blank decides": (
+        "if read8(skips + u * 8 + 8):",
+        "if read8(skips + u * 8):",
+    ),
+    "in logarithms, every label may be skipped to": ("left if read8(skips + u * 8) else -inf)", "left)"),
+    "the text may end in a blank alone": (
+        "logarithm(read8(ahead_b + count * 8) + read8(ahead_l + count * 8 - 8))",
+        "logarithm(read8(ahead_b + count * 8))",
+    ),
+    "the last frame is normalised twice": ("if t < frames - 1:", "if t < frames:"),
+    "no path, and the softmax stays": (
+        "    if loss == inf:\n        fill_gradient(gradient, frames, outputs, line, 0.0)\n    return 0.0",
+        "    return 0.0",
+    ),
+    "NaN is not seen": ("if sound != sound:", "if False:"),
+}

@@ -20,7 +20,7 @@ from lstm_odyssey.training.batches import Batch, Batches
 from lstm_odyssey.training.network import Network
 from tests.corpora import CORPORA
 
-KINDS = ("frames", "next_frame")
+KINDS = ("frames", "next_frame", "ctc")
 
 
 def step(kind, size, workspace, outputs=None):

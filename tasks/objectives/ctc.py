@@ -6,11 +6,13 @@ equal neighbours and then drops blanks. With a = log_softmax(logits) and the lab
     loss      = -ln Σ_{π: B(π) = z} Π_t exp(a_t,π(t))      nats; infinite where z needs more frames than there are
     score     = 100 Σ edit distance(B(argmax path), z) / Σ |z|      character error rate, %
 
-z needs |z| frames and one more for each label that equals the one before it. An infinite loss is left as it is, a value
-for the trainer; the gradient of such a sequence has no meaning, that of its neighbours is not touched.
+z needs |z| frames and one more for each label that equals the one before it: a corpus with a sequence that has fewer is
+refused by `check`. Where there is no path, for that or because probabilities are 0, the loss is infinite and its gradient 0;
+torch's own is NaN. Neighbours are not touched.
 
 Source: Graves et al., ICML 2006; Greff et al. 2017, section III.B. Departure: best-path decoding, as the paper has it,
-not prefix search. On a GPU torch sums the gradient in an order of its own: equal only to rounding from call to call.
+not prefix search. The compiled step of a CPU computes loss and gradient by itself (``backends.numba.source.ctc``); everything
+else asks torch. On a GPU torch sums the gradient in an order of its own: equal only to rounding from call to call.
 """
 
 from __future__ import annotations
@@ -34,11 +36,15 @@ BLANK = 0
 
 
 class CTCTarget(NamedTuple):
-    """``labels`` int64 [B, longest], counted from 1, 0 in the padding; ``label_lengths`` int64 [B]; ``mask`` as ever."""
+    """``labels`` int64 [B, longest], counted from 1, 0 in the padding, ``greatest`` of them; ``label_lengths`` int64 [B].
+
+    ``mask`` as ever.
+    """
 
     labels: Tensor
     label_lengths: Tensor
     mask: Tensor | None
+    greatest: int
 
 
 def decode(path: Sequence[int]) -> list[int]:
@@ -86,21 +92,28 @@ class CTC(Objective):
         labels = torch.full((len(targets), int(label_lengths.max())), BLANK)
         for index, target in enumerate(targets):
             labels[index, : len(target)] = torch.as_tensor(np.asarray(target, dtype=np.int64)) + 1
-        return CTCTarget(labels.to(device), label_lengths.to(device), mask)
+            if len(target) and labels[index, : len(target)].min() <= BLANK:
+                raise ValueError(
+                    f"objective 'ctc': target {index} has the label {min(target)}; expected labels from 0 on. The blank is no "
+                    "label: leave it out, and count from 0."
+                )
+        greatest = int(labels.max()) if labels.numel() else BLANK
+        return CTCTarget(labels.to(device), label_lengths.to(device), mask, greatest)
 
     def loss(self, logits: Tensor, target: CTCTarget, lengths: Tensor) -> Tensor:
-        n_frames, members, batch, outputs = logits.shape
         log_softmax = clear(logits, target.mask).log_softmax(-1)
-        loss = ctc_loss(
-            log_softmax.reshape(n_frames, members * batch, outputs),
-            target.labels.repeat(members, 1),
-            lengths.to(logits.device).repeat(members),
-            target.label_lengths.repeat(members),
-            blank=BLANK,
-            reduction="none",
-            zero_infinity=False,
-        )
-        return loss.reshape(members, batch)
+        loss = _torch_loss(log_softmax, target, lengths, "none").reshape(logits.shape[1:3])
+        if log_softmax.requires_grad:
+            never = log_softmax.detach().isneginf() | loss.detach().isinf().unsqueeze(
+                -1
+            )  # there torch's gradient is NaN
+            log_softmax.register_hook(lambda gradient: None if gradient is None else gradient.masked_fill(never, 0))
+        return loss
+
+    def summed_loss(self, logits: Tensor, target: CTCTarget, lengths: Tensor) -> Tensor:
+        if target.mask is not None:
+            return super().summed_loss(logits, target, lengths)
+        return _torch_loss(logits.unsqueeze(1).log_softmax(-1), target, lengths, "sum")
 
     def score(self, logits: Tensor, target: CTCTarget, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Edit distances [P, B] and label lengths [B]."""
@@ -126,6 +139,25 @@ class CTC(Objective):
         constants = [[], *([index] for index in range(len(labels)))]
         best = min(constants, key=lambda constant: _distance(constant, train))
         return float(self.scale * _distance(best, test) / sum(len(target) for _, target in test))
+
+
+def _torch_loss(log_softmax: Tensor, target: CTCTarget, lengths: Tensor, reduction: str) -> Tensor:
+    """torch's CTC of log-probabilities [T, P, B, K]; it reads foreign memory at a label that is none of the outputs."""
+    n_frames, members, batch, outputs = log_softmax.shape
+    if target.greatest >= outputs:
+        raise ValueError(
+            f"objective 'ctc': a target has the label {target.greatest - 1}; expected at most {outputs - 2}, as there are "
+            f"{outputs} outputs and one is the blank. Give the net an output for each label."
+        )
+    return ctc_loss(
+        log_softmax.reshape(n_frames, members * batch, outputs),
+        target.labels.repeat(members, 1),
+        lengths.to(log_softmax.device, torch.int64).repeat(members),
+        target.label_lengths.repeat(members),
+        blank=BLANK,
+        reduction=reduction,
+        zero_infinity=False,
+    )
 
 
 def _distance(constant: list[int], split: Split) -> int:

@@ -1,26 +1,25 @@
 """One network's training step, compiled: scans, output layer, loss and its gradient, update; no autograd takes part.
 
-The same mathematics as ``training.lockstep.Lockstep.update``, to rounding. An objective that is not among ``LOSSES`` (CTC) is
-called between the two halves of the step.
+The same mathematics as ``training.lockstep.Lockstep.update``, to rounding. An objective that is not among ``LOSSES`` is called
+between the two halves of the step.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.lowering import lower
-from lstm_odyssey.backends.numba.cache import module
+from lstm_odyssey.backends.numba.loss import compiled, exact_losses
 from lstm_odyssey.backends.numba.member import Kernel, kernel
 from lstm_odyssey.backends.numba.memory import layout
 from lstm_odyssey.backends.numba.source.blocks import ACTIVE as SCAN_ACTIVE
 from lstm_odyssey.backends.numba.source.losses import LOSSES
-from lstm_odyssey.backends.numba.source.training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE, source
+from lstm_odyssey.backends.numba.source.training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE
 from lstm_odyssey.backends.numba.workspace import Tables, Workspace
 from lstm_odyssey.backends.processor import vector_bytes
 
@@ -28,29 +27,9 @@ if TYPE_CHECKING:
     from lstm_odyssey.backends.trainer import Batch, Network
     from lstm_odyssey.tasks.objectives.base import Objective
 
-X, NOISE, TARGETS, ACTIVE, LENGTHS = (NAMES.index(name) for name in ("x", "noise", "targets", "active", "lengths"))
-
-
-@lru_cache(maxsize=64)
-def _compiled(size: int, loss: str | None) -> Callable[[int, int], None]:
-    code = module(source(size, loss), f"training{size}")
-    return code.run.ctypes  # type: ignore[no-any-return]  # a generated module has no types
-
-
-def exact_losses(objective: Objective, logits: Tensor, target: Any, lengths: Tensor) -> Tensor:
-    """An objective's loss of each row in float64, [1, B], from logits [T, 1, B, K] of a network on the CPU."""
-    T, _, B, K = logits.shape
-    exact, targets = logits.double(), objective.kernel_targets(target)
-    targets = targets.double() if targets.is_floating_point() else targets
-    active = (torch.arange(T, device="cpu").unsqueeze(1) < lengths).to(torch.uint8)
-    losses, unused = torch.zeros(1, B, dtype=torch.float64, device="cpu"), torch.empty_like(exact)
-    values = dict.fromkeys(NAMES, 0) | {
-        "T": T, "B": B, "K": K, "logits": exact.data_ptr(), "delta": unused.data_ptr(), "targets": targets.data_ptr(),
-        "loss": losses.data_ptr(), "active": active.data_ptr(),
-    }  # fmt: skip
-    table = array("q", [values[name] for name in NAMES])
-    _compiled(8, LOSSES[objective.name])(table.buffer_info()[0], LOSS)
-    return losses
+OWN = ("x", "noise", "targets", "longest", "active", "lengths", "memory")
+"""What each batch brings of its own: the entries that a call made later has to put back."""
+X, NOISE, TARGETS, LONGEST, ACTIVE, LENGTHS, MEMORY = (NAMES.index(name) for name in OWN)
 
 
 class TrainingStep:
@@ -74,7 +53,7 @@ class TrainingStep:
         numbers = [momentum, (1 - momentum) * rate, noise, clip or 0.0]
         self.numbers = torch.tensor(numbers, dtype=torch.float64, device="cpu").to(velocity.dtype)
         self.loss = LOSSES.get(objective.name)
-        self.run = _compiled(self.made.size, self.loss)
+        self.run = compiled(self.made.size, self.loss)
         self._made: dict[tuple[int, int], Tables] = {}
         self._made_for: tuple[int, int] | None = None
 
@@ -120,7 +99,7 @@ class TrainingStep:
     def compiled(self, batch: Batch) -> Callable[[], None]:
         """The compiled part of a step alone, without the Python around it and without what is called out for."""
         tables, held = self._set(batch, batch.noise)
-        entries = [(place, tables.step[place]) for place in (X, NOISE, TARGETS, ACTIVE, LENGTHS)]
+        entries = [(place, tables.step[place]) for place in map(NAMES.index, OWN)]
 
         def run(parts: int = STEP, held: Any = held) -> None:
             for place, value in entries:  # a step made in between has left its own, of memory that may be free by now
@@ -147,8 +126,8 @@ class TrainingStep:
         return tables.logits
 
     def exact_losses(self, batch: Batch) -> Tensor | None:
-        """The loss of each row in float64 [1, B]; None where the objective is not among ``LOSSES``."""
-        if self.loss is None:
+        """The loss of each row in float64 [1, B]; None where the objective is not among ``LOSSES``, or is not scored by it."""
+        if self.loss is None or not self.objective.score_is_loss:
             return None
         return exact_losses(self.objective, self.logits(batch), batch.target, batch.lengths)
 
@@ -161,15 +140,19 @@ class TrainingStep:
         targets = None if self.loss is None else self.objective.kernel_targets(batch.target)
         table[X], table[NOISE] = x.data_ptr(), 0 if noise is None else noise.data_ptr()
         table[TARGETS] = 0 if targets is None else targets.data_ptr()
-        active = lengths = None
+        active = lengths = memory = None
+        if self.loss is not None and self.loss.memory is not None and targets is not None:
+            table[LONGEST] = targets.shape[1]
+            memory = self.workspace.for_loss(self.loss.memory(steps, targets.shape[1], self.network.n_outputs))
+            table[MEMORY] = memory.data_ptr()
         if rows > 1:  # a single sequence has no padding
-            lengths = batch.lengths.contiguous()
+            lengths = batch.lengths.to(torch.int64).contiguous()
             if batch.padded:
                 active = (torch.arange(steps, device="cpu").unsqueeze(1) < lengths).to(torch.uint8)
             table[ACTIVE], table[LENGTHS] = 0 if active is None else active.data_ptr(), lengths.data_ptr()
             for scan in tables.scans:
                 scan[SCAN_ACTIVE] = table[ACTIVE]
-        return tables, (x, noise, targets, active, lengths)
+        return tables, (x, noise, targets, active, lengths, memory)
 
     def _tables(self, steps: int, rows: int) -> Tables:
         if self._made_of() != self._made_for:
@@ -269,7 +252,7 @@ class TrainingStep:
             "backward": made.addresses[1], "forward_tables": lists[0].buffer_info()[0],
             "backward_tables": lists[1].buffer_info()[0], "histories": lists[2].buffer_info()[0],
             "turned_y": at["turned_y"], "dy": at["dy"], "dy_bytes": frames * N * size, "before": made.before,
-            "before_tables": lists[3].buffer_info()[0],
+            "before_tables": lists[3].buffer_info()[0], "longest": 0, "memory": 0,
         }  # fmt: skip
 
         def view(name: str) -> Tensor:

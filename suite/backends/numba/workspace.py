@@ -17,6 +17,7 @@ class Workspace:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.memory, self.zeros = (torch.zeros(0, dtype=dtype, device="cpu") for _ in range(2))
+        self.doubles = torch.zeros(0, dtype=torch.float64, device="cpu")
         self.generation = 0
 
     def require(self, floats: int, zeros: int) -> None:
@@ -27,6 +28,12 @@ class Workspace:
         if zeros > self.zeros.numel():
             self.zeros = torch.zeros(zeros, dtype=self.dtype, device="cpu")
             self.generation += 1
+
+    def for_loss(self, count: int) -> Tensor:
+        """So many float64 numbers for a loss; who calls keeps them as long as their address is in a table."""
+        if count > self.doubles.numel():
+            self.doubles = torch.empty(count, dtype=torch.float64, device="cpu")
+        return self.doubles
 
 
 class Tables:

@@ -22,6 +22,17 @@ def entry(typing_context: Any, table: Any, number: Any) -> Any:
 
 
 @intrinsic
+def write_entry(typing_context: Any, table: Any, number: Any, value: Any) -> Any:
+    """Put a 64-bit integer at a place of a table."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[2], builder.gep(pointer(builder, args[0], ir.IntType(64)), [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
 def flag(typing_context: Any, address: Any) -> Any:
     """The byte at an address."""
 

@@ -8,7 +8,16 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from lstm_odyssey.backends.numba.vectors.types import Vector, as_vector
+from lstm_odyssey.backends.numba.vectors.types import (
+    MASKS,
+    VECTORS,
+    Vector,
+    as_vector,
+    load8,
+    masked_load,
+    masked_store,
+    store,
+)
 
 
 @intrinsic
@@ -51,3 +60,38 @@ def greatest(typing_context: Any, a: Any) -> Any:
         return _across(builder, sig.args[0], "fmax", args[0])
 
     return _scalar(a)(a), generate
+
+
+class _Short(Vector):
+    """A float32 for every lane of a vector of float64: half a vector, which no function of numba's gets to see."""
+
+    def __init__(self) -> None:
+        super().__init__(4)
+        self.lanes = VECTORS[8].lanes
+
+
+SHORT = _Short()
+
+
+@intrinsic
+def widened4(typing_context: Any, address: Any, keep: Any) -> Any:
+    """float32 from an address as a vector of float64, 0 in the lanes of a mask that are off."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.fpext(masked_load(builder, SHORT, *args), VECTORS[8].ir)
+
+    return VECTORS[8](types.intp, MASKS[8]), generate
+
+
+@intrinsic
+def narrowed4(typing_context: Any, address: Any, value: Any, keep: Any) -> Any:
+    """Write the lanes of a mask of a vector of float64 as float32."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        masked_store(builder, SHORT, builder.fptrunc(args[1], SHORT.ir), args[0], args[2])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, VECTORS[8], MASKS[8]), generate
+
+
+widened8, narrowed8 = load8, store
