@@ -65,9 +65,9 @@ def check_declaration(task: Any, path: Path = None) -> None:
     require(bool(named.licence.strip()), f"{named.name}: no licence; expected a few words. Set licence=")
     if named.url is None:
         require(
-            named.embedded and bool(corpus.provenance.strip()),
-            f"{named.name}: no url, and no embedded corpus with a provenance; expected one of them. Set url= of the task, or "
-            "provenance= of the corpus that the package carries.",
+            bool(corpus.provenance.strip()),
+            f"{named.name}: no url, and no provenance of the corpus; expected one of them. Set url= of the task, or "
+            "provenance= of the corpus, in words.",
         )
     else:
         parts = urlsplit(named.url)

@@ -174,7 +174,7 @@ def test_a_third_partys_packages_work_beside_our_wheel(installed, tmp_path):
     odyssey = ("-m", "lstm_odyssey.commands.cli")
     assert "dusk  states y  [-]  from odyssey-dusk 0.1.0" in run(folder, tmp_path, *odyssey, "variants")
     assert re.search(
-        r"circle  made, next_frame: .* from\s+odyssey-circle 0\.1\.0", run(folder, tmp_path, *odyssey, "tasks")
+        r"circle  made, label_mean: .* from\s+odyssey-circle 0\.1\.0", run(folder, tmp_path, *odyssey, "tasks")
     )
     for package in packages:
         passed = run(folder, package, "-m", "pytest", "-q", "-p", "no:cacheprovider")

@@ -135,8 +135,7 @@ class Foreign:
 
 
 WRONG = {
-    "no url": ("declaration", lambda: sound("frames", embedded=False), "no url, and no embedded corpus"),
-    "no provenance": ("declaration", lambda: of(changed(provenance=" ")), "no url, and no embedded corpus"),
+    "no provenance": ("declaration", lambda: of(changed(provenance=" ")), "no url, and no provenance of the corpus"),
     "no address": ("declaration", lambda: sound("frames", url="a book"), "url is 'a book'; expected an address"),
     "no Corpus": ("declaration", lambda: of(Foreign()), "load returned Foreign; expected an lo.Corpus"),
     "a lesser space": (
