@@ -16,7 +16,7 @@ from typing import Any
 from lstm_odyssey.tasks.declare import CorpusError
 
 MAX_BYTES = 64 * 2**20
-"""A file that is read whole may not be larger than this."""
+"""A file that is read whole may not be larger than this, unless its task says otherwise."""
 
 
 def locate(task: str, path: str | PathLike[str] | None = None) -> Path | None:
@@ -49,24 +49,25 @@ def missing(task: str, reason: str, url: str | None) -> CorpusError:
     return CorpusError(f"task {task!r}: {reason}. Pass --data {task}=PATH or set ODYSSEY_DATA{source}.")
 
 
-def read(task: str, path: Path, checksum: str | None = None, url: str | None = None) -> bytes:
-    """The bytes of a file, at most `MAX_BYTES`, after their sha256 held.
+def read(
+    task: str, path: Path, checksum: str | None = None, url: str | None = None, max_bytes: int | None = None
+) -> bytes:
+    """The bytes of a file, at most ``max_bytes`` (by default `MAX_BYTES`), after their sha256 held.
 
     The bytes returned are the bytes checked: the file is read once.
 
     Errors: `CorpusError` for a folder, an unreadable or oversized file, or another checksum.
     """
+    most = MAX_BYTES if max_bytes is None else max_bytes
     if not path.is_file():
         raise CorpusError(f"task {task!r}: {path} is not a file; expected the corpus's file. Pass --data {task}=FILE.")
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(most + 1)
     except OSError as error:
         raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). Check its permissions.") from None
-    if len(data) > MAX_BYTES:
-        raise CorpusError(
-            f"task {task!r}: {path} is larger than {MAX_BYTES} bytes; it is not the corpus. Pass its file."
-        )
+    if len(data) > most:
+        raise CorpusError(f"task {task!r}: {path} is larger than {most} bytes; it is not the corpus. Pass its file.")
     got = hashlib.sha256(data).hexdigest()
     if checksum is not None and got != checksum:
         source = f"Get the original file from {url}" if url else "Get the original file"
@@ -77,6 +78,22 @@ def read(task: str, path: Path, checksum: str | None = None, url: str | None = N
     return data
 
 
+def checksum(task: str, path: Path, max_bytes: int) -> str:
+    """The sha256 (hex) of a file that is too large to be read whole.
+
+    Errors: as `read`.
+    """
+    try:
+        if path.stat().st_size > max_bytes:
+            raise CorpusError(
+                f"task {task!r}: {path} is larger than {max_bytes} bytes; it is not the corpus. Pass its file."
+            )
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). Check its permissions.") from None
+
+
 def cache_folder() -> Path:
     """The user's cache of downloads, ``~/.cache/lstm-odyssey`` on Linux."""
     import pooch
@@ -84,7 +101,9 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("lstm-odyssey"))
 
 
-def download(task: str, filename: str, checksum: str, url: str, mirror: str | None = None) -> Path:
+def download(
+    task: str, filename: str, checksum: str, url: str, mirror: str | None = None, max_bytes: int | None = None
+) -> Path:
     """The cached copy of a file, downloaded when there is none, from ``url`` or else from ``mirror``.
 
     Errors: `CorpusError` when ``ODYSSEY_OFFLINE`` forbids it or no address delivers the file with this sha256.
