@@ -67,8 +67,8 @@ def folded_error(
 
     Example:
         >>> sh, zh, q, s = (TIMIT.index(phone) for phone in "sh zh q s".split())
-        >>> folded_error([zh, s, q, s], [sh, sh, sh, q], TIMIT)
-        66.66666666666667
+        >>> round(folded_error([zh, s, q, s], [sh, sh, sh, q], TIMIT), 2)
+        66.67
     """
     _, index = folded(labels, folding)
     got, expected = index[np.asarray(predicted)], index[np.asarray(target)]

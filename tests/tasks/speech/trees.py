@@ -112,3 +112,61 @@ def computed(lengths: Sequence[int] = (30, 60, 25, 40), **changes: Any) -> dict[
         "split": np.array(["train", "train", "valid", "test"]),
     }
     return {**made, **changes}
+
+
+def phn(said: Spoken, leave_out: Sequence[int] = ()) -> str:
+    """TIMIT's lines, without those of the given numbers."""
+    stops = [round(end * RATE) for end in ends(said)]
+    lines = [f"{a} {b} {phone}" for (phone, _), a, b in zip(said, [0, *stops[:-1]], stops, strict=True)]
+    return "\n".join(line for number, line in enumerate(lines) if number not in leave_out) + "\n"
+
+
+SPEAKERS = {"TRAIN": ("FCJF0", "MDAC0"), "TEST": ("FAKS0", "MDAB0", "FELC0", "MRTJ0")}
+"""Two of train; one of development, two of the core test, one of neither."""
+
+
+def timit(top: Path, case: str = "upper", kind: str = "NIST", sentences: Sequence[str] = ("SA1", "SX3", "SI9")) -> Path:
+    """A tree of six speakers and three sentences each; the second phone of SX3 is a gap in its PHN file."""
+    cased = {"upper": str.upper, "lower": str.lower, "mixed": str.title}[case]
+    for part, speakers in SPEAKERS.items():
+        for number, speaker in enumerate(speakers):
+            folder = top / cased(part) / cased(f"DR{number + 1}") / cased(speaker)
+            for index, sentence in enumerate(sentences):
+                said = spoken(10 * number + index + len(part), ["aa", "s", "ix", "tcl", "ax-h"], silence="h#")
+                write_sound(folder / cased(f"{sentence}.WAV"), samples(said, number), kind)
+                leave_out = [1] if sentence == "SX3" else []
+                (folder / cased(f"{sentence}.PHN")).write_text(phn(said, leave_out))
+                (folder / cased(f"{sentence}.TXT")).write_text("0 1 words\n")
+    return top
+
+
+def grid(said: Spoken, tier: str = "phones") -> str:
+    """A TextGrid in the long text format: words, and then the phones."""
+    stops = ends(said)
+    text = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0.0\n'
+    text += f"xmax = {stops[-1]}\ntiers? <exists>\nsize = 2\nitem []:\n"
+    for number, (name, words) in enumerate([("words", [("word", stops[-1])]), (tier, said)], 1):
+        text += f'\titem [{number}]:\n\t\tclass = "IntervalTier"\n\t\tname = "{name}"\n\t\txmin = 0.0\n\t\txmax = {stops[-1]}\n'
+        text += f"\t\tintervals: size = {len(words)}\n"
+        bounds = [0.0, *ends(words)]
+        for index, (phone, _) in enumerate(words):
+            text += f"\t\tintervals [{index + 1}]:\n\t\t\txmin = {bounds[index]:.4f}\n\t\t\txmax = {bounds[index + 1]:.4f}\n"
+            text += f'\t\t\ttext = "{phone}"\n'
+    return text
+
+
+LIBRI = ["AH0", "S", "IY1", "ER2", "sp", ""]
+
+
+def librispeech(top: Path, apart: bool = False, suffix: str = "flac") -> Path:
+    """Two speakers a part, two utterances each; with ``apart`` the alignments lie in a tree of their own."""
+    for part, speakers in {"dev-clean": ("84", "251", "777"), "test-clean": ("61", "121", "672", "908")}.items():
+        for speaker in speakers:
+            for index in range(2):
+                name = f"{speaker}-1-{index:04d}"
+                said = spoken(int(speaker) + index, LIBRI, silence="sil")
+                sounds, grids = (top / "LibriSpeech", top / "alignments") if apart else (top, top)
+                write_sound(sounds / part / speaker / "1" / f"{name}.{suffix}", samples(said, index), suffix.upper())
+                (grids / part / speaker / "1").mkdir(parents=True, exist_ok=True)
+                (grids / part / speaker / "1" / f"{name}.TextGrid").write_text(grid(said))
+    return top
