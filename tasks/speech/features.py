@@ -120,7 +120,8 @@ def frame_labels(segments: Sequence[Segment], classes: Sequence[str], n_samples:
     member = np.zeros((len(segments), len(classes)))
     member[np.arange(len(segments)), [number[segment[2]] for segment in segments]] = 1
     covered: NDArray[np.float64] = np.maximum(last - first, 0) @ member
-    return np.argmax(covered, axis=1).astype(np.uint8)
+    labels: NDArray[np.uint8] = covered.argmax(1).astype(np.uint8)
+    return labels
 
 
 def filled(segments: Sequence[Segment], seconds: float, silence: str) -> list[Segment]:

@@ -23,7 +23,7 @@ from os import PathLike
 from pathlib import Path
 
 from lstm_odyssey.tasks import locate, npz
-from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, Task
 from lstm_odyssey.tasks.speech import archives, cache, computed, festvox
 from lstm_odyssey.tasks.speech.assemble import Assembled, assemble
 
@@ -74,8 +74,7 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
     """
     given = locate.locate("festvox_ru", path)
     if given is None:
-        kept = locate.cache_folder() / FILENAME  # its checksum is looked at where it is unpacked
-        given = kept if kept.is_file() else locate.download("festvox_ru", FILENAME, CHECKSUM, URL, MIRROR, MAX_BYTES)
+        given = locate.download("festvox_ru", FILENAME, CHECKSUM, URL, MIRROR, MAX_BYTES, lazily=True)
     if given.is_dir():
         return festvox.load_folder("festvox_ru", given, split, _warn)
     if archives.is_deb("festvox_ru", given):
@@ -86,11 +85,9 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
 
 
 def _from_deb(file: Path) -> Assembled:
+    if file.parent == locate.cache_folder():
+        locate.verify("festvox_ru", file, CHECKSUM)
     got = locate.checksum("festvox_ru", file, MAX_BYTES)
-    if file.parent == locate.cache_folder() and got != CHECKSUM:
-        raise CorpusError(
-            f"task 'festvox_ru': {file} has the sha256 {got}; expected {CHECKSUM}. Delete it, and start again."
-        )
     with tempfile.TemporaryDirectory() as folder:
         archives.unpack_deb("festvox_ru", file, Path(folder), wanted, MAX_BYTES)
         place = festvox.voice("festvox_ru", Path(folder))
