@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-CHUNK = 2**18
+CHUNK = 2**16
+"""Bytes; of a broken transfer so many at most are lost."""
 TRIES = 5
 """So often in a row a broken transfer is gone on with, as long as each try brings something."""
 TIMEOUT = 30
@@ -113,6 +114,7 @@ def _once(url: str, part: Path, before: int, max_bytes: int) -> bool:
             for chunk in tracked(url, answer.iter_content(CHUNK), before, total):
                 before += len(chunk)
                 if before > max_bytes:
+                    _forget(part)
                     raise ValueError(f"more than {max_bytes} bytes")
                 file.write(chunk)
         if total is not None and before < total:
