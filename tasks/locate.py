@@ -2,7 +2,7 @@
 
 The rule, the same for every task: a given path; else a file or folder ``$ODYSSEY_DATA/TASK`` or
 ``$ODYSSEY_DATA/TASK.*``; else, for a corpus that may be had freely, one download, kept in the user's cache and checked
-by its sha256 each time. ``ODYSSEY_OFFLINE=1`` forbids the download. pooch is imported when a download is at hand.
+by its sha256 before it is read. ``ODYSSEY_OFFLINE=1`` forbids the download. pooch is imported when the cache is at hand.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import hashlib
 import os
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from lstm_odyssey.tasks.declare import CorpusError
 
 MAX_BYTES = 64 * 2**20
-"""A file that is read whole may not be larger than this."""
+"""A file that is read whole may not be larger than this, unless its task says otherwise."""
 
 
 def locate(task: str, path: str | PathLike[str] | None = None) -> Path | None:
@@ -49,24 +48,25 @@ def missing(task: str, reason: str, url: str | None) -> CorpusError:
     return CorpusError(f"task {task!r}: {reason}. Pass --data {task}=PATH or set ODYSSEY_DATA{source}.")
 
 
-def read(task: str, path: Path, checksum: str | None = None, url: str | None = None) -> bytes:
-    """The bytes of a file, at most `MAX_BYTES`, after their sha256 held.
+def read(
+    task: str, path: Path, checksum: str | None = None, url: str | None = None, max_bytes: int | None = None
+) -> bytes:
+    """The bytes of a file, at most ``max_bytes`` (by default `MAX_BYTES`), after their sha256 held.
 
     The bytes returned are the bytes checked: the file is read once.
 
     Errors: `CorpusError` for a folder, an unreadable or oversized file, or another checksum.
     """
+    most = MAX_BYTES if max_bytes is None else max_bytes
     if not path.is_file():
         raise CorpusError(f"task {task!r}: {path} is not a file; expected the corpus's file. Pass --data {task}=FILE.")
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(most + 1)
     except OSError as error:
         raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). Check its permissions.") from None
-    if len(data) > MAX_BYTES:
-        raise CorpusError(
-            f"task {task!r}: {path} is larger than {MAX_BYTES} bytes; it is not the corpus. Pass its file."
-        )
+    if len(data) > most:
+        raise CorpusError(f"task {task!r}: {path} is larger than {most} bytes; it is not the corpus. Pass its file.")
     got = hashlib.sha256(data).hexdigest()
     if checksum is not None and got != checksum:
         source = f"Get the original file from {url}" if url else "Get the original file"
@@ -77,6 +77,22 @@ def read(task: str, path: Path, checksum: str | None = None, url: str | None = N
     return data
 
 
+def checksum(task: str, path: Path, max_bytes: int) -> str:
+    """The sha256 (hex) of a file that is too large to be read whole.
+
+    Errors: as `read`.
+    """
+    try:
+        if path.stat().st_size > max_bytes:
+            raise CorpusError(
+                f"task {task!r}: {path} is larger than {max_bytes} bytes; it is not the corpus. Pass its file."
+            )
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). Check its permissions.") from None
+
+
 def cache_folder() -> Path:
     """The user's cache of downloads, ``~/.cache/lstm-odyssey`` on Linux."""
     import pooch
@@ -84,28 +100,63 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("lstm-odyssey"))
 
 
-def download(task: str, filename: str, checksum: str, url: str, mirror: str | None = None) -> Path:
+def download(
+    task: str,
+    filename: str,
+    checksum: str | None,
+    url: str,
+    mirror: str | None = None,
+    max_bytes: int | None = None,
+    lazily: bool = False,
+) -> Path:
     """The cached copy of a file, downloaded when there is none, from ``url`` or else from ``mirror``.
+
+    Args:
+        checksum: sha256 (hex); None where none is published, and then the first download's is recorded beside the file.
+        max_bytes: by default `MAX_BYTES`.
+        lazily: a copy that is there is taken as it is; whoever reads it calls `verify` before.
 
     Errors: `CorpusError` when ``ODYSSEY_OFFLINE`` forbids it or no address delivers the file with this sha256.
     """
-    import pooch
+    from lstm_odyssey.tasks import transfer
 
     cached = cache_folder() / filename
-    if cached.is_file() and pooch.file_hash(str(cached), alg="sha256") == checksum:
+    if cached.is_file() and (lazily or transfer.digest(cached) == (checksum or recorded(cached))):
         return cached
     if os.environ.get("ODYSSEY_OFFLINE", "0") not in ("", "0"):
         raise missing(task, "not on this machine, and ODYSSEY_OFFLINE forbids the download", url)
     failures = []
     for address in filter(None, (url, mirror)):
-        fetch: Any = pooch.HTTPDownloader(timeout=30)
         try:
-            return Path(pooch.retrieve(address, f"sha256:{checksum}", filename, str(cached.parent), downloader=fetch))
+            got = transfer.fetch(address, cached, checksum, MAX_BYTES if max_bytes is None else max_bytes)
         except (OSError, ValueError) as error:
-            failures.append(f"{address}: {_first_line(error)}")
+            failures.append(f"{address}: {transfer.first_line(error)}")
+        else:
+            _record(cached, got)
+            return cached
     raise missing(task, f"not on this machine, and the download failed ({'; '.join(failures)})", url)
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+def _record(file: Path, got: str) -> None:
+    file.with_name(f"{file.name}.sha256").write_text(f"{got}\n")
+
+
+def recorded(file: Path) -> str:
+    """The sha256 of a file of the cache when it was downloaded; recorded now if it never was."""
+    from lstm_odyssey.tasks import transfer
+
+    beside = file.with_name(f"{file.name}.sha256")
+    if not beside.is_file():
+        _record(file, transfer.digest(file))
+    return beside.read_text().strip()
+
+
+def verify(task: str, file: Path, checksum: str | None = None) -> None:
+    """Raise `CorpusError` unless a file of the cache has this sha256, by default the recorded one."""
+    from lstm_odyssey.tasks import transfer
+
+    expected, got = checksum or recorded(file), transfer.digest(file)
+    if got != expected:
+        raise CorpusError(
+            f"task {task!r}: {file} has the sha256 {got}; expected {expected}. Delete it, and start again."
+        )

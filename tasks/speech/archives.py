@@ -1,0 +1,145 @@
+"""Unpacks what a corpus needs of a .deb, a .tar.gz or a .zip, and nothing outside the folder it is given.
+
+A member whose name leaves the archive's root, and one that is wanted and no regular file (a link, a device), end it all: such
+an archive is not the corpus. tarfile's filter ``data`` is the second wall.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from lstm_odyssey.tasks.declare import CorpusError
+
+Wanted = Callable[[str], bool]
+"""Whether a member's name is one to unpack."""
+AR = b"!<arch>\n"
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+
+
+class Part(io.RawIOBase):
+    """``size`` bytes of a file from where it stands, as a file of their own."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.file, self.left = file, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer)  # type: ignore[arg-type]
+        content = self.file.read(min(len(view), self.left))
+        view[: len(content)] = content
+        self.left -= len(content)
+        return len(content)
+
+
+def is_deb(task: str, path: Path) -> bool:
+    """Whether a file is an ar archive, as every .deb is. Errors: `CorpusError` if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(AR)) == AR
+    except OSError as error:
+        raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). Check its permissions.") from None
+
+
+def unpack_deb(task: str, path: Path, folder: Path, wanted: Wanted, max_bytes: int) -> int:
+    """Unpack the wanted members of a .deb's data; returns how many.
+
+    Args:
+        max_bytes: what is unpacked may not be larger.
+
+    Errors: `CorpusError`, which names the file.
+    """
+    where = f"task {task!r}: {path}"
+    with path.open("rb") as file:
+        file.seek(len(AR))
+        while len(head := file.read(60)) == 60:
+            name, size = head[:16].decode("latin-1").strip().rstrip("/"), head[48:58].decode("latin-1").strip()
+            if head[58:] != b"`\n" or not size.isdigit():
+                break
+            if name.startswith("data.tar"):
+                if name.endswith(".zst"):
+                    raise CorpusError(
+                        f"{where} is compressed with zstd; expected xz, gz or bz2. Run dpkg-deb -x FILE FOLDER and pass "
+                        "the folder."
+                    )
+                return _untar(where, Part(file, int(size)), folder, wanted, max_bytes)
+            file.seek(int(size) + int(size) % 2, io.SEEK_CUR)
+    raise CorpusError(f"{where} has no data.tar; expected a Debian package. Get the original file.")
+
+
+def unpack_tar(task: str, path: Path, folder: Path, wanted: Wanted, max_bytes: int) -> int:
+    """The same of a .tar, compressed or not."""
+    with path.open("rb") as file:
+        return _untar(f"task {task!r}: {path}", file, folder, wanted, max_bytes)
+
+
+def unpack_zip(task: str, path: Path, folder: Path, wanted: Wanted, max_bytes: int) -> int:
+    """The same of a .zip."""
+    where = f"task {task!r}: {path}"
+    count = 0
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                _check_name(where, member.filename)
+                if member.is_dir() or not wanted(member.filename):
+                    continue
+                if (member.external_attr >> 16) & 0o170000 == 0o120000:
+                    raise _hostile(where, member.filename, "a link")
+                max_bytes -= member.file_size
+                _check_size(where, max_bytes)
+                archive.extract(member, folder)
+                count += 1
+    except BROKEN as error:
+        raise _broken(where, error) from None
+    return count
+
+
+def _untar(where: str, file: BinaryIO | Part, folder: Path, wanted: Wanted, max_bytes: int) -> int:
+    count = 0
+    try:
+        with tarfile.open(fileobj=io.BufferedReader(file) if isinstance(file, Part) else file, mode="r|*") as archive:
+            for member in archive:
+                _check_name(where, member.name)
+                if member.isdir() or not wanted(member.name):
+                    continue
+                if not member.isreg():
+                    raise _hostile(where, member.name, "no regular file")
+                max_bytes -= member.size
+                _check_size(where, max_bytes)
+                archive.extract(member, folder, set_attrs=False, filter="data")
+                count += 1
+    except BROKEN as error:
+        raise _broken(where, error) from None
+    return count
+
+
+def _check_name(where: str, name: str) -> None:
+    parts = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+        raise _hostile(where, name, "outside the archive's root")
+
+
+def _check_size(where: str, left: int) -> None:
+    if left < 0:
+        raise CorpusError(f"{where} unpacks to more than the corpus has. Get the original file.")
+
+
+def _hostile(where: str, name: str, reason: str) -> CorpusError:
+    return CorpusError(
+        f"{where} has the member {name[:200]!r}, which is {reason}; expected plain files. The file is not the corpus, and may "
+        "be hostile: delete it, and get the original."
+    )
+
+
+def _broken(where: str, error: BaseException) -> CorpusError:
+    if isinstance(error, CorpusError):
+        return error
+    return CorpusError(f"{where} cannot be unpacked ({type(error).__name__}: {error}). Get the original file again.")
