@@ -104,6 +104,7 @@ task = Task(
     mirror=MIRROR,
     checksum=CHECKSUM,
     licence="public-domain music; the file states no licence and is not redistributed here",
+    collection="odyssey-2017",
     chance=11.0904,
     reference=(
         'N. Boulanger-Lewandowski, Y. Bengio, P. Vincent, "Modeling Temporal Dependencies in High-Dimensional Sequences: '
