@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("odyssey", "lstm-odyssey: which variants, tasks and device its fixtures give")
     more: dict[str, Any] = {"action": "append", "metavar": "GLOB"}
     group.addoption("--odyssey-variant", help="variants whose name matches; may be repeated (all)", **more)
-    group.addoption("--odyssey-task", help="tasks whose name matches; may be repeated (the embedded ones)", **more)
+    group.addoption("--odyssey-task", help="tasks whose name matches; may be repeated (embedded ones)", **more)
     one: dict[str, Any] = {"default": "cpu", "choices": DEVICES}
     group.addoption("--odyssey-device", help="where cases run; without a GPU those for cuda are skipped (cpu)", **one)
     one = {"default": "standard", "choices": tuple(PROFILES)}
@@ -90,8 +90,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def chosen(kind: str, patterns: Sequence[str] | None) -> list[str]:
     """Names of the registered variants or tasks that a pattern matches.
 
-    Without patterns: all variants, and the tasks whose corpus is embedded (one whose package is broken is among them, so
-    that it is seen to fail).
+    Without patterns: all variants, and the tasks whose corpus is embedded, of the paper's collection or of none (one whose
+    package is broken is among them, so that it is seen to fail).
 
     Raises:
         pytest.UsageError: a pattern matches nothing.
@@ -107,14 +107,16 @@ def chosen(kind: str, patterns: Sequence[str] | None) -> list[str]:
             )
     if patterns:
         return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
-    return [name for name in known if kind == "variant" or _embedded(name)]
+    return [name for name in known if kind == "variant" or _default(name)]
 
 
-def _embedded(name: str) -> bool:
+def _default(name: str) -> bool:
     from lstm_odyssey.plugins import registry
+    from lstm_odyssey.study.asked.profiles import COLLECTION
 
     try:
-        return bool(registry.task(name).embedded)
+        task = registry.task(name)
+        return bool(task.embedded and task.collection in (None, COLLECTION))
     except registry.PluginError:
         return True
 

@@ -99,6 +99,7 @@ task = Task(
     url="https://pypi.org/project/music21/10.5.1/",
     checksum=CHECKSUM,
     licence="public-domain music; encodings distributed with music21 by permission",
+    collection="odyssey-2017",
     chance=10.9917,
     embedded=True,
     reference=(

@@ -196,6 +196,8 @@ class Task:
         file, size: of what is downloaded, its name in the user's cache and its bytes.
         chance: the score of the best constant prediction, fitted on train, in the metric's units.
         embedded: whether the package carries the corpus.
+        collection: the set it belongs to. A study that names no task takes those of ``"odyssey-2017"`` whose corpus the
+            package carries: one for each of the paper's three questions.
         reference: whom to cite for the corpus: author, title, year, address.
 
     Errors: TypeError or ValueError, which name the field.
@@ -215,6 +217,7 @@ class Task:
     licence: str = field(kw_only=True)
     chance: float | None = field(default=None, kw_only=True)
     embedded: bool = field(default=False, kw_only=True)
+    collection: str | None = field(default=None, kw_only=True)
     reference: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -237,6 +240,8 @@ class Task:
                 raise ValueError(f"Task: {name} is {value!r}; expected a text. Give a few words.")
         if not isinstance(self.space, Mapping) or not self.space:
             raise ValueError(f"Task: space is {self.space!r}; expected a mapping, as PAPER_SPACE. Give distributions.")
+        if self.collection is not None and (not isinstance(self.collection, str) or not self.collection.strip()):
+            raise ValueError(f"Task: collection is {self.collection!r}; expected a name, or None. Give one word.")
         for where in ("space", "narrowed"):
             for name, distribution in getattr(self, where).items():
                 if not isinstance(name, str) or not isinstance(distribution, Distribution):

@@ -106,6 +106,7 @@ task = Task(
     file=FILENAME,
     size=2_051_809,
     licence="public-domain music; the file states no licence and is not redistributed here",
+    collection="odyssey-2017",
     chance=11.0904,
     reference=(
         'N. Boulanger-Lewandowski, Y. Bengio, P. Vincent, "Modeling Temporal Dependencies in High-Dimensional Sequences: '

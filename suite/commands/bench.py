@@ -100,10 +100,10 @@ def epoch(
     from lstm_odyssey.bench.epoch import epochs
     from lstm_odyssey.commands import bench_tables, fitted
     from lstm_odyssey.reports.contract.wording import counted
-    from lstm_odyssey.study.plan import embedded_tasks
+    from lstm_odyssey.study.plan import default_tasks
     from lstm_odyssey.training.threads import one_thread
 
-    name = task or embedded_tasks()[0]
+    name = task or default_tasks()[0]
     asked["data"] = places(data, [name]).get(name)
     cells = chosen_cells(variants)
     with one_thread(), progress(None) as (say, _):
@@ -137,10 +137,10 @@ def step(
 
     from lstm_odyssey.bench.throughput import Throughput, throughput
     from lstm_odyssey.commands import bench_tables, fitted
-    from lstm_odyssey.study.plan import embedded_tasks
+    from lstm_odyssey.study.plan import default_tasks
 
     asked["batch"] = batch
-    cells, chosen = chosen_cells(variants), names(tasks) or list(embedded_tasks())
+    cells, chosen = chosen_cells(variants), names(tasks) or list(default_tasks())
     paths = places(data, chosen)
     found: list[Throughput] = []
     interrupted = False
@@ -193,7 +193,7 @@ def compare(
 
     from lstm_odyssey.bench import compare as comparing
     from lstm_odyssey.commands import bench_tables, fitted
-    from lstm_odyssey.study.plan import SettingsError, embedded_tasks
+    from lstm_odyssey.study.plan import SettingsError, default_tasks
     from lstm_odyssey.tasks.nearest import nearest
 
     failing = [name.upper() for name in names(fail_on) or []]
@@ -201,7 +201,7 @@ def compare(
     if unknown:
         known = nearest(unknown[0], [verdict.lower() for verdict in comparing.VERDICTS])
         raise SettingsError(f"--fail-on: got {', '.join(unknown)}; expected some of {known}.")
-    name = task or embedded_tasks()[0]
+    name = task or default_tasks()[0]
     asked |= {"batch": batch, "threshold": threshold, "launches": launches, "data": places(data, [name]).get(name)}
     with progress(None) as (say, _):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,8 @@ def task_list() -> Iterator[RenderableType]:
             yield _unusable(f"{name} of {words(registry.origin('task', name))}", error)
             continue
         chance = "not declared" if task.chance is None else f"{task.chance:.2f} {objective.units}"
-        corpus = "embedded in the package" if task.embedded else f"downloaded once, or --data {name}=PATH"
+        absent = "downloaded once, or" if task.checksum else "not in the package:"
+        corpus = "embedded in the package" if task.embedded else f"{absent} --data {name}=PATH"
         yield Text.assemble(
             (name, "bold"),
             f"  {task.family}, {task.objective}: {objective.metric}; chance level {chance}",
@@ -90,6 +92,7 @@ def task_list() -> Iterator[RenderableType]:
         )
         facts = {
             "corpus": corpus,
+            "belongs": task.collection and f"to {task.collection}",
             "licence": task.licence,
             "source": task.url,
             "mirror": task.mirror,
@@ -129,6 +132,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
 
     study = as_study(study)
     frame = summary(study)
+    known: dict[str, dict[str, Any]] = json.loads(study.attrs["tasks"])
     for task in study["task"].values.tolist():
         facts = study.sel(task=task)
         failed = int(frame.loc[task]["failed"].sum())
@@ -151,7 +155,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
             )
         # one processor is the environment's to tell; several are said where their times stand
         costs = f"{frame.attrs['costs'][task]} " if frame.attrs["processors"][task] > 1 else ""
-        yield Text("")
+        yield Text("".join(f"\n{task}: {warning}" for warning in known[task].get("warnings") or []), style="yellow")
         yield table
         if failed:
             yield Text(f"\n{counted(failed, 'trial')} failed; the next run tries again.", style="red")
@@ -181,8 +185,6 @@ def failures(study: xarray.Dataset) -> list[str]:
 
 
 def _space(study: xarray.Dataset, task: str) -> str:
-    import json
-
     from lstm_odyssey.reports.contract import draws
     from lstm_odyssey.tasks.distributions import distribution_from_dict
 

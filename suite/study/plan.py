@@ -24,7 +24,7 @@ from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.environment import environment
 from lstm_odyssey.training.protocol import Protocol
 
-__all__ = ["DTYPES", "Plan", "Settings", "SettingsError", "chosen_cells", "embedded_tasks", "make_plan"]
+__all__ = ["DTYPES", "Plan", "Settings", "SettingsError", "chosen_cells", "default_tasks", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
     named = {place: points.names(study["points"], place) if "points" in study else () for place in points.PLACES}
     known = tuple(study["variants"])
     cells = chosen_cells(settings.variants or (None if known else named["variant"] or None), known)
-    tasks = settings.tasks or tuple(study["tasks"]) or named["task"] or embedded_tasks()
+    tasks = settings.tasks or tuple(study["tasks"]) or named["task"] or default_tasks()
     if tuple(tasks) == ("all",):
         tasks = registry.task_names()
     origins.refuse_twice("task", tasks)
@@ -211,10 +211,14 @@ def chosen_cells(asked: Sequence[str] | None, stored: Sequence[str] = ()) -> dic
     return {cell.name: cell for cell in map(registry.variant, asked or stored)}
 
 
-def embedded_tasks() -> tuple[str, ...]:
-    """Names of this package's own tasks whose corpus lies in it. Others are for who names them, as other cells are."""
+def default_tasks() -> tuple[str, ...]:
+    """This package's own tasks of the collection whose corpus lies in it. Others are for who names them, as other cells are."""
     ours = [name for name in registry.task_names() if registry.origin("task", name).get("distribution") == origins.OURS]
-    return tuple(task.name for task in _usable("task", registry.task, ours) if task.embedded)
+    return tuple(task.name for task in _usable("task", registry.task, ours) if _taken(task))
+
+
+def _taken(task: registry.NamedTask) -> bool:
+    return bool(task.embedded and task.collection == COLLECTION)
 
 
 def _usable(kind: str, find: Callable[[str], Any], names: Sequence[str]) -> Iterator[Any]:

@@ -17,6 +17,8 @@ from lstm_odyssey.bench.cuda_probe import no_cuda
 from lstm_odyssey.bench.step import TimedStep
 from lstm_odyssey.benchmarks import steps
 from lstm_odyssey.plugins import registry
+from lstm_odyssey.study.asked.profiles import COLLECTION
+from lstm_odyssey.study.plan import default_tasks
 from lstm_odyssey.training.threads import one_thread
 from tests.conftest import ROOT
 
@@ -141,12 +143,20 @@ def test_the_step_trains(monkeypatch):
     assert losses[-1] < losses[0]
 
 
-def test_default_cases_are_the_embedded_tasks():
-    """Every case names a variant and an embedded task that exist, and there is at least one."""
+def test_default_cases_are_the_default_tasks():
+    """Every case names a variant that exists and a task that a study has by default, and there is at least one."""
     cases = steps.cases()
-    assert {task for _, task in cases} == {name for name in lo.task_names() if lo.task(name).embedded}
+    assert {task for _, task in cases} == set(default_tasks())
     assert {variant for variant, _ in cases} <= set(lo.variant_names())
     assert cases
+
+
+def test_the_full_set_has_no_task_of_another_collection(monkeypatch):
+    """ODYSSEY_ASV=full adds tasks that are of the same collection or of none, and no other that is embedded."""
+    monkeypatch.setenv("ODYSSEY_ASV", "full")
+    assert steps.COLLECTION == COLLECTION
+    tracked = {task for _, task in steps.cases()}
+    assert tracked == set(default_tasks()) < {name for name in lo.task_names() if lo.task(name).embedded}
 
 
 def test_a_broken_task_empties_no_set(monkeypatch):

@@ -20,7 +20,7 @@ def small(folder, *more):
     folder.mkdir(exist_ok=True)
     data = f"--data=bach={chorales(folder)}"
     shape = ["--profile=smoke", "--trials=2", "--epochs=1", "--block-size=2", "--workers=0", "--variants=nog,np"]
-    return ["run", f"--store={folder / 'store'}", data, *shape, *more]
+    return ["run", f"--store={folder / 'store'}", "--tasks=bach", data, *shape, *more]
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_study_file_gives_options_and_the_command_line_beats_it(odyssey, tmp_p
     """study.toml has the options by name; paths of data are relative to it."""
     file = chorales(tmp_path)
     (tmp_path / "study.toml").write_text(
-        'variants = ["nog"]\ntrials = 3\nepochs = 1\nprofile = "smoke"\nblock_size = 2\nworkers = 0\n'
+        'variants = ["nog"]\ntasks = ["bach"]\ntrials = 3\nepochs = 1\nprofile = "smoke"\nblock_size = 2\nworkers = 0\n'
         f'store = "{tmp_path / "store"}"\n[protocol]\npatience = 4\n[data]\nbach = "{file.name}"\n'
     )
     code, output, _ = odyssey("run", tmp_path / "study.toml", "--trials=1")

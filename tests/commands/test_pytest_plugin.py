@@ -15,9 +15,10 @@ from lstm_odyssey.bench.cuda_probe import no_cuda
 from lstm_odyssey.bench.measured import measured_error
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.pytest_plugin import Case, chosen
+from lstm_odyssey.study.plan import default_tasks
 from tests.conftest import ROOT
 
-EMBEDDED = [name for name in lo.task_names() if lo.task(name).embedded]
+DEFAULT = list(default_tasks())
 
 
 def run_pytest(folder, *arguments, **environment):
@@ -163,10 +164,10 @@ def test_an_option_out_of_its_range_is_one_clear_error(option, tmp_path):
     assert done.returncode == 4 and "invalid choice" in done.stderr and "choose from" in done.stderr
 
 
-def test_without_patterns_all_variants_meet_the_embedded_tasks():
-    """The default asks for no corpus that has to be downloaded."""
+def test_without_patterns_all_variants_meet_the_default_tasks():
+    """The default asks for no corpus that has to be downloaded, and for no embedded one of another collection."""
     assert chosen("variant", None) == list(lo.variant_names())
-    assert chosen("task", None) == EMBEDDED and EMBEDDED
+    assert chosen("task", None) == DEFAULT and DEFAULT
     assert set(chosen("task", ["*"])) == set(lo.task_names())
 
 
@@ -224,7 +225,7 @@ def test_the_case_runs_and_tells_its_figures(tmp_path):
 def test_the_case_runs_once_where_benchmarks_are_off(tmp_path):
     """With --benchmark-disable the step is made once and nothing is measured."""
     done = run_pytest(tmp_path, "--pyargs", "lstm_odyssey.cases", "--benchmark-disable", "--odyssey-variant=nog", "-q")
-    assert done.returncode == 0 and f"{len(EMBEDDED)} passed" in done.stdout, done.stdout
+    assert done.returncode == 0 and f"{len(DEFAULT)} passed" in done.stdout, done.stdout
 
 
 @pytest.mark.long

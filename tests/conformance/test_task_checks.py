@@ -11,6 +11,7 @@ from lstm_odyssey.conformance import tasks as task_checks
 from lstm_odyssey.conformance.kit import parametrize_with_checks
 from lstm_odyssey.conformance.tasks import TASK_CHECKS
 from lstm_odyssey.plugins import registry
+from lstm_odyssey.study.plan import default_tasks
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Choice, LogUniform, Uniform
 from lstm_odyssey.tasks.distributions import EvenInteger
@@ -30,12 +31,19 @@ def of(corpus, objective="next_frame", **fields):
     return sound(objective, load=lambda path=None: corpus, **fields)
 
 
-EMBEDDED = [name for name in lo.task_names() if lo.task(name).embedded]
+OTHERS = [name for name in lo.task_names() if lo.task(name).embedded and name not in default_tasks()]
 
 
-@parametrize_with_checks(tasks=[*EMBEDDED, *(sound(objective) for objective in CORPORA)])
+@parametrize_with_checks(tasks=[*default_tasks(), *(sound(objective) for objective in CORPORA)])
 def test_a_task_keeps_its_promises(task, check):
-    """Every embedded task of the package, and a made one of every objective."""
+    """Every task that a study has by default, and a made one of every objective."""
+    check(task)
+
+
+@pytest.mark.long
+@parametrize_with_checks(tasks=OTHERS)
+def test_an_embedded_task_of_another_collection_keeps_its_promises(task, check):
+    """What the package carries beside the default tasks."""
     check(task)
 
 

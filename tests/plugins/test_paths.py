@@ -62,7 +62,15 @@ def test_every_path_of_every_command_is_expanded():
 def test_the_store_of_the_command_line_is_in_the_home_folder(home, odyssey):
     """--store=~/x makes no folder ~; a corpus and a page of ~ are found and written there."""
     chorales(home)
-    shape = ["--profile=smoke", "--trials=1", "--epochs=1", "--block-size=1", "--workers=0", "--variants=nog"]
+    shape = [
+        "--profile=smoke",
+        "--trials=1",
+        "--epochs=1",
+        "--block-size=1",
+        "--workers=0",
+        "--variants=nog",
+        "--tasks=bach",
+    ]
     code, _, error = odyssey("run", "--store=~/store", "--data=bach=~/chorales-20-0.json.gz", *shape)
     assert (code, error) == (0, "") and (home / "store" / "study.json").is_file()
     code, _, _ = odyssey("report", "~/store", "--quick", "--output=~/page.html")

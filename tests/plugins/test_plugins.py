@@ -14,7 +14,7 @@ from lstm_odyssey.plugins.registry import PluginError, UnknownNameError
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.study.block import run_block
 from lstm_odyssey.study.engine import engine
-from lstm_odyssey.study.plan import chosen_cells, embedded_tasks
+from lstm_odyssey.study.plan import chosen_cells, default_tasks
 from lstm_odyssey.study.stored.store import Store
 from lstm_odyssey.training.environment import environment
 from tests.made_plugins import LIGHT, RISING, install, write
@@ -269,13 +269,13 @@ def test_a_text_that_raises_ends_nobody_elses_study(tmp_path, monkeypatch, line)
 
 def test_tasks_of_other_packages_are_for_who_names_them(tmp_path, monkeypatch):
     """What else is installed changes no study: the default tasks are this package's own."""
-    before = embedded_tasks()
+    before = default_tasks()
     write(tmp_path, "others.py", RISING)
     install(tmp_path, "others", "0.1", {"task": {"aa": "others:rising", "ill": "nowhere:task"}})
     monkeypatch.syspath_prepend(tmp_path)
     registry.forget_plugins()
     assert "aa" in lo.task_names() and lo.task("aa").embedded
-    assert embedded_tasks() == before == ("bach",)
+    assert default_tasks() == before == ("bach", "hershey_mini")
 
 
 def test_a_syntax_error_is_listed_with_its_line(tmp_path, odyssey):

@@ -1,6 +1,6 @@
 """Profiles: how large a study is. Data only; a command line option beats its profile's entry.
 
-No variant and no task is named: the default variants are a collection's, the default tasks those that are embedded.
+No variant and no task is named: the default variants are a collection's, the default tasks those of it that are embedded.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from lstm_odyssey.tasks.distributions import Distribution, EvenInteger, LogUniform
 
 COLLECTION = "odyssey-2017"
-"""The variants a study has if none are named."""
+"""The variants a study has if none are named, and, of those whose corpus the package carries, the tasks."""
 
 
 @dataclass(frozen=True)

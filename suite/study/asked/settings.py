@@ -23,7 +23,8 @@ class Settings:
     """What a user asks of a study. None means: not said; then the store decides, or the profile, or the default.
 
     Args:
-        variants, tasks: names; by default the paper's nine and the embedded tasks. ``("all",)`` is every one installed.
+        variants, tasks: names; by default the paper's nine and the embedded tasks of its collection. ``("all",)`` is every one
+            installed.
         trials, epochs: for each variant and task.
         seed: of everything random (1).
         profile: ``smoke``, ``standard`` (default) or ``paper``.
