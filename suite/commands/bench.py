@@ -1,4 +1,4 @@
-"""``odyssey bench cell | epoch | step | compare``."""
+"""``odyssey bench cell | epoch | step | ctc | compare``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lstm_odyssey.commands.bench_ctc import ctc
 from lstm_odyssey.commands.bench_options import (
     Clock,
     Device,
@@ -159,6 +160,9 @@ def step(
         if json is not None:
             bench_tables.write(json, "step", asked, bench_tables.step_results(found), interrupted)
     finish(interrupted, json if found else None)
+
+
+bench.command()(ctc)
 
 
 @bench.command()

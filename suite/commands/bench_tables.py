@@ -29,7 +29,7 @@ def _ratio(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
-def _time(timing: Timing | None, unit: float, phase: str | None = None) -> str:
+def time(timing: Timing | None, unit: float, phase: str | None = None) -> str:
     """A median in a unit, ~ behind it if it is to be doubted."""
     if timing is None:
         return "–"
@@ -37,7 +37,8 @@ def _time(timing: Timing | None, unit: float, phase: str | None = None) -> str:
     return f"{timing.median / unit:.2f}{'~' if timing.unstable else ' '}"
 
 
-def _doubts(timings: Sequence[Timing], asked: float) -> str:
+def doubts(timings: Sequence[Timing], asked: float) -> str:
+    """How many of the medians are to be doubted, as a sentence; empty if none is."""
     doubted = sum(bool(timing.unstable) for timing in timings)
     words = (
         f"{doubted} of {len(timings)} medians (~) are known worse than ±{100 * asked:g} %, or drift." if doubted else ""
@@ -45,7 +46,7 @@ def _doubts(timings: Sequence[Timing], asked: float) -> str:
     return f" {words} More --seconds make them better." if words else ""
 
 
-def _place(device: str, clock: str) -> str:
+def place(device: str, clock: str) -> str:
     """On what, and how, it was measured."""
     return f"{processor(device)}; one thread; {clock} clock; torch {versions()['torch']}"
 
@@ -68,7 +69,7 @@ def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]
                 for other, ratios in found.items():
                     everything[other] += ratios
                 for group in rows:
-                    times = [_time(group.timings.get(name), 1e-3, phase) for name in (OURS, *lstm)]
+                    times = [time(group.timings.get(name), 1e-3, phase) for name in (OURS, *lstm)]
                     ratios_shown = [_ratio(group.ratio(other, phase)) for other in work.against]
                     table.add_row(Text(variant), str(group.hidden_size), *times, *ratios_shown)
                 if len(rows) > 1:
@@ -79,9 +80,9 @@ def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]
             yield Text("")
     measured = [timing for group in groups for timing in group.timings.values()]
     yield Text(
-        f"{_place(work.device, work.clock)}; T {work.frames}, M {work.inputs}. "
+        f"{place(work.device, work.clock)}; T {work.frames}, M {work.inputs}. "
         "Medians; x: how many times as fast as that way; mean: geometric, over N."
-        f"{_other_mathematics(order) if 'lstm' in work.against else ''}{_doubts(measured, work.relative_error)}"
+        f"{_other_mathematics(order) if 'lstm' in work.against else ''}{doubts(measured, work.relative_error)}"
     )
     failures = dict.fromkeys(
         f"{group.variant} by {way}: {reason}" for group in groups for way, reason in group.failed.items()
@@ -107,14 +108,14 @@ def epoch_table(found: Epochs, relative_error: float, clock: str) -> Iterator[Re
     table = new_table("variant", "s", "frames/s", "of plain torch", title=title)
     for name, timing in found.timings.items():
         share = "" if name == PLAIN else f"{found.share(name):.2f}"
-        table.add_row(Text(name), _time(timing, 1), f"{found.frames / timing.median:,.0f}", share)
+        table.add_row(Text(name), time(timing, 1), f"{found.frames / timing.median:,.0f}", share)
     yield table
     yield Text(
-        f"\n{_place(found.device, clock)}. Medians of epochs in turn, of "
+        f"\n{place(found.device, clock)}. Medians of epochs in turn, of "
         f"{found.sequences:,} sequences, {found.frames:,} frames; plain torch: nn.LSTM, Linear, autograd and a loop of "
         "SGD, the same protocol; of plain torch: time over its time."
         f"{_other_mathematics([name for name in found.timings if name != PLAIN])}"
-        f"{_doubts(list(found.timings.values()), relative_error)}"
+        f"{doubts(list(found.timings.values()), relative_error)}"
     )
 
 
@@ -135,7 +136,7 @@ def step_table(found: Sequence[Throughput], clock: str) -> Iterator[RenderableTy
             )
         yield table
     yield Text(
-        f"\n{_place(found[0].device, clock)}. python: the part outside the compiled call; x lstm: how many times as "
+        f"\n{place(found[0].device, clock)}. python: the part outside the compiled call; x lstm: how many times as "
         "fast as nn.LSTM, Linear, autograd and a loop of SGD making the same update in the same run."
         f"{_other_mathematics(list(dict.fromkeys(each.variant for each in found)))}"
     )
@@ -144,13 +145,14 @@ def step_table(found: Sequence[Throughput], clock: str) -> Iterator[RenderableTy
             yield Text(f"{each.variant} on {each.task}: {each.unstable}")
 
 
-def _timing(timing: Timing) -> dict[str, Any]:
+def timing_record(timing: Timing) -> dict[str, Any]:
+    """A timing as a record has it, in seconds."""
     return {
         "median": timing.median,
         "interval": list(timing.interval),
         "samples": list(timing.samples),
         "unstable": timing.unstable,
-        **({"phases": {name: _timing(part) for name, part in timing.phases.items()}} if timing.phases else {}),
+        **({"phases": {name: timing_record(part) for name, part in timing.phases.items()}} if timing.phases else {}),
     }
 
 
@@ -162,7 +164,7 @@ def cell_results(groups: Sequence[Group]) -> list[dict[str, Any]]:
             "hidden_size": group.hidden_size,
             "batch": group.batch,
             "way": way,
-            "seconds": _timing(timing),
+            "seconds": timing_record(timing),
             "ratio": group.ratio(way),
         }
         for group in groups
@@ -178,7 +180,7 @@ def epoch_results(found: Epochs) -> list[dict[str, Any]]:
     """A row for each variant and the yardstick; times in seconds an epoch."""
     facts = {"task": found.task, "hidden_size": found.hidden_size, "frames": found.frames}
     return [
-        {"way": name, **facts, "seconds": _timing(timing), "of_plain_torch": found.share(name)}
+        {"way": name, **facts, "seconds": timing_record(timing), "of_plain_torch": found.share(name)}
         for name, timing in found.timings.items()
     ]
 
@@ -208,7 +210,7 @@ def comparison(found: Comparison, task: str, asked: Mapping[str, Any]) -> Iterat
         style="bold",
     )
     yield Text(
-        f"{_place(asked['device'], asked['clock'])}; N {asked['hidden_size']}, batch {asked['batch']}; {rounds} rounds "
+        f"{place(asked['device'], asked['clock'])}; N {asked['hidden_size']}, batch {asked['batch']}; {rounds} rounds "
         f"of turns, processes started {len(found.ratios)} times."
     )
     if not outside(len(found.ratios)):

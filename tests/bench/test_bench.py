@@ -11,6 +11,7 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.bench import cell as bench_cell
+from lstm_odyssey.bench import ctc as bench_ctc
 from lstm_odyssey.bench.cell import AGAINST, OURS, Contest, Group, Work, contest
 from lstm_odyssey.bench.epoch import PLAIN, Epochs, epochs
 from lstm_odyssey.bench.loop import Loop
@@ -18,6 +19,7 @@ from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.bench.step import Setting
 from lstm_odyssey.commands import bench_tables
 from lstm_odyssey.conformance.answers import named
+from lstm_odyssey.tasks.objectives.ctc import CTC
 from lstm_odyssey.training.clocks import TimingError
 from tests.cells import ODD
 from tests.conftest import ROOT
@@ -282,6 +284,44 @@ def test_bench_step_prints_what_throughput_says(odyssey, tmp_path):
     assert all(math.isclose(row["frames_per_second"] * row["seconds_per_frame"], 1) for row in rows)
 
 
+def test_bench_ctc_prints_a_table_and_writes_a_record(odyssey, tmp_path):
+    """The loss of the step, torch's, how many times as fast the one is, and its share of the step, line by line."""
+    file = tmp_path / "ctc.json"
+    code, output, _ = odyssey(
+        "bench", "ctc", "--lines=9:2,12:3", "--hidden-size=3", "--seconds=0.1", "--variant=nog", f"--json={file}"
+    )
+    assert code == 0
+    assert re.search(r"\n9 +2 +[\d.]+~? +[\d.]+~? +[\d.]+ +[\d.]+~? +\d+%", output) and "of nog at N 3" in " ".join(
+        output.split()
+    )
+    record = json.loads(file.read_text())
+    assert [(row["frames"], row["labels"]) for row in record["results"]] == [(9, 2), (12, 3)]
+    for row in record["results"]:
+        medians = {name: each["median"] for name, each in row["seconds"].items()}
+        assert row["ratio"] == medians["torch"] / medians["odyssey"]
+        assert row["share"] == medians["odyssey"] / (medians["odyssey"] + medians["rest of the step"])
+
+
+def test_what_is_timed_of_ctc_is_ctc(monkeypatch):
+    """Both ways give one loss and one gradient, the rest of the step computes neither, and another loss is not timed."""
+    work = bench_ctc.Work(lo.variant("nog"), 20, 6, 3)
+    work.alone.losses.zero_()
+    work.alone.gradient.zero_()
+    work.ways[bench_ctc.REST]()
+    assert not work.alone.losses.any()
+    work.ways[bench_ctc.OURS]()
+    loss, gradient = work.ways[bench_ctc.TORCH]()
+    assert float(work.alone.losses) == pytest.approx(float(loss), rel=1e-6)
+    assert (gradient - work.alone.gradient[:, 0]).abs().max() < 1e-5 < gradient.abs().max()
+    with pytest.raises(
+        TimingError, match="a line of 5 frames, 3 labels and N = 3; expected at least two frames a label"
+    ):
+        bench_ctc.Work(lo.variant("nog"), 5, 3, 3)
+    monkeypatch.setattr(CTC, "summed_loss", lambda self, logits, target, lengths: logits.square().sum())
+    with pytest.raises(TimingError, match="the two ways compute different losses"):
+        bench_ctc.Work(lo.variant("nog"), 20, 6, 3)
+
+
 def test_ctrl_c_prints_what_is_there(odyssey, tmp_path, monkeypatch):
     """Stopped in the third group, the first two are printed and written, and the record says that it was stopped."""
     whole, calls = bench_cell.contest, []
@@ -313,6 +353,8 @@ def test_ctrl_c_prints_what_is_there(odyssey, tmp_path, monkeypatch):
         (["cell", "nog", "--clock=sun"], "clock 'sun': unknown"),
         (["cell", "nog", "--quick", "--sizes=2", "--seconds=0"], "measure: seconds is 0.0; expected"),
         (["cell", "nog", "--device=tpu"], "device 'tpu': got neither"),
+        (["ctc", "--lines=334"], "--lines: got '334'; expected frames and labels, as 334:22."),
+        (["ctc", "--lines=9:6"], "a line of 9 frames, 6 labels and N = 100; expected"),
         (["epoch", "nog", "--task=bahc"], "task 'bahc': unknown; expected one of bach"),
         (["epoch", "nog", "--hidden-size=0"], "hidden_size is 0; expected"),
         (["epoch", "nog", "--data=timit=x"], "--data: got a path for timit; expected one of the tasks: bach"),

@@ -13,7 +13,9 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.bench import measured
+from lstm_odyssey.bench.ctc import OURS, REST, TORCH, Lines
 from lstm_odyssey.bench.cuda_probe import no_cuda
+from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.bench.step import TimedStep
 from lstm_odyssey.benchmarks import steps
 from lstm_odyssey.plugins import registry
@@ -27,7 +29,11 @@ KINDS = ("peakmem_train", "time_forward", "time_train_step", "track_error", "tra
 IMPORTS = {f"imports.timeraw_import{what}" for what in ("", "_cli", "_layer", "_pytest_plugin", "_reports")}
 IMPORTS.add("imports.timeraw_first_compilation")
 
+TIMES = {name: Timing((seconds,) * 6, 0.1) for name, seconds in ((OURS, 1.0), (TORCH, 4.0), (REST, 4.0))}
 BOOKING = {"booking.track_in_block_over_alone_n20", "booking.track_in_block_over_alone_n200"}
+LOSSES = {
+    f"losses.track_ctc_{what}_{line}" for what in ("over_torch", "share_of_step") for line in ("t170_u20", "t700_u30")
+}
 ANALYSIS = {
     f"analysis.{what}"
     for what in (
@@ -178,7 +184,7 @@ def test_a_broken_task_empties_no_set(monkeypatch):
 
 def test_asv_finds_one_name_for_each_case(found):
     """A case is told by its name: a new plugin shifts nobody's results, as it would if cases were counted."""
-    assert set(found) == names(steps.cases()) | IMPORTS | ANALYSIS | BOOKING
+    assert set(found) == names(steps.cases()) | IMPORTS | ANALYSIS | BOOKING | LOSSES
     assert all(not each["params"] for each in found.values())
     assert all("-" not in name for name in found)  # asv takes what follows a dash for the number of a case
 
@@ -186,7 +192,7 @@ def test_asv_finds_one_name_for_each_case(found):
 def test_the_full_set_has_every_variant_and_a_larger_size(found, everything):
     """ODYSSEY_ASV=full adds to the default set, whose benchmarks it leaves as they are."""
     cases = [(variant, task) for variant in lo.variant_names() for task in steps.TASKS]
-    assert set(everything) == names(cases, ("", f"_n{steps.LARGER}")) | IMPORTS | ANALYSIS | BOOKING
+    assert set(everything) == names(cases, ("", f"_n{steps.LARGER}")) | IMPORTS | ANALYSIS | BOOKING | LOSSES
     assert {name: everything[name] for name in found} == found
 
 
@@ -370,6 +376,14 @@ def test_a_training_needs_memory(found):
     """The peak of a process that trains one epoch is that of torch at least."""
     variant, task = steps.cases()[0]
     assert 5e7 < run_one(f"{task}.{variant}.peakmem_train") < 1e11
+
+
+def test_ctc_is_tracked_beside_torch(monkeypatch):
+    """Its time over torch's and its share of a step are parts of 1 on any machine: shown on a short line, no time asserted."""
+    losses = import_module("lstm_odyssey.benchmarks.losses")
+    monkeypatch.setattr(losses, "line", lambda frames, labels: Lines(frames, labels, TIMES))
+    assert losses.track_over_torch_170() == 0.25 and losses.track_share_700() == 0.2
+    assert {losses.track_over_torch_170.unit, losses.track_share_700.unit} == {"times"}
 
 
 def test_imports_are_timed_in_fresh_interpreters():

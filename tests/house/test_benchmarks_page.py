@@ -14,9 +14,9 @@ SIZES = (20, 50, 100, 150, 200)
 GROUPS = (("no_peepholes", "vanilla", "niaf", "noaf"), ("nig", "nfg", "nog", "cifg"), ("fgr",))
 
 
-def results(name):
+def results(name, date="2026-11-25"):
     """The results of a committed record of benchmarks."""
-    path = ROOT / "reports" / "records" / f"bench-{name}-2026-11-25.json"
+    path = ROOT / "reports" / "records" / f"bench-{name}-{date}.json"
     return json.loads(path.read_text(encoding="utf-8"))["results"]
 
 
@@ -67,7 +67,7 @@ def test_the_layers_ratios_are_those_of_the_record(ratios):
         + " |"
         for group in GROUPS
     ]
-    assert table(PAGE.split("## Measured")[1])[1:] == lines
+    assert table(PAGE.split("## Measured")[1].split("\n## ")[0])[1:] == lines
     assert f"at batch 32 that cell is {mean(of('no_peepholes', 'lstm', 32)):.2f} times as fast" in flat(PAGE)
     least = [min(min(of(cell, "loop")) for cell in group) for group in ((*GROUPS[0], *GROUPS[1]), GROUPS[2])]
     assert "At no size is a cell less than {:.0f} times as fast as the loop (`fgr` {:.0f})".format(*least) in flat(PAGE)
@@ -88,3 +88,13 @@ def test_the_figures_of_training_are_those_of_the_records():
     assert told in flat(PAGE)
     (epoch,) = (each["of_plain_torch"] for each in results("epoch") if each["way"] == "vanilla")
     assert f"takes {epoch:.2f} of the time of the same protocol" in flat(PAGE)
+
+
+def test_the_figures_of_ctc_are_those_of_the_record():
+    """Times of both ways, the ratio, the rest of an update and CTC's share, line by line; all lines are there."""
+    lines = []
+    for row in results("ctc", "2026-11-29"):
+        ours, torch, rest = (1e3 * row["seconds"][way]["median"] for way in ("odyssey", "torch", "rest of the step"))
+        shown = f"{ours:.2f} | {torch:.2f} | {row['ratio']:.1f} | {rest:.2f} | {100 * row['share']:.0f} %"
+        lines.append(f"| {row['frames']} | {row['labels']} | {shown} |")
+    assert table(PAGE.split("## CTC\n")[1])[1:] == lines and len(lines) == 5
