@@ -113,10 +113,9 @@ def from_npz(file: Path) -> Assembled:
     data = locate.read("festvox_ru", file)
     found = npz.arrays(where, data, computed.FIELDS, MAX_BYTES)
     utterances, phones = computed.utterances(where, found)
-    provenance = f"{file.name}, features of {len(utterances)} utterances of festvox-ru, computed elsewhere"
-    return assemble(
-        "festvox_ru", utterances, phones, provenance, _warn(len(utterances)), pause=phones.index(computed.SILENCE)
-    )
+    provenance = f"{file.name}, features of {len(utterances)} utterances of festvox-ru"
+    warnings = ["features computed elsewhere, not by this package", *_warn(len(utterances))]
+    return assemble("festvox_ru", utterances, phones, provenance, warnings, pause=phones.index(computed.SILENCE))
 
 
 task = Task(
