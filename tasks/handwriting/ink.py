@@ -18,6 +18,7 @@ normalised are readings of ours.
 from __future__ import annotations
 
 import math
+import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -151,3 +152,18 @@ def corpus(
 
     train, valid, test = (tuple(map(pair, possible[split])) for split in SPLITS)
     return Corpus(train, valid, test, tuple(characters), tuple(told), provenance)
+
+
+def unseen(corpus: Corpus) -> tuple[int, ...]:
+    """The test lines of more words than one whose text is none of training's; a word is of letters and digits.
+
+    Where texts were written by several people, the error on these is what a net makes of words it has not learnt by heart.
+    """
+    texts = {
+        split: ["".join(corpus.labels[index] for index in target) for _, target in pairs]
+        for split, pairs in corpus.splits.items()
+    }
+    known = set(texts["train"])
+    return tuple(
+        index for index, text in enumerate(texts["test"]) if text not in known and len(re.findall(r"\w+", text)) > 1
+    )
