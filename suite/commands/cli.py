@@ -75,7 +75,7 @@ def run(
     profile: Annotated[
         str | None,
         typer.Option(
-            help="How large the study is. smoke: 10 trials of 25 epochs in a narrowed space, minutes; standard: 24 of 30; "
+            help="How large the study is. smoke: 3 trials of 16 epochs in a narrowed space, minutes; standard: 24 of 30; "
             "paper: its protocol, 200 of 150 epochs and draws of each variant's own, hours. (standard)"
         ),
     ] = None,

@@ -19,7 +19,7 @@ from os import PathLike
 from pathlib import Path
 
 from lstm_odyssey.tasks import locate, npz
-from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, EvenInteger, LogUniform, Task
 from lstm_odyssey.tasks.speech import computed, festvox_ru
 from lstm_odyssey.tasks.speech.assemble import assemble, corpus
 from lstm_odyssey.tasks.speech.recordings import Utterance
@@ -67,6 +67,8 @@ task = Task(
     family="speech",
     bidirectional=True,
     space=PAPER_SPACE,
+    narrowed={"hidden_size": EvenInteger(LogUniform(20, 80)), "learning_rate": LogUniform(1e-3, 1e-2)},
+    collection="odyssey-2017",
     url=festvox_ru.URL,
     checksum=CHECKSUM,
     licence=festvox_ru.task.licence,

@@ -26,7 +26,7 @@ from os import PathLike
 from pathlib import Path
 
 from lstm_odyssey.tasks import locate
-from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.declare import PAPER_SPACE, Choice, Corpus, CorpusError, Task
 from lstm_odyssey.tasks.speech import audio, cache, transcripts
 from lstm_odyssey.tasks.speech.assemble import SPLITS, Assembled, assemble
 from lstm_odyssey.tasks.speech.phones import TIMIT
@@ -164,7 +164,8 @@ task = Task(
     objective="frames",
     family="speech",
     bidirectional=True,
-    space=PAPER_SPACE,
+    space={**PAPER_SPACE, "nesterov": Choice((False, True)), "clip_gradient": Choice((False, True))},
+    collection="odyssey-2017",
     url=URL,
     licence="LDC user agreement; the user gives the folder",
     reference=(

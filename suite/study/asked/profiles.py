@@ -38,11 +38,11 @@ class Profile:
 
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
-        trials=10,
-        epochs=25,
-        block_size=5,
+        trials=3,
+        epochs=16,
+        block_size=3,
         space={"hidden_size": EvenInteger(LogUniform(20, 100)), "learning_rate": LogUniform(1e-3, 1e-2)},
-        note="narrowed so that 25 epochs show something; most draws of the paper's space need many more",
+        note="narrowed so that 16 epochs show something; most draws of the paper's space need many more",
     ),
     "standard": Profile(trials=24, epochs=30),
     "paper": Profile(trials=200, epochs=150, draws="independent"),
