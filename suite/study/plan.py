@@ -217,6 +217,17 @@ def default_tasks() -> tuple[str, ...]:
     return tuple(task.name for task in _usable("task", registry.task, ours) if _taken(task))
 
 
+def not_taken(study: Mapping[str, Any], settings: Settings) -> str:
+    """What a study that goes on lacks of what a new one would have, in a sentence; empty if nothing, or if tasks are named."""
+    lacking = [name for name in default_tasks() if name not in study["tasks"]]
+    if settings.tasks or not lacking or not set(study["tasks"]) <= set(default_tasks()):
+        return ""
+    return (
+        f"This study has {', '.join(study['tasks'])} alone. A new one also has {', '.join(lacking)}: name all with --tasks, "
+        "or choose another --store."
+    )
+
+
 def _taken(task: registry.NamedTask) -> bool:
     return bool(task.embedded and task.collection == COLLECTION)
 

@@ -15,7 +15,7 @@ from lstm_odyssey.reports.contract.validation import SchemaError
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.dispatch import Dispatch
 from lstm_odyssey.study.engine import InProcess, silent
-from lstm_odyssey.study.plan import Plan, Settings, make_plan
+from lstm_odyssey.study.plan import Plan, Settings, make_plan, not_taken
 from lstm_odyssey.study.results import consolidate
 from lstm_odyssey.study.resume import read_seed
 from lstm_odyssey.study.stored.locking import alive, alone, clean, forget, study_locked
@@ -106,6 +106,8 @@ def run(
             # anew: another run may have begun or extended the study meanwhile
             before = store.study()
             plan = make_plan(store, settings, seed.joined(store) if seed is not None else None)
+            if say is not None and before is not None and (words := not_taken(before, settings)):
+                say(words)
             if alone(store, own):
                 clean(store, own)
             if plan.study != before:

@@ -184,3 +184,23 @@ def test_a_task_narrows_its_space_for_the_smoke_profile(made, monkeypatch, tmp_p
     assert facts["paper"]["space"] == facts["paper"]["task_space"] == {name: d.as_dict() for name, d in SPACE.items()}
     with pytest.raises(ValueError, match="narrowed has 'noise', and space does not; expected .*input_noise"):
         made_task(space=SPACE, narrowed={"noise": Choice((0.0,))})
+
+
+def test_a_study_of_fewer_tasks_than_a_new_one_says_so(tmp_path):
+    """One sentence where nothing is asked for; none where tasks are named, or where the study has others of its own."""
+    from lstm_odyssey.study.plan import default_tasks, not_taken
+
+    first, *others = default_tasks()
+    old = {"tasks": {first: {}}}
+    assert others and not_taken(old, lo.Settings()) == (
+        f"This study has {first} alone. A new one also has {', '.join(others)}: name all with --tasks, "
+        "or choose another --store."
+    )
+    assert not not_taken(old, lo.Settings(tasks=(first,)))
+    assert not not_taken({"tasks": {name: {} for name in default_tasks()}}, lo.Settings())
+    assert not not_taken({"tasks": {"mine": {}}}, lo.Settings())
+    told = []
+    asked = settings(tmp_path, trials=1, epochs=1)
+    lo.run(tmp_path / "store", asked, say=told.append)
+    lo.run(tmp_path / "store", lo.Settings(data=asked.data), say=told.append)
+    assert [line for line in told if "alone" in line] == [not_taken({"tasks": {"bach": {}}}, lo.Settings())]
