@@ -136,13 +136,13 @@ def test_ctc_equals_the_sum_over_all_paths(seed: int) -> None:
 
 
 def test_ctc_of_a_sequence_that_is_too_short_is_infinite_and_leaves_its_neighbours_alone() -> None:
-    """Two equal labels in two frames cost infinity, a value; the other sequence's loss and gradient stay as alone."""
+    """Two equal labels in two frames cost infinity, with a gradient of 0; the other sequence's are as they are alone."""
     objective = get("ctc")
     logits = torch.randn(4, 2, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     both, lengths = [np.array([1, 1]), np.array([0, 1])], torch.tensor([2, 4])
     target = objective.collate(both, lengths, 4, torch.float64, "cpu")
     loss, gradient = objective.loss_and_gradient(logits, target, lengths)
-    assert torch.isinf(loss[:, 0]).all()
+    assert torch.isinf(loss[:, 0]).all() and not gradient[:, :, 0].any()
     alone = objective.collate(both[1:], lengths[1:], 4, torch.float64, "cpu")
     expected_loss, expected_gradient = objective.loss_and_gradient(logits[:, :, 1:], alone, lengths[1:])
     torch.testing.assert_close(loss[:, 1:], expected_loss)
