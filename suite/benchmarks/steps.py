@@ -17,7 +17,7 @@ from typing import Any
 names: Any = import_module(f"{__package__}.names")
 
 VARIANTS = ("vanilla", "cifg", "fgr")
-TASKS = ("bach",)
+TASKS = ("bach", "festvox_ru_mini")
 """The tasks whose corpus comes with the package; ``tests/benchmarks/test_benchmarks.py`` holds the list to it."""
 
 HIDDEN_SIZE, LARGER = 64, 128
