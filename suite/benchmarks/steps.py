@@ -17,7 +17,7 @@ from typing import Any
 names: Any = import_module(f"{__package__}.names")
 
 VARIANTS = ("vanilla", "cifg", "fgr")
-TASKS = ("bach", "hershey_mini")
+TASKS = ("bach", "festvox_ru_mini", "hershey_mini")
 """The tasks that a study has if none are named; ``tests/benchmarks/test_benchmarks.py`` holds the list to it."""
 
 COLLECTION = "odyssey-2017"

@@ -12,11 +12,12 @@ computed again. The folder may be deleted at any time.
     classes                         uint8 [frames]
 
 The file's name holds the hash of all it was made of: the settings, this folder's sources, the version of
-kaldi-native-fbank, and name, size and time of change of every file of the corpus.
+kaldi-native-fbank, and name, size and time of change of every file of the corpus. The last two of a place are kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import mmap
@@ -49,7 +50,12 @@ def name(task: str, recipe: Mapping[str, Any], files: Iterable[Path], root: Path
         found.append([file.relative_to(root).as_posix(), known.st_size, known.st_mtime_ns])
     made_of = [_sources(), _library(), dict(recipe), sorted(found)]
     text = json.dumps(made_of, sort_keys=True, default=str)
-    return f"{task}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.features"
+    place = str(root.resolve() / (found[0][0] if len(found) == 1 else ""))
+    return f"{task}-{_hash(place)[:12]}-{_hash(text)[:24]}.features"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache
@@ -86,7 +92,16 @@ def kept(file_name: str, make: Callable[[], Assembled]) -> Corpus:
     except OSError as error:
         warnings.warn(f"features are not kept: {path} cannot be written ({error.strerror})", stacklevel=2)
         return corpus(made)
+    _forget_older(path)
     return read(path) or corpus(made)
+
+
+def _forget_older(path: Path) -> None:
+    """Keep the last two files of a corpus at one place: each change of a source or a version makes another."""
+    ours = f"{path.name.rpartition('-')[0]}-*.features"
+    with contextlib.suppress(OSError):  # another process may be doing the same
+        for older in sorted(path.parent.glob(ours), key=lambda each: each.stat().st_mtime_ns)[:-2]:
+            older.unlink(missing_ok=True)
 
 
 def write(path: Path, made: Assembled) -> None:

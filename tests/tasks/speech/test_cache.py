@@ -77,6 +77,18 @@ def test_what_features_are_made_of_is_their_name(voice, cache_folder, monkeypatc
     assert len(kept(cache_folder)) == 2
 
 
+def test_the_last_two_of_a_place_are_kept(voice, cache_folder, monkeypatch, tmp_path):
+    """Five versions of a corpus leave the files of the last two, and those of another place alone."""
+    festvox.load(trees.festvox(tmp_path / "other"))
+    (other,) = kept(cache_folder)
+    names = []
+    for version in range(5):
+        monkeypatch.setattr(cache, "_library", lambda version=version: str(version))
+        festvox.load(voice)
+        names.append(max(kept(cache_folder), key=lambda path: path.stat().st_mtime_ns))
+    assert set(kept(cache_folder)) == {other, *names[-2:]}
+
+
 @pytest.mark.parametrize("damage", ["a bit", "cut", "empty", "another format", "header"])
 def test_a_damaged_file_is_computed_again(voice, cache_folder, damage):
     """A flipped bit anywhere, a file cut short or of another kind costs the time of computing, and gives the same corpus."""
