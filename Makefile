@@ -25,7 +25,7 @@ NEEDS := $(VENV)/.created pyproject.toml constraints.txt
 .PHONY: study test long lint clean
 
 study: $(VENV)/.package
-	$(BIN)/odyssey run --profile smoke --store $(STORE) $(ARGS)
+	$(BIN)/odyssey run --tasks bach --profile smoke --store $(STORE) $(ARGS)
 
 # One process a core; `make test ARGS="-n 0 tests/study/test_store.py"` is one process and one file.
 test: $(VENV)/.test
