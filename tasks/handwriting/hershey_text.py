@@ -92,7 +92,8 @@ class Draws:
     def uniform(self, count: int) -> NDArray[np.float64]:
         """``count`` numbers in [0, 1), multiples of 2^-53."""
         bits: NDArray[np.uint64] = self._raw(count)
-        return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        numbers: NDArray[np.float64] = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return numbers
 
     def bell(self, count: int) -> NDArray[np.float64]:
         """``count`` numbers of mean 0 and variance 1, like normal ones: sums of four uniform ones."""

@@ -296,6 +296,8 @@ def test_tasks_know_no_cell_and_no_trainer() -> None:
         ({"space": {"learning_rate": 0.1}}, r"space\['learning_rate'\] is 0.1; expected a distribution"),
         ({"checksum": "md5:12"}, "checksum is 'md5:12'"),
         ({"chance": float("nan")}, "chance is nan"),
+        ({"collection": " "}, "collection is ' '; expected a name, or None"),
+        ({"collection": 3}, "collection is 3"),
     ],
 )
 def test_a_malformed_task_is_refused(change: dict[str, Any], message: str) -> None:

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.commands import tables
+from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.handwriting import build_hershey, hershey, hershey_hand, ink
 from lstm_odyssey.tasks.handwriting.hershey_text import ORDER, Draws, signs, text
+from tests import made_studies as made
 from tests.corpora import ROOT
 
 NAMES = ("hershey", "hershey_mini")
@@ -145,6 +148,11 @@ def test_it_says_synthetic_wherever_its_name_is_printed(odyssey) -> None:
     code, output, _ = odyssey("tasks")
     parts = [part for part in output.split("\n\n") if part.startswith("hershey")]
     assert code == 0 and len(parts) == 2 and all("licence  synthetic" in part for part in parts)
+    facts = made.MUSIC | {"warnings": list(corpus.warnings)}
+    study = made.study({"hershey_mini": facts}, trials=2)
+    trials = [made.trial(study, *place) for place in made.places(study)]
+    told = [str(part) for part in tables.results(schema.build(study, trials))]
+    assert told[0] == f"\nhershey_mini: {hershey.SYNTHETIC}"
 
 
 def test_the_tasks_are_what_they_declare() -> None:

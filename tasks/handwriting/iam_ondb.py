@@ -1,0 +1,238 @@
+"""IAM-OnDB, the paper's handwriting corpus: lines written on a whiteboard, asked for their characters.
+
+    features Δx, Δy, time since the stroke's start, pen-lift of a line (see ``ink``); target: its characters
+    score = 100 Σ edit distance / Σ length, character error rate of the best path, %
+
+5,355/2,956/3,859 lines of 775/408/544 forms, 81 characters. Validation joins the lists ``testset_v`` and ``testset_t``;
+form a08-551z is left out, its transcript is a row of percent signs. Lines shorter than CTC needs are left out and counted;
+other counts than these are a warning. The corpus is licensed, so the user gives its folder:
+
+    lineStrokes/a01/a01-020/a01-020x-01.xml      one file a line; a folder lineStrokes-all may lie above
+    ascii/a01/a01-020/a01-020x.txt               after "CSR:" and an empty line, text line k is that of file k
+    trainset.txt testset_v.txt testset_t.txt testset_f.txt      one form a line, anywhere in the folder
+
+Source: Liwicki and Bunke, "IAM-OnDB - an on-line English sentence database acquired from handwritten text on a whiteboard",
+ICDAR 2005. Departure from the paper: none known but the readings in ``ink``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstm_odyssey.tasks import locate
+from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.handwriting import ink
+
+URL = "https://fki.tic.heia-fr.ch/databases/iam-on-line-handwriting-database"
+LISTS = {"train": ("trainset",), "valid": ("testset_v", "testset_t"), "test": ("testset_f",)}
+FORMS = {"trainset": 775, "testset_v": 192, "testset_t": 216, "testset_f": 544}
+LINES = {"train": 5355, "valid": 2956, "test": 3859}
+LEFT_OUT = ("a08-551z",)
+FORM = re.compile(r"[a-z]\d\d-\d{3}[a-z]?")
+MAX_BYTES = 16 * 2**20
+"""A file may not be larger than this."""
+DEEP = 4
+"""The folders and lists are looked for so many folders deep."""
+SPACE = PAPER_SPACE
+
+
+def _find(root: Path, name: str) -> Path | None:
+    """The first folder or file of that name, the least deep and then the first by name."""
+    for depth in range(DEEP):
+        if found := sorted(root.glob("*/" * depth + name)):
+            return found[0]
+    return None
+
+
+def _places(root: Path) -> dict[str, Path]:
+    """Where strokes, texts and lists lie.
+
+    Errors: `CorpusError`, which names all that are missing.
+    """
+    names = {"lineStrokes": "lineStrokes", "ascii": "ascii", **{each: f"{each}.txt" for each in FORMS}}
+    found = {key: _find(root, name) for key, name in names.items()}
+    if missing := [names[key] for key, place in found.items() if place is None]:
+        raise CorpusError(
+            f"task 'iam_ondb': {root} has no {', '.join(missing)}; expected the folders lineStrokes and ascii and the lists "
+            f"{', '.join(f'{each}.txt' for each in FORMS)}. Unpack lineStrokes-all, ascii-all and task1 of {URL} into it."
+        )
+    return {key: place for key, place in found.items() if place is not None}
+
+
+def read(file: Path) -> str:
+    """A text file in ISO-8859-1.
+
+    Errors: `CorpusError` if it cannot be read or is too large.
+    """
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CorpusError(f"task 'iam_ondb': {file} cannot be read ({error.strerror}). Get it again.") from None
+    if len(data) > MAX_BYTES:
+        raise CorpusError(
+            f"task 'iam_ondb': {file} is larger than {MAX_BYTES} bytes; it is not the corpus. Get it again."
+        )
+    return data.decode("latin-1")
+
+
+def forms(places: dict[str, Path]) -> dict[str, list[str]]:
+    """The forms of each list.
+
+    Errors: `CorpusError` for what is no form, and for a form in two lists.
+    """
+    found, seen = {}, {}
+    for name in FORMS:
+        found[name] = read(places[name]).split()
+        for form in found[name]:
+            if not FORM.fullmatch(form):
+                raise CorpusError(f"task 'iam_ondb': {places[name]}: {form!r} is no form; expected a name as a01-020x.")
+            if seen.setdefault(form, name) != name:
+                raise CorpusError(
+                    f"task 'iam_ondb': form {form} is in {seen[form]}.txt and in {name}.txt; expected one. Use the "
+                    "original lists."
+                )
+    return found
+
+
+def transcript(file: Path) -> list[str]:
+    """The text lines of a form.
+
+    Errors: `CorpusError` without a line ``CSR:``.
+    """
+    _, marker, text = f"\n{read(file)}".replace("\r\n", "\n").partition("\nCSR:")
+    if not marker:
+        raise CorpusError(f"task 'iam_ondb': {file} has no line CSR:; expected the text after it. Get the file again.")
+    lines = [line.strip() for line in text.split("\n")[1:]]
+    while lines and not lines[0]:
+        lines.pop(0)
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def strokes(file: Path) -> list[NDArray[np.int64]]:
+    """The strokes of a line's file: x, y and milliseconds as whole numbers, [n, 3]; y grows downwards.
+
+    Errors: `CorpusError` for broken XML, entities, and what is no number.
+    """
+    try:
+        parser = import_module("defusedxml.ElementTree")
+        refused = import_module("defusedxml.common").DefusedXmlException
+    except ModuleNotFoundError:
+        raise CorpusError(
+            "task 'iam_ondb': defusedxml is not installed; its files are XML. Run pip install \"lstm-odyssey[corpora]\"."
+        ) from None
+    where = f"task 'iam_ondb': {file}"
+    try:
+        root = parser.fromstring(read(file).encode("latin-1"), forbid_dtd=False)
+    except refused as error:
+        raise CorpusError(
+            f"{where} declares entities ({type(error).__name__}), which may expand without end; expected plain XML. The file "
+            "may be hostile: get the original."
+        ) from None
+    except (parser.ParseError, ValueError, LookupError) as error:
+        raise CorpusError(f"{where} is no XML that can be read ({error}). Get the file again.") from None
+    found = [_points(where, stroke) for stroke in root.iter("Stroke")]
+    if not (found := [points for points in found if len(points)]):
+        raise CorpusError(f"{where} has no stroke with a point; expected StrokeSet, Stroke, Point. Get the file again.")
+    return found
+
+
+def _points(where: str, stroke: Any) -> NDArray[np.int64]:
+    rows = []
+    for point in stroke.iter("Point"):
+        try:
+            rows.append([float(point.attrib[name]) for name in ("x", "y", "time")])
+        except (KeyError, ValueError):
+            raise CorpusError(
+                f"{where}: the point {dict(point.attrib)} is not numeric; expected numbers x, y and time. Get the file again."
+            ) from None
+    points = np.array(rows, np.float64).reshape(-1, 3)
+    if not (np.abs(points) < 1e9).all():
+        raise CorpusError(f"{where}: a point is beyond 1e9 in size; expected finite numbers. Get the file again.")
+    return np.rint(points * [1, 1, 1000]).astype(np.int64)
+
+
+def _lines(places: dict[str, Path], form: str) -> Iterator[ink.Line]:
+    """The lines of a form for which there are strokes."""
+    inner = Path(form[:3]) / form[:7]
+    files = sorted((places["lineStrokes"] / inner).glob(f"{form}-[0-9][0-9].xml"))
+    if not files:
+        return
+    texts = transcript(places["ascii"] / inner / f"{form}.txt")
+    for file in files:
+        number = int(file.stem[-2:])
+        if not 1 <= number <= len(texts) or not texts[number - 1]:
+            raise CorpusError(
+                f"task 'iam_ondb': {file} is line {number}, {form}.txt has {len(texts)} lines; expected a text for each file. "
+                "Get the transcript again."
+            )
+        whole = strokes(file)
+        kept = ink.every_second(whole)
+        started = [int(stroke[0, 2]) for stroke in whole]
+        where = f"task 'iam_ondb': {file.name}"
+        ink.encode(where, texts[number - 1])
+        yield ink.Line(
+            where, ink.features(where, np.concatenate(kept), list(map(len, kept)), started), texts[number - 1]
+        )
+
+
+def load(path: str | PathLike[str] | None = None) -> Corpus:
+    """The corpus, from the folder that the user gives.
+
+    Errors: `CorpusError` if none is given, or if a file in it is missing or malformed.
+    """
+    root = locate.locate("iam_ondb", path)
+    if root is None:
+        raise locate.missing("iam_ondb", "no folder given; it is licensed for research, after a registration", URL)
+    if not root.is_dir():
+        raise CorpusError(
+            f"task 'iam_ondb': {root} is not a folder; expected the unpacked corpus. Pass --data iam_ondb=FOLDER."
+        )
+    places = _places(root)
+    listed = forms(places)
+    warnings, empty = [], []
+    splits: dict[str, list[ink.Line]] = {}
+    for split, names in LISTS.items():
+        splits[split] = []
+        for form in (form for name in names for form in listed[name] if form not in LEFT_OUT):
+            found = list(_lines(places, form))
+            splits[split] += found
+            if not found:
+                empty.append(form)
+    if empty:
+        warnings.append(f"{len(empty)} forms of the lists have no file in lineStrokes, first {empty[0]}")
+    for what, got, usual in (
+        ("forms", {name: len(each) for name, each in listed.items()}, FORMS),
+        ("lines", {split: len(lines) for split, lines in splits.items()}, LINES),
+    ):
+        if got != usual:
+            told, expected = ("/".join(f"{count:,}" for count in each.values()) for each in (got, usual))
+            warnings.append(f"{told} {what}; the corpus has {expected}")
+    provenance = f"IAM-OnDB, {sum(map(len, splits.values()))} lines, {URL}"
+    return ink.corpus(f"task 'iam_ondb': {root}", splits, provenance, warnings)
+
+
+task = Task(
+    load,
+    objective="ctc",
+    family="handwriting",
+    bidirectional=True,
+    space=SPACE,
+    url=URL,
+    licence="for research that is not commercial, after a registration; not redistributed here",
+    collection="odyssey-2017",
+    reference=(
+        'M. Liwicki, H. Bunke, "IAM-OnDB - an On-Line English Sentence Database Acquired from Handwritten Text on a '
+        'Whiteboard", ICDAR 2005'
+    ),
+)
