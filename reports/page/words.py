@@ -18,7 +18,8 @@ from lstm_odyssey.reports.contract.schema import attribute
 from lstm_odyssey.reports.contract.wording import count, listed
 from lstm_odyssey.reports.page.importance import importance_text
 from lstm_odyssey.reports.page.sentences import comparison_text
-from lstm_odyssey.reports.stats.table import ENOUGH, maximizes, score
+from lstm_odyssey.reports.stats.inference import ENOUGH
+from lstm_odyssey.reports.stats.table import maximizes, score
 
 __all__ = [
     "caption", "cells", "commands", "comparison_text", "count", "distribution", "equation", "flat", "importance_text",

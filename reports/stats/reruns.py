@@ -21,8 +21,9 @@ from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import attribute, error, hyperparameters, validate
 from lstm_odyssey.reports.contract.variables import FINISHED, PACKAGE, TRIAL, VARIABLES
 from lstm_odyssey.reports.stats.best_points import draws, ranked
+from lstm_odyssey.reports.stats.inference import capped
 from lstm_odyssey.reports.stats.seed_deviation import half_width, seed_deviation
-from lstm_odyssey.reports.stats.table import ceiling, maximizes
+from lstm_odyssey.reports.stats.table import maximizes
 
 Numbers = NDArray[numpy.float64]
 
@@ -126,9 +127,7 @@ def _cell(study: xarray.Dataset, others: Sequence[xarray.Dataset], task: str, va
         if task not in other["task"] or variant not in other["variant"]:
             continue
         again = other.sel(task=task, variant=variant)
-        values = (
-            ceiling(again[score].values, chance, maximize=maximize) if not math.isnan(chance) else again[score].values
-        )
+        values = capped(again[score].values, chance, maximize=maximize)
         drawn = draws(again, names)
         for index in numpy.flatnonzero(again["status"].values != "missing").tolist():
             draw = drawn[index]
