@@ -9,12 +9,11 @@ import numpy
 import xarray
 
 from lstm_odyssey.reports.contract.validation import attribute, hyperparameters
-from lstm_odyssey.reports.contract.variables import FINISHED, TRIAL, VARIABLES
+from lstm_odyssey.reports.contract.variables import FINISHED, SCORES
 from lstm_odyssey.reports.fanova.space import Axis, AxisError, Cells, Floats, axis, nominal
 from lstm_odyssey.reports.stats.inference import capped
 from lstm_odyssey.reports.stats.table import maximizes
 
-SCORES = tuple(stored.name for stored in VARIABLES if stored.score and stored.dims == TRIAL)
 MEASURES = ("seconds", "frames_per_second", "epochs", "best_epoch", "n_parameters")
 RESPONSES = (*SCORES, *MEASURES)
 """What can be explained. A score has the chance level as its ceiling; a measure is taken as it stands."""

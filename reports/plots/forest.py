@@ -14,8 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from lstm_odyssey.reports.plots.axis import present
 from lstm_odyssey.reports.plots.style import BLUE, INK, SOFT, VERMILLION, blank, styled, tag
 from lstm_odyssey.reports.stats.contents import BETTER, WORSE
-from lstm_odyssey.reports.stats.epoch_cost import duration
-from lstm_odyssey.reports.stats.network_size import parameters_at
+from lstm_odyssey.reports.stats.epoch_cost import duration, parameters_at
 from lstm_odyssey.reports.stats.stability import told
 from lstm_odyssey.reports.stats.table import whole
 

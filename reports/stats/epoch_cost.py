@@ -1,4 +1,4 @@
-"""What an epoch costs at one N: the cost that can be compared between cells, whatever sizes their trials drew.
+"""What an epoch costs and how large a network is at one N: what can be compared between cells, whatever sizes trials drew.
 
 For each task one regression of the processor time of an epoch's updates on the number of blocks, over all its trials:
 
@@ -117,6 +117,24 @@ def reference_size(space: Any) -> int:
     if form is None or form["low"] <= AT <= form["high"]:
         return AT
     return round(math.sqrt(form["low"] * form["high"]))
+
+
+def parameters_at(study: xarray.Dataset, task: str, variant: str, size: int) -> float:
+    """Parameters of the whole network with N = ``size``: the cell in each direction, and the output layer.
+
+    Trials have sizes of their own; at one N cells can be compared. NaN where the study does not tell shapes or sizes.
+    """
+    cell = attribute(study, "variants").get(variant, {}).get("parameters")
+    facts = attribute(study, "tasks").get(task, {})
+    known = {"N": size, "M": facts.get("input_size")}
+    if not cell or known["M"] is None or facts.get("n_outputs") is None:
+        return math.nan
+    directions = 2 if facts.get("bidirectional") else 1
+    try:
+        weights = sum(math.prod(int(known.get(dim, dim)) for dim in shape) for shape in cell.values())
+    except (TypeError, ValueError):  # a plugin may call a dimension what it likes
+        return math.nan
+    return float(directions * weights + int(facts["n_outputs"]) * (directions * size + 1))
 
 
 def processors(study: xarray.Dataset, *, timed: bool = True) -> list[str]:

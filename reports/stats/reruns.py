@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lstm_odyssey.reports.contract.nearest import nearest
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import attribute, error, hyperparameters, validate
-from lstm_odyssey.reports.contract.variables import FINISHED, PACKAGE, TRIAL, VARIABLES
+from lstm_odyssey.reports.contract.variables import FINISHED, PACKAGE, SCORES
 from lstm_odyssey.reports.stats.best_points import draws, ranked
 from lstm_odyssey.reports.stats.inference import capped
 from lstm_odyssey.reports.stats.seed_deviation import half_width, seed_deviation
@@ -27,7 +27,6 @@ from lstm_odyssey.reports.stats.table import maximizes
 
 Numbers = NDArray[numpy.float64]
 
-SCORES = tuple(stored.name for stored in VARIABLES if stored.score and stored.dims == TRIAL)
 CELL = ("task", "variant")
 
 
