@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SMALL = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
@@ -95,3 +95,24 @@ def open_text(least: Iterable[float], units: str) -> str:
     known = sorted(least)
     ends = dict.fromkeys(f"{value:.3g}" for value in (known[0], known[-1]))
     return f"less than {' to '.join(ends)} {units}"
+
+
+def markdown(lines: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
+    """Lines of cells, heads first, as a table legible in a terminal; ``numbers``: all but the first column stand right.
+
+    >>> print(markdown([["cell", "score"], ["gated", "8.5"]]))
+    | cell  | score |
+    | ----- | ----: |
+    | gated |   8.5 |
+    """
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    right = [numbers and place > 0 for place in range(len(widths))]
+    rule = ["-" * (width - 1) + ":" if aside else "-" * width for width, aside in zip(widths, right, strict=True)]
+    padded = [
+        [
+            cell.rjust(width) if aside else cell.ljust(width)
+            for cell, width, aside in zip(line, widths, right, strict=True)
+        ]
+        for line in [lines[0], rule, *lines[1:]]
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)

@@ -17,7 +17,6 @@ Source: Jansen, Computer Physics Communications 1999; Owen, "Scrambled net varia
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy
 
@@ -32,18 +31,6 @@ MOST_PAIRS, MOST_LEAVES = 200_000_000, 1000
 """Pairs of leaves of the same tree, times axes; leaves of one tree. Beyond, totals are sampled."""
 
 
-class Remainder(NamedTuple):
-    """Estimates of each scrambling.
-
-    Attributes:
-        variance: E[r²] [R].
-        totals: the remainder's part of every total index, as a variance [R, d].
-    """
-
-    variance: Floats
-    totals: Floats
-
-
 def remainder(
     forest: Forest,
     mean: float,
@@ -53,7 +40,7 @@ def remainder(
     scramblings: int = SCRAMBLINGS,
     points: int = POINTS,
     seed: int = 1,
-) -> Remainder:
+) -> tuple[Floats, Floats]:
     """Sample the remainder of a forest's mean.
 
     Args:
@@ -63,6 +50,9 @@ def remainder(
         grids: f_ij on the cells of both axes, in the order of ``all_pairs``.
         scramblings, points: how many; points is a power of two.
         seed: of the scramblings.
+
+    Returns:
+        Of each scrambling E[r²] [R], and the remainder's part of every total index, as a variance [R, d].
     """
     d = len(effects)
     base, moved = _points(forest, scramblings, points, seed)
@@ -77,7 +67,7 @@ def remainder(
 
     here = rest(base)
     totals = [((here - rest(_replaced(base, moved, i))) ** 2).mean(axis=1) / 2 for i in range(d)]
-    return Remainder((here**2).mean(axis=1), numpy.stack(totals, axis=1))
+    return (here**2).mean(axis=1), numpy.stack(totals, axis=1)
 
 
 def tree_totals(forest: Forest, *, scramblings: int = SCRAMBLINGS, points: int = POINTS, seed: int = 1) -> Floats:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy
 import xarray
 
@@ -49,7 +47,8 @@ def importance_text(importance: xarray.Dataset) -> list[str]:
             notes = sorted({str(note) for note in part["note"].values if note}) or ["no finished trials"]
             texts.append(f"On {task} there is nothing to divide: {listed(notes)}.")
             continue
-        explained, unexplained = (part.isel(variant=analysed & chosen) for chosen in _split(part["r_squared"].values))
+        told = part["r_squared"].values > 0
+        explained, unexplained = (part.isel(variant=analysed & chosen) for chosen in (told, ~told))
         text = f"On {task} "
         if explained.sizes["variant"]:
             text += _shares(explained, response, importance.attrs["flagged_below"])
@@ -77,11 +76,6 @@ def spread(part: xarray.Dataset) -> str:
     return " to ".join(dict.fromkeys(fixed(value) for value in (known[0], known[-1]))) if known else ""
 
 
-def _split(r_squared: numpy.ndarray[Any, Any]) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
-    """Where a forest predicts something, and where nothing."""
-    return r_squared > 0, ~(r_squared > 0)
-
-
 def _shares(shown: xarray.Dataset, response: str, bound: float) -> str:
     """R² and the shares of the cells of which something is predicted."""
     names = shown["hyperparameter"].values.tolist()
@@ -89,18 +83,16 @@ def _shares(shown: xarray.Dataset, response: str, bound: float) -> str:
     shares["all interactions together"] = 1 - numpy.nansum(shown["main_share"].values, axis=1)
     shares = {name: values for name, values in shares.items() if not numpy.isnan(values).all()}
     ordered = sorted(shares, key=lambda name: -float(numpy.nanmean(shares[name])))
+    cells = shown["variant"].values
+    whose = f" of {cells[0]}" if cells.size == 1 else ", by cell"
     text = (
         f"a forest predicts {percent(shown['r_squared'].values)} of the variance of {response}"
-        f"{_of(shown['variant'].values)}. Shares of that part: "
+        f"{whose}. Shares of that part: "
         f"{listed(f'{name} {percent(shares[name])}' for name in ordered)}."
     )
-    if (poor := shown["variant"].values[shown["flagged"].values]).size:
+    if (poor := cells[shown["flagged"].values]).size:
         text += f" The shares of {listed(poor)} describe little: R² is below {bound:g}."
     return text
-
-
-def _of(variants: numpy.ndarray) -> str:
-    return f" of {variants[0]}" if variants.size == 1 else ", by cell"
 
 
 def learning_rate_share(cuts: xarray.Dataset | None, task: str, clip: float = 0.5) -> str:

@@ -182,27 +182,21 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
         )
         for place in range(len(tasks))
     ]  # fmt: skip
-    words = {
-        "epoch_cost": ("seconds", "processor time of an epoch's updates at N = epoch_cost_at", "s"),
-        "epoch_cost_residual": ("residual", "standard deviation of log time about the fit on log N", "1"),
-        "epoch_cost_trials": ("trials", "trials whose times were fitted", "1"),
+    variables: dict[str, Any] = {
+        name: (("task", "variant"), numpy.stack([one[key] for one in found]), {"long_name": words, "units": units})
+        for name, key, words, units in (
+            ("epoch_cost", "seconds", "processor time of an epoch's updates at N = epoch_cost_at", "s"),
+            ("epoch_cost_residual", "residual", "standard deviation of log time about the fit on log N", "1"),
+            ("epoch_cost_trials", "trials", "trials whose times were fitted", "1"),
+        )
     }
-    made = xarray.Dataset(
-        {
-            name: (("task", "variant"), numpy.stack([one[key] for one in found]), {"long_name": long, "units": units})
-            for name, (key, long, units) in words.items()
-        },
-        {"task": study["task"], "variant": study["variant"]},
-    )
-    made["epoch_cost_at"] = ("task", sizes, {"long_name": "number of blocks that costs are given at", "units": "1"})
-    of = {"epoch_cost_processor": "of these times", "epoch_cost_processors": "all that measured trials ran on"}
-    labels = [
-        [str(one["processor"]) for one in found],
-        [SEPARATOR.join(processors(study.sel(task=task))) for task in tasks],
-    ]
-    for (name, long), values in zip(of.items(), labels, strict=True):
-        made[name] = ("task", values, {"long_name": long})
-    return made
+    ran = [SEPARATOR.join(processors(study.sel(task=task))) for task in tasks]
+    variables |= {
+        "epoch_cost_at": ("task", sizes, {"long_name": "number of blocks that costs are given at", "units": "1"}),
+        "epoch_cost_processor": ("task", [str(one["processor"]) for one in found], {"long_name": "of these times"}),
+        "epoch_cost_processors": ("task", ran, {"long_name": "all that measured trials ran on"}),
+    }
+    return xarray.Dataset(variables, {"task": study["task"], "variant": study["variant"]})
 
 
 def duration(seconds: float) -> str:

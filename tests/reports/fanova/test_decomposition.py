@@ -284,9 +284,7 @@ def test_standard_errors_are_honest():
     made = leaves(found.boxes)
     effects = [curves(made, j).mean(axis=0) for j in range(3)]
     grids = [grid for grid, _ in pair_grids(made, effects)]
-    draws = [
-        remainder(found, float(made.means.mean()), effects, grids, seed=seed, points=64).variance for seed in range(60)
-    ]
+    draws = [remainder(found, float(made.means.mean()), effects, grids, seed=seed, points=64)[0] for seed in range(60)]
     errors = numpy.array([each.std(ddof=1) / len(each) ** 0.5 for each in draws])
     scaled = (numpy.mean(draws, axis=1) - exact_of_mean(found)[0, 1, 2]) / errors
     assert 0.75 < scaled.std() < 1.4 and abs(scaled.mean()) < 4 / 60**0.5
