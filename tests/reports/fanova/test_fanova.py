@@ -455,7 +455,7 @@ def test_the_cache_is_used_and_distrusted(tmp_path: Any, monkeypatch: Any) -> No
     """Cached refits are not done again; another response or a damaged file is; the numbers are the same either way."""
     counted: list[int] = []
     refit = refits.refit
-    monkeypatch.setattr(refits, "refit", lambda task: (counted.append(task.number), refit(task))[1])
+    monkeypatch.setattr(refits, "refit", lambda asked, number: (counted.append(number), refit(asked, number))[1])
     study = planted(n=50)
     first = fanova(study, **INTERVALS, cache=tmp_path)
     assert len(counted) == 24
