@@ -7,7 +7,7 @@ import xarray
 
 from lstm_odyssey.reports.contract.validation import attribute, hyperparameters
 from lstm_odyssey.reports.contract.variables import FINISHED, TRIAL
-from lstm_odyssey.reports.contract.wording import fixed, listed, named, percent
+from lstm_odyssey.reports.contract.wording import fixed, listed, named, percent, span
 from lstm_odyssey.reports.fanova.refits import ENOUGH
 
 RESPONSES = {
@@ -72,8 +72,7 @@ def analysed(effects: xarray.Dataset, task: str) -> bool:
 
 def spread(part: xarray.Dataset) -> str:
     """R² of the cells from the least to the largest; empty where no cell was analysed."""
-    known = sorted(value for value in part["r_squared"].values.tolist() if not numpy.isnan(value))
-    return " to ".join(dict.fromkeys(fixed(value) for value in (known[0], known[-1]))) if known else ""
+    return span(part["r_squared"].values.tolist(), fixed)
 
 
 def _shares(shown: xarray.Dataset, response: str, bound: float) -> str:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from lstm_odyssey.reports import paper
 from lstm_odyssey.reports.contract.schema import attribute
-from lstm_odyssey.reports.contract.wording import fixed, percent
+from lstm_odyssey.reports.contract.wording import fixed, percent, span
 from lstm_odyssey.reports.fanova.cases import FACTOR
 from lstm_odyssey.reports.fanova.layout import SPREAD_SAYS
 from lstm_odyssey.reports.page import advice, tables, words
@@ -176,21 +176,17 @@ def _analysed(analyses: Analyses, task: str, result: xarray.Dataset | None) -> s
     if result is None:
         return ""
     part = result.sel(task=task).isel(clip=0)
-    counts = sorted({int(n) for n in part["n"].values})
-    parts = [
-        f"n = {counts[0]}" + (f" to {counts[-1]}" if counts[-1] > counts[0] else "") + " finished trials for each cell"
-    ]
+    parts = [f"n = {span(part['n'].values.tolist())} finished trials for each cell"]
     if spans := [spread(result.sel(task=task, clip=clip)) for clip in result["clip"].values]:
         named = zip(result["clip"].values.tolist(), spans, strict=True)
-        told = [f"{span} at {clip:.0%}" if len(spans) > 1 else span for clip, span in named if span]
+        told = [f"{said} at {clip:.0%}" if len(spans) > 1 else said for clip, said in named if said]
         parts += [f"out-of-bag R² of the score over the cells {words.listed(told)}"] if told else []
     parts += [f"{result.attrs['trees']} trees, their seed {result.attrs['seed']}", "axes as drawn"]
     parts += [f"{analyses.comparison.attrs['draws']} draws", f"corpus {task}"]
     ceiling = float(part["ceiling"])
     if not math.isnan(ceiling):
-        low, high = float(part["ceiling_share"].min()), float(part["ceiling_share"].max())
-        whose = f"{low:.0%} to {high:.0%} of the trials" if high > low else f"{high:.0%} of the trials"
-        parts.append(f"diverged trials and scores worse than chance count as {score(ceiling)} ({whose})")
+        whose = span(part["ceiling_share"].values.tolist(), lambda share: f"{share:.0%}")
+        parts.append(f"diverged trials and scores worse than chance count as {score(ceiling)} ({whose} of the trials)")
     return "; ".join(parts) + "."
 
 
