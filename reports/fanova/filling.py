@@ -28,15 +28,7 @@ Place = tuple[int, ...]
 
 
 class Filling:
-    """The arrays of a result while they are being filled.
-
-    Args:
-        study: what is analysed.
-        response: what is explained.
-        tasks, labels, clip, names: labels of the dimensions task, variant, clip and hyperparameter.
-        axes: for each task, the axes of what it draws.
-        points: at most so many on a curve.
-    """
+    """The arrays of a result while they are being filled: ``labels`` are its variants, ``axes`` what each task draws."""
 
     def __init__(
         self,

@@ -30,15 +30,10 @@ class Best(NamedTuple):
 
 
 def found(study: xarray.Dataset, part: xarray.Dataset, name: str = "best_test") -> Best:
-    """The best score of a search: the best among the best 10 % by validation of every cell.
+    """The best score of a search, ``best_test`` or another one: the best among the best 10 % by validation of every cell.
 
     It is picked by the test score, so it flatters; how much it owes to the luck of its weights a bootstrap cannot tell, as two
     of three replicates hold the very same trial. The same draws trained again with fresh seeds can.
-
-    Args:
-        study: the study.
-        part: what ``compare`` says of it on one task.
-        name: the score, ``best_test`` or ``best_test_per_sequence``.
     """
     sign, cells = _sign(part), _ranked(study, part, name)
     bests = []

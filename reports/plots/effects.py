@@ -40,13 +40,8 @@ def marginals(
     """The paper's marginals of one cell, score above and training time below; the other cells' are grey.
 
     Line: mean over all other hyperparameters; band: standard deviation over trees; dotted: refit spread, where there
-    is one; dot and black line: the best place and its refit spread. Each row names its own R².
-
-    Args:
-        effects: the functional ANOVA of the score.
-        times: that of the training time, if there is one.
-        task, variant: which cell.
-        order: all cells in their order, by which the page's filter knows a line.
+    is one; dot and black line: the best place and its refit spread. Each row names its own R². ``order`` has all cells,
+    by which the page's filter knows a line.
     """
     across = shown(effects, task)
     rows = [(effects, BLUE, "test score")] + ([] if times is None else [(times, GREEN, "training time")])

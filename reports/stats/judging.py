@@ -40,15 +40,7 @@ def averaged(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def reselection(
     cells: list[dict[str, Ranked]], task: str, of: dict[str, str], seed: int, replicates: int
 ) -> list[dict[str, Numbers]]:
-    """The best 10 % of every replicate, by seed and cell; cells that had the same draws draw the same trials, in all seeds.
-
-    Args:
-        cells: the ranked trials, by seed and cell.
-        task: the task.
-        of: by cell, the name of its draws.
-        seed: of the bootstrap.
-        replicates: of it.
-    """
+    """The best 10 % of every replicate, by seed and cell; cells that ``of`` calls alike draw the same trials, in all seeds."""
     found: list[dict[str, Numbers]] = [{} for _ in cells]
     for name in dict.fromkeys(of.values()):
         those = [cell for cell in cells[0] if of[cell] == name]

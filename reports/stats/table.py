@@ -172,13 +172,7 @@ def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pand
 
 
 def summarised(study: xarray.Dataset, costs: xarray.Dataset, task: str, variant: str) -> dict[str, Any]:
-    """One row of the table.
-
-    Args:
-        study: with the variable ``unstable``.
-        costs: what ``epoch_costs`` says of it.
-        task, variant: which row.
-    """
+    """One row of the table, of a study with the variable ``unstable`` and its ``epoch_costs``."""
     names = ["status", "best_valid", "best_test", "n_parameters", "unstable"]
     part = study[[*names, "chance"]].sel(task=task, variant=variant)
     row = summarise(
