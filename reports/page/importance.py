@@ -115,7 +115,7 @@ def limited(study: xarray.Dataset) -> xarray.DataArray:
 
 
 def limit_text(study: xarray.Dataset, task: str, cuts: xarray.Dataset | None) -> str:
-    """How many trials of a task the limit ended, with which learning rates, and the rate's share of the better half (``cuts``)."""
+    """How many trials of a task the limit ended, with which learning rates; ``cuts`` give the share of the better half."""
     part, found = study.sel(task=task), limited(study).sel(task=task).values
     finished = numpy.isin(part["status"].values, FINISHED)
     if RATE not in hyperparameters(study) or found.sum() < max(1, WORTH_TELLING * finished.sum()):
