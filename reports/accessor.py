@@ -36,19 +36,12 @@ class Odyssey:
             SchemaError: the dataset is no study.
             ValueError: a variant of ``order`` is not in the study.
         """
-        from lstm_odyssey.reports.contract.nearest import nearest
         from lstm_odyssey.reports.contract.selection import as_study
         from lstm_odyssey.reports.contract.validation import validate
         from lstm_odyssey.reports.stats.table import summary
 
         study = as_study(self._study)
         validate(study)
-        known = study["variant"].values.tolist()
-        if strange := [name for name in order or () if name not in known]:
-            raise ValueError(
-                f"order: got variant '{strange[0]}'; expected some of {nearest(strange[0], known, 'and')}. Leave out what the "
-                "study has not."
-            )
         return summary(study, order)
 
     def compare(self, baseline: str | None = "vanilla", **options: Any) -> xarray.Dataset:

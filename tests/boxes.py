@@ -9,9 +9,9 @@ from typing import Any
 import numpy
 from sklearn.tree import DecisionTreeRegressor
 
-from lstm_odyssey.reports.fanova import leaf_pairs
 from lstm_odyssey.reports.fanova.effects import Leaves, leaves
 from lstm_odyssey.reports.fanova.forest import Boxes, Forest, boxes
+from lstm_odyssey.reports.fanova.remainder import pairs_of_leaves
 from lstm_odyssey.reports.fanova.space import Cells, Levels
 
 Subset = tuple[int, ...]
@@ -62,12 +62,12 @@ def on_grid(made: Boxes, tree: int | None = None) -> tuple[numpy.ndarray[Any, An
 
 
 def of_the_mean(forest: Forest) -> Leaves:
-    """All leaves of a forest as those of one function, its mean: what ``leaf_pairs`` then says of it is exact."""
+    """All leaves of a forest as those of one function, its mean: what ``total_variances`` then says of it is exact."""
     made = leaves(forest.boxes)
     one = forest.boxes._replace(tree=numpy.zeros_like(forest.boxes.tree), n_trees=1)
     centred = made.centred / forest.boxes.n_trees
     weighted = made.weighted / forest.boxes.n_trees
-    # Leaves of different trees overlap, so the sums over pairs of leaves that `leaf_pairs` takes still hold.
+    # Leaves of different trees overlap, so the sums over pairs of leaves that `pairs_of_leaves` takes still hold.
     return Leaves(one, made.means[:1], made.masses, centred, weighted, made.split.any(axis=0, keepdims=True))
 
 
@@ -88,7 +88,7 @@ def subset_variances(made: Leaves) -> dict[Subset, Any]:
     """
     d = len(made.boxes.edges)
     found = {subset: numpy.zeros(made.boxes.n_trees) for subset in subsets(d)}
-    for tree, y, shared, alone in leaf_pairs.pairs_of_leaves(made):
+    for tree, y, shared, alone in pairs_of_leaves(made):
         covariance = [both - one for both, one in zip(shared, alone, strict=True)]
         for subset, variances in found.items():
             product = numpy.outer(y, y)

@@ -12,7 +12,7 @@ trial k of seed j has the index j·n + k, and ``compare`` takes the mean of what
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import xarray
@@ -30,23 +30,24 @@ TASK_FACTS = ("checksum", "objective", "bidirectional", "metric", "units", "dire
 """What two files must say alike of a task for a comparison to be one."""
 
 
-def refuse_unlike(subject: str, study: Mapping[str, Any], other: Mapping[str, Any], cure: str, *kinds: str) -> None:
+def refuse_unlike(
+    subject: str, study: Mapping[str, Any], other: Mapping[str, Any], cure: str, **alike: Sequence[str]
+) -> None:
     """Raise ``SchemaError`` unless both have one protocol and, of what both have, the same facts.
 
     Args:
         subject: how the other is called.
         study, other: contents of ``study.json``.
         cure: what to do.
-        kinds: ``tasks``, ``variants``: what must be alike beside the protocol.
+        alike: of ``tasks`` and ``variants``, which facts must be alike beside the protocol.
     """
-    keys = {"tasks": TASK_FACTS, "variants": ("signature",)}
     facts = [("protocol", study["protocol"], other["protocol"])]
-    for kind in kinds:
+    for kind, keys in alike.items():
         shared = [name for name in other[kind] if name in study[kind]]
         facts += [
             (f"{key} of '{name}'", study[kind][name].get(key), other[kind][name].get(key))
             for name in shared
-            for key in keys[kind]
+            for key in keys
         ]
     for what, expected, found in facts:
         if found == expected:
@@ -77,7 +78,7 @@ def combine(studies: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     for other in files[1:]:
         refuse_unlike(f"study '{other.label}'", first.study, other.study, CURE)
         for before in files[: files.index(other)]:
-            refuse_unlike(f"study '{other.label}'", before.study, other.study, CURE, "tasks")
+            refuse_unlike(f"study '{other.label}'", before.study, other.study, CURE, tasks=TASK_FACTS)
     groups = grouped(files)
     each = 1 + max([0, *(number for group in groups for number in group.numbers)])
     each = max(each, *(file.study["trials"] for file in files))

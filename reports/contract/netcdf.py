@@ -1,6 +1,10 @@
 """A study as a netCDF-4 file: written atomically, read back bit for bit, refused with one clear error.
 
 HDF5 sees memory only: where a disk was full, or went away beneath it, it has ended the whole process.
+
+A *record* is the same dataset, small enough to be kept with a project's source. Scores, draws and times stay as they are, in
+float64. Curves are kept in float32 with 16 binary digits, which is 1.5e-5 of a value, curves of time with 10: they are drawn
+and compared with each other, and no id, selection or score is read off them.
 """
 
 from __future__ import annotations
@@ -12,15 +16,19 @@ from typing import Any
 
 import numpy
 import xarray
+from numpy.typing import ArrayLike, NDArray
 
 from lstm_odyssey.reports.contract.files import expanded, write_bytes
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import SchemaError, error, refuse_newer, validate
-from lstm_odyssey.reports.contract.variables import MEASURED, PACKAGE, VARIABLES, WHOLE_ATTRIBUTES
+from lstm_odyssey.reports.contract.variables import CURVE, MEASURED, PACKAGE, VARIABLES, WHOLE_ATTRIBUTES
 
 LARGEST_FILE = 4 * 2**30
 LARGEST = 4 * 2**30
 """Bytes a file may unfold to: a stranger's file of a few kB can claim to hold any number of zeros."""
+
+DIGITS, TIMED_DIGITS = 16, 10
+"""Binary digits of a curve's values, the leading one included, and of what a clock measured."""
 
 
 def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
@@ -81,7 +89,10 @@ def load(path: str | os.PathLike[str]) -> xarray.Dataset:
             dataset[name] = (variable.dims, numpy.array(variable.values.tolist(), str), variable.attrs)
     for name in WHOLE_ATTRIBUTES:
         dataset.attrs[name] = int(dataset.attrs.get(name, -1))
-    _complete(dataset)
+    for stored in VARIABLES:  # what a clock measures and an older version did not
+        if stored.name in MEASURED and stored.name not in dataset and set(stored.dims) <= set(dataset.sizes):
+            dims, values, words = stored.filled(stored.empty(dataset.sizes))
+            dataset[stored.name] = dims, values, words | {"comment": "not measured by the version that wrote it"}
     try:
         validate(dataset)
     except SchemaError as wrong:
@@ -89,16 +100,26 @@ def load(path: str | os.PathLike[str]) -> xarray.Dataset:
     return dataset
 
 
-def _complete(dataset: xarray.Dataset) -> None:
-    """Add what a clock measures and an older version did not: as missing values, told as such."""
-    for stored in VARIABLES:
-        if stored.name not in MEASURED or stored.name in dataset or not set(stored.dims) <= set(dataset.sizes):
-            continue
-        shape = [dataset.sizes[dim] for dim in stored.dims]
-        empty = numpy.full(shape, numpy.nan) if stored.kind == "number" else numpy.full(shape, -1, numpy.int64)
-        words = {
-            "long_name": stored.long_name,
-            "units": stored.units,
-            "comment": "not measured by the version that wrote it",
-        }
-        dataset[stored.name] = (stored.dims, empty, words)
+def rounded(values: ArrayLike, digits: int = DIGITS) -> NDArray[numpy.float32]:
+    """Values in float32, rounded to the nearest with so many binary digits; NaN stays.
+
+    Zeros at the end of every number are what makes curves compress.
+
+    >>> float(rounded([1 / 3], 8)[0])
+    0.333984375
+    """
+    mantissa, exponent = numpy.frexp(numpy.asarray(values, float))
+    exact = numpy.ldexp(numpy.round(numpy.ldexp(mantissa, digits)), exponent - digits)
+    return numpy.asarray(exact, numpy.float32)
+
+
+def record(dataset: xarray.Dataset) -> xarray.Dataset:
+    """The dataset with its curves rounded; it says so."""
+    dataset = as_study(dataset)
+    small = dataset.copy()
+    for name, variable in dataset.data_vars.items():
+        if variable.dims == CURVE:
+            digits = TIMED_DIGITS if name in MEASURED else DIGITS
+            small[name] = CURVE, rounded(variable.values, digits), variable.attrs
+    small.attrs["curves"] = f"float32, rounded to {DIGITS} binary digits, times to {TIMED_DIGITS}"
+    return small

@@ -30,6 +30,7 @@ from lstm_odyssey.reports.contract.variables import (
     COORDINATES,
     CURVE,
     PACKAGE,
+    SCORE,
     TASK,
     TEXT_ATTRIBUTES,
     TIMED_ATTRIBUTES,
@@ -37,7 +38,7 @@ from lstm_odyssey.reports.contract.variables import (
     VARIABLES,
     WHOLE,
     WORDS,
-    Stored,
+    Variable,
 )
 
 __all__ = [
@@ -64,11 +65,11 @@ def build(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> xarr
     sizes = {"task": len(tasks), "variant": len(variants), "trial": indices, "epoch": epochs}
 
     environments = sorted({_canonical(trial.get("environment") or {}) for trial in placed.values()})
-    arrays = {stored.name: _empty(stored, sizes, study["seed"]) for stored in VARIABLES}
+    drawn = _hyperparameters(study, placed.values())
+    arrays = {stored.name: stored.empty(sizes) for stored in (*VARIABLES, *drawn)}
+    arrays["status"][:], arrays["seed"][:] = "missing", study["seed"]
     for stored in (stored for stored in VARIABLES if stored.dims == TASK):
         arrays[stored.name][:] = [_value(facts.get(stored.name), stored.kind) for facts in study["tasks"].values()]
-    drawn = _hyperparameters(study, placed.values())
-    arrays |= {stored.name: _empty(stored, sizes, 0) for stored in drawn}
 
     for (task, variant, index), trial in placed.items():
         cell = tasks.index(task), variants.index(variant), index
@@ -83,11 +84,13 @@ def build(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> xarr
         for stored in drawn:
             arrays[stored.name][cell] = _value(trial["hyperparameters"].get(stored.name), stored.kind)
 
-    shared = {name: _common(facts.get(name) for facts in study["tasks"].values()) for name in ("units", "direction")}
-    variables = {
-        stored.name: (stored.dims, _array(arrays[stored.name], stored), _attributes(stored, shared))
-        for stored in (*VARIABLES, *drawn)
-    }
+    units, direction = (
+        _common(facts.get(name) for facts in study["tasks"].values()) for name in ("units", "direction")
+    )
+    variables = {stored.name: stored.filled(arrays[stored.name], {SCORE: units}) for stored in (*VARIABLES, *drawn)}
+    for stored in VARIABLES:
+        if stored.units == SCORE:
+            variables[stored.name][2]["direction"] = direction
     for stored in drawn:
         attributes = variables[stored.name][2]
         attributes["role"] = "hyperparameter"
@@ -139,7 +142,7 @@ def _field(facts: Mapping[str, Any], name: str, subject: str) -> None:
         raise error(subject, f"no '{name}'", f"a field '{name}'", "The file is damaged or not of this package.")
 
 
-def _hyperparameters(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> list[Stored]:
+def _hyperparameters(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> list[Variable]:
     """The variables that were drawn: those of the tasks' spaces in their order, then what only trials know."""
     trials = list(trials)
     names = [name for facts in study["tasks"].values() for name in facts.get("space") or ()]
@@ -151,7 +154,7 @@ def _hyperparameters(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any
             raise error(f"hyperparameter '{name}'", "a name that a stored variable has", "another name", "Rename it.")
         textual = any(isinstance(trial["hyperparameters"].get(name), str) for trial in trials)
         long_name, units = WORDS.get(name, (name.replace("_", " "), "1"))
-        stored.append(Stored(name, "text" if textual else "number", TRIAL, long_name, "" if textual else units))
+        stored.append(Variable(name, "text" if textual else "number", TRIAL, long_name, "" if textual else units))
     return stored
 
 
@@ -163,15 +166,6 @@ def _kind(values: Iterable[Any]) -> str:
 
 def _curves(trial: Mapping[str, Any]) -> Mapping[str, Any]:
     return trial.get("curves") or {}
-
-
-def _empty(stored: Stored, sizes: Mapping[str, int], seed: int) -> numpy.ndarray[Any, Any]:
-    shape = [sizes[dim] for dim in stored.dims]
-    if stored.kind == "text":
-        return numpy.full(shape, "missing" if stored.name == "status" else "", object)
-    if stored.kind == "whole":
-        return numpy.full(shape, seed if stored.name == "seed" else -1, numpy.int64)
-    return numpy.full(shape, math.nan)
 
 
 def _value(value: Any, kind: str) -> Any:
@@ -190,18 +184,6 @@ def _text(value: Any) -> str:
         .encode("utf-8", "replace")
         .decode("utf-8")
     )
-
-
-def _array(values: numpy.ndarray[Any, Any], stored: Stored) -> numpy.ndarray[Any, Any]:
-    return numpy.array(values.tolist(), str) if stored.kind == "text" else values
-
-
-def _attributes(stored: Stored, shared: Mapping[str, str]) -> dict[str, Any]:
-    """Attributes of a variable in the manner of the CF conventions; scores speak in the units of the tasks."""
-    attributes = {"long_name": stored.long_name}
-    if stored.score:
-        return attributes | dict(shared)
-    return attributes | ({"units": stored.units} if stored.kind != "text" else {})
 
 
 def _common(values: Iterable[Any]) -> str:

@@ -19,7 +19,7 @@ from lstm_odyssey.reports.contract.variables import (
     TRIAL,
     VARIABLES,
     WHOLE_ATTRIBUTES,
-    Stored,
+    Variable,
 )
 
 
@@ -78,7 +78,7 @@ def validate(dataset: xarray.Dataset) -> None:
     names = (name for task in dataset["task"].values.tolist() for name in spaces[task])
     drawn = dict.fromkeys([*hyperparameters(dataset), *names])
     kinds = {"number": "f", "whole": "iu", "text": "U"}
-    for stored in (*VARIABLES, *(Stored(name, "number", TRIAL, name) for name in drawn)):
+    for stored in (*VARIABLES, *(Variable(name, "number", TRIAL, name) for name in drawn)):
         if stored.name not in dataset.data_vars:
             raise error(f"variable '{stored.name}'", "no such variable", f"dimensions {stored.dims}")
         variable = dataset[stored.name]

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy
 
 FORMAT = 1
 """Number of the layout; a file with a larger one was written by a newer package."""
@@ -33,60 +36,83 @@ COORDINATES = {
 }
 
 
-class Stored(NamedTuple):
-    """One stored variable.
+SCORE = "score"
+"""The units of what is measured in the task's metric: its units and direction are the task's."""
+
+NOTHING: dict[str, tuple[Any, Any]] = {
+    "number": (numpy.nan, numpy.float64), "whole": (-1, numpy.int64), "flag": (False, bool), "text": ("", object),
+}  # fmt: skip
+"""By kind, what stands where there is nothing, and the type of the array."""
+
+
+class Variable(NamedTuple):
+    """One variable of a dataset.
 
     Attributes:
         name: as in the dataset and in a trial's file.
-        kind: ``number`` (float64, NaN where there is none), ``whole`` (int64) or ``text`` (empty where there is none).
+        kind: ``number`` (float64, NaN where there is none), ``whole`` (int64), ``flag`` (bool) or ``text``.
         dims: dimensions, in order.
         long_name: what it is, in words.
-        units: unit; ``1`` for a pure number, empty for a text.
-        score: the value is measured in the task's metric: its units and direction are the task's.
+        units: unit; ``1`` for a pure number, empty for a text, or a name for what differs from study to study.
         timed: measured with a clock or describing the machine: differs from run to run.
         whole: a number that a trial's file holds as a whole one; in the dataset it is NaN where there is none.
     """
 
     name: str
-    kind: Literal["number", "whole", "text"]
+    kind: Literal["number", "whole", "flag", "text"]
     dims: tuple[str, ...]
     long_name: str
     units: str = ""
-    score: bool = False
     timed: bool = False
     whole: bool = False
 
+    def empty(self, sizes: Mapping[Any, int]) -> numpy.ndarray[Any, Any]:
+        """An array to be filled, which holds nothing yet."""
+        nothing, kind = NOTHING[self.kind]
+        return numpy.full([sizes[dim] for dim in self.dims], nothing, kind)
+
+    def filled(
+        self, values: numpy.ndarray[Any, Any], units: Mapping[str, str] | None = None
+    ) -> tuple[tuple[str, ...], numpy.ndarray[Any, Any], dict[str, str]]:
+        """The variable as xarray takes it, in the manner of the CF conventions; ``units`` says what their names stand for."""
+        if self.kind == "text":
+            values = numpy.array(values.tolist(), str).reshape(values.shape)
+        words = {"long_name": self.long_name}
+        return self.dims, values, words | ({"units": (units or {}).get(self.units, self.units)} if self.units else {})
+
 
 VARIABLES = (
-    Stored("metric", "text", TASK, "what the scores measure"),
-    Stored("units", "text", TASK, "units of the scores"),
-    Stored("direction", "text", TASK, "which scores are better"),
-    Stored("chance", "number", TASK, "score of the best constant prediction", score=True),
-    Stored("checksum", "text", TASK, "checksum of the corpus as trained on"),
-    Stored("status", "text", TRIAL, "how the trial ended: " + ", ".join(STATUSES)),
-    Stored("reason", "text", TRIAL, "why a trial failed or diverged"),
-    Stored("trial_id", "text", TRIAL, "hash of everything the trial's numbers depend on"),
-    Stored("seed", "whole", TRIAL, "seed of the study the trial belongs to", "1"),
-    Stored("diverged_epoch", "number", TRIAL, "epoch in which the loss ceased to be finite", "1", whole=True),
-    Stored("best_epoch", "number", TRIAL, "epoch of the best validation score", "1", whole=True),
-    Stored("best_valid", "number", TRIAL, "validation score at the best epoch", score=True),
-    Stored("best_test", "number", TRIAL, "test score at the best epoch", score=True),
-    Stored("best_test_per_sequence", "number", TRIAL, "test score at the best epoch, mean over sequences", score=True),
-    Stored("final_valid", "number", TRIAL, "validation score after the last epoch", score=True),
-    Stored("n_parameters", "number", TRIAL, "trained parameters of the whole net", "1", whole=True),
-    Stored("epochs", "number", TRIAL, "epochs trained", "1", whole=True),
-    Stored("seconds", "number", TRIAL, "processor time of the trial's own updates and scoring", "s", timed=True),
-    Stored("training_seconds", "number", TRIAL, "processor time of the trial's own updates", "s", timed=True),
-    Stored("wall_seconds", "number", TRIAL, "time of day that passed in own updates and scoring", "s", timed=True),
-    Stored(
+    Variable("metric", "text", TASK, "what the scores measure"),
+    Variable("units", "text", TASK, "units of the scores"),
+    Variable("direction", "text", TASK, "which scores are better"),
+    Variable("chance", "number", TASK, "score of the best constant prediction", SCORE),
+    Variable("checksum", "text", TASK, "checksum of the corpus as trained on"),
+    Variable("status", "text", TRIAL, "how the trial ended: " + ", ".join(STATUSES)),
+    Variable("reason", "text", TRIAL, "why a trial failed or diverged"),
+    Variable("trial_id", "text", TRIAL, "hash of everything the trial's numbers depend on"),
+    Variable("seed", "whole", TRIAL, "seed of the study the trial belongs to", "1"),
+    Variable("diverged_epoch", "number", TRIAL, "epoch in which the loss ceased to be finite", "1", whole=True),
+    Variable("best_epoch", "number", TRIAL, "epoch of the best validation score", "1", whole=True),
+    Variable("best_valid", "number", TRIAL, "validation score at the best epoch", SCORE),
+    Variable("best_test", "number", TRIAL, "test score at the best epoch", SCORE),
+    Variable("best_test_per_sequence", "number", TRIAL, "test score at the best epoch, mean over sequences", SCORE),
+    Variable("final_valid", "number", TRIAL, "validation score after the last epoch", SCORE),
+    Variable("n_parameters", "number", TRIAL, "trained parameters of the whole net", "1", whole=True),
+    Variable("epochs", "number", TRIAL, "epochs trained", "1", whole=True),
+    Variable("seconds", "number", TRIAL, "processor time of the trial's own updates and scoring", "s", timed=True),
+    Variable("training_seconds", "number", TRIAL, "processor time of the trial's own updates", "s", timed=True),
+    Variable("wall_seconds", "number", TRIAL, "time of day that passed in own updates and scoring", "s", timed=True),
+    Variable(
         "shared_seconds", "number", TRIAL, "processor time of order, noise and batches, once a block", "s", timed=True
     ),
-    Stored("frames_per_second", "number", TRIAL, "training frames by training_seconds", "frames/s", timed=True),
-    Stored("environment", "whole", TRIAL, "index into the attribute 'environments', -1 if none", "1", timed=True),
-    Stored("train_loss", "number", CURVE, "training loss of the task's objective, divided by frames", "nats/frame"),
-    Stored("valid", "number", CURVE, "validation score", score=True),
-    Stored("test", "number", CURVE, "test score, where validation improved", score=True),
-    Stored("epoch_seconds", "number", CURVE, "processor time of the epoch's own updates and scoring", "s", timed=True),
+    Variable("frames_per_second", "number", TRIAL, "training frames by training_seconds", "frames/s", timed=True),
+    Variable("environment", "whole", TRIAL, "index into the attribute 'environments', -1 if none", "1", timed=True),
+    Variable("train_loss", "number", CURVE, "training loss of the task's objective, divided by frames", "nats/frame"),
+    Variable("valid", "number", CURVE, "validation score", SCORE),
+    Variable("test", "number", CURVE, "test score, where validation improved", SCORE),
+    Variable(
+        "epoch_seconds", "number", CURVE, "processor time of the epoch's own updates and scoring", "s", timed=True
+    ),
 )
 
 WORDS: dict[str, tuple[str, str]] = {
@@ -102,6 +128,9 @@ WORDS: dict[str, tuple[str, str]] = {
 
 BOOLEAN, WHOLE = "boolean", "whole"
 """An attribute ``values`` of a hyperparameter: what its floats are; it has none where they are numbers like any other."""
+
+SCORES = tuple(stored.name for stored in VARIABLES if stored.units == SCORE and stored.dims == TRIAL)
+"""What a trial scores, in the task's metric."""
 
 MEASURED = tuple(stored.name for stored in VARIABLES if stored.timed and stored.dims != TASK)
 """What a clock or the machine decided of a trial. A file of an older version may lack one of these: it is missing then."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 SMALL = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
@@ -46,17 +46,24 @@ def named(hyperparameter: str) -> str:
     return "N" if hyperparameter == "hidden_size" else hyperparameter.replace("_", " ")
 
 
+def span(values: Iterable[float], form: Callable[[float], str] = str) -> str:
+    """The least and the largest of some numbers, once where they read alike; empty where there is none.
+
+    >>> span([3, 1, 2]), span([0.5, 0.5, float("nan")])
+    ('1 to 3', '0.5')
+    """
+    known = sorted(value for value in values if not math.isnan(value))
+    return " to ".join(dict.fromkeys(form(value) for value in (known[0], known[-1]))) if known else ""
+
+
 def percent(values: Iterable[float]) -> str:
     """Shares as a span of per cents.
 
     >>> percent([0.703, 0.856]), percent([0.004]), percent([0.1, 0.1])
     ('70 to 86 %', '0.4 %', '10 %')
     """
-    known = sorted(value for value in values if not math.isnan(value))
-    if not known:
-        return "–"
-    low, high = (f"{100 * value:.{0 if abs(value) >= 0.0995 else 1}f}" for value in (known[0], known[-1]))
-    return f"{low} %" if low == high else f"{low} to {high} %"
+    said = span(values, lambda value: f"{100 * value:.{0 if abs(value) >= 0.0995 else 1}f}")
+    return f"{said} %" if said else "–"
 
 
 def fixed(value: float) -> str:
@@ -92,6 +99,25 @@ def open_text(least: Iterable[float], units: str) -> str:
     >>> open_text([0.1554, 0.2341], "nats/frame"), open_text([0.2], "%")
     ('less than 0.155 to 0.234 nats/frame', 'less than 0.2 %')
     """
-    known = sorted(least)
-    ends = dict.fromkeys(f"{value:.3g}" for value in (known[0], known[-1]))
-    return f"less than {' to '.join(ends)} {units}"
+    return f"less than {span(least, lambda value: f'{value:.3g}')} {units}"
+
+
+def markdown(lines: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
+    """Lines of cells, heads first, as a table legible in a terminal; ``numbers``: all but the first column stand right.
+
+    >>> print(markdown([["cell", "score"], ["gated", "8.5"]]))
+    | cell  | score |
+    | ----- | ----: |
+    | gated |   8.5 |
+    """
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    right = [numbers and place > 0 for place in range(len(widths))]
+    rule = ["-" * (width - 1) + ":" if aside else "-" * width for width, aside in zip(widths, right, strict=True)]
+    padded = [
+        [
+            cell.rjust(width) if aside else cell.ljust(width)
+            for cell, width, aside in zip(line, widths, right, strict=True)
+        ]
+        for line in [lines[0], rule, *lines[1:]]
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)

@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 import numpy
 
-from lstm_odyssey.reports.fanova import leaf_pairs
 from lstm_odyssey.reports.fanova.effects import (
     Leaves,
     all_pairs,
@@ -18,7 +17,14 @@ from lstm_odyssey.reports.fanova.effects import (
     pair_variances,
 )
 from lstm_odyssey.reports.fanova.forest import Forest, fit
-from lstm_odyssey.reports.fanova.remainder import POINTS, SCRAMBLINGS, remainder, tree_totals
+from lstm_odyssey.reports.fanova.remainder import (
+    POINTS,
+    SCRAMBLINGS,
+    affordable,
+    remainder,
+    total_variances,
+    tree_totals,
+)
 from lstm_odyssey.reports.fanova.space import MOST_CELLS, Axis, Cells, Floats, Levels
 
 Decomposition = Literal["forest", "per_tree"]
@@ -216,11 +222,9 @@ def _per_tree(
     orders = numpy.stack([mains.sum(axis=1), pair.sum(axis=1), numpy.zeros(variances.size)], axis=1)
     if len(per_tree) > 2:
         orders[:, 2] = variances - orders[:, 0] - orders[:, 1]
-    sampled = not leaf_pairs.affordable(made)
-    if sampled:
-        draws = tree_totals(forest, scramblings=scramblings, points=points, seed=seed)
-    else:
-        draws = leaf_pairs.total_variances(made)[None]
+    sampled = not affordable(made)
+    options = {"scramblings": scramblings, "points": points, "seed": seed}
+    draws = tree_totals(forest, **options) if sampled else total_variances(made)[None]
     grown = variances > 0
     if not grown.any():
         return [Shares(*numpy.full((3, part.shape[1]), numpy.nan)) for part in (mains, pair, orders, mains)], sampled

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
 import xarray
@@ -28,10 +28,9 @@ from lstm_odyssey.reports.contract.validation import hyperparameters as drawn_na
 from lstm_odyssey.reports.contract.variables import PACKAGE
 from lstm_odyssey.reports.fanova import layout
 from lstm_odyssey.reports.fanova import refits as bootstrap
-from lstm_odyssey.reports.fanova.analysis import DECOMPOSITIONS, Decomposition, View, analyse, view
+from lstm_odyssey.reports.fanova.analysis import DECOMPOSITIONS, Decomposition, analyse, view
 from lstm_odyssey.reports.fanova.cases import FACTOR, RESPONSES, Case, FanovaError, case, complete, drawn, factor
 from lstm_odyssey.reports.fanova.filling import POOR, Filling
-from lstm_odyssey.reports.fanova.space import Axis, Floats
 
 __all__ = ["FanovaError", "fanova"]
 
@@ -42,13 +41,11 @@ Names = str | Sequence[str] | None
 
 
 class Work(NamedTuple):
-    """One analysis that is to be made: the place of its case and cut-off, and what is explained by what."""
+    """One analysis that is to be made: the place of its case and cut-off, what is asked, and how many refits."""
 
     at: tuple[int, int, int]
     case: Case
-    response: Floats
-    axes: dict[str, Axis]
-    views: list[View]
+    asked: bootstrap.Question
     refits: int
 
 
@@ -150,8 +147,11 @@ def fanova(
                 continue
             clipped, filling.arrays["cutoff"][t, v, c] = each.clipped(quantile)
             refits = 0 if numpy.ptp(clipped) == 0 or each.response.size < bootstrap.ENOUGH else replicates
-            shown = [view(axis, points) for axis in axes[tasks[t]].values()]
-            works.append(Work((t, v, c), each, clipped, axes[tasks[t]], shown, refits))
+            across = axes[tasks[t]].values()
+            nominal = tuple(j for j, axis in enumerate(across) if axis.nominal)
+            shown = tuple(view(axis, points) for axis in across)
+            asked = bootstrap.Question(each.cells, clipped, shown, nominal, decomposition, trees, seed)
+            works.append(Work((t, v, c), each, asked, refits))
 
     total, done = sum(1 + work.refits for work in works), 0
 
@@ -162,24 +162,16 @@ def fanova(
             progress(done, total)
 
     for work in works:
-        settings: dict[str, Any] = {
-            "nominal": [j for j, axis in enumerate(work.axes.values()) if axis.nominal],
-            "decomposition": decomposition, "trees": trees, "seed": seed,
-        }  # fmt: skip
-        filling.result(
-            work.at, analyse(work.case.cells, work.response, work.views, **settings), work.case, decomposition
-        )
-        if clip[work.at[2]] < 1 and numpy.array_equal(work.response, work.case.response):
+        filling.result(work.at, analyse(**work.asked._asdict()), work.case, decomposition)
+        if clip[work.at[2]] < 1 and numpy.array_equal(work.asked.response, work.case.response):
             filling.remark(
                 work.at, "more trials than that stand at the worst response: clipping changes nothing", warn=False
             )
         step()
         filling.no_spread(work.at, work.case, replicates)
         if work.refits:
-            again = bootstrap.replicates(
-                work.case.cells, work.response, work.views, **settings, count=work.refits, jobs=jobs, progress=step,
-                cache=None if cache is None else expanded(cache),
-            )  # fmt: skip
+            kept = None if cache is None else expanded(cache)
+            again = bootstrap.replicates(work.asked, work.refits, jobs=jobs, progress=step, cache=kept)
             filling.bounds(work.at, again, work.case, level)
     return filling.dataset({
         "title": "functional ANOVA", "package": PACKAGE, "response": response, "decomposition": decomposition,

@@ -9,11 +9,11 @@ import numpy
 import xarray
 
 from lstm_odyssey.reports.contract.validation import attribute, hyperparameters
-from lstm_odyssey.reports.contract.variables import FINISHED, TRIAL, VARIABLES
+from lstm_odyssey.reports.contract.variables import FINISHED, SCORES
 from lstm_odyssey.reports.fanova.space import Axis, AxisError, Cells, Floats, axis, nominal
-from lstm_odyssey.reports.stats.table import ceiling, maximizes
+from lstm_odyssey.reports.stats.inference import capped
+from lstm_odyssey.reports.stats.table import maximizes
 
-SCORES = tuple(stored.name for stored in VARIABLES if stored.score and stored.dims == TRIAL)
 MEASURES = ("seconds", "frames_per_second", "epochs", "best_epoch", "n_parameters")
 RESPONSES = (*SCORES, *MEASURES)
 """What can be explained. A score has the chance level as its ceiling; a measure is taken as it stands."""
@@ -135,7 +135,7 @@ def case(
         lost = diverged & ~numpy.isfinite(values)
         values = numpy.where(lost, bound, values)
         known = numpy.isfinite(values)
-        values[known] = ceiling(values[known], bound, maximize=maximize)
+        values[known] = capped(values[known], bound, maximize=maximize)
         at_ceiling = values == bound
     columns = {name: _column(part, name, status.size) for name in axes}
     usable = finished & numpy.isfinite(values)

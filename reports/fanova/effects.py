@@ -83,13 +83,7 @@ def curves(made: Leaves, j: int) -> Floats:
 
 
 def interaction(made: Leaves, i: int, j: int, effects: tuple[Floats, Floats]) -> Floats:
-    """The pure interaction f_ij of the forest's mean on the cells of both axes [K_i, K_j].
-
-    Args:
-        made: the leaves.
-        i, j: two axes.
-        effects: the main effects f_i [K_i] and f_j [K_j] of the forest's mean.
-    """
+    """The pure interaction f_ij of the forest's mean on the cells of both axes [K_i, K_j]; ``effects``: its f_i and f_j."""
     boxes = made.boxes
     shape = boxes.edges[i].size, boxes.edges[j].size
     if not (made.split[:, i] & made.split[:, j]).any():

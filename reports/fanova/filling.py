@@ -9,11 +9,11 @@ from typing import Any
 import numpy
 import xarray
 
-from lstm_odyssey.reports.contract.variables import WORDS
+from lstm_odyssey.reports.contract.variables import SCORES, WORDS
 from lstm_odyssey.reports.contract.wording import fixed
 from lstm_odyssey.reports.fanova import layout
 from lstm_odyssey.reports.fanova.analysis import ORDERS, Analysis, Decomposition, View, view
-from lstm_odyssey.reports.fanova.cases import FACTOR, SCORES, Case, higher_is_better
+from lstm_odyssey.reports.fanova.cases import FACTOR, Case, higher_is_better
 from lstm_odyssey.reports.fanova.effects import all_pairs
 from lstm_odyssey.reports.fanova.refits import ENOUGH, Replicates
 from lstm_odyssey.reports.fanova.remainder import POINTS, SCRAMBLINGS
@@ -28,15 +28,7 @@ Place = tuple[int, ...]
 
 
 class Filling:
-    """The arrays of a result while they are being filled.
-
-    Args:
-        study: what is analysed.
-        response: what is explained.
-        tasks, labels, clip, names: labels of the dimensions task, variant, clip and hyperparameter.
-        axes: for each task, the axes of what it draws.
-        points: at most so many on a curve.
-    """
+    """The arrays of a result while they are being filled: ``labels`` are its variants, ``axes`` what each task draws."""
 
     def __init__(
         self,
@@ -67,7 +59,7 @@ class Filling:
             "hyperparameter_units": ("hyperparameter", [units for _, units in words]),
         }  # fmt: skip
         sizes = {name: len(numpy.asarray(values)) for name, (_, values) in self.coordinates.items()}
-        self.arrays = layout.empty(sizes)
+        self.arrays = {each.name: each.empty(sizes) for each in layout.VARIABLES}
         self.units = [_units(study, task, response) for task in tasks]
         for t, task in enumerate(tasks):
             self.arrays["response_units"][t] = self.units[t]

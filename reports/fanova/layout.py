@@ -32,10 +32,12 @@ cannot be analysed (``note`` says why).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy
 import xarray
+
+from lstm_odyssey.reports.contract.variables import Variable
 
 CASE = ("task", "variant")
 CLIPPED = (*CASE, "clip")
@@ -79,84 +81,59 @@ COORDINATES = {
 }
 
 
-class Result(NamedTuple):
-    """One variable of the result.
-
-    Attributes:
-        name: as in the dataset.
-        kind: ``number`` (float64, NaN where there is none), ``whole`` (int64), ``flag`` (bool) or ``text``.
-        dims: dimensions, in order.
-        long_name: what it is, in words.
-        units: unit; ``1`` for a pure number, empty for a text.
-    """
-
-    name: str
-    kind: Literal["number", "whole", "flag", "text"]
-    dims: tuple[str, ...]
-    long_name: str
-    units: str = ""
-
-
-def _effect(name: str, dims: tuple[str, ...], words: str) -> tuple[Result, ...]:
+def _effect(name: str, dims: tuple[str, ...], words: str) -> tuple[Variable, ...]:
     """A share of the variance with everything that is known about its error."""
     return (
-        Result(name, "number", dims, words, "1"),
-        Result(
+        Variable(name, "number", dims, words, "1"),
+        Variable(
             f"{name}_standard_error", "number", dims, f"standard error of its computation, 0 if exact: {words}", "1"
         ),
-        Result(f"{name}_low", "number", dims, f"lower end of the refit spread, no interval: {words}", "1"),
-        Result(f"{name}_high", "number", dims, f"upper end of the refit spread, no interval: {words}", "1"),
-        Result(f"{name}_over_trees", "number", dims, f"standard deviation over trees, no standard error: {words}", "1"),
+        Variable(f"{name}_low", "number", dims, f"lower end of the refit spread, no interval: {words}", "1"),
+        Variable(f"{name}_high", "number", dims, f"upper end of the refit spread, no interval: {words}", "1"),
+        Variable(
+            f"{name}_over_trees", "number", dims, f"standard deviation over trees, no standard error: {words}", "1"
+        ),
     )
 
 
 VARIABLES = (
-    Result("n", "whole", CASE, "finished trials with a response: what was analysed", "1"),
-    Result("n_diverged", "whole", CASE, "how many of them diverged", "1"),
-    Result("diverged_share", "number", CASE, "probability of divergence, as observed", "1"),
-    Result("ceiling_share", "number", CASE, "share of the trials scored at the ceiling: diverged or not better", "1"),
-    Result("ceiling", "number", ("task",), "response of what is worse than chance: the chance level", RESPONSE),
-    Result("response_units", "text", ("task",), "units of the response"),
-    Result("direction", "text", ("task",), "which responses are better"),
-    Result("cutoff", "number", CLIPPED, "response at which it was clipped; unclipped, the worst response", RESPONSE),
-    Result("mean", "number", CLIPPED, "mean of the decomposed function", RESPONSE),
-    Result("variance", "number", CLIPPED, "variance of the decomposed function; per tree, mean over trees", SQUARED),
-    Result("variance_standard_error", "number", CLIPPED, "standard error of its computation, 0 if exact", SQUARED),
-    Result("r_squared", "number", CLIPPED, "out-of-bag R²: predictable share of the response's variance", "1"),
-    Result("unexplained", "number", CLIPPED, "1 - R²: the shares are shares of the rest", "1"),
-    Result("flagged", "flag", CLIPPED, "R² is below 0.3: the shares describe little of the response", "1"),
-    Result("note", "text", CLIPPED, "what a reader must know of this case; empty if nothing"),
-    Result("refit_spread", "text", CLIPPED, "how the refit spread was made, or why there is none"),
-    Result("method", "text", (*CLIPPED, "quantity"), "how a quantity was computed: exact, or by sampling"),
+    Variable("n", "whole", CASE, "finished trials with a response: what was analysed", "1"),
+    Variable("n_diverged", "whole", CASE, "how many of them diverged", "1"),
+    Variable("diverged_share", "number", CASE, "probability of divergence, as observed", "1"),
+    Variable("ceiling_share", "number", CASE, "share of the trials scored at the ceiling: diverged or not better", "1"),
+    Variable("ceiling", "number", ("task",), "response of what is worse than chance: the chance level", RESPONSE),
+    Variable("response_units", "text", ("task",), "units of the response"),
+    Variable("direction", "text", ("task",), "which responses are better"),
+    Variable("cutoff", "number", CLIPPED, "response at which it was clipped; unclipped, the worst response", RESPONSE),
+    Variable("mean", "number", CLIPPED, "mean of the decomposed function", RESPONSE),
+    Variable("variance", "number", CLIPPED, "variance of the decomposed function; per tree, mean over trees", SQUARED),
+    Variable("variance_standard_error", "number", CLIPPED, "standard error of its computation, 0 if exact", SQUARED),
+    Variable("r_squared", "number", CLIPPED, "out-of-bag R²: predictable share of the response's variance", "1"),
+    Variable("unexplained", "number", CLIPPED, "1 - R²: the shares are shares of the rest", "1"),
+    Variable("flagged", "flag", CLIPPED, "R² is below 0.3: the shares describe little of the response", "1"),
+    Variable("note", "text", CLIPPED, "what a reader must know of this case; empty if nothing"),
+    Variable("refit_spread", "text", CLIPPED, "how the refit spread was made, or why there is none"),
+    Variable("method", "text", (*CLIPPED, "quantity"), "how a quantity was computed: exact, or by sampling"),
     *_effect("main_share", EFFECT, "share of the variance due to one hyperparameter alone"),
     *_effect("pair_share", PAIR, "share of the variance due to the pure interaction of two hyperparameters"),
     *_effect("order_share", ORDER, "share of the variance by how many hyperparameters interact"),
     *_effect("total_share", EFFECT, "share of the variance in which a hyperparameter takes part, alone or interacting"),
-    Result("curve", "number", CURVE, "marginal: mean response over all other hyperparameters", RESPONSE),
-    Result("curve_over_trees", "number", CURVE, "standard deviation of the marginal over trees: the band", RESPONSE),
-    Result("curve_low", "number", CURVE, "lower end of the marginal's refit spread", RESPONSE),
-    Result("curve_high", "number", CURVE, "upper end of the marginal's refit spread", RESPONSE),
-    Result("optimum", "number", EFFECT, "where the marginal is best; a level without value: its number", NATURAL),
-    Result("optimum_low", "number", EFFECT, "lower end of the optimum's refit spread", NATURAL),
-    Result("optimum_high", "number", EFFECT, "upper end of the optimum's refit spread", NATURAL),
-    Result("optimum_response", "number", EFFECT, "the marginal at its best", RESPONSE),
-    Result("joint", "number", GRID, "joint marginal: mean response over all but two hyperparameters", RESPONSE),
-    Result("interaction", "number", GRID, "pure interaction: joint marginal - both marginals + mean", RESPONSE),
-    Result("probability", "number", PLACE, "middle of the point's cell on the sampling axis", "1"),
-    Result("mass", "number", PLACE, "probability of the point's cell: the weight in every mean", "1"),
-    Result("position", "number", PLACE, "the hyperparameter in the middle of the cell; without value, its number", NATURAL),
-    Result("level", "text", PLACE, "the level's name, where a hyperparameter is shown level by level"),
-    Result("scale", "text", AXIS, "axis on which it was drawn: linear, log, log of 1 - x, levels; empty: not drawn"),
+    Variable("curve", "number", CURVE, "marginal: mean response over all other hyperparameters", RESPONSE),
+    Variable("curve_over_trees", "number", CURVE, "standard deviation of the marginal over trees: the band", RESPONSE),
+    Variable("curve_low", "number", CURVE, "lower end of the marginal's refit spread", RESPONSE),
+    Variable("curve_high", "number", CURVE, "upper end of the marginal's refit spread", RESPONSE),
+    Variable("optimum", "number", EFFECT, "where the marginal is best; a level without value: its number", NATURAL),
+    Variable("optimum_low", "number", EFFECT, "lower end of the optimum's refit spread", NATURAL),
+    Variable("optimum_high", "number", EFFECT, "upper end of the optimum's refit spread", NATURAL),
+    Variable("optimum_response", "number", EFFECT, "the marginal at its best", RESPONSE),
+    Variable("joint", "number", GRID, "joint marginal: mean response over all but two hyperparameters", RESPONSE),
+    Variable("interaction", "number", GRID, "pure interaction: joint marginal - both marginals + mean", RESPONSE),
+    Variable("probability", "number", PLACE, "middle of the point's cell on the sampling axis", "1"),
+    Variable("mass", "number", PLACE, "probability of the point's cell: the weight in every mean", "1"),
+    Variable("position", "number", PLACE, "the hyperparameter in the middle of the cell; without value, its number", NATURAL),
+    Variable("level", "text", PLACE, "the level's name, where a hyperparameter is shown level by level"),
+    Variable("scale", "text", AXIS, "axis on which it was drawn: linear, log, log of 1 - x, levels; empty: not drawn"),
 )  # fmt: skip
-
-
-def empty(sizes: Mapping[str, int]) -> dict[str, numpy.ndarray[Any, Any]]:
-    """Arrays for all variables, holding nothing yet."""
-    kinds: dict[str, tuple[Any, Any]] = {
-        "number": (float, numpy.nan), "whole": (numpy.int64, 0), "flag": (bool, False), "text": (object, ""),
-    }  # fmt: skip
-    return {each.name: numpy.full([sizes[dim] for dim in each.dims], kinds[each.kind][1], kinds[each.kind][0])
-            for each in VARIABLES}  # fmt: skip
 
 
 def dataset(
@@ -168,13 +145,8 @@ def dataset(
     """The result of filled arrays; what a number is measured in follows from the units of the responses."""
     shared = units[0] if len(set(units)) == 1 else "by task: response_units"
     spoken = {RESPONSE: shared, SQUARED: f"({shared})^2", NATURAL: "by hyperparameter: hyperparameter_units"}
-    made = xarray.Dataset(attrs=dict(attributes))
-    for name, (dim, labels) in coordinates.items():
-        meaning = COORDINATES.get(name, name.replace("_", " "))
-        made = made.assign_coords({name: (dim, numpy.asarray(labels), {"long_name": meaning})})
-    for each in VARIABLES:
-        values = arrays[each.name]
-        values = numpy.array(values.tolist(), str).reshape(values.shape) if each.kind == "text" else values
-        words = {"long_name": each.long_name} | ({"units": spoken.get(each.units, each.units)} if each.units else {})
-        made[each.name] = (each.dims, values, words)
-    return made
+    coords = {
+        name: (dim, numpy.asarray(labels), {"long_name": COORDINATES.get(name, name.replace("_", " "))})
+        for name, (dim, labels) in coordinates.items()
+    }
+    return xarray.Dataset({each.name: each.filled(arrays[each.name], spoken) for each in VARIABLES}, coords, attributes)

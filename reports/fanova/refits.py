@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,29 +39,22 @@ class Replicates(NamedTuple):
     curve: Floats
 
 
-class Task(NamedTuple):
-    """One refit, as it is sent to a worker."""
+class Question(NamedTuple):
+    """What ``analyse`` is asked, by the names of its arguments: of the trials as they are, then of samples of them."""
 
     cells: tuple[Cells, ...]
     response: Floats
     views: tuple[View, ...]
-    nominal: tuple[int, ...]
-    decomposition: Decomposition
-    trees: int
-    seed: int
-    number: int
+    nominal: tuple[int, ...] = ()
+    decomposition: Decomposition = "forest"
+    trees: int = 100
+    seed: int = 1
 
 
 def replicates(
-    cells: Sequence[Cells],
-    response: Floats,
-    views: Sequence[View],
-    *,
-    nominal: Sequence[int] = (),
-    decomposition: Decomposition = "forest",
-    trees: int = 100,
-    seed: int = 1,
+    asked: Question,
     count: int = 200,
+    *,
     jobs: int = 1,
     progress: Callable[[], None] | None = None,
     cache: Path | None = None,
@@ -72,8 +65,7 @@ def replicates(
     is kept under the hash of everything it depends on.
 
     Args:
-        cells, response, views, nominal, decomposition, trees: as of ``analyse``.
-        seed: of the samples and the forests.
+        asked: the trials and how they are analysed; its seed is that of the samples and the forests.
         count: how many refits.
         jobs: worker processes, as joblib counts them: -1 for one a core.
         progress: called after each refit.
@@ -81,55 +73,41 @@ def replicates(
     """
     from joblib import Parallel, delayed
 
-    tasks = [
-        Task(tuple(cells), response, tuple(views), tuple(nominal), decomposition, trees, seed, number)
-        for number in range(count)
-    ]
-    kept = cache / f"fanova-{_key(tasks[0], count)}.npz" if cache is not None else None
-    found = _read(kept, count)
-    if found is None:
-        done = []
-        for one in Parallel(n_jobs=jobs, return_as="generator")(delayed(refit)(task) for task in tasks):
-            done.append(one)
-            if progress is not None:
-                progress()
-        found = Replicates(*map(numpy.stack, zip(*done, strict=True)))
-        if kept is not None:
-            with replacing(kept) as temporary, open(temporary, "wb") as file:
-                numpy.savez_compressed(file, allow_pickle=False, **found._asdict())
-    elif progress is not None:
-        for _ in tasks:
-            progress()
+    step = progress or (lambda: None)
+    kept = cache / f"fanova-{_key(asked, count)}.npz" if cache is not None else None
+    if (found := _read(kept, count)) is not None:
+        for _ in range(count):
+            step()
+        return found
+    done = []
+    for one in Parallel(n_jobs=jobs, return_as="generator")(delayed(refit)(asked, number) for number in range(count)):
+        done.append(one)
+        step()
+    found = Replicates(*map(numpy.stack, zip(*done, strict=True)))
+    if kept is not None:
+        with replacing(kept) as temporary, open(temporary, "wb") as file:
+            numpy.savez_compressed(file, allow_pickle=False, **found._asdict())
     return found
 
 
-def refit(task: Task) -> Replicates:
+def refit(asked: Question, number: int) -> Replicates:
     """One bootstrap sample, fitted and decomposed."""
-    generator = numpy.random.default_rng([task.seed, 0xB007, task.number])
-    chosen = generator.integers(0, task.response.size, task.response.size)
-    found = analyse(
-        [axis._replace(places=axis.places[chosen]) for axis in task.cells],
-        task.response[chosen],
-        task.views,
-        nominal=task.nominal,
-        decomposition=task.decomposition,
-        trees=task.trees,
-        seed=int(generator.integers(2**31)),
-        scramblings=SCRAMBLINGS,
-        points=POINTS,
-        over_trees=False,
-    )
+    generator = numpy.random.default_rng([asked.seed, 0xB007, number])
+    chosen = generator.integers(0, asked.response.size, asked.response.size)
+    cells = tuple(axis._replace(places=axis.places[chosen]) for axis in asked.cells)
+    again = asked._replace(cells=cells, response=asked.response[chosen], seed=int(generator.integers(2**31)))
+    found = analyse(**again._asdict(), scramblings=SCRAMBLINGS, points=POINTS, over_trees=False)
     return Replicates(found.main.value, found.pair.value, found.order.value, found.total.value, found.curve)
 
 
-def _key(task: Task, count: int) -> str:
+def _key(asked: Question, count: int) -> str:
     """Hash of everything the refits depend on."""
     import sklearn
 
-    settings = [FORMAT, count, task.nominal, task.decomposition, task.trees, task.seed, numpy.__version__]
-    settings.append([each.levels for each in task.views])
+    settings = [FORMAT, count, asked.nominal, asked.decomposition, asked.trees, asked.seed, numpy.__version__]
+    settings.append([each.levels for each in asked.views])
     digest = hashlib.sha256(json.dumps([*settings, sklearn.__version__]).encode())
-    for array in (task.response, *(part for axis in task.cells for part in axis), *(v.ends for v in task.views)):
+    for array in (asked.response, *(part for axis in asked.cells for part in axis), *(v.ends for v in asked.views)):
         digest.update(str((array.shape, array.dtype.str)).encode() + numpy.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:32]
 

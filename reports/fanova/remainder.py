@@ -1,37 +1,34 @@
-"""What exact main effects and pairs leave of a forest's mean: interactions of three and more, by quasi-random sampling.
+"""What is beyond main effects and pairs: the remainder of a forest's mean, by sampling, and the total variances of its trees.
 
 The remainder r = F - mean - Σ f_i - Σ f_ij is orthogonal to all that was subtracted. So the total variance is the exact
 part plus E[r²], and the part of a hyperparameter's total index beyond its main effect and its pairs is, after Jansen,
 ½ E[(r(u) - r(u'))²], where u' is u with that one coordinate drawn again. Both are means over scrambled Sobol' points; the
 standard error is that of the mean over independent scramblings. r being what is left of a good approximation, it is small.
 
+The total variances of single trees are exact where the pairs of their leaves can be counted, in some hundred trials,
+
+    Σ_{U∋i} V_U = V - Σ_{l,m} y_l y_m w_li w_mi Π_{j≠i} |I_lj ∩ I_mj|
+
+and sampled at the same points where they are too many.
+
 Source: Jansen, Computer Physics Communications 1999; Owen, "Scrambled net variance", Annals of Statistics 1997.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy
 
-from lstm_odyssey.reports.fanova.effects import all_pairs
+from lstm_odyssey.reports.fanova.effects import Leaves, all_pairs, by_tree
 from lstm_odyssey.reports.fanova.forest import Forest
 from lstm_odyssey.reports.fanova.space import Floats, Wholes
 
 SCRAMBLINGS, POINTS = 16, 512
 """Independent scramblings, and points of each: 8192 in all."""
 
-
-class Remainder(NamedTuple):
-    """Estimates of each scrambling.
-
-    Attributes:
-        variance: E[r²] [R].
-        totals: the remainder's part of every total index, as a variance [R, d].
-    """
-
-    variance: Floats
-    totals: Floats
+MOST_PAIRS, MOST_LEAVES = 200_000_000, 1000
+"""Pairs of leaves of the same tree, times axes; leaves of one tree. Beyond, totals are sampled."""
 
 
 def remainder(
@@ -43,7 +40,7 @@ def remainder(
     scramblings: int = SCRAMBLINGS,
     points: int = POINTS,
     seed: int = 1,
-) -> Remainder:
+) -> tuple[Floats, Floats]:
     """Sample the remainder of a forest's mean.
 
     Args:
@@ -53,6 +50,9 @@ def remainder(
         grids: f_ij on the cells of both axes, in the order of ``all_pairs``.
         scramblings, points: how many; points is a power of two.
         seed: of the scramblings.
+
+    Returns:
+        Of each scrambling E[r²] [R], and the remainder's part of every total index, as a variance [R, d].
     """
     d = len(effects)
     base, moved = _points(forest, scramblings, points, seed)
@@ -67,7 +67,7 @@ def remainder(
 
     here = rest(base)
     totals = [((here - rest(_replaced(base, moved, i))) ** 2).mean(axis=1) / 2 for i in range(d)]
-    return Remainder((here**2).mean(axis=1), numpy.stack(totals, axis=1))
+    return (here**2).mean(axis=1), numpy.stack(totals, axis=1)
 
 
 def tree_totals(forest: Forest, *, scramblings: int = SCRAMBLINGS, points: int = POINTS, seed: int = 1) -> Floats:
@@ -78,6 +78,39 @@ def tree_totals(forest: Forest, *, scramblings: int = SCRAMBLINGS, points: int =
     found = [(here - forest.predict(_replaced(base, moved, i))) ** 2 / 2 for i in range(d)]
     means = [each.reshape(len(here), scramblings, points).mean(axis=2).T for each in found]
     return numpy.stack(means, axis=-1)
+
+
+def affordable(made: Leaves) -> bool:
+    """Whether all pairs of leaves can be looked at: in some seconds, and those of one tree in a fraction of a gigabyte."""
+    leaves = numpy.bincount(made.boxes.tree)
+    return int((leaves**2).sum()) * len(made.boxes.edges) <= MOST_PAIRS and int(leaves.max()) <= MOST_LEAVES
+
+
+def total_variances(made: Leaves) -> Floats:
+    """Σ_{U∋i} V_U of every tree for each axis i: what would be left out without it [T, d]."""
+    found = numpy.repeat(made.variances[:, None], len(made.boxes.edges), axis=1)
+    for tree, y, shared, alone in pairs_of_leaves(made):
+        for i in range(found.shape[1]):
+            product = numpy.outer(y, y)
+            for j, both in enumerate(shared):
+                product *= alone[i] if j == i else both
+            found[tree, i] -= product.sum()
+    return found * made.split
+
+
+def pairs_of_leaves(made: Leaves) -> Iterator[tuple[int, Floats, list[Floats], list[Floats]]]:
+    """For each tree: its number, its centred values [L], and for each axis |I_l ∩ I_m| and w_l w_m [L, L]."""
+    boxes = made.boxes
+    order, ends = by_tree(boxes)
+    for tree in range(boxes.n_trees):
+        part = order[ends[tree] : ends[tree + 1]]
+        shared, alone = [], []
+        for j, edges in enumerate(boxes.edges):
+            low, high, mass = edges[boxes.lower[part, j]], edges[boxes.upper[part, j]], made.masses[part, j]
+            both = numpy.minimum.outer(high, high) - numpy.maximum.outer(low, low)
+            shared.append(numpy.maximum(both, 0.0))
+            alone.append(numpy.multiply.outer(mass, mass))
+        yield tree, made.centred[part], shared, alone
 
 
 def _points(forest: Forest, scramblings: int, points: int, seed: int) -> tuple[Wholes, Wholes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -216,9 +217,7 @@ def _environment(dataset: xarray.Dataset) -> dict[str, str]:
 def _reasons(dataset: xarray.Dataset) -> list[dict[str, Any]]:
     """Why trials diverged or failed, and how often."""
     bad = numpy.isin(dataset["status"].values, ("diverged", "failed"))
-    found: dict[tuple[str, str], int] = {}
-    for status, reason in zip(dataset["status"].values[bad], dataset["reason"].values[bad], strict=True):
-        key = str(status), str(reason) or "no reason stored"
-        found[key] = found.get(key, 0) + 1
+    told = zip(dataset["status"].values[bad].tolist(), dataset["reason"].values[bad].tolist(), strict=True)
+    found = Counter((status, reason or "no reason stored") for status, reason in told)
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     return [{"status": status, "reason": reason, "count": number} for (status, reason), number in ranked]

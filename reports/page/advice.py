@@ -16,8 +16,7 @@ from lstm_odyssey.reports.contract.wording import count, listed
 from lstm_odyssey.reports.paper.claims import BASELINE
 from lstm_odyssey.reports.stats.best_points import draws, ranked
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, OPEN, WORSE
-from lstm_odyssey.reports.stats.epoch_cost import duration
-from lstm_odyssey.reports.stats.network_size import parameters_at
+from lstm_odyssey.reports.stats.epoch_cost import duration, parameters_at
 from lstm_odyssey.reports.stats.table import maximizes, whole
 
 NAMED = 8

@@ -12,6 +12,7 @@ import xarray
 from matplotlib.figure import Figure
 
 from lstm_odyssey.reports import paper
+from lstm_odyssey.reports.contract import wording
 from lstm_odyssey.reports.contract.files import expanded, write_text
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.page import paper_order, summary_texts, tables
@@ -20,6 +21,7 @@ from lstm_odyssey.reports.page.section import differing, drawn, drawn_of_cell
 from lstm_odyssey.reports.page.tables import Grid
 from lstm_odyssey.reports.plots import scores
 from lstm_odyssey.reports.plots.axis import shown
+from lstm_odyssey.reports.stats.contents import BOUND, CELL
 from lstm_odyssey.reports.stats.table import summary
 
 
@@ -58,11 +60,7 @@ def _table(grid: Grid) -> str:
         [name for name, _ in grid.heads],
         *([row.variant, *(cell.text for cell in row.cells)] for row in grid.rows),
     ]
-    lines = [[_plain(text) for text in line] for line in lines]
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
-    padded = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]
-    return "\n".join([_plain(grid.caption), "", *("| " + " | ".join(line) + " |" for line in padded)])
+    return f"{_plain(grid.caption)}\n\n{wording.markdown([[_plain(text) for text in line] for line in lines])}"
 
 
 def _plain(text: str) -> str:
@@ -74,28 +72,25 @@ def numbers(study: xarray.Dataset, analyses: Analyses) -> pandas.DataFrame:
     """One row for each task and cell: all of the comparison but its curves, then R² and the shares of the variance."""
     study, comparison = as_study(study), analyses.comparison
     order = paper_order(study)
-    columns: dict[str, list[object]] = {}
-    cells = [(task, variant) for task in study["task"].values.tolist() for variant in order]
+    columns: dict[str, xarray.DataArray] = {}
     for name, variable in comparison.data_vars.items():
-        if variable.dims == ("task", "variant"):
-            columns[str(name)] = [variable.sel(task=task, variant=variant).item() for task, variant in cells]
-        elif variable.dims == ("task", "variant", "bound"):
-            for bound in ("lower", "upper"):
-                part = variable.sel(bound=bound)
-                columns[f"{name}_{bound}"] = [part.sel(task=task, variant=variant).item() for task, variant in cells]
+        if variable.dims == CELL:
+            columns[str(name)] = variable
+        elif variable.dims == BOUND:
+            columns |= {f"{name}_{bound}": variable.sel(bound=bound) for bound in ("lower", "upper")}
     if analyses.effects is not None:
         effects = analyses.effects.isel(clip=0)
-        columns["r_squared"] = [effects["r_squared"].sel(task=task, variant=variant).item() for task, variant in cells]
-        names = list(dict.fromkeys(one.name for task in effects["task"].values for one in shown(effects, str(task))))
+        columns["r_squared"] = effects["r_squared"]
+        names = dict.fromkeys(one.name for task in effects["task"].values for one in shown(effects, str(task)))
         for name in names:
-            for end in ("", "_low", "_high"):
-                part = effects[f"main_share{end}"].sel(hyperparameter=name)
-                columns[f"main_share{end}.{name}"] = [part.sel(task=t, variant=v).item() for t, v in cells]
-        for number, words_of in ((2, "two"), (3, "three_and_more")):
-            part = effects["order_share"].sel(order=number)
-            columns[f"interactions_of_{words_of}"] = [part.sel(task=t, variant=v).item() for t, v in cells]
-    frame = pandas.DataFrame(columns, index=pandas.MultiIndex.from_tuples(cells, names=["task", "variant"]))
-    return frame
+            shares = {end: effects[f"main_share{end}"].sel(hyperparameter=name) for end in ("", "_low", "_high")}
+            columns |= {f"main_share{end}.{name}": part for end, part in shares.items()}
+        columns["interactions_of_two"], columns["interactions_of_three_and_more"] = (
+            effects["order_share"].sel(order=number) for number in (2, 3)
+        )
+    index = pandas.MultiIndex.from_product([study["task"].values.tolist(), order], names=CELL)
+    values = {name: part.sel(variant=order).transpose(*CELL).values.ravel() for name, part in columns.items()}
+    return pandas.DataFrame(values, index=index)
 
 
 def save_figures(study: xarray.Dataset, analyses: Analyses, folder: str | os.PathLike[str]) -> list[Path]:

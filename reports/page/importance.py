@@ -1,13 +1,13 @@
-"""What a functional ANOVA says, in sentences computed from its numbers."""
+"""What a functional ANOVA says, and what the limit of epochs has to do with it, in sentences computed from the numbers."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy
 import xarray
 
-from lstm_odyssey.reports.contract.wording import fixed, listed, named, percent
+from lstm_odyssey.reports.contract.validation import attribute, hyperparameters
+from lstm_odyssey.reports.contract.variables import FINISHED, TRIAL
+from lstm_odyssey.reports.contract.wording import fixed, listed, named, percent, span
 from lstm_odyssey.reports.fanova.refits import ENOUGH
 
 RESPONSES = {
@@ -18,6 +18,11 @@ RESPONSES = {
     "frames_per_second": "the training throughput",
 }
 """What can be explained, as a sentence names it."""
+
+RATE = "learning_rate"
+
+WORTH_TELLING = 0.1
+"""Share of the finished trials from which on the limit is told of."""
 
 
 def importance_text(importance: xarray.Dataset) -> list[str]:
@@ -42,7 +47,8 @@ def importance_text(importance: xarray.Dataset) -> list[str]:
             notes = sorted({str(note) for note in part["note"].values if note}) or ["no finished trials"]
             texts.append(f"On {task} there is nothing to divide: {listed(notes)}.")
             continue
-        explained, unexplained = (part.isel(variant=analysed & chosen) for chosen in _split(part["r_squared"].values))
+        told = part["r_squared"].values > 0
+        explained, unexplained = (part.isel(variant=analysed & chosen) for chosen in (told, ~told))
         text = f"On {task} "
         if explained.sizes["variant"]:
             text += _shares(explained, response, importance.attrs["flagged_below"])
@@ -66,13 +72,7 @@ def analysed(effects: xarray.Dataset, task: str) -> bool:
 
 def spread(part: xarray.Dataset) -> str:
     """R² of the cells from the least to the largest; empty where no cell was analysed."""
-    known = sorted(value for value in part["r_squared"].values.tolist() if not numpy.isnan(value))
-    return " to ".join(dict.fromkeys(fixed(value) for value in (known[0], known[-1]))) if known else ""
-
-
-def _split(r_squared: numpy.ndarray[Any, Any]) -> tuple[numpy.ndarray[Any, Any], numpy.ndarray[Any, Any]]:
-    """Where a forest predicts something, and where nothing."""
-    return r_squared > 0, ~(r_squared > 0)
+    return span(part["r_squared"].values.tolist(), fixed)
 
 
 def _shares(shown: xarray.Dataset, response: str, bound: float) -> str:
@@ -82,18 +82,16 @@ def _shares(shown: xarray.Dataset, response: str, bound: float) -> str:
     shares["all interactions together"] = 1 - numpy.nansum(shown["main_share"].values, axis=1)
     shares = {name: values for name, values in shares.items() if not numpy.isnan(values).all()}
     ordered = sorted(shares, key=lambda name: -float(numpy.nanmean(shares[name])))
+    cells = shown["variant"].values
+    whose = f" of {cells[0]}" if cells.size == 1 else ", by cell"
     text = (
         f"a forest predicts {percent(shown['r_squared'].values)} of the variance of {response}"
-        f"{_of(shown['variant'].values)}. Shares of that part: "
+        f"{whose}. Shares of that part: "
         f"{listed(f'{name} {percent(shares[name])}' for name in ordered)}."
     )
-    if (poor := shown["variant"].values[shown["flagged"].values]).size:
+    if (poor := cells[shown["flagged"].values]).size:
         text += f" The shares of {listed(poor)} describe little: R² is below {bound:g}."
     return text
-
-
-def _of(variants: numpy.ndarray) -> str:
-    return f" of {variants[0]}" if variants.size == 1 else ", by cell"
 
 
 def learning_rate_share(cuts: xarray.Dataset | None, task: str, clip: float = 0.5) -> str:
@@ -102,3 +100,37 @@ def learning_rate_share(cuts: xarray.Dataset | None, task: str, clip: float = 0.
         return ""
     shares = cuts["main_share"].sel(task=task, clip=clip, hyperparameter="learning_rate").values
     return percent(shares.tolist()) if numpy.isfinite(shares).any() else ""
+
+
+def limited(study: xarray.Dataset) -> xarray.DataArray:
+    """Which finished trials ended at the limit of epochs and were not stopped before (task, variant, trial)."""
+    limit = attribute(study, "protocol").get("epochs")
+    ended = study["status"].isin(FINISHED) & (study["status"] != "diverged")
+    found = ended & (study["epochs"] == (-1 if limit is None else limit))
+    return (
+        found.transpose(*TRIAL)
+        .rename("limited")
+        .assign_attrs(long_name=f"whether it ended at the limit of {limit} epochs")
+    )
+
+
+def limit_text(study: xarray.Dataset, task: str, cuts: xarray.Dataset | None) -> str:
+    """How many trials of a task the limit ended, with which learning rates; ``cuts`` give the share of the better half."""
+    part, found = study.sel(task=task), limited(study).sel(task=task).values
+    finished = numpy.isin(part["status"].values, FINISHED)
+    if RATE not in hyperparameters(study) or found.sum() < max(1, WORTH_TELLING * finished.sum()):
+        return ""
+    still = found & (part["best_epoch"].values == part["epochs"].values)
+    rate = part[RATE].values
+    low, high = numpy.quantile(rate[finished], [0.25, 0.75])
+    slow, fast = (100 * found[finished & chosen].mean() for chosen in (rate <= low, rate >= high))
+    text = (
+        f"{found.sum():,} of {finished.sum():,} trials ended at the limit of {attribute(study, 'protocol')['epochs']} epochs, "
+        f"{still.sum():,} of them with their best score in the last one. Of the quarter with the smallest "
+        f"learning rates {slow:.0f} % ended there, of the quarter with the largest {fast:.0f} %."
+    )
+    if slow <= 2 * fast:
+        return text
+    text += " Much of the learning rate's share is that they had not converged."
+    shares = learning_rate_share(cuts, task)
+    return f"{text} Among the better half of the scores it is {shares}." if shares else text

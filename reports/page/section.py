@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 
 from lstm_odyssey.reports import paper
 from lstm_odyssey.reports.contract.schema import attribute
-from lstm_odyssey.reports.contract.wording import fixed, percent
+from lstm_odyssey.reports.contract.wording import fixed, percent, span
 from lstm_odyssey.reports.fanova.cases import FACTOR
 from lstm_odyssey.reports.fanova.layout import SPREAD_SAYS
-from lstm_odyssey.reports.page import advice, limits, tables, words
+from lstm_odyssey.reports.page import advice, tables, words
 from lstm_odyssey.reports.page.analyses import GOOD, Analyses
-from lstm_odyssey.reports.page.importance import analysed, spread
-from lstm_odyssey.reports.plots import curves, forest, marginals, pairs, scores, shares
+from lstm_odyssey.reports.page.importance import analysed, limit_text, spread
+from lstm_odyssey.reports.plots import curves, effects, forest, scores
 from lstm_odyssey.reports.plots.axis import present
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, OPEN, WORSE
 from lstm_odyssey.reports.stats.table import score
@@ -49,7 +49,7 @@ def drawn(dataset: xarray.Dataset, analyses: Analyses, task: str, order: Sequenc
         ):  # one draw makes no curve
             made["expected"] = curves.expected_best(comparison, task, order=order)
     if analyses.effects is not None and analyses.cuts is not None and analysed(analyses.effects, task):
-        made["shares"] = shares.shares(analyses.cuts.sel(clip=[1.0, GOOD]), task, order=order)
+        made["shares"] = effects.shares(analyses.cuts.sel(clip=[1.0, GOOD]), task, order=order)
     return made
 
 
@@ -60,8 +60,8 @@ def drawn_of_cell(analyses: Analyses, task: str, variant: str, order: Sequence[s
     part = analyses.effects.sel(task=task, variant=variant).isel(clip=0)
     if not part["main_share"].notnull().any():
         return {}
-    made = {"marginals": marginals.marginals(analyses.effects, analyses.times, task, variant, order=order)}
-    if int(part["n"]) >= PAIRS_FROM and (figure := pairs.pairs(analyses.effects, task, variant)) is not None:
+    made = {"marginals": effects.marginals(analyses.effects, analyses.times, task, variant, order=order)}
+    if int(part["n"]) >= PAIRS_FROM and (figure := effects.pairs(analyses.effects, task, variant)) is not None:
         made["pairs"] = figure
     return made
 
@@ -125,7 +125,7 @@ def section(
         "figures": {key: _svg(made[key], LABELS[key].format(task), f"f{place}{key}") for key in made},
         "cells": [_cell(analyses, task, name, place, number, order) for number, name in enumerate(order)],
         "judged": bool((verdicts := comparison["verdict"].sel(task=task)).isin([BETTER, WORSE, OPEN]).any()),
-        "limit": limits.limit_text(dataset, task, analyses.cuts),
+        "limit": limit_text(dataset, task, analyses.cuts),
         "rows_chosen": bool((verdicts == CHOSEN).any()),
         "too_few": bool((verdicts == FEW).any()),
         "costs": table.attrs["costs"][task],
@@ -171,26 +171,22 @@ def _r_squared(part: xarray.Dataset) -> str:
     return f"R² {fixed(known)}" + (": poor" if bool(part["flagged"]) else "")
 
 
-def _analysed(analyses: Analyses, task: str, effects: xarray.Dataset | None) -> str:
+def _analysed(analyses: Analyses, task: str, result: xarray.Dataset | None) -> str:
     """What a functional ANOVA rests on, for its captions: trials, R² over the cells at each of its cut-offs, seeds."""
-    if effects is None:
+    if result is None:
         return ""
-    part = effects.sel(task=task).isel(clip=0)
-    counts = sorted({int(n) for n in part["n"].values})
-    parts = [
-        f"n = {counts[0]}" + (f" to {counts[-1]}" if counts[-1] > counts[0] else "") + " finished trials for each cell"
-    ]
-    if spans := [spread(effects.sel(task=task, clip=clip)) for clip in effects["clip"].values]:
-        named = zip(effects["clip"].values.tolist(), spans, strict=True)
-        told = [f"{span} at {clip:.0%}" if len(spans) > 1 else span for clip, span in named if span]
+    part = result.sel(task=task).isel(clip=0)
+    parts = [f"n = {span(part['n'].values.tolist())} finished trials for each cell"]
+    if spans := [spread(result.sel(task=task, clip=clip)) for clip in result["clip"].values]:
+        named = zip(result["clip"].values.tolist(), spans, strict=True)
+        told = [f"{said} at {clip:.0%}" if len(spans) > 1 else said for clip, said in named if said]
         parts += [f"out-of-bag R² of the score over the cells {words.listed(told)}"] if told else []
-    parts += [f"{effects.attrs['trees']} trees, their seed {effects.attrs['seed']}", "axes as drawn"]
+    parts += [f"{result.attrs['trees']} trees, their seed {result.attrs['seed']}", "axes as drawn"]
     parts += [f"{analyses.comparison.attrs['draws']} draws", f"corpus {task}"]
     ceiling = float(part["ceiling"])
     if not math.isnan(ceiling):
-        low, high = float(part["ceiling_share"].min()), float(part["ceiling_share"].max())
-        whose = f"{low:.0%} to {high:.0%} of the trials" if high > low else f"{high:.0%} of the trials"
-        parts.append(f"diverged trials and scores worse than chance count as {score(ceiling)} ({whose})")
+        whose = span(part["ceiling_share"].values.tolist(), lambda share: f"{share:.0%}")
+        parts.append(f"diverged trials and scores worse than chance count as {score(ceiling)} ({whose} of the trials)")
     return "; ".join(parts) + "."
 
 

@@ -7,7 +7,7 @@ import math
 import numpy
 import xarray
 
-from lstm_odyssey.reports.contract.wording import count, listed, open_text, probability, signed
+from lstm_odyssey.reports.contract.wording import count, listed, open_text, probability, signed, span
 from lstm_odyssey.reports.stats.contents import (
     BETTER,
     CHOSEN,
@@ -75,8 +75,7 @@ def power_text() -> str:
 
 def welch_text(*, common: bool) -> str:
     """How often the paper's test is wrong."""
-    low, high = WELCH_REJECTS["common" if common else "independent"]
-    share = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    share = span(WELCH_REJECTS["common" if common else "independent"], lambda value: f"{value:g}")
     return f"Welch's t-test, the paper's, finds a difference between equal cells in {share} % of such studies."
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy
 import xarray
 
-from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.schema import attribute, hyperparameters
 from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.contract.wording import named
-from lstm_odyssey.reports.stats.table import best_of_seeds, ceiling, maximizes
+from lstm_odyssey.reports.stats.inference import capped
+from lstm_odyssey.reports.stats.table import best_tenths, maximizes
 
 POINTS = 40
 """Of a learning curve, from before training to its last epoch."""
@@ -58,7 +58,7 @@ def _task(study: xarray.Dataset, task: str, order: Sequence[str]) -> dict[str, A
         values = part[name].values[ran].astype(float)
         if name == "best_test" and math.isfinite(chance):
             finished = numpy.isin(part["status"].values[ran], FINISHED)
-            values[finished] = ceiling(values[finished], chance, maximize=maximize)
+            values[finished] = capped(values[finished], chance, maximize=maximize)
         if numpy.isfinite(values).any():
             columns.append({"name": word, "axis": name in ("best_test", "epochs"), "values": _plain(values)})
     status = part["status"].values[ran]
@@ -112,11 +112,7 @@ def best_rows(study: xarray.Dataset, task: str, order: Sequence[str]) -> tuple[l
     chosen = set()
     for number, name in enumerate(order):
         one = part.sel(variant=name)
-        own = best_of_seeds(
-            one["best_valid"].values, numpy.isin(one["status"].values, FINISHED), draws.seed_numbers(one),
-            maximize=maximizes(study, task),
-        )  # fmt: skip
-        chosen |= {(number, trial) for best in own for trial in one["trial"].values[best].tolist()}
+        chosen |= {(number, trial) for best in best_tenths(one) for trial in one["trial"].values[best].tolist()}
     rows = []
     for place, key in enumerate(zip(columns[0]["values"], columns[1]["values"], strict=True)):
         if key in chosen:

@@ -15,10 +15,11 @@ from markupsafe import Markup, escape
 
 from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.schema import attribute
-from lstm_odyssey.reports.contract.wording import count, listed
+from lstm_odyssey.reports.contract.wording import count, listed, span
 from lstm_odyssey.reports.page.importance import importance_text
 from lstm_odyssey.reports.page.sentences import comparison_text
-from lstm_odyssey.reports.stats.table import ENOUGH, maximizes, score
+from lstm_odyssey.reports.stats.inference import ENOUGH
+from lstm_odyssey.reports.stats.table import maximizes, score
 
 __all__ = [
     "caption", "cells", "commands", "comparison_text", "count", "distribution", "equation", "flat", "importance_text",
@@ -42,9 +43,9 @@ def summary_text(dataset: xarray.Dataset, table: pandas.DataFrame) -> list[str]:
     rows = dataset["variant"].values.tolist()
     kinds = ["cell", *(["task"] if len(tasks) > 1 else [])]
     kinds += ["file"] if len({draws.cell_of(dataset, row) for row in rows}) < len(rows) else []
-    each = sorted({int(trials) for trials in table["trials"] if trials})
+    each = [int(trials) for trials in table["trials"] if trials]
     text = f"{count(int(table['trials'].sum()), 'trial').capitalize()} of {cells(dataset)} on {listed(tasks)}, "
-    text += f"{_span((each[0], each[-1]))} for each {listed(kinds)}: "
+    text += f"{span(each)} for each {listed(kinds)}: "
     ends = {"ok": "ran to the end", "diverged": "diverged", "failed": "failed", "missing": "not run yet"}
     text += listed(f"{numbers[name]:,} {words}" for name, words in ends.items() if numbers[name]) + "."
     if collapsed := int(table["unstable"].sum()):
@@ -114,10 +115,9 @@ def task_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> st
 def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
     """What a figure of a task rests on: trials, seed, corpus, draws, chance level."""
     rows, facts = table.loc[task], dataset.sel(task=task)
-    finished, selected = ((int(rows[name].min()), int(rows[name].max())) for name in ("finished", "selected"))
     parts = [
-        f"n = {_span(finished)} finished trials for each cell",
-        f"best 10 % by validation: {_span(selected)}",
+        f"n = {span(rows['finished'])} finished trials for each cell",
+        f"best 10 % by validation: {span(rows['selected'])}",
         draws.seeds(dataset),
         draws.named(dataset),
         f"corpus {task}, checksum {str(facts['checksum'].item())[:12] or 'unknown'}",
@@ -239,7 +239,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
-
-
-def _span(ends: tuple[int, int]) -> str:
-    return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"

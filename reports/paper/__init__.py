@@ -13,6 +13,7 @@ import sys
 
 import xarray
 
+from lstm_odyssey.reports.contract import wording
 from lstm_odyssey.reports.contract.netcdf import load
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.fanova.api import FanovaError, fanova
@@ -74,12 +75,8 @@ def rows(
 
 def markdown(table: list[Row]) -> str:
     """The table as text that is legible in a terminal and renders as Markdown."""
-    head = [COLUMNS[name] for name in Row._fields]
-    lines = [head, *([str(cell).replace("|", "\\|") for cell in row] for row in table)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-    padded.insert(1, ["-" * width for width in widths])
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+    lines = [[str(cell).replace("|", "\\|") for cell in row] for row in table]
+    return wording.markdown([[COLUMNS[name] for name in Row._fields], *lines], numbers=False)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,11 +8,9 @@ import numpy
 import xarray
 
 from lstm_odyssey.reports.contract.validation import attribute
-from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.paper.claims import AGREES, DIFFERS, RECALLED, UNDECIDED, Reported, Row
-from lstm_odyssey.reports.stats.compare import ranking
 from lstm_odyssey.reports.stats.inference import Ranked
-from lstm_odyssey.reports.stats.table import best_fraction, maximizes, score
+from lstm_odyssey.reports.stats.table import ranking, score
 
 NEAR = 2.0
 """Standard deviations of a trial's seed within which a best score agrees with what its trial scores when run again."""
@@ -32,15 +30,10 @@ class Best(NamedTuple):
 
 
 def found(study: xarray.Dataset, part: xarray.Dataset, name: str = "best_test") -> Best:
-    """The best score of a search: the best among the best 10 % by validation of every cell.
+    """The best score of a search, ``best_test`` or another one: the best among the best 10 % by validation of every cell.
 
     It is picked by the test score, so it flatters; how much it owes to the luck of its weights a bootstrap cannot tell, as two
     of three replicates hold the very same trial. The same draws trained again with fresh seeds can.
-
-    Args:
-        study: the study.
-        part: what ``compare`` says of it on one task.
-        name: the score, ``best_test`` or ``best_test_per_sequence``.
     """
     sign, cells = _sign(part), _ranked(study, part, name)
     bests = []
@@ -130,7 +123,6 @@ def _limit(study: xarray.Dataset, task: str, cell: str) -> str:
     """How many of the cell's best trials were stopped by the limit of epochs."""
     limit = attribute(study, "protocol").get("epochs")
     part = study.sel(task=task, variant=cell)
-    ended = numpy.isin(part["status"].values, FINISHED)
-    chosen = best_fraction(part["best_valid"].values, ended, maximize=maximizes(study, task))
-    stopped = int((part["epochs"].values[chosen] == limit).sum()) if limit else 0
-    return f"; {stopped} of its best {chosen.size} trials ended at the limit of {limit} epochs" if stopped else ""
+    best = ranking(study, task, cell)
+    stopped = int((part["epochs"].values[best.trial[: best.k]] == limit).sum()) if limit else 0
+    return f"; {stopped} of its best {best.k} trials ended at the limit of {limit} epochs" if stopped else ""

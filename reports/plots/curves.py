@@ -11,12 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
-from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.contract.wording import signed
 from lstm_odyssey.reports.plots.axis import multiples, present
 from lstm_odyssey.reports.plots.style import BLUE, INK, SOFT, styled
 from lstm_odyssey.reports.stats.contents import NOTHING
-from lstm_odyssey.reports.stats.table import SCORED, best_fraction, maximizes
+from lstm_odyssey.reports.stats.table import SCORED, maximizes, ranking
 
 GREY = "#B8B8B8"
 """What a panel is compared with."""
@@ -35,7 +34,7 @@ def learning_curves(
     names = list(order or dataset["variant"].values.tolist())
     refuse_absent(dataset, "variant", *names)
     part, maximize = dataset.sel(task=task), maximizes(dataset, task)
-    curves = {name: _chosen(part.sel(variant=name), maximize=maximize) for name in part["variant"].values.tolist()}
+    curves = {name: _chosen(dataset, task, name) for name in part["variant"].values.tolist()}
     shown = [name for name in names if name != baseline] or names
     figure, panels = multiples(shown, names)
     seen: list[float] = []
@@ -63,10 +62,10 @@ def learning_curves(
     return figure
 
 
-def _chosen(one: xarray.Dataset, *, maximize: bool) -> tuple[numpy.ndarray, numpy.ndarray]:
+def _chosen(study: xarray.Dataset, task: str, variant: str) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Epochs and validation scores of the trial that validation chose of a cell."""
-    chosen = best_fraction(one["best_valid"], numpy.isin(one["status"].values, FINISHED), maximize=maximize)
-    curve = one["valid"].values[chosen[0]] if chosen.size else numpy.empty(0)
+    chosen = ranking(study, task, variant)
+    curve = study["valid"].sel(task=task, variant=variant).values[chosen.trial[0]] if chosen.k else numpy.empty(0)
     epochs = numpy.flatnonzero(numpy.isfinite(curve))
     return epochs, curve[epochs]
 

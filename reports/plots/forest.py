@@ -14,8 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from lstm_odyssey.reports.plots.axis import present
 from lstm_odyssey.reports.plots.style import BLUE, INK, SOFT, VERMILLION, blank, styled, tag
 from lstm_odyssey.reports.stats.contents import BETTER, WORSE
-from lstm_odyssey.reports.stats.epoch_cost import duration
-from lstm_odyssey.reports.stats.network_size import parameters_at
+from lstm_odyssey.reports.stats.epoch_cost import duration, parameters_at
 from lstm_odyssey.reports.stats.stability import told
 from lstm_odyssey.reports.stats.table import whole
 
@@ -92,13 +91,7 @@ def forest(
     The corrected interval alone is the verdict: blue is better, vermillion worse, grey cannot be told from the baseline. A
     ring is the difference among stable trials, where some are not. Beside it stand seconds an epoch and parameters of
     the network at one N, and the probability that a trial is unstable; a column of which nothing is known is left out.
-
-    Args:
-        study: gives the sizes of the networks.
-        comparison: of the study, by ``compare``.
-        task: which of its tasks.
-        order: the cells from top to bottom.
-        narrow: for a telephone: each cell's numbers stand above its interval.
+    ``narrow``, for a telephone: each cell's numbers stand above its interval.
     """
     part, names = comparison.sel(task=task), present(order, comparison)
     rows = [standing(study, comparison, task, name) for name in names]

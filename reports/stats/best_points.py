@@ -16,8 +16,7 @@ import xarray
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports.contract.validation import hyperparameters, validate
-from lstm_odyssey.reports.contract.variables import FINISHED
-from lstm_odyssey.reports.stats.table import maximizes, summary
+from lstm_odyssey.reports.stats.table import ranking, summary
 
 Draw = tuple[Any, ...]
 
@@ -84,7 +83,5 @@ def draws(part: xarray.Dataset, names: Iterable[str]) -> list[Draw]:
 
 def ranked(study: xarray.Dataset, task: str, variant: str) -> NDArray[numpy.intp]:
     """The finished trials of a cell that have a validation score, best first."""
-    part = study.sel(task=task, variant=variant)
-    valid = part["best_valid"].values * (-1.0 if maximizes(study, task) else 1.0)
-    order = numpy.argsort(valid, kind="stable")
-    return order[numpy.isin(part["status"].values, FINISHED)[order] & numpy.isfinite(valid[order])]
+    found = ranking(study, task, variant)
+    return found.trial[~numpy.isnan(found.valid)]

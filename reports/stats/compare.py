@@ -41,10 +41,10 @@ from lstm_odyssey.reports.stats import budget as expected
 from lstm_odyssey.reports.stats import inference, searches, stability
 from lstm_odyssey.reports.stats.budget import Curve
 from lstm_odyssey.reports.stats.contents import CONTENTS, COORDINATES
-from lstm_odyssey.reports.stats.epoch_cost import CELL_COSTS, epoch_costs
-from lstm_odyssey.reports.stats.inference import Numbers, Ranked
+from lstm_odyssey.reports.stats.epoch_cost import epoch_costs
+from lstm_odyssey.reports.stats.inference import ENOUGH, Numbers, Ranked
 from lstm_odyssey.reports.stats.judging import against, averaged, described, judged, mean_of, reselection, shared
-from lstm_odyssey.reports.stats.table import ENOUGH, maximizes
+from lstm_odyssey.reports.stats.table import maximizes, ranking, summarised
 
 STEPS = 60
 """Points of the grid of hours."""
@@ -111,9 +111,8 @@ def compare(
         comparisons[task], rows[task] = len(compared), []
         for variant, sides_of in sides.items():
             part = study.sel(task=task, variant=variant)
-            row = described(part, sides_of, chance, confidence, maximize=maximize)
+            row = described(part, summarised(study, costs, task, variant), sides_of, confidence, maximize=maximize)
             row["is_baseline"] = variant == baseline
-            row |= {name: costs[name].sel(task=task, variant=variant).item() for name in CELL_COSTS}
             row |= against(sides_of, basis if variant != baseline else None, confidence, len(compared))
             row["stable_difference"] = _stable_difference(seeds, task, variant, baseline)
             paired = baseline is not None and of[variant] == of[baseline]
@@ -184,18 +183,6 @@ def _jointly(study: xarray.Dataset, baseline: str | None) -> list[str]:
         name for name in study["variant"].values.tolist()
         if name != baseline and of and all(each[name] == each[str(baseline)] for each in of)
     ]  # fmt: skip
-
-
-def ranking(study: xarray.Dataset, task: str, variant: str, *, stable: bool = False) -> Ranked:
-    """The finished trials of a cell on a task, best validation score first; ``stable``: without those that are unstable."""
-    part = study.sel(task=task, variant=variant)
-    finished = numpy.isin(part["status"].values, FINISHED)
-    if stable:
-        finished &= ~part["unstable"].values
-    return inference.rank(
-        part["best_valid"].values, part["best_test"].values, finished,
-        chance=float(part["chance"]), maximize=maximizes(study, task),
-    )  # fmt: skip
 
 
 def _stable_difference(seeds: list[xarray.Dataset], task: str, variant: str, baseline: str | None) -> float:

@@ -1,4 +1,4 @@
-"""What an epoch costs at one N: the cost that can be compared between cells, whatever sizes their trials drew.
+"""What an epoch costs and how large a network is at one N: what can be compared between cells, whatever sizes trials drew.
 
 For each task one regression of the processor time of an epoch's updates on the number of blocks, over all its trials:
 
@@ -119,6 +119,24 @@ def reference_size(space: Any) -> int:
     return round(math.sqrt(form["low"] * form["high"]))
 
 
+def parameters_at(study: xarray.Dataset, task: str, variant: str, size: int) -> float:
+    """Parameters of the whole network with N = ``size``: the cell in each direction, and the output layer.
+
+    Trials have sizes of their own; at one N cells can be compared. NaN where the study does not tell shapes or sizes.
+    """
+    cell = attribute(study, "variants").get(variant, {}).get("parameters")
+    facts = attribute(study, "tasks").get(task, {})
+    known = {"N": size, "M": facts.get("input_size")}
+    if not cell or known["M"] is None or facts.get("n_outputs") is None:
+        return math.nan
+    directions = 2 if facts.get("bidirectional") else 1
+    try:
+        weights = sum(math.prod(int(known.get(dim, dim)) for dim in shape) for shape in cell.values())
+    except (TypeError, ValueError):  # a plugin may call a dimension what it likes
+        return math.nan
+    return float(directions * weights + int(facts["n_outputs"]) * (directions * size + 1))
+
+
 def processors(study: xarray.Dataset, *, timed: bool = True) -> list[str]:
     """The processors that a study's trials ran on, most trials first; ``timed``: those of trials with a time alone."""
     names = _names(study)
@@ -164,27 +182,21 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
         )
         for place in range(len(tasks))
     ]  # fmt: skip
-    words = {
-        "epoch_cost": ("seconds", "processor time of an epoch's updates at N = epoch_cost_at", "s"),
-        "epoch_cost_residual": ("residual", "standard deviation of log time about the fit on log N", "1"),
-        "epoch_cost_trials": ("trials", "trials whose times were fitted", "1"),
+    variables: dict[str, Any] = {
+        name: (("task", "variant"), numpy.stack([one[key] for one in found]), {"long_name": words, "units": units})
+        for name, key, words, units in (
+            ("epoch_cost", "seconds", "processor time of an epoch's updates at N = epoch_cost_at", "s"),
+            ("epoch_cost_residual", "residual", "standard deviation of log time about the fit on log N", "1"),
+            ("epoch_cost_trials", "trials", "trials whose times were fitted", "1"),
+        )
     }
-    made = xarray.Dataset(
-        {
-            name: (("task", "variant"), numpy.stack([one[key] for one in found]), {"long_name": long, "units": units})
-            for name, (key, long, units) in words.items()
-        },
-        {"task": study["task"], "variant": study["variant"]},
-    )
-    made["epoch_cost_at"] = ("task", sizes, {"long_name": "number of blocks that costs are given at", "units": "1"})
-    of = {"epoch_cost_processor": "of these times", "epoch_cost_processors": "all that measured trials ran on"}
-    labels = [
-        [str(one["processor"]) for one in found],
-        [SEPARATOR.join(processors(study.sel(task=task))) for task in tasks],
-    ]
-    for (name, long), values in zip(of.items(), labels, strict=True):
-        made[name] = ("task", values, {"long_name": long})
-    return made
+    ran = [SEPARATOR.join(processors(study.sel(task=task))) for task in tasks]
+    variables |= {
+        "epoch_cost_at": ("task", sizes, {"long_name": "number of blocks that costs are given at", "units": "1"}),
+        "epoch_cost_processor": ("task", [str(one["processor"]) for one in found], {"long_name": "of these times"}),
+        "epoch_cost_processors": ("task", ran, {"long_name": "all that measured trials ran on"}),
+    }
+    return xarray.Dataset(variables, {"task": study["task"], "variant": study["variant"]})
 
 
 def duration(seconds: float) -> str:

@@ -18,9 +18,10 @@ import numpy
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from lstm_odyssey.reports.stats.table import ENOUGH, best_count
-
 Numbers = NDArray[numpy.float64]
+
+ENOUGH = 10
+"""Below this many trials in the best 10 %, differences between cells are no ground for inference."""
 
 LARGEST = 4_000_000
 """Pairs of scores that are compared at once for the replicates of Cliff's delta."""
@@ -57,6 +58,15 @@ class Welch(NamedTuple):
     interval: tuple[float, float]
 
 
+def best_count(n: int) -> int:
+    """How many of n finished trials are the best 10 %: at least two, as a mean of one is none.
+
+    >>> [best_count(n) for n in (0, 1, 6, 20, 21, 200)]
+    [0, 1, 2, 2, 3, 20]
+    """
+    return min(n, max(2, math.ceil(n / 10)))
+
+
 def rank(
     valid: ArrayLike, test: ArrayLike, finished: ArrayLike, *, chance: float = math.nan, maximize: bool = False
 ) -> Ranked:
@@ -81,7 +91,11 @@ def rank(
 
 
 def capped(test: ArrayLike, chance: float, *, maximize: bool = False) -> Numbers:
-    """Scores with what is worse than the chance level, or no number, set to it; unchanged numbers where it is unknown."""
+    """Scores with what is worse than the chance level, or no number, set to it; unchanged numbers where it is unknown.
+
+    >>> capped([9.0, 40.0, float("nan")], 11.0).tolist()
+    [9.0, 11.0, 11.0]
+    """
     values = numpy.array(test, float)
     values[~numpy.isfinite(values)] = chance
     if math.isnan(chance):
@@ -190,8 +204,9 @@ def percentiles(replicates: ArrayLike, confidence: float = 0.95) -> tuple[float,
     return float(low), float(high)
 
 
-def mean(values: Numbers) -> Numbers:
+def mean(given: ArrayLike) -> Numbers:
     """Mean along the last axis without what is NaN; NaN if nothing is left."""
+    values = numpy.asarray(given, float)
     known = ~numpy.isnan(values)
     with numpy.errstate(invalid="ignore"):
         found: Numbers = numpy.where(known, values, 0).sum(-1) / known.sum(-1)

@@ -8,12 +8,10 @@ from typing import Any
 import numpy
 import xarray
 
-from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.stats import inference, stability
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, NOTHING, OPEN, SAME, SELF, WORSE
-from lstm_odyssey.reports.stats.inference import Numbers, Ranked
-from lstm_odyssey.reports.stats.table import ENOUGH, labelled, summarise
+from lstm_odyssey.reports.stats.inference import ENOUGH, Numbers, Ranked
 
 Side = tuple[Ranked, Numbers]
 """The ranked trials of a cell with one seed, and the best 10 % of every replicate [B, k]."""
@@ -42,15 +40,7 @@ def averaged(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def reselection(
     cells: list[dict[str, Ranked]], task: str, of: dict[str, str], seed: int, replicates: int
 ) -> list[dict[str, Numbers]]:
-    """The best 10 % of every replicate, by seed and cell; cells that had the same draws draw the same trials, in all seeds.
-
-    Args:
-        cells: the ranked trials, by seed and cell.
-        task: the task.
-        of: by cell, the name of its draws.
-        seed: of the bootstrap.
-        replicates: of it.
-    """
+    """The best 10 % of every replicate, by seed and cell; cells that ``of`` calls alike draw the same trials, in all seeds."""
     found: list[dict[str, Numbers]] = [{} for _ in cells]
     for name in dict.fromkeys(of.values()):
         those = [cell for cell in cells[0] if of[cell] == name]
@@ -71,25 +61,16 @@ def reselection(
 
 
 def described(
-    part: xarray.Dataset, sides: list[Side], chance: float, confidence: float, *, maximize: bool
+    part: xarray.Dataset, row: dict[str, Any], sides: list[Side], confidence: float, *, maximize: bool
 ) -> dict[str, Any]:
-    """What is said of one cell on one task by itself; ``part`` is the study at both."""
-    arrays = {name: part[name].values for name in ("status", "best_valid", "n_parameters", "unstable")}
-    raw = part["best_test"].values.astype(float)
-    test = numpy.where(numpy.isfinite(raw), raw, math.nan)
-    row = summarise(**arrays, best_test=test, seeds=draws.seed_numbers(part), chance=chance, maximize=maximize,
-                    planned=draws.planned(part, str(part["task"].item()), str(part["variant"].item())))  # fmt: skip
-    kept = (
-        "trials", "finished", "diverged", "unstable", "failed", "missing", "n_parameters", "selected", "mean_test",
-        "best_test", "chosen_test", "mean_parameters",
-    )  # fmt: skip
-    finished = numpy.isin(arrays["status"], FINISHED)
+    """What is said of one cell on one task by itself: ``row`` is that of the table, ``part`` the study at both."""
+    raw, chance = part["best_test"].values, row["chance"]
+    finished = numpy.isin(part["status"].values, FINISHED)
     known = 0 if math.isnan(chance) else row["finished"]
     shares = {"divergence": (row["diverged"], row["finished"]), "instability": (row["unstable"], known)}
     worse = inference.capped(raw, chance, maximize=maximize)
     best = numpy.concatenate([one.best for one, _ in sides])
-    found = {name: row[name] for name in kept} | {
-        "best_trial": labelled(part, row["best_trial"]),
+    found = row | {
         "worse_than_chance": int((finished & ~(raw == worse)).sum()),
         "enough": min([one.k for one, _ in sides if one.trial.size], default=0) >= ENOUGH,
         "mean_test_interval": inference.percentiles(

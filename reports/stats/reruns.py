@@ -16,17 +16,18 @@ import pandas
 import xarray
 from numpy.typing import NDArray
 
+from lstm_odyssey.reports.contract.combine import refuse_unlike
 from lstm_odyssey.reports.contract.nearest import nearest
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import attribute, error, hyperparameters, validate
-from lstm_odyssey.reports.contract.variables import FINISHED, PACKAGE, TRIAL, VARIABLES
+from lstm_odyssey.reports.contract.variables import FINISHED, PACKAGE, SCORES
 from lstm_odyssey.reports.stats.best_points import draws, ranked
+from lstm_odyssey.reports.stats.inference import capped
 from lstm_odyssey.reports.stats.seed_deviation import half_width, seed_deviation
-from lstm_odyssey.reports.stats.table import ceiling, maximizes
+from lstm_odyssey.reports.stats.table import maximizes
 
 Numbers = NDArray[numpy.float64]
 
-SCORES = tuple(stored.name for stored in VARIABLES if stored.score and stored.dims == TRIAL)
 CELL = ("task", "variant")
 
 
@@ -92,17 +93,14 @@ def reruns(
 
 def _same(study: xarray.Dataset, other: xarray.Dataset, seed: int) -> None:
     """Raise unless a re-run asks the same of the same cells: only the seed may differ."""
-    facts = [("protocol", "", attribute(study, "protocol"), attribute(other, "protocol"))]
-    for kind, keys in (("tasks", ("checksum", "objective", "bidirectional")), ("variants", ("signature",))):
-        there, here = attribute(study, kind), attribute(other, kind)
-        for name in other[kind[:-1]].values.tolist():
-            if name not in study[kind[:-1]]:
-                raise error(f"re-run with seed {seed}", f"{kind[:-1]} '{name}'", "those of the study", "Leave it out.")
-            facts += [(key, f" of '{name}'", there[name].get(key), here[name].get(key)) for key in keys]
-    for key, whose, expected, found in facts:
-        if found != expected:
-            cure = "Only studies that differ in nothing but the seed say what a seed does."
-            raise error(f"re-run with seed {seed}, {key}{whose}", f"{found}"[:200], f"{expected}"[:200], cure)
+    there, here = ({kind: attribute(one, kind) for kind in ("protocol", "tasks", "variants")} for one in (study, other))
+    for kind in ("task", "variant"):
+        for name in other[kind].values.tolist():
+            if name not in study[kind]:
+                raise error(f"re-run with seed {seed}", f"{kind} '{name}'", "those of the study", "Leave it out.")
+    cure = "Only studies that differ in nothing but the seed say what a seed does."
+    keys = {"tasks": ("checksum", "objective", "bidirectional"), "variants": ("signature",)}
+    refuse_unlike(f"re-run with seed {seed}", there, here, cure, **keys)
 
 
 class _Cell(NamedTuple):
@@ -126,9 +124,7 @@ def _cell(study: xarray.Dataset, others: Sequence[xarray.Dataset], task: str, va
         if task not in other["task"] or variant not in other["variant"]:
             continue
         again = other.sel(task=task, variant=variant)
-        values = (
-            ceiling(again[score].values, chance, maximize=maximize) if not math.isnan(chance) else again[score].values
-        )
+        values = capped(again[score].values, chance, maximize=maximize)
         drawn = draws(again, names)
         for index in numpy.flatnonzero(again["status"].values != "missing").tolist():
             draw = drawn[index]

@@ -67,13 +67,7 @@ def weights(found: Pair, random: numpy.random.Generator, replicates: int) -> tup
 
 
 def best_of(ranked: Ranked, share: Numbers, most: int) -> Numbers:
-    """Expected test score of the trial that validation chooses among 1 .. most draws [B, most].
-
-    Args:
-        ranked: the trials, by validation.
-        share: of the draws that fall on each trial [B, N].
-        most: draws of the largest search.
-    """
+    """Expected test score of the trial that validation chooses among 1 .. most draws [B, most]; ``share``: of draws [B, N]."""
     tail = numpy.cumsum(share[:, ::-1], axis=1)[:, ::-1]
     # Σ_i y_i (T_i^n - T_{i+1}^n), summed by parts: y_1 + Σ_i (y_i - y_{i-1}) T_i^n
     scores = level(ranked.test, ranked.valid)

@@ -19,10 +19,8 @@ from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
 from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.stats import stability
-from lstm_odyssey.reports.stats.epoch_cost import CELL_COSTS, counted, duration, epoch_costs, said
-
-ENOUGH = 10
-"""Below this many trials in the best 10 %, differences between cells are no ground for inference."""
+from lstm_odyssey.reports.stats.epoch_cost import CELL_COSTS, counted, epoch_costs, said
+from lstm_odyssey.reports.stats.inference import Ranked, capped, mean, rank
 
 COLUMNS = {
     "trials": "trials drawn",
@@ -51,13 +49,16 @@ SCORED = ("status", "best_valid", "best_test", "units", "direction", "chance")
 """The variables that the best 10 % follow from."""
 
 
-def best_count(n: int) -> int:
-    """How many of n finished trials are the best 10 %: at least two, as a mean of one is none.
-
-    >>> [best_count(n) for n in (0, 1, 6, 20, 21, 200)]
-    [0, 1, 2, 2, 3, 20]
-    """
-    return min(n, max(2, math.ceil(n / 10)))
+def ranking(study: xarray.Dataset, task: str, variant: str, *, stable: bool = False) -> Ranked:
+    """The finished trials of a cell on a task, best validation score first; ``stable``: without those that are unstable."""
+    part = study.sel(task=task, variant=variant)
+    finished = numpy.isin(part["status"].values, FINISHED)
+    if stable:
+        finished &= ~part["unstable"].values
+    return rank(
+        part["best_valid"].values, part["best_test"].values, finished,
+        chance=float(part["chance"]), maximize=maximizes(study, task),
+    )  # fmt: skip
 
 
 def best_fraction(
@@ -73,42 +74,23 @@ def best_fraction(
     >>> best_fraction([3.0, 1.0, 2.0, float("nan")]).tolist()
     [1, 2]
     """
-    scores = numpy.asarray(valid, float)
-    counted = numpy.ones(scores.shape, bool) if finished is None else numpy.asarray(finished, bool)
-    order = numpy.argsort(-scores if maximize else scores, kind="stable")
-    order = order[counted[order] & ~numpy.isnan(scores[order])]
-    chosen: NDArray[numpy.intp] = order[: best_count(int(counted.sum()))]
-    return chosen
+    found = rank(valid, valid, numpy.ones(numpy.shape(valid)) if finished is None else finished, maximize=maximize)
+    return found.trial[: found.k]
 
 
-def best_of_seeds(
-    valid: ArrayLike, finished: ArrayLike, seeds: ArrayLike, *, maximize: bool = False
+def best_tenths(part: xarray.Dataset) -> list[NDArray[numpy.intp]]:
+    """Indices of the best 10 % of a cell on a task, of each seed's trials apart where files of the same draws were combined."""
+    maximize = str(part["direction"].item()) == "maximize"
+    return _best_of_seeds(
+        part["best_valid"].values, numpy.isin(part["status"].values, FINISHED), draws.seed_numbers(part), maximize
+    )
+
+
+def _best_of_seeds(
+    valid: ArrayLike, finished: NDArray[numpy.bool_], seeds: ArrayLike, maximize: bool
 ) -> list[NDArray[numpy.intp]]:
-    """Indices of the best 10 % of each seed's trials: a cell's best 10 %, seed by seed.
-
-    Args:
-        valid, finished: as of ``best_fraction`` [n].
-        seeds: which seed a trial was run with [n]; all alike but where files of the same draws were combined.
-        maximize: whether larger scores are better.
-    """
     numbers = numpy.asarray(seeds)
-    whole = numpy.asarray(finished, bool)
-    return [best_fraction(valid, whole & (numbers == one), maximize=maximize) for one in numpy.unique(numbers)]
-
-
-def ceiling(scores: ArrayLike, chance: float, *, maximize: bool = False) -> NDArray[numpy.float64]:
-    """Scores as they count: what is worse than chance, or no number, stands at the chance level.
-
-    >>> ceiling([9.0, 40.0, float("nan")], 11.0).tolist()
-    [9.0, 11.0, 11.0]
-    """
-    values = numpy.asarray(scores, float)
-    if math.isnan(chance):
-        known: NDArray[numpy.float64] = values[~numpy.isnan(values)]
-        return known
-    values = numpy.where(numpy.isnan(values), chance, values)
-    bound: NDArray[numpy.float64] = numpy.maximum(values, chance) if maximize else numpy.minimum(values, chance)
-    return bound
+    return [best_fraction(valid, finished & (numbers == one), maximize=maximize) for one in numpy.unique(numbers)]
 
 
 def summarise(
@@ -133,13 +115,14 @@ def summarise(
     status = numpy.asarray(status)
     test, parameters = numpy.asarray(best_test, float), numpy.asarray(n_parameters, float)
     finished = numpy.isin(status, FINISHED)
-    own = best_of_seeds(best_valid, finished, numpy.zeros(status.size) if seeds is None else seeds, maximize=maximize)
+    own = _best_of_seeds(best_valid, finished, numpy.zeros(status.size) if seeds is None else seeds, maximize)
     chosen = numpy.concatenate(own)
-    scored = chosen[~numpy.isnan(test[chosen])]
+    scored = chosen[numpy.isfinite(test[chosen])]
     sign = -1 if maximize else 1
     best = int(scored[numpy.argmin(sign * test[scored])]) if scored.size else None
     measured = math.nan if best is None else float(test[best])
-    counted = ceiling(test[chosen], chance, maximize=maximize)
+    scores = capped(test, chance, maximize=maximize)
+    counted = scores[chosen][~numpy.isnan(scores[chosen])]
     collapsed = int(numpy.asarray(unstable, bool).sum())
     probability = stability.proportion(collapsed, 0 if math.isnan(chance) else int(finished.sum()))
     trials, failed = status.size if planned is None else planned, int((status == "failed").sum())
@@ -152,14 +135,14 @@ def summarise(
         "unstable": collapsed,
         **dict(zip(("instability", "instability_low", "instability_high"), probability, strict=True)),
         "selected": chosen.size,
-        "mean_test": _mean([_mean(ceiling(test[part], chance, maximize=maximize)) for part in own if part.size]),
+        "mean_test": float(mean([mean(scores[part]) for part in own if part.size])),
         "best_test": sign * float((sign * counted).min()) if counted.size else math.nan,
         "best_trial": -1 if best is None else best,
-        "chosen_test": _mean([_mean(ceiling(test[part[:1]], chance, maximize=maximize)) for part in own if part.size]),
+        "chosen_test": float(mean([mean(scores[part[:1]]) for part in own if part.size])),
         "chance": chance,
         "beats_chance": bool(sign * measured < sign * chance),
         "n_parameters": math.nan if best is None else float(parameters[best]),
-        "mean_parameters": _mean(parameters[chosen]),
+        "mean_parameters": float(mean(parameters[chosen])),
     }
 
 
@@ -172,22 +155,12 @@ def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pand
     """One row for each task and variant; ``frame.attrs`` say what each column is, the units of scores, the N of costs."""
     dataset = as_study(dataset, *SCORED, "n_parameters")
     refuse_absent(dataset, "variant", *order or ())
-    rows, costs = {}, epoch_costs(dataset)
+    costs = epoch_costs(dataset)
     dataset = dataset.assign(unstable=stability.unstable(dataset))
-    for task in dataset["task"].values.tolist():
-        for variant in order or dataset["variant"].values.tolist():
-            names = ["status", "best_valid", "best_test", "n_parameters", "unstable"]
-            part = dataset[[*names, "chance"]].sel(task=task, variant=variant)
-            arrays = {name: part[name].values for name in names}
-            row = summarise(
-                **arrays,
-                seeds=draws.seed_numbers(part),
-                planned=draws.planned(dataset, task, variant),
-                chance=float(part["chance"]),
-                maximize=maximizes(dataset, task),
-            )
-            cost = {name: costs[name].sel(task=task, variant=variant).item() for name in CELL_COSTS}
-            rows[task, variant] = row | {"best_trial": labelled(part, row["best_trial"])} | cost
+    cells = [
+        (task, name) for task in dataset["task"].values.tolist() for name in order or dataset["variant"].values.tolist()
+    ]
+    rows = {cell: summarised(dataset, costs, *cell) for cell in cells}
     frame = pandas.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
     frame.index = pandas.MultiIndex.from_tuples(list(rows), names=["task", "variant"])
     units = dict(zip(dataset["task"].values.tolist(), dataset["units"].values.tolist(), strict=True))
@@ -198,59 +171,32 @@ def summary(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> pand
     return frame
 
 
-def labelled(part: xarray.Dataset, place: int) -> int:
-    """The index of the draw at a place among the trials, which a selection may have fewer of; -1 stays."""
-    return place if place < 0 else int(part["trial"].values[place])
+def summarised(study: xarray.Dataset, costs: xarray.Dataset, task: str, variant: str) -> dict[str, Any]:
+    """One row of the table, of a study with the variable ``unstable`` and its ``epoch_costs``."""
+    names = ["status", "best_valid", "best_test", "n_parameters", "unstable"]
+    part = study[[*names, "chance"]].sel(task=task, variant=variant)
+    row = summarise(
+        **{name: part[name].values for name in names}, seeds=draws.seed_numbers(part),
+        planned=draws.planned(study, task, variant), chance=float(part["chance"]), maximize=maximizes(study, task),
+    )  # fmt: skip
+    if row["best_trial"] >= 0:  # a selection may have fewer trials: the index of the draw
+        row["best_trial"] = int(part["trial"].values[row["best_trial"]])
+    return row | {name: costs[name].sel(task=task, variant=variant).item() for name in CELL_COSTS}
 
 
 def box_values(dataset: xarray.Dataset, task: str, variant: str, *, best: bool = False) -> NDArray[numpy.float64]:
     """Test scores a box is drawn of: of all finished trials or of the best 10 %, with chance as the ceiling."""
     dataset = as_study(dataset, *SCORED)
     part = dataset[list(SCORED)].sel(task=task, variant=variant)
-    finished = numpy.isin(part["status"].values, FINISHED)
-    maximize = maximizes(dataset, task)
-    chosen = _best(part, finished, maximize) if best else finished
-    return ceiling(part["best_test"].values[chosen], float(part["chance"]), maximize=maximize)
+    chosen = numpy.concatenate(best_tenths(part)) if best else numpy.isin(part["status"].values, FINISHED)
+    scores = capped(part["best_test"].values[chosen], float(part["chance"]), maximize=maximizes(dataset, task))
+    return scores[~numpy.isnan(scores)]
 
 
 def mean_parameters(dataset: xarray.Dataset, task: str, variant: str) -> float:
     """Parameters of a cell in the mean of its best 10 %, as ``summary`` has them; NaN if there are none."""
-    part = dataset[["status", "best_valid", "n_parameters"]].sel(task=task, variant=variant)
-    finished = numpy.isin(part["status"].values, FINISHED)
-    chosen = _best(part, finished, maximizes(dataset, task))
-    return _mean(part["n_parameters"].values[chosen].astype(float))
-
-
-def markdown(dataset: xarray.Dataset, order: Sequence[str] | None = None) -> str:
-    """The table as text that is legible in a terminal and renders as Markdown."""
-    dataset = as_study(dataset)
-    blocks = []
-    table = summary(dataset, order)
-    for task in dataset["task"].values.tolist():
-        units, chance = str(dataset["units"].sel(task=task).item()), float(dataset["chance"].sel(task=task))
-        head = (
-            "variant",
-            "finished",
-            "diverged",
-            "unstable",
-            "mean of best 10 %",
-            "best",
-            "beats chance",
-            "parameters",
-            f"s/epoch at N = {table.attrs['at'][task]}",
-        )
-        lines = [list(head)]
-        for variant, row in table.loc[task].iterrows():
-            numbers = [f"{row['finished']}/{row['trials']}", f"{row['diverged']}", instability(row)]
-            numbers += [score(row["mean_test"])]
-            numbers += [score(row["best_test"]), "yes" if row["beats_chance"] else "no"]
-            lines.append([str(variant), *numbers, whole(row["n_parameters"]), duration(row["epoch_cost"])])
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
-        padded = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]
-        text = "\n".join("| " + " | ".join(line) + " |" for line in padded)
-        blocks.append(f"{task}: test scores in {units}, chance level {score(chance)}\n\n{text}")
-    return "\n\n".join(blocks)
+    part = dataset[[*SCORED, "n_parameters"]].sel(task=task, variant=variant)
+    return float(mean(part["n_parameters"].values[numpy.concatenate(best_tenths(part))]))
 
 
 def instability(row: pandas.Series) -> str:
@@ -276,13 +222,3 @@ def whole(value: float) -> str:
     '84,788'
     """
     return "–" if math.isnan(value) else f"{value:,.0f}"
-
-
-def _best(part: xarray.Dataset, finished: NDArray[numpy.bool_], maximize: bool) -> NDArray[numpy.intp]:
-    own = best_of_seeds(part["best_valid"].values, finished, draws.seed_numbers(part), maximize=maximize)
-    return numpy.concatenate(own)
-
-
-def _mean(values: ArrayLike) -> float:
-    known = numpy.asarray(values, float)
-    return float(known.mean()) if known.size else math.nan

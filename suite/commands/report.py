@@ -123,7 +123,7 @@ def write_report(
 ) -> None:  # fmt: skip
     """Read a study, or several as one, analyse it, and write what was asked for."""
     from lstm_odyssey.reports import page
-    from lstm_odyssey.reports.contract.record import save as save_record
+    from lstm_odyssey.reports.contract import netcdf
     from lstm_odyssey.reports.page import export
     from lstm_odyssey.reports.page.analyses import analyse, save
     from lstm_odyssey.study.plan import SettingsError
@@ -144,7 +144,7 @@ def write_report(
             made_folder(figures, console)
     if kind == "record":
         with writing("--output", target):
-            console.print(f"Record: {save_record(study, target)}", soft_wrap=True)
+            console.print(f"Record: {netcdf.save(netcdf.record(study), target)}", soft_wrap=True)
         return
     again = [open_study(place) for place in options.pop("reruns", [])]
     with _progress(console) as progress:

@@ -21,7 +21,7 @@ import numpy
 
 from lstm_odyssey import backends
 from lstm_odyssey.plugins.paths import expanded
-from lstm_odyssey.reports.contract.record import rounded
+from lstm_odyssey.reports.contract.netcdf import rounded
 from lstm_odyssey.reports.contract.variables import MEASURED
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.results import open_study

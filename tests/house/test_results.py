@@ -8,7 +8,7 @@ import pytest
 import lstm_odyssey as lo
 from lstm_odyssey.reports import paper
 from lstm_odyssey.reports.contract.wording import listed, percent, probability
-from lstm_odyssey.reports.page import limits
+from lstm_odyssey.reports.page import importance
 from lstm_odyssey.reports.paper import best_score
 from lstm_odyssey.reports.paper.claims import CELLS, PAPER
 from lstm_odyssey.reports.stats import stability
@@ -161,7 +161,7 @@ def test_the_claims_are_those_of_the_record(found):
     assert not (found.compare[["verdict", "verdict_welch"]] == "better").to_array().any()
     assert "`noaf` is worse than vanilla, and the seven others are open" in text and verdicts["verdict"] == {"noaf"}
     assert (found.compare["verdict"] == "open").sum() == 7
-    limit = limits.limit_text(found.study, "jsb_chorales", found.cuts)
+    limit = importance.limit_text(found.study, "jsb_chorales", found.cuts)
     assert limit.replace("1,111 of 1,800", "Of the 1,800 trials 1,111", 1).split(" trials ended")[1] in " ".join(
         text.split()
     )

@@ -7,7 +7,6 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.reports.contract import netcdf
-from lstm_odyssey.reports.contract.record import save as save_record
 from lstm_odyssey.study import verify as verifying
 from lstm_odyssey.study.results import consolidate
 from lstm_odyssey.study.stored.store import Store
@@ -42,7 +41,7 @@ def forge(folder, place, **changes):
 
 def test_what_a_study_stored_comes_out_again(folder, data):
     """All trials of a store, of its netCDF and of its rounded record have the same bits, wherever they stand in a block."""
-    record = save_record(lo.open_study(folder / "store"), folder / "record.nc")
+    record = netcdf.save(netcdf.record(lo.open_study(folder / "store")), folder / "record.nc")
     for place in (folder / "store", folder / "store" / "study.nc", record):
         found = verify(place, 99 if place != record else 2, data=data)
         assert {one.verdict for one in found} == {BITS} and all(one.stored == one.found for one in found)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lstm_odyssey.reports.fanova.analysis import analyse
 from lstm_odyssey.reports.fanova.space import Uniform
 from lstm_odyssey.reports.stats import inference
-from lstm_odyssey.reports.stats.table import best_count
+from lstm_odyssey.reports.stats.inference import best_count
 from tests.tools.ground_truths import VIEW
 
 Numbers = NDArray[numpy.float64]

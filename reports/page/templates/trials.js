@@ -25,6 +25,17 @@
     document.querySelectorAll("#filters input[name=variant]").forEach(function (box) { if (!box.checked) found[box.value] = true; });
     return found;
   }
+  // A label of an axis: both ends always, what is so near to one that they would lie on each other not.
+  function tick(c) {
+    var ends = c.values.filter(function (v) { return v !== null; }).map(function (v) { v = c.mirrored ? 1 - v : v; return c.log ? Math.log(v) : v; });
+    var low = Math.min.apply(null, ends), high = Math.max.apply(null, ends);
+    return function (v) {
+      var away = Math.min((c.log ? Math.log(v) : v) - low, high - (c.log ? Math.log(v) : v)) / (high - low || 1);
+      if (away > 1e-9 && away < 0.06) return "";
+      v = +(c.mirrored ? 1 - v : v).toPrecision(3);
+      return v && Math.abs(v) < 0.001 ? v.toExponential() : String(v);
+    };
+  }
   function draw() {
     if (parallel) parallel.dispose();
     get("parallel").style.height = wide() ? "340px" : "560px";
@@ -42,7 +53,7 @@
       parallelAxis: axes.map(function (c, k) {
         return { dim: k, name: c.name, type: c.levels ? "category" : c.log ? "log" : "value", data: c.levels, inverse: !!c.mirrored, scale: true,
           nameLocation: wide() !== !!c.mirrored ? "end" : "start", min: c.levels ? undefined : "dataMin", max: c.levels ? undefined : "dataMax",
-          axisLabel: { showMinLabel: true, hideOverlap: true, backgroundColor: "rgba(255,255,255,.75)", formatter: c.levels ? undefined : function (v) { v = +(c.mirrored ? 1 - v : v).toPrecision(2); return v && Math.abs(v) < 0.001 ? v.toExponential() : String(v); } } };
+          axisLabel: { showMinLabel: true, hideOverlap: true, backgroundColor: "rgba(255,255,255,.75)", formatter: c.levels ? undefined : tick(c) } };
       }),
       visualMap: scores.length ? { show: false, dimension: score, min: Math.min.apply(null, scores), max: Math.max.apply(null, scores),
         inRange: { color: facts.maximize ? ["#c9ccd1", "#0072B2"] : ["#0072B2", "#c9ccd1"] } } : undefined,

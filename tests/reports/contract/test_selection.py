@@ -20,7 +20,7 @@ from lstm_odyssey.reports.contract.validation import SchemaError
 from lstm_odyssey.reports.page import analyses
 from lstm_odyssey.reports.page import export as exports
 from lstm_odyssey.reports.plots import curves, scores
-from lstm_odyssey.reports.stats.table import markdown, summary
+from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
 
 QUICK = {"baseline": "plain", "replicates": 99}
@@ -37,7 +37,6 @@ FACES: dict[str, Callable[[xarray.Dataset], Any]] = {
     "compare": lambda study: lo.compare(study, **QUICK),
     "fanova": lambda study: lo.fanova(study, trees=8, clip=1.0, points=4),
     "summary": summary,
-    "markdown": markdown,
     "accessor": lambda study: study.odyssey.table(),
     "frame": schema.frame,
     "references": citation.references,

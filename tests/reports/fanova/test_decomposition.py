@@ -10,11 +10,12 @@ from optuna.importance._fanova._tree import _FanovaTree
 from sklearn.ensemble import RandomForestRegressor
 
 from lstm_odyssey.reports.fanova import effects as decomposition
-from lstm_odyssey.reports.fanova import forest, leaf_pairs
+from lstm_odyssey.reports.fanova import forest
+from lstm_odyssey.reports.fanova import remainder as beyond_pairs
 from lstm_odyssey.reports.fanova.analysis import View, analyse, view
 from lstm_odyssey.reports.fanova.effects import all_pairs, curves, leaves, main_variances, pair_grids, pair_variances
 from lstm_odyssey.reports.fanova.forest import Boxes, fit, grow
-from lstm_odyssey.reports.fanova.remainder import remainder, tree_totals
+from lstm_odyssey.reports.fanova.remainder import remainder, total_variances, tree_totals
 from lstm_odyssey.reports.fanova.space import Levels, LogUniform, OneMinus, Uniform, axis
 from tests.boxes import classical, cut, factorial, grown, of_the_mean, on_grid, own_cells, subset_variances, subsets
 from tests.tools.ground_truths import friedman
@@ -65,7 +66,7 @@ def test_a_full_factorial_is_classical_anova(masses):
     for found in (pairs[0], mean_pairs):
         assert abs(found - [known[pair] for pair in all_pairs(d)]).max() < EXACT
     totals = [sum(value for subset, value in known.items() if j in subset) for j in range(d)]
-    assert abs(leaf_pairs.total_variances(made)[0] - totals).max() < EXACT
+    assert abs(total_variances(made)[0] - totals).max() < EXACT
     assert abs(made.variances[0] - sum(known.values())) < EXACT
 
 
@@ -111,7 +112,7 @@ def test_trees_are_divided_without_remainder(seed, d, n, trees):
     for j in range(mains.shape[1]):
         assert abs(mains[:, j] - every[j,]).max() < EXACT * scale
         held = sum(value for subset, value in every.items() if j in subset)
-        assert abs(leaf_pairs.total_variances(made)[:, j] - held).max() < EXACT * scale
+        assert abs(total_variances(made)[:, j] - held).max() < EXACT * scale
     for number, pair in enumerate(all_pairs(mains.shape[1])):
         assert abs(pairs[:, number] - every[pair]).max() < EXACT * scale
 
@@ -255,7 +256,7 @@ def test_what_is_sampled_lies_within_its_standard_error(seed):
 def test_sampled_totals_of_trees():
     """Where pairs of leaves are too many to count, totals per tree are sampled: within four standard errors of exact ones."""
     found = some_forest(trees=3)
-    exact = leaf_pairs.total_variances(leaves(found.boxes))
+    exact = total_variances(leaves(found.boxes))
     draws = tree_totals(found)
     error = draws.std(axis=0, ddof=1) / len(draws) ** 0.5
     assert (abs(draws.mean(axis=0) - exact) <= 4 * error + EXACT).all() and (error < 0.05 * exact.max()).all()
@@ -266,8 +267,8 @@ def test_too_many_leaves_are_sampled(monkeypatch):
     points = numpy.random.default_rng(11).random((60, 3))
     cells = cut([Uniform(0, 1)] * 3, points)
     exact, sampled = [], []
-    for found, most in ((exact, leaf_pairs.MOST_LEAVES), (sampled, 10)):
-        monkeypatch.setattr(leaf_pairs, "MOST_LEAVES", most)
+    for found, most in ((exact, beyond_pairs.MOST_LEAVES), (sampled, 10)):
+        monkeypatch.setattr(beyond_pairs, "MOST_LEAVES", most)
         found.append(analyse(cells, points[:, 0] * points[:, 1], [VIEW] * 3, decomposition="per_tree", trees=5))
     assert exact[0].sampled == (False, False) and sampled[0].sampled == (False, True)
     total, error = sampled[0].total.value, sampled[0].total.standard_error
@@ -283,9 +284,7 @@ def test_standard_errors_are_honest():
     made = leaves(found.boxes)
     effects = [curves(made, j).mean(axis=0) for j in range(3)]
     grids = [grid for grid, _ in pair_grids(made, effects)]
-    draws = [
-        remainder(found, float(made.means.mean()), effects, grids, seed=seed, points=64).variance for seed in range(60)
-    ]
+    draws = [remainder(found, float(made.means.mean()), effects, grids, seed=seed, points=64)[0] for seed in range(60)]
     errors = numpy.array([each.std(ddof=1) / len(each) ** 0.5 for each in draws])
     scaled = (numpy.mean(draws, axis=1) - exact_of_mean(found)[0, 1, 2]) / errors
     assert 0.75 < scaled.std() < 1.4 and abs(scaled.mean()) < 4 / 60**0.5

@@ -21,7 +21,7 @@ from lstm_odyssey.reports.fanova import layout as fanova_layout
 from lstm_odyssey.reports.fanova import refits
 from lstm_odyssey.reports.fanova.api import FanovaError, fanova
 from lstm_odyssey.reports.fanova.space import axis
-from lstm_odyssey.reports.stats.table import ceiling
+from lstm_odyssey.reports.stats.inference import capped
 from lstm_odyssey.tasks import distributions
 from tests import made_studies as made
 from tests.conftest import ROOT
@@ -238,7 +238,7 @@ def test_worse_than_chance_stands_at_the_ceiling() -> None:
     assert (found["n"], found["n_diverged"]) == (60, 6)
     assert found["diverged_share"] == 6 / 60 and found["ceiling_share"] == 8 / 60
     assert found["ceiling"] == found["cutoff"].sel(clip=1) == 11.0
-    same = study["best_test"].copy(data=ceiling(study["best_test"].values, 11.0))
+    same = study["best_test"].copy(data=capped(study["best_test"].values, 11.0))
     again = quiet(study.assign(best_test=same)).isel(task=0, variant=0)
     assert numpy.array_equal(found["curve"], again["curve"], equal_nan=True)
 
@@ -455,7 +455,7 @@ def test_the_cache_is_used_and_distrusted(tmp_path: Any, monkeypatch: Any) -> No
     """Cached refits are not done again; another response or a damaged file is; the numbers are the same either way."""
     counted: list[int] = []
     refit = refits.refit
-    monkeypatch.setattr(refits, "refit", lambda task: (counted.append(task.number), refit(task))[1])
+    monkeypatch.setattr(refits, "refit", lambda asked, number: (counted.append(number), refit(asked, number))[1])
     study = planted(n=50)
     first = fanova(study, **INTERVALS, cache=tmp_path)
     assert len(counted) == 24

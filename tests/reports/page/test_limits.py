@@ -10,10 +10,10 @@ import xarray
 
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import netcdf, schema
-from lstm_odyssey.reports.page import advice, limits
+from lstm_odyssey.reports.page import advice, importance
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
 from lstm_odyssey.reports.plots import forest
-from lstm_odyssey.reports.stats import network_size
+from lstm_odyssey.reports.stats import epoch_cost
 from lstm_odyssey.reports.stats.compare import compare
 from lstm_odyssey.study.asked import points
 from tests import made_studies as made
@@ -29,11 +29,11 @@ def record() -> xarray.Dataset:
 
 def test_the_record_has_not_converged(record: xarray.Dataset) -> None:
     """1,111 of 1,800 trials ended at the limit of 150 epochs, those with small learning rates above all."""
-    found = limits.limited(record)
+    found = importance.limited(record)
     assert found.dims == ("task", "variant", "trial") and int(found.sum()) == 1111
     rate = record["learning_rate"]
     assert int(found.where(rate < 1e-5, other=False).sum()) == 445 and int((rate < 1e-5).sum()) == 467
-    text = limits.limit_text(record, "jsb_chorales", None)
+    text = importance.limit_text(record, "jsb_chorales", None)
     assert text.startswith(
         "1,111 of 1,800 trials ended at the limit of 150 epochs, 643 of them with their best score in the last one. "
     )
@@ -55,7 +55,7 @@ def test_the_better_half_stands_beside_it(record: xarray.Dataset) -> None:
         },
         {"task": ["jsb_chorales"], "variant": ["a", "b"], "clip": [1.0, 0.5], "hyperparameter": ["learning_rate"]},
     )
-    assert limits.limit_text(record, "jsb_chorales", cuts).endswith(
+    assert importance.limit_text(record, "jsb_chorales", cuts).endswith(
         "Among the better half of the scores it is 51 to 72 %."
     )
 
@@ -65,8 +65,8 @@ def test_nothing_is_said_where_trials_stopped_by_themselves() -> None:
     facts = made.study(trials=6)
     trials = [made.trial(facts, *place, epochs=3) for place in made.places(facts)]
     trials[0] = made.diverged(facts, *made.places(facts)[0]) | {"epochs": 8}
-    assert limits.limit_text(schema.build(facts, trials), "songs", None) == ""
-    assert not limits.limited(schema.build(facts, trials)).any()
+    assert importance.limit_text(schema.build(facts, trials), "songs", None) == ""
+    assert not importance.limited(schema.build(facts, trials)).any()
 
 
 def lines(figure, label):  # type: ignore[no-untyped-def]
@@ -109,9 +109,9 @@ def test_the_forest_plot_tells_cost_stability_and_size() -> None:
 
 def test_parameters_at_one_size(record: xarray.Dataset) -> None:
     """The whole network of the paper's LSTM at N = 100 has 84,788 parameters on JSB, and FGR's 174,788."""
-    assert network_size.parameters_at(record, "jsb_chorales", "vanilla", 100) == 84_788
-    assert network_size.parameters_at(record, "jsb_chorales", "fgr", 100) == 174_788
-    assert numpy.isnan(network_size.parameters_at(record, "jsb_chorales", "unknown", 100))
+    assert epoch_cost.parameters_at(record, "jsb_chorales", "vanilla", 100) == 84_788
+    assert epoch_cost.parameters_at(record, "jsb_chorales", "fgr", 100) == 174_788
+    assert numpy.isnan(epoch_cost.parameters_at(record, "jsb_chorales", "unknown", 100))
 
 
 @pytest.mark.parametrize(

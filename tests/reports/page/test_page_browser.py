@@ -170,6 +170,18 @@ def test_a_row_shows_its_learning_curve(reader: browser.Browser) -> None:
     assert len(curve) == 40 and curve[0][0] == 0 and curve[-1][0] > 0
 
 
+def test_labels_of_an_axis_do_not_lie_on_each_other(reader: browser.Browser) -> None:
+    """Both ends of an axis have their label; what is nearer to one than a line of text has none."""
+    script = """(() => {
+        const axes = echarts.getInstanceByDom(document.getElementById('trials-parallel')).getOption().parallelAxis;
+        const columns = JSON.parse(document.getElementById('trials-data').textContent).tasks.songs.columns;
+        const known = columns.find(column => column.name === 'test').values.filter(value => value !== null);
+        const low = Math.min(...known), high = Math.max(...known), label = axes.find(axis => axis.name === 'test').axisLabel;
+        return [0, 0.03, 0.5, 0.97, 1].map(part => label.formatter(low + part * (high - low)) !== '');
+    })()"""
+    assert reader.run(script) == [True, False, True, False, True]
+
+
 def test_an_axis_is_brushed_with_the_mouse(reader: browser.Browser) -> None:
     """Dragging along an axis leaves the trials within in the table; a click lets them go."""
     reader.run("document.getElementById('trials-parallel').scrollIntoView({block: 'center', behavior: 'instant'}) || 1")

@@ -18,7 +18,8 @@ from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.contract.wording import percent
 from lstm_odyssey.reports.page import analyses, section, tables
-from lstm_odyssey.reports.plots import curves, marginals, pairs, shares
+from lstm_odyssey.reports.plots import curves
+from lstm_odyssey.reports.plots import effects as figures
 from lstm_odyssey.reports.plots.axis import shown
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
@@ -51,7 +52,7 @@ def lines(figure: Figure, label: str, axes: int = 0) -> list[Any]:
 def test_marginals_show_curve_others_and_optimum(found: analyses.Analyses) -> None:
     """Each panel holds the cell's curve on the drawn axis, the others in grey, and the best place; time stands below."""
     assert found.effects is not None
-    figure = marginals.marginals(found.effects, found.times, "songs", "gated")
+    figure = figures.marginals(found.effects, found.times, "songs", "gated")
     across = shown(found.effects, "songs")
     assert len(figure.axes) == 2 * len(across)
     part = found.effects.sel(task="songs", variant="gated").isel(clip=0)
@@ -74,7 +75,7 @@ def test_marginals_show_curve_others_and_optimum(found: analyses.Analyses) -> No
 def test_shares_are_stacked_to_one(found: analyses.Analyses) -> None:
     """The widths of a cell's bar are its shares and add up to 1; a cell without analysis says so."""
     assert found.effects is not None
-    figure = shares.shares(found.effects, "songs", order=CELLS)
+    figure = figures.shares(found.effects, "songs", order=CELLS)
     (axes,) = figure.axes
     for row, variant in enumerate(CELLS[:2]):
         bars = [bar for bar in axes.patches if bar.get_y() == pytest.approx(row - 0.36) and bar.get_height() < 0.75]
@@ -91,9 +92,9 @@ def test_pairs_have_one_scale_centred_on_nought(found: analyses.Analyses) -> Non
     effects = found.effects.copy(deep=True)
     assert effects["pair"].size == 6
     effects["pair_share"].loc[{"variant": "gated"}] = 0.009
-    assert pairs.pairs(effects, "songs", "gated") is None
+    assert figures.pairs(effects, "songs", "gated") is None
     effects["pair_share"].loc[{"variant": "vanilla"}] = numpy.array([0.02, 0.009, 0.0, 0.0, 0.3, 0.01])
-    figure = pairs.pairs(effects, "songs", "vanilla")
+    figure = figures.pairs(effects, "songs", "vanilla")
     assert figure is not None
     meshes = [mesh for axes in figure.axes[:-1] for mesh in axes.collections if mesh.get_rasterized()]
     part = effects.sel(task="songs", variant="vanilla").isel(clip=0)
@@ -136,7 +137,7 @@ def test_poor_times_are_flagged(untimely: tuple[xarray.Dataset, analyses.Analyse
     gated = next(cell for cell in told["cells"] if cell["name"] == "gated")
     minus = f"{time:.2f}".replace("-", "−")
     assert gated["words"] == f"n = 24; score R² {score:.2f}; time R² {minus}: poor"
-    figure = marginals.marginals(found.effects, found.times, "songs", "gated")
+    figure = figures.marginals(found.effects, found.times, "songs", "gated")
     columns = len(figure.axes) // 2
     written = [axes.get_title(loc="right") for axes in figure.axes]
     assert f"R² {score:.2f}" in written[:columns] and f"R² {minus} !" in written[columns:]

@@ -343,7 +343,7 @@ def test_the_accessor(study: xarray.Dataset) -> None:
     assert study.odyssey.table(order=["good", "bad"]).index.get_level_values("variant").tolist() == ["good", "bad"]
     shares = study.odyssey.fanova(variants=["vanilla"], clip=(1.0,), trees=5, points=5)
     assert shares.identical(lo.fanova(study, variants=["vanilla"], clip=(1.0,), trees=5, points=5))
-    with pytest.raises(ValueError, match="order: got variant 'gru'; expected some of vanilla"):
+    with pytest.raises(ValueError, match="variant 'gru': not in the study; expected some of vanilla"):
         study.odyssey.table(order=["gru"])
     with pytest.raises(schema.SchemaError):
         xarray.Dataset().odyssey.table()

@@ -20,7 +20,7 @@ from lstm_odyssey.reports.page import sentences, words
 from lstm_odyssey.reports.page import tables as grids
 from lstm_odyssey.reports.stats import stability
 from lstm_odyssey.reports.stats.compare import compare
-from lstm_odyssey.reports.stats.table import markdown, summary
+from lstm_odyssey.reports.stats.table import instability, summary
 from tests import made_studies as made
 from tests.conftest import ROOT
 
@@ -85,7 +85,7 @@ def test_the_record(record: xarray.Dataset) -> None:
 
 
 def test_the_record_in_every_table(record: xarray.Dataset) -> None:
-    """P(unstable) with scipy's exact interval: in the table, the comparison, the page's grid, Markdown and the terminal."""
+    """P(unstable) with scipy's exact interval: in the table, the comparison, the page's grid, in words and the terminal."""
     exact = stats.binomtest(94, 200).proportion_ci(0.95, method="exact")
     table, found = summary(record), compare(record, replicates=99)
     row, one = table.loc[("jsb_chorales", "noaf")], found.sel(task="jsb_chorales", variant="noaf")
@@ -93,7 +93,8 @@ def test_the_record_in_every_table(record: xarray.Dataset) -> None:
     assert [row["instability_low"], row["instability_high"]] == pytest.approx([exact.low, exact.high], rel=1e-12)
     assert one["instability_interval"].values.tolist() == pytest.approx([exact.low, exact.high], rel=1e-12)
     assert found.attrs["unstable_margin"] == 0.5
-    assert "47 % (40–54)" in markdown(record) and markdown(record).count("0 % (0–2)") == 8
+    told = [instability(row) for _, row in table.iterrows()]
+    assert "47 % (40–54)" in told and told.count("0 % (0–2)") == 8
     grid = grids.results(record, table, found, "jsb_chorales")
     at = [head for head, _ in grid.heads].index("unstable") - 1
     assert {made.variant: made.cells[at].text for made in grid.rows}["noaf"] == "47 % (40–54)"
@@ -140,5 +141,6 @@ def test_without_a_chance_level_nothing_is_known() -> None:
     """P(unstable) is a dash, not 0 %, where the task has no chance level."""
     facts = made.study({"pen": made.PEN | {"chance": None}}, trials=3)
     study = schema.build(facts, [made.trial(facts, *place) for place in made.places(facts)])
-    assert summary(study)["instability"].isna().all() and " – |" in markdown(study)
+    assert summary(study)["instability"].isna().all()
+    assert all(instability(row) == "–" for _, row in summary(study).iterrows())
     assert "nan %" not in page.render(study)
