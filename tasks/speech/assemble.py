@@ -96,7 +96,9 @@ def assemble(
         lengths[split].append(last - first)
     for split, found in lengths.items():
         if not found:
-            raise CorpusError(f"task {task!r}: no utterance for {split}; expected one or more. Use the whole corpus.")
+            raise CorpusError(
+                f"task {task!r}: no utterance for {split} in {provenance}; expected one or more. Use the whole corpus."
+            )
     full = np.zeros(3 * WIDTH)
     square, count = np.zeros(3 * WIDTH), sum(lengths["train"])
     for _, features in _cut(utterances, [place for place in places if place[0] == "train"]):

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from lstm_odyssey.tasks import locate
-from lstm_odyssey.tasks.declare import Corpus
+from lstm_odyssey.tasks.declare import Corpus, CorpusError
 from lstm_odyssey.tasks.speech.assemble import SPLITS, Assembled, corpus
 from lstm_odyssey.tasks.speech.features import WIDTH
 
@@ -46,7 +46,12 @@ def name(task: str, recipe: Mapping[str, Any], files: Iterable[Path], root: Path
     """The file's name for features of ``files``, all of them below ``root`` or ``root`` itself."""
     found = []
     for file in files:
-        known = file.stat()
+        try:
+            known = file.stat()
+        except OSError as error:
+            raise CorpusError(
+                f"task {task!r}: {file} cannot be read ({error.strerror}). Restore it, or leave it out."
+            ) from None
         found.append([file.relative_to(root).as_posix(), known.st_size, known.st_mtime_ns])
     made_of = [_sources(), _library(), dict(recipe), sorted(found)]
     text = json.dumps(made_of, sort_keys=True, default=str)

@@ -78,7 +78,7 @@ def _phn(task: str, path: Path) -> Iterator[tuple[str, float, float, str]]:
         try:
             start, end, phone = words
             yield line, int(start) / TIMIT_RATE, int(end) / TIMIT_RATE, phone.lower()
-        except ValueError:
+        except (ValueError, OverflowError):  # a whole number may be too large for a float
             raise _broken(task, path, line, "lines of start, end (samples) and phone") from None
 
 

@@ -360,7 +360,7 @@ def test_a_download_that_changed_on_disk_is_refused(cache_folder):
             {"split": np.array(["train", "train", "dev", "test"])},
             "split has dev, test, train; expected train, valid, test",
         ),
-        ({"split": np.array(["train"] * 4)}, "no utterance for valid"),
+        ({"split": np.array(["train"] * 4)}, "no utterance for valid in"),
         ({"phones": np.array(["a", "b", "c"])}, "pau among them"),
         ({"names": np.array([{"os": "system"}] * 4, dtype=object)}, "names is object of shape"),
     ],

@@ -97,6 +97,14 @@ BAD = {
         lambda t: sound(t).with_suffix(".PHN").write_text("0 4000.5 aa\n"),
         r"SX3.PHN has '0 4000.5 aa'; expected lines of start, end \(samples\) and phone",
     ),
+    "endless number": (
+        lambda t: sound(t).with_suffix(".PHN").write_text(f"0 {'9' * 400} aa\n"),
+        "SX3.PHN has '0 9999",
+    ),
+    "broken link": (
+        lambda t: (sound(t).unlink(), sound(t).symlink_to("nowhere")),
+        r"SX3.WAV cannot be read \(No such file or directory\). Restore it",
+    ),
     "backwards": (lambda t: sound(t).with_suffix(".PHN").write_text("0 400 aa\n900 800 s\n"), "has '900 800 s'"),
     "empty phn": (lambda t: sound(t).with_suffix(".PHN").write_text(""), "SX3.PHN has ''; expected lines"),
     "truncated": (
@@ -174,7 +182,9 @@ def test_another_folder_is_one_clear_error(tmp_path, monkeypatch):
         ):
             timit.load(tmp_path / folder)
     monkeypatch.setitem(trees.SPEAKERS, "TEST", ("MRTJ0",))
-    with pytest.raises(CorpusError, match="no utterance for valid; expected one or more. Use the whole corpus"):
+    with pytest.raises(
+        CorpusError, match="no utterance for valid in LDC93S1, .*; expected one or more. Use the whole corpus"
+    ):
         timit.load(trees.timit(tmp_path / "few"))
 
 
