@@ -98,7 +98,8 @@ class Draws:
     def bell(self, count: int) -> NDArray[np.float64]:
         """``count`` numbers of mean 0 and variance 1, like normal ones: sums of four uniform ones."""
         four = self.uniform(4 * count).reshape(4, count)
-        return ((four[0] + four[1]) + (four[2] + four[3]) - 2) * 1.7320508075688772
+        summed: NDArray[np.float64] = ((four[0] + four[1]) + (four[2] + four[3]) - 2) * 1.7320508075688772
+        return summed
 
     def between(self, low: float, high: float) -> float:
         """One number in [low, high)."""

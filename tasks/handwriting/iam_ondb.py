@@ -89,7 +89,8 @@ def forms(places: dict[str, Path]) -> dict[str, list[str]]:
 
     Errors: `CorpusError` for what is no form, and for a form in two lists.
     """
-    found, seen = {}, {}
+    found: dict[str, list[str]] = {}
+    seen: dict[str, str] = {}
     for name in FORMS:
         found[name] = read(places[name]).split()
         for form in found[name]:

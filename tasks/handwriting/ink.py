@@ -58,7 +58,9 @@ def every_second(strokes: Iterable[NDArray[Any]]) -> list[NDArray[Any]]:
     return [stroke[(len(stroke) - 1) % 2 :: 2] for stroke in strokes]
 
 
-def features(where: str, points: NDArray[Any], lengths: Sequence[int], started: Sequence[int]) -> NDArray[np.int32]:
+def features(
+    where: str, points: NDArray[Any], lengths: Sequence[int] | NDArray[Any], started: Sequence[int] | NDArray[Any]
+) -> NDArray[np.int32]:
     """The features of a line, int32 [T, 4].
 
     Args:
@@ -151,7 +153,8 @@ def corpus(
         return np.ascontiguousarray(found, np.float32), encode(line.name, line.text, characters)
 
     train, valid, test = (tuple(map(pair, possible[split])) for split in SPLITS)
-    return Corpus(train, valid, test, tuple(characters), tuple(told), provenance)
+    recorded = np.append(mean, 0.0), np.append(deviation, 1.0)
+    return Corpus(train, valid, test, tuple(characters), tuple(told), provenance, recorded)
 
 
 def unseen(corpus: Corpus) -> tuple[int, ...]:

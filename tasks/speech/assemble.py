@@ -143,4 +143,5 @@ def corpus(
         starts = [start, *stops[:-1]]
         splits[split] = tuple((features[a:b], classes[a:b]) for a, b in zip(starts, stops, strict=True))
         start = int(stops[-1])
-    return Corpus(**splits, labels=made.labels, warnings=made.warnings, provenance=made.provenance)
+    train, valid, test = (splits[split] for split in SPLITS)
+    return Corpus(train, valid, test, labels=made.labels, warnings=made.warnings, provenance=made.provenance)

@@ -44,7 +44,7 @@ ALIGNED = 64
 
 def name(task: str, recipe: Mapping[str, Any], files: Iterable[Path], root: Path) -> str:
     """The file's name for features of ``files``, all of them below ``root`` or ``root`` itself."""
-    found = []
+    found: list[tuple[str, int, int]] = []
     for file in files:
         try:
             known = file.stat()
@@ -52,7 +52,7 @@ def name(task: str, recipe: Mapping[str, Any], files: Iterable[Path], root: Path
             raise CorpusError(
                 f"task {task!r}: {file} cannot be read ({error.strerror}). Restore it, or leave it out."
             ) from None
-        found.append([file.relative_to(root).as_posix(), known.st_size, known.st_mtime_ns])
+        found.append((file.relative_to(root).as_posix(), known.st_size, known.st_mtime_ns))
     made_of = [_sources(), _library(), dict(recipe), sorted(found)]
     text = json.dumps(made_of, sort_keys=True, default=str)
     place = str(root.resolve() / (found[0][0] if len(found) == 1 else ""))
