@@ -83,7 +83,7 @@ def task_list() -> Iterator[RenderableType]:
             yield _unusable(f"{name} of {words(registry.origin('task', name))}", error)
             continue
         chance = "not declared" if task.chance is None else f"{task.chance:.2f} {objective.units}"
-        absent = "downloaded once, or" if task.checksum else "not in the package:"
+        absent = "downloaded once, or" if task.checksum or task.mirror else "not in the package:"
         corpus = "embedded in the package" if task.embedded else f"{absent} --data {name}=PATH"
         yield Text.assemble(
             (name, "bold"),

@@ -52,6 +52,8 @@ def read(task: str, path: Path) -> tuple[NDArray[np.float32], int]:
         raise CorpusError(
             f"{where} is truncated: {len(samples)} of {claimed} samples can be decoded. Get the original file again."
         )
+    if not np.isfinite(samples).all():
+        raise CorpusError(f"{where} has samples that are no number; expected finite ones. Use the original file.")
     return np.ascontiguousarray(samples[:, 0] * np.float32(INT16)), int(rate)
 
 

@@ -110,7 +110,7 @@ def _textgrid(task: str, path: Path) -> Iterator[tuple[str, float, float, str]]:
     intervals = INTERVAL.findall(tier.partition("intervals [1]")[2])
     if told is None or int(told[1]) != len(intervals):
         size = told[1] if told else "no"
-        raise _broken(task, path, f"{len(intervals)} intervals", f"{size} intervals, as it says; is it truncated?")
+        raise _broken(task, path, f"{len(intervals)} intervals", f"{size} intervals, as it says (is it truncated?)")
     for start, end, phone in intervals:
         line = f"{start} {end} {phone}"
         try:

@@ -102,6 +102,7 @@ def test_tasks_are_listed_with_licence_and_source(odyssey):
     assert code == 0
     assert "chance level 11.09 nats/frame" in output and "embedded in the package" in output
     assert output.count("licence ") >= 2 and output.count("source ") >= 2
+    assert "yours: --data timit=PATH" in output and "downloaded once, or --data jsb_chorales=PATH" in output
 
 
 def test_a_report_is_written_from_a_store_or_a_netcdf(odyssey, ran):
