@@ -25,7 +25,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lstm_odyssey.tasks.declare import Corpus, CorpusError, Pair
 
@@ -58,7 +58,7 @@ def every_second(strokes: Iterable[NDArray[Any]]) -> list[NDArray[Any]]:
     return [stroke[(len(stroke) - 1) % 2 :: 2] for stroke in strokes]
 
 
-def features(where: str, points: NDArray[Any], lengths: Sequence[int], started: Sequence[int]) -> NDArray[np.int32]:
+def features(where: str, points: NDArray[Any], lengths: ArrayLike, started: ArrayLike) -> NDArray[np.int32]:
     """The features of a line, int32 [T, 4].
 
     Args:
