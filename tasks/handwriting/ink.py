@@ -72,7 +72,7 @@ def features(where: str, points: NDArray[Any], lengths: ArrayLike, started: Arra
     ends = np.cumsum(lengths)
     found = np.zeros((len(points), 4), np.int64)
     found[1:, :2] = np.diff(points[:, :2], axis=0)
-    found[:, 2] = points[:, 2] - np.repeat(started, lengths)
+    found[:, 2] = points[:, 2] - np.repeat(np.asarray(started), np.asarray(lengths))
     found[ends - 1, 3] = 1
     if len(found) and np.abs(found).max() > LARGEST:
         raise CorpusError(
