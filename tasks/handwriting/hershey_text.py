@@ -92,14 +92,13 @@ class Draws:
     def uniform(self, count: int) -> NDArray[np.float64]:
         """``count`` numbers in [0, 1), multiples of 2^-53."""
         bits: NDArray[np.uint64] = self._raw(count)
-        numbers: NDArray[np.float64] = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
-        return numbers
+        return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def bell(self, count: int) -> NDArray[np.float64]:
         """``count`` numbers of mean 0 and variance 1, like normal ones: sums of four uniform ones."""
         four = self.uniform(4 * count).reshape(4, count)
-        summed: NDArray[np.float64] = ((four[0] + four[1]) + (four[2] + four[3]) - 2) * 1.7320508075688772
-        return summed
+        numbers: NDArray[np.float64] = ((four[0] + four[1]) + (four[2] + four[3]) - 2) * 1.7320508075688772
+        return numbers
 
     def between(self, low: float, high: float) -> float:
         """One number in [low, high)."""

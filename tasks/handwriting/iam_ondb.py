@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_odyssey.tasks import locate
+from lstm_odyssey.tasks import extra, locate
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
 from lstm_odyssey.tasks.handwriting import ink
 
@@ -125,13 +125,9 @@ def strokes(file: Path) -> list[NDArray[np.int64]]:
 
     Errors: `CorpusError` for broken XML, entities, and what is no number.
     """
-    try:
-        parser = import_module("defusedxml.ElementTree")
-        refused = import_module("defusedxml.common").DefusedXmlException
-    except ModuleNotFoundError:
-        raise CorpusError(
-            "task 'iam_ondb': defusedxml is not installed; its files are XML. Run pip install \"lstm-odyssey[corpora]\"."
-        ) from None
+    extra.package("iam_ondb", "defusedxml")
+    parser = import_module("defusedxml.ElementTree")
+    refused = import_module("defusedxml.common").DefusedXmlException
     where = f"task 'iam_ondb': {file}"
     try:
         root = parser.fromstring(read(file).encode("latin-1"), forbid_dtd=False)

@@ -25,7 +25,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lstm_odyssey.tasks.declare import Corpus, CorpusError, Pair
 
@@ -58,9 +58,7 @@ def every_second(strokes: Iterable[NDArray[Any]]) -> list[NDArray[Any]]:
     return [stroke[(len(stroke) - 1) % 2 :: 2] for stroke in strokes]
 
 
-def features(
-    where: str, points: NDArray[Any], lengths: Sequence[int] | NDArray[Any], started: Sequence[int] | NDArray[Any]
-) -> NDArray[np.int32]:
+def features(where: str, points: NDArray[Any], lengths: ArrayLike, started: ArrayLike) -> NDArray[np.int32]:
     """The features of a line, int32 [T, 4].
 
     Args:
@@ -74,7 +72,7 @@ def features(
     ends = np.cumsum(lengths)
     found = np.zeros((len(points), 4), np.int64)
     found[1:, :2] = np.diff(points[:, :2], axis=0)
-    found[:, 2] = points[:, 2] - np.repeat(started, lengths)
+    found[:, 2] = points[:, 2] - np.repeat(np.asarray(started), np.asarray(lengths))
     found[ends - 1, 3] = 1
     if len(found) and np.abs(found).max() > LARGEST:
         raise CorpusError(

@@ -1,14 +1,12 @@
 """``unipen_lines.npz``: the lines of UNIPEN's text category in one file, as the format's own reader finds them.
 
 Arrays over all points (``dx``, ``dy``), strokes (``stroke_len``) and lines (``points``, ``n_strokes``, ``label``,
-``writer``, ``points_per_second``, ``split``). Only pens that are down; dy points up. The file is read without pickle, and
-an array may be no larger than the bytes that the file holds of it.
+``writer``, ``points_per_second``, ``split``). Only pens that are down; dy points up. The file is read by `npz`, so
+without pickle.
 """
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,15 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_odyssey.tasks import locate, npz
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.handwriting.unipen_format import Text
 
 MAX_BYTES = 2**30
 """All arrays together may not be larger than this."""
-KINDS = {
-    "dx": "i", "dy": "i", "stroke_len": "i", "points": "i", "n_strokes": "i", "points_per_second": "f", "label": "U",
-    "writer": "U", "split": "U",
+FIELDS = {
+    "dx": "i1", "dy": "i1", "stroke_len": "i1", "points": "i1", "n_strokes": "i1", "points_per_second": "f1", "label": "U1",
+    "writer": "U1", "split": "U1",
 }  # fmt: skip
+"""The arrays, with kind and number of dimensions, as `npz.arrays` wants them."""
 
 
 def texts(task: str, file: Path) -> Iterator[tuple[str, Text]]:
@@ -33,7 +33,7 @@ def texts(task: str, file: Path) -> Iterator[tuple[str, Text]]:
     Errors: `CorpusError` if it is another file, or if its arrays do not fit each other.
     """
     where = f"task {task!r}: {file}"
-    found = _arrays(where, file)
+    found = npz.arrays(where, locate.read(task, file), FIELDS, MAX_BYTES)
     _check(where, found)
     points = np.cumsum(found["points"], dtype=np.int64)
     strokes = np.cumsum(found["n_strokes"], dtype=np.int64)
@@ -53,38 +53,6 @@ def texts(task: str, file: Path) -> Iterator[tuple[str, Text]]:
                 np.split(place, np.cumsum(lengths)[:-1]),
             ),
         )
-
-
-def _arrays(where: str, file: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with zipfile.ZipFile(file) as packed:
-            sizes = {member.filename.removesuffix(".npy"): member.file_size for member in packed.infolist()}
-            if missing := sorted(set(KINDS) - set(sizes)):
-                raise CorpusError(f"{where}: no array {', '.join(missing)}; expected those of unipen_lines.npz.")
-            if sum(sizes[name] for name in KINDS) > MAX_BYTES:
-                raise CorpusError(f"{where}: arrays of more than {MAX_BYTES} bytes. Get the original file.")
-            return {name: _array(where, name, packed.read(f"{name}.npy")) for name in KINDS}
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
-        if isinstance(error, CorpusError):
-            raise
-        raise CorpusError(f"{where}: no .npz that can be read ({type(error).__name__}: {error}).") from None
-
-
-def _array(where: str, name: str, data: bytes) -> NDArray[Any]:
-    """An array from the bytes of a .npy, none of them pickled and none of them missing."""
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
-    if dtype.kind != KINDS[name] or len(shape) != 1:
-        raise CorpusError(
-            f"{where}: {name} is {dtype} of shape {shape}; expected one axis of kind {KINDS[name]!r}, and no objects, which "
-            "would be pickled. Get the original file."
-        )
-    held = len(data) - stream.tell()
-    if shape[0] * dtype.itemsize != held:
-        raise CorpusError(f"{where}: {name} claims {shape[0]} numbers, {held} bytes are there. Get the original file.")
-    return np.frombuffer(data, dtype, offset=stream.tell())
 
 
 def _check(where: str, found: Mapping[str, NDArray[Any]]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.tasks import extra
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
 from lstm_odyssey.tasks.handwriting import iam_ondb, ink
 
@@ -213,7 +214,7 @@ def test_without_defusedxml_it_says_what_to_install(tmp_path: Path, monkeypatch:
             raise ModuleNotFoundError(name)
         return real(name)
 
-    monkeypatch.setattr(iam_ondb, "import_module", absent)
+    monkeypatch.setattr(extra, "import_module", absent)
     with pytest.raises(CorpusError, match=re.escape('Run pip install "lstm-odyssey[corpora]".')):
         iam_ondb.load(tree(tmp_path))
 
