@@ -1,4 +1,4 @@
-# make study   a small study of all nine cells on real music, its table and its report (installs into .venv first)
+# make study   a small study of all nine cells on music, speech and handwriting, its tables and its report (installs into .venv first)
 # make test    the tests, doctests included, on all cores; it says how many it left to make long
 # make long    the long tests: every page of docs in a shell, asv on two commits, more sizes and draws of what make test covers
 # make lint    ruff and mypy
@@ -12,8 +12,6 @@
 PYTHON ?= python3
 TORCH_INDEX ?=
 STORE ?= study
-# Speech is embedded too, and takes twenty minutes at this size: make study TASKS="bach festvox_ru_mini"
-TASKS ?= bach
 ARGS ?=
 
 # Not taken from the environment: another project's VENV is not ours to install into.
@@ -27,7 +25,7 @@ NEEDS := $(VENV)/.created pyproject.toml constraints.txt
 .PHONY: study test long lint clean
 
 study: $(VENV)/.package
-	$(BIN)/odyssey run --profile smoke --tasks $(TASKS) --store $(STORE) $(ARGS)
+	$(BIN)/odyssey run --profile smoke --store $(STORE) $(ARGS)
 
 # One process a core; `make test ARGS="-n 0 tests/study/test_store.py"` is one process and one file.
 test: $(VENV)/.test
