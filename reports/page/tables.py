@@ -219,7 +219,7 @@ def _effect(value: float, interval: xarray.DataArray, form: Callable[[float], st
 
 
 def _p(value: float, look: str) -> Cell:
-    return number(value, "< 0.001" if value < 0.001 else f"{value:.3f}", look)
+    return number(value, "<\N{NO-BREAK SPACE}0.001" if value < 0.001 else f"{value:.3f}", look)
 
 
 def _divergence(row: pandas.Series, one: xarray.Dataset) -> Cell:
