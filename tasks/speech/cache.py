@@ -55,7 +55,7 @@ def name(task: str, recipe: Mapping[str, Any], files: Iterable[Path], root: Path
         found.append((file.relative_to(root).as_posix(), known.st_size, known.st_mtime_ns))
     made_of = [_sources(), _library(), dict(recipe), sorted(found)]
     text = json.dumps(made_of, sort_keys=True, default=str)
-    place = str(root.resolve() / (found[0][0] if len(found) == 1 else ""))
+    place = root.resolve().as_posix() + (f"/{found[0][0]}" if len(found) == 1 else "")
     return f"{task}-{_hash(place)[:12]}-{_hash(text)[:24]}.features"
 
 
