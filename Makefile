@@ -12,6 +12,8 @@
 PYTHON ?= python3
 TORCH_INDEX ?=
 STORE ?= study
+# Other embedded tasks take far longer at this size: make study TASKS="bach hershey_mini"
+TASKS ?= bach
 ARGS ?=
 
 # Not taken from the environment: another project's VENV is not ours to install into.
@@ -25,7 +27,7 @@ NEEDS := $(VENV)/.created pyproject.toml constraints.txt
 .PHONY: study test long lint clean
 
 study: $(VENV)/.package
-	$(BIN)/odyssey run --tasks bach --profile smoke --store $(STORE) $(ARGS)
+	$(BIN)/odyssey run --profile smoke --tasks $(TASKS) --store $(STORE) $(ARGS)
 
 # One process a core; `make test ARGS="-n 0 tests/study/test_store.py"` is one process and one file.
 test: $(VENV)/.test
