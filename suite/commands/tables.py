@@ -83,8 +83,10 @@ def task_list() -> Iterator[RenderableType]:
             yield _unusable(f"{name} of {words(registry.origin('task', name))}", error)
             continue
         chance = "not declared" if task.chance is None else f"{task.chance:.2f} {objective.units}"
-        absent = "downloaded once, or" if task.checksum or task.mirror else "not in the package:"
-        corpus = "embedded in the package" if task.embedded else f"{absent} --data {name}=PATH"
+        had = (
+            f"downloaded once, or --data {name}=PATH" if task.checksum or task.mirror else f"yours: --data {name}=PATH"
+        )
+        corpus = "embedded in the package" if task.embedded else had
         yield Text.assemble(
             (name, "bold"),
             f"  {task.family}, {task.objective}: {objective.metric}; chance level {chance}",

@@ -19,8 +19,16 @@ from tests.small import chorales
 def small(folder, *more):
     folder.mkdir(exist_ok=True)
     data = f"--data=bach={chorales(folder)}"
-    shape = ["--profile=smoke", "--trials=2", "--epochs=1", "--block-size=2", "--workers=0", "--variants=nog,np"]
-    return ["run", f"--store={folder / 'store'}", "--tasks=bach", data, *shape, *more]
+    shape = [
+        "--profile=smoke",
+        "--trials=2",
+        "--epochs=1",
+        "--block-size=2",
+        "--workers=0",
+        "--variants=nog,np",
+        "--tasks=bach",
+    ]
+    return ["run", f"--store={folder / 'store'}", data, *shape, *more]
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def test_without_defusedxml_it_says_what_to_install(tmp_path: Path, monkeypatch:
 def test_the_handwriting_tasks_are_listed(odyssey) -> None:
     """What is not in the package says how it is given, and under which licence it is."""
     code, output, _ = odyssey("tasks")
-    assert code == 0 and "not in the package: --data iam_ondb=PATH" in output and "--data unipen=PATH" in output
+    assert code == 0 and "yours: --data iam_ondb=PATH" in output and "yours: --data unipen=PATH" in output
     for name in ("iam_ondb", "unipen"):
         task = lo.task(name)
         assert (task.family, task.objective, task.bidirectional, task.embedded) == ("handwriting", "ctc", True, False)
