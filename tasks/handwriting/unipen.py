@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_odyssey.tasks import locate
+from lstm_odyssey.tasks import archives, locate
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, Task
-from lstm_odyssey.tasks.handwriting import archives, ink, unipen_format, unipen_lines
+from lstm_odyssey.tasks.handwriting import ink, unipen_format, unipen_lines
 from lstm_odyssey.tasks.handwriting.unipen_format import Text
 
 URL = "https://doi.org/10.5281/zenodo.1195803"

@@ -29,9 +29,9 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from lstm_odyssey.tasks import locate
+from lstm_odyssey.tasks import archives, locate
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
-from lstm_odyssey.tasks.speech import archives, cache, transcripts
+from lstm_odyssey.tasks.speech import cache, transcripts
 from lstm_odyssey.tasks.speech.assemble import SPLITS, Assembled, assemble
 from lstm_odyssey.tasks.speech.features import Segment
 from lstm_odyssey.tasks.speech.phones import ARPABET

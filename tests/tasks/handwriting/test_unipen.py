@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_odyssey.tasks import archives
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
-from lstm_odyssey.tasks.handwriting import archives, ink, unipen, unipen_format, unipen_lines
+from lstm_odyssey.tasks.handwriting import ink, unipen, unipen_format, unipen_lines
 from tests.corpora import real_file
 
 NPZ = "unipen_lines.npz"
@@ -201,15 +202,18 @@ def zip_with(file: Path, name: str, mode: int = 0o100644) -> Path:
 
 
 HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "tar ..": (lambda file: tar_with(file, name="../../evil"), r"'../../evil', outside its folder.* hostile"),
-    "tar /": (lambda file: tar_with(file, name="/tmp/evil"), "outside its folder"),
-    "tar symbolic link": (lambda file: tar_with(file, type=tarfile.SYMTYPE, linkname="/etc"), "a link or a device"),
-    "tar hard link": (lambda file: tar_with(file, type=tarfile.LNKTYPE, linkname="../x"), "a link or a device"),
-    "tar device": (lambda file: tar_with(file, type=tarfile.CHRTYPE), "a link or a device"),
-    "zip ..": (lambda file: zip_with(file, "a/../../evil"), "outside its folder"),
-    "zip backslash": (lambda file: zip_with(file, "..\\evil"), "outside its folder"),
-    "zip link": (lambda file: zip_with(file, "data", 0o120777), "'data', a link"),
-    "too large": (lambda file: tar_with(file, size=2000), "unpacks to more than 1000 bytes"),
+    "tar ..": (
+        lambda file: tar_with(file, name="../../evil"),
+        r"'../../evil', which is outside the archive's root.* hostile",
+    ),
+    "tar /": (lambda file: tar_with(file, name="/tmp/evil"), "outside the archive's root"),
+    "tar symbolic link": (lambda file: tar_with(file, type=tarfile.SYMTYPE, linkname="/etc"), "no regular file"),
+    "tar hard link": (lambda file: tar_with(file, type=tarfile.LNKTYPE, linkname="../x"), "no regular file"),
+    "tar device": (lambda file: tar_with(file, type=tarfile.CHRTYPE), "no regular file"),
+    "zip ..": (lambda file: zip_with(file, "a/../../evil"), "outside the archive's root"),
+    "zip backslash": (lambda file: zip_with(file, "..\\evil"), "outside the archive's root"),
+    "zip link": (lambda file: zip_with(file, "data", 0o120777), "'data', which is a link"),
+    "too large": (lambda file: tar_with(file, size=2000), "unpacks to more than the corpus has"),
 }
 
 

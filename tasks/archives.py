@@ -11,8 +11,10 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from lstm_odyssey.tasks.declare import CorpusError
@@ -21,6 +23,27 @@ Wanted = Callable[[str], bool]
 """Whether a member's name is one to unpack."""
 AR = b"!<arch>\n"
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+
+
+MAX_BYTES = 4 * 2**30
+"""All files of an archive that is unpacked whole may not be larger than this."""
+
+
+@contextmanager
+def unpacked(task: str, archive: Path) -> Iterator[Path]:
+    """A folder with all files of a .tar, .tar.gz, .tar.xz, .tar.bz2 or .zip; it is gone afterwards.
+
+    Errors: `CorpusError` if it is none of these, is damaged or too large, or has a member that is not to be trusted.
+    """
+    with TemporaryDirectory(prefix="lstm-odyssey-") as name:
+        folder = Path(name)
+        if zipfile.is_zipfile(archive):
+            unpack_zip(task, archive, folder, lambda member: True, MAX_BYTES)
+        elif tarfile.is_tarfile(archive):
+            unpack_tar(task, archive, folder, lambda member: True, MAX_BYTES)
+        else:
+            raise CorpusError(f"task {task!r}: {archive} is no archive that can be read; expected .tar.* or .zip.")
+        yield folder
 
 
 class Part(io.RawIOBase):
