@@ -200,12 +200,14 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
 
 
 def duration(seconds: float) -> str:
-    """A time in seconds as it is shown: three digits, or a dash.
+    """A time in seconds as it is shown: three digits, zeros at the end too, or a dash.
 
-    >>> duration(0.123456), duration(12.3456), duration(math.nan)
-    ('0.123', '12.3', '–')
+    >>> duration(0.123456), duration(0.17), duration(12.3456), duration(1234.5), duration(math.nan)
+    ('0.123', '0.170', '12.3', '1,234', '–')
     """
-    return "–" if math.isnan(seconds) else f"{seconds:.3g}"
+    if math.isnan(seconds):
+        return "–"
+    return f"{seconds:#.3g}".removesuffix(".") if seconds < 999.5 else f"{seconds:,.0f}"
 
 
 def counted(costs: xarray.Dataset, task: str) -> int:
