@@ -275,7 +275,9 @@ def test_bench_epoch_prints_a_table_and_writes_a_record(odyssey, tmp_path):
 def test_bench_step_prints_what_throughput_says(odyssey, tmp_path):
     """Time a frame, phases, frames a second and the ratio of each variant and task."""
     file = tmp_path / "step.json"
-    code, output, _ = odyssey("bench", "step", "nog,np", "--hidden-size=3", "--seconds=0.05", f"--json={file}")
+    code, output, _ = odyssey(
+        "bench", "step", "nog,np", "--tasks=bach", "--hidden-size=3", "--seconds=0.05", f"--json={file}"
+    )
     assert code == 0
     assert re.search(r"nog +[\d.]+~? +[\d.]+ +[\d.]+ +[\d.]+ +\d+% +[\d,]+ +[\d.]+", output)
     assert "torch.nn.LSTM has no peepholes, and is another cell than nog." in " ".join(output.split())
