@@ -11,6 +11,7 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends.numba import cache
+from lstm_odyssey.benchmarks.steps import TASKS
 from lstm_odyssey.commands import new
 from lstm_odyssey.plugins import registry
 from tests.made_plugins import LIGHT, write
@@ -55,7 +56,7 @@ def test_a_package_is_a_few_small_files(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "name", "cases"),
     [
-        ("variant", "dusk", {"bach.dusk", "bach.vanilla"}),
+        ("variant", "dusk", {f"{task}.{name}" for task in TASKS for name in ("dusk", "vanilla")}),
         ("task", "circle", {"circle.cifg", "circle.fgr", "circle.vanilla"}),
     ],
 )
@@ -67,7 +68,7 @@ def test_asv_finds_the_benchmarks_of_a_new_package(tmp_path, kind, name, cases):
         f"import sys; sys.path.insert(0, {str(folder)!r}); from asv_runner import discovery; "
         "print(*(each.name for each in discovery.disc_benchmarks('benchmarks')))"
     )
-    for asked, expected in (({}, cases), ({"ODYSSEY_ASV": "nog"}, {"bach.nog"})):
+    for asked, expected in (({}, cases), ({"ODYSSEY_ASV": "nog"}, {f"{task}.nog" for task in TASKS})):
         found = done("-c", code, environment={**os.environ, **plugins, **asked}).split()
         assert {each.rpartition(".")[0] for each in found} == expected
         assert {f"{case}.track_error" for case in expected} <= set(found)
@@ -196,7 +197,9 @@ def test_a_third_partys_packages_work_beside_our_wheel(installed, tmp_path):
         "print(training.trained_circle_dusk_64_cpu.track_error.benchmark_name)"
     )
     assert run(folder, tmp_path, "-c", tracked).strip() == "circle.dusk.track_error"
-    assert follow_asv(packages[0], folder) == {"bach.dusk.track_error", "bach.vanilla.track_error"}
+    assert follow_asv(packages[0], folder) == {
+        f"{task}.{name}.track_error" for task in TASKS for name in ("dusk", "vanilla")
+    }
 
 
 def follow_asv(package, site):
