@@ -111,9 +111,8 @@ def _trial(
         )
     record["environment"] = environments[place]
     draws = {name: values[name][cell].item() for name in drawn}
-    made = {BOOLEAN: bool, WHOLE: int}
     record["hyperparameters"] = {
-        name: made.get(drawn[name], lambda same: same)(value)
+        name: _drawn(value, drawn[name])
         for name, value in draws.items()
         if value != "" and (isinstance(value, str) or not math.isnan(value))
     }
@@ -125,6 +124,13 @@ def _trial(
         name: [_number(value, name, where) for value in curve[:length].tolist()] for name, curve in curves.items()
     }
     return record
+
+
+def _drawn(value: Any, kind: str) -> Any:
+    """A hyperparameter as it was drawn; one that its kind cannot be stays a number, which the study's draws contradict."""
+    if kind == BOOLEAN and value in (0, 1):
+        return bool(value)
+    return int(value) if kind == WHOLE and value == int(value) else value
 
 
 def _number(value: float, name: str, where: str) -> float | None:
