@@ -24,7 +24,7 @@ from tests.backends import test_training_step
 from tests.layers import test_layer_memory
 from tests.reports.contract import test_schema
 from tests.study import test_blocks, test_search, test_store
-from tests.training import test_costs, test_training, test_trial_records
+from tests.training import test_costs, test_hyperparameters, test_training, test_trial_records
 
 
 @dataclass(frozen=True)
@@ -295,25 +295,46 @@ TRAINER = {
         STEP,
     ),
     "no look-ahead": Mutant(
-        "training.lockstep:Lockstep.phases",
-        'self.protocol.momentum == "nesterov"',
-        "False",
+        "training.lockstep:Lockstep.__init__",
+        "nesterov(trial.hyperparameters, protocol) for",
+        "False for",
         test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
         NESTEROV,
     ),
     "no look-ahead, compiled": Mutant(
         "backends.numba.training_step:TrainingStep.__init__",
-        "self.nesterov = nesterov",
-        "self.nesterov = False",
+        "self.nesterov, self.clips = nesterov, clip is not None",
+        "self.nesterov, self.clips = False, clip is not None",
         test_training_step.test_the_step_is_that_of_autograd,
         STEP,
     ),
     "classical momentum looks ahead": Mutant(
-        "training.lockstep:Lockstep.phases",
-        'self.protocol.momentum == "nesterov"',
-        "True",
+        "training.lockstep:Lockstep.__init__",
+        "nesterov(trial.hyperparameters, protocol) for",
+        "True for",
         test_training.test_an_epoch_equals_a_plain_loop_over_torch_nn_lstm,
         {"momentum": "classical"},
+    ),
+    "nothing is clipped": Mutant(
+        "training.lockstep:Lockstep.__init__",
+        "clips(trial.hyperparameters) for",
+        "False for",
+        test_hyperparameters.test_each_trial_is_trained_as_its_own_hyperparameters_say,
+        {"backend": "eager"},
+    ),
+    "nothing is clipped, compiled": Mutant(
+        "backends.numba.training_step:TrainingStep.__init__",
+        "nesterov, clip is not None",
+        "nesterov, False",
+        test_hyperparameters.test_each_trial_is_trained_as_its_own_hyperparameters_say,
+        {"backend": "numba"},
+    ),
+    "a start is ignored": Mutant(
+        "training.network:Network.initialise",
+        "and parameter in begun",
+        "and not begun and parameter in begun",
+        test_hyperparameters.test_each_trial_is_trained_as_its_own_hyperparameters_say,
+        {"backend": "eager"},
     ),
     "the loss is averaged over a batch": Mutant(
         "training.lockstep:Lockstep.phases",
@@ -369,7 +390,7 @@ TRAINER = {
     ),
     "the initial deviation is ignored": Mutant(
         "training.network:Network.initialise",
-        ".standard_normal(tuple(piece.shape)) * std",
+        ".standard_normal(tuple(piece.shape)) * own",
         ".standard_normal(tuple(piece.shape))",
         test_training.test_initial_weights_depend_on_seed_variant_and_index_alone,
     ),

@@ -130,7 +130,7 @@ def _drawn(value: Any, kind: str) -> Any:
     """A hyperparameter as it was drawn; one that its kind cannot be stays a number, which the study's draws contradict."""
     if kind == BOOLEAN and value in (0, 1):
         return bool(value)
-    return int(value) if kind == WHOLE and value == int(value) else value
+    return int(value) if kind == WHOLE and value % 1 == 0 else value
 
 
 def _number(value: float, name: str, where: str) -> float | None:
