@@ -126,7 +126,7 @@ def _broken_files() -> Iterator[Text]:
 
 
 def results(study: xarray.Dataset) -> Iterator[RenderableType]:
-    """A study's table, one for each task, and in words what it rests on."""
+    """A study's table, one for each task, with what it was drawn from; then once in words how to read them."""
     from lstm_odyssey.reports.contract.selection import as_study
     from lstm_odyssey.reports.contract.wording import counted
     from lstm_odyssey.reports.stats.epoch_cost import duration
@@ -156,19 +156,21 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
                 duration(row["epoch_cost"]),
             )
         # one processor is the environment's to tell; several are said where their times stand
-        costs = f"{frame.attrs['costs'][task]} " if frame.attrs["processors"][task] > 1 else ""
+        costs = frame.attrs["costs"][task] if frame.attrs["processors"][task] > 1 else ""
         yield Text("".join(f"\n{task}: {warning}" for warning in known[task].get("warnings") or []), style="yellow")
         yield table
         if failed:
             yield Text(f"\n{counted(failed, 'trial')} failed; the next run tries again.", style="red")
-        yield Text(
-            "\nTest scores of each trial's best validation epoch; what is worse than chance counts as chance. best 10 %: the "
-            "mean of the best tenth of the trials by validation, two at least; best: the best of those, with its number of "
-            "parameters; > chance: better than the best constant prediction; div.: diverged; unstable: in an epoch worse than "
-            "chance after a far better one, with its 95 % interval; s/epoch: processor time of an epoch's updates at N = "
-            f"{frame.attrs['at'][task]}, fitted on log N over all trials of the cell. {costs}{ELSEWHERE}\n"
-            f"{_space(study, task)}\n"
-        )
+        yield Text(f"\n{_space(study, task)}{costs and ' '}{costs}\n")
+    tasks = study["task"].values.tolist()
+    sizes = [f"{frame.attrs['at'][task]}{f' on {task}' if len(tasks) > 1 else ''}" for task in tasks]
+    yield Text(
+        "Test scores of each trial's best validation epoch; what is worse than chance counts as chance. best 10 %: the mean of "
+        "the best tenth of the trials by validation, two at least; best: the best of those, with its number of parameters; "
+        "> chance: better than the best constant prediction; div.: diverged; unstable: in an epoch worse than chance after a "
+        "far better one, with its 95 % interval; s/epoch: processor time of an epoch's updates at N = "
+        f"{', '.join(sizes)}, fitted on log N over all trials of the cell. {ELSEWHERE}\n"
+    )
 
 
 def failures(study: xarray.Dataset) -> list[str]:

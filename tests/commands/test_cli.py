@@ -321,3 +321,18 @@ def test_a_report_is_of_the_folder_study_unless_told(odyssey, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     code, _, error = odyssey("report")
     assert code == 2 and "study study: nothing is there" in error
+
+
+def test_how_to_read_the_tables_is_said_once():
+    """A study of two tasks has two tables, each with what it was drawn from; one legend names the N of each task's times."""
+    from lstm_odyssey.commands.tables import results
+    from lstm_odyssey.reports.contract import schema
+    from tests import made_studies as made
+
+    study = made.study({"songs": made.MUSIC, "hymns": made.MUSIC}, trials=2)
+    trials = [
+        made.trial(study, task, name, k) for task in study["tasks"] for name in study["variants"] for k in range(2)
+    ]
+    said = "\n".join(str(each) for each in results(schema.build(study, trials)))
+    assert said.count("Test scores of each trial's best validation epoch") == 1 and said.count("Drawn from: ") == 2
+    assert re.search(r"an epoch's updates at N = \d+ on songs, \d+ on hymns, fitted", said)
