@@ -132,6 +132,9 @@ BOOLEAN, WHOLE = "boolean", "whole"
 SCORES = tuple(stored.name for stored in VARIABLES if stored.units == SCORE and stored.dims == TRIAL)
 """What a trial scores, in the task's metric."""
 
+INSTEAD_OF = {"nesterov": "momentum", "initial_std": "initial_std"}
+"""Hyperparameters that decide, where they are drawn, what an option of the protocol decides else."""
+
 MEASURED = tuple(stored.name for stored in VARIABLES if stored.timed and stored.dims != TASK)
 """What a clock or the machine decided of a trial. A file of an older version may lack one of these: it is missing then."""
 

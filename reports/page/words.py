@@ -15,6 +15,8 @@ from markupsafe import Markup, escape
 
 from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.schema import attribute
+from lstm_odyssey.reports.contract.validation import hyperparameters
+from lstm_odyssey.reports.contract.variables import INSTEAD_OF
 from lstm_odyssey.reports.contract.wording import count, listed, span
 from lstm_odyssey.reports.page.importance import importance_text
 from lstm_odyssey.reports.page.sentences import comparison_text
@@ -199,6 +201,9 @@ def commands(dataset: xarray.Dataset) -> list[str]:
     """
     protocol, runs = dict(attribute(dataset, "protocol")), draws.runs(dataset)
     epochs = protocol.pop("epochs", None)
+    for name, option in INSTEAD_OF.items():
+        if name in hyperparameters(dataset):  # each trial has its own, and the study's is refused
+            protocol.pop(option, None)
     made, stores = [], []
     for run in runs:
         store, file = (f"{name}-{run['label']}" if len(runs) > 1 else name for name in ("STORE", "study"))

@@ -16,6 +16,7 @@ import xarray
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports.contract.validation import hyperparameters, validate
+from lstm_odyssey.reports.contract.variables import BOOLEAN, WHOLE
 from lstm_odyssey.reports.stats.table import ranking, summary
 
 Draw = tuple[Any, ...]
@@ -61,9 +62,15 @@ def best_points(study: xarray.Dataset, best: int | None = None) -> pandas.DataFr
             "Go on with the study, or ask for fewer of the best."
         )
     frame = pandas.DataFrame(rows)
+    kinds: dict[str, Any] = {
+        BOOLEAN: ("bool", "boolean"),
+        WHOLE: ("int64", "Int64"),
+    }  # the latter of each has empty cells
     for name in names:
         if frame[name].dtype.kind == "f" and (frame[name] % 1 == 0).all():
             frame[name] = frame[name].astype("int64")
+        if kind := kinds.get(study[name].attrs.get("values", "")):
+            frame[name] = frame[name].astype(kind[bool(frame[name].isna().any())])
     return frame
 
 
@@ -76,9 +83,12 @@ def _with(chosen: NDArray[numpy.intp], study: xarray.Dataset, trial: int) -> NDA
 
 
 def draws(part: xarray.Dataset, names: Iterable[str]) -> list[Draw]:
-    """The hyperparameters of every trial, to the last bit."""
+    """The hyperparameters of every trial, to the last bit; None where it has none, which unlike NaN equals itself."""
     columns = [part[name].values.tolist() if name in part else [math.nan] * part.sizes["trial"] for name in names]
-    return list(zip(*columns, strict=True))
+    return [
+        tuple(None if isinstance(one, float) and math.isnan(one) else one for one in row)
+        for row in zip(*columns, strict=True)
+    ]
 
 
 def ranked(study: xarray.Dataset, task: str, variant: str) -> NDArray[numpy.intp]:

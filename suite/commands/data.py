@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.commands.options import ListedPlugins, Plugins, names, pairs
+from lstm_odyssey.commands.options import ListedPlugins, Plugins, names, pairs, writing
 from lstm_odyssey.plugins.paths import USER_PATH
 
 if TYPE_CHECKING:
@@ -141,5 +141,6 @@ def show_(
         title=f"{task}, {split}[{index}]",
     )
     path = expanded(output or Path(f"{task}-{split}-{index}.png"))
-    drawn.savefig(path, dpi=150)
+    with writing("--output", path):
+        drawn.savefig(path, dpi=150)
     typer.echo(path)

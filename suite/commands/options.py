@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -114,3 +115,17 @@ def pairs(values: Iterable[str] | None) -> dict[str, str]:
                 f"--data: got two paths for {task}: {found[task]} and {place}; expected one. Leave one out."
             )
     return found
+
+
+@contextmanager
+def writing(option: str, path: Path) -> Iterator[None]:
+    """What the system refuses while files are written is the option's error, not a traceback."""
+    from lstm_odyssey.study.plan import SettingsError
+
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise SettingsError(
+            f"{option}: got {path}; expected a place that can be written ({why}). Name another."
+        ) from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstm_odyssey.commands.options import writing
 from lstm_odyssey.plugins.paths import USER_PATH
 from lstm_odyssey.tasks.nearest import nearest
 
@@ -180,20 +181,6 @@ def write_points(store: Path, target: Path, best: int | None, console: Console) 
     with writing("--output", target):
         write_text(target, points.to_csv(index=False, lineterminator="\n"))
     console.print(f"Points: {len(points)} rows in {target}", soft_wrap=True)
-
-
-@contextmanager
-def writing(option: str, path: Path) -> Iterator[None]:
-    """What the system refuses while files are written is the option's error, not a traceback."""
-    from lstm_odyssey.study.plan import SettingsError
-
-    try:
-        yield
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise SettingsError(
-            f"{option}: got {path}; expected a place that can be written ({why}). Name another."
-        ) from None
 
 
 def made_folder(folder: Path, console: Console) -> None:

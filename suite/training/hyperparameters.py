@@ -76,9 +76,6 @@ _ANY_START = Trainable(-math.inf, math.inf, "a finite number")
 KNOWN = (*_TRAINABLE, f"{START}PARAMETER")
 """Names a space may have, the last for every ``start.``."""
 
-INSTEAD_OF = {"nesterov": "momentum", "initial_std": "initial_std"}
-"""Hyperparameters that decide what an option of the protocol decides else."""
-
 
 def trainable(name: str) -> Trainable | None:
     """What a training takes for this hyperparameter, often more than a task's space holds; None where it reads no such."""

@@ -28,6 +28,7 @@ from lstm_odyssey.tasks.speech import cache, computed, festvox
 from lstm_odyssey.tasks.speech.assemble import Assembled, assemble
 
 FILENAME = "festvox-ru_0.5+dfsg-6_all.deb"
+SIZE = 178_728_512
 URL = f"https://ftp.debian.org/debian/pool/main/f/festvox-ru/{FILENAME}"
 MIRROR = f"https://snapshot.debian.org/archive/debian/20230611T000000Z/pool/main/f/festvox-ru/{FILENAME}"
 CHECKSUM = "21ef3f0f2978ecf2e2eddb367cb0ff4a72572196d28dc69feb84f4177af5e6c4"
@@ -127,6 +128,8 @@ task = Task(
     url=URL,
     mirror=MIRROR,
     checksum=CHECKSUM,
+    file=FILENAME,
+    size=SIZE,
     licence="BSD-like, copyright 2005 Nickolay V. Shmyrev",
     chance=78.3115,
     reference='N. V. Shmyrev, "Russian language support for Festival", 2005; Debian package festvox-ru 0.5',

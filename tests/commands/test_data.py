@@ -1,5 +1,7 @@
 """``odyssey data``: corpora listed, fetched, counted and drawn."""
 
+import re
+
 import numpy
 import pytest
 from matplotlib.image import imread
@@ -58,9 +60,14 @@ def test_show_draws_a_png(odyssey, tmp_path):
     for option, value, message in (
         ("--split", "trian", "--split: got 'trian'; expected one of train"),
         ("--index", "9000", "--index: got 9000; expected 0 to"),
+        (
+            "-o",
+            str(tmp_path / "nowhere" / "x.png"),
+            "--output: got .*nowhere.x.png; expected a place that can be written",
+        ),
     ):
         code, _, error = odyssey("data", "show", "bach", option, value)
-        assert code == 2 and message in error
+        assert code == 2 and re.search(message, error) and error.count("\n") == 1
 
 
 def lines(figure):

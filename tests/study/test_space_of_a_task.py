@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -37,7 +38,10 @@ def made(monkeypatch):
     monkeypatch.setattr(registry, "task", lambda name: task if name == "made" else known(name))
     whence = registry.origin
     monkeypatch.setattr(registry, "origin", lambda kind, name: {} if name == "made" else whence(kind, name))
-    monkeypatch.setattr(registry, "load_corpus", lambda name, path=None: task.load(path))
+    load = registry.load_corpus
+    monkeypatch.setattr(
+        registry, "load_corpus", lambda name, path=None: task.load(path) if name == "made" else load(name, path)
+    )
     return {
         "variants": ["vanilla", "nog"],
         "tasks": ["made"],
@@ -140,6 +144,46 @@ def test_a_resume_with_the_protocols_own_option_is_refused(made, tmp_path):
     store.write_study(make_plan(store, asked).study)
     with pytest.raises(SettingsError, match="momentum is 'classical', and the space of task 'made' has nesterov"):
         make_plan(store, lo.Settings(tasks=("made",)))
+
+
+def test_what_a_page_and_a_table_of_points_give_can_be_run_again(made, tmp_path):
+    """Also where another task draws less: the page's command has no option that a trial decides; points are read back."""
+    from lstm_odyssey.reports.page import words
+    from lstm_odyssey.reports.stats.best_points import draws
+    from lstm_odyssey.study.asked import points as points_file
+
+    both = {**made, "tasks": ["made", "bach"], "variants": ["nog"], "trials": 3, "epochs": 1}
+    asked = settings(tmp_path, **{**both, "data": settings(tmp_path).data})
+    study = lo.run(tmp_path / "store", asked)
+    (tmp_path / "again.toml").write_text("\n".join(shlex.split(words.commands(study)[0])[2:-2]) + "\n")
+    said = read_config(tmp_path / "again.toml")
+    assert "momentum" not in said["protocol"] and "initial_std" not in said["protocol"]
+    make_plan(Store(tmp_path / "again"), settings(tmp_path, **{**made, **said}))
+    best_points(study, 2).to_csv(tmp_path / "points.csv", index=False)
+    rows = points_file.read(tmp_path / "points.csv")["rows"]
+    kinds = {row["task"]: type(row.get("nesterov")) for row in rows}
+    assert kinds == {"made": bool, "bach": type(None)} and all(type(row["hidden_size"]) is int for row in rows)
+    part, names = study.sel(task="bach", variant="nog"), ["nesterov", "momentum"]
+    assert set(draws(part, names)) == set(draws(part.copy(deep=True), names))
+
+
+def test_a_tasks_own_space_is_checked_like_a_studys(made, monkeypatch, tmp_path):
+    """A distribution that can draw what no training takes is refused, in the space and where it is narrowed."""
+    for where, wrong, message in (
+        ("space", {"nesterov": Uniform(0, 1)}, "task 'made': space: nesterov is .* takes true or false"),
+        (
+            "space",
+            {"initial_std": Uniform(-1, 1)},
+            "task 'made': space: initial_std is .* takes a finite number above 0",
+        ),
+        ("narrowed", {"momentum": Uniform(0, 1)}, "task 'made': narrowed: momentum is .* from 0 to below 1"),
+    ):
+        given = {"space": SPACE, "narrowed": {}}
+        given[where] = {**given[where], **wrong}
+        task = registry.NamedTask(made_task(**given), "made", {})
+        monkeypatch.setattr(registry, "task", lambda name, task=task: task)
+        with pytest.raises(SettingsError, match=message):
+            make_plan(Store(tmp_path / "store"), settings(tmp_path, **made))
 
 
 def written(path, rows):

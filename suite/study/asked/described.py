@@ -39,6 +39,9 @@ def task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[st
     corpus = registry.load_corpus(name, path)
     if wrong := missing(task.space):
         raise SettingsError(f"task '{name}': {wrong}. Mend the task's declaration.")
+    for where, held in (("space", task.space), ("narrowed", task.narrowed)):
+        for key, distribution in held.items():
+            spaces.form_of(f"task '{name}': {where}", key, distribution.as_dict())
     space, note = spaces.of_task(name, task.space, PROFILES[study["profile"]], study.get("space", {}), task.narrowed)
     return {
         "checksum": corpus.fingerprint,

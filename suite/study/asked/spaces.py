@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lstm_odyssey.reports.contract.variables import INSTEAD_OF
 from lstm_odyssey.study.asked import points
 from lstm_odyssey.study.asked.profiles import Profile
 from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.tasks.distributions import Choice, Continuous, Distribution, EvenInteger, distribution_from_dict
 from lstm_odyssey.tasks.nearest import nearest
-from lstm_odyssey.training.hyperparameters import INSTEAD_OF, KNOWN, START, trainable, unfit_starts
+from lstm_odyssey.training.hyperparameters import KNOWN, START, trainable, unfit_starts
 
 Space = dict[str, Distribution]
 
@@ -28,7 +29,7 @@ def checked(asked: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, content in _flat(asked).items():
         if trainable(name) is not None:
-            found[name] = _form("space", name, content)
+            found[name] = form_of("space", name, content)
         elif not isinstance(content, Mapping) or "kind" in content:
             raise SettingsError(
                 f"space: unknown hyperparameter '{name}'; expected one of {nearest(name, KNOWN)}, or the table of a "
@@ -41,7 +42,7 @@ def checked(asked: Mapping[str, Any]) -> dict[str, Any]:
                     raise SettingsError(
                         f"space.{name}: unknown hyperparameter '{inner}'; expected one of {nearest(inner, KNOWN)}."
                     )
-            found[name] = {inner: _form(f"space.{name}", inner, form) for inner, form in table.items()}
+            found[name] = {inner: form_of(f"space.{name}", inner, form) for inner, form in table.items()}
     return found
 
 
@@ -57,7 +58,8 @@ def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: form for name, content in table.items() for key, form in opened(name, content).items()}
 
 
-def _form(where: str, name: str, content: Any) -> dict[str, Any]:
+def form_of(where: str, name: str, content: Any) -> dict[str, Any]:
+    """A distribution in the form in which it is stored; ``SettingsError`` if it can draw what no training takes."""
     if not isinstance(content, Mapping):
         example = '{kind = "log_uniform", low = 1e-4, high = 1e-2}'
         raise SettingsError(f"{where}: {name} is {content!r}; expected a distribution, as {name} = {example}.")
