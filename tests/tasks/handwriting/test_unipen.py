@@ -237,6 +237,19 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) ->
         unipen.load(tmp_path / "unipen.tar.xz")
 
 
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("kept", [15, 60, 0.5])
+def test_a_truncated_archive_is_one_clear_error(tmp_path: Path, kind: str, kept: float) -> None:
+    """Cut off within its header, its first block or in the middle: one error that names the file."""
+    file = tmp_path / f"unipen.tar.{kind}"
+    with tarfile.open(file, f"w:{kind}") as packed:  # type: ignore[call-overload]
+        packed.add(tree(tmp_path / "corpus"), "corpus")
+    content = file.read_bytes()
+    file.write_bytes(content[: int(kept if kept > 1 else kept * len(content))])
+    with pytest.raises(CorpusError, match=rf"task 'unipen': .*unipen\.tar\.{kind} (cannot be unpacked|is no archive)"):
+        unipen.load(file)
+
+
 def test_without_a_path_it_says_where_the_corpus_is() -> None:
     """It is not downloaded: the error names the address and how to hand it in."""
     told = f"Pass --data unipen=PATH or set ODYSSEY_DATA; the corpus is at {unipen.URL}"
