@@ -334,6 +334,17 @@ def test_a_header_that_claims_too_much_allocates_nothing(tmp_path: Path) -> None
         unipen.load(file)
 
 
+@pytest.mark.parametrize("text", ["{", "'''", "{'descr': '<i2', 'shape': (3,)", "(" * 5000, "-" * 9000 + "1"])
+def test_a_header_that_cannot_be_parsed_is_refused(tmp_path: Path, text: str) -> None:
+    """Open brackets and quotes, and text that nests too deeply for the parser: one error that names the array."""
+    header = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+    file = saved(tmp_path / NPZ, dx=None)
+    with zipfile.ZipFile(file, "a") as packed:
+        packed.writestr("dx.npy", header)
+    with pytest.raises(CorpusError, match=r"unipen_lines.npz: dx is no array \(\w+Error: .*\)\. Use the original file"):
+        unipen.load(file)
+
+
 def test_a_bomb_of_arrays_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Arrays of more bytes than the bound are refused before they are unpacked."""
     monkeypatch.setattr(unipen_lines, "MAX_BYTES", 1000)
