@@ -79,6 +79,32 @@ def test_a_made_corpus_is_read_right(tmp_path: Path) -> None:
     assert len(corpus.labels) == 95 and corpus.input_size == 4
 
 
+def test_a_line_has_the_writer_and_the_rate_of_its_own_ink(tmp_path: Path) -> None:
+    """Not those that the file names last; a line of two writers or of two rates is left out, and counted."""
+    later = ".WRITER_ID JL4096\n" + component("PEN_DOWN", 9) + ".POINTS_PER_SECOND 200\n" + component("PEN_DOWN", 12)
+    lines = {"0": "first", "3": "second", "4": "third", "0,2-3": "two writers", "3-4": "two rates", "0-1,2": "one"}
+    segments = "".join(f'.SEGMENT TEXT {numbers} ? "{label}"\n' for numbers, label in lines.items())
+    corpus = unipen.load(tree(tmp_path, segments, component("PEN_DOWN", 3) + later))
+    assert texts(corpus, "train") == texts(corpus, "valid") == ["first", "one"]
+    assert texts(corpus, "test") == [
+        "first", "second", "third", "two writers", "one", "second", "third", "second", "third"
+    ]  # fmt: skip
+    assert [len(features) for features, _ in corpus.test[:3]] == [21, 21, 11]  # 41 points at 100 and at 200 a second
+    told = "5 lines of two writers or two rates were left out, first task 'unipen': data/8/cec/JL4096.dat#3-4"
+    assert corpus.warnings[-1] == told
+
+
+def test_a_writer_who_is_named_after_the_ink_is_the_files(tmp_path: Path) -> None:
+    """Ink that comes before any name is of the first writer named."""
+    root = tree(tmp_path)
+    for file in root.glob("include/cec/data/*-a.dat"):
+        name, _, rest = file.read_text().partition("\n")
+        file.write_text(rest)
+        with file.with_name(file.name.replace("-a", "-b")).open("a") as later:
+            later.write(f"{name}\n.WRITER_ID somebody\n")
+    assert texts(unipen.load(root), "valid") == ["hello SV3771", 'a "b" c', "one two"]
+
+
 def test_a_line_is_resampled_and_scaled() -> None:
     """From 100, 60 and 50 points a second a straight stroke has a point each 20 ms, scaled by its height, y turned."""
     for rate, points in ((100, 21), (60, 13), (50, 11)):
@@ -385,11 +411,12 @@ def test_the_real_lines_are_the_corpus_of_the_docstring() -> None:
 def test_the_real_format_gives_the_lines_of_the_file(contributors: tuple[str, ...], counts: tuple[int, int]) -> None:
     """Every line of unipen_lines.npz is found in UNIPEN's own format, bit for bit, and 31 more."""
     npz, excerpt = real_file(NPZ), real_file(EXCERPT)
+    mixed: list[str] = []
     with archives.unpacked("unipen", excerpt) as folder:
         for place in (folder / "data" / "8").iterdir():
             if place.name not in contributors:
                 shutil.rmtree(place)
-        found = list(unipen._chosen(unipen_format.texts("unipen", folder), []))
+        found = list(unipen._chosen(unipen_format.texts("unipen", folder, mixed), []))
     read: dict[tuple[str, str, str], list[Any]] = {}
     for split, text in found:
         read.setdefault((split, text.writer, text.label), []).append(unipen.line(text).features)
@@ -399,4 +426,4 @@ def test_the_real_format_gives_the_lines_of_the_file(contributors: tuple[str, ..
             candidates, mine = read[split, text.writer, text.label], unipen.line(text).features
             candidates.pop(next(index for index, other in enumerate(candidates) if np.array_equal(mine, other)))
             matched += 1
-    assert (len(found), len(found) - matched) == counts
+    assert (len(found), len(found) - matched) == counts and not mixed
