@@ -37,12 +37,15 @@ def unpacked(task: str, archive: Path) -> Iterator[Path]:
     """
     with TemporaryDirectory(prefix="lstm-odyssey-") as name:
         folder = Path(name)
-        if zipfile.is_zipfile(archive):
-            unpack_zip(task, archive, folder, lambda member: True, MAX_BYTES)
-        elif tarfile.is_tarfile(archive):
-            unpack_tar(task, archive, folder, lambda member: True, MAX_BYTES)
-        else:
+        try:
+            is_zip = zipfile.is_zipfile(archive)
+            is_tar = not is_zip and tarfile.is_tarfile(archive)
+        except BROKEN as error:  # the beginning of a truncated one is unpacked to see what it is
+            raise _broken(f"task {task!r}: {archive}", error) from None
+        if not is_zip and not is_tar:
             raise CorpusError(f"task {task!r}: {archive} is no archive that can be read; expected .tar.* or .zip.")
+        unpack = unpack_zip if is_zip else unpack_tar
+        unpack(task, archive, folder, lambda member: True, MAX_BYTES)
         yield folder
 
 

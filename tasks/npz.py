@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_odyssey.tasks.declare import CorpusError
+
+UNPARSED = (ValueError, SyntaxError, TypeError, EOFError, tokenize.TokenError, RecursionError, MemoryError)
+"""What numpy raises at a header that is none; Python's parser says MemoryError where one nests too deeply."""
 
 
 def arrays(where: str, data: bytes, fields: Mapping[str, str], max_bytes: int) -> dict[str, NDArray[Any]]:
@@ -73,7 +77,7 @@ def _array(where: str, name: str, content: bytes, expected: str) -> NDArray[Any]
             )
         file.seek(0)
         return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
-    except (ValueError, SyntaxError, TypeError, EOFError) as error:
+    except UNPARSED as error:
         if isinstance(error, CorpusError):
             raise
         raise CorpusError(

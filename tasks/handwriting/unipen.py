@@ -123,7 +123,7 @@ def _chosen(texts: Iterable[Text], left_out: list[str]) -> Iterator[tuple[str, T
         yield split_of.get(text.writer, "train"), text
 
 
-def _corpus(path: Path, found: Iterable[tuple[str, Text]], left_out: list[str]) -> Corpus:
+def _corpus(path: Path, found: Iterable[tuple[str, Text]], left_out: list[str], mixed: list[str]) -> Corpus:
     splits: dict[str, list[ink.Line]] = {split: [] for split in ink.SPLITS}
     for split, text in found:
         splits[split].append(line(text))
@@ -133,6 +133,8 @@ def _corpus(path: Path, found: Iterable[tuple[str, Text]], left_out: list[str]) 
         warnings.append(f"{told} lines; unipen_lines.npz has {usual}")
     if left_out:
         warnings.append(f"{len(left_out)} lines with other characters than the 95 were left out, first {left_out[0]}")
+    if mixed:
+        warnings.append(f"{len(mixed)} lines of two writers or two rates were left out, first {mixed[0]}")
     provenance = f"{path.name}, {sum(counts.values())} lines of UNIPEN train_r01_v07, {URL}"
     return ink.corpus(f"task 'unipen': {path}", splits, provenance, warnings, CHARACTERS)
 
@@ -146,14 +148,15 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
     if place is None:
         raise locate.missing("unipen", "no corpus given", URL)
     left_out: list[str] = []
+    mixed: list[str] = []
     if place.is_dir():
         root = unipen_format.folder("unipen", place)
-        return _corpus(place, _chosen(unipen_format.texts("unipen", root), left_out), left_out)
+        return _corpus(place, _chosen(unipen_format.texts("unipen", root, mixed), left_out), left_out, mixed)
     if place.suffix == ".npz":
-        return _corpus(place, unipen_lines.texts("unipen", place), left_out)
+        return _corpus(place, unipen_lines.texts("unipen", place), left_out, mixed)
     with archives.unpacked("unipen", place) as folder:
         root = unipen_format.folder("unipen", folder)
-        return _corpus(place, _chosen(unipen_format.texts("unipen", root), left_out), left_out)
+        return _corpus(place, _chosen(unipen_format.texts("unipen", root, mixed), left_out), left_out, mixed)
 
 
 task = Task(

@@ -13,7 +13,8 @@ and an included one holds the ink, after ``.COORD X Y ..`` and ``.POINTS_PER_SEC
     .PEN_UP
 
 A *component* is a ``.PEN_DOWN`` or ``.PEN_UP`` block with at least one point; numbers begin with 0 and run on across
-includes. Where a range ends at a point, as ``5311-5413:15``, the whole component is taken.
+includes. Where a range ends at a point, as ``5311-5413:15``, the whole component is taken. Its writer and its rate are the
+last ones named before it.
 
 Source: Guyon et al., "UNIPEN project of on-line data exchange and recognizer benchmarks", ICPR 1994. These are strangers'
 files: what leaves the folder, by a path or by a link, is refused.
@@ -50,16 +51,28 @@ class Text(NamedTuple):
     strokes: list[NDArray[np.float64]]
 
 
+class _Component(NamedTuple):
+    """A block of points, whether the pen was down, and what had been said before it: the rate, and how many writers."""
+
+    down: bool
+    points: NDArray[np.float64]
+    rate: float
+    n_writers: int
+
+
 class _Ink:
     """What has been read of one file of ``data/`` and of what it includes."""
 
     def __init__(self) -> None:
-        self.components: list[tuple[bool, NDArray[np.float64]]] = []
-        self.rates: list[float] = []
+        self.components: list[_Component] = []
         self.segments: list[re.Match[str]] = []
         self.columns: tuple[int, int, int] | None = None
         self.rate = 0.0
-        self.writer = ""
+        self.writers: list[str] = []
+
+    def writer(self, component: _Component) -> str:
+        """The one named last before a component; the file's first where none had been named."""
+        return self.writers[max(component.n_writers - 1, 0)] if self.writers else ""
 
 
 def folder(task: str, path: Path) -> Path:
@@ -77,8 +90,11 @@ def folder(task: str, path: Path) -> Path:
     )
 
 
-def texts(task: str, root: Path) -> Iterator[Text]:
+def texts(task: str, root: Path, mixed: list[str]) -> Iterator[Text]:
     """Every labelled text of a folder, in the order of its files' names and of the segments in them.
+
+    Args:
+        mixed: the names of those of two writers or two rates go here; they are left out.
 
     Errors: `CorpusError`, which names the file.
     """
@@ -96,10 +112,13 @@ def texts(task: str, root: Path) -> Iterator[Text]:
                 continue
             name = f"{where}#{segment['range']}"
             parts = [ink.components[index] for index in _components(name, segment["range"], len(ink.components))]
-            strokes = [points for down, points in parts if down]
-            if strokes:
+            parts = [part for part in parts if part.down]
+            if len({(ink.writer(part), part.rate) for part in parts}) > 1:
+                mixed.append(name)
+            elif parts:
                 label = re.sub(r"\\(.)", r"\1", segment["label"].strip(), flags=re.DOTALL)
-                yield Text(name, f"{contributor}/{ink.writer}", label, ink.rate, strokes)
+                writer, strokes = f"{contributor}/{ink.writer(parts[0])}", [part.points for part in parts]
+                yield Text(name, writer, label, parts[0].rate, strokes)
 
 
 def _components(name: str, ranges: str, count: int) -> Iterator[int]:
@@ -127,7 +146,7 @@ def _read(where: str, file: Path, inside: Path, ink: _Ink, depth: int) -> None:
         elif keyword == "SEGMENT" and depth == 0 and (segment := SEGMENT.match(content.lstrip())):
             ink.segments.append(segment)
         elif keyword == "WRITER_ID":
-            ink.writer = "_".join(content.split())
+            ink.writers.append("_".join(content.split()))
         elif keyword == "POINTS_PER_SECOND":
             ink.rate = _rate(where, file, content)
         elif keyword == "COORD":
@@ -136,7 +155,8 @@ def _read(where: str, file: Path, inside: Path, ink: _Ink, depth: int) -> None:
                 raise CorpusError(f"{where}: .COORD {content.strip()!r} in {file.name}; expected columns X and Y.")
             ink.columns = names.index("X"), names.index("Y"), len(names)
         elif keyword in ("PEN_DOWN", "PEN_UP") and content.strip():
-            ink.components.append((keyword == "PEN_DOWN", _points(where, file, content, ink)))
+            points = _points(where, file, content, ink)
+            ink.components.append(_Component(keyword == "PEN_DOWN", points, ink.rate, len(ink.writers)))
 
 
 def _statements(where: str, file: Path, inside: Path) -> Iterator[tuple[str, str]]:

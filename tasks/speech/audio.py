@@ -20,6 +20,8 @@ from lstm_odyssey.tasks.declare import CorpusError
 
 MAX_SAMPLES = 2**25
 """No file may have more: 35 minutes at 16 kHz."""
+MIN_RATE = 4000
+"""Hz: below it speech cannot be told, and the filters of `features` have no room."""
 HEADER_BYTES = 2**16
 INT16 = 32768
 """libsndfile reads a 16-bit integer as itself / 32768."""
@@ -28,8 +30,8 @@ INT16 = 32768
 def read(task: str, path: Path) -> tuple[NDArray[np.float32], int]:
     """Samples [n] in units of a 16-bit integer, and the rate in Hz, of a file with one channel.
 
-    Errors: `CorpusError`, which names the file, if it is of another format, truncated, too long, of several channels or
-    cannot be decoded, or if soundfile is not installed.
+    Errors: `CorpusError`, which names the file, if it is of another format, truncated, too long, of several channels,
+    of a rate below `MIN_RATE` or cannot be decoded, or if soundfile is not installed.
     """
     where = f"task {task!r}: {path}"
     try:
@@ -48,6 +50,11 @@ def read(task: str, path: Path) -> tuple[NDArray[np.float32], int]:
         raise CorpusError(f"{where} cannot be decoded ({error}). Use the original file.") from None
     if samples.shape[1] != 1:
         raise CorpusError(f"{where} has {samples.shape[1]} channels; expected one. Use the original file.")
+    if rate < MIN_RATE:
+        raise CorpusError(
+            f"{where} has {rate} samples a second; expected at least {MIN_RATE}. Use the original file, or leave the "
+            "utterance out."
+        )
     if len(samples) < claimed:
         raise CorpusError(
             f"{where} is truncated: {len(samples)} of {claimed} samples can be decoded. Get the original file again."

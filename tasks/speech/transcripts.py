@@ -1,7 +1,8 @@
 """Reads phones and their times: TIMIT's .PHN, festvox's .lab, Praat's .TextGrid.
 
-Each reader returns segments (start, end, phone) in seconds, in order of time. A file that goes on by more than one window
-(25 ms) after the sound's end is refused where the two meet, see `recordings`; what lies between is cut off.
+Each reader returns segments (start, end, phone) in seconds, in order of time. Where two overlap, as a few of TIMIT do, the
+later one begins where the earlier one ends, and is left out if nothing of it remains. A file that goes on by more than one
+window (25 ms) after the sound's end is refused where the two meet, see `recordings`; what lies between is cut off.
 """
 
 from __future__ import annotations
@@ -58,13 +59,15 @@ def _broken(task: str, path: Path, line: str, expected: str) -> CorpusError:
 
 
 def _checked(task: str, path: Path, segments: Iterator[tuple[str, float, float, str]], expected: str) -> list[Segment]:
-    """The segments, none of them running backwards; ``segments`` brings the line of each for the error."""
+    """The segments, none of them running backwards or overlapping; ``segments`` brings the line of each for the error."""
     found: list[Segment] = []
+    before = covered = 0.0
     for line, start, end, phone in segments:
-        before = found[-1][0] if found else 0.0
         if not (math.isfinite(end) and before <= start <= end):
             raise _broken(task, path, line, f"{expected}, each starting no earlier than the one before it")
-        found.append((start, end, phone))
+        if start >= covered or end > covered:
+            found.append((max(start, covered), end, phone))
+        before, covered = start, max(covered, end)
     if not found:
         raise _broken(task, path, "", expected)
     return found

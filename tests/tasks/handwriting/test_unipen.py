@@ -79,6 +79,32 @@ def test_a_made_corpus_is_read_right(tmp_path: Path) -> None:
     assert len(corpus.labels) == 95 and corpus.input_size == 4
 
 
+def test_a_line_has_the_writer_and_the_rate_of_its_own_ink(tmp_path: Path) -> None:
+    """Not those that the file names last; a line of two writers or of two rates is left out, and counted."""
+    later = ".WRITER_ID JL4096\n" + component("PEN_DOWN", 9) + ".POINTS_PER_SECOND 200\n" + component("PEN_DOWN", 12)
+    lines = {"0": "first", "3": "second", "4": "third", "0,2-3": "two writers", "3-4": "two rates", "0-1,2": "one"}
+    segments = "".join(f'.SEGMENT TEXT {numbers} ? "{label}"\n' for numbers, label in lines.items())
+    corpus = unipen.load(tree(tmp_path, segments, component("PEN_DOWN", 3) + later))
+    assert texts(corpus, "train") == texts(corpus, "valid") == ["first", "one"]
+    assert texts(corpus, "test") == [
+        "first", "second", "third", "two writers", "one", "second", "third", "second", "third"
+    ]  # fmt: skip
+    assert [len(features) for features, _ in corpus.test[:3]] == [21, 21, 11]  # 41 points at 100 and at 200 a second
+    told = "5 lines of two writers or two rates were left out, first task 'unipen': data/8/cec/JL4096.dat#3-4"
+    assert corpus.warnings[-1] == told
+
+
+def test_a_writer_who_is_named_after_the_ink_is_the_files(tmp_path: Path) -> None:
+    """Ink that comes before any name is of the first writer named."""
+    root = tree(tmp_path)
+    for file in root.glob("include/cec/data/*-a.dat"):
+        name, _, rest = file.read_text().partition("\n")
+        file.write_text(rest)
+        with file.with_name(file.name.replace("-a", "-b")).open("a") as later:
+            later.write(f"{name}\n.WRITER_ID somebody\n")
+    assert texts(unipen.load(root), "valid") == ["hello SV3771", 'a "b" c', "one two"]
+
+
 def test_a_line_is_resampled_and_scaled() -> None:
     """From 100, 60 and 50 points a second a straight stroke has a point each 20 ms, scaled by its height, y turned."""
     for rate, points in ((100, 21), (60, 13), (50, 11)):
@@ -237,6 +263,19 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) ->
         unipen.load(tmp_path / "unipen.tar.xz")
 
 
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("kept", [15, 60, 0.5])
+def test_a_truncated_archive_is_one_clear_error(tmp_path: Path, kind: str, kept: float) -> None:
+    """Cut off within its header, its first block or in the middle: one error that names the file."""
+    file = tmp_path / f"unipen.tar.{kind}"
+    with tarfile.open(file, f"w:{kind}") as packed:  # type: ignore[call-overload]
+        packed.add(tree(tmp_path / "corpus"), "corpus")
+    content = file.read_bytes()
+    file.write_bytes(content[: int(kept if kept > 1 else kept * len(content))])
+    with pytest.raises(CorpusError, match=rf"task 'unipen': .*unipen\.tar\.{kind} (cannot be unpacked|is no archive)"):
+        unipen.load(file)
+
+
 def test_without_a_path_it_says_where_the_corpus_is() -> None:
     """It is not downloaded: the error names the address and how to hand it in."""
     told = f"Pass --data unipen=PATH or set ODYSSEY_DATA; the corpus is at {unipen.URL}"
@@ -321,6 +360,17 @@ def test_a_header_that_claims_too_much_allocates_nothing(tmp_path: Path) -> None
         unipen.load(file)
 
 
+@pytest.mark.parametrize("text", ["{", "'''", "{'descr': '<i2', 'shape': (3,)", "(" * 5000, "-" * 9000 + "1"])
+def test_a_header_that_cannot_be_parsed_is_refused(tmp_path: Path, text: str) -> None:
+    """Open brackets and quotes, and text that nests too deeply for the parser: one error that names the array."""
+    header = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+    file = saved(tmp_path / NPZ, dx=None)
+    with zipfile.ZipFile(file, "a") as packed:
+        packed.writestr("dx.npy", header)
+    with pytest.raises(CorpusError, match=r"unipen_lines.npz: dx is no array \(\w+Error: .*\)\. Use the original file"):
+        unipen.load(file)
+
+
 def test_a_bomb_of_arrays_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Arrays of more bytes than the bound are refused before they are unpacked."""
     monkeypatch.setattr(unipen_lines, "MAX_BYTES", 1000)
@@ -361,11 +411,12 @@ def test_the_real_lines_are_the_corpus_of_the_docstring() -> None:
 def test_the_real_format_gives_the_lines_of_the_file(contributors: tuple[str, ...], counts: tuple[int, int]) -> None:
     """Every line of unipen_lines.npz is found in UNIPEN's own format, bit for bit, and 31 more."""
     npz, excerpt = real_file(NPZ), real_file(EXCERPT)
+    mixed: list[str] = []
     with archives.unpacked("unipen", excerpt) as folder:
         for place in (folder / "data" / "8").iterdir():
             if place.name not in contributors:
                 shutil.rmtree(place)
-        found = list(unipen._chosen(unipen_format.texts("unipen", folder), []))
+        found = list(unipen._chosen(unipen_format.texts("unipen", folder, mixed), []))
     read: dict[tuple[str, str, str], list[Any]] = {}
     for split, text in found:
         read.setdefault((split, text.writer, text.label), []).append(unipen.line(text).features)
@@ -375,4 +426,4 @@ def test_the_real_format_gives_the_lines_of_the_file(contributors: tuple[str, ..
             candidates, mine = read[split, text.writer, text.label], unipen.line(text).features
             candidates.pop(next(index for index, other in enumerate(candidates) if np.array_equal(mine, other)))
             matched += 1
-    assert (len(found), len(found) - matched) == counts
+    assert (len(found), len(found) - matched) == counts and not mixed

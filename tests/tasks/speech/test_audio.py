@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lstm_odyssey.tasks.declare import CorpusError
-from lstm_odyssey.tasks.speech import audio
+from lstm_odyssey.tasks.speech import audio, features
 from tests.tasks.speech import trees
 
 SAMPLES = trees.samples([("a", 0.1), ("pau", 0.02)])
@@ -72,6 +72,18 @@ def test_samples_that_are_no_number_are_refused(tmp_path):
     trees.soundfile.write(tmp_path / "x.wav", spoilt, 16_000, subtype="FLOAT")
     with pytest.raises(CorpusError, match="has samples that are no number; expected finite ones"):
         audio.read("made", tmp_path / "x.wav")
+
+
+@pytest.mark.parametrize("rate", [1, 50, 100, 1000, 3999])
+def test_a_rate_too_low_for_speech_is_refused(tmp_path, rate):
+    """A window of such a sound has few samples or none, and 26 filters have no room: the file is named, and its rate."""
+    trees.write_sound(tmp_path / "x.wav", SAMPLES, rate=rate)
+    with pytest.raises(
+        CorpusError, match=rf"task 'made': .*x\.wav has {rate} samples a second; expected at least 4000\."
+    ):
+        audio.read("made", tmp_path / "x.wav")
+    trees.write_sound(tmp_path / "x.wav", SAMPLES, rate=audio.MIN_RATE)
+    assert np.isfinite(features.mfcc("made", *audio.read("made", tmp_path / "x.wav"))).all()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)

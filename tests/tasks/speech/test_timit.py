@@ -7,7 +7,7 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.tasks.declare import CorpusError
-from lstm_odyssey.tasks.speech import phones, timit
+from lstm_odyssey.tasks.speech import phones, timit, transcripts
 from tests.tasks.speech import trees
 
 
@@ -73,6 +73,21 @@ def test_a_gap_is_silence_and_labels_follow_the_times(tree):
         and words[42:47] == ["aa"] * 5
     )
     assert words[-8:] == ["h#"] * 8
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("0 800 h#\n400 1600 aa\n1200 1600 b\n", [(0, 800, "h#"), (800, 1600, "aa")]),
+        ("0 1600 h#\n400 800 aa\n600 2400 b\n", [(0, 1600, "h#"), (1600, 2400, "b")]),
+        ("0 800 h#\n800 800 q\n1600 2400 b\n", [(0, 800, "h#"), (800, 800, "q"), (1600, 2400, "b")]),
+    ],
+)
+def test_what_overlaps_belongs_to_the_earlier_phone(tmp_path, lines, expected):
+    """A start is cut to the end of what comes before; what is then empty goes; no sample counts twice."""
+    (tmp_path / "x.phn").write_text(lines)
+    found = transcripts.phn("timit", tmp_path / "x.phn")
+    assert [(round(16_000 * start), round(16_000 * end), phone) for start, end, phone in found] == expected
 
 
 def test_the_lists_are_of_different_speakers():
