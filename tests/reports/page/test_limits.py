@@ -148,7 +148,7 @@ def test_advice_takes_the_cheapest() -> None:
     for cheap, dear in (("alike", "vanilla"), ("vanilla", "alike")):
         found["epoch_cost"].loc[{"variant": cheap}], found["epoch_cost"].loc[{"variant": dear}] = 0.5, 2.0
         text = advice.advice(study, found, "talk", ["vanilla", "alike"])
-        assert text.startswith(f"On talk take {cheap}: ") and "cheaper (0.5 s an epoch at N = " in text
+        assert text.startswith(f"On talk take {cheap}: ") and "cheaper (0.500 s an epoch at N = " in text
 
 
 def test_rows_of_the_best_trials_can_be_run(tmp_path: Path) -> None:
