@@ -1,8 +1,8 @@
 """Downloads that go on where they broke off.
 
 What has come stands beside the file's place as ``NAME.part``; the next try asks for the rest (``Range``) and, where the server
-does not know how to do that, or names another file (``If-Range``), begins again. A file is moved to its place whole, after its
-checksum held. Two processes take turns. requests, which pooch brings, talks to the server.
+does not know how to do that, sends another part, or names another file (``If-Range``), begins again. A file is moved to its
+place whole, after its checksum held. Two processes take turns. requests, which pooch brings, talks to the server.
 """
 
 from __future__ import annotations
@@ -101,8 +101,13 @@ def _once(url: str, part: Path, before: int, max_bytes: int) -> bool:
             _forget(part)
             return _once(url, part, 0, max_bytes)
         answer.raise_for_status()
-        start = f"bytes {before}-"
-        goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(start)
+        given = answer.headers.get("Content-Range", "")
+        goes_on = bool(tag) and answer.status_code == 206 and given.startswith(f"bytes {before}-")
+        if answer.status_code == 206 and not goes_on:  # it begins elsewhere: neither the rest nor the file
+            if not tag:
+                raise OSError(f"a part of the file (206, Content-Range {given[:80]!r}); expected all of it")
+            _forget(part)
+            return _once(url, part, 0, max_bytes)
         before = before if goes_on else 0
         length = answer.headers.get("Content-Length", "")
         total = before + int(length) if length.isdigit() else None

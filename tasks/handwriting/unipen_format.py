@@ -36,8 +36,10 @@ CATEGORY = "8"
 """The category of free text."""
 DEEPEST = 8
 """Includes within includes; UNIPEN's own have one level."""
+MAX_INCLUDES = 10_000
+"""A file of ``data/`` may not include more, whatever their depth; those of cec, hpb and lex include three at most."""
 MAX_BYTES = 256 * 2**20
-"""A file may not be larger than this."""
+"""A file of ``data/`` and all that it includes, each as often as it is included, may not be larger than this."""
 SEGMENT = re.compile(r'TEXT\s+(?P<range>[\d,:-]+)\s+(?P<quality>\S+)\s+"(?P<label>(?:[^"\\]|\\.)*)"', re.DOTALL)
 
 
@@ -67,6 +69,7 @@ class _Ink:
         self.components: list[_Component] = []
         self.segments: list[re.Match[str]] = []
         self.columns: tuple[int, int, int] | None = None
+        self.n_files = self.n_bytes = 0
         self.rate = 0.0
         self.writers: list[str] = []
 
@@ -140,7 +143,7 @@ def _read(where: str, file: Path, inside: Path, ink: _Ink, depth: int) -> None:
     """Read a file, and in its place those that it includes, into ``ink``."""
     if depth > DEEPEST:
         raise CorpusError(f"{where}: includes are more than {DEEPEST} deep at {file.name}; does it include itself?")
-    for keyword, content in _statements(where, file, inside):
+    for keyword, content in _statements(where, file, inside, ink):
         if keyword == "INCLUDE":
             _read(where, _included(where, content.strip(), inside), inside, ink, depth + 1)
         elif keyword == "SEGMENT" and depth == 0 and (segment := SEGMENT.match(content.lstrip())):
@@ -159,15 +162,25 @@ def _read(where: str, file: Path, inside: Path, ink: _Ink, depth: int) -> None:
             ink.components.append(_Component(keyword == "PEN_DOWN", points, ink.rate, len(ink.writers)))
 
 
-def _statements(where: str, file: Path, inside: Path) -> Iterator[tuple[str, str]]:
+def _statements(where: str, file: Path, inside: Path, ink: _Ink) -> Iterator[tuple[str, str]]:
     """Keyword and content of each statement; a statement begins with a point at the beginning of a line."""
     if not file.resolve().is_relative_to(inside) or not file.is_file():
         raise CorpusError(
             f"{where}: {file.name} is a link that leaves the corpus, or no file; expected a file in {inside.name}. The "
             "corpus may be hostile: get the original."
         )
-    if (size := file.stat().st_size) > MAX_BYTES:
-        raise CorpusError(f"{where}: {file.name} has {size} bytes; expected at most {MAX_BYTES}. Get the original.")
+    ink.n_files += 1
+    ink.n_bytes += file.stat().st_size
+    if ink.n_files - 1 > MAX_INCLUDES:
+        raise CorpusError(
+            f"{where} includes more than {MAX_INCLUDES} files, at {file.name}; expected at most {MAX_INCLUDES}. The corpus "
+            "may be hostile: get the original."
+        )
+    if ink.n_bytes > MAX_BYTES:
+        raise CorpusError(
+            f"{where} and what it includes have {ink.n_bytes} bytes, at {file.name}; expected at most {MAX_BYTES}. Get "
+            "the original."
+        )
     for statement in re.split(r"^\.", file.read_text(encoding="latin-1"), flags=re.MULTILINE)[1:]:
         keyword = re.match(r"\w*", statement)[0]  # type: ignore[index]  # it matches the empty text
         yield keyword, statement[len(keyword) :]

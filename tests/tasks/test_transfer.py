@@ -24,11 +24,13 @@ class Server:
     """What is served, how, and what was asked for.
 
     Args (attributes): content, tag; ranges: whether the server knows them; breaks: after so many bytes each of the next
-        answers ends; length: whether it says how much will come.
+        answers ends; length: whether it says how much will come; lies: so many bytes before the place that was asked for
+        an answer begins; part_unasked: whether it calls the whole a part.
     """
 
     def __init__(self):
         self.content, self.tag, self.ranges, self.length, self.breaks, self.asked = CONTENT, '"one"', True, True, [], []
+        self.lies, self.part_unasked = 0, False
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -55,7 +57,8 @@ class Server:
                 request.send_header("Content-Length", "0")
                 request.end_headers()
                 return
-        request.send_response(206 if start else 200)
+        start -= self.lies if start else 0
+        request.send_response(206 if start or self.part_unasked else 200)
         if self.tag:
             request.send_header("ETag", self.tag)
         if start:
@@ -146,6 +149,23 @@ def test_a_part_that_is_whole_or_too_long_ends_well(server, file, size):
     file.with_name("corpus.bin.part.etag").write_text(server.tag)
     assert transfer.fetch(server.url, file, CHECKSUM, MOST) == CHECKSUM
     assert file.read_bytes() == CONTENT and left(file) == ["corpus.bin"]
+
+
+@pytest.mark.parametrize("checksum", [CHECKSUM, None])
+def test_a_part_that_begins_elsewhere_is_not_the_file(server, file, checksum):
+    """The server answers with another range than was asked for: all of it is asked for, whatever is known of the file."""
+    server.breaks, server.lies = [4 * CHUNK], 9
+    assert transfer.fetch(server.url, file, checksum, MOST) == CHECKSUM
+    assert server.asked == [None, f"bytes={4 * CHUNK}-", None]
+    assert file.read_bytes() == CONTENT and left(file) == ["corpus.bin"]
+
+
+def test_a_part_that_nobody_asked_for_is_refused(server, file):
+    """A server that answers with a part where the whole was asked for is not asked again and again."""
+    server.part_unasked = True
+    with pytest.raises(OSError, match=r"a part of the file \(206, Content-Range ''\); expected all of it"):
+        transfer.fetch(server.url, file, None, MOST)
+    assert server.asked == [None] and left(file) == []
 
 
 def test_a_wrong_file_is_refused_and_forgotten(server, file):

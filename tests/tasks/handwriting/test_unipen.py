@@ -206,8 +206,38 @@ def test_a_link_that_leaves_the_corpus_is_refused(tmp_path: Path) -> None:
 def test_a_file_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing larger than the bound is read."""
     monkeypatch.setattr(unipen_format, "MAX_BYTES", 20)
-    with pytest.raises(CorpusError, match=r"has \d+ bytes; expected at most 20"):
+    with pytest.raises(CorpusError, match=r"have \d+ bytes, at JL4096\.dat; expected at most 20"):
         unipen.load(tree(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "message"),
+    [
+        ("MAX_INCLUDES", 500, r"JL4096\.dat includes more than 500 files, at \d\.doc; expected at most 500"),
+        ("MAX_BYTES", 5000, r"JL4096\.dat and what it includes have \d+ bytes, at \d\.doc; expected at most 5000"),
+    ],
+)
+def test_an_include_bomb_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, value: int, message: str
+) -> None:
+    """Files that include the next one ten times each would be read a million times; the first bound ends it at once."""
+    monkeypatch.setattr(unipen_format, bound, value)
+    read: list[Path] = []
+    statements = unipen_format._statements
+
+    def counted(where: str, file: Path, *rest: Any) -> Any:
+        read.append(file)
+        return statements(where, file, *rest)
+
+    monkeypatch.setattr(unipen_format, "_statements", counted)
+    root = tree(tmp_path)
+    head(root, ".INCLUDE 1.doc\n" + HEADER)
+    for level in range(1, 6):
+        (root / "include" / f"{level}.doc").write_text(10 * f".INCLUDE {level + 1}.doc\n")
+    (root / "include" / "6.doc").write_text(".COMMENT nothing\n")
+    with pytest.raises(CorpusError, match=f"task 'unipen': .*{message}"):
+        unipen.load(root)
+    assert len(read) < 510
 
 
 def tar_with(file: Path, **fields: Any) -> Path:
