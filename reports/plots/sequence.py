@@ -34,7 +34,7 @@ def sequence(
         target: as the objective has it: a class a frame, labels in order, or the next frames [T, K].
         labels: names of the classes.
         family: ``music`` with 88 components is a piano roll; ``handwriting`` with four (Δx, Δy, time, pen-lift) is ink.
-        objective: ``next_frame``, ``frames`` or ``ctc``.
+        objective: ``next_frame``, ``frames``, ``ctc`` or one of a whole sequence's label, ``label_...``.
         title: above the picture.
     """
     width = features.shape[1]
@@ -54,7 +54,8 @@ def sequence(
             _spans(below, target, labels)
         else:
             axes.set_xlabel("frame")
-    text = "".join(labels[label] for label in target) if objective == "ctc" else ""
+    named = objective == "ctc" or objective.startswith("label")
+    text = "".join(labels[label] for label in target) if named else ""
     figure.set_layout_engine("none")  # the places are given
     figure.text(0.02, 0.95, title, fontsize=10, color=INK, va="top")
     if text:

@@ -104,4 +104,7 @@ def test_any_corpus_can_be_drawn(objective):
     """A plugin's corpus of whatever family and width has a picture."""
     corpus = made_task(objective).load(None) if objective == "next_frame" else CORPORA[objective]()
     features, target = corpus.train[0]
-    assert sequence(features, target, corpus.labels, family="made", objective=objective).axes
+    figure = sequence(features, target, corpus.labels, family="made", objective=objective)
+    assert figure.axes
+    if objective.startswith("label"):
+        assert corpus.labels[target[0]] in [text.get_text() for text in figure.texts]
