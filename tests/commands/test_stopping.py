@@ -38,6 +38,17 @@ def command(folder, *more):
     ]
 
 
+@pytest.fixture
+def heeded():
+    """No signal is ignored, as nohup or a shell's & may have it for all that they start."""
+    kept = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    kept[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_is_obeyed_once_and_then_answered(number, code, capfd):
     """The first raises, the second is told that the first is being obeyed, the third raises again; then all is as it was."""
