@@ -48,6 +48,38 @@ def missing(task: str, reason: str, url: str | None) -> CorpusError:
     return CorpusError(f"task {task!r}: {reason}. Pass --data {task}=PATH or set ODYSSEY_DATA{source}.")
 
 
+def refuse(task: str, path: str | PathLike[str] | None, why: str, instead: str = "") -> None:
+    """Raise `CorpusError` if the user gave a path for a corpus that is not read.
+
+    Args:
+        why: what is done in place of reading, as "its sequences are computed".
+        instead: what the user may want, after a semicolon.
+    """
+    if (given := locate(task, path)) is not None:
+        raise CorpusError(f"task {task!r}: {given} was given, and {why}. Leave the path out{instead}.")
+
+
+def bounded(
+    task: str,
+    path: Path,
+    max_bytes: int,
+    too_large: str = "it is not the corpus. Pass its file.",
+    unread: str = "Check its permissions.",
+) -> bytes:
+    """The bytes of a file, at most ``max_bytes``.
+
+    Errors: `CorpusError`, which ends with ``too_large`` or, where the file cannot be read, with ``unread``.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). {unread}") from None
+    if len(data) > max_bytes:
+        raise CorpusError(f"task {task!r}: {path} is larger than {max_bytes} bytes; {too_large}")
+    return data
+
+
 def read(
     task: str, path: Path, checksum: str | None = None, url: str | None = None, max_bytes: int | None = None
 ) -> bytes:
@@ -60,13 +92,7 @@ def read(
     most = MAX_BYTES if max_bytes is None else max_bytes
     if not path.is_file():
         raise CorpusError(f"task {task!r}: {path} is not a file; expected the corpus's file. Pass --data {task}=FILE.")
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). Check its permissions.") from None
-    if len(data) > most:
-        raise CorpusError(f"task {task!r}: {path} is larger than {most} bytes; it is not the corpus. Pass its file.")
+    data = bounded(task, path, most)
     got = hashlib.sha256(data).hexdigest()
     if checksum is not None and got != checksum:
         source = f"Get the original file from {url}" if url else "Get the original file"

@@ -30,7 +30,6 @@ from lstm_odyssey.tasks import locate
 from lstm_odyssey.tasks.declare import (
     PAPER_SPACE,
     Corpus,
-    CorpusError,
     Distribution,
     EvenInteger,
     LogUniform,
@@ -109,11 +108,8 @@ def load_mini(path: str | PathLike[str] | None = None) -> Corpus:
 
 
 def _drawn(name: str, path: str | PathLike[str] | None) -> Corpus:
-    if (given := locate.locate(name, path)) is not None:
-        raise CorpusError(
-            f"task {name!r}: {given} was given, and its lines are drawn, not read. Leave the path out; lines of your own are "
-            "a task of your own (odyssey new task)."
-        )
+    own = "; lines of your own are a task of your own (odyssey new task)"
+    locate.refuse(name, path, "its lines are drawn, not read", own)
     writers = WRITERS[name]
     provenance = f"synthetic: {LINES * sum(writers.values())} lines drawn with the glyphs of {FILE.name}, seed {SEED}"
     return ink.corpus(f"task {name!r}", lines(writers), provenance, [SYNTHETIC])

@@ -72,15 +72,7 @@ def read(file: Path) -> str:
 
     Errors: `CorpusError` if it cannot be read or is too large.
     """
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise CorpusError(f"task 'iam_ondb': {file} cannot be read ({error.strerror}). Get it again.") from None
-    if len(data) > MAX_BYTES:
-        raise CorpusError(
-            f"task 'iam_ondb': {file} is larger than {MAX_BYTES} bytes; it is not the corpus. Get it again."
-        )
+    data = locate.bounded("iam_ondb", file, MAX_BYTES, "it is not the corpus. Get it again.", "Get it again.")
     return data.decode("latin-1")
 
 

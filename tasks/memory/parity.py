@@ -14,7 +14,7 @@ from __future__ import annotations
 from os import PathLike
 
 from lstm_odyssey.tasks import locate
-from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, Task
 from lstm_odyssey.tasks.memory import machine
 
 TABLE = ((0, 1), (1, 0))
@@ -26,8 +26,7 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
 
     Errors: `CorpusError` if a path is given: there is nothing to read.
     """
-    if (given := locate.locate("parity", path)) is not None:
-        raise CorpusError(f"task 'parity': {given} was given, and its sequences are computed. Leave the path out.")
+    locate.refuse("parity", path, "its sequences are computed")
     return machine.corpus(TABLE, ("even", "odd"), seed=1, train=500)
 
 

@@ -17,7 +17,7 @@ from itertools import permutations
 from os import PathLike
 
 from lstm_odyssey.tasks import locate
-from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, Task
 from lstm_odyssey.tasks.memory import machine
 
 ORDERS = tuple("".join(order) for order in permutations("abcde"))
@@ -37,8 +37,7 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
 
     Errors: `CorpusError` if a path is given: there is nothing to read.
     """
-    if (given := locate.locate("s5", path)) is not None:
-        raise CorpusError(f"task 's5': {given} was given, and its sequences are computed. Leave the path out.")
+    locate.refuse("s5", path, "its sequences are computed")
     return machine.corpus(table(), ORDERS, seed=5, train=2000)
 
 

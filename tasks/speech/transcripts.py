@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from lstm_odyssey.tasks import locate
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.speech.features import Segment
 
@@ -22,15 +23,7 @@ TIMIT_RATE = 16_000
 
 def text_of(task: str, path: Path) -> str:
     """A small text file, UTF-8 or Latin-1. Errors: `CorpusError` if it cannot be read or is too large."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). Check its permissions.") from None
-    if len(content) > MAX_BYTES:
-        raise CorpusError(
-            f"task {task!r}: {path} is larger than {MAX_BYTES} bytes; it is no transcript. Use the original file."
-        )
+    content = locate.bounded(task, path, MAX_BYTES, "it is no transcript. Use the original file.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -121,9 +121,11 @@ def refuse_unfit(study: Mapping[str, Any], protocol: Mapping[str, Any]) -> None:
                 "trial; expected one of them. Leave one out."
             )
     for variant, facts in study["variants"].items():
-        if wrong := unfit_starts(drawn, facts["parameters"]):
-            where = drawn[next(name for name in drawn if unfit_starts([name], facts["parameters"]))]
-            raise SettingsError(f"variant '{variant}': {where} holds what it has no place for: {wrong}. Leave one out.")
+        for name, where in drawn.items():
+            if wrong := unfit_starts([name], facts["parameters"]):
+                raise SettingsError(
+                    f"variant '{variant}': {where} holds what it has no place for: {wrong}. Leave one out."
+                )
 
 
 def of_task(
