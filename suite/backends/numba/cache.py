@@ -51,7 +51,7 @@ def _versions() -> str:
     return f"{modules}\n{numba.__version__}\n{llvmlite.binding.llvm_version_info!r}\n{sys.version}\n{cpu}"
 
 
-def _usable() -> Path | None:
+def usable() -> Path | None:
     """The folder, made if need be; None, with a warning, if it cannot be written or is open to others."""
     place = Path("~/.cache/lstm-odyssey")
     try:
@@ -141,7 +141,7 @@ def module(text: str, about: str) -> ModuleType:
 
 
 def _load(text: str, name: str) -> ModuleType:
-    place = _usable()
+    place = usable()
     if place is not None:
         try:
             path = _write(place, name, text.replace("{cached}", "True"))

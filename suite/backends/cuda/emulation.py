@@ -1,0 +1,164 @@
+"""A device without a GPU: the very text a GPU gets, compiled by g++ behind ``text/shim.h`` and run as a program of its own.
+
+Each thread of a block is a fiber. A GPU runs threads in no order that may be relied on, so the order here is chosen: what
+comes out the same in all of :data:`ORDERS` misses no barrier that they can tell. Shared memory starts as NaN, so that a read
+before a write shows, and is as long as the launch says. Blocks of a cluster run together, clusters one after the other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache as once
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from torch import Tensor
+
+from lstm_odyssey.backends.cuda import kept
+from lstm_odyssey.backends.cuda.launch import KernelError, Launch
+
+ORDERS = ("in order", "reversed", "shuffled 1", "shuffled 2", "greedy")
+"""The orders of threads. Greedy: a warp runs as far as it can before the next one starts, so that it overtakes the others."""
+
+_FLAGS = ("-std=c++17", "-O1", "-g1")
+_SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+_HEADERS = ("device.h", "shim.h", "fiber.h", "run.cpp")
+_LONGEST_MESSAGE = 4000
+SECONDS = 1800.0
+"""What a request may take: longer is a loop without end."""
+
+
+def compiler() -> str | None:
+    """The C++ compiler: ``$CXX`` if it is set, else g++; None if there is none."""
+    return shutil.which(os.environ.get("CXX") or "g++")
+
+
+@once
+def _version(path: str) -> str:
+    return subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout.partition("\n")[0]
+
+
+class EmulatedDevice:
+    """Runs kernels on the CPU, in one order of threads.
+
+    Args:
+        order: one of :data:`ORDERS`, or "shuffled" and another number.
+        sanitize: compile with AddressSanitizer and UndefinedBehaviorSanitizer. A tensor's storage is as long as it says, so
+            that they see a step beyond it.
+
+    Raises:
+        KernelError: there is no C++ compiler.
+        ValueError: the order is none.
+    """
+
+    def __init__(self, order: str = "in order", sanitize: bool = False) -> None:
+        kind, _, seed = order.partition(" ")
+        if order not in ORDERS and not (kind == "shuffled" and seed.isdecimal()):
+            raise ValueError(f"order of threads: got '{order}'; expected one of {', '.join(ORDERS)}.")
+        found = compiler()
+        if found is None:
+            raise KernelError("the emulated device found no C++ compiler. Install g++, or set CXX to one.")
+        self.order, self.sanitize, self._compiler = order, sanitize, found
+
+    def __repr__(self) -> str:
+        return f"EmulatedDevice({self.order!r}{', sanitize=True' if self.sanitize else ''})"
+
+    def run(self, text: str, launches: Sequence[Launch]) -> None:
+        """Compile the text (it is kept) and run the launches in turn, in one process.
+
+        Raises:
+            KernelError: the text does not compile, or a kernel fails: a thread waits where others do not, an address is
+                wrong, a block of a cluster has ended too early.
+        """
+        program = self.compiled(text)
+        with tempfile.TemporaryDirectory(prefix="lstm-odyssey-") as scratch:
+            request, answer = Path(scratch, "request"), Path(scratch, "answer")
+            with open(request, "wb") as file:
+                buffers = _write(file, launches)
+            self._call(launches, [str(program), self.order, str(request), str(answer)])
+            with open(answer, "rb") as file:
+                for address, size in buffers:
+                    if file.readinto(_bytes(address, size)) != size:
+                        raise KernelError(f"{self!r}: the answer is shorter than the buffers.")
+
+    def compiled(self, text: str) -> Path:
+        """The program made of this text."""
+        flags = (*_FLAGS, *_SANITIZERS) if self.sanitize else _FLAGS
+        about = (_version(self._compiler), *flags)
+        headers = tuple(map(kept.header, _HEADERS))
+        runner = kept.kept(
+            f"runner_{kept.key(*about, *headers)}.o",
+            lambda path: self._compile(flags, ["-c", str(kept.TEXTS / "run.cpp")], path),
+        )
+
+        def make(path: Path) -> None:
+            with tempfile.TemporaryDirectory(prefix="lstm-odyssey-") as scratch:
+                source = Path(scratch, "kernels.cpp")
+                source.write_text(text, encoding="utf-8")
+                self._compile(flags, [str(source), str(runner), "-rdynamic", "-ldl"], path)
+
+        return kept.kept(f"emulated_{kept.key(*about, *headers, text)}", make)
+
+    def _compile(self, flags: Sequence[str], rest: Sequence[str], path: Path) -> None:
+        command = [self._compiler, *flags, f"-I{kept.TEXTS}", *rest, "-o", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise KernelError(f"{self!r}: the text does not compile.\n{done.stderr[:_LONGEST_MESSAGE]}")
+
+    def _call(self, launches: Sequence[Launch], command: Sequence[str]) -> None:
+        around = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+        names = ", ".join(dict.fromkeys(f"'{launch.kernel}'" for launch in launches))
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS, env=around
+            )
+        except subprocess.TimeoutExpired as error:
+            raise KernelError(f"{self!r}: kernels {names} did not end within {SECONDS:.0f} s.") from error
+        if done.returncode != 0:
+            said = done.stderr.strip()[:_LONGEST_MESSAGE] or f"kernels {names} ended with code {done.returncode}"
+            raise KernelError(f"{self!r}: {said}")
+
+
+def _bytes(address: int, size: int) -> memoryview:
+    """The memory of a tensor's storage."""
+    return memoryview((ctypes.c_char * size).from_address(address)).cast("B") if size else memoryview(b"")
+
+
+def _write(file: BinaryIO, launches: Sequence[Launch]) -> list[tuple[int, int]]:
+    """Write the request that ``text/run.cpp`` describes; address and bytes of the buffers, in its order."""
+    places: dict[int, int] = {}
+    buffers: list[tuple[int, int]] = []
+
+    def pair(entry: int | Tensor | None) -> tuple[int, int]:
+        if not isinstance(entry, Tensor):
+            return -1, entry or 0
+        if entry.device.type != "cpu":
+            raise ValueError(f"a tensor of an emulated launch is on {entry.device}; expected the CPU.")
+        storage = entry.untyped_storage()
+        if storage.data_ptr() not in places:
+            places[storage.data_ptr()] = len(buffers)
+            buffers.append((storage.data_ptr(), storage.nbytes()))
+        return places[storage.data_ptr()], entry.data_ptr() - storage.data_ptr()
+
+    said: list[bytes] = []
+    for launch in launches:
+        name = launch.kernel.encode()
+        numbers = [len(name), launch.programs, launch.tiles, launch.threads, launch.cluster, launch.shared, launch.width]
+        entries = [pair(entry) for row in launch.table for entry in row]
+        said += [_numbers(numbers), name, _numbers(entries)]
+    file.write(_numbers([len(buffers), *(size for _, size in buffers)]))
+    file.write(_numbers([len(launches)]))
+    file.writelines(said)
+    for address, size in buffers:
+        file.write(_bytes(address, size))
+    return buffers
+
+
+def _numbers(numbers: Sequence[int] | Sequence[tuple[int, int]]) -> bytes:
+    return np.array(numbers, dtype=np.int64).tobytes()

@@ -1,0 +1,66 @@
+"""Compiled files, kept beside the CPU kernels in the user's cache folder: a name is the hash of all that a file depends on."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import cache as once
+from pathlib import Path
+
+from lstm_odyssey.backends.numba.cache import usable
+
+TEXTS = Path(__file__).with_name("text")
+"""The C++ that does not depend on a cell."""
+
+_LOCKS: dict[str, threading.Lock] = {}
+_LOCK = threading.Lock()
+
+
+def header(name: str) -> str:
+    """The text of a file in ``text/``."""
+    return (TEXTS / name).read_text(encoding="utf-8")
+
+
+def key(*parts: str) -> str:
+    """The hash of texts, each with its place among them."""
+    return hashlib.sha256("\0".join(f"{len(part)} {part}" for part in parts).encode()).hexdigest()[:32]
+
+
+@once
+def _own_folder() -> Path:
+    """For a process that can keep nothing: a folder that goes when it ends."""
+    made = tempfile.mkdtemp(prefix="lstm-odyssey-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
+def folder() -> Path:
+    """Where compiled files lie; nobody else may write there."""
+    place = (usable() or _own_folder()) / "cuda"
+    place.mkdir(mode=0o700, exist_ok=True)
+    return place
+
+
+def kept(name: str, make: Callable[[Path], None]) -> Path:
+    """The file of this name, which ``make(path)`` writes if it is not there. Threads wait for each other, processes need not.
+
+    It appears whole or not at all; an exception of ``make`` leaves nothing.
+    """
+    path = folder() / name
+    with _LOCK:
+        lock = _LOCKS.setdefault(name, threading.Lock())
+    with lock:
+        if not path.exists():
+            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+            os.close(handle)
+            try:
+                make(Path(temporary))
+                os.replace(temporary, path)
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+    return path

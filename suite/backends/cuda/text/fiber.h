@@ -1,0 +1,100 @@
+// Fibers: stacks between which one process switches. On x86-64 by six registers and the stack pointer, elsewhere by ucontext.
+// With -fsanitize=address every switch is announced.
+#pragma once
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace fiber {
+
+struct Context {
+#if defined(__x86_64__)
+    void* stack_pointer = nullptr;
+#else
+    ucontext_t registers;
+#endif
+    const void* stack = nullptr; // its lowest address; the main program's is learned at the first switch
+    size_t size = 0;
+    void* fake = nullptr; // the sanitizer's own
+};
+
+#if defined(__x86_64__)
+extern "C" void switch_stacks(void** from, void* to);
+asm(".text\n"
+    ".globl switch_stacks\n"
+    ".type switch_stacks, @function\n"
+    "switch_stacks:\n"
+    "    pushq %rbp\n"
+    "    pushq %rbx\n"
+    "    pushq %r12\n"
+    "    pushq %r13\n"
+    "    pushq %r14\n"
+    "    pushq %r15\n"
+    "    movq %rsp, (%rdi)\n"
+    "    movq %rsi, %rsp\n"
+    "    popq %r15\n"
+    "    popq %r14\n"
+    "    popq %r13\n"
+    "    popq %r12\n"
+    "    popq %rbx\n"
+    "    popq %rbp\n"
+    "    ret\n"
+    ".size switch_stacks, . - switch_stacks\n");
+#endif
+
+// Go on in `to`; returns when somebody switches back to `from`.
+inline void change(Context& from, Context& to) {
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_start_switch_fiber(&from.fake, to.stack, to.size);
+#endif
+#if defined(__x86_64__)
+    switch_stacks(&from.stack_pointer, to.stack_pointer);
+#else
+    swapcontext(&from.registers, &to.registers);
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(from.fake, nullptr, nullptr);
+#endif
+}
+
+// The first thing a fiber does: `main` is who switched to it.
+inline void begun([[maybe_unused]] Context& main) {
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(nullptr, &main.stack, &main.size);
+#endif
+}
+
+// A stack with a page below it that nobody may touch; `body` is called at the first switch and never returns.
+inline void make(Context& context, size_t size, void (*body)()) {
+    const size_t guard = 4096 * 16;
+    void* memory = mmap(nullptr, size + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED || mprotect(memory, guard, PROT_NONE) != 0) {
+        abort();
+    }
+    unsigned char* lowest = static_cast<unsigned char*>(memory) + guard;
+    context.stack = lowest;
+    context.size = size;
+#if defined(__x86_64__)
+    void** top = reinterpret_cast<void**>(lowest + size);
+    *--top = nullptr; // as if called: the address to return to
+    *--top = reinterpret_cast<void*>(body);
+    for (int registers = 0; registers < 6; registers++) {
+        *--top = nullptr;
+    }
+    context.stack_pointer = top;
+#else
+    getcontext(&context.registers);
+    context.registers.uc_stack.ss_sp = lowest;
+    context.registers.uc_stack.ss_size = size;
+    makecontext(&context.registers, body, 0);
+#endif
+}
+
+} // namespace fiber
