@@ -1,0 +1,1 @@
+"""Generated CUDA C++: a cell's scan, forward and backward, and the products around it."""
