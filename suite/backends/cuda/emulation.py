@@ -149,14 +149,21 @@ def _write(file: BinaryIO, launches: Sequence[Launch]) -> list[tuple[int, int]]:
     said: list[bytes] = []
     for launch in launches:
         name = launch.kernel.encode()
-        numbers = [len(name), launch.programs, launch.tiles, launch.threads, launch.cluster, launch.shared, launch.width]
+        numbers = [
+            len(name),
+            launch.programs,
+            launch.tiles,
+            launch.threads,
+            launch.cluster,
+            launch.shared,
+            launch.width,
+        ]
         entries = [pair(entry) for row in launch.table for entry in row]
         said += [_numbers(numbers), name, _numbers(entries)]
     file.write(_numbers([len(buffers), *(size for _, size in buffers)]))
     file.write(_numbers([len(launches)]))
     file.writelines(said)
-    for address, size in buffers:
-        file.write(_bytes(address, size))
+    file.writelines(_bytes(address, size) for address, size in buffers)
     return buffers
 
 

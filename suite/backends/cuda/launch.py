@@ -12,11 +12,19 @@ Entry = int | Tensor | None
 """A place of a table: a whole number, a tensor (its address stands there), or None (0 stands there)."""
 
 LARGEST_BLOCK = 1024
-CLUSTERS = (1, 2, 4, 8)
+CLUSTERS = (1, 2, 4, 8, 16)
 
 
 class KernelError(RuntimeError):
     """A kernel that could not be compiled, launched or brought to its end."""
+
+
+def about(text: str) -> str:
+    """What a message calls a text: the words of its first comment, where the generator writes cell, dtype and size class."""
+    for line in text.splitlines()[:3]:
+        if line.startswith("// "):
+            return line.removeprefix("// ").rstrip(".")
+    return "a text without a first comment"
 
 
 @dataclass(frozen=True)
@@ -49,12 +57,16 @@ class Launch:
             if not right:
                 raise ValueError(f"launch of kernel '{self.kernel}': got {got}; expected {expected}.")
 
-        expect(self.programs >= 1 and self.tiles >= 1, f"{self.programs} programs of {self.tiles} tiles", "at least 1 each")
+        expect(
+            self.programs >= 1 and self.tiles >= 1, f"{self.programs} programs of {self.tiles} tiles", "at least 1 each"
+        )
         expect(1 <= self.threads <= LARGEST_BLOCK, f"{self.threads} threads", f"1 to {LARGEST_BLOCK}")
         expect(self.cluster in CLUSTERS, f"a cluster of {self.cluster}", f"one of {', '.join(map(str, CLUSTERS))}")
         expect(self.shared >= 0, f"{self.shared} bytes of shared memory", "0 or more")
         widths = sorted({len(row) for row in self.table})
-        expect(len(self.table) == self.programs, f"a table of {len(self.table)} rows", f"one a program, {self.programs}")
+        expect(
+            len(self.table) == self.programs, f"a table of {len(self.table)} rows", f"one a program, {self.programs}"
+        )
         expect(len(widths) == 1, f"a table with rows of {' and '.join(map(str, widths))} entries", "rows equally long")
 
     @property

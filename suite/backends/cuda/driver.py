@@ -1,0 +1,198 @@
+"""A GPU by CUDA's driver API: cubins become modules, launches go onto torch's current stream. Nothing here waits for it.
+
+``cuda-bindings`` comes with torch's CUDA wheels and is imported when a device is made. torch's tensors and ours live in one
+context, the device's primary one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lstm_odyssey.backends.cuda import nvrtc
+from lstm_odyssey.backends.cuda.launch import KernelError, Launch, about
+
+_WITHOUT_ASKING = 48 * 1024
+"""Bytes of dynamic shared memory that every kernel may have."""
+
+_PORTABLE_CLUSTER = 8
+"""Blocks of a cluster that every device with clusters can run."""
+
+
+def _driver() -> Any:
+    try:
+        from cuda.bindings import driver
+    except ImportError as error:
+        raise KernelError(
+            "backend 'cuda': the package cuda-bindings is not installed. It comes with torch's CUDA wheels; or install "
+            "cuda-bindings of the driver's major version."
+        ) from error
+    return driver
+
+
+class CudaDevice:
+    """Runs kernels on a GPU.
+
+    Args:
+        device: such as "cuda" or "cuda:1".
+
+    Raises:
+        KernelError: there is no such device, no cuda-bindings or no NVRTC.
+    """
+
+    def __init__(self, device: str | torch.device = "cuda") -> None:
+        self._driver = _driver()
+        asked = torch.device(device)
+        if asked.type != "cuda" or not torch.cuda.is_available() or (asked.index or 0) >= torch.cuda.device_count():
+            raise KernelError(
+                f"device '{device}': torch sees {torch.cuda.device_count()} CUDA devices, expected this one."
+            )
+        torch.cuda.init()
+        index = torch.cuda.current_device() if asked.index is None else asked.index
+        self.device = torch.device("cuda", index)
+        self.name = f"{torch.cuda.get_device_name(index)}, {self.device}"
+        major, minor = torch.cuda.get_device_capability(index)
+        self.architecture = f"sm_{major}{minor}"
+        # torch holds this context for as long as the process lives, so it is not released here
+        number = self._checked("cuDeviceGet", self.name, index)
+        self._context = self._checked("cuDevicePrimaryCtxRetain", self.name, number)
+        self._modules: dict[str, Any] = {}
+        self._functions: dict[tuple[str, str], Any] = {}
+        self._allowed: dict[tuple[str, str], tuple[int, int]] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"CudaDevice({str(self.device)!r})"
+
+    def run(self, text: str, launches: Sequence[Launch]) -> None:
+        """Compile the text if it is new and put the launches onto torch's current stream, in turn.
+
+        Raises:
+            KernelError: the text does not compile, or the driver refuses a launch. What goes wrong while a kernel runs, the
+                driver tells at a later call, torch's own included.
+        """
+        self.prepare(text, launches).run()
+
+    def prepare(self, text: str, launches: Sequence[Launch]) -> Prepared:
+        """Compile, load and copy the tables, so that ``run()`` of what is returned only launches, as often as wanted.
+
+        That is what a CUDA graph may capture. The caller keeps the returned object and the tables' tensors for as long.
+        """
+        stream = torch.cuda.current_stream(self.device)
+        with torch.cuda.device(self.device), self._current():
+            functions = [self._function(text, launch) for launch in launches]
+            tables = [self._table(launch) for launch in launches]
+        return Prepared(self, text, launches, functions, tables, stream)
+
+    def _table(self, launch: Launch) -> Tensor:
+        """The table in the device's memory; the copy is in order with the stream, from memory that torch frees after it."""
+        rows = [[_address(entry, self.device, launch.kernel) for entry in row] for row in launch.table]
+        return torch.tensor(rows, dtype=torch.int64, pin_memory=True).to(self.device, non_blocking=True)
+
+    def _function(self, text: str, launch: Launch) -> Any:
+        """The kernel's handle, allowed the launch's shared memory and cluster."""
+        place, key = self._place(text, launch), (text, launch.kernel)
+        attributes = self._driver.CUfunction_attribute
+        with self._lock:
+            if text not in self._modules:
+                cubin = nvrtc.compiled(text, self.architecture)
+                self._modules[text] = self._checked("cuModuleLoadData", place, cubin.code)
+            if key not in self._functions:
+                module = self._modules[text]
+                self._functions[key] = self._checked("cuModuleGetFunction", place, module, launch.kernel.encode())
+            function = self._functions[key]
+            shared, cluster = self._allowed.get(key, (_WITHOUT_ASKING, _PORTABLE_CLUSTER))
+            if launch.shared > shared:
+                attribute = attributes.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+                self._checked("cuFuncSetAttribute", place, function, attribute, launch.shared)
+            if launch.cluster > cluster:
+                attribute = attributes.CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
+                self._checked("cuFuncSetAttribute", place, function, attribute, 1)
+            self._allowed[key] = max(shared, launch.shared), max(cluster, launch.cluster)
+        return function
+
+    def launch(self, text: str, launch: Launch, function: Any, table: Tensor) -> None:
+        """One launch onto torch's current stream."""
+        driver = self._driver
+        config = driver.CUlaunchConfig()
+        config.gridDimX, config.gridDimY, config.gridDimZ = launch.grid
+        config.blockDimX, config.blockDimY, config.blockDimZ = launch.threads, 1, 1
+        config.sharedMemBytes = launch.shared
+        config.hStream = torch.cuda.current_stream(self.device).cuda_stream
+        if launch.cluster > 1:
+            attribute = driver.CUlaunchAttribute()
+            attribute.id = driver.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
+            dimension = attribute.value.clusterDim
+            dimension.x, dimension.y, dimension.z = launch.cluster, 1, 1
+            config.attrs, config.numAttrs = [attribute], 1
+        argument = (table.data_ptr(),), (ctypes.c_void_p,)
+        self._checked("cuLaunchKernelEx", self._place(text, launch), config, function, argument, 0)
+
+    def _place(self, text: str, launch: Launch) -> str:
+        return (
+            f"{about(text)}, kernel '{launch.kernel}' on {self.name} ({self.architecture}), {launch.threads} threads, cluster "
+            f"of {launch.cluster}, {launch.shared} bytes of shared memory"
+        )
+
+    @contextlib.contextmanager
+    def _current(self) -> Iterator[None]:
+        """While this lasts, the device's context is the thread's; a thread that autograd has started may have none."""
+        self._checked("cuCtxPushCurrent", self.name, self._context)
+        try:
+            yield
+        finally:
+            self._checked("cuCtxPopCurrent", self.name)
+
+    def _checked(self, name: str, place: str, *arguments: Any) -> Any:
+        """Call the driver; what it answers beside the code."""
+        code, *values = getattr(self._driver, name)(*arguments)
+        if code != self._driver.CUresult.CUDA_SUCCESS:
+            words = self._driver.cuGetErrorString(code)[1]
+            said = words.decode() if isinstance(words, bytes) else "no words"
+            raise KernelError(f"{place}: {name} answered {getattr(code, 'name', code)} ({said}).")
+        return values[0] if values else None
+
+
+class Prepared:
+    """Launches that are compiled, loaded and have their tables on the device."""
+
+    def __init__(
+        self,
+        device: CudaDevice,
+        text: str,
+        launches: Sequence[Launch],
+        functions: list[Any],
+        tables: list[Tensor],
+        stream: Any,
+    ) -> None:
+        self._device, self._text, self._stream = device, text, stream
+        self._launches = list(zip(launches, functions, tables, strict=True))
+
+    def run(self) -> None:
+        """Put the launches onto torch's current stream. On another one than they were prepared on, it waits for the tables.
+
+        Raises:
+            KernelError: the driver refuses a launch.
+        """
+        stream = torch.cuda.current_stream(self._device.device)
+        if stream != self._stream and not torch.cuda.is_current_stream_capturing():
+            stream.wait_stream(self._stream)
+            for _, _, table in self._launches:
+                table.record_stream(stream)
+        with self._device._current():
+            for launch, function, table in self._launches:
+                self._device.launch(self._text, launch, function, table)
+
+
+def _address(entry: int | Tensor | None, device: torch.device, kernel: str) -> int:
+    if isinstance(entry, Tensor):
+        if entry.device != device:
+            raise ValueError(f"kernel '{kernel}': a tensor of its table is on {entry.device}; expected {device}.")
+        return entry.data_ptr()
+    return entry or 0
