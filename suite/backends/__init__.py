@@ -96,6 +96,14 @@ BACKENDS = {
             dtypes=frozenset({"float32", "float64"}),
             sizes=(1, 3, 17, 33),
         ),
+        Backend(
+            "cuda",
+            "lstm_odyssey.backends.cuda.scan",
+            devices=frozenset({"cuda"}),
+            dtypes=frozenset({"float32", "float64"}),
+            together=True,
+            sizes=(1, 3, 33, 97, 100, 131, 200, 257),
+        ),
         Backend("eager", "lstm_odyssey.backends.eager", pads=always, together=True, plain=True),
     )
 }

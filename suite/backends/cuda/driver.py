@@ -92,8 +92,13 @@ class CudaDevice:
 
     def _table(self, launch: Launch) -> Tensor:
         """The table in the device's memory; the copy is in order with the stream, from memory that torch frees after it."""
-        rows = [[_address(entry, self.device, launch.kernel) for entry in row] for row in launch.table]
-        return torch.tensor(rows, dtype=torch.int64, pin_memory=True).to(self.device, non_blocking=True)
+        table = launch.made
+        for tensor in table.tensors:
+            if tensor.device != self.device:
+                raise ValueError(
+                    f"kernel '{launch.kernel}': a tensor of its table is on {tensor.device}; expected {self.device}."
+                )
+        return torch.from_numpy(table.addresses()).pin_memory().to(self.device, non_blocking=True)
 
     def _function(self, text: str, launch: Launch) -> Any:
         """The kernel's handle, allowed the launch's shared memory and cluster."""
@@ -188,11 +193,3 @@ class Prepared:
         with self._device._current():
             for launch, function, table in self._launches:
                 self._device.launch(self._text, launch, function, table)
-
-
-def _address(entry: int | Tensor | None, device: torch.device, kernel: str) -> int:
-    if isinstance(entry, Tensor):
-        if entry.device != device:
-            raise ValueError(f"kernel '{kernel}': a tensor of its table is on {entry.device}; expected {device}.")
-        return entry.data_ptr()
-    return entry or 0

@@ -135,9 +135,7 @@ def _write(file: BinaryIO, launches: Sequence[Launch]) -> list[tuple[int, int]]:
     places: dict[int, int] = {}
     buffers: list[tuple[int, int]] = []
 
-    def pair(entry: int | Tensor | None) -> tuple[int, int]:
-        if not isinstance(entry, Tensor):
-            return -1, entry or 0
+    def pair(entry: Tensor) -> tuple[int, int]:
         if entry.device.type != "cpu":
             raise ValueError(f"a tensor of an emulated launch is on {entry.device}; expected the CPU.")
         storage = entry.untyped_storage()
@@ -158,8 +156,10 @@ def _write(file: BinaryIO, launches: Sequence[Launch]) -> list[tuple[int, int]]:
             launch.shared,
             launch.width,
         ]
-        entries = [pair(entry) for row in launch.table for entry in row]
-        said += [_numbers(numbers), name, _numbers(entries)]
+        table = launch.made
+        begins = np.array([*map(pair, table.tensors), (-1, 0)], np.int64)[table.of]  # the last is of numbers, -1
+        begins[..., 1] += table.numbers
+        said += [_numbers(numbers), name, begins.tobytes()]
     file.write(_numbers([len(buffers), *(size for _, size in buffers)]))
     file.write(_numbers([len(launches)]))
     file.writelines(said)

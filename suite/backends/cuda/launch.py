@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor
+
+Numbers = np.ndarray[Any, np.dtype[Any]]
 
 Entry = int | Tensor | None
 """A place of a table: a whole number, a tensor (its address stands there), or None (0 stands there)."""
@@ -27,6 +30,85 @@ def about(text: str) -> str:
     return "a text without a first comment"
 
 
+class Table:
+    """Rows of whole numbers and addresses, one a program.
+
+    Args:
+        numbers: int64 [programs, width]; of an address, the bytes from the beginning of its tensor.
+        of: int16 [programs, width], which tensor an address is of; -1 where a number is none.
+        tensors: those that ``of`` counts.
+    """
+
+    def __init__(self, numbers: Numbers, of: Numbers, tensors: Sequence[Tensor]) -> None:
+        self.numbers, self.of, self.tensors = numbers, of, tuple(tensors)
+
+    @classmethod
+    def made(cls, rows: Sequence[Sequence[Entry]]) -> Table:
+        """Of entries row by row."""
+        tensors: list[Tensor] = []
+        shape = len(rows), len(rows[0])
+        numbers, of = np.zeros(shape, np.int64), np.full(shape, -1, np.int16)
+        for k, row in enumerate(rows):
+            for place, entry in enumerate(row):
+                if isinstance(entry, Tensor):
+                    of[k, place] = len(tensors)
+                    tensors.append(entry)
+                else:
+                    numbers[k, place] = entry or 0
+        return cls(numbers, of, tensors)
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[Column | int | Numbers | None], programs: int) -> Table:
+        """Of columns: a number for all programs or one for each, addresses in one tensor, or nothing, which is 0."""
+        numbers, of = np.zeros((programs, len(columns)), np.int64), np.full((programs, len(columns)), -1, np.int16)
+        tensors: dict[int, tuple[int, Tensor]] = {}
+        for place, column in enumerate(columns):
+            if isinstance(column, Column):
+                of[:, place] = tensors.setdefault(id(column.tensor), (len(tensors), column.tensor))[0]
+                numbers[:, place] = np.asarray(column.offsets) * column.tensor.element_size()
+            elif column is not None:
+                numbers[:, place] = column
+        return cls(numbers, of, [tensor for _, tensor in tensors.values()])
+
+    @classmethod
+    def joined(cls, tables: Sequence[Table]) -> Table:
+        """One under another."""
+        if len(tables) == 1:
+            return tables[0]
+        tensors: dict[int, tuple[int, Tensor]] = {}
+        of = []
+        for table in tables:
+            new = [tensors.setdefault(id(tensor), (len(tensors), tensor))[0] for tensor in table.tensors]
+            of.append(np.where(table.of < 0, -1, np.array([*new, 0], np.int16)[table.of]))
+        numbers = np.concatenate([table.numbers for table in tables])
+        return cls(numbers, np.concatenate(of), [tensor for _, tensor in tensors.values()])
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def rows(self, which: Numbers) -> Table:
+        """Some of the rows."""
+        return Table(self.numbers[which], self.of[which], self.tensors)
+
+    @property
+    def width(self) -> int:
+        """The length of the rows."""
+        return int(self.numbers.shape[1])
+
+    def addresses(self) -> Numbers:
+        """What a kernel reads: int64 [programs, width]."""
+        begins = np.array([*(tensor.data_ptr() for tensor in self.tensors), 0], np.int64)
+        return self.numbers + begins[self.of]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table's column of addresses: one tensor, and how many of its numbers lie before each program's."""
+
+    tensor: Tensor
+    offsets: int | Numbers = 0
+
+
 @dataclass(frozen=True)
 class Launch:
     """One launch: ``cluster * tiles`` by ``programs`` blocks. Block (x, y) works on tile x // cluster of program y.
@@ -38,7 +120,7 @@ class Launch:
         threads: threads of a block.
         cluster: blocks that work on one tile together.
         shared: bytes of dynamic shared memory of a block.
-        table: ``programs`` rows, equally long. A tensor may be a view: the address is that of its first number.
+        table: ``programs`` rows, or what one is made of. A tensor may be a view: the address is that of its first number.
 
     Raises:
         ValueError: the sizes do not fit together.
@@ -50,7 +132,7 @@ class Launch:
     threads: int
     cluster: int
     shared: int
-    table: Sequence[Sequence[Entry]]
+    table: Table | Sequence[Sequence[Entry]]
 
     def __post_init__(self) -> None:
         def expect(right: bool, got: str, expected: str) -> None:
@@ -63,16 +145,21 @@ class Launch:
         expect(1 <= self.threads <= LARGEST_BLOCK, f"{self.threads} threads", f"1 to {LARGEST_BLOCK}")
         expect(self.cluster in CLUSTERS, f"a cluster of {self.cluster}", f"one of {', '.join(map(str, CLUSTERS))}")
         expect(self.shared >= 0, f"{self.shared} bytes of shared memory", "0 or more")
-        widths = sorted({len(row) for row in self.table})
+        widths = [self.table.width] if isinstance(self.table, Table) else sorted({len(row) for row in self.table})
         expect(
             len(self.table) == self.programs, f"a table of {len(self.table)} rows", f"one a program, {self.programs}"
         )
         expect(len(widths) == 1, f"a table with rows of {' and '.join(map(str, widths))} entries", "rows equally long")
 
     @property
+    def made(self) -> Table:
+        """The table."""
+        return self.table if isinstance(self.table, Table) else Table.made(self.table)
+
+    @property
     def width(self) -> int:
         """The length of the table's rows."""
-        return len(self.table[0])
+        return self.made.width
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -82,7 +169,7 @@ class Launch:
     @property
     def tensors(self) -> list[Tensor]:
         """The tensors of the table, in its order."""
-        return [entry for row in self.table for entry in row if isinstance(entry, Tensor)]
+        return list(self.made.tensors)
 
 
 class Device(Protocol):

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda.classes import SizeClass, rows_of, size_class
-from lstm_odyssey.backends.cuda.launch import Entry, Launch
+from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table
 from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.cuda.source.backward import Backward
 from lstm_odyssey.backends.cuda.source.cell import source
@@ -93,40 +94,171 @@ def kernel(lowered: Lowered, dtype: torch.dtype, architecture: str) -> Kernel:
     return Kernel(made, SIZES[dtype], architecture)
 
 
-class Layout:
-    """Where what a scan keeps of one member begins in a tensor that all share, in numbers."""
+class Programs:
+    """Q scans of one cell that are computed together: members, directions, each of its own N.
 
-    def __init__(self, plan: Plan, T: int, B: int, N: int, begin: int) -> None:
-        frames, states, self.N = T * B, len(plan.graph.states), N
-        self.slots = begin
-        self.history = self.slots + frames * plan.places * N
-        self.operands = self.history + states * (T + 1) * B * N
-        self.end = self.operands + len(plan.operands) * frames * N
-        self.state_line, self.operand_line = (T + 1) * B * N, frames * N
+    Args:
+        made: the cell.
+        shape: T, B.
+        sizes: N of each, [Q].
+        parameters: by name, where each program's begins, and the numbers in a line (1 of a vector).
+        inputs: for each vector of the input that is multiplied by W, where each program's [T, B, M] begins; and M.
+        stacked: whether the gates of a space lie one right under another, so that their products are one.
 
+    What a scan keeps of a program lies in one tensor of ``total`` numbers: ``slots`` [T, B, places, N], ``history``
+    [states, T + 1, B, N] and ``operands`` [operands, T, B, N] begin after so many.
+    """
 
-@dataclass
-class Member:
-    """One member's tensors in a call: views of its parameters by name, each with the numbers in a line."""
+    def __init__(
+        self,
+        made: Kernel,
+        shape: tuple[int, int],
+        sizes: Numbers,
+        parameters: Mapping[str, tuple[Column, int]],
+        inputs: Sequence[tuple[Column, int]],
+        stacked: bool,
+    ) -> None:
+        self.made, self.plan, self.N, self.stacked = made, made.plan, sizes, stacked
+        self.T, self.B = shape
+        self.parameters, self.inputs = parameters, inputs
+        plan, frames, self.states = made.plan, self.T * self.B, len(made.plan.graph.states)
+        self.state_of = {
+            number: plan.graph.states.index(node.name) for number, node in enumerate(plan.graph.nodes) if node.op == "state"
+        }
+        parts = np.stack([
+            frames * plan.places * sizes, self.states * (self.T + 1) * self.B * sizes, len(plan.operands) * frames * sizes
+        ])  # fmt: skip
+        ends = np.cumsum(parts.T.reshape(-1))
+        self.total = int(ends[-1])
+        self.slots, self.history, self.operands = (ends - parts.T.reshape(-1)).reshape(-1, 3).T
+        self.classes: dict[SizeClass, Numbers] = {}
+        layouts = [made.layout(int(N)) for N in sizes]
+        for layout in dict.fromkeys(layouts):
+            assert layout is not None  # asked before
+            self.classes[layout] = np.flatnonzero([one == layout for one in layouts])
+        self.kept: Tensor | None = None
 
-    N: int
-    inputs: Sequence[Tensor]
-    parameters: Mapping[str, tuple[Tensor, int]]
-    kept: Tensor
-    at: Layout
+    def of_kept(self, begin: Numbers) -> Column:
+        """A column of addresses in what is kept."""
+        assert self.kept is not None
+        return Column(self.kept, begin)
 
-    def slots(self, place: int) -> Tensor:
-        """Begins with the sum at a place."""
-        return self.kept[self.at.slots + place * self.N :]
-
-    def vector(self, plan: Plan, states: Mapping[int, int], operand: int) -> tuple[Tensor, int]:
+    def vector(self, operand: int) -> tuple[Column, int | Numbers]:
         """What is multiplied by a matrix, over all frames, and its length."""
-        if operand in states:
-            return self.kept[self.at.history + states[operand] * self.at.state_line :], self.N
-        if operand in plan.operands:
-            return self.kept[self.at.operands + plan.operands.index(operand) * self.at.operand_line :], self.N
-        x = self.inputs[plan.inputs.index(operand)]
-        return x, x.shape[-1]
+        if operand in self.state_of:
+            return self.of_kept(self.history + self.state_of[operand] * (self.T + 1) * self.B * self.N), self.N
+        if operand in self.plan.operands:
+            return self.of_kept(self.operands + self.plan.operands.index(operand) * self.T * self.B * self.N), self.N
+        return self.inputs[self.plan.inputs.index(operand)]
+
+    def pieces(self, run: Run) -> list[tuple[int, int, str]]:
+        """The matrices of a run, those that lie one under another as one: the first's row, how many, its name."""
+        found: list[tuple[int, int, str]] = []
+        for row, name in enumerate(run.parameters):
+            if found and self.stacked:
+                first, count, begun = found[-1]
+                names = self.plan.graph.packed[name.partition(".")[0]]
+                if names.index(name) == names.index(begun) + count:
+                    found[-1] = first, count + 1, begun
+                    continue
+            found.append((row, 1, name))
+        return found
+
+    def scans(self, which: int, columns: Mapping[str, Column | int | Numbers | None]) -> list[tuple[str, Launch]]:
+        """The launches of the scans ``which``, 0 forward and 1 backward, one a class, each with its text.
+
+        Args:
+            columns: of the table, but for what is known here.
+        """
+        known: dict[str, Column | int | Numbers | None] = {
+            "T": self.T, "B": self.B, "N": self.N, "slots": self.of_kept(self.slots), "history": self.of_kept(self.history),
+            "operands": self.of_kept(self.operands) if self.plan.operands else None,
+        }  # fmt: skip
+        recurrent = [parameter for run in self.plan.recurrent for parameter in run.parameters]
+        for k, name in enumerate(recurrent):
+            known[f"r{k}"], known[f"r{k}_line"] = self.parameters[name]
+        for k, number in enumerate(self.plan.vectors):
+            known[f"f{k}"] = self.parameters[self.plan.graph.nodes[number].name][0]
+        known |= columns
+        names = self.made.names[which]
+        table = Table.of_columns([known[name] for name in names], len(self.N))
+        found = []
+        for layout, members in self.classes.items():
+            made = self.made.compiled(layout, self.B)
+            own = table.rows(members)
+            found.append((made.text, Launch(
+                ("forward", "backward")[which], len(members), -(-self.B // made.rows), layout.threads, layout.cluster,
+                made.shared[which], own,
+            )))  # fmt: skip
+        return found
+
+    def tiles(self) -> Numbers:
+        """Of rows, of each program."""
+        found = np.zeros(len(self.N), np.int64)
+        for layout, members in self.classes.items():
+            found[members] = -(-self.B // self.made.compiled(layout, self.B).rows)
+        return found
+
+    def input_products(self) -> list[Launch]:
+        """W times the input of all frames, into the slots."""
+        rounds, frames = Rounds(self.made.size), self.T * self.B
+        for run in self.plan.input_runs:
+            x, M = self.vector(run.operand)
+            for row, count, name in self.pieces(run):
+                weight, line = self.parameters[name]
+                place = run.first + row
+                rounds.add([place + k for k in range(count)], {
+                    "ROWS": frames, "COLUMNS": count * self.N, "STEPS": M, "a": x, "a_row": M, "a_step": 1, "b": weight,
+                    "b_step": 1, "b_column": line, "c": self.of_kept(self.slots + place * self.N),
+                    "c_row": self.plan.places * self.N,
+                }, len(self.N))  # fmt: skip
+        return rounds.launches()
+
+    def gradient_products(
+        self, deltas: Column, gradients: Mapping[str, Column], dinputs: Sequence[Column | None]
+    ) -> list[Launch]:
+        """From δ [T, B, sums, N] of all frames to the gradients of the inputs and of the matrices."""
+        rounds, frames, sums = Rounds(self.made.size), self.T * self.B, len(self.plan.accumulators)
+        for run in self.plan.input_runs:
+            k = self.plan.inputs.index(run.operand)
+            dx, M = dinputs[k], self.inputs[k][1]
+            if dx is None:
+                continue
+            for row, count, name in self.pieces(run):
+                weight, line = self.parameters[name]
+                rounds.add([("input", k)], {
+                    "ROWS": frames, "COLUMNS": M, "STEPS": count * self.N, "a": _on(deltas, (run.first + row) * self.N),
+                    "a_row": sums * self.N, "a_step": 1, "b": weight, "b_step": line, "b_column": 1, "c": dx, "c_row": M,
+                }, len(self.N))  # fmt: skip
+        for run in (*self.plan.input_runs, *self.plan.recurrent):
+            vector, length = self.vector(run.operand)
+            for row, name in enumerate(run.parameters):
+                rounds.add([name], {
+                    "ROWS": self.N, "COLUMNS": length, "STEPS": frames, "a": _on(deltas, (run.first + row) * self.N),
+                    "a_row": 1, "a_step": sums * self.N, "b": vector, "b_step": length, "b_column": 1,
+                    "c": gradients[name], "c_row": self.parameters[name][1],
+                }, len(self.N))  # fmt: skip
+        return rounds.launches()
+
+    def collected(self, parts: Column, gradients: Mapping[str, Column]) -> list[Launch]:
+        """The gradients of the vectors, from the parts [tiles, vectors, N] of each tile of rows."""
+        count, tables = len(self.plan.vectors), []
+        for k, number in enumerate(self.plan.vectors):
+            to = gradients[self.plan.graph.nodes[number].name]
+            columns = [self.tiles(), self.N, _on(parts, k * self.N), count * self.N, to]
+            tables.append(Table.of_columns(columns, len(self.N)))
+        return collect(tables, int(self.N.max())) if tables else []
+
+
+def collect(tables: Sequence[Table], columns: int) -> list[Launch]:
+    """A launch of sums; see ``source.products``."""
+    table = Table.joined(tables)
+    tiles = -(-columns // products.COLLECTED)
+    return [Launch("collect", len(table), tiles, products.THREADS, 1, products.THREADS * 8, table)]
+
+
+def _on(column: Column, by: int | Numbers) -> Column:
+    return Column(column.tensor, column.offsets + by)
 
 
 class Rounds:
@@ -134,99 +266,29 @@ class Rounds:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.rounds: list[list[list[Entry]]] = []
+        self.rounds: list[list[Table]] = []
         self.tiles: list[int] = []
         self._written: dict[object, int] = {}
 
-    def add(self, keys: Iterable[object], row: list[Entry], add_up: bool) -> None:
-        """Add a product that writes what ``keys`` stand for; if it ``add_up``, it starts from what an earlier one wrote."""
+    def add(self, keys: Iterable[object], columns: dict[str, Column | int | Numbers | None], programs: int) -> None:
+        """Add products that write what ``keys`` stand for; they start from what an earlier one wrote there."""
         keys = list(keys)
         round_ = max(self._written.get(key, 0) for key in keys)
-        if round_ and add_up:
-            begun = products.PRODUCT.index("start")
-            row[begun : begun + 2] = row[begun + 2 : begun + 4]
+        if round_:
+            columns |= {"start": columns["c"], "start_row": columns["c_row"]}
         for key in keys:
             self._written[key] = round_ + 1
         while len(self.rounds) <= round_:
             self.rounds.append([])
             self.tiles.append(1)
-        rows, columns = row[0], row[1]
-        assert isinstance(rows, int) and isinstance(columns, int)
-        self.rounds[round_].append(row)
-        self.tiles[round_] = max(self.tiles[round_], products.tiles(rows, columns))
+        self.rounds[round_].append(Table.of_columns([columns.get(name) for name in products.PRODUCT], programs))
+        rows, across = (np.asarray(columns[name]) for name in ("ROWS", "COLUMNS"))
+        self.tiles[round_] = max(self.tiles[round_], products.tiles(int(rows.max()), int(across.max())))
 
     def launches(self) -> list[Launch]:
         """One for each round."""
-        return [
-            Launch("product", len(rows), tiles, products.THREADS, 1, products.shared(self.size), rows)
-            for rows, tiles in zip(self.rounds, self.tiles, strict=True)
-        ]
-
-
-def pieces(run: Run, member: Member) -> list[tuple[int, int, Tensor, int]]:
-    """The matrices of a run, those that lie one under another in memory as one: first, how many, the tensor, its lines."""
-    found: list[tuple[int, int, Tensor, int]] = []
-    for row, name in enumerate(run.parameters):
-        value, line = member.parameters[name]
-        if found:
-            first, count, begun, _ = found[-1]
-            apart = value.data_ptr() - begun.data_ptr()
-            if apart == count * member.N * line * value.element_size():
-                found[-1] = first, count + 1, begun, line
-                continue
-        found.append((row, 1, value, line))
-    return found
-
-
-def input_products(made: Kernel, frames: int, members: Sequence[Member]) -> list[Launch]:
-    """W times the input of all frames, into the slots."""
-    plan, rounds = made.plan, Rounds(made.size)
-    for p, member in enumerate(members):
-        N = member.N
-        for run in plan.input_runs:
-            x, M = member.vector(plan, {}, run.operand)
-            for row, count, weight, line in pieces(run, member):
-                place = run.first + row
-                rounds.add(
-                    [(p, place + k) for k in range(count)],
-                    [frames, count * N, M, x, M, 1, weight, 1, line, 0, 0, member.slots(place), plan.places * N],
-                    add_up=True,
-                )
-    return rounds.launches()
-
-
-def gradient_products(
-    made: Kernel,
-    frames: int,
-    members: Sequence[Member],
-    deltas: Sequence[Tensor],
-    gradients: Sequence[Mapping[str, tuple[Tensor, int]]],
-    dinputs: Sequence[Sequence[Tensor | None]],
-) -> list[Launch]:
-    """From δ of all frames to the gradients of the inputs and of the matrices."""
-    plan, rounds, sums = made.plan, Rounds(made.size), len(made.plan.accumulators)
-    states = {number: plan.graph.states.index(node.name) for number, node in enumerate(plan.graph.nodes) if node.op == "state"}
-    for p, (member, delta, own, dxs) in enumerate(zip(members, deltas, gradients, dinputs, strict=True)):
-        N = member.N
-        for run in plan.input_runs:
-            k = plan.inputs.index(run.operand)
-            dx = dxs[k]
-            if dx is None:
-                continue
-            M = dx.shape[-1]
-            for row, count, weight, line in pieces(run, member):
-                rounds.add(
-                    [("x", p, k)],
-                    [frames, M, count * N, delta[(run.first + row) * N :], sums * N, 1, weight, line, 1, 0, 0, dx, M],
-                    add_up=True,
-                )
-        for run in (*plan.input_runs, *plan.recurrent):
-            vector, length = member.vector(plan, states, run.operand)
-            for row, name in enumerate(run.parameters):
-                to, line = own[name]
-                rounds.add(
-                    [(name, p)],
-                    [N, length, frames, delta[(run.first + row) * N :], 1, sums * N, vector, length, 1, 0, 0, to, line],
-                    add_up=True,
-                )
-    return rounds.launches()
+        found = []
+        for tables, tiles in zip(self.rounds, self.tiles, strict=True):
+            table = Table.joined(tables)
+            found.append(Launch("product", len(table), tiles, products.THREADS, 1, products.shared(self.size), table))
+        return found

@@ -11,22 +11,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lstm_odyssey.backends import eager
-from lstm_odyssey.backends.cuda.classes import SizeClass
-from lstm_odyssey.backends.cuda.launch import Device, Entry, Launch
-from lstm_odyssey.backends.cuda.member import (
-    LARGEST,
-    Compiled,
-    Kernel,
-    Layout,
-    Member,
-    gradient_products,
-    input_products,
-    kernel,
-)
+from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers
+from lstm_odyssey.backends.cuda.member import LARGEST, Kernel, Programs, kernel
 from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.cell.ops import OPS
@@ -56,7 +47,7 @@ def _device(x: Tensor) -> Device:
 
 
 class Call:
-    """One call of a scan: its sizes, and the members in their classes.
+    """One call of a scan by autograd.
 
     Args:
         made: the cell.
@@ -66,68 +57,43 @@ class Call:
     """
 
     def __init__(self, made: Kernel, device: Device, shape: tuple[int, int, int], sizes: Sequence[int]) -> None:
-        self.made, self.device, self.sizes = made, device, tuple(sizes)
+        self.made, self.device = made, device
         self.T, self.P, self.B = shape
-        self.classes: dict[SizeClass, list[int]] = {}
-        for p, N in enumerate(sizes):
-            layout = made.layout(N)
-            assert layout is not None  # asked before
-            self.classes.setdefault(layout, []).append(p)
-        self.layouts: list[Layout] = []
-        end = 0
-        for N in sizes:
-            self.layouts.append(Layout(made.plan, self.T, self.B, N, end))
-            end = self.layouts[-1].end
-        self.total = end
+        self.N = np.array(sizes, np.int64)
+        self.members = np.arange(self.P)
 
-    def members(
-        self, inputs: Sequence[Tensor], spaces: Mapping[str, Tensor], kept: Tensor
-    ) -> tuple[list[Member], list[dict[str, tuple[Tensor, int]]]]:
-        """Each member's view of the tensors of a call."""
-        named = [self._named(spaces, p) for p in range(self.P)]
-        return [
-            Member(N, [x[p] for x in inputs], named[p], kept, self.layouts[p]) for p, N in enumerate(self.sizes)
-        ], named
+    def each(self, value: Tensor) -> Column:
+        """Where each member's part of a tensor [P, ...] begins."""
+        return Column(value, self.members * value[0].numel())
 
-    def _named(self, spaces: Mapping[str, Tensor], p: int) -> dict[str, tuple[Tensor, int]]:
-        """One member's parameters by name, from its first number on, and the numbers in a line of each."""
+    def named(self, spaces: Mapping[str, Tensor]) -> dict[str, tuple[Column, int]]:
+        """Where each member's parameters begin, by name, and the numbers in a line."""
         found = {}
         for space, names in self.made.plan.graph.packed.items():
-            value = spaces[space][p]
-            lines = value.shape[0] // len(names)
+            value, begin = spaces[space], self.each(spaces[space]).offsets
+            line = value.shape[2] if value.ndim == 3 else 1
+            gate = value.shape[1] // len(names) * line
             for k, name in enumerate(names):
-                found[name] = value[k * lines :], value.shape[1] if value.ndim == 2 else 1
+                found[name] = Column(value, begin + k * gate), line
         return found
 
-    def run(self, which: int, rows: Sequence[Mapping[str, Entry]]) -> None:
-        """Launch the scan ``which``, 0 forward and 1 backward, of every class."""
-        kernels = ("forward", "backward")
-        for layout, members in self.classes.items():
-            made = self.made.compiled(layout, self.B)
-            table = [[rows[p][name] for name in self.made.names[which]] for p in members]
-            launch = Launch(
-                kernels[which], len(members), self.tiles(made), layout.threads, layout.cluster, made.shared[which], table
-            )
-            self.device.run(made.text, [launch])
+    def programs(self, inputs: Sequence[Tensor], spaces: Mapping[str, Tensor], kept: Tensor | None) -> Programs:
+        """The members' scans, with the tensors that they are given."""
+        given = [(self.each(x), x.shape[-1]) for x in inputs]
+        stacked = bool((self.N == self.N.max()).all())
+        made = Programs(self.made, (self.T, self.B), self.N, self.named(spaces), given, stacked)
+        made.kept = next(iter(inputs)).new_empty(made.total) if kept is None else kept
+        return made
 
-    def tiles(self, made: Compiled) -> int:
-        """Of rows."""
-        return -(-self.B // made.rows)
+    def common(self, active: Tensor | None, width: int) -> dict[str, Column | int | None]:
+        """What the tables of both directions have."""
+        mask = None if active is None else self.each(active) if len(active) > 1 else Column(active)
+        return {"LINE": width, "STEP": self.P * self.B * width, "active": mask}
 
-    def common(self, member: Member, active: Tensor | None, y_step: int, line: int) -> dict[str, Entry]:
-        """What both directions' tables have."""
-        at = member.at
-        found: dict[str, Entry] = {
-            "T": self.T, "B": self.B, "N": member.N, "LINE": line, "STEP": y_step, "active": active,
-            "slots": member.kept[at.slots :], "history": member.kept[at.history :],
-            "operands": member.kept[at.operands :] if at.end > at.operands else None,
-        }  # fmt: skip
-        names = [parameter for run in self.made.plan.recurrent for parameter in run.parameters]
-        for k, name in enumerate(names):
-            found[f"r{k}"], found[f"r{k}_line"] = member.parameters[name]
-        for k, number in enumerate(self.made.plan.vectors):
-            found[f"f{k}"] = member.parameters[self.made.plan.graph.nodes[number].name][0]
-        return found
+    def run(self, launches: Sequence[tuple[str, Launch]]) -> None:
+        """Run launches, each with its text."""
+        for text, launch in launches:
+            self.device.run(text, [launch])
 
 
 class _Fused(torch.autograd.Function):
@@ -138,21 +104,17 @@ class _Fused(torch.autograd.Function):
         made, T, P, B = call.made, call.T, call.P, call.B
         inputs, spaces, states = _split(made, tensors)
         width = states[0].shape[-1]
-        ragged = min(call.sizes) < width
-        make = torch.zeros if ragged else torch.empty
-        y = make((T, P, B, width), dtype=states[0].dtype, device=states[0].device)
-        final = [make(value.shape, dtype=value.dtype, device=value.device) for value in states]
-        kept = torch.empty(call.total, dtype=y.dtype, device=y.device)
-        members, _ = call.members(inputs, spaces, kept)
-        call.device.run(products.source(made.size), input_products(made, T * B, members)) if made.plan.input_runs else None
-        rows = []
-        for p, member in enumerate(members):
-            row = call.common(member, None if active is None else active[p if len(active) > 1 else 0], P * B * width, width)
-            row["y"] = y[:, p]
-            for k, (value, last) in enumerate(zip(states, final, strict=True)):
-                row[f"initial{k}"], row[f"final{k}"] = value[p], last[p]
-            rows.append(row)
-        call.run(0, rows)
+        make = torch.zeros_like if int(call.N.min()) < width else torch.empty_like
+        y = make(states[0].new_empty((T, P, B, width)))
+        final = [make(value) for value in states]
+        programs = call.programs(inputs, spaces, None)
+        if made.plan.input_runs:
+            call.device.run(products.source(made.size), programs.input_products())
+        columns = call.common(active, width) | {"y": Column(y, call.members * B * width)}
+        for k, (value, last) in enumerate(zip(states, final, strict=True)):
+            columns |= {f"initial{k}": call.each(value), f"final{k}": call.each(last)}
+        call.run(programs.scans(0, columns))
+        kept = programs.kept
         ctx.call = call
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, active, kept)
@@ -170,39 +132,32 @@ class _Fused(torch.autograd.Function):
         *tensors, active, kept = ctx.saved_tensors
         inputs, spaces, states = _split(made, tensors)
         dy, *dfinal = (None if value is None else value.contiguous() for value in adjoints)
-        width, vectors = states[0].shape[-1], len(made.plan.vectors)
-        members, _ = call.members(inputs, spaces, kept)
+        width, vectors, sums = states[0].shape[-1], len(made.plan.vectors), len(made.plan.accumulators)
+        programs = call.programs(inputs, spaces, kept)
         dspaces = {space: torch.zeros_like(value) for space, value in spaces.items()}
         dstates = [torch.zeros_like(value) for value in states]
         wanted = ctx.needs_input_grad[2 : 2 + len(inputs)]
         dinputs = [torch.empty_like(x) if need else None for x, need in zip(inputs, wanted, strict=True)]
-        _, gradients = call.members(inputs, dspaces, kept)
-        sums = len(made.plan.accumulators)
-        tiles = {p: call.tiles(made.compiled(layout, B)) for layout, own in call.classes.items() for p in own}
-        deltas = [kept.new_empty(T * B * sums * N) for N in call.sizes]
-        parts = [kept.new_empty(tiles[p] * vectors * N) for p, N in enumerate(call.sizes)]
-        rows = []
-        for p, member in enumerate(members):
-            row = call.common(member, None if active is None else active[p if len(active) > 1 else 0], P * B * width, width)
-            row |= {"deltas": deltas[p], "dvectors": parts[p] if vectors else None, "dy": None if dy is None else dy[:, p]}
-            for k, (value, above) in enumerate(zip(dstates, dfinal, strict=True)):
-                row[f"dinitial{k}"], row[f"dfinal{k}"] = value[p], None if above is None else above[p]
-            rows.append(row)
-        call.run(1, rows)
-        dxs = [[None if dx is None else dx[p] for dx in dinputs] for p in range(P)]
-        after = gradient_products(made, T * B, members, deltas, gradients, dxs)
-        collected: list[list[Entry]] = [
-            [tiles[p], N, parts[p][k * N :], vectors * N, gradients[p][made.plan.graph.nodes[number].name][0]]
-            for p, N in enumerate(call.sizes)
-            for k, number in enumerate(made.plan.vectors)
-        ]
-        if collected:
-            blocks = -(-max(call.sizes) // products.THREADS)
-            after.append(Launch("collect", len(collected), blocks, products.THREADS, 1, 0, collected))
-        call.device.run(products.source(made.size), after)
+        gradients = {name: column for name, (column, _) in call.named(dspaces).items()}
+        deltas, parts = _one_after_another(kept, T * B * sums * call.N), _one_after_another(kept, programs.tiles() * vectors * call.N)
+        columns = call.common(active, width) | {"deltas": deltas, "dvectors": parts if vectors else None}
+        columns["dy"] = None if dy is None else Column(dy, call.members * B * width)
+        for k, (value, above) in enumerate(zip(dstates, dfinal, strict=True)):
+            columns |= {f"dinitial{k}": call.each(value), f"dfinal{k}": None if above is None else call.each(above)}
+        call.run(programs.scans(1, columns))
+        dxs = [None if dx is None else call.each(dx) for dx in dinputs]
+        after = programs.gradient_products(deltas, gradients, dxs) + programs.collected(parts, gradients)
+        if after:
+            call.device.run(products.source(made.size), after)
         if not made.plan.inputs:
             dinputs = [None if dx is None else dx.zero_() for dx in dinputs]
         return (None, None, *dinputs, *dspaces.values(), *dstates)
+
+
+def _one_after_another(like: Tensor, counts: Numbers) -> Column:
+    """A tensor in which each program has so many numbers."""
+    ends = np.cumsum(counts)
+    return Column(like.new_empty(int(ends[-1])), ends - counts)
 
 
 def _split(made: Kernel, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], dict[str, Tensor], Sequence[Tensor]]:

@@ -18,6 +18,9 @@ Distances are in numbers; the columns of C and of start lie side by side. ``star
 from the same numbers.
 """
 
+COLLECTED = 32
+"""Columns of a sum that a block computes."""
+
 COLLECT = ("TILES", "COLUMNS", "parts", "part", "to")
 """The entries of a sum's table: to[columns] = Σ over tiles of parts[tile * part + column]."""
 
@@ -41,7 +44,15 @@ extern "C" __global__ void __launch_bounds__({threads}) product(const long long*
     SHARED(real, left_part);
     real* const right_part = left_part + {steps} * ({tile} + 4);
     const int i = threadIdx.x, row = i / 16 * 4, column = i % 16 * 4;
-    real sums[4][4] = {{}};
+    const real* const start = reinterpret_cast<const real*>(table[9]);
+    real sums[4][4];  // they go on from the start, so that a product in several parts has the bits of the whole
+#pragma unroll
+    for (int r = 0; r < 4; ++r)
+#pragma unroll
+        for (int n = 0; n < 4; ++n) {{
+            const bool inside = start && top + row + r < rows && left + column + n < columns;
+            sums[r][n] = inside ? start[(top + row + r) * table[10] + left + column + n] : real(0);
+        }}
     for (int begin = 0; begin < steps; begin += {steps}) {{
         // neighbouring threads read neighbouring numbers, whichever way a matrix lies
 #pragma unroll
@@ -71,24 +82,31 @@ extern "C" __global__ void __launch_bounds__({threads}) product(const long long*
         }}
         __syncthreads();
     }}
-    const real* const start = reinterpret_cast<const real*>(table[9]);
     real* const c = reinterpret_cast<real*>(table[11]);
+#pragma unroll
     for (int r = 0; r < 4; ++r)
+#pragma unroll
         for (int n = 0; n < 4; ++n)
-            if (top + row + r < rows && left + column + n < columns) {{
-                const real begun = start ? start[(top + row + r) * table[10] + left + column + n] : real(0);
-                c[(top + row + r) * table[12] + left + column + n] = begun + sums[r][n];
-            }}
+            if (top + row + r < rows && left + column + n < columns)
+                c[(top + row + r) * table[12] + left + column + n] = sums[r][n];
 }}
 
 extern "C" __global__ void __launch_bounds__({threads}) collect(const long long* __restrict__ tables) {{
     const long long* table = tables + blockIdx.y * {collected};
-    const int column = int(blockIdx.x * {threads} + threadIdx.x);
-    if (column >= table[1]) return;
+    // neighbouring threads read neighbouring columns; the tiles are dealt out to as many threads as there are warps
+    const int own = threadIdx.x % {column_block}, share = threadIdx.x / {column_block};
+    const int column = int(blockIdx.x) * {column_block} + own;
     const real* const parts = reinterpret_cast<const real*>(table[2]);
-    real total = real(0);
-    for (long long tile = 0; tile < table[0]; ++tile) total += parts[tile * table[3] + column];
-    reinterpret_cast<real*>(table[4])[column] = total;
+    SHARED(real, sums);
+    real sum = real(0);
+    if (column < table[1])
+        for (long long tile = share; tile < table[0]; tile += {threads} / {column_block})
+            sum += parts[tile * table[3] + column];
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (share || column >= table[1]) return;
+    for (int k = 1; k < {threads} / {column_block}; ++k) sum += sums[k * {column_block} + own];
+    reinterpret_cast<real*>(table[4])[column] = sum;
 }}
 """
 
@@ -97,7 +115,7 @@ def source(size: int) -> str:
     """The kernels ``product`` and ``collect`` for floats of ``size`` bytes."""
     return _SOURCE.format(
         real="float" if size == 4 else "double", tile=TILE, steps=STEPS, threads=THREADS, width=len(PRODUCT),
-        collected=len(COLLECT),
+        collected=len(COLLECT), column_block=COLLECTED,
     )  # fmt: skip
 
 
