@@ -68,10 +68,10 @@ class Backend:
     def trainer(self, device: Any, dtype: Any) -> Callable[..., Any] | None:
         """What makes training steps without autograd for the networks of one population; None where it has none.
 
-        Each network has one member; of a backend that computes members together it is not asked.
+        Each network has one member; of a backend that computes members together it has all of them.
 
         It is called as ``make(network, objective, velocity, momentum=, rate=, noise=, nesterov=, clip=)`` and returns
-        a step; see ``backends.trainer``.
+        a step; see ``backends.trainer``. Of a network of several members each of these is a list.
         """
         make = self._optional("trainer")
         return make(dtype) if make is not None and self.runs(device, dtype) else None

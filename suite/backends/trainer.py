@@ -38,13 +38,13 @@ class Network(Protocol):
 
 
 class Step(Protocol):
-    """Updates of one network without autograd; its weights and its velocity are changed in place."""
+    """Updates of one network, or of P together, without autograd; weights and velocity are changed in place."""
 
     @property
     def velocity(self) -> Tensor: ...
 
-    def __call__(self, batch: Batch) -> float:
-        """Look ahead, run, and update on one batch; returns the loss, summed over its sequences."""
+    def __call__(self, batch: Batch) -> Tensor | float:
+        """Look ahead, run, and update on one batch; returns the loss, summed over its sequences, or each network's [P]."""
 
     def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
         """An update in the phases ``forward``, ``backward`` and ``update``, each called with what the one before returned."""
@@ -53,7 +53,7 @@ class Step(Protocol):
         """The compiled part of an update alone, to be timed by itself."""
 
     def logits(self, batch: Batch) -> Tensor:
-        """The network's outputs [T, 1, B, K], without noise or look-ahead; overwritten by the next call of any step."""
+        """The network's outputs [T, P, B, K], without noise or look-ahead; overwritten by the next call of any step."""
 
     def exact_losses(self, batch: Batch) -> Tensor | None:
-        """The loss of each row in float64 [1, B], from the network's logits; None where the objective computes it better."""
+        """The loss of each row in float64 [P, B], from the network's logits; None where the objective computes it better."""

@@ -135,6 +135,9 @@ class Lockstep:
         logits: Tensor = self.network(x, batch.lengths if batch.padded else None)
         return logits
 
+    def only(self, running: np.ndarray[Any, Any]) -> None:
+        """The others have stopped: what is made of them from now on is not looked at."""
+
     def keep(self, improved: np.ndarray[Any, Any]) -> None:
         """Remember the weights of these networks as their best."""
         if self.best_weights is not None:
@@ -158,10 +161,10 @@ class Lockstep:
 
 
 class CompiledLockstep(Lockstep):
-    """One network whose update is a step of its backend's, without autograd; the same numbers to rounding.
+    """Networks whose update is a step of their backend's, without autograd; the same numbers to rounding.
 
     Args:
-        step: of the network, its velocity the one given.
+        step: of the networks, its velocity the one given.
     """
 
     def __init__(
@@ -176,9 +179,23 @@ class CompiledLockstep(Lockstep):
         super().__init__(network, trials, objective, protocol, keep_weights)
         self.step, self.velocity = step, step.velocity
 
-    def update(self, batch: Batch) -> float:
-        """One update on one batch; returns its loss, summed over the batch."""
+    def update(self, batch: Batch) -> Tensor | float:
+        """One update on one batch; returns its loss, summed over the batch, [P] or of one network a number."""
         return self.step(batch)
+
+    def only(self, running: np.ndarray[Any, Any]) -> None:
+        if (only := getattr(self.step, "only", None)) is not None:
+            only(running)
+
+    def score(self, batches: Sequence[Batch]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """As ever, each network's sums by themselves: torch's order of a sum may change with their number."""
+        with torch.no_grad():
+            made = [self.scores(batch) for batch in batches]
+        numerators, denominators = (torch.cat(parts, dim=-1).cpu() for parts in zip(*made, strict=True))
+        each = numerators.split(1)
+        whole = [self.objective.reduce(one, denominators) for one in each]
+        means = [self.objective.reduce_per_sequence(one, denominators) for one in each]
+        return torch.cat(whole).numpy(), torch.cat(means).numpy()
 
     def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
         return self.step.phases(batch)
@@ -196,24 +213,23 @@ class CompiledLockstep(Lockstep):
 
 def training_steps(backend: Backend, device: Any, dtype: torch.dtype) -> Callable[..., Lockstep]:
     """What makes the parts of a population on a backend; ``Lockstep``'s arguments are its own."""
-    trainer = None if backend.together else backend.trainer(device, dtype)  # a compiled step is of one member
+    trainer = backend.trainer(device, dtype)
     if trainer is None:
         return Lockstep
 
     def make(
         network: Network, trials: Sequence[Trial], objective: Objective, protocol: Protocol, keep_weights: bool
     ) -> Lockstep:
-        drawn = trials[0].hyperparameters
-        step = trainer(
-            network,
-            objective,
-            torch.zeros_like(network.weights),
-            momentum=drawn["momentum"],
-            rate=drawn["learning_rate"],
-            noise=drawn["input_noise"],
-            nesterov=nesterov(drawn, protocol),
-            clip=CLIP if clips(drawn) else None,
-        )
+        drawn = [trial.hyperparameters for trial in trials]
+        each = {
+            "momentum": [one["momentum"] for one in drawn],
+            "rate": [one["learning_rate"] for one in drawn],
+            "noise": [one["input_noise"] for one in drawn],
+            "nesterov": [nesterov(one, protocol) for one in drawn],
+            "clip": [CLIP if clips(one) else None for one in drawn],
+        }
+        options = each if backend.together else {name: values[0] for name, values in each.items()}
+        step = trainer(network, objective, torch.zeros_like(network.weights), **options)
         return CompiledLockstep(network, trials, objective, protocol, keep_weights, step)
 
     return make

@@ -195,6 +195,8 @@ class Population:
         self.running &= sound & (self.epoch - self.best_epoch < self.protocol.patience)
         if self.epoch >= self.protocol.epochs:
             self.running[:] = False
+        for place, part, _ in self._which(self.running):
+            part.only(self.running[place])
 
     def best_member_weights(self, member: int) -> dict[str, np.ndarray[Any, Any]]:
         """A trial's weights of its best epoch, by name, at its own N.

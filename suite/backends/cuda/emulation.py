@@ -57,6 +57,8 @@ class EmulatedDevice:
         ValueError: the order is none.
     """
 
+    architecture = "sm_90"
+
     def __init__(self, order: str = "in order", sanitize: bool = False) -> None:
         kind, _, seed = order.partition(" ")
         if order not in ORDERS and not (kind == "shuffled" and seed.isdecimal()):
@@ -86,6 +88,10 @@ class EmulatedDevice:
                 for address, size in buffers:
                     if file.readinto(_bytes(address, size)) != size:
                         raise KernelError(f"{self!r}: the answer is shorter than the buffers.")
+
+    def prepare(self, text: str, launches: Sequence[Launch]) -> Prepared:
+        """What runs the launches each time it is asked to."""
+        return Prepared(self, text, launches)
 
     def compiled(self, text: str) -> Path:
         """The program made of this text."""
@@ -123,6 +129,17 @@ class EmulatedDevice:
         if done.returncode != 0:
             said = done.stderr.strip()[:_LONGEST_MESSAGE] or f"kernels {names} ended with code {done.returncode}"
             raise KernelError(f"{self!r}: {said}")
+
+
+class Prepared:
+    """Launches that are run as often as wanted."""
+
+    def __init__(self, device: EmulatedDevice, text: str, launches: Sequence[Launch]) -> None:
+        self._device, self._text, self._launches = device, text, launches
+
+    def run(self) -> None:
+        """Run them in turn."""
+        self._device.run(self._text, self._launches)
 
 
 def _bytes(address: int, size: int) -> memoryview:

@@ -172,8 +172,17 @@ class Launch:
         return list(self.made.tensors)
 
 
+class Runs(Protocol):
+    """Launches that are compiled and have their tables where a kernel reads them."""
+
+    def run(self) -> None:
+        """Run them in turn."""
+
+
 class Device(Protocol):
     """What compiles a text (once, it is kept) and runs kernels of it in turn. They write into the tables' tensors."""
+
+    architecture: str
 
     def run(self, text: str, launches: Sequence[Launch]) -> None:
         """Compile the text and run the launches.
@@ -181,3 +190,6 @@ class Device(Protocol):
         Raises:
             KernelError: the text does not compile, or a launch fails; the message names kernel and device.
         """
+
+    def prepare(self, text: str, launches: Sequence[Launch]) -> Runs:
+        """Compile the text, and make what runs the launches as often as wanted."""

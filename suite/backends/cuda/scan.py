@@ -6,7 +6,7 @@ bit by bit. What is made of the input alone is torch's. The gradient cannot itse
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -35,14 +35,19 @@ def emulated(device: Device) -> Iterator[None]:
         _emulated.reset(token)
 
 
-def _device(x: Tensor) -> Device:
+def device_of(where: torch.device) -> Device:
+    """Who runs kernels for the tensors of a device.
+
+    Raises:
+        ValueError: it is no CUDA device.
+    """
     found = _emulated.get()
-    if x.device.type == "cuda":
+    if where.type == "cuda":
         from lstm_odyssey.backends.cuda.driver import CudaDevice
 
-        return CudaDevice.of(x.device)
-    if x.device.type != "cpu" or found is None:
-        raise ValueError(f"backend 'cuda': x is on {x.device}; expected a CUDA device. Use backend='auto' or 'eager'.")
+        return CudaDevice.of(where)
+    if where.type != "cpu" or found is None:
+        raise ValueError(f"backend 'cuda': x is on {where}; expected a CUDA device. Use backend='auto' or 'eager'.")
     return found
 
 
@@ -190,7 +195,7 @@ def scan(
             None if active is None else active.unsqueeze(1),
         )
         return y.squeeze(1), {name: value.view(state[name].shape) for name, value in final.items()}
-    device = _device(x)
+    device = device_of(x.device)
     made = kernel(lowered, x.dtype, device.architecture)
     T, P, B, _ = x.shape
     initial = [state[name] for name in lowered.states]
@@ -221,3 +226,13 @@ def _inputs(made: Kernel, x: Tensor) -> list[Tensor]:
         else:
             values[number] = OPS[node.op].eager(*(values[argument] for argument in node.args))
     return [values[number] for number in made.plan.inputs]
+
+
+def trainer(dtype: torch.dtype) -> Callable[..., Any]:
+    """What makes training steps of populations; see ``backends.Backend.trainer``."""
+    from lstm_odyssey.backends.cuda.training_step import PopulationStep
+
+    def make(network: Any, objective: Any, velocity: Tensor, **options: Any) -> PopulationStep:
+        return PopulationStep(network, objective, velocity, **options, device=device_of(velocity.device))
+
+    return make
