@@ -85,7 +85,8 @@ class Call:
     def programs(self, inputs: Sequence[Tensor], spaces: Mapping[str, Tensor], kept: Tensor | None) -> Programs:
         """The members' scans, with the tensors that they are given."""
         given = [(self.each(x), x.shape[-1]) for x in inputs]
-        stacked = bool((self.N == self.N.max()).all())
+        space, names = next(iter(self.made.plan.graph.packed.items()))
+        stacked = int(self.N.min()) * len(names) == spaces[space].shape[1]
         made = Programs(self.made, (self.T, self.B), self.N, self.named(spaces), given, stacked)
         made.kept = next(iter(inputs)).new_empty(made.total) if kept is None else kept
         return made
@@ -133,7 +134,7 @@ class _Fused(torch.autograd.Function):
                 "derivative only. Use backend='eager' for higher ones."
             )
         call: Call = ctx.call
-        made, T, P, B = call.made, call.T, call.P, call.B
+        made, T, B = call.made, call.T, call.B
         *tensors, active, kept = ctx.saved_tensors
         inputs, spaces, states = _split(made, tensors)
         dy, *dfinal = (None if value is None else value.contiguous() for value in adjoints)
@@ -144,7 +145,8 @@ class _Fused(torch.autograd.Function):
         wanted = ctx.needs_input_grad[2 : 2 + len(inputs)]
         dinputs = [torch.empty_like(x) if need else None for x, need in zip(inputs, wanted, strict=True)]
         gradients = {name: column for name, (column, _) in call.named(dspaces).items()}
-        deltas, parts = _one_after_another(kept, T * B * sums * call.N), _one_after_another(kept, programs.tiles() * vectors * call.N)
+        deltas = _one_after_another(kept, T * B * sums * call.N)
+        parts = _one_after_another(kept, programs.tiles() * vectors * call.N)
         columns = call.common(active, width) | {"deltas": deltas, "dvectors": parts if vectors else None}
         columns["dy"] = None if dy is None else Column(dy, call.members * B * width)
         for k, (value, above) in enumerate(zip(dstates, dfinal, strict=True)):
@@ -218,7 +220,8 @@ def _inputs(made: Kernel, x: Tensor) -> list[Tensor]:
     x = x.transpose(0, 1).contiguous()
     if not made.plan.before:
         return [x]
-    nodes, values = made.plan.graph.nodes, {}
+    nodes = made.plan.graph.nodes
+    values: dict[int, Any] = {}
     for number in made.plan.before:
         node = nodes[number]
         if node.op in ("input", "constant"):
