@@ -24,7 +24,7 @@ unsigned shim::rank;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SANITIZED)
 constexpr size_t STACK = 1 << 20;
 #else
 constexpr size_t STACK = 1 << 18;
@@ -80,7 +80,6 @@ unsigned count = 0, at_cluster_barrier = 0;
 int cluster_line = 0;
 long phase = 0; // cluster barriers passed
 Thread* running = nullptr;
-char alternate[1 << 16];
 
 std::string format(const char* form, ...) {
     char text[1024];
@@ -254,7 +253,9 @@ void run_cluster(unsigned tile) {
     phase = 0;
     while (fibers.size() < count) {
         fibers.push_back(new Thread());
-        fiber::make(fibers.back()->context, STACK, body);
+        if (!fiber::make(fibers.back()->context, STACK, body)) {
+            fail(where() + format(": no memory for the stacks of %u threads.", count));
+        }
     }
     for (unsigned rank = 0; rank < size; rank++) {
         Block& block = blocks[rank];
@@ -322,12 +323,14 @@ long number(FILE* file) {
     return value;
 }
 
+#if defined(SANITIZED)
+void on_death() { fprintf(stderr, "%s\n", where().c_str()); }
+#else
+char alternate[1 << 16]; // a stack for who learns that a stack is full
+
 void on_signal(int signal) {
     fail(where() + ": " + strsignal(signal) + ". An address is wrong, or a thread's local arrays are larger than its stack.");
 }
-
-#if defined(__SANITIZE_ADDRESS__)
-void on_death() { fprintf(stderr, "%s\n", where().c_str()); }
 #endif
 
 } // namespace
@@ -386,12 +389,12 @@ void shim::exchange(unsigned mask, const void* mine, void* theirs, unsigned size
 }
 
 void* shim::in_cluster(const void* own, unsigned rank, unsigned size) {
-    size_t offset = static_cast<const unsigned char*>(own) - shim::shared;
+    long offset = static_cast<const unsigned char*>(own) - shim::shared;
     if (rank >= blocks.size()) {
         fail(where() + format(": cluster_store() to block %u of a cluster of %zu.", rank, blocks.size()));
     }
-    if (offset + size > static_cast<size_t>(launch->shared)) {
-        fail(where() + format(": cluster_store() to byte %ld of %ld of the shared memory.", static_cast<long>(offset), launch->shared));
+    if (offset < 0 || offset + size > launch->shared) {
+        fail(where() + format(": cluster_store() to byte %ld of the shared memory, which has %ld.", offset, launch->shared));
     }
     Block& block = blocks[rank];
     if (&block != running->block) {
@@ -415,7 +418,7 @@ int main(int arguments, char** argument) {
     if (shuffled) {
         seed = 0x9e3779b97f4a7c15ull * (strtoul(order.c_str() + 9, nullptr, 10) + 1);
     }
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SANITIZED)
     __sanitizer_set_death_callback(on_death);
 #else
     stack_t stack = {};
