@@ -28,7 +28,7 @@ ORDERS = ("in order", "reversed", "shuffled 1", "shuffled 2", "greedy")
 
 _FLAGS = ("-std=c++17", "-O1", "-g1")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
-_HEADERS = ("device.h", "shim.h", "fiber.h", "run.cpp")
+_HEADERS = ("device.h", "shim.h", "fiber.h", "guarded.h", "grid.h", "run.cpp")
 _LONGEST_MESSAGE = 4000
 SECONDS = 1800.0
 """What a request may take: longer is a loop without end."""
