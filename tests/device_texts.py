@@ -19,7 +19,7 @@ REALS = {torch.float32: "float", torch.float64: "double"}
 
 BLOCK_FAULTS = (
     "no barrier", "one buffer for two", "read before a write", "beyond a buffer", "beyond shared memory",
-    "not all at a barrier", "at two barriers", "not all at a shuffle",
+    "not all at a barrier", "at two barriers", "not all at a shuffle", "beyond a local array",
 )  # fmt: skip
 CLUSTER_FAULTS = ("no cluster barrier", "one buffer for two", "no first cluster barrier", "no last cluster barrier",
                   "beyond its block")  # fmt: skip
@@ -52,6 +52,7 @@ template <typename real, int fault> __device__ __forceinline__ void scan(const l
         real* after = y + (fault == 2 ? 0 : (t + 1) % 2 * N);
         real sum = 0;
         for (int k = 0; k < N / LANES; k++) sum += weights[k] * before[k * LANES + lane];
+        if (fault == 9 && t == 1) sum += 0 * weights[N / LANES + lane];
         for (int lanes = 1; lanes < LANES; lanes *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, lanes);
         real value = tanh(sum + input);
         if (t + 1 < steps || fault == 4) input = x[(t + 1) * N + unit];

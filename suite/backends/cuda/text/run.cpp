@@ -25,7 +25,13 @@ long number(FILE* file) {
 }
 
 #if defined(SANITIZED)
+// AddressSanitizer calls it, the other one raises SIGABRT.
 void on_death() { fprintf(stderr, "%s\n", where().c_str()); }
+
+void on_signal(int) {
+    on_death();
+    _exit(FAULT);
+}
 #else
 char alternate[1 << 16]; // a stack for who learns that a stack is full
 
@@ -47,6 +53,7 @@ int main(int arguments, char** argument) {
     }
 #if defined(SANITIZED)
     __sanitizer_set_death_callback(on_death);
+    signal(SIGABRT, on_signal);
 #else
     stack_t stack = {};
     stack.ss_sp = alternate;
