@@ -87,12 +87,14 @@ class CudaDevice:
         stream = torch.cuda.current_stream(self.device)
         with torch.cuda.device(self.device), self._current():
             functions = [self._function(text, launch) for launch in launches]
-            tables = [self._table(launch) for launch in launches]
+            tables = [
+                self._upload([[_address(entry, self.device, launch.kernel) for entry in row] for row in launch.table])
+                for launch in launches
+            ]
         return Prepared(self, text, launches, functions, tables, stream)
 
-    def _table(self, launch: Launch) -> Tensor:
-        """The table in the device's memory; the copy is in order with the stream, from memory that torch frees after it."""
-        rows = [[_address(entry, self.device, launch.kernel) for entry in row] for row in launch.table]
+    def _upload(self, rows: list[list[int]]) -> Tensor:
+        """A table in the device's memory; the copy is in order with the stream, from memory that torch frees after it."""
         return torch.tensor(rows, dtype=torch.int64, pin_memory=True).to(self.device, non_blocking=True)
 
     def _function(self, text: str, launch: Launch) -> Any:

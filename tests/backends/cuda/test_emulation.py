@@ -73,11 +73,9 @@ def test_planted_races_are_killed(template, fault, seen, dtype):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("not all at a barrier", "no thread can go on. Block (0, 0): 128 threads at __syncthreads() in line 34 (0 to 127), 128 "
-                                 "threads ended (128 to 255)."),
+        ("not all at a barrier", "Block (0, 0): 128 threads at __syncthreads() in line 34 (0 to 127), 128 threads ended (128"),
         ("at two barriers", "comes to __syncthreads() in line 3"),
-        ("not all at a shuffle", "64 threads at __shfl_xor_sync() in line 41 (0, 4, 8, ...), 192 threads at __syncthreads() in "
-                                 "line 42 (1 to 3, 5 to 7, 9 to 11, ...)."),
+        ("not all at a shuffle", "64 threads at __shfl_xor_sync() in line 41 (0, 4, 8, ...), 192 threads at __syncthreads()"),
         ("beyond shared memory", "block (0, 0): wrote beyond the 512 bytes of its shared memory."),
     ],
 )  # fmt: skip
@@ -128,7 +126,9 @@ def test_what_is_written_beyond_a_buffer_is_found_without_a_sanitizer():
     right = scan.launch("scan")
     table = [[*row[:4], row[4].flatten()[:-64].clone()] for row in right.table]
     short = Launch("scan_float", right.programs, right.tiles, right.threads, 1, right.shared, table)
-    with pytest.raises(KernelError, match="kernel 'scan_float' wrote beyond the 2304 bytes of a buffer, the one of column 4"):
+    with pytest.raises(
+        KernelError, match="kernel 'scan_float' wrote beyond the 2304 bytes of a buffer, the one of column 4"
+    ):
         EmulatedDevice().run(FAULTY_TEXT, [short])
 
 
@@ -183,10 +183,9 @@ def test_functions_are_accurate_to_four_units_in_the_last_place(function, dtype,
         close = np.abs(got - expected) <= 4 * unit
     same = (np.isnan(got) & np.isnan(expected)) | (got == expected)
     assert (same | close).all() and np.isnan(expected).any() and len(expected) > 800
-    torch_has = getattr(torch, function, None)
-    if function in ("relu", "sigmoid", "tanh", "maximum", "minimum"):
+    if function in ("relu", "maximum", "minimum"):
         arguments = maths[dtype][:2] if function.endswith("imum") else maths[dtype][:1]
-        torch.testing.assert_close(maths[dtype][2][FUNCTIONS.index(function)], torch_has(*arguments), equal_nan=True)
+        np.testing.assert_array_equal(got, getattr(torch, function)(*arguments).numpy())
 
 
 def test_a_text_is_compiled_once(monkeypatch):
@@ -219,7 +218,9 @@ def test_a_tensor_has_to_be_on_the_cpu():
 
 def test_an_order_has_to_be_one():
     """The orders are named."""
-    with pytest.raises(ValueError, match="got 'random'; expected one of in order, reversed, shuffled 1, shuffled 2, greedy"):
+    with pytest.raises(
+        ValueError, match="got 'random'; expected one of in order, reversed, shuffled 1, shuffled 2, greedy"
+    ):
         EmulatedDevice("random")
 
 
