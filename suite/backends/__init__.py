@@ -28,7 +28,8 @@ class Backend:
     Args:
         name: what it is asked for by, as ``backend=`` of a layer. It stands in the ids of a study's trials.
         home: the module that does it, imported when it is first needed. It has ``scan``, see ``backends.eager.scan`` for its
-            contract, and may have ``prepare(lowered, dtype)``, which compiles, and ``trainer(dtype)``, see ``Backend.trainer``.
+            contract, and may have ``prepare(lowered, dtype)``, which compiles, ``trainer(dtype)``, see ``Backend.trainer``, and
+            ``missing()``, what is not installed that it needs, in words; empty if nothing is.
         devices: kinds of device it runs on, as ``"cpu"``; empty: all that torch has.
         dtypes: what it computes in, as ``"float32"``; empty: every floating type.
         pads: whether a member of N blocks is computed at the width of its largest neighbour, so that its rounding may depend
@@ -51,6 +52,10 @@ class Backend:
         """Whether it runs on a device, in a dtype if that is known."""
         kind, of = str(device).split(":")[0], str(dtype).removeprefix("torch.")
         return (not self.devices or kind in self.devices) and (not self.dtypes or of == "None" or of in self.dtypes)
+
+    def missing(self) -> str:
+        """What it needs and is not installed, in words; empty if nothing is."""
+        return _missing(self.home)
 
     @property
     def scan(self) -> Callable[..., Any]:
@@ -86,6 +91,12 @@ def _scan(home: str) -> Callable[..., Any]:
     return function
 
 
+@cache
+def _missing(home: str) -> str:
+    asked: Callable[[], str] | None = getattr(importlib.import_module(home), "missing", None)
+    return "" if asked is None else asked()
+
+
 BACKENDS = {
     record.name: record
     for record in (
@@ -107,19 +118,19 @@ BACKENDS = {
         Backend("eager", "lstm_odyssey.backends.eager", pads=always, together=True, plain=True),
     )
 }
-"""By name; ``auto`` is the first that runs on a device and in a dtype."""
+"""By name; ``auto`` is the first that runs on a device and in a dtype, and lacks nothing."""
 
 
 def resolve(backend: str, device: Any = "cpu", dtype: Any = None) -> str:
     """The name of the backend that runs when ``backend`` is asked for on ``device``, for a dtype if it is known.
 
-    ``auto`` is compiled on a CPU, for float32 and float64, and the eager one elsewhere.
+    ``auto`` is compiled on a CPU and on a CUDA device, for float32 and float64, and the eager one elsewhere.
 
     Raises:
         ValueError: there is no such backend.
     """
     if backend == "auto":
-        return next(name for name, record in BACKENDS.items() if record.runs(device, dtype))
+        return next(name for name, each in BACKENDS.items() if each.runs(device, dtype) and not each.missing())
     if backend not in BACKENDS:
         raise ValueError(
             f"backend '{backend}': not available; expected auto or one of {nearest(backend, sorted(BACKENDS))}."

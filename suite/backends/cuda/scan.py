@@ -6,6 +6,7 @@ bit by bit. What is made of the input alone is torch's. The gradient cannot itse
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends import eager
+from lstm_odyssey.backends.cuda.classes import WIDTHS
 from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers
 from lstm_odyssey.backends.cuda.member import LARGEST, Kernel, Programs, kernel
 from lstm_odyssey.backends.cuda.source import products
@@ -239,3 +241,31 @@ def trainer(dtype: torch.dtype) -> Callable[..., Any]:
         return PopulationStep(network, objective, velocity, **options, device=device_of(velocity.device))
 
     return make
+
+
+def missing() -> str:
+    """What is not installed; torch's CUDA wheels bring all of it."""
+    if torch.version.hip is not None:
+        return "a torch for CUDA; this one is for ROCm"
+    from lstm_odyssey.backends.cuda import nvrtc
+
+    try:
+        bindings = importlib.util.find_spec("cuda.bindings") is not None
+    except ModuleNotFoundError:
+        bindings = False
+    if not bindings:
+        return "the package cuda-bindings, which torch's CUDA wheels bring"
+    return nvrtc.missing()
+
+
+def prepare(lowered: Lowered, dtype: torch.dtype) -> None:
+    """Compile a cell's scans of every class for the GPU of this process, on all cores, or read them from the cache."""
+    if not torch.cuda.is_available():
+        return
+    from lstm_odyssey.backends.cuda import nvrtc
+
+    device = device_of(torch.device("cuda"))
+    made = kernel(lowered, dtype, device.architecture)
+    layouts = [layout for width in WIDTHS if (layout := made.layout(width)) is not None]
+    texts = {made.compiled(layout, batch).text for layout in layouts for batch in (1, 2, 4)}
+    nvrtc.build_all([products.source(made.size), *sorted(texts)], device.architecture)
