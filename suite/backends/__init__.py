@@ -36,6 +36,7 @@ class Backend:
             on that: asked of a cell and N.
         together: whether the members of a population are computed together, or each by itself.
         plain: whether it is made of torch's operations, which torch can look into; float32 errors of others are measured by it.
+        bits: objectives whose losses it computes in a fixed order, so that a trial's bits are a promise; empty: all.
         sizes: each N that the conformance kit has to visit: full tiles or size classes, what is left of one, and 1.
     """
 
@@ -46,6 +47,7 @@ class Backend:
     pads: Callable[[Any, int], bool] = _never
     together: bool = False
     plain: bool = False
+    bits: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
 
     def runs(self, device: Any = "cpu", dtype: Any = None) -> bool:
@@ -113,6 +115,7 @@ BACKENDS = {
             devices=frozenset({"cuda"}),
             dtypes=frozenset({"float32", "float64"}),
             together=True,
+            bits=("frames", "next_frame"),
             sizes=(1, 3, 33, 97, 100, 131, 200, 257),
         ),
         Backend("eager", "lstm_odyssey.backends.eager", pads=always, together=True, plain=True),
@@ -154,6 +157,11 @@ def pads(backend: str, cell: Any, size: int) -> bool:
     Not one that is not known here: what a newer version stored can be read all the same.
     """
     return backend in BACKENDS and BACKENDS[backend].pads(cell, size)
+
+
+def repeats(backend: str, objective: str) -> bool:
+    """Whether the bits of a trial on a backend are a promise."""
+    return backend not in BACKENDS or not BACKENDS[backend].bits or objective in BACKENDS[backend].bits
 
 
 def plain() -> Backend:

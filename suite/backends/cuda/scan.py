@@ -235,10 +235,16 @@ def _inputs(made: Kernel, x: Tensor) -> list[Tensor]:
 
 def trainer(dtype: torch.dtype) -> Callable[..., Any]:
     """What makes training steps of populations; see ``backends.Backend.trainer``."""
+    from lstm_odyssey.backends.cuda.shape import Workspace
     from lstm_odyssey.backends.cuda.training_step import PopulationStep
 
+    rooms: dict[torch.device, Workspace] = {}  # the groups of a population share them
+
     def make(network: Any, objective: Any, velocity: Tensor, **options: Any) -> PopulationStep:
-        return PopulationStep(network, objective, velocity, **options, device=device_of(velocity.device))
+        workspace = rooms.setdefault(velocity.device, Workspace(velocity))
+        return PopulationStep(
+            network, objective, velocity, **options, device=device_of(velocity.device), workspace=workspace
+        )
 
     return make
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,9 +122,11 @@ class Shape:
                            training.blocks(frames * K)) if D == 2 else None  # fmt: skip
         loss = []
         if step.objective.name in training.LOSSES:
-            columns: Columns = {**shape, "K": K, "logits": Column(self.logits, members * frames * K), "targets": Column(self.targets),
-                       "delta": Column(self.delta, members * frames * K), "terms": Column(self.terms, members * frames),
-                       "loss": Column(self.loss, members * B)}  # fmt: skip
+            columns: Columns = {
+                **shape, "K": K, "logits": Column(self.logits, members * frames * K), "targets": Column(self.targets),
+                "delta": Column(self.delta, members * frames * K), "terms": Column(self.terms, members * frames),
+                "loss": Column(self.loss, members * B),
+            }  # fmt: skip
             loss = [
                 self._launch("loss", training.LOSS, columns, P, -(-frames // (training.THREADS // 32))),
                 self._launch("sums", training.SUMS, columns, P, B, training.THREADS * 8),

@@ -37,6 +37,7 @@ class PopulationStep:
         velocity: [P, D], beside the network's weights.
         momentum, rate, noise, nesterov, clip: of each member; see ``training.lockstep``.
         device: who runs the kernels.
+        workspace: memory, which steps may share.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class PopulationStep:
         nesterov: Sequence[bool],
         clip: Sequence[float | None],
         device: Device,
+        workspace: Workspace,
     ) -> None:
         self.network, self.objective, self.velocity, self.device = network, objective, velocity, device
         self.made = kernel(lower(network.rnn.cell.graph), velocity.dtype, device.architecture)
@@ -63,7 +65,7 @@ class PopulationStep:
         self._shapes: dict[tuple[int, int], tuple[Shape, dict[str, Any]]] = {}
         self._begun: dict[tuple[int, int], Tensor] = {}
         self._made_for: tuple[int, ...] = ()
-        self.workspace = Workspace(velocity)
+        self.workspace = workspace
         self.target_dtype = torch.int64 if objective.name == "frames" else velocity.dtype
         self._places()
 
