@@ -98,10 +98,10 @@ class Call:
         mask = None if active is None else self.each(active) if len(active) > 1 else Column(active)
         return {"LINE": width, "STEP": self.P * self.B * width, "active": mask}
 
-    def run(self, launches: Sequence[tuple[str, Launch]]) -> None:
+    def run(self, launches: Sequence[tuple[str, list[Launch]]]) -> None:
         """Run launches, each with its text."""
-        for text, launch in launches:
-            self.device.run(text, [launch])
+        for text, own in launches:
+            self.device.run(text, own)
 
 
 class _Fused(torch.autograd.Function):
@@ -205,7 +205,7 @@ def scan(
     initial = [state[name] for name in lowered.states]
     sizes = [initial[0].shape[-1]] * P if sizes is None else list(sizes)
     largest = T * B * max(made.plan.places, len(made.plan.accumulators), 1) * max(sizes)
-    if not x.numel() or largest > LARGEST or any(made.layout(N) is None for N in sizes):
+    if not x.numel() or largest > LARGEST:
         return eager.scan(lowered, spaces, x, state, active, sizes)
     inputs = _inputs(made, x)
     mask = None
