@@ -18,8 +18,9 @@ from torch import Tensor
 
 from lstm_odyssey.backends import eager
 from lstm_odyssey.backends.cuda.classes import WIDTHS
+from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel, kernel
 from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers
-from lstm_odyssey.backends.cuda.member import LARGEST, Kernel, Programs, kernel
+from lstm_odyssey.backends.cuda.programs import Programs
 from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.cell.ops import OPS

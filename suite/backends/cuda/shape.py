@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value
-from lstm_odyssey.backends.cuda.member import Programs, Rounds, collect
+from lstm_odyssey.backends.cuda.programs import Programs, Rounds, collect
 from lstm_odyssey.backends.cuda.source import products, training
 from lstm_odyssey.cell.ops import OPS
 

@@ -1,8 +1,7 @@
-"""Source of a scan step by step: a launch for each round of products, with the recurrent matrices read from memory.
+"""Source of a scan step by step, for what no size class has room for: a launch for each round of products.
 
-For members that are too large for any size class. The pointwise text is the same; what one launch leaves to the next lies in
-memory, as between the blocks of a CPU's scan. The step's number is read from memory, so that all steps have the same launches;
-``tick`` counts it.
+Matrices are read from memory. What one launch leaves to the next lies there too, as between the blocks of a CPU's scan, and so
+does the step's number, so that all steps have the same launches; ``tick`` counts it.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lstm_odyssey.backends.cuda.classes import SizeClass
-from lstm_odyssey.backends.cuda.source.blocks import Names, Scan, Values, indented
+from lstm_odyssey.backends.cuda.source.blocks import Names, Scan, Values, indented, wanted
 from lstm_odyssey.backends.plan import Plan
 
 THREADS, WARP = 256, 32
@@ -50,11 +49,7 @@ class Stepwise(Scan):
         phase = plan.phase
         self.blocks = 1 + max([0, *(phase[number] for number in (*plan.graph.results, *plan.operands, *plan.kept))])
         self.deltas = [plan.gradient.deltas[accumulator.products[0]] for accumulator in plan.accumulators]
-        named = {self.nodes[number].name: number for number in self.state_of}
-        totals = [self.gradient.totals.get(named[state]) for state in self.states]
-        self.of_states = [None if total is None else total.pointwise for total in totals]
-        vectors = [self.gradient.totals.get(number) for number in self.fixed]
-        self.of_vectors = [None if total is None else total.node for total in vectors]
+        self.of_states, self.of_vectors = wanted(self)
         roots = [*self.deltas, *self.of_states, *self.of_vectors]
         self.back_blocks = 1 + max([0, *(self.back[number] for number in roots if number is not None)])
 
@@ -89,19 +84,18 @@ class Stepwise(Scan):
     def _ends(self) -> list[str]:
         """What is done before the first step and after the last, in both directions."""
         states, count = range(len(self.states)), len(self.fixed)
-        lambdas = f"lambdas[(@ * {len(states)} + #) * B * N + at]"
+        first, last = (f"lambdas[({turn} * {len(states)} + #) * B * N + at]" for turn in ("0", "T % 2"))
         bodies = {
             "begin": [f"if (mine) history[{k} * (T + 1) * B * N + at] = initial{k}[b * LINE + unit];" for k in states],
             "end": [f"if (mine && final{k}) final{k}[b * LINE + unit] = history[({k} * (T + 1) + T) * B * N + at];"
                     for k in states],
             "begin_back": [
-                *(f"if (mine) {lambdas.replace('@', '0').replace('#', str(k))} = dfinal{k} ? dfinal{k}[b * LINE + unit] : real(0);"
+                *(f"if (mine) {first.replace('#', str(k))} = dfinal{k} ? dfinal{k}[b * LINE + unit] : real(0);"
                   for k in states),
                 *(f"if (mine) dvectors[(b * {count} + {k}) * N + unit] = real(0);" for k in range(count)),
             ],
             "end_back": [
-                f"if (mine && dinitial{k}) dinitial{k}[b * LINE + unit] = {lambdas.replace('@', 'T % 2').replace('#', str(k))};"
-                for k in states
+                f"if (mine && dinitial{k}) dinitial{k}[b * LINE + unit] = {last.replace('#', str(k))};" for k in states
             ],
         }  # fmt: skip
         return [self._kernel(name, True, body) for name, body in bodies.items()]
@@ -160,8 +154,8 @@ class Stepwise(Scan):
             for place in places:
                 body += [f"real sum{place} = real(0);", "#pragma unroll", "for (int r = 0; r < ROWS; ++r) {",
                          f"    real whole = part{place}[r];",
-                         f"    for (int lanes = {WARP // 2}; lanes; lanes /= 2) "
-                         "whole += __shfl_xor_sync(0xffffffffu, whole, lanes);",
+                         f"    for (int lanes = {WARP // 2}; lanes; lanes /= 2)",
+                         "        whole += __shfl_xor_sync(0xffffffffu, whole, lanes);",
                          f"    if (r == row) sum{place} = whole;", "}"]  # fmt: skip
         started = {run.first + row for run in plan.input_runs for row in range(len(run.parameters))}
         earlier = {p.place for p in self.products if self._round(p.operand) < block}
@@ -189,9 +183,11 @@ class Stepwise(Scan):
 
         values = Values(self.nodes, available)
         stores: list[str] = []
-        for place in places:
-            if phase[self.accumulators[place].top] > block:  # more of its products come later
-                stores.append(f"if (mine) {slot(place)} = {' + '.join([*begun(place), f'sum{place}'])};")
+        stores += [  # more of its products come later
+            f"if (mine) {slot(place)} = {' + '.join([*begun(place), f'sum{place}'])};"
+            for place in places
+            if phase[self.accumulators[place].top] > block
+        ]
         for number, place in plan.kept.items():
             if phase[number] == block:
                 stores.append(f"if (mine) {slot(place)} = {values.value(number)};")
@@ -201,10 +197,10 @@ class Stepwise(Scan):
                 stores.append(f"if (mine) {to} = on ? real({values.value(number)}) : real(0);")
         for k, number in enumerate(plan.graph.results):
             if phase[number] == block:
-                held = f"history[({k} * (T + 1) + t) * B * N + at]"
-                value = f"on ? real({values.value(number)}) : {held}"
-                stores.append(f"if (mine) {{ const real new{k} = {value}; history[({k} * (T + 1) + t + 1) * B * N + at] = new{k};"
-                              + (" if (y) y[t * STEP + b * LINE + unit] = new0;" if k == 0 else "") + " }")  # fmt: skip
+                held, to = (f"history[({k} * (T + 1) + {step}) * B * N + at]" for step in ("t", "t + 1"))
+                stores.append(f"if (mine) {to} = on ? real({values.value(number)}) : {held};")
+                if k == 0:
+                    stores.append(f"if (mine && y) y[t * STEP + b * LINE + unit] = {to};")
         return self._kernel(f"step{block}", False, [*body, *values.lines, *stores]) if which or stores else None
 
     def _round(self, operand: int) -> int:
@@ -237,9 +233,9 @@ class Stepwise(Scan):
             body += ["SHARED(real, shares);", *(f"real part{n}[ROWS] = {{}};" for n in operands)]
             body.append(f"for (int line = warp; unit < N && line < N; line += {THREADS // WARP}) {{")
             for place in dict.fromkeys(one.place for _, one in which):
+                delta = f"deltas[((t * B + begin + r) * {len(self.deltas)} + {place}) * N + line]"
                 body += ["    {", "        real x[ROWS];", "#pragma unroll", "        for (int r = 0; r < ROWS; ++r)",
-                         "            x[r] = begin + r < B ? deltas[((t * B + begin + r) * "
-                         f"{len(self.deltas)} + {place}) * N + line] : real(0);"]  # fmt: skip
+                         f"            x[r] = begin + r < B ? {delta} : real(0);"]  # fmt: skip
                 for k, one in which:
                     if one.place == place:
                         body += ["        {", f"            const real weight = r{k}[line * r{k}_line + unit];",
@@ -249,12 +245,11 @@ class Stepwise(Scan):
                 body.append("    }")
             body.append("}")
             for number in operands:
-                body += ["__syncthreads();", "for (int r = 0; r < ROWS; ++r) "
-                         f"shares[(warp * ROWS + r) * {WARP} + lane] = part{number}[r];", "__syncthreads();",
-                         f"real sum{number} = real(0);",
-                         f"for (int k = 0; k < {THREADS // WARP}; ++k) "
-                         f"sum{number} += shares[(k * ROWS + row) * {WARP} + lane];"]  # fmt: skip
-        seed = {number: self.states.index(name) for name, number in self.gradient.seeds.items()}
+                body += ["__syncthreads();", "#pragma unroll", "for (int r = 0; r < ROWS; ++r)",
+                         f"    shares[(warp * ROWS + r) * {WARP} + lane] = part{number}[r];", "__syncthreads();",
+                         f"real sum{number} = real(0);", f"for (int k = 0; k < {THREADS // WARP}; ++k)",
+                         f"    sum{number} += shares[(k * ROWS + row) * {WARP} + lane];"]  # fmt: skip
+        seed = {number: self.states.index(state) for state, number in self.gradient.seeds.items()}
         waiting = {self.gradient.totals[number].node: number for number in plan.operands}
 
         def lambda_(k: int, after: bool) -> str:
@@ -280,8 +275,8 @@ class Stepwise(Scan):
                 simple = self.gradient.totals[operand].pointwise
                 return own if simple is None else f"{own} + {values.value(simple)}"
             if number in self.deltas and self.back[number] < block:
-                place = self.deltas.index(number)
-                return f"live ? deltas[((t * B + b) * {len(self.deltas)} + {place}) * N + unit] : real(0)"
+                of = self.deltas.index(number)
+                return f"live ? deltas[((t * B + b) * {len(self.deltas)} + {of}) * N + unit] : real(0)"
             return None
 
         values = Values(self.gradient.nodes, available)
@@ -296,13 +291,13 @@ class Stepwise(Scan):
                 to = f"deltas[((t * B + b) * {len(self.deltas)} + {place}) * N + unit]"
                 stores.append(f"if (mine) {to} = on ? real({values.value(number)}) : real(0);")
         if block < self.back_blocks:
-            for k, number in enumerate(self.of_vectors):
-                if number is not None and self.back[number] == block:
+            for k, whole in enumerate(self.of_vectors):
+                if whole is not None and self.back[whole] == block:
                     to = f"dvectors[(b * {len(self.fixed)} + {k}) * N + unit]"
-                    stores.append(f"if (mine && on) {to} += {values.value(number)};")
+                    stores.append(f"if (mine && on) {to} += {values.value(whole)};")
         if block == self.back_blocks - 1:
-            for k, number in enumerate(self.of_states):
-                value = "real(0)" if number is None else values.value(number)
+            for k, simple in enumerate(self.of_states):
+                value = "real(0)" if simple is None else values.value(simple)
                 held = values.value(next(n for n, state in seed.items() if state == k))
                 stores.append(f"if (mine) {lambda_(k, True)} = on ? real({value}) : {held};")
         return self._kernel(f"back{block}", True, [*body, *values.lines, *stores])
