@@ -36,6 +36,8 @@ struct Block {
     unsigned char* memory;
     unsigned waiting = 0, ended = 0;
     int line = 0;         // of the barrier they wait at
+    unsigned turn = 0;    // of the two meetings: who is through one barrier may come to the next before another is through
+    fiber::Meeting barrier[2];
     long last_store = -1; // the cluster's phase in which another block stored here last
 };
 
@@ -43,7 +45,7 @@ struct Warp {
     unsigned first, lanes; // its first thread, counted over the cluster
     unsigned waiting = 0, size = 0, distance = 0, turn = 0;
     int line = 0;
-    unsigned char values[2][WARP][8]; // taken in turn: a lane may come with its next value before another has read the last
+    uint64_t values[2][WARP]; // taken in turn: a lane may come with its next value before another has read the last
 };
 
 struct Thread {
@@ -70,12 +72,14 @@ Kernel kernel;
 fiber::Context scheduler;
 std::vector<Thread*> fibers; // made as needed and kept
 std::vector<Block> blocks;   // of the cluster that runs
+std::vector<unsigned char*> memories; // of all blocks of the launch
 std::vector<Warp> warps;
 std::vector<unsigned> ready; // for the shuffled orders: threads that can go on
 bool shuffled = false;
 unsigned count = 0, at_cluster_barrier = 0;
 int cluster_line = 0;
 long phase = 0; // cluster barriers passed
+fiber::Meeting cluster_meeting[2], start, end;
 Thread* running = nullptr;
 
 std::string format(const char* form, ...) {
@@ -194,7 +198,9 @@ void release(unsigned first, unsigned number, State from) {
 void body() {
     fiber::begun(scheduler);
     for (;;) {
+        start.pass();
         kernel(launch->table);
+        end.arrive();
         if (running->block->last_store == phase) {
             fail(where() + ": the block ends although another block stored into its shared memory after the last "
                            "cluster_barrier(). A cluster_barrier() is missing at the end.");
@@ -272,6 +278,10 @@ void run_cluster(unsigned tile) {
     for (unsigned rank = 0; rank < size; rank++) {
         Block& block = blocks[rank];
         block.rank = rank;
+        for (int turn : {0, 1}) {
+            block.barrier[turn].renew();
+            cluster_meeting[turn].renew();
+        }
         block.x = tile * size + rank;
         block.first = rank * threads;
         block.memory = guarded::take(launch->shared);
@@ -290,6 +300,7 @@ void run_cluster(unsigned tile) {
             }
         }
     }
+    start.arrive();
     if (shuffled) {
         shuffle();
     } else if (order == "greedy") {
@@ -307,8 +318,15 @@ void run_cluster(unsigned tile) {
             fail(format("kernel '%s', block (%u, %u): wrote beyond the %ld bytes of its shared memory.", launch->kernel.c_str(),
                         block.x, blockIdx.y, launch->shared));
         }
-        guarded::give_back(block.memory);
+        memories.push_back(block.memory);
     }
+#if defined(RACES)
+    for (Thread* thread : fibers) { // the next cluster's threads are others, which know nothing of what these have done
+        fiber::unmake(thread->context);
+        delete thread;
+    }
+    fibers.clear();
+#endif
 }
 
 void run_launch(const Launch& asked) {
@@ -326,6 +344,11 @@ void run_launch(const Launch& asked) {
         blockIdx.y = cluster / asked.tiles;
         run_cluster(cluster % asked.tiles);
     }
+    end.pass(); // only now, so that nothing orders the clusters of a launch
+    for (unsigned char* memory : memories) {
+        guarded::give_back(memory);
+    }
+    memories.clear();
     launch = nullptr;
 }
 
@@ -336,26 +359,33 @@ void shim::block_barrier(int line) {
     same_line(block.waiting > 0, block.line, line, AT_BARRIER);
     block.line = line;
     stop(AT_BARRIER, line);
+    fiber::Meeting& meeting = block.barrier[block.turn];
+    meeting.arrive();
     if (++block.waiting == blockDim.x) {
         block.waiting = 0;
+        block.turn = 1 - block.turn;
         release(block.first, blockDim.x, AT_BARRIER);
     }
     give_way();
+    meeting.pass();
 }
 
 void(shim::cluster_barrier)(int line) {
     same_line(at_cluster_barrier > 0, cluster_line, line, AT_CLUSTER_BARRIER);
     cluster_line = line;
     stop(AT_CLUSTER_BARRIER, line);
+    fiber::Meeting& meeting = cluster_meeting[phase % 2];
+    meeting.arrive();
     if (++at_cluster_barrier == count) {
         at_cluster_barrier = 0;
         phase++;
         release(0, count, AT_CLUSTER_BARRIER);
     }
     give_way();
+    meeting.pass();
 }
 
-void shim::exchange(unsigned mask, const void* mine, void* theirs, unsigned size, unsigned distance, int line) {
+uint64_t shim::exchange(unsigned mask, uint64_t mine, unsigned size, unsigned distance, int line) {
     Warp& warp = *running->warp;
     unsigned lane = running->place % WARP, other = lane ^ distance;
     if (mask != 0xffffffffu) {
@@ -373,7 +403,7 @@ void shim::exchange(unsigned mask, const void* mine, void* theirs, unsigned size
     warp.size = size;
     warp.distance = distance;
     unsigned turn = warp.turn;
-    memcpy(warp.values[turn][lane], mine, size);
+    warp.values[turn][lane] = mine;
     stop(AT_SHUFFLE, line);
     if (++warp.waiting == warp.lanes) {
         warp.waiting = 0;
@@ -381,7 +411,7 @@ void shim::exchange(unsigned mask, const void* mine, void* theirs, unsigned size
         release(warp.first, warp.lanes, AT_SHUFFLE);
     }
     give_way();
-    memcpy(theirs, warp.values[turn][other], size);
+    return warp.values[turn][other];
 }
 
 void* shim::in_cluster(const void* own, unsigned rank, unsigned size) {
