@@ -38,7 +38,7 @@ _SANITIZER_OPTIONS = {
     "TSAN_OPTIONS": "halt_on_error=1:exitcode=3",
 }
 _MAPPED = "ThreadSanitizer: unexpected memory mapping"
-_HEADERS = ("device.h", "shim.h", "fiber.h", "guarded.h", "grid.h", "run.cpp")
+_HEADERS = ("device.h", "shim.h", "fiber.h", "guarded.h", "threads.h", "grid.h", "run.cpp")
 _LONGEST_MESSAGE = 4000
 SECONDS = 1800.0
 """What a request may take: longer is a loop without end."""
