@@ -116,6 +116,39 @@ def odyssey(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture(scope="module")
+def unpainted():
+    """Figures of a page are drawn, and framed in place of painted: half of a page's time, for tests of what else it says.
+
+    ``tests/reports/page`` and ``tests/reports/plots`` paint every kind of figure, of odd studies too.
+    """
+    from html import escape
+
+    from markupsafe import Markup
+
+    from lstm_odyssey.reports.page import section
+
+    def framed(figure, label, prefix):
+        return Markup(f'<svg role="img" aria-label="{escape(label)}" id="{prefix}"></svg>')
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(section, "_svg", framed)
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_searches():
+    """The curve over hours, most of the time of a comparison, is simulated with a tenth of the searches, for tests of the rest.
+
+    Its draws are the last of their stream: nothing else changes. ``tests/reports/stats/test_expected.py`` has all of them.
+    """
+    from lstm_odyssey.reports.stats import budget
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "OUTER", budget.OUTER // 10)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory, request):
     """``shared(name, make)``: a folder that ``make(folder)`` has filled, once for all processes of a run of the tests."""

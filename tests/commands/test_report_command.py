@@ -23,6 +23,8 @@ from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
 from tests.reports.stats import test_reruns
 
+pytestmark = pytest.mark.usefixtures("few_searches", "unpainted")
+
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:

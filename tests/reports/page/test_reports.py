@@ -29,6 +29,8 @@ from lstm_odyssey.reports.plots import scores as figures
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
 
+pytestmark = pytest.mark.usefixtures("few_searches")
+
 
 def whole(**given: Any) -> xarray.Dataset:
     return schema.build(*made.whole(made.study(**given)))

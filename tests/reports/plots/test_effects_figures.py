@@ -24,6 +24,8 @@ from lstm_odyssey.reports.plots.axis import shown
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
 
+pytestmark = pytest.mark.usefixtures("few_searches")
+
 CELLS = ("vanilla", "gated", "wild")
 
 
