@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
@@ -116,20 +117,19 @@ def odyssey(monkeypatch, capsys):
     return run
 
 
-@pytest.fixture(scope="module")
-def unpainted():
+@contextmanager
+def framed_figures():
     """Figures of a page are drawn, and framed in place of painted: half of a page's time, for tests of what else it says.
 
-    ``tests/reports/page`` and ``tests/reports/plots`` paint every kind of figure, of odd studies too.
+    A decorator of one test, or of a module's tests by ``unpainted``. ``tests/reports/page`` and ``tests/reports/plots`` paint
+    every kind of figure, of odd studies too.
     """
-    from html import escape
-
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     from lstm_odyssey.reports.page import section
 
     def framed(figure, label, prefix):
-        return Markup(f'<svg role="img" aria-label="{escape(label)}" id="{prefix}"></svg>')
+        return Markup('<svg role="img" aria-label="{}" id="{}"></svg>').format(escape(label), prefix)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(section, "_svg", framed)
@@ -137,15 +137,31 @@ def unpainted():
 
 
 @pytest.fixture(scope="module")
-def few_searches():
-    """The curve over hours, most of the time of a comparison, is simulated with a tenth of the searches, for tests of the rest.
+def unpainted():
+    """No test of the module paints a page's figures."""
+    with framed_figures():
+        yield
 
-    Its draws are the last of their stream: nothing else changes. ``tests/reports/stats/test_expected.py`` has all of them.
+
+TREES = 30
+"""Of a forest in ``short_analyses``; by default it has a hundred."""
+
+
+@pytest.fixture(scope="module")
+def short_analyses():
+    """The dear parts of what a page is made of are made with less, for tests of all else: where it stands, what is said.
+
+    The curve over hours is simulated with a tenth of the searches, whose draws are the last of their stream, so that no other
+    number changes; forests are of ``TREES``. Tests of these two, in ``tests/reports/stats`` and ``fanova``, have them whole.
     """
+    from functools import partial
+
+    from lstm_odyssey.reports.page import analyses
     from lstm_odyssey.reports.stats import budget
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(budget, "OUTER", budget.OUTER // 10)
+        patch.setattr(analyses, "_fanova", partial(analyses._fanova, trees=TREES))
         yield
 
 

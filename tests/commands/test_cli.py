@@ -15,7 +15,7 @@ from lstm_odyssey.study.plan import SettingsError, chosen_cells
 from tests.made_plugins import HURRIED, RISING, write
 from tests.small import chorales
 
-pytestmark = pytest.mark.usefixtures("few_searches", "unpainted")
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
 
 
 def small(folder, *more):

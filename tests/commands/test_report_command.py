@@ -21,9 +21,10 @@ from lstm_odyssey.reports.page import tables as grids
 from lstm_odyssey.reports.page.analyses import analyse
 from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
+from tests.conftest import TREES
 from tests.reports.stats import test_reruns
 
-pytestmark = pytest.mark.usefixtures("few_searches", "unpainted")
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_csv(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(found.index) == [(t, v) for t in ("songs", "talk|pipe") for v in ("vanilla", "gated")]
     read = schema.load(study)
     gated = read.sel(task=["songs"], variant=["gated"])
-    shares = gated.odyssey.fanova(clip=1.0)["main_share"].sel(task="songs", variant="gated", clip=1.0)
+    shares = gated.odyssey.fanova(clip=1.0, trees=TREES)["main_share"].sel(task="songs", variant="gated", clip=1.0)
     expected = float(shares.sel(hyperparameter="learning_rate"))
     assert found.loc[("songs", "gated"), "main_share.learning_rate"] == pytest.approx(expected, rel=1e-12)
     mean = float(read.odyssey.compare()["mean_test"].sel(task="songs", variant="gated"))

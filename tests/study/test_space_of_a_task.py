@@ -22,7 +22,7 @@ from lstm_odyssey.tasks.distributions import Choice, EvenInteger, LogUniform, Un
 from tests.corpora import made_task
 from tests.small import settings
 
-pytestmark = pytest.mark.usefixtures("few_searches", "unpainted")
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
 
 FLAG = Choice((False, True))
 SPACE = {

@@ -16,7 +16,7 @@ from lstm_odyssey.reports.page.analyses import analyse
 from tests import browser
 from tests import made_studies as made
 
-pytestmark = pytest.mark.usefixtures("few_searches")
+pytestmark = pytest.mark.usefixtures("short_analyses")
 
 PROGRAM = browser.found()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=f"no browser: none of {', '.join(browser.NAMES)} is installed")
