@@ -12,6 +12,7 @@ from typing import Any
 import pandas
 import pytest
 import xarray
+from matplotlib.figure import Figure
 
 from lstm_odyssey.commands import cli
 from lstm_odyssey.commands import report as report_command
@@ -19,6 +20,7 @@ from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.page import tables as grids
 from lstm_odyssey.reports.page.analyses import analyse
+from lstm_odyssey.reports.plots import scores
 from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
 from tests.conftest import TREES
@@ -109,8 +111,16 @@ def test_netcdf(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_figures_are_written(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--figures writes every figure as vector and pixels, under names that say what they show."""
-    folder = study.parent / "figures"
+    """--figures writes every figure as vector and pixels, under names that say what they show; the first one is painted."""
+    folder, save, painted = study.parent / "figures", scores.save, list[Path]()
+
+    def once(figure: Figure, path: Path) -> Path:
+        if not painted:
+            painted.append(save(figure, path))
+        Path(path).touch()
+        return path
+
+    monkeypatch.setattr(scores, "save", once)
     assert call(monkeypatch, study, "--quick", "--small-forests", "--format", "csv", "--figures", folder) == 0
     names = {path.name for path in folder.iterdir()}
     for stem in (
@@ -121,6 +131,7 @@ def test_figures_are_written(study: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "talk-pipe.1-vanilla-marginals",
     ):
         assert {f"{stem}.svg", f"{stem}.png"} <= names
+    assert painted[0].stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
