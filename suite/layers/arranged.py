@@ -19,6 +19,7 @@ def arranged(
     state: Mapping[str, Tensor] | None,
     lengths: Tensor | Sequence[int] | None,
     batch_first: bool,
+    input_size: int,
     fail: Fail,
 ) -> tuple[Any, State]:
     """Outputs and final states in the form that the input has.
@@ -28,6 +29,7 @@ def arranged(
         x: [B, T, M] if ``batch_first``; [T, M]; or packed.
         state: as ever; of a sequence without a batch [D, N].
         lengths: of the rows; packed sequences have their own.
+        input_size: M.
         fail: makes the error that is raised, of a message.
     """
     if isinstance(x, PackedSequence):
@@ -36,6 +38,9 @@ def arranged(
                 "lengths beside a PackedSequence, which has its own; expected one of the two. Leave lengths out."
             )
         return _packed(run, x, state)
+    if x.shape[-1] != input_size or 0 in x.shape:
+        dimensions = "T" if x.ndim == 2 else "B, T" if batch_first else "T, B"
+        raise fail(f"x has shape {tuple(x.shape)}; expected [{dimensions}, {input_size}], none of them 0.")
     if x.ndim == 2:
         if lengths is not None:
             raise fail(f"lengths beside x of shape {tuple(x.shape)}, one sequence; expected none. Cut x to its length.")

@@ -215,7 +215,7 @@ class RNN(Members):
         usual = isinstance(x, Tensor) and x.ndim == 3 + self.population and not self.batch_first
         if usual or not (isinstance(x, PackedSequence) or (getattr(x, "ndim", 0) in (2, 3) and not self.population)):
             return self._plain(x, state, lengths)  # type: ignore[arg-type]  # which says what is wrong with anything else
-        return arranged(self._plain, x, state, lengths, self.batch_first, self._fail)
+        return arranged(self._plain, x, state, lengths, self.batch_first, self.input_size, self._fail)
 
     def _plain(
         self, x: Tensor, state: Mapping[str, Tensor] | None, lengths: Tensor | Sequence[int] | None
