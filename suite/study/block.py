@@ -267,7 +267,11 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
             "checkpoint_file": store.checkpoints_folder / f"{block.name}.npz",
             "on_update": tell,
         }
-        population = _trained(block, cell, corpus, missing, options)
+        from lstm_odyssey.training.loop import what_fits  # as above
+
+        population = what_fits(
+            lambda group: block.train(cell, corpus, missing, group=group, **options), len(missing), block.pads
+        )
         _store(store, block, population, missing)
     except (StoreError, CorpusError):
         raise
@@ -278,25 +282,6 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
             store.write_trial(block.failed(index, f"{type(error).__name__}: {error}{advice}"))
     store.end_block(block.name)
     return len(missing)
-
-
-def _trained(block: Block, cell: Cell, corpus: Corpus, missing: Sequence[int], options: dict[str, Any]) -> Population:
-    """The block's population; where a GPU has no room for all its members, in groups that do fit.
-
-    Groups change no number of a backend that does not pad. On one that does, a smaller block is another study.
-    """
-    import torch
-
-    group: int | None = None
-    while True:
-        try:
-            return block.train(cell, corpus, missing, group=group, **options)
-        except torch.OutOfMemoryError:
-            members = len(missing) if group is None else group
-            if members < 2 or block.pads:
-                raise
-            group = (members + 1) // 2
-        torch.cuda.empty_cache()  # out of the handler: the error holds the tensors
 
 
 def _store(store: Store, block: Block, population: Population, missing: list[int]) -> None:
