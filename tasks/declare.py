@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_odyssey.tasks import views
 from lstm_odyssey.tasks.distributions import (
     Choice,
     Continuous,
@@ -79,6 +80,10 @@ class Corpus:
         provenance: where the sequences come from, in words.
         recorded: mean and deviation, each [M], by which features were normalised: ``features * deviation + mean`` is what was
             recorded. None: they are as recorded.
+        subsets: further scores, each of some sequences of test alone: name -> their indices.
+        foldings: further scores, each of test with labels folded into fewer classes: name -> label -> class, or None for a
+            label that is left out. See ``views``.
+        people: how many people spoke, wrote or played it, by split, where that is known.
 
     Errors: `CorpusError`, which names the split and the sequence.
     """
@@ -90,6 +95,9 @@ class Corpus:
     warnings: tuple[str, ...] = ()
     provenance: str = ""
     recorded: tuple[NDArray[Any], NDArray[Any]] | None = None
+    subsets: views.Subsets = field(default_factory=dict)
+    foldings: views.Foldings = field(default_factory=dict)
+    people: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("labels", "warnings"):
@@ -104,6 +112,9 @@ class Corpus:
             for index, pair in enumerate(pairs):
                 _check_pair(f"corpus: {name}[{index}]", pair, len(self.labels), widths)
             object.__setattr__(self, name, pairs)
+        if wrong := views.fault(self.subsets, self.foldings, self.labels, self.test):
+            raise CorpusError(f"corpus: {wrong}.")
+        object.__setattr__(self, "subsets", {name: tuple(map(int, found)) for name, found in self.subsets.items()})
 
     @property
     def splits(self) -> dict[str, Split]:

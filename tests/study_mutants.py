@@ -99,8 +99,8 @@ TRAINER = {
     ),
     "the score of each sequence is that of the whole": Mutant(
         "training.population:Population.score",
-        "whole[place], per_sequence[place] = part.score(batches)",
-        "whole[place] = per_sequence[place] = part.score(batches)[0]",
+        "whole[place], per_sequence[place], further[place] = part.score(batches, views)",
+        "whole[place] = per_sequence[place] = part.score(batches, views)[0]",
         test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
         {"objective": "next_frame", "backend": "numba"},
     ),
@@ -661,14 +661,14 @@ STUDY = {
     ),
     "a neighbour that came out otherwise is passed over": Mutant(
         "study.block:_store",
-        "comparable(there) != comparable(record)",
+        "comparable(there, record) != comparable(record, there)",
         "False",
         test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
     ),
     "curves are not compared": Mutant(
         "study.block:comparable",
         '{key: value for key, value in record["curves"].items() if key not in MEASURED}',
-        "None",
+        "{}",
         test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
     ),
     "times are compared": Mutant(

@@ -283,7 +283,7 @@ def _store(store: Store, block: Block, population: Population, missing: list[int
             continue
         record = block.record(index, population.record(member))
         there = store.read_trial(record["trial_id"])
-        if there is not None and comparable(there) != comparable(record):
+        if there is not None and comparable(there, record) != comparable(record, there):
             raise ArithmeticError(
                 f"trial {index} of '{block.variant}' on '{block.task}' is stored and came out otherwise when its block was "
                 f"run again: stored on {there['environment']}, now on {environment()}. Numbers are bitwise the same on one "
