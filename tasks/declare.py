@@ -115,6 +115,8 @@ class Corpus:
         if wrong := views.fault(self.subsets, self.foldings, self.labels, self.test):
             raise CorpusError(f"corpus: {wrong}.")
         object.__setattr__(self, "subsets", {name: tuple(map(int, found)) for name, found in self.subsets.items()})
+        object.__setattr__(self, "foldings", {name: dict(folding) for name, folding in self.foldings.items()})
+        object.__setattr__(self, "people", dict(self.people))
 
     @property
     def splits(self) -> dict[str, Split]:

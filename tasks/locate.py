@@ -42,6 +42,20 @@ def locate(task: str, path: str | PathLike[str] | None = None) -> Path | None:
     return found[0] if found else None
 
 
+def folder(task: str, path: str | PathLike[str] | None, expected: str) -> Path | None:
+    """The folder the user gave for ``task``, or None.
+
+    Args:
+        expected: what it should be, and what to do: the end of the error.
+
+    Errors: `CorpusError` as `locate`, and if it is no folder.
+    """
+    given = locate(task, path)
+    if given is not None and not given.is_dir():
+        raise CorpusError(f"task {task!r}: {given} is not a folder; expected {expected}")
+    return given
+
+
 def missing(task: str, reason: str, url: str | None) -> CorpusError:
     """The one error for a corpus that is not at hand."""
     source = f"; the corpus is at {url}" if url else ""

@@ -29,10 +29,11 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from lstm_odyssey.tasks import archives, locate
+from lstm_odyssey.tasks import archives, cache, locate
+from lstm_odyssey.tasks.cache import SPLITS, Assembled
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
-from lstm_odyssey.tasks.speech import cache, transcripts
-from lstm_odyssey.tasks.speech.assemble import SPLITS, Assembled, assemble
+from lstm_odyssey.tasks.speech import transcripts
+from lstm_odyssey.tasks.speech.assemble import assemble
 from lstm_odyssey.tasks.speech.features import Segment
 from lstm_odyssey.tasks.speech.phones import ARPABET
 from lstm_odyssey.tasks.speech.recordings import Recording, check_phones, utterances
@@ -91,7 +92,7 @@ def find(*folders: Path) -> tuple[list[Recording], list[str]]:
     lacking = len(set(sounds) - set(grids))
     warnings = [f"{lacking} utterances without an alignment are left out"] if lacking else []
     warnings += [f"{len(both)} utterances; expected {UTTERANCES}"] if len(both) != UTTERANCES else []
-    found = [Recording(split(name.partition("-")[0]), name, sounds[name], grids[name]) for name in both]
+    found = [Recording(split(_speaker(name)), name, sounds[name], grids[name]) for name in both]
     return sorted(found, key=lambda each: (SPLITS.index(each.split), each.name)), warnings
 
 
@@ -108,7 +109,12 @@ def prepare(found: Sequence[Recording], warnings: Sequence[str]) -> Assembled:
         check_phones(TASK, each, segments, classes)
     made = list(utterances(TASK, found, read, classes, SILENCE, RATE))
     provenance = f"LibriSpeech dev-clean and test-clean, {len(found)} utterances, phones of the Montreal Forced Aligner"
-    return assemble(TASK, made, ARPABET, provenance, warnings, masked=classes.index(UNKNOWN))
+    masked = classes.index(UNKNOWN)
+    return assemble(TASK, made, ARPABET, provenance, warnings, masked=masked, speaker=_speaker)
+
+
+def _speaker(utterance: str) -> str:
+    return utterance.partition("-")[0]
 
 
 def load(path: str | PathLike[str] | None = None) -> Corpus:
@@ -116,13 +122,9 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
 
     Errors: `CorpusError` if it is not at hand and cannot be had, or is malformed.
     """
-    given = locate.locate(TASK, path)
+    given = locate.folder(TASK, path, "one with dev-clean and test-clean. Unpack the archives.")
     if given is None:
         return _downloaded()
-    if not given.is_dir():
-        raise CorpusError(
-            f"task {TASK!r}: {given} is not a folder; expected one with dev-clean and test-clean. Unpack the archives."
-        )
     found, warnings = find(given)
     files = [file for each in found for file in (each.sound, each.transcript)]
     return cache.kept(cache.name(TASK, {"warnings": warnings}, files, given), lambda: prepare(found, warnings))

@@ -16,7 +16,7 @@ import pytest
 
 from lstm_odyssey.tasks import archives
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
-from lstm_odyssey.tasks.handwriting import ink, unipen, unipen_format, unipen_lines
+from lstm_odyssey.tasks.handwriting import unipen, unipen_format, unipen_lines
 from tests.corpora import real_file
 
 NPZ = "unipen_lines.npz"
@@ -347,7 +347,7 @@ def test_the_file_of_lines_is_read(tmp_path: Path) -> None:
         "three",
     ]
     assert all(features[:, 3].sum() == 2 and len(features) == 30 for features, _ in corpus.train)
-    assert ink.unseen(corpus) == (0, 2)
+    assert corpus.subsets == {"unseen text": (0, 2)}
 
 
 DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
@@ -427,7 +427,7 @@ def test_the_real_lines_are_the_corpus_of_the_docstring() -> None:
 
     corpus = unipen.load(real_file(NPZ))
     assert {split: len(pairs) for split, pairs in corpus.splits.items()} == unipen.LINES
-    assert corpus.warnings == () and len(ink.unseen(corpus)) == 566
+    assert corpus.warnings == () and len(corpus.subsets["unseen text"]) == 566
     assert round(get("ctc").chance(corpus.train, corpus.test, corpus.labels), 4) == unipen.task.chance
     known = set(texts(corpus, "train"))
     assert round(100 * np.mean([text in known for text in texts(corpus, "test")])) == 61
