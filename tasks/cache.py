@@ -82,7 +82,7 @@ def corpus(made: Assembled, features: NDArray[np.float32] | None = None, targets
             place, entry = place + n, entry + m
         splits[split] = tuple(found)
     told = {name: getattr(made, name) for name in KEPT}
-    return Corpus(*(splits[split] for split in SPLITS), **told)
+    return Corpus(splits["train"], splits["valid"], splits["test"], **told)
 
 
 KEPT = ("labels", "warnings", "provenance", "recorded", "subsets", "foldings", "people")

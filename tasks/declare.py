@@ -28,6 +28,7 @@ from lstm_odyssey.tasks.distributions import (
 )
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.tasks.objectives.names import NAMES
+from lstm_odyssey.tasks.transfer import Download
 
 __all__ = [
     "PAPER_SPACE",
@@ -206,7 +207,8 @@ class Task:
         licence: the corpus's licence in a few words.
         url, mirror: where it can be had.
         checksum: sha256 (hex) of the file.
-        file, size: of what is downloaded, its name in the user's cache and its bytes.
+        file, size: of what is downloaded, its name in the user's cache and its bytes; of an embedded corpus its bytes.
+        downloads: where it is several files, each of them; see `fetched`.
         chance: the score of the best constant prediction, fitted on train, in the metric's units.
         embedded: whether the package carries the corpus.
         collection: the set it belongs to. A study that names no task takes those of ``"odyssey-2017"`` whose corpus the
@@ -227,11 +229,19 @@ class Task:
     checksum: str | None = field(default=None, kw_only=True)
     file: str | None = field(default=None, kw_only=True)
     size: int | None = field(default=None, kw_only=True)
+    downloads: tuple[Download, ...] = field(default=(), kw_only=True)
     licence: str = field(kw_only=True)
     chance: float | None = field(default=None, kw_only=True)
     embedded: bool = field(default=False, kw_only=True)
     collection: str | None = field(default=None, kw_only=True)
     reference: str | None = field(default=None, kw_only=True)
+
+    @property
+    def fetched(self) -> tuple[Download, ...]:
+        """The files that may be downloaded: ``downloads``, or the one at ``url``; none of what is embedded or given."""
+        if self.downloads or self.embedded or not self.file or not self.url:
+            return self.downloads
+        return (Download(self.file, self.url, self.checksum, self.mirror, self.size),)
 
     def __post_init__(self) -> None:
         if not callable(self.load):

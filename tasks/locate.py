@@ -11,8 +11,12 @@ import hashlib
 import os
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lstm_odyssey.tasks.declare import CorpusError
+
+if TYPE_CHECKING:
+    from lstm_odyssey.tasks.transfer import Download
 
 MAX_BYTES = 64 * 2**20
 """A file that is read whole may not be larger than this, unless its task says otherwise."""
@@ -175,6 +179,12 @@ def download(
             _record(cached, got)
             return cached
     raise missing(task, f"not on this machine, and the download failed ({'; '.join(failures)})", url)
+
+
+def fetch(task: str, wanted: Download, lazily: bool = False) -> Path:
+    """The cached copy of one file of a task, downloaded when there is none. Arguments and errors: as `download`."""
+    most = wanted.max_bytes or wanted.size
+    return download(task, wanted.file, wanted.checksum, wanted.url, wanted.mirror, most, lazily)
 
 
 def _record(file: Path, got: str) -> None:

@@ -48,5 +48,6 @@ def of_test(corpus: Corpus, order: Sequence[int], device: Any) -> Views:
 
 def identity(corpus: Corpus) -> str:
     """Hash of the views of a corpus; empty where it has none."""
-    told = {name: views.checksum(view) for name, view in {**corpus.subsets, **corpus.foldings}.items()}
+    held: dict[str, Any] = {**corpus.subsets, **corpus.foldings}
+    told = {name: views.checksum(view) for name, view in held.items()}
     return digest(told) if told else ""

@@ -72,6 +72,7 @@ task = Task(
     collection="odyssey-2017",
     url=festvox_ru.URL,
     checksum=CHECKSUM,
+    size=FILE.stat().st_size,
     licence=festvox_ru.task.licence,
     chance=78.3356,
     embedded=True,

@@ -37,9 +37,11 @@ from lstm_odyssey.tasks.speech.assemble import assemble
 from lstm_odyssey.tasks.speech.features import Segment
 from lstm_odyssey.tasks.speech.phones import ARPABET
 from lstm_odyssey.tasks.speech.recordings import Recording, check_phones, utterances
+from lstm_odyssey.tasks.transfer import Download
 
 TASK = "librispeech_mfa"
 URL = "https://www.openslr.org/12"
+MAX_BYTES = 4 * 2**30
 SOUNDS = {
     "dev-clean": "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3",
     "test-clean": "39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23",
@@ -49,7 +51,15 @@ SOUND_URL = "https://www.openslr.org/resources/12/{}.tar.gz"
 SOUND_MIRROR = "https://us.openslr.org/resources/12/{}.tar.gz"
 ALIGNMENTS = "librispeech_alignments.zip"
 ALIGNMENTS_URL = f"https://zenodo.org/record/2619474/files/{ALIGNMENTS}"
-MAX_BYTES = 4 * 2**30
+DOWNLOADS = (
+    *(
+        Download(f"{part}.tar.gz", SOUND_URL.format(part), sha256, SOUND_MIRROR.format(part), max_bytes=MAX_BYTES)
+        for part, sha256 in SOUNDS.items()
+    ),
+    Download(ALIGNMENTS, ALIGNMENTS_URL, max_bytes=MAX_BYTES),
+)
+SIZE = 683_000_000
+"""Bytes of the two archives of sound, about; nobody says that of the alignments."""
 UTTERANCES = 5323
 RATE = 16_000
 SILENCE, UNKNOWN = "sil", "spn"
@@ -131,25 +141,20 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
 
 
 def _downloaded() -> Corpus:
-    downloads = {}
-    for part, checksum in SOUNDS.items():
-        url, mirror = SOUND_URL.format(part), SOUND_MIRROR.format(part)
-        file = locate.download(TASK, f"{part}.tar.gz", checksum, url, mirror, MAX_BYTES, lazily=True)
-        downloads[file] = checksum
-    grids = locate.download(TASK, ALIGNMENTS, None, ALIGNMENTS_URL, max_bytes=MAX_BYTES, lazily=True)
+    *sounds, grids = (locate.fetch(TASK, each, lazily=True) for each in DOWNLOADS)
     recorded = f"no checksum of {ALIGNMENTS} is published; the first download's is {locate.recorded(grids)}"
 
     def make() -> Assembled:
         with tempfile.TemporaryDirectory() as place:
             locate.verify(TASK, grids)
-            for archive, checksum in downloads.items():
-                locate.verify(TASK, archive, checksum)
+            for archive, told in zip(sounds, DOWNLOADS, strict=False):
+                locate.verify(TASK, archive, told.checksum)
                 archives.unpack_tar(TASK, archive, Path(place), _is_sound, MAX_BYTES)
             archives.unpack_zip(TASK, grids, Path(place), _is_alignment, MAX_BYTES)
             found, warnings = find(Path(place))
             return prepare(found, [*warnings, recorded])
 
-    return cache.kept(cache.name(TASK, {"recorded": recorded}, [*downloads, grids], grids.parent), make)
+    return cache.kept(cache.name(TASK, {"recorded": recorded}, [*sounds, grids], grids.parent), make)
 
 
 def _is_sound(name: str) -> bool:
@@ -168,6 +173,8 @@ task = Task(
     space=PAPER_SPACE,
     url=URL,
     mirror=SOUND_MIRROR.format("dev-clean"),
+    downloads=DOWNLOADS,
+    size=SIZE,
     licence="CC BY 4.0, sound and alignments",
     reference=(
         'V. Panayotov, G. Chen, D. Povey, S. Khudanpur, "Librispeech: an ASR corpus based on public domain audio books", '
