@@ -24,7 +24,7 @@ from tests.backends import test_training_step
 from tests.layers import test_layer_memory
 from tests.reports.contract import test_schema
 from tests.study import test_blocks, test_search, test_store
-from tests.training import test_costs, test_hyperparameters, test_training, test_trial_records
+from tests.training import test_costs, test_hyperparameters, test_training, test_trial_records, test_views
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,20 @@ TRAINER = {
         "whole[place] = per_sequence[place] = part.score(batches, views)[0]",
         test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
         {"objective": "next_frame", "backend": "numba"},
+    ),
+    "a view is of other sequences": Mutant(
+        "training.views:of_test",
+        "{index: place for place, index in enumerate(order)}",
+        "{index: index for index in order}",
+        test_views.test_views_are_scores_of_the_best_weights,
+        {"objective": "frames"},
+    ),
+    "a view is the last epoch's": Mutant(
+        "training.population:Population.advance",
+        "(self.best_views, further),",
+        "",
+        test_views.test_views_are_scores_of_the_best_weights,
+        {"objective": "next_frame"},
     ),
     "the final score is the least": Mutant(
         "training.population:Population.record",
