@@ -255,8 +255,8 @@ TRAINER = {
     ),
     "a split is scored without its last batch": Mutant(
         "training.batches:Batches.scored",
-        "for group in groups]",
-        "for group in groups[: max(1, len(groups) - 1)]]",
+        "for group in groups(split)]",
+        "for group in groups(split)[: max(1, len(groups(split)) - 1)]]",
         test_trial_records.test_a_split_of_many_batches_is_scored_whole,
     ),
     "noise is of one strength for all trials": Mutant(

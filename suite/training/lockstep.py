@@ -114,6 +114,10 @@ class Lockstep:
         """What of an update is one compiled call, to be timed by itself; None where there is no such call."""
         return None
 
+    def alone(self, batch: Batch) -> dict[str, Callable[[], None]]:
+        """Parts of an update to be timed by themselves; see ``backends.trainer.Step``. Empty where it cannot be taken apart."""
+        return {}
+
     def score(
         self, batches: Sequence[Batch], views: Views = NONE
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -195,6 +199,9 @@ class CompiledLockstep(Lockstep):
 
     def compiled(self, batch: Batch) -> Callable[[], None]:
         return self.step.compiled(batch)
+
+    def alone(self, batch: Batch) -> dict[str, Callable[[], None]]:
+        return self.step.alone(batch)
 
     def scores(self, batch: Batch, views: Views = NONE) -> list[tuple[Tensor, Tensor]]:
         losses = self.step.exact_losses(batch) if self.objective.score_is_loss else None
