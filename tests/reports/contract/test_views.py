@@ -14,6 +14,7 @@ from lstm_odyssey.reports.contract import netcdf, schema
 from lstm_odyssey.reports.contract.restore import restore
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.page import analyses, export
+from lstm_odyssey.reports.stats.learning import learning
 from lstm_odyssey.reports.stats.table import best_tenths
 from lstm_odyssey.reports.stats.views import views
 from tests import made_studies as made
@@ -137,3 +138,43 @@ def test_terminal_page_and_markdown_show_the_views(study):
     )
     assert "long: 3 of the 9 test sequences, chance level 78.00" in html
     assert "Beside the whole test set" in export.markdown(study, found)
+
+
+def test_curves_are_a_row_an_epoch(study):
+    """Scores stand at their epoch with the time so far; a trial that ended has no more rows; views have a column each."""
+    rows = learning(study)
+    assert list(rows.columns[:8]) == [
+        "task", "variant", "trial", "epoch", "seconds", "train_loss", "valid", "test",
+    ] and list(rows.columns[8:]) == [f"test, {name}" for name in FACTS]  # fmt: skip
+    assert len(rows) == sum(len(trial["curves"]["valid"]) for trial in content()[1])
+    one = rows[(rows["task"] == "talk") & (rows["variant"] == "gated") & (rows["trial"] == 2)]
+    trial = next(
+        each for each in content()[1] if (each["task"], each["variant"], each["trial"]) == ("talk", "gated", 2)
+    )
+    np.testing.assert_array_equal(one["valid"].tolist(), trial["curves"]["valid"])
+    np.testing.assert_array_equal(one["test, long"].tolist(), np.array(trial["views"]["long"]["test"], float))
+    assert one["seconds"].tolist() == pytest.approx([1.5 * epoch for epoch in range(len(one))])
+    assert "test, long" not in learning(study.sel(task="songs"))
+
+
+def test_a_column_of_times_goes_where_nothing_was_fitted():
+    """Of too few trials for a fit there is no s/epoch, nor the sentence that explains it; of more there are both."""
+    for trials, there in ((2, False), (30, True)):
+        console = Console(width=200, record=True, file=io.StringIO())
+        for part in tables.results(schema.build(*made.whole(made.study(trials=trials)))):
+            console.print(part)
+        text = console.export_text()
+        assert ("s/epoch" in text, "processor time of an epoch's updates" in text) == (there, there)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"), [([True, False], "no and yes"), ([False], "no"), ([True], "yes"), ([0.25, 4.0], "0.25 to 4")]
+)
+def test_a_drawn_boolean_has_words_for_its_range(values, said):
+    """What was drawn of yes or no is told as such, of numbers as the least and the greatest."""
+    study, trials = made.whole(made.study(trials=4))
+    study["tasks"]["songs"]["space"]["nesterov"] = {"kind": "choice", "values": values}
+    for number, trial in enumerate(trials):
+        trial["hyperparameters"]["nesterov"] = values[number % len(values)]
+    (row,) = [row for row in page._space(schema.build(study, trials)) if row["name"] == "nesterov"]
+    assert row["drawn"] == said

@@ -86,6 +86,7 @@ def test_what_no_phone_covers_is_silence():
     found = features.filled([(0.1, 0.2, "a"), (0.3, 0.4, "b"), (0.35, 0.5, "c"), (0.9, 1.2, "d")], 1.0, "h#")
     assert found[0] == (0.0, 0.1, "h#") and (0.2, 0.3, "h#") in found and (0.5, 0.9, "h#") in found
     assert found[-1] == (0.9, 1.0, "d")
+    assert all(first[1] == second[0] for first, second in itertools.pairwise(found)) and (0.4, 0.5, "c") in found
     assert features.filled([(0.0, 0.5, "a")], 0.8, "h#")[-1] == (0.5, 0.8, "h#")
 
 
