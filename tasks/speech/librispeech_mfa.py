@@ -60,7 +60,7 @@ DOWNLOADS = (
 )
 SIZE = 683_000_000
 """Bytes of the two archives of sound, about; nobody says that of the alignments."""
-UTTERANCES = 5323
+UTTERANCES, SPEAKERS = 5323, 80
 RATE = 16_000
 SILENCE, UNKNOWN = "sil", "spn"
 SILENCES = frozenset(("", "sp", SILENCE))
@@ -101,7 +101,9 @@ def find(*folders: Path) -> tuple[list[Recording], list[str]]:
         )
     lacking = len(set(sounds) - set(grids))
     warnings = [f"{lacking} utterances without an alignment are left out"] if lacking else []
-    warnings += [f"{len(both)} utterances; expected {UTTERANCES}"] if len(both) != UTTERANCES else []
+    speakers = len(set(map(_speaker, both)))
+    if (len(both), speakers) != (UTTERANCES, SPEAKERS):
+        warnings.append(f"{len(both)} utterances of {speakers} speakers; expected {UTTERANCES} of {SPEAKERS}")
     found = [Recording(split(_speaker(name)), name, sounds[name], grids[name]) for name in both]
     return sorted(found, key=lambda each: (SPLITS.index(each.split), each.name)), warnings
 

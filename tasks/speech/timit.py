@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -36,7 +36,8 @@ from lstm_odyssey.tasks.speech.recordings import Recording, check_phones, uttera
 URL = "https://catalog.ldc.upenn.edu/LDC93S1"
 SILENCE = "h#"
 FOLDED = "39 classes"
-EXPECTED = {"train": 3696, "valid": 400, "test": 192}
+EXPECTED = {"train": (3696, 462), "valid": (400, 50), "test": (192, 24)}
+"""Utterances and speakers."""
 CORE = frozenset(
     (
         "MDAB0 MWBT0 FELC0 MTAS1 MWEW0 FPAS0 MJMP0 MLNT0 FPKT0 MLLL0 MTLS0 FJLM0 MBPM0 MKLT0 FNLP0 MCMJ0 MJDH0 FMGD0 "
@@ -128,12 +129,15 @@ def _speaker(utterance: str) -> str:
     return utterance.partition("-")[0]
 
 
-def _warnings(counts: Mapping[str, int]) -> list[str]:
-    return [
-        f"{split} has {counts[split]} utterances; TIMIT has {expected}"
-        for split, expected in EXPECTED.items()
-        if counts[split] != expected
-    ]
+def _warnings(found: Sequence[Recording]) -> list[str]:
+    """What of the numbers of utterances and of speakers is not TIMIT's."""
+    told = []
+    for split, usual in EXPECTED.items():
+        names = [each.name for each in found if each.split == split]
+        got = len(names), len(set(map(_speaker, names)))
+        if got != usual:
+            told.append(f"{split} has {got[0]} utterances of {got[1]} speakers; TIMIT has {usual[0]} of {usual[1]}")
+    return told
 
 
 def load(path: str | PathLike[str] | None = None) -> Corpus:
@@ -146,9 +150,8 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
         raise locate.missing("timit", "no folder given; the LDC licenses the corpus", URL)
     top = root(given)
     found = recordings(top)
-    counts = {split: sum(each.split == split for each in found) for split in SPLITS}
     files = [file for each in found for file in (each.sound, each.transcript)]
-    name = cache.name("timit", {"counts": counts}, files, top)
+    name = cache.name("timit", {}, files, top)
 
     def make() -> Assembled:
         read = [transcripts.phn("timit", each.transcript) for each in found]
@@ -156,7 +159,7 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
             check_phones("timit", each, segments, TIMIT)
         made = list(utterances("timit", found, read, TIMIT, SILENCE, transcripts.TIMIT_RATE))
         provenance = f"LDC93S1, {len(found)} utterances of a folder {top.name}"
-        whole = assemble("timit", made, TIMIT, provenance, _warnings(counts), speaker=_speaker)
+        whole = assemble("timit", made, TIMIT, provenance, _warnings(found), speaker=_speaker)
         return whole._replace(foldings={FOLDED: FOLDING})
 
     return cache.kept(name, make)

@@ -35,7 +35,7 @@ def test_a_made_tree_is_read(tree):
     """Seven speakers: split by the hash of their numbers; 39 phones without stress, and one silence; the count is said."""
     corpus = librispeech_mfa.load(tree)
     assert counts(corpus) == [10, 2, 2] and corpus.labels == phones.ARPABET and corpus.input_size == 39
-    assert corpus.warnings == ("14 utterances; expected 5323",)
+    assert corpus.warnings == ("14 utterances of 7 speakers; expected 5323 of 80",) and sum(corpus.people.values()) == 7
     used = {corpus.labels[k] for split in corpus.splits.values() for _, y in split for k in y}
     assert used == {"AH", "S", "IY", "ER", "sil"}
 
