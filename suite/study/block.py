@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lstm_odyssey.backends import pads, prepare, repeats
+from lstm_odyssey.backends import pads, prepare, promise
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.plugins.origins import versions
 from lstm_odyssey.study.asked import points
@@ -175,6 +175,7 @@ class Block:
 
     def record(self, index: int, result: dict[str, Any]) -> dict[str, Any]:
         """A trial as it is stored; where it ran includes the versions of plugins, as they are known here."""
+        objective = self.study["tasks"][self.task]["objective"]
         plugins = (registry.origin("variant", self.variant), registry.origin("task", self.task))
         return {
             "format": FORMAT,
@@ -184,16 +185,14 @@ class Block:
             "trial": index,
             "seed": self.study["seed"],
             "hyperparameters": self.hyperparameters(index),
-            "environment": {**environment(), **self._device(), **versions(plugins)},
+            "environment": {
+                **environment(),
+                **of_device(self.study["device"]),
+                **promise(self.study["backend"], objective),
+                **versions(plugins),
+            },  # fmt: skip
             **result,
         }
-
-    def _device(self) -> dict[str, str]:
-        """What of the environment is the device's, and whether its bits are no promise there."""
-        objective, found = self.study["tasks"][self.task]["objective"], of_device(self.study["device"])
-        if not repeats(self.study["backend"], objective):
-            found["bits"] = f"torch computes the loss of '{objective}', in no fixed order"
-        return found
 
     def failed(self, index: int, reason: str) -> dict[str, Any]:
         """The record of a trial that could not be run."""
@@ -292,7 +291,7 @@ def _store(store: Store, block: Block, population: Population, missing: list[int
             continue
         record = block.record(index, population.record(member))
         there = store.read_trial(record["trial_id"])
-        if there is not None and comparable(there) != comparable(record):
+        if there is not None and comparable(there, record) != comparable(record, there):
             raise ArithmeticError(
                 f"trial {index} of '{block.variant}' on '{block.task}' is stored and came out otherwise when its block was "
                 f"run again: stored on {there['environment']}, now on {environment()}. Numbers are bitwise the same on one "
