@@ -175,7 +175,8 @@ class Block:
 
     def record(self, index: int, result: dict[str, Any]) -> dict[str, Any]:
         """A trial as it is stored; where it ran includes the versions of plugins, as they are known here."""
-        objective = self.study["tasks"][self.task]["objective"]
+        computed = of_device(self.study["device"])
+        computed |= promise(self.study["backend"], self.study["tasks"][self.task]["objective"])
         plugins = (registry.origin("variant", self.variant), registry.origin("task", self.task))
         return {
             "format": FORMAT,
@@ -185,12 +186,7 @@ class Block:
             "trial": index,
             "seed": self.study["seed"],
             "hyperparameters": self.hyperparameters(index),
-            "environment": {
-                **environment(),
-                **of_device(self.study["device"]),
-                **promise(self.study["backend"], objective),
-                **versions(plugins),
-            },  # fmt: skip
+            "environment": {**environment(), **computed, **versions(plugins)},
             **result,
         }
 
@@ -242,6 +238,8 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
     """Run what is missing of a block that no other process computes."""
     import torch  # as above
 
+    from lstm_odyssey.training.loop import what_fits
+
     study = block.study
     missing = block.missing(store)
     if not missing:
@@ -266,8 +264,6 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
             "checkpoint_file": store.checkpoints_folder / f"{block.name}.npz",
             "on_update": tell,
         }
-        from lstm_odyssey.training.loop import what_fits  # as above
-
         population = what_fits(
             lambda group: block.train(cell, corpus, missing, group=group, **options), len(missing), block.pads
         )

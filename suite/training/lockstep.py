@@ -207,16 +207,13 @@ class CompiledLockstep(Lockstep):
         if (only := getattr(self.step, "only", None)) is not None:
             only(running)
 
-    def score(
-        self, batches: Sequence[Batch], views: Views = NONE
+    def _reduced(
+        self, found: Sequence[Sequence[tuple[Tensor, Tensor]]], views: Views
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """As ever, each network's sums by themselves: torch's order of a sum may change with their number."""
-        with torch.no_grad():
-            found = [[(above.cpu(), below.cpu()) for above, below in self.scores(batch, views)] for batch in batches]
-        each = [
-            self._reduced([[(above[[p]], below) for above, below in parts] for parts in found], views)
-            for p in range(len(self.trials))
-        ]
+        known = [[(above.cpu(), below.cpu()) for above, below in parts] for parts in found]
+        alone = [[[(above[[p]], below) for above, below in parts] for parts in known] for p in range(len(self.trials))]
+        each = [super(CompiledLockstep, self)._reduced(own, views) for own in alone]
         whole, per_sequence, further = (np.concatenate(parts) for parts in zip(*each, strict=True))
         return whole, per_sequence, further
 
