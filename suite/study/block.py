@@ -259,11 +259,8 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
         epochs = study["protocol"]["epochs"]
         store.report_progress(block.name, 0, epochs, float("inf"), "compiling kernels")
         prepare(study["backend"], cell.graph, getattr(torch, study["dtype"]))
-        options = {
-            "keep_weights": study["keep_weights"] == "best",
-            "checkpoint_file": store.checkpoints_folder / f"{block.name}.npz",
-            "on_update": tell,
-        }
+        file = store.checkpoints_folder / f"{block.name}.npz"
+        options = {"keep_weights": study["keep_weights"] == "best", "checkpoint_file": file, "on_update": tell}
         population = what_fits(
             lambda group: block.train(cell, corpus, missing, group=group, **options), len(missing), block.pads
         )
