@@ -1,4 +1,4 @@
-"""Scans of generated device code on the emulated device, compared with the float64 oracle: each member alone, eager, at its own N.
+"""Scans of generated device code on the emulated device beside the float64 oracle: each member alone, eager, at its own N.
 
 A case is drawn once; ``answer`` runs it on any device, ``member`` cuts one member out of a case or an answer.
 """

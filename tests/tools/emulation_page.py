@@ -12,17 +12,18 @@ Record = dict[str, Any]
 _HEAD = """\
 # The CUDA text without a GPU
 
-The CUDA C++ that a cell's scans become is proved on a CPU: g++ compiles the very text a GPU gets, threads are fibers, and the answer
-is compared with the float64 oracle. A GPU runs threads in no order that may be relied on, so each case runs in five orders; *greedy*
-lets a warp run as far as it can. `make emulation` writes this page and `reports/records/emulation-2026-11-29.json`, which has every figure.
+The CUDA C++ that a cell's scans become is proved on a CPU: g++ compiles the very text a GPU gets, threads are fibers, and the
+answer is compared with the float64 oracle. A GPU runs threads in no order that may be relied on, so each case runs in five orders;
+*greedy* lets a warp run as far as it can. `make emulation` writes this page and `reports/records/emulation-2026-11-29.json`, which
+has every figure.
 
 Figures of {date}: {compiler}; NVRTC {nvrtc}. What a GPU takes for a step is not among them: nothing here was run on one.
 
 ## Scans
 
-Outputs, final states and all gradients, T = {T}, {B} rows of different lengths. Each figure is the largest difference from the oracle,
-as part of the largest number of its tensor: the worst of all orders. Bounds: float32 {float32:.0e}, float64 {float64:.0e}.
-*Steps* marks an N that has no size class and runs step by step.
+Outputs, final states and all gradients, T = {T}, {B} rows of different lengths. Each figure is the largest difference from the
+oracle, as part of the largest number of its tensor: the worst of all orders. Bounds: float32 {float32:.0e}, float64 {float64:.0e}.
+*steps* marks an N that has no size class and runs step by step.
 """
 
 
@@ -34,7 +35,8 @@ def page(record: Record) -> str:
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(names)} |", "|" + "---|" * len(names), *(f"| {' | '.join(row)} |" for row in rows), ""]
+    lines = [names, ["---"] * len(names), *rows]
+    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
 
 
 def _scans(record: Record) -> list[str]:
@@ -66,8 +68,8 @@ def _scans(record: Record) -> list[str]:
 
 def _checks(record: Record) -> list[str]:
     rows = record.get("checks", [])
-    lines = ["## Sanitizers", "", "AddressSanitizer with UndefinedBehaviorSanitizer, and ThreadSanitizer, to which every thread "
-             "of a block is a thread.", ""]  # fmt: skip
+    about = "AddressSanitizer with UndefinedBehaviorSanitizer, and ThreadSanitizer, to which every thread of a block is a thread."
+    lines = ["## Sanitizers", "", about, ""]
     return lines + _table(
         ["cell", "check", "N", "found"],
         [
@@ -78,8 +80,8 @@ def _checks(record: Record) -> list[str]:
 
 
 def _faults(record: Record) -> list[str]:
-    lines = ["## Planted faults", "", "Each is planted in the generated text and has to be killed. What the first that finds it printed:",
-             ""]  # fmt: skip
+    about = "Each is planted in the generated text and has to be killed. What the first that finds it printed:"
+    lines = ["## Planted faults", "", about, ""]
     rows = []
     for row in record.get("faults", []):
         killers = [check for check, words in row["said"].items() if words]
