@@ -13,17 +13,17 @@ _HEAD = """\
 # The CUDA text without a GPU
 
 The CUDA C++ that a cell's scans become is proved on a CPU: g++ compiles the very text a GPU gets, threads are fibers, and the
-answer is compared with the float64 oracle. A GPU runs threads in no order that may be relied on, so each case runs in five orders;
-*greedy* lets a warp run as far as it can. `make emulation` writes this page and `reports/records/emulation-2026-11-29.json`, which
-has every figure.
+answer is compared with the float64 oracle. A GPU runs threads in no order that may be relied on, so each case runs in five
+orders; *greedy* lets a warp run as far as it can. `make emulation` writes this page and
+`reports/records/emulation-2026-11-29.json`, which has every figure.
 
 Figures of {date}: {compiler}; NVRTC {nvrtc}. What a GPU takes for a step is not among them: nothing here was run on one.
 
 ## Scans
 
-Outputs, final states and all gradients, T = {T}, {B} rows of different lengths. Each figure is the largest difference from the
-oracle, as part of the largest number of its tensor: the worst of all orders. Bounds: float32 {float32:.0e}, float64 {float64:.0e}.
-*steps* marks an N that has no size class and runs step by step.
+Outputs, final states and all gradients, T = {T}, {B} rows of different lengths. Each figure is the largest difference from
+the oracle, as part of the largest number of its tensor: the worst of all orders. Bounds: float32 {float32:.0e}, float64
+{float64:.0e}. *steps* marks an N that has no size class and runs step by step.
 """
 
 
@@ -68,7 +68,9 @@ def _scans(record: Record) -> list[str]:
 
 def _checks(record: Record) -> list[str]:
     rows = record.get("checks", [])
-    about = "AddressSanitizer with UndefinedBehaviorSanitizer, and ThreadSanitizer, to which every thread of a block is a thread."
+    about = (
+        "AddressSanitizer with UndefinedBehaviorSanitizer, and ThreadSanitizer, to which a block's threads are threads."
+    )
     lines = ["## Sanitizers", "", about, ""]
     return lines + _table(
         ["cell", "check", "N", "found"],
@@ -98,13 +100,12 @@ def _short(words: str) -> str:
 def _cubins(record: Record) -> list[str]:
     rows = record.get("cubins", [])
     spilled = [row for row in rows if not row["right"]]
-    cells = {
-        a: sorted({row["cell"] for row in rows if row["architecture"] == a})
-        for a in dict.fromkeys(r["architecture"] for r in rows)
-    }
-    lines = ["## Cubins", "", "What ptxas says of both scans, as forward / backward; shared memory in bytes of a block. "
-             f"Of {len(rows)} texts {len(spilled)} spill registers.", "",
-             *(f"* {a}: {', '.join(own)}" for a, own in cells.items()), ""]  # fmt: skip
+    cells: dict[str, set[str]] = {}
+    for row in rows:
+        cells.setdefault(row["architecture"], set()).add(row["cell"])
+    about = "What ptxas says of both scans, as forward / backward; shared memory in bytes of a block."
+    lines = ["## Cubins", "", f"{about} Of {len(rows)} texts {len(spilled)} spill registers.", ""]
+    lines += [*(f"* {name}: {', '.join(sorted(own))}" for name, own in cells.items()), ""]
     if spilled:
         lines += ["Bytes that are spilled:", ""]
         lines += _table(["cell", "class", "forward", "backward"], [

@@ -1,6 +1,6 @@
 """A study on the backend cuda: trials by the emulated device, what they say of their bits, and groups where memory is short."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -35,7 +35,12 @@ def test_a_study_says_whose_bits_are_no_promise(name, objective, on_cpu, tmp_pat
 
 def test_which_backends_promise_bits():
     """cuda for the losses that are its own; one that is not known here as it was stored."""
-    assert [repeats("cuda", each) for each in ("next_frame", "frames", "ctc", "label_last")] == [True, True, False, False]
+    assert [repeats("cuda", each) for each in ("next_frame", "frames", "ctc", "label_last")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     assert repeats("numba", "ctc") and repeats("eager", "ctc") and repeats("of a newer version", "ctc")
 
 
@@ -44,24 +49,32 @@ def a_block(folder, backend):
     return Block(study, "bach", "nog", 0)
 
 
+@dataclass
 class Short:
-    """Stands for a GPU that has room for so many members."""
+    """A GPU that has room for so many members, and the groups that were asked for."""
 
-    def __init__(self, room):
-        self.room, self.asked = room, []
+    room: int
+    asked: list
 
-    def __call__(self, block, cell, corpus, wanted, *, group=None, **options):
-        self.asked.append(group)
-        if (len(wanted) if group is None else group) > self.room:
+
+def short_of(monkeypatch, room):
+    """Let blocks be trained by a GPU with so much room."""
+    short = Short(room, [])
+
+    def train(self, cell, corpus, wanted, *, group=None, **options):
+        short.asked.append(group)
+        if (len(wanted) if group is None else group) > short.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return self
+        return short
+
+    monkeypatch.setattr(Block, "train", train)
+    return short
 
 
 def test_where_memory_is_short_groups_get_smaller(on_cpu, tmp_path, monkeypatch):
     """Halves of five members until they fit; where not one fits the error stands."""
     for room, expected in ((5, [None]), (3, [None, 3]), (1, [None, 3, 2, 1])):
-        short = Short(room)
-        monkeypatch.setattr(Block, "train", lambda *given, short=short, **options: short(*given, **options))
+        short = short_of(monkeypatch, room)
         assert blocks._trained(a_block(tmp_path, on_cpu), None, None, range(5), {}) is short
         assert short.asked == expected
     short.room = 0
@@ -71,8 +84,7 @@ def test_where_memory_is_short_groups_get_smaller(on_cpu, tmp_path, monkeypatch)
 
 def test_a_backend_that_pads_is_not_grouped(tmp_path, monkeypatch):
     """A smaller block would be another study."""
-    short = Short(4)
-    monkeypatch.setattr(Block, "train", lambda *given, **options: short(*given, **options))
+    short = short_of(monkeypatch, 4)
     with pytest.raises(torch.OutOfMemoryError):
         blocks._trained(a_block(tmp_path, "eager"), None, None, range(5), {})
     assert short.asked == [None]

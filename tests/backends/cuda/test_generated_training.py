@@ -34,7 +34,10 @@ def trained(backend, objective="next_frame", cell="vanilla", members=range(4), b
 
 
 def same(one, other, members=range(4), others=None, bound=0.0):
-    """Weights and curves of members of two populations, exactly unless there is a bound; ``others``: their places in the other."""
+    """Weights and curves of members of two populations, exactly unless there is a bound.
+
+    ``others``: the places in the other population; by default the same.
+    """
     for at, there in zip(members, members if others is None else others, strict=True):
         found = one.member_weights(at)
         for name, value in other.member_weights(there).items():
