@@ -132,7 +132,9 @@ def vector(size: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def size_class(N: int, matrices: int, vectors: int, size: int, architecture: str = "sm_90") -> SizeClass | None:
+def size_class(
+    N: int, matrices: int, vectors: int, size: int, architecture: str = "sm_90", ahead: int = 0
+) -> SizeClass | None:
     """The class of a member; None where none fits and the scan runs step by step.
 
     Args:
@@ -141,13 +143,14 @@ def size_class(N: int, matrices: int, vectors: int, size: int, architecture: str
         vectors: how many vectors of length N lie in shared memory to be exchanged, forward or backward, the greater of the two.
         size: bytes of a float.
         architecture: a key of ``ARCHITECTURES``.
+        ahead: input products of a step beyond one for each matrix; each is read a step ahead, into a register.
     """
     width = next((width for width in WIDTHS if width >= N), None)
     if width is None:
         return None
     limits = ARCHITECTURES[architecture]
     blocks = CLUSTER if limits.clusters else 1
-    every = _layouts(width, matrices, size, limits.spent)
+    every = _layouts(width, matrices, size, limits.spent + ahead * (size // 4))
     fitting = [one for one in every if one.cluster <= blocks and one.shared(vectors) <= limits.shared]
     return min(fitting, key=SizeClass.clocks, default=None)
 
