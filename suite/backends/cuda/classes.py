@@ -33,11 +33,13 @@ class Architecture:
         name: as NVRTC is told, ``"sm_90"``.
         shared: bytes of shared memory that one block may have.
         clusters: whether blocks can read each other's shared memory.
+        spent: registers that ptxas spends on addresses and counters of a scan; with fewer it spilled in some class.
     """
 
     name: str
     shared: int
     clusters: bool
+    spent: int = 56
 
 
 ARCHITECTURES = {
@@ -48,7 +50,7 @@ ARCHITECTURES = {
         Architecture("sm_89", 99 * 1024, False),
         Architecture("sm_90", 227 * 1024, True),
         Architecture("sm_100", 227 * 1024, True),
-        Architecture("sm_120", 99 * 1024, True),
+        Architecture("sm_120", 99 * 1024, True, spent=60),
     )
 }
 """By name."""
@@ -116,8 +118,11 @@ class SizeClass:
 
 
 def rows_of(batch: int, matrices: int) -> int:
-    """How many rows a program computes side by side, 1, 2 or 4: each needs a sum for every matrix in registers."""
-    most = 4 if matrices <= 4 else 2 if matrices <= 8 else 1
+    """How many rows a program computes side by side, 1, 2 or 4: each needs a sum for every matrix in registers.
+
+    Without matrices a row has nothing to share with another.
+    """
+    most = (4 if matrices <= 4 else 2 if matrices <= 8 else 1) if matrices else 1
     return min(most, batch if batch < 3 else 4)
 
 
@@ -127,7 +132,9 @@ def vector(size: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def size_class(N: int, matrices: int, vectors: int, size: int, architecture: str = "sm_90") -> SizeClass | None:
+def size_class(
+    N: int, matrices: int, vectors: int, size: int, architecture: str = "sm_90", ahead: int = 0
+) -> SizeClass | None:
     """The class of a member; None where none fits and the scan runs step by step.
 
     Args:
@@ -136,27 +143,28 @@ def size_class(N: int, matrices: int, vectors: int, size: int, architecture: str
         vectors: how many vectors of length N lie in shared memory to be exchanged, forward or backward, the greater of the two.
         size: bytes of a float.
         architecture: a key of ``ARCHITECTURES``.
+        ahead: input products of a step beyond one for each matrix; each is read a step ahead, into a register.
     """
     width = next((width for width in WIDTHS if width >= N), None)
     if width is None:
         return None
     limits = ARCHITECTURES[architecture]
     blocks = CLUSTER if limits.clusters else 1
-    every = _layouts(width, matrices, size)
+    every = _layouts(width, matrices, size, limits.spent + ahead * (size // 4))
     fitting = [one for one in every if one.cluster <= blocks and one.shared(vectors) <= limits.shared]
     return min(fitting, key=SizeClass.clocks, default=None)
 
 
-def _layouts(width: int, matrices: int, size: int) -> Iterator[SizeClass]:
+def _layouts(width: int, matrices: int, size: int, spent: int) -> Iterator[SizeClass]:
     """All ways that registers allow."""
     rows, words, lines = rows_of(4, matrices), size // 4, vector(size)
     for cluster in (1, 2, 4, CLUSTER):
-        for lanes in (4, 8, 16, 32):
+        for lanes in (4, 8, 16, 32) if matrices else (1,):
             threads = width // cluster * lanes
             if width % cluster or threads % 32 or threads > 1024 or width % (lanes * lines):
                 continue
             granted = min(REGISTERS_OF_THREAD, REGISTERS // (-(-threads // 128) * 128) // 8 * 8)
-            # what else a thread needs: addresses and counters, the pointwise part, a sum for each matrix and row
-            free = granted - 56 - words * (16 + matrices * rows)
+            # what else a thread needs: the pointwise part, a sum for each matrix and row
+            free = granted - spent - words * (16 + matrices * rows)
             held = min(max(free, 0) // (words * max(matrices, 1)) // lines * lines, width // lanes)
             yield SizeClass(width, size, matrices, cluster, lanes, held, rows)

@@ -181,7 +181,7 @@ class Prepared:
 
 def _bytes(address: int, size: int) -> memoryview:
     """The memory of a tensor's storage."""
-    return memoryview((ctypes.c_char * size).from_address(address)).cast("B") if size else memoryview(b"")
+    return memoryview((ctypes.c_char * size).from_address(address)).cast("B") if size else memoryview(bytearray())
 
 
 def _write(file: BinaryIO, launches: Sequence[Launch]) -> list[tuple[int, int]]:

@@ -68,7 +68,8 @@ class Kernel:
     def layout(self, N: int) -> SizeClass | None:
         """The class of a member; None where none fits."""
         vectors = max(len(one.vectors) for one in self._passes)
-        return size_class(N, self.matrices, vectors, self.size, self.architecture)
+        ahead = sum(len(run.parameters) for run in self.plan.input_runs) - self.matrices
+        return size_class(N, self.matrices, vectors, self.size, self.architecture, max(ahead, 0))
 
     def compiled(self, layout: SizeClass, batch: int) -> Compiled:
         """The text for a class and a number of rows."""

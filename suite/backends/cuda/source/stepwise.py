@@ -60,9 +60,8 @@ class Stepwise(Scan):
         ``lambdas`` [2, states, B, N] and ``waiting`` [operands, B, N] are between the backward launches; ``dvectors`` are
         [B, vectors, N].
         """
-        of_states = (
-            f"{name}{k}" for name in ("initial", "final", "dfinal", "dinitial") for k in range(len(self.states))
-        )
+        states = range(len(self.states))
+        of_states = (f"{name}{k}" for name in ("initial", "final", "dfinal", "dinitial") for k in states)
         return ("T", "B", "N", "LINE", "STEP", "clock", "active", "slots", "history", "operands", "y", "deltas", "lambdas",
                 "waiting", "dvectors", "dy", *self.matrices(), *self.fixed.values(), *of_states)  # fmt: skip
 
@@ -141,15 +140,8 @@ class Stepwise(Scan):
                     base = f"history + ({self.state_of[operand]} * (T + 1) + t) * B * N"
                 else:
                     base = f"operands + ({plan.operands.index(operand)} * T + t) * B * N"
-                body += ["    {", "        real x[ROWS];", "#pragma unroll", "        for (int r = 0; r < ROWS; ++r)",
-                         f"            x[r] = begin + r < B ? ({base})[(begin + r) * N + column] : real(0);"]  # fmt: skip
-                for k, one in which:
-                    if one.operand == operand:
-                        body += ["        {", f"            const real weight = r{k}[unit * r{k}_line + column];",
-                                 "#pragma unroll",
-                                 f"            for (int r = 0; r < ROWS; ++r) part{one.place}[r] += weight * x[r];",
-                                 "        }"]  # fmt: skip
-                body.append("    }")
+                own = [(f"r{k}[unit * r{k}_line + column]", one.place) for k, one in which if one.operand == operand]
+                body += _multiplied(f"({base})[(begin + r) * N + column]", own)
             body.append("}")
             for place in places:
                 body += [f"real sum{place} = real(0);", "#pragma unroll", "for (int r = 0; r < ROWS; ++r) {",
@@ -160,18 +152,13 @@ class Stepwise(Scan):
         started = {run.first + row for run in plan.input_runs for row in range(len(run.parameters))}
         earlier = {p.place for p in self.products if self._round(p.operand) < block}
 
-        def slot(place: int) -> str:
-            return f"slots[((t * B + b) * {plan.places} + {place}) * N + unit]"
-
         def begun(place: int) -> list[str]:
             """What the sum at a place is before this launch's products; biases come with the whole."""
-            return [f"(live ? {slot(place)} : real(0))"] if place in started | earlier else []
+            return [f"(live ? {self._slot(place)} : real(0))"] if place in started | earlier else []
 
         def available(number: int) -> str | None:
-            if number in self.state_of:
-                return f"live ? history[({self.state_of[number]} * (T + 1) + t) * B * N + at] : real(0)"
-            if number in self.fixed:
-                return f"unit < N ? {self.fixed[number]}[unit] : real(0)"
+            if (given := self._given(number)) is not None:
+                return given
             if phase[number] < block and (text := self._stored(number)) is not None:
                 return f"live ? {text} : real(0)"
             if number not in self.tops:
@@ -182,19 +169,19 @@ class Stepwise(Scan):
             return " + ".join([*parts, *(values.value(term) for term in self.accumulators[place].rest)])
 
         values = Values(self.nodes, available)
-        stores: list[str] = []
-        stores += [  # more of its products come later
-            f"if (mine) {slot(place)} = {' + '.join([*begun(place), f'sum{place}'])};"
+        stores = [
+            f"if (mine) {self._slot(place)} = {' + '.join([*begun(place), f'sum{place}'])};"
             for place in places
-            if phase[self.accumulators[place].top] > block
+            if phase[self.accumulators[place].top] > block  # more of its products come later
         ]
         for number, place in plan.kept.items():
             if phase[number] == block:
-                stores.append(f"if (mine) {slot(place)} = {values.value(number)};")
+                stores.append(f"if (mine) {self._slot(place)} = {values.value(number)};")
         for k, number in enumerate(plan.operands):
             if phase[number] == block:
-                to = f"operands[({k} * T + t) * B * N + at]"
-                stores.append(f"if (mine) {to} = on ? real({values.value(number)}) : real(0);")
+                stores.append(
+                    f"if (mine) operands[({k} * T + t) * B * N + at] = on ? real({values.value(number)}) : real(0);"
+                )
         for k, number in enumerate(plan.graph.results):
             if phase[number] == block:
                 held, to = (f"history[({k} * (T + 1) + {step}) * B * N + at]" for step in ("t", "t + 1"))
@@ -207,6 +194,15 @@ class Stepwise(Scan):
         """The launch that has the products with a vector."""
         return 1 if operand in self.state_of else self.plan.phase[operand] + 1
 
+    def _given(self, number: int) -> str | None:
+        """A state before the step, or a vector."""
+        if number in self.state_of:
+            return f"live ? history[({self.state_of[number]} * (T + 1) + t) * B * N + at] : real(0)"
+        return f"unit < N ? {self.fixed[number]}[unit] : real(0)" if number in self.fixed else None
+
+    def _slot(self, place: int) -> str:
+        return f"slots[((t * B + b) * {self.plan.places} + {place}) * N + unit]"
+
     def _stored(self, number: int) -> str | None:
         """A value of the step that an earlier launch, or the forward scan, left in memory."""
         plan = self.plan
@@ -215,7 +211,7 @@ class Stepwise(Scan):
         if number in plan.operands:
             return f"operands[({plan.operands.index(number)} * T + t) * B * N + at]"
         if number in plan.kept:
-            return f"slots[((t * B + b) * {plan.places} + {plan.kept[number]}) * N + unit]"
+            return self._slot(plan.kept[number])
         return None
 
     def _ready(self, operand: int) -> int:
@@ -234,15 +230,8 @@ class Stepwise(Scan):
             body.append(f"for (int line = warp; unit < N && line < N; line += {THREADS // WARP}) {{")
             for place in dict.fromkeys(one.place for _, one in which):
                 delta = f"deltas[((t * B + begin + r) * {len(self.deltas)} + {place}) * N + line]"
-                body += ["    {", "        real x[ROWS];", "#pragma unroll", "        for (int r = 0; r < ROWS; ++r)",
-                         f"            x[r] = begin + r < B ? {delta} : real(0);"]  # fmt: skip
-                for k, one in which:
-                    if one.place == place:
-                        body += ["        {", f"            const real weight = r{k}[line * r{k}_line + unit];",
-                                 "#pragma unroll",
-                                 f"            for (int r = 0; r < ROWS; ++r) part{one.operand}[r] += weight * x[r];",
-                                 "        }"]  # fmt: skip
-                body.append("    }")
+                own = [(f"r{k}[line * r{k}_line + unit]", one.operand) for k, one in which if one.place == place]
+                body += _multiplied(delta, own)
             body.append("}")
             for number in operands:
                 body += ["__syncthreads();", "#pragma unroll", "for (int r = 0; r < ROWS; ++r)",
@@ -258,25 +247,20 @@ class Stepwise(Scan):
 
         def available(number: int) -> str | None:
             if number < len(self.nodes):
-                if number in self.state_of:
-                    return f"live ? history[({self.state_of[number]} * (T + 1) + t) * B * N + at] : real(0)"
-                if number in self.fixed:
-                    return f"unit < N ? {self.fixed[number]}[unit] : real(0)"
                 stored = self._stored(number)
-                return None if stored is None else f"live ? {stored} : real(0)"
+                return self._given(number) or (stored and f"live ? {stored} : real(0)")
             if number in seed:
-                text = f"(live ? {lambda_(seed[number], False)} : real(0))"
-                above = "(live && dy ? dy[t * STEP + b * LINE + unit] : real(0))"
-                return f"{text} + {above}" if seed[number] == 0 else text
+                above = " + (live && dy ? dy[t * STEP + b * LINE + unit] : real(0))" if seed[number] == 0 else ""
+                return f"(live ? {lambda_(seed[number], False)} : real(0)){above}"
             if number in waiting:
                 operand = waiting[number]
-                place = plan.operands.index(operand)
-                own = f"sum{operand}" if operand in operands else f"(live ? waiting[{place} * B * N + at] : real(0))"
+                left = f"(live ? waiting[{plan.operands.index(operand)} * B * N + at] : real(0))"
+                whole = f"sum{operand}" if operand in operands else left
                 simple = self.gradient.totals[operand].pointwise
-                return own if simple is None else f"{own} + {values.value(simple)}"
+                return whole if simple is None else f"{whole} + {values.value(simple)}"
             if number in self.deltas and self.back[number] < block:
-                of = self.deltas.index(number)
-                return f"live ? deltas[((t * B + b) * {len(self.deltas)} + {of}) * N + unit] : real(0)"
+                of = f"{len(self.deltas)} + {self.deltas.index(number)}"
+                return f"live ? deltas[((t * B + b) * {of}) * N + unit] : real(0)"
             return None
 
         values = Values(self.gradient.nodes, available)
@@ -293,11 +277,22 @@ class Stepwise(Scan):
         if block < self.back_blocks:
             for k, whole in enumerate(self.of_vectors):
                 if whole is not None and self.back[whole] == block:
-                    to = f"dvectors[(b * {len(self.fixed)} + {k}) * N + unit]"
-                    stores.append(f"if (mine && on) {to} += {values.value(whole)};")
+                    stores.append(
+                        f"if (mine && on) dvectors[(b * {len(self.fixed)} + {k}) * N + unit] += {values.value(whole)};"
+                    )
         if block == self.back_blocks - 1:
             for k, simple in enumerate(self.of_states):
                 value = "real(0)" if simple is None else values.value(simple)
                 held = values.value(next(n for n, state in seed.items() if state == k))
                 stores.append(f"if (mine) {lambda_(k, True)} = on ? real({value}) : {held};")
         return self._kernel(f"back{block}", True, [*body, *values.lines, *stores])
+
+
+def _multiplied(number: str, factors: Sequence[tuple[str, int]]) -> list[str]:
+    """Lines that read a number of each row r and add it, times each weight, to the weight's sum."""
+    lines = ["    {", "        real x[ROWS];", "#pragma unroll", "        for (int r = 0; r < ROWS; ++r)",
+             f"            x[r] = begin + r < B ? {number} : real(0);"]  # fmt: skip
+    for weight, place in factors:
+        lines += ["        {", f"            const real weight = {weight};", "#pragma unroll",
+                  f"            for (int r = 0; r < ROWS; ++r) part{place}[r] += weight * x[r];", "        }"]  # fmt: skip
+    return [*lines, "    }"]

@@ -1,0 +1,109 @@
+"""A study on the backend cuda: trials by the emulated device, what they say of their bits, and groups where memory is short."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+import lstm_odyssey as lo
+from lstm_odyssey.backends import BACKENDS, repeats
+from lstm_odyssey.study import block as blocks
+from lstm_odyssey.study.block import Block
+from lstm_odyssey.study.plan import make_plan
+from lstm_odyssey.study.stored.store import Store
+from lstm_odyssey.training import environment
+from tests.made_plugins import HURRIED, RISING, write
+from tests.small import settings
+
+
+@pytest.mark.parametrize(("name", "objective"), [("hurried", "ctc"), ("rising", "next_frame")])
+def test_a_study_says_whose_bits_are_no_promise(name, objective, on_cpu, tmp_path):
+    """CTC is torch's, in no fixed order: its trials say so, others do not; all come out as eager's to rounding."""
+    text = {"hurried": HURRIED.replace("pair(3, 0, 0, 1)", "pair(5, 0, 0, 1)"), "rising": RISING}[name]
+    given = {"variants": ["nog"], "tasks": [name], "data": {}, "trials": 2, "epochs": 1, "dtype": "float64",
+             "plugins": [str(write(tmp_path, name, text))]}  # fmt: skip
+    for backend in (on_cpu, "eager"):
+        lo.run(tmp_path / backend, settings(tmp_path, backend=backend, **given))
+    found, right = ({t["trial"]: t for t in Store(tmp_path / of).trials()} for of in (on_cpu, "eager"))
+    assert len(found) == len(right) == 2
+    for index, trial in found.items():
+        assert trial["status"] == "ok", trial["reason"]
+        said = f"torch computes the loss of '{objective}', in no fixed order"
+        assert trial["environment"].get("bits") == (said if objective == "ctc" else None)
+        assert trial["best_valid"] == pytest.approx(right[index]["best_valid"], rel=1e-9)
+
+
+def test_which_backends_promise_bits():
+    """cuda for the losses that are its own; one that is not known here as it was stored."""
+    assert [repeats("cuda", each) for each in ("next_frame", "frames", "ctc", "label_last")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert repeats("numba", "ctc") and repeats("eager", "ctc") and repeats("of a newer version", "ctc")
+
+
+def a_block(folder, backend):
+    study = make_plan(Store(folder / "store"), settings(folder, variants=["nog"], backend=backend, block_size=5)).study
+    return Block(study, "bach", "nog", 0)
+
+
+@dataclass
+class Short:
+    """A GPU that has room for so many members, and the groups that were asked for."""
+
+    room: int
+    asked: list
+
+
+def short_of(monkeypatch, room):
+    """Let blocks be trained by a GPU with so much room."""
+    short = Short(room, [])
+
+    def train(self, cell, corpus, wanted, *, group=None, **options):
+        short.asked.append(group)
+        if (len(wanted) if group is None else group) > short.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return short
+
+    monkeypatch.setattr(Block, "train", train)
+    return short
+
+
+def test_where_memory_is_short_groups_get_smaller(on_cpu, tmp_path, monkeypatch):
+    """Halves of five members until they fit; where not one fits the error stands."""
+    for room, expected in ((5, [None]), (3, [None, 3]), (1, [None, 3, 2, 1])):
+        short = short_of(monkeypatch, room)
+        assert blocks._trained(a_block(tmp_path, on_cpu), None, None, range(5), {}) is short
+        assert short.asked == expected
+    short.room = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        blocks._trained(a_block(tmp_path, on_cpu), None, None, range(5), {})
+
+
+def test_a_backend_that_pads_is_not_grouped(tmp_path, monkeypatch):
+    """A smaller block would be another study."""
+    short = short_of(monkeypatch, 4)
+    with pytest.raises(torch.OutOfMemoryError):
+        blocks._trained(a_block(tmp_path, "eager"), None, None, range(5), {})
+    assert short.asked == [None]
+
+
+def test_numbers_of_a_gpu_depend_on_gpu_driver_cuda_and_compiler(monkeypatch):
+    """They stand beside processor and versions, and are compared; the CPU has none of them."""
+    assert environment.of_device("cpu") == {}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU of {device}")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    here = environment.of_device("cuda:1")
+    assert here["gpu"] == "GPU of cuda:1" and here["cuda"] == "13.0"
+    assert set(here) <= {"gpu", "cuda", "driver", "nvrtc"} <= set(environment.COMPUTING)
+    stored = {**environment.environment(), **here}
+    assert environment.elsewhere([stored], "cuda:1") == ""
+    assert environment.elsewhere([{**stored, "gpu": "another"}], "cuda:1") == "gpu another then, GPU of cuda:1 now"
+    assert environment.elsewhere([stored], "cpu").startswith("gpu GPU of cuda:1 then, none now")
+
+
+def test_a_member_does_not_pad_on_cuda():
+    """What groups rest on."""
+    assert not BACKENDS["cuda"].pads(lo.variant("vanilla"), 7) and replace(BACKENDS["cuda"], name="x").together
