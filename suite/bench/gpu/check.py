@@ -1,0 +1,129 @@
+"""*check*: whether what the device computes is right, always the same, and clean in the eyes of compute-sanitizer."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+
+from lstm_odyssey.backends.cuda.source import products
+from lstm_odyssey.backends.cuda.source.training import source as training_source
+from lstm_odyssey.bench.gpu import scans, training
+from lstm_odyssey.bench.gpu.record import Item, NotReachedError, Row
+from lstm_odyssey.bench.gpu.target import BACKEND, Target
+from lstm_odyssey.cell import Cell
+
+TOOLS = ("memcheck", "racecheck")
+SANITIZER_SECONDS = 60.0
+
+
+def texts(
+    target: Target, cells: Iterable[Cell], sizes: Iterable[int], batches: Sequence[int], dtypes: Sequence[torch.dtype]
+) -> list[str]:
+    """The sources of the scans of some cells."""
+    found = {
+        kernel.compiled(layout, batch).text: None
+        for cell in cells
+        for dtype in dtypes
+        for kernel in (target.kernel(cell, dtype),)
+        for N in sizes
+        for layout in (kernel.layout(N),)
+        if layout is not None
+        for batch in batches
+    }
+    return list(found)
+
+
+def around(objectives: Iterable[str], sizes: Sequence[int] = (4, 8)) -> list[str]:
+    """The sources of what goes around a scan, for floats of so many bytes."""
+    return [products.source(size) for size in sizes] + [training_source(size, o) for o in objectives for size in sizes]
+
+
+def build(target: Target, sources: Sequence[str]) -> Iterator[Row]:
+    """Compile sources on all cores, ahead of what needs them; what ptxas says of registers and spills."""
+    target.only_on_a_gpu("NVRTC's compilation ahead of the rest")
+    from lstm_odyssey.backends.cuda import nvrtc
+    from lstm_odyssey.backends.cuda.launch import about
+
+    begun = time.perf_counter()
+    cubins = nvrtc.build_all(sources, target.runner.architecture)
+    spilled = {
+        f"{about(text)}, {name}": use.spill_stores + use.spill_loads
+        for text, cubin in zip(sources, cubins, strict=True)
+        for name, use in cubin.usage.items()
+        if use.spill_stores + use.spill_loads
+    }
+    yield {
+        "what": "compile", "texts": len(sources), "seconds": time.perf_counter() - begun, "spilled_bytes": spilled,
+        "registers": max((use.registers for cubin in cubins for use in cubin.usage.values()), default=0), "passed": True,
+    }  # fmt: skip
+
+
+def items(target: Target) -> list[Item]:
+    """All of the part, what matters most first."""
+    types = (torch.float32, torch.float64)
+
+    def compiling() -> Iterator[Row]:
+        sizes = [N for _, _, N in scans.sizes(target)]
+        sources = texts(target, target.cells, sizes, target.scale.batch[:1], types)
+        trained = texts(target, {target.first, target.heaviest}, target.scale.members, (1,), types)
+        return build(target, [*sources, *trained, *around(("frames", "next_frame", "ctc"))])
+
+    def again() -> Iterator[Row]:
+        for cell in dict.fromkeys((target.first, target.heaviest)):
+            for N in target.scale.sizes[1::2] or target.scale.sizes:
+                yield scans.repeated(target, cell, N)
+
+    found = [Item("compile", 40.0, compiling), *scans.items(target), *training.items(target)]
+    found.append(Item("repeat", 15.0, again))
+    found += [Item(tool, SANITIZER_SECONDS, _sanitizing(target, tool)) for tool in TOOLS]
+    return found
+
+
+def small(target: Target) -> Iterator[Row]:
+    """What compute-sanitizer watches: short scans of every class and one update, forward and backward."""
+    sizes = sorted({N for _, _, N in scans.sizes(target) if N < target.scale.beyond})
+    with target.here():
+        for N in sizes:
+            scans.by_layer(
+                target.first,
+                scans.Problem.drawn(target.first, 3, 2, 3, N),
+                BACKEND,
+                torch.float32,
+                target.device,
+            )
+        made = training.Made.drawn("frames", 1, 4, 3, 3)
+        ours = training.population(target, target.first, made, training.mixed(target.scale.members[:2], 0.01), True)
+        ours.update(made.batches(torch.float32, target.device)[0])
+        target.wait()
+    yield {"what": "small", "sizes": sizes}
+
+
+def _sanitizing(target: Target, tool: str) -> Callable[[], Iterator[Row]]:
+    def run() -> Iterator[Row]:
+        target.only_on_a_gpu("compute-sanitizer")
+        program = shutil.which("compute-sanitizer")
+        if program is None:
+            raise NotReachedError("compute-sanitizer is not on the PATH")
+        command = [program, "--tool", tool, "--error-exitcode", "9", "--print-limit", "20", sys.executable, "-m",
+                   "lstm_odyssey.bench.gpu", "--part", "small"]  # fmt: skip
+        # without torch's pool each tensor is an allocation of its own, so that a step beyond it is seen
+        around = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+        begun = time.perf_counter()
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=SANITIZER_SECONDS, env=around
+        )
+        said = (done.stdout + done.stderr).strip()
+        summary = re.findall(r"(?:ERROR|RACECHECK) SUMMARY:[^\n]*", said)
+        yield {
+            "what": tool, "seconds": time.perf_counter() - begun, "code": done.returncode, "summary": summary,
+            "said": "" if done.returncode == 0 else said[-1500:], "passed": done.returncode == 0 and bool(summary),
+        }  # fmt: skip
+
+    return run
