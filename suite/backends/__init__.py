@@ -28,13 +28,15 @@ class Backend:
     Args:
         name: what it is asked for by, as ``backend=`` of a layer. It stands in the ids of a study's trials.
         home: the module that does it, imported when it is first needed. It has ``scan``, see ``backends.eager.scan`` for its
-            contract, and may have ``prepare(lowered, dtype)``, which compiles, and ``trainer(dtype)``, see ``Backend.trainer``.
+            contract, and may have ``prepare(lowered, dtype)``, which compiles, ``trainer(dtype)``, see ``Backend.trainer``, and
+            ``missing()``, what is not installed that it needs, in words; empty if nothing is.
         devices: kinds of device it runs on, as ``"cpu"``; empty: all that torch has.
         dtypes: what it computes in, as ``"float32"``; empty: every floating type.
         pads: whether a member of N blocks is computed at the width of its largest neighbour, so that its rounding may depend
             on that: asked of a cell and N.
         together: whether the members of a population are computed together, or each by itself.
         plain: whether it is made of torch's operations, which torch can look into; float32 errors of others are measured by it.
+        bits: objectives whose losses it computes in a fixed order, so that a trial's bits are a promise; empty: all.
         sizes: each N that the conformance kit has to visit: full tiles or size classes, what is left of one, and 1.
     """
 
@@ -45,12 +47,17 @@ class Backend:
     pads: Callable[[Any, int], bool] = _never
     together: bool = False
     plain: bool = False
+    bits: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
 
     def runs(self, device: Any = "cpu", dtype: Any = None) -> bool:
         """Whether it runs on a device, in a dtype if that is known."""
         kind, of = str(device).split(":")[0], str(dtype).removeprefix("torch.")
         return (not self.devices or kind in self.devices) and (not self.dtypes or of == "None" or of in self.dtypes)
+
+    def missing(self) -> str:
+        """What it needs and is not installed, in words; empty if nothing is."""
+        return _missing(self.home)
 
     @property
     def scan(self) -> Callable[..., Any]:
@@ -86,6 +93,12 @@ def _scan(home: str) -> Callable[..., Any]:
     return function
 
 
+@cache
+def _missing(home: str) -> str:
+    asked: Callable[[], str] | None = getattr(importlib.import_module(home), "missing", None)
+    return "" if asked is None else asked()
+
+
 BACKENDS = {
     record.name: record
     for record in (
@@ -102,24 +115,25 @@ BACKENDS = {
             devices=frozenset({"cuda"}),
             dtypes=frozenset({"float32", "float64"}),
             together=True,
+            bits=("frames", "next_frame"),
             sizes=(1, 3, 33, 97, 100, 131, 200, 257),
         ),
         Backend("eager", "lstm_odyssey.backends.eager", pads=always, together=True, plain=True),
     )
 }
-"""By name; ``auto`` is the first that runs on a device and in a dtype."""
+"""By name; ``auto`` is the first that runs on a device and in a dtype, and lacks nothing."""
 
 
 def resolve(backend: str, device: Any = "cpu", dtype: Any = None) -> str:
     """The name of the backend that runs when ``backend`` is asked for on ``device``, for a dtype if it is known.
 
-    ``auto`` is compiled on a CPU, for float32 and float64, and the eager one elsewhere.
+    ``auto`` is compiled on a CPU and on a CUDA device, for float32 and float64, and the eager one elsewhere.
 
     Raises:
         ValueError: there is no such backend.
     """
     if backend == "auto":
-        return next(name for name, record in BACKENDS.items() if record.runs(device, dtype))
+        return next(name for name, each in BACKENDS.items() if each.runs(device, dtype) and not each.missing())
     if backend not in BACKENDS:
         raise ValueError(
             f"backend '{backend}': not available; expected auto or one of {nearest(backend, sorted(BACKENDS))}."
@@ -143,6 +157,11 @@ def pads(backend: str, cell: Any, size: int) -> bool:
     Not one that is not known here: what a newer version stored can be read all the same.
     """
     return backend in BACKENDS and BACKENDS[backend].pads(cell, size)
+
+
+def repeats(backend: str, objective: str) -> bool:
+    """Whether the bits of a trial on a backend are a promise."""
+    return backend not in BACKENDS or not BACKENDS[backend].bits or objective in BACKENDS[backend].bits
 
 
 def plain() -> Backend:

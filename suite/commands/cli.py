@@ -86,12 +86,14 @@ def run(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; 0 runs in this one. (one a core)")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler that exists.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda. (cpu)")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu; cuda: every GPU there is, a worker each; cuda:1: that one. (cpu)")
+    ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
-            help="What computes. numba: each cell compiled for the CPU; eager: torch's operations, on any device; auto: numba "
-            "where it runs. (auto)"
+            help="What computes. numba: each cell compiled for the CPU; cuda: compiled for the GPU, a block's trials at once; "
+            "eager: torch's operations, on any device; auto: compiled where it can be. (auto)"
         ),
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64. (float32)")] = None,
@@ -133,14 +135,18 @@ def run(
     source = options.pop("resume_from", None)
     if count is not None and count < 0:
         raise SettingsError(f"--workers: got {count}; expected 0 (in this process) or more.")
-    if options.get("device") == "cuda":
-        _need_cuda()
+    gpus: list[str] = []
+    if str(options.get("device", "")).split(":")[0] == "cuda":
+        gpus = _gpus(options["device"])
+        options["device"] = "cuda"
     console = Console()
     progress = StudyProgress(console)
 
     def workers_for(store: Any, plan: Any, todo: Any) -> Any:
-        number = default_workers(len(todo.blocks)) if count is None else count
-        return engine(number, address, str(store.path), plan.study["token"], say=progress.say)
+        number = count
+        if number is None:
+            number = min(len(gpus), max(1, len(todo.blocks))) if gpus else default_workers(len(todo.blocks))
+        return engine(number, address, str(store.path), plan.study["token"], say=progress.say, gpus=gpus)
 
     try:
         with progress:
@@ -194,13 +200,18 @@ def _conclude(console: Any, study: Any, place: Path) -> None:
         raise SystemExit(1)
 
 
-def _need_cuda() -> None:
+def _gpus(device: str) -> list[str]:
+    """The GPUs to take; with one alone this process sees no other either."""
+    import os
+
     import torch
 
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.gpus import VISIBLE, chosen
 
-    if not torch.cuda.is_available():
-        raise SettingsError("--device cuda: no CUDA device here; expected one. Leave --device out to run on the CPU.")
+    found = chosen(device, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    if len(found) == 1:
+        os.environ[VISIBLE] = found[0]  # before torch makes a context
+    return found
 
 
 app.command()(report)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lstm_odyssey.backends import pads, prepare
+from lstm_odyssey.backends import pads, prepare, repeats
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.plugins.origins import versions
 from lstm_odyssey.study.asked import points
@@ -23,7 +23,7 @@ from lstm_odyssey.study.stored.store import FORMAT, Store, StoreError, trial_id
 from lstm_odyssey.study.stored.trials import CURVES, FINISHED, NUMBERS, comparable
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict
-from lstm_odyssey.training.environment import environment
+from lstm_odyssey.training.environment import environment, of_device
 from lstm_odyssey.training.protocol import Protocol
 from lstm_odyssey.training.random_streams import digest
 
@@ -184,9 +184,16 @@ class Block:
             "trial": index,
             "seed": self.study["seed"],
             "hyperparameters": self.hyperparameters(index),
-            "environment": {**environment(), **versions(plugins)},
+            "environment": {**environment(), **self._device(), **versions(plugins)},
             **result,
         }
+
+    def _device(self) -> dict[str, str]:
+        """What of the environment is the device's, and whether its bits are no promise there."""
+        objective, found = self.study["tasks"][self.task]["objective"], of_device(self.study["device"])
+        if not repeats(self.study["backend"], objective):
+            found["bits"] = f"torch computes the loss of '{objective}', in no fixed order"
+        return found
 
     def failed(self, index: int, reason: str) -> dict[str, Any]:
         """The record of a trial that could not be run."""
@@ -255,14 +262,12 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
         epochs = study["protocol"]["epochs"]
         store.report_progress(block.name, 0, epochs, float("inf"), "compiling kernels")
         prepare(study["backend"], cell.graph, getattr(torch, study["dtype"]))
-        population = block.train(
-            cell,
-            corpus,
-            missing,
-            keep_weights=study["keep_weights"] == "best",
-            checkpoint_file=store.checkpoints_folder / f"{block.name}.npz",
-            on_update=tell,
-        )
+        options = {
+            "keep_weights": study["keep_weights"] == "best",
+            "checkpoint_file": store.checkpoints_folder / f"{block.name}.npz",
+            "on_update": tell,
+        }
+        population = _trained(block, cell, corpus, missing, options)
         _store(store, block, population, missing)
     except (StoreError, CorpusError):
         raise
@@ -273,6 +278,25 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
             store.write_trial(block.failed(index, f"{type(error).__name__}: {error}{advice}"))
     store.end_block(block.name)
     return len(missing)
+
+
+def _trained(block: Block, cell: Cell, corpus: Corpus, missing: Sequence[int], options: dict[str, Any]) -> Population:
+    """The block's population; where a GPU has no room for all its members, in groups that do fit.
+
+    Groups change no number of a backend that does not pad. On one that does, a smaller block is another study.
+    """
+    import torch
+
+    group: int | None = None
+    while True:
+        try:
+            return block.train(cell, corpus, missing, group=group, **options)
+        except torch.OutOfMemoryError:
+            members = len(missing) if group is None else group
+            if members < 2 or block.pads:
+                raise
+            group = (members + 1) // 2
+        torch.cuda.empty_cache()  # out of the handler: the error holds the tensors
 
 
 def _store(store: Store, block: Block, population: Population, missing: list[int]) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
+from lstm_odyssey.study.gpus import VISIBLE
 from lstm_odyssey.study.watched import DaskExecutor, EngineError
 
 CLOSE_SECONDS = 20.0
@@ -60,7 +61,13 @@ def silent(text: str) -> None:
 
 @contextmanager
 def engine(
-    workers: int, scheduler: str | None, store: str, token: str, timeout: float = 30.0, say: Say = silent
+    workers: int,
+    scheduler: str | None,
+    store: str,
+    token: str,
+    timeout: float = 30.0,
+    say: Say = silent,
+    gpus: Sequence[str] = (),
 ) -> Iterator[Executor]:
     """An executor for a study.
 
@@ -70,6 +77,8 @@ def engine(
         store, token: the store's path and what its study.json must say; every worker reads it back before work begins.
         timeout: seconds to wait for the scheduler, for a worker, and for the workers' answers.
         say: told in a line what is waited for.
+        gpus: names of GPUs; the worker processes of this machine get them in turn, each sees its own alone and offers it to
+            dask as the resource ``GPU``.
 
     Raises:
         EngineError: the scheduler cannot be reached or has no workers, or a worker does not see the store.
@@ -92,8 +101,9 @@ def engine(
         if scheduler is None:
             try:
                 # loopback only, no dashboard: nobody else has business with these processes
-                target = LocalCluster(
-                    n_workers=workers,
+                kind = _with_gpus(gpus) if gpus else LocalCluster
+                target = kind(
+                    n_workers=0 if gpus else workers,
                     threads_per_worker=1,
                     processes=True,
                     host="127.0.0.1",
@@ -101,6 +111,8 @@ def engine(
                     memory_limit=0,
                     silence_logs=logging.ERROR,
                 )
+                if gpus:
+                    target.scale(workers)
             except (OSError, RuntimeError) as error:
                 raise EngineError(
                     f"--workers {workers}: the worker processes cannot be started ({error}). Use --workers 0."
@@ -116,11 +128,26 @@ def engine(
                 "pass its address, as tcp://HOST:8786."
             ) from error
         held.callback(_closed, client)
+        if gpus and scheduler is None:
+            client.wait_for_workers(workers, timeout=timeout)
         if scheduler is not None:
             _check_workers(client, scheduler, store, token, timeout, say)
         executor = DaskExecutor(client, say)
         held.callback(executor.shutdown)
         yield executor
+
+
+def _with_gpus(gpus: Sequence[str]) -> type[Any]:
+    """A cluster of this machine whose workers each see one GPU; they are told before torch is imported there."""
+    from distributed import LocalCluster
+
+    class Cluster(LocalCluster):
+        def new_worker_spec(self) -> dict[Any, Any]:
+            ((name, how),) = super().new_worker_spec().items()  # type: ignore[no-untyped-call]  # dask has no types here
+            more = {"resources": {"GPU": 1}, "env": {VISIBLE: gpus[self._i % len(gpus)]}}
+            return {name: {**how, "options": {**how["options"], **more}}}
+
+    return Cluster
 
 
 def _closed(of_dask: Any) -> None:

@@ -106,7 +106,7 @@ class StudyProgress:
             f"{counted(plan.study['trials'], 'trial')} of "
             f"{counted(plan.study['protocol']['epochs'], 'epoch')} at most, {plan.study['backend']} on {plan.study['device']}"
         )
-        other = elsewhere(todo.environments) if todo.blocks else ""
+        other = elsewhere(todo.environments, plan.study["device"]) if todo.blocks else ""
         if other:
             words = f"warning: stored trials ran elsewhere, so new ones are rounded otherwise ({other})."
             self.console.print(words, markup=False, soft_wrap=True)

@@ -112,7 +112,7 @@ def _verified(study: Seed, record: dict[str, Any], data: str | None, small: set[
         again = _again(block, index, data, tell)
     except Exception as error:  # noqa: BLE001 - whatever keeps a trial from being run is said, and is no agreement
         return Verified(*at, NOT_RUN, record["best_test"], None, f"{error}" or type(error).__name__)
-    other = elsewhere([record["environment"]])
+    other = elsewhere([record["environment"]], study.study["device"]) or record["environment"].get("bits", "")
     verdict, why = compared(record, again, small, strict=not other)
     if why and other:
         why += f" ({other})"

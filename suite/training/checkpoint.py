@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.reports.contract.files import replacing
-from lstm_odyssey.training.environment import environment
+from lstm_odyssey.training.environment import environment, of_device
 from lstm_odyssey.training.random_streams import digest
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ def identity(population: Population) -> str:
             "dtype": str(population.dtype),
             "backend": population.network.rnn.backend,
             "keeps": population.keeps_weights,
-            "environment": environment(),  # bits are promised on one processor model and versions only
+            "environment": {
+                **environment(),
+                **of_device(population.device),
+            },  # bits are promised on one processor model and versions only
         }
     )
 
@@ -98,7 +101,11 @@ def load(population: Population, path: Path) -> bool:
         if not known.keys() >= {_trials(part) for part in population.parts}:
             raise ValueError("it belongs to other trials")
         numbers = [known[_trials(part)] for part in population.parts]
-        rows = [number * population.together + k for number in numbers for k in range(population.together)]
+        rows = [
+            number * population.together + k
+            for number, part in zip(numbers, population.parts, strict=True)
+            for k in range(len(part.trials))
+        ]
         curves = {entry.name: list(content[f"curve_{entry.name}"][:, rows]) for entry in fields(population.curves)}
         arrays = {name: content[name][rows] for name in _ARRAYS}
         costs = {name: content[f"cost_{name}"][rows] for name in _COSTS}

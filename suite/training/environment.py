@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
+from typing import Any
 
 from lstm_odyssey.reports.contract.variables import PACKAGE
 
-COMPUTING = ("cpu", "torch", "numpy", "scipy", "numba", "llvmlite", "source")
+COMPUTING = ("cpu", "torch", "numpy", "scipy", "numba", "llvmlite", "source", "gpu", "driver", "cuda", "nvrtc")
 """Fields of an environment that decide the bits of a number."""
 
 FOLDERS = ("", "variants", "tasks", "reports")
@@ -43,12 +45,33 @@ def environment() -> dict[str, str]:
     return dict(_environment())
 
 
-def elsewhere(environments: Collection[Mapping[str, str]]) -> str:
+def of_device(device: Any) -> dict[str, str]:
+    """What a number may depend on beside ``environment`` where a GPU computes it: the GPU, driver, CUDA and compiler.
+
+    Empty for the CPU.
+    """
+    if str(device).split(":")[0] != "cuda":
+        return {}
+    import torch
+
+    found = {"gpu": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda)}
+    with suppress(OSError):  # not Linux
+        told = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+        if version := re.search(r"\b\d{3,}\.[\d.]+\b", told):
+            found["driver"] = version[0]
+    with suppress(RuntimeError):  # there is none: torch's own kernels compute
+        from lstm_odyssey.backends.cuda import nvrtc
+
+        found["nvrtc"] = ".".join(map(str, nvrtc.version()))
+    return found
+
+
+def elsewhere(environments: Collection[Mapping[str, str]], device: Any = "cpu") -> str:
     """How processor, versions and source of other environments differ from those here, in words; empty if they do not.
 
-    What an environment does not say (an older version wrote it) is no difference.
+    What an environment does not say (an older version wrote it) is no difference. ``device`` is where numbers are computed.
     """
-    here = environment()
+    here = {**environment(), **of_device(device)}
     there = {
         name: sorted({str(other[name]) for other in environments if other.get(name, here.get(name)) != here.get(name)})
         for name in COMPUTING

@@ -42,6 +42,7 @@ def train(
     on_epoch: Callable[[Population], None] | None = None,
     on_update: Callable[[Population], None] | None = None,
     clocks: Clocks | None = None,
+    group: int | None = None,
 ) -> Population:
     """Train a population to its end.
 
@@ -56,6 +57,8 @@ def train(
             stopped. It is removed by the caller once the results are stored.
         on_epoch, on_update: called after every epoch, and after every update of the weights.
         clocks: what the trials are booked by; by default the thread's processor time and the wall's clock (``costs``).
+        group: the most members that a backend that computes members together takes at once; by default all. It changes no
+            number where the backend does not pad.
 
     Returns:
         The population; ``record(member)`` is the result of a trial.
@@ -74,6 +77,7 @@ def train(
             device=device,
             keep_weights=keep_weights,
             clocks=clocks,
+            group=group,
         )
         if checkpoint_file is not None:
             checkpoint.load(population, checkpoint_file)

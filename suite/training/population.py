@@ -63,27 +63,28 @@ class Population:
         device: Any,
         keep_weights: bool = False,
         clocks: Clocks | None = None,
+        group: int | None = None,
     ) -> None:
         self.cell, self.corpus, self.objective, self.protocol, self.seed = cell, corpus, objective, protocol, seed
         self.trials = tuple(trials)
         members = len(self.trials)
         outputs = objective.n_outputs(corpus)
         of = record(backend, device)
-        together = members if of.together else 1
+        together = min(members, group or members) if of.together else 1
         self.parts: list[Lockstep] = []
         make = training_steps(of, device, dtype)
         for start in range(0, members, together):
-            group = self.trials[start : start + together]
-            sizes = [trial.hyperparameters["hidden_size"] for trial in group]
+            own = self.trials[start : start + together]
+            sizes = [trial.hyperparameters["hidden_size"] for trial in own]
             network = Network(cell, corpus.input_size, sizes, outputs, bidirectional, backend, dtype, device)
             network.initialise(
                 seed,
                 cell.name,
-                [trial.index for trial in group],
-                [initial_std(trial.hyperparameters, protocol) for trial in group],
-                [starts(trial.hyperparameters) for trial in group],
+                [trial.index for trial in own],
+                [initial_std(trial.hyperparameters, protocol) for trial in own],
+                [starts(trial.hyperparameters) for trial in own],
             )
-            self.parts.append(make(network, group, objective, protocol, keep_weights))
+            self.parts.append(make(network, own, objective, protocol, keep_weights))
         self.together, self.dtype, self.device = together, dtype, device
         self.batches = Batches(objective, dtype, device)
         self.valid, self.test = self.batches.scored(corpus.valid), self.batches.scored(corpus.test)

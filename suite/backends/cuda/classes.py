@@ -1,11 +1,12 @@
 """Size classes: how a scan of N blocks lies on a GPU's multiprocessors, and which of them fit where.
 
-A program, one member and direction and a few rows, is run by a block of threads or a cluster of blocks that keep the recurrent
-matrices to themselves over all time steps. Each block owns some of the N blocks of the cell, its *units*; ``lanes`` threads
-share a unit, each has its columns of every matrix, in registers so far as they go and in shared memory beyond. The class of a
-member follows from N, the size of a float and the number of recurrent matrices, so that its bits depend on no neighbour.
+A program, one member and direction and a few rows, is run by a block of threads or a cluster of blocks that keep the
+recurrent matrices to themselves over all time steps. Each block owns some of the N blocks of the cell, its *units*; ``lanes``
+threads share a unit, each has its columns of every matrix, in registers so far as they go and in shared memory beyond. The
+class of a member follows from N, the size of a float and the number of recurrent matrices, so that its bits depend on no
+neighbour.
 
-Sources: limits of the compute capabilities, CUDA C++ Programming Guide, table "Technical Specifications per Compute Capability".
+Sources: the limits of each compute capability, CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
 """
 
 from __future__ import annotations
@@ -136,12 +137,13 @@ def size_class(N: int, matrices: int, vectors: int, size: int, architecture: str
         size: bytes of a float.
         architecture: a key of ``ARCHITECTURES``.
     """
-    width = next((width for width in WIDTHS if N <= width), None)
+    width = next((width for width in WIDTHS if width >= N), None)
     if width is None:
         return None
     limits = ARCHITECTURES[architecture]
-    fitting = [one for one in _layouts(width, matrices, size) if one.shared(vectors) <= limits.shared
-               and (one.cluster == 1 or limits.clusters)]  # fmt: skip
+    blocks = CLUSTER if limits.clusters else 1
+    every = _layouts(width, matrices, size)
+    fitting = [one for one in every if one.cluster <= blocks and one.shared(vectors) <= limits.shared]
     return min(fitting, key=SizeClass.clocks, default=None)
 
 

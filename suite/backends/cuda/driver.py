@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,6 +35,10 @@ def _driver() -> Any:
             "cuda-bindings of the driver's major version."
         ) from error
     return driver
+
+
+_DEVICES: dict[int, CudaDevice] = {}
+_LOCK = threading.Lock()
 
 
 class CudaDevice:
@@ -67,6 +72,15 @@ class CudaDevice:
         self._allowed: dict[tuple[str, str], tuple[int, int]] = {}
         self._lock = threading.Lock()
 
+    @classmethod
+    def of(cls, device: torch.device) -> CudaDevice:
+        """The one there is of a GPU, made when it is first asked for."""
+        index = torch.cuda.current_device() if device.index is None else device.index
+        with _LOCK:
+            if index not in _DEVICES:
+                _DEVICES[index] = cls(torch.device("cuda", index))
+            return _DEVICES[index]
+
     def __repr__(self) -> str:
         return f"CudaDevice({str(self.device)!r})"
 
@@ -87,18 +101,21 @@ class CudaDevice:
         stream = torch.cuda.current_stream(self.device)
         with torch.cuda.device(self.device), self._current():
             functions = [self._function(text, launch) for launch in launches]
-            tables = [self._table(launch) for launch in launches]
+            tables = [self._upload(self._addresses(launch)) for launch in launches]
         return Prepared(self, text, launches, functions, tables, stream)
 
-    def _table(self, launch: Launch) -> Tensor:
-        """The table in the device's memory; the copy is in order with the stream, from memory that torch frees after it."""
+    def _upload(self, rows: np.ndarray[Any, Any]) -> Tensor:
+        """A table in the device's memory; the copy is in order with the stream, from memory that torch frees after it."""
+        return torch.from_numpy(rows).pin_memory().to(self.device, non_blocking=True)
+
+    def _addresses(self, launch: Launch) -> np.ndarray[Any, Any]:
         table = launch.made
         for tensor in table.tensors:
             if tensor.device != self.device:
                 raise ValueError(
                     f"kernel '{launch.kernel}': a tensor of its table is on {tensor.device}; expected {self.device}."
                 )
-        return torch.from_numpy(table.addresses()).pin_memory().to(self.device, non_blocking=True)
+        return table.addresses()
 
     def _function(self, text: str, launch: Launch) -> Any:
         """The kernel's handle, allowed the launch's shared memory and cluster."""
@@ -122,20 +139,24 @@ class CudaDevice:
             self._allowed[key] = max(shared, launch.shared), max(cluster, launch.cluster)
         return function
 
-    def launch(self, text: str, launch: Launch, function: Any, table: Tensor) -> None:
-        """One launch onto torch's current stream."""
+    def config(self, launch: Launch) -> Any:
+        """What the driver is told of a launch, but for the stream."""
         driver = self._driver
         config = driver.CUlaunchConfig()
         config.gridDimX, config.gridDimY, config.gridDimZ = launch.grid
         config.blockDimX, config.blockDimY, config.blockDimZ = launch.threads, 1, 1
         config.sharedMemBytes = launch.shared
-        config.hStream = torch.cuda.current_stream(self.device).cuda_stream
         if launch.cluster > 1:
             attribute = driver.CUlaunchAttribute()
             attribute.id = driver.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
             dimension = attribute.value.clusterDim
             dimension.x, dimension.y, dimension.z = launch.cluster, 1, 1
             config.attrs, config.numAttrs = [attribute], 1
+        return config
+
+    def launch(self, text: str, launch: Launch, function: Any, table: Tensor, config: Any) -> None:
+        """One launch onto torch's current stream."""
+        config.hStream = torch.cuda.current_stream(self.device).cuda_stream
         argument = (table.data_ptr(),), (ctypes.c_void_p,)
         self._checked("cuLaunchKernelEx", self._place(text, launch), config, function, argument, 0)
 
@@ -177,7 +198,8 @@ class Prepared:
         stream: Any,
     ) -> None:
         self._device, self._text, self._stream = device, text, stream
-        self._launches = list(zip(launches, functions, tables, strict=True))
+        configs = [device.config(launch) for launch in launches]
+        self._launches = list(zip(launches, functions, tables, configs, strict=True))
 
     def run(self) -> None:
         """Put the launches onto torch's current stream. On another one than they were prepared on, it waits for the tables.
@@ -188,8 +210,8 @@ class Prepared:
         stream = torch.cuda.current_stream(self._device.device)
         if stream != self._stream and not torch.cuda.is_current_stream_capturing():
             stream.wait_stream(self._stream)
-            for _, _, table in self._launches:
+            for _, _, table, _ in self._launches:
                 table.record_stream(stream)
         with self._device._current():
-            for launch, function, table in self._launches:
-                self._device.launch(self._text, launch, function, table)
+            for launch, function, table, config in self._launches:
+                self._device.launch(self._text, launch, function, table, config)

@@ -21,14 +21,16 @@ import numpy as np
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda import kept
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch
+from lstm_odyssey.backends.cuda.launch import KernelError, Launch, about
 
 ORDERS = ("in order", "reversed", "shuffled 1", "shuffled 2", "greedy")
 """The orders of threads. Greedy: a warp runs as far as it can before the next one starts, so that it overtakes the others."""
 
 _FLAGS = ("-std=c++17", "-O1", "-g1")
+_LINKED = ("-rdynamic", "-ldl")  # a kernel is found by its name
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
-_HEADERS = ("device.h", "shim.h", "fiber.h", "run.cpp")
+_SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1"}
+_HEADERS = ("device.h", "shim.h", "fiber.h", "guarded.h", "grid.h", "run.cpp")
 _LONGEST_MESSAGE = 4000
 SECONDS = 1800.0
 """What a request may take: longer is a loop without end."""
@@ -83,7 +85,7 @@ class EmulatedDevice:
             request, answer = Path(scratch, "request"), Path(scratch, "answer")
             with open(request, "wb") as file:
                 buffers = _write(file, launches)
-            self._call(launches, [str(program), self.order, str(request), str(answer)])
+            self._call(about(text), launches, [str(program), self.order, str(request), str(answer)])
             with open(answer, "rb") as file:
                 for address, size in buffers:
                     if file.readinto(_bytes(address, size)) != size:
@@ -96,39 +98,53 @@ class EmulatedDevice:
     def compiled(self, text: str) -> Path:
         """The program made of this text."""
         flags = (*_FLAGS, *_SANITIZERS) if self.sanitize else _FLAGS
-        about = (_version(self._compiler), *flags)
-        headers = tuple(map(kept.header, _HEADERS))
+        depends = (_version(self._compiler), *flags, *_LINKED, *map(kept.header, _HEADERS))
+        quick = (*_FLAGS, "-DSANITIZED") if self.sanitize else _FLAGS  # what runs the kernels need not be looked at
         runner = kept.kept(
-            f"runner_{kept.key(*about, *headers)}.o",
-            lambda path: self._compile(flags, ["-c", str(kept.TEXTS / "run.cpp")], path),
+            f"runner_{kept.key(*depends)}.o",
+            lambda path: self._compile("run.cpp", [*quick, "-c", str(kept.TEXTS / "run.cpp")], path),
         )
 
         def make(path: Path) -> None:
             with tempfile.TemporaryDirectory(prefix="lstm-odyssey-") as scratch:
-                source = Path(scratch, "kernels.cpp")
-                source.write_text(text, encoding="utf-8")
-                self._compile(flags, [str(source), str(runner), "-rdynamic", "-ldl"], path)
+                Path(scratch, "kernels.cpp").write_text(text, encoding="utf-8")
+                named = f"-ffile-prefix-map={scratch}=."  # what messages name does not depend on where it was compiled
+                rest = [*flags, named, "kernels.cpp", str(runner), *_LINKED]
+                self._compile(about(text), rest, path, scratch)
+                path.chmod(0o700)
 
-        return kept.kept(f"emulated_{kept.key(*about, *headers, text)}", make)
+        return kept.kept(f"emulated_{kept.key(*depends, text)}", make)
 
-    def _compile(self, flags: Sequence[str], rest: Sequence[str], path: Path) -> None:
-        command = [self._compiler, *flags, f"-I{kept.TEXTS}", *rest, "-o", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    def _compile(self, name: str, arguments: Sequence[str], path: Path, folder: str | None = None) -> None:
+        command = [self._compiler, f"-I{kept.TEXTS}", *arguments, "-o", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, cwd=folder)
         if done.returncode != 0:
-            raise KernelError(f"{self!r}: the text does not compile.\n{done.stderr[:_LONGEST_MESSAGE]}")
+            raise KernelError(f"{self!r}: {name} does not compile.\n{done.stderr[:_LONGEST_MESSAGE]}")
 
-    def _call(self, launches: Sequence[Launch], command: Sequence[str]) -> None:
-        around = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    def _call(self, name: str, launches: Sequence[Launch], command: Sequence[str]) -> None:
+        around = {**os.environ, **_SANITIZER_OPTIONS}
         names = ", ".join(dict.fromkeys(f"'{launch.kernel}'" for launch in launches))
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS, env=around
             )
         except subprocess.TimeoutExpired as error:
-            raise KernelError(f"{self!r}: kernels {names} did not end within {SECONDS:.0f} s.") from error
+            raise KernelError(f"{self!r}: {name}: kernels {names} did not end within {SECONDS:.0f} s.") from error
+        except OSError as error:
+            raise KernelError(f"{self!r}: {name} is compiled but does not start: {error}.") from error
         if done.returncode != 0:
-            said = done.stderr.strip()[:_LONGEST_MESSAGE] or f"kernels {names} ended with code {done.returncode}"
-            raise KernelError(f"{self!r}: {said}")
+            said = _said(done.stderr) or f"kernels {names} ended with code {done.returncode}"
+            raise KernelError(f"{self!r}: {name}: {said}")
+
+
+def _said(stderr: str) -> str:
+    """What a program said last: where it was, and before that what a sanitizer said of it, without its table of bytes."""
+    lines = [
+        line for line in stderr.strip().partition("\nShadow bytes")[0].splitlines() if not line.startswith("=====")
+    ]
+    last = stderr.strip().rpartition("\n")[2]
+    rest = [line for line in lines if line != last]
+    return "\n".join((last, *rest)).strip()[:_LONGEST_MESSAGE]
 
 
 class Prepared:

@@ -46,7 +46,7 @@ def folder() -> Path:
     return place
 
 
-def kept(name: str, make: Callable[[Path], None]) -> Path:
+def kept(name: str, make: Callable[[Path], object]) -> Path:
     """The file of this name, which ``make(path)`` writes if it is not there. Threads wait for each other, processes need not.
 
     It appears whole or not at all; an exception of ``make`` leaves nothing.

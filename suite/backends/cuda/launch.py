@@ -58,7 +58,7 @@ class Table:
         return cls(numbers, of, tensors)
 
     @classmethod
-    def of_columns(cls, columns: Sequence[Column | int | Numbers | None], programs: int) -> Table:
+    def of_columns(cls, columns: Sequence[Value], programs: int) -> Table:
         """Of columns: a number for all programs or one for each, addresses in one tensor, or nothing, which is 0."""
         numbers, of = np.zeros((programs, len(columns)), np.int64), np.full((programs, len(columns)), -1, np.int16)
         tensors: dict[int, tuple[int, Tensor]] = {}
@@ -107,6 +107,10 @@ class Column:
 
     tensor: Tensor
     offsets: int | Numbers = 0
+
+
+Value = Column | int | Numbers | None
+"""What a column of a table may be made of."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda.classes import SizeClass, rows_of, size_class
-from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table
+from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value
 from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.cuda.source.backward import Backward
 from lstm_odyssey.backends.cuda.source.cell import source
@@ -83,7 +83,9 @@ def kernel(lowered: Lowered, dtype: torch.dtype, architecture: str) -> Kernel:
         TypeError: there is no kernel for this dtype, or for an op of the cell or of its gradient.
     """
     if dtype not in SIZES:
-        raise TypeError(f"backend 'cuda': x is {dtype}; expected float32 or float64. Use backend='eager' for other types.")
+        raise TypeError(
+            f"backend 'cuda': x is {dtype}; expected float32 or float64. Use backend='eager' for other types."
+        )
     made = plan(lowered)
     used = {node.op for number, node in enumerate(made.gradient.nodes) if number not in made.outside}
     for op in sorted(used & set(OPS)):
@@ -123,7 +125,9 @@ class Programs:
         self.parameters, self.inputs = parameters, inputs
         plan, frames, self.states = made.plan, self.T * self.B, len(made.plan.graph.states)
         self.state_of = {
-            number: plan.graph.states.index(node.name) for number, node in enumerate(plan.graph.nodes) if node.op == "state"
+            number: plan.graph.states.index(node.name)
+            for number, node in enumerate(plan.graph.nodes)
+            if node.op == "state"
         }
         parts = np.stack([
             frames * plan.places * sizes, self.states * (self.T + 1) * self.B * sizes, len(plan.operands) * frames * sizes
@@ -164,13 +168,13 @@ class Programs:
             found.append((row, 1, name))
         return found
 
-    def scans(self, which: int, columns: Mapping[str, Column | int | Numbers | None]) -> list[tuple[str, Launch]]:
+    def scans(self, which: int, columns: Mapping[str, Value]) -> list[tuple[str, Launch]]:
         """The launches of the scans ``which``, 0 forward and 1 backward, one a class, each with its text.
 
         Args:
             columns: of the table, but for what is known here.
         """
-        known: dict[str, Column | int | Numbers | None] = {
+        known: dict[str, Value] = {
             "T": self.T, "B": self.B, "N": self.N, "slots": self.of_kept(self.slots), "history": self.of_kept(self.history),
             "operands": self.of_kept(self.operands) if self.plan.operands else None,
         }  # fmt: skip
@@ -245,7 +249,7 @@ class Programs:
         count, tables = len(self.plan.vectors), []
         for k, number in enumerate(self.plan.vectors):
             to = gradients[self.plan.graph.nodes[number].name]
-            columns = [self.tiles(), self.N, _on(parts, k * self.N), count * self.N, to]
+            columns: list[Value] = [self.tiles(), self.N, _on(parts, k * self.N), count * self.N, to]
             tables.append(Table.of_columns(columns, len(self.N)))
         return collect(tables, int(self.N.max())) if tables else []
 
@@ -270,7 +274,7 @@ class Rounds:
         self.tiles: list[int] = []
         self._written: dict[object, int] = {}
 
-    def add(self, keys: Iterable[object], columns: dict[str, Column | int | Numbers | None], programs: int) -> None:
+    def add(self, keys: Iterable[object], columns: dict[str, Value], programs: int) -> None:
         """Add products that write what ``keys`` stand for; they start from what an earlier one wrote there."""
         keys = list(keys)
         round_ = max(self._written.get(key, 0) for key in keys)

@@ -212,3 +212,12 @@ def usage(log: str) -> dict[str, Usage]:
         )
         for found in _KERNEL.finditer(log)
     }
+
+
+def missing() -> str:
+    """Why nothing can be compiled; empty if it can."""
+    try:
+        library()
+    except KernelError as error:
+        return str(error)
+    return ""

@@ -6,6 +6,7 @@ bit by bit. What is made of the input alone is torch's. The gradient cannot itse
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends import eager
+from lstm_odyssey.backends.cuda.classes import WIDTHS
 from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers
 from lstm_odyssey.backends.cuda.member import LARGEST, Kernel, Programs, kernel
 from lstm_odyssey.backends.cuda.source import products
@@ -85,7 +87,8 @@ class Call:
     def programs(self, inputs: Sequence[Tensor], spaces: Mapping[str, Tensor], kept: Tensor | None) -> Programs:
         """The members' scans, with the tensors that they are given."""
         given = [(self.each(x), x.shape[-1]) for x in inputs]
-        stacked = bool((self.N == self.N.max()).all())
+        space, names = next(iter(self.made.plan.graph.packed.items()))
+        stacked = int(self.N.min()) * len(names) == spaces[space].shape[1]
         made = Programs(self.made, (self.T, self.B), self.N, self.named(spaces), given, stacked)
         made.kept = next(iter(inputs)).new_empty(made.total) if kept is None else kept
         return made
@@ -133,7 +136,7 @@ class _Fused(torch.autograd.Function):
                 "derivative only. Use backend='eager' for higher ones."
             )
         call: Call = ctx.call
-        made, T, P, B = call.made, call.T, call.P, call.B
+        made, T, B = call.made, call.T, call.B
         *tensors, active, kept = ctx.saved_tensors
         inputs, spaces, states = _split(made, tensors)
         dy, *dfinal = (None if value is None else value.contiguous() for value in adjoints)
@@ -144,7 +147,8 @@ class _Fused(torch.autograd.Function):
         wanted = ctx.needs_input_grad[2 : 2 + len(inputs)]
         dinputs = [torch.empty_like(x) if need else None for x, need in zip(inputs, wanted, strict=True)]
         gradients = {name: column for name, (column, _) in call.named(dspaces).items()}
-        deltas, parts = _one_after_another(kept, T * B * sums * call.N), _one_after_another(kept, programs.tiles() * vectors * call.N)
+        deltas = _one_after_another(kept, T * B * sums * call.N)
+        parts = _one_after_another(kept, programs.tiles() * vectors * call.N)
         columns = call.common(active, width) | {"deltas": deltas, "dvectors": parts if vectors else None}
         columns["dy"] = None if dy is None else Column(dy, call.members * B * width)
         for k, (value, above) in enumerate(zip(dstates, dfinal, strict=True)):
@@ -218,7 +222,8 @@ def _inputs(made: Kernel, x: Tensor) -> list[Tensor]:
     x = x.transpose(0, 1).contiguous()
     if not made.plan.before:
         return [x]
-    nodes, values = made.plan.graph.nodes, {}
+    nodes = made.plan.graph.nodes
+    values: dict[int, Any] = {}
     for number in made.plan.before:
         node = nodes[number]
         if node.op in ("input", "constant"):
@@ -230,9 +235,43 @@ def _inputs(made: Kernel, x: Tensor) -> list[Tensor]:
 
 def trainer(dtype: torch.dtype) -> Callable[..., Any]:
     """What makes training steps of populations; see ``backends.Backend.trainer``."""
+    from lstm_odyssey.backends.cuda.shape import Workspace
     from lstm_odyssey.backends.cuda.training_step import PopulationStep
 
+    rooms: dict[torch.device, Workspace] = {}  # the groups of a population share them
+
     def make(network: Any, objective: Any, velocity: Tensor, **options: Any) -> PopulationStep:
-        return PopulationStep(network, objective, velocity, **options, device=device_of(velocity.device))
+        workspace = rooms.setdefault(velocity.device, Workspace(velocity))
+        return PopulationStep(
+            network, objective, velocity, **options, device=device_of(velocity.device), workspace=workspace
+        )
 
     return make
+
+
+def missing() -> str:
+    """What is not installed; torch's CUDA wheels bring all of it."""
+    if torch.version.hip is not None:
+        return "a torch for CUDA; this one is for ROCm"
+    from lstm_odyssey.backends.cuda import nvrtc
+
+    try:
+        bindings = importlib.util.find_spec("cuda.bindings") is not None
+    except ModuleNotFoundError:
+        bindings = False
+    if not bindings:
+        return "the package cuda-bindings, which torch's CUDA wheels bring"
+    return nvrtc.missing()
+
+
+def prepare(lowered: Lowered, dtype: torch.dtype) -> None:
+    """Compile a cell's scans of every class for the GPU of this process, on all cores, or read them from the cache."""
+    if not torch.cuda.is_available():
+        return
+    from lstm_odyssey.backends.cuda import nvrtc
+
+    device = device_of(torch.device("cuda"))
+    made = kernel(lowered, dtype, device.architecture)
+    layouts = [layout for width in WIDTHS if (layout := made.layout(width)) is not None]
+    texts = {made.compiled(layout, batch).text for layout in layouts for batch in (1, 2, 4)}
+    nvrtc.build_all([products.source(made.size), *sorted(texts)], device.architecture)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lstm_odyssey.backends.cuda.classes import SizeClass
 from lstm_odyssey.backends.cuda.source.blocks import Names, Scan, Values, entry, indented
 from lstm_odyssey.backends.plan import Plan
@@ -52,7 +54,8 @@ class Backward(Scan):
             body.append(self.barrier)
         reads: dict[str, str] = {}
         step = self._step(reads)
-        body += [f"real next_{name} = live && T > 0 ? {text.replace('@', '(T - 1)')} : real(0);" for name, text in reads.items()]
+        last = {name: text.replace("@", "(T - 1)") for name, text in reads.items()}
+        body += [f"real next_{name} = live && T > 0 ? {text} : real(0);" for name, text in last.items()]
         ahead = [f"const real {name} = next_{name};" for name in reads]
         ahead += [f"if (live && t > 0) next_{name} = {text.replace('@', '(t - 1)')};" for name, text in reads.items()]
         ahead.append("const bool on = live && (!active || active[t * B + b]);")
@@ -64,11 +67,12 @@ class Backward(Scan):
             body += [entry(self.names, name), f"if (mine && {name}) {name}[b * LINE + unit] = l{k};"]
         if self.fixed:
             late = (*late, "dvectors")
-            over = [entry(self.names, "dvectors"), "#pragma unroll", "for (int step = 1; step < ROWS; step *= 2) {",
-                    *(f"    g{k} += __shfl_xor_sync(0xffffffffu, g{k}, step);" for k in range(len(self.fixed))), "}"]  # fmt: skip
             count = len(self.fixed)
+            over = [entry(self.names, "dvectors"), "#pragma unroll", "for (int step = 1; step < ROWS; step *= 2) {"]
+            over += [*(f"    g{k} += __shfl_xor_sync(0xffffffffu, g{k}, step);" for k in range(count)), "}"]
             tile = f"(blockIdx.x / {self.layout.cluster})"
-            over += [f"if (lane == 0 && unit < N) dvectors[({tile} * {count} + {k}) * N + unit] = g{k};" for k in range(count)]
+            to = f"dvectors[({tile} * {count} + @) * N + unit]"
+            over += [f"if (lane == 0 && unit < N) {to.replace('@', str(k))} = g{k};" for k in range(count)]
             body += over
         return "\n".join([*self.head(self.names, "backward", late), *indented(body), "}"])
 
@@ -85,8 +89,10 @@ class Backward(Scan):
             if number < len(self.nodes):
                 return self._held(number, read)
             if number in self.seed:
-                state = self.seed[number]
-                return f"l{state} + " + read("dy_t", "(dy ? dy[@ * STEP + b * LINE + unit] : real(0))") if state == 0 else f"l{state}"
+                above = (
+                    read("dy_t", "(dy ? dy[@ * STEP + b * LINE + unit] : real(0))") if self.seed[number] == 0 else ""
+                )
+                return f"l{self.seed[number]} + {above}" if above else f"l{self.seed[number]}"
             if number in self.waiting:
                 operand = self.waiting[number]
                 simple = self.gradient.totals[operand].pointwise
@@ -104,7 +110,9 @@ class Backward(Scan):
                 lines += values.lines[done:]
                 done = len(values.lines)
                 lines.append(f"const real delta{place} = on ? real({name}) : real(0);")
-                lines.append(f"if (mine) deltas[((t * B + b) * {len(self.deltas)} + {place}) * N + unit] = delta{place};")
+                lines.append(
+                    f"if (mine) deltas[((t * B + b) * {len(self.deltas)} + {place}) * N + unit] = delta{place};"
+                )
                 if place in self.multiplied:
                     lines += self.exchange(f"d{place}", f"delta{place}")
             ready = [k for k, number in enumerate(plan.operands) if self._ready(number) == block]
@@ -122,7 +130,9 @@ class Backward(Scan):
         lines += [f"if (on) g{k} += {name};" for k, name in own]
         lines += [f"const real after{k} = on ? real({name}) : {seed};"
                   for k, (name, seed) in enumerate(zip(pointwise, seeds, strict=True))]  # fmt: skip
-        states = {number: f"w{k}" for number, k in self.state_of.items() if any(p.operand == number for p in self.products)}
+        states = {
+            number: f"w{k}" for number, k in self.state_of.items() if any(p.operand == number for p in self.products)
+        }
         if states:
             lines += [self.barrier, *self._round(states)]
         products = {self.state_of[number]: name for number, name in states.items()}
@@ -133,24 +143,23 @@ class Backward(Scan):
         """The block after which all δ of the products with a vector are there."""
         return max(self.back[self.deltas[one.place]] for one in self.products if one.operand == operand)
 
-    def _held(self, number: int, read: object) -> str | None:
+    def _held(self, number: int, read: Callable[[str, str], str]) -> str | None:
         """A value of the step, read from what the forward scan left."""
-        assert callable(read)
-        plan, frame = self.plan, "@ * B + b"
-        if number in self.state_of:
-            k = self.state_of[number]
-            return read(f"h{k}", f"history[({k} * (T + 1) + @) * B * N + at]")  # type: ignore[no-any-return]
+        plan = self.plan
         if number in self.fixed:
             return f"v{self.fixed[number]}"
+        if number in self.state_of:
+            k = self.state_of[number]
+            return read(f"h{k}", f"history[({k} * (T + 1) + @) * B * N + at]")
         if number in self.result_of:
             k = self.result_of[number]
-            return read(f"new{k}", f"history[({k} * (T + 1) + @ + 1) * B * N + at]")  # type: ignore[no-any-return]
+            return read(f"new{k}", f"history[({k} * (T + 1) + @ + 1) * B * N + at]")
         if number in plan.operands:
             k = plan.operands.index(number)
-            return read(f"o{k}", f"operands[({k} * T + @) * B * N + at]")  # type: ignore[no-any-return]
+            return read(f"o{k}", f"operands[({k} * T + @) * B * N + at]")
         if number in plan.kept:
             place = plan.kept[number]
-            return read(f"kept{place}", f"slots[(({frame}) * {plan.places} + {place}) * N + unit]")  # type: ignore[no-any-return]
+            return read(f"kept{place}", f"slots[((@ * B + b) * {plan.places} + {place}) * N + unit]")
         return None
 
     def _round(self, vectors: dict[int, str]) -> list[str]:
@@ -158,5 +167,7 @@ class Backward(Scan):
         which = [(k, one) for k, one in enumerate(self.products) if one.operand in vectors]
         places = [f"d{one.place}" for _, one in which]
         return self.product(
-            [(k, place) for (k, _), place in zip(which, places, strict=True)], places, [vectors[one.operand] for _, one in which]
+            [(k, place) for (k, _), place in zip(which, places, strict=True)],
+            places,
+            [vectors[one.operand] for _, one in which],
         )

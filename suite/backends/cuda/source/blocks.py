@@ -129,7 +129,9 @@ class Scan:
         names = list(dict.fromkeys(sums))
         lines = [f"real {name}_part[ROWS] = {{}};" for name in names]
         lines += ["#pragma unroll", "for (int q = 0; q < COLUMNS; q += WORDS) {"]
-        for operand in dict.fromkeys(vectors):  # one after the other: the lines of a vector leave their registers to the next
+        for operand in dict.fromkeys(
+            vectors
+        ):  # one after the other: the lines of a vector leave their registers to the next
             lines += ["    {", "        Line line[ROWS];", "#pragma unroll",
                       f"        for (int r = 0; r < ROWS; ++r) line[r] = line_at({operand} + r * WIDTH + column_of(lane, q));",
                       "#pragma unroll", "        for (int k = 0; k < WORDS; ++k) {"]  # fmt: skip
@@ -164,9 +166,11 @@ class Scan:
         """
         own = self.layout.matrices * (self.layout.columns - self.layout.held) * self.layout.threads
         lines = ["SHARED(real, shared_weights);"]
-        lines += [f"real* const {name} = shared_weights + {own} + {k} * ROWS * WIDTH;" for k, name in enumerate(vectors)]
-        lines += [f"for (int k = threadIdx.x; k < {len(vectors)} * ROWS * WIDTH; k += THREADS) "
-                  f"shared_weights[{own} + k] = real(0);"]  # fmt: skip
+        lines += [
+            f"real* const {name} = shared_weights + {own} + {k} * ROWS * WIDTH;" for k, name in enumerate(vectors)
+        ]
+        count = f"{len(vectors)} * ROWS * WIDTH"
+        lines.append(f"for (int k = threadIdx.x; k < {count}; k += THREADS) shared_weights[{own} + k] = real(0);")
         return lines
 
 

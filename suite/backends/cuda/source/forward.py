@@ -42,16 +42,29 @@ class Forward(Scan):
         body += [f"real h{k} = live ? initial{k}[b * LINE + unit] : real(0);" for k in states]
         body += [f"if (mine) history[{k} * (T + 1) * B * N + at] = h{k};" for k in states]
         if vectors:
-            body += [self.barrier, *(line for k in multiplied for line in self.exchange(f"s{k}_0", f"h{k}")), self.barrier]
+            body += [
+                self.barrier,
+                *(line for k in multiplied for line in self.exchange(f"s{k}_0", f"h{k}")),
+                self.barrier,
+            ]
         started = sorted({run.first + row for run in plan.input_runs for row in range(len(run.parameters))})
         starts = {place: f"start{place}" for place in started}
-        addresses = {name: f"slots[((t * B + b) * {plan.places} + {place}) * N + unit]" for place, name in starts.items()}
-        body += [f"real next_{name} = live && T > 0 ? {_at(address, '0')} : real(0);" for name, address in addresses.items()]
+        addresses = {
+            name: f"slots[((t * B + b) * {plan.places} + {place}) * N + unit]" for place, name in starts.items()
+        }
+        body += [
+            f"real next_{name} = live && T > 0 ? {_at(address, '0')} : real(0);" for name, address in addresses.items()
+        ]
         step = [f"const real {name} = next_{name};" for name in addresses]
-        step += [f"if (live && t + 1 < T) next_{name} = {_at(address, '(t + 1)')};" for name, address in addresses.items()]
+        step += [
+            f"if (live && t + 1 < T) next_{name} = {_at(address, '(t + 1)')};" for name, address in addresses.items()
+        ]
         step += ["const bool on = live && (!active || active[t * B + b]);"]
         for k in multiplied:
-            step += [f"real* const s{k} = t % 2 ? s{k}_1 : s{k}_0;", f"real* const s{k}_next = t % 2 ? s{k}_0 : s{k}_1;"]
+            step += [
+                f"real* const s{k} = t % 2 ? s{k}_1 : s{k}_0;",
+                f"real* const s{k}_next = t % 2 ? s{k}_0 : s{k}_1;",
+            ]
         step += self._step(starts)
         for k in multiplied:
             step += self.exchange(f"s{k}_next", f"h{k}")
@@ -113,7 +126,9 @@ class Forward(Scan):
         which = [(k, one) for k, one in enumerate(self.products) if one.operand in operands]
         if not which:
             return []
-        places = {n: f"s{self.state_of[n]}" if n in self.state_of else f"o{self.plan.operands.index(n)}" for n in operands}
+        places = {
+            n: f"s{self.state_of[n]}" if n in self.state_of else f"o{self.plan.operands.index(n)}" for n in operands
+        }
         names = [f"sum{one.place}_{name}" for _, one in which]
         for (_, one), here in zip(which, names, strict=True):
             if here not in sums[one.place]:

@@ -14,8 +14,8 @@ PRODUCT = (
 )  # fmt: skip
 """The entries of a product's table: C[rows, columns] = start + A[rows, steps] B[steps, columns].
 
-Distances are in numbers; the columns of C and of start lie side by side. ``start`` 0 is 0; with ``start_row`` 0 every row starts
-from the same numbers.
+Distances are in numbers; the columns of C and of start lie side by side. ``start`` 0 is 0; with ``start_row`` 0 every row
+starts from the same numbers.
 """
 
 COLLECTED = 32

@@ -1,5 +1,5 @@
 // Fibers: stacks between which one process switches. On x86-64 by six registers and the stack pointer, elsewhere by ucontext.
-// With -fsanitize=address every switch is announced.
+// With -DSANITIZED every switch is announced to AddressSanitizer.
 #pragma once
 
 #include <stdint.h>
@@ -8,7 +8,7 @@
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SANITIZED)
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -51,7 +51,7 @@ asm(".text\n"
 
 // Go on in `to`; returns when somebody switches back to `from`.
 inline void change(Context& from, Context& to) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SANITIZED)
     __sanitizer_start_switch_fiber(&from.fake, to.stack, to.size);
 #endif
 #if defined(__x86_64__)
@@ -59,24 +59,25 @@ inline void change(Context& from, Context& to) {
 #else
     swapcontext(&from.registers, &to.registers);
 #endif
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SANITIZED)
     __sanitizer_finish_switch_fiber(from.fake, nullptr, nullptr);
 #endif
 }
 
 // The first thing a fiber does: `main` is who switched to it.
 inline void begun([[maybe_unused]] Context& main) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SANITIZED)
     __sanitizer_finish_switch_fiber(nullptr, &main.stack, &main.size);
 #endif
 }
 
 // A stack with a page below it that nobody may touch; `body` is called at the first switch and never returns.
-inline void make(Context& context, size_t size, void (*body)()) {
+// False if there is no memory.
+inline bool make(Context& context, size_t size, void (*body)()) {
     const size_t guard = 4096 * 16;
     void* memory = mmap(nullptr, size + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED || mprotect(memory, guard, PROT_NONE) != 0) {
-        abort();
+        return false;
     }
     unsigned char* lowest = static_cast<unsigned char*>(memory) + guard;
     context.stack = lowest;
@@ -95,6 +96,7 @@ inline void make(Context& context, size_t size, void (*body)()) {
     context.registers.uc_stack.ss_size = size;
     makecontext(&context.registers, body, 0);
 #endif
+    return true;
 }
 
 } // namespace fiber

@@ -1,5 +1,5 @@
-// CUDA's words for g++: what device.h does not define itself. Each thread of a block is a fiber of one process (run.cpp); it
-// gives way at barriers and shuffles and nowhere else. A line beside a barrier is how run.cpp sees threads at different ones.
+// CUDA's words for g++: what device.h does not define itself. Each thread of a block is a fiber of one process (grid.h); it
+// gives way at barriers and shuffles and nowhere else. A line beside a barrier is how grid.h sees threads at different ones.
 #pragma once
 
 #include <math.h>

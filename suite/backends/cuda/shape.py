@@ -1,0 +1,209 @@
+"""What a population's step needs for one shape of batch: memory, and the launches of each part of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value
+from lstm_odyssey.backends.cuda.member import Programs, Rounds, collect
+from lstm_odyssey.backends.cuda.source import products, training
+from lstm_odyssey.cell.ops import OPS
+
+if TYPE_CHECKING:
+    from lstm_odyssey.backends.cuda.training_step import PopulationStep
+
+Columns = dict[str, Value]
+
+
+class Shape:
+    """What a step needs for one shape of batch: memory, and the launches of its parts."""
+
+    def __init__(self, step: PopulationStep, T: int, B: int) -> None:
+        network, made, device = step.network, step.made, step.weights.device
+        self.T, self.B, self.step = T, B, step
+        self.members = step.members
+        P, D, K, M = len(self.members), network.directions, network.n_outputs, network.rnn.input_size
+        self.N = np.array(network.sizes, np.int64)[self.members]
+        self.P, self.D, self.K, self.M = P, D, K, M
+
+        room = step.workspace.room
+        self.x, self.noise = room("x", T, B, M), room("noise", T, B, M)
+        self.lengths = torch.full((B,), T, dtype=torch.int64, device=device)
+        self.active = torch.ones((T, B), dtype=torch.uint8, device=device)
+        self.noisy = room("noisy", D, P, T, B, M)
+        self.logits, self.delta = room("logits", D, P, T, B, K), room("delta", D, P, T, B, K)
+        self.terms, self.loss = room("terms", P, T, B, dtype=torch.float64), room("loss", P, B, dtype=torch.float64)
+        self.targets = room("targets", *step.objective_shape(T, B), dtype=step.target_dtype)
+        operations = {n: made.plan.graph.nodes[n].op for n in made.plan.inputs}
+        self.inputs = [
+            self.noisy if op == "input" else room(f"input{n}", D, P, T, B, M) for n, op in operations.items()
+        ]
+        self.inputs = self.inputs or [self.noisy]
+        parameters, gradients = step.columns(step.weights), step.columns(step.gradients)
+        given = [(self._each(x), M) for x in self.inputs]
+        self.programs = Programs(
+            made, (T, B), np.tile(self.N, D), {name: (column, step.lines[name]) for name, column in parameters.items()}, given,
+            stacked=int(self.N.min()) == step.width,
+        )  # fmt: skip
+        self.programs.kept = room("kept", self.programs.total)
+        sums, vectors = T * B * len(made.plan.accumulators), self.programs.tiles() * len(made.plan.vectors)
+        counts = {"dy": T * B, "deltas": sums, "parts": vectors}
+        self.dy, self.deltas, self.parts = (
+            _filled(room, name, count * self.programs.N) for name, count in counts.items()
+        )
+        self.gradients = gradients
+
+    def _each(self, value: Tensor) -> Column:
+        """Where each program's part of a tensor [D, P, ...] begins."""
+        return Column(value, np.arange(self.D * self.P) * value[0, 0].numel())
+
+    def _launch(
+        self, kernel: str, names: Sequence[str], columns: Columns, programs: int, blocks: int, shared: int = 0
+    ) -> Launch:
+        table = Table.of_columns([columns[name] for name in names], programs)
+        return Launch(kernel, programs, blocks, training.THREADS, 1, shared, table)
+
+    def parts_of_a_step(self) -> dict[str, list[tuple[str, list[Launch]]]]:
+        """The launches of each part, with their texts: ``ahead input scan loss backward update``."""
+        step, made, plan = self.step, self.step.made, self.step.made.plan
+        T, B, P, D, K, M, frames = self.T, self.B, self.P, self.D, self.K, self.M, self.T * self.B
+        members, which = np.arange(P), self.members
+        text, around = training.source(made.size, step.objective.name), products.source(made.size)
+        numbers = Column(step.numbers, 4 * which)
+        rows: Columns = {
+            "COUNT": step.weights.shape[1], "NESTEROV": step.nesterov[which], "CLIPS": step.clips[which],
+            "weights": Column(step.weights, which * step.weights.shape[1]),
+            "velocity": Column(step.velocity, which * step.weights.shape[1]),
+            "gradient": Column(step.gradients, which * step.weights.shape[1]), "numbers": numbers,
+        }  # fmt: skip
+        blocks = training.blocks(step.weights.shape[1])
+        ahead = self._launch("ahead", training.AHEAD, rows, P, blocks)
+        update = self._launch("update", training.UPDATE, rows, P, blocks)
+        lengths = Column(self.lengths)
+        turned, both = np.repeat(np.arange(D), P), np.tile(4 * which, D)
+        shape: Columns = {"T": T, "B": B, "lengths": lengths}
+        source: Columns = shape | {"WIDTH": M, "TURNED": turned, "x": Column(self.x), "numbers": Column(step.numbers, both),
+                                   "to": self._each(self.noisy)}  # fmt: skip
+        noisy, plain = (
+            self._launch("noisy", training.NOISY, source | {"noise": noise}, D * P, training.blocks(frames * M))
+            for noise in (Column(self.noise), None)
+        )
+        begun = {f"initial{k}": Column(step.begun(k, B)) for k in range(self.programs.states)}
+        common = {
+            "LINE": self.programs.N,
+            "STEP": B * self.programs.N,
+            "active": Column(self.active) if B > 1 else None,
+        }
+        ends = dict.fromkeys(f"final{k}" for k in range(self.programs.states))
+        scan = [(one, [launch]) for one, launch in self.programs.scans(0, {**common, **begun, **ends, "y": None})]
+        y = Column(self.programs.kept, self.programs.history + B * self.programs.N)  # type: ignore[arg-type]  # it is there
+        outputs = Rounds(made.size)
+        V, a = (
+            step.output(step.weights, which, D),
+            Column(step.weights, step.places["a"] + which * step.weights.shape[1]),
+        )
+        across = D * step.width
+        for direction in range(D):
+            own = slice(direction * P, (direction + 1) * P)
+            outputs.add([direction], {
+                "ROWS": frames, "COLUMNS": K, "STEPS": self.N, "a": _some(y, own), "a_row": self.N, "a_step": 1,
+                "b": _some(V, own), "b_step": 1, "b_column": across, "c": _some(self._each(self.logits), own), "c_row": K,
+                **({} if direction else {"start": a, "start_row": 0}),
+            }, P)  # fmt: skip
+        turn: Columns = {"WIDTH": K, "from": Column(self.logits, (P + members) * frames * K)}
+        add = self._launch("turn", training.TURN,
+                           {**shape, **turn, "ADD": 1, "to": Column(self.logits, members * frames * K)}, P,
+                           training.blocks(frames * K)) if D == 2 else None  # fmt: skip
+        loss = []
+        if step.objective.name in training.LOSSES:
+            columns: Columns = {
+                **shape, "K": K, "logits": Column(self.logits, members * frames * K), "targets": Column(self.targets),
+                "delta": Column(self.delta, members * frames * K), "terms": Column(self.terms, members * frames),
+                "loss": Column(self.loss, members * B),
+            }  # fmt: skip
+            loss = [
+                self._launch("loss", training.LOSS, columns, P, -(-frames // (training.THREADS // 32))),
+                self._launch("sums", training.SUMS, columns, P, B, training.THREADS * 8),
+            ]
+        turn = {"WIDTH": K, "from": Column(self.delta, members * frames * K)}
+        back = self._launch("turn", training.TURN,
+                            {**shape, **turn, "ADD": 0, "to": Column(self.delta, (P + members) * frames * K)}, P,
+                            training.blocks(frames * K)) if D == 2 else None  # fmt: skip
+        delta = self._each(self.delta)
+        gradients = Rounds(made.size)
+        gradients.add(["dy"], {"ROWS": frames, "COLUMNS": self.programs.N, "STEPS": K, "a": delta, "a_row": K, "a_step": 1,
+                               "b": V, "b_step": across, "b_column": 1, "c": self.dy, "c_row": self.programs.N},
+                      D * P)  # fmt: skip
+        gradients.add(["V"], {"ROWS": K, "COLUMNS": self.programs.N, "STEPS": frames, "a": delta, "a_row": 1, "a_step": K,
+                              "b": y, "b_step": self.programs.N, "b_column": 1,
+                              "c": step.output(step.gradients, which, D), "c_row": across}, D * P)  # fmt: skip
+        da = Column(step.gradients, step.places["a"] + which * step.weights.shape[1])
+        summed = collect([Table.of_columns([frames, K, Column(self.delta, members * frames * K), K, da], P)], K)
+        nothing = dict.fromkeys(f"{name}{k}" for name in ("dfinal", "dinitial") for k in range(self.programs.states))
+        backward = self.programs.scans(1, {**common, **nothing, "dy": self.dy, "deltas": self.deltas,
+                                           "dvectors": self.parts if plan.vectors else None})  # fmt: skip
+        after = self.programs.gradient_products(self.deltas, self.gradients, [None] * len(plan.inputs))
+        after += self.programs.collected(self.parts, self.gradients)
+        return {
+            "ahead": [(text, [ahead])],
+            "input": [(text, [noisy])],
+            "plain": [(text, [plain])],
+            "scan": [*([(around, self.programs.input_products())] if plan.input_runs else []), *scan,
+                     (around, outputs.launches()), *([(text, [add])] if add else [])],
+            "loss": [(text, loss)] if loss else [],
+            "backward": [*([(text, [back])] if back else []), (around, gradients.launches() + summed),
+                         *((one, [launch]) for one, launch in backward), (around, after)],
+            "update": [(text, [update])],
+        }  # fmt: skip
+
+    def functions(self) -> None:
+        """The functions of the input that are multiplied by W."""
+        plan = self.step.made.plan
+        values: dict[int, Any] = {}
+        for number in plan.before:
+            node = plan.graph.nodes[number]
+            if node.op in ("input", "constant"):
+                values[number] = self.noisy if node.op == "input" else node.value
+            else:
+                values[number] = OPS[node.op].eager(*(values[argument] for argument in node.args))
+        for number, x in zip(plan.inputs, self.inputs, strict=False):
+            if plan.before and x is not self.noisy:
+                x.copy_(values[number])
+
+
+class Workspace:
+    """Memory that the shapes of a step share: each uses all of it while it runs, and leaves nothing in it."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like = like
+        self._rooms: dict[tuple[str, torch.dtype], Tensor] = {}
+        self.generation = 0
+
+    def room(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        """A tensor of this shape; what was made by this name when there was less room is void from then on."""
+        key, count = (name, dtype or self._like.dtype), math.prod(shape)
+        if key not in self._rooms or self._rooms[key].numel() < count:
+            self._rooms.pop(key, None)
+            self._rooms[key] = self._like.new_empty(count, dtype=key[1])
+            self.generation += 1
+        return self._rooms[key][:count].view(shape)
+
+    def bytes(self) -> int:
+        """How much there is."""
+        return sum(room.numel() * room.element_size() for room in self._rooms.values())
+
+
+def _filled(room: Callable[..., Tensor], name: str, counts: Numbers) -> Column:
+    ends = np.cumsum(counts)
+    return Column(room(name, int(ends[-1])), ends - counts)
+
+
+def _some(column: Column, which: slice) -> Column:
+    offsets = np.asarray(column.offsets)
+    return Column(column.tensor, offsets[which] if offsets.ndim else column.offsets)

@@ -1,0 +1,214 @@
+"""What a device is asked for, recorded by a driver that has none: modules, attributes, launches, and how refusals are told."""
+
+import contextlib
+import ctypes
+import enum
+import sys
+import types
+
+import pytest
+import torch
+
+from lstm_odyssey.backends.cuda import driver as ours
+from lstm_odyssey.backends.cuda import nvrtc
+from lstm_odyssey.backends.cuda.driver import CudaDevice
+from lstm_odyssey.backends.cuda.launch import KernelError, Launch
+
+TEXT = "// cell x, class y\n"
+NAMES = ("cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuCtxPushCurrent", "cuCtxPopCurrent", "cuModuleLoadData",
+         "cuModuleGetFunction", "cuFuncSetAttribute", "cuLaunchKernelEx")  # fmt: skip
+
+
+class Result(enum.Enum):
+    CUDA_SUCCESS = 0
+    CUDA_ERROR_INVALID_VALUE = 1
+
+
+def attribute():
+    return types.SimpleNamespace(id=None, value=types.SimpleNamespace(clusterDim=types.SimpleNamespace()))
+
+
+def words(code):
+    assert code is not Result.CUDA_SUCCESS
+    return Result.CUDA_SUCCESS, b"invalid argument"
+
+
+class Driver:
+    """The part of cuda.bindings.driver that is used, with its shapes: each call answers a tuple that begins with a code."""
+
+    CUresult = Result
+    CUfunction_attribute = enum.Enum(
+        "CUfunction_attribute",
+        {
+            "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES": 8,
+            "CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED": 14,
+        },
+    )
+    CUlaunchAttributeID = enum.Enum("CUlaunchAttributeID", {"CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION": 4})
+    CUlaunchConfig = types.SimpleNamespace
+    CUlaunchAttribute = staticmethod(attribute)
+
+    def __init__(self):
+        self.calls = []
+        self.refused = None
+
+    def __getattr__(self, name):
+        if name == "cuGetErrorString":
+            return words
+        assert name in NAMES, name
+
+        def call(*arguments):
+            if name == "cuLaunchKernelEx":  # the table is there while it is launched
+                (address,), (kind,) = arguments[2]
+                assert kind is ctypes.c_void_p
+                arguments = (*arguments[:2], (ctypes.c_longlong * 2).from_address(address)[:2], arguments[3])
+            self.calls.append((name, *arguments))
+            if name == self.refused:
+                return Result.CUDA_ERROR_INVALID_VALUE, None
+            answer = f"{name} {arguments[-1]}" if name.endswith(("Get", "Retain", "Data", "Function")) else None
+            return (Result.CUDA_SUCCESS,) if name in NAMES[-2:] else (Result.CUDA_SUCCESS, answer)
+
+        return call
+
+    def named(self, name):
+        return [call[1:] for call in self.calls if call[0] == name]
+
+
+class Stream:
+    cuda_stream = 0x77
+
+    def __init__(self):
+        self.waited = []
+
+    def wait_stream(self, other):
+        self.waited.append(other)
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A driver that records, and a torch that believes in two devices."""
+    fake, stream = Driver(), Stream()
+    fake.stream, fake.capturing = stream, False
+    monkeypatch.setattr(ours, "_driver", lambda: fake)
+    answers = {
+        "is_available": lambda: True,
+        "device_count": lambda: 2,
+        "init": lambda: None,
+        "current_device": lambda: 0,
+        "get_device_name": lambda index: "H200",
+        "get_device_capability": lambda index: (9, 0),
+        "current_stream": lambda device: fake.stream,
+        "device": lambda device: contextlib.nullcontext(),
+        "is_current_stream_capturing": lambda: fake.capturing,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.cuda, name, answer)
+    monkeypatch.setattr(CudaDevice, "_upload", lambda self, rows: torch.tensor(rows))
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
+    monkeypatch.setattr(
+        nvrtc, "compiled", lambda text, architecture: nvrtc.Cubin(f"{architecture} {text}".encode(), {})
+    )
+    return fake
+
+
+def test_a_launch_says_grid_block_cluster_memory_stream_and_table(cuda):
+    """All numbers of a launch reach the driver; a cluster is an attribute, and a launch without one has none."""
+    launches = [
+        Launch("forward", 3, 5, 128, 4, 1024, [[1, 2], [3, None], [5, 6]]),
+        Launch("backward", 1, 2, 256, 1, 0, [[7, 8]]),
+    ]
+    CudaDevice("cuda:1").run(TEXT, launches)
+    assert cuda.named("cuDeviceGet") == [(1,)] and cuda.named("cuModuleLoadData") == [(b"sm_90 " + TEXT.encode(),)]
+    assert [name for _, name in cuda.named("cuModuleGetFunction")] == [b"forward", b"backward"]
+    (first, function, table, extra), (second, *_) = cuda.named("cuLaunchKernelEx")
+    assert (first.gridDimX, first.gridDimY, first.gridDimZ) == (20, 3, 1)
+    assert (first.blockDimX, first.blockDimY, first.blockDimZ) == (128, 1, 1)
+    assert (first.sharedMemBytes, first.hStream, first.numAttrs, extra) == (1024, 0x77, 1, 0)
+    (attribute,) = first.attrs
+    assert attribute.id.name == "CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION"
+    assert vars(attribute.value.clusterDim) == {"x": 4, "y": 1, "z": 1}
+    assert table == [1, 2] and "forward" in function
+    assert second.gridDimX == 2 and not hasattr(second, "attrs")
+    assert cuda.named("cuFuncSetAttribute") == []
+
+
+def test_a_text_is_loaded_once_and_attributes_grow(cuda):
+    """Large shared memory and clusters beyond the portable eight are asked for when a launch needs more than before."""
+    device = CudaDevice()
+    for shared, cluster in ((48 * 1024, 8), (100_000, 1), (90_000, 1), (200_000, 16), (200_000, 16)):
+        device.run(TEXT, [Launch("forward", 1, 1, 32, cluster, shared, [[1, 2]])])
+    assert len(cuda.named("cuModuleLoadData")) == len(cuda.named("cuModuleGetFunction")) == 1
+    assert [(attribute.value, value) for _, attribute, value in cuda.named("cuFuncSetAttribute")] == [
+        (8, 100_000), (8, 200_000), (14, 1),
+    ]  # fmt: skip
+    device.run(TEXT + "// another\n", [Launch("forward", 1, 1, 32, 1, 0, [[1, 2]])])
+    assert len(cuda.named("cuModuleLoadData")) == 2
+
+
+@pytest.mark.parametrize("refused", NAMES)
+def test_a_refusal_names_cell_kernel_and_device(refused, cuda):
+    """Every code is looked at; the message holds what was asked for, and the context is put back."""
+    cuda.refused = refused
+    with pytest.raises(
+        KernelError, match=rf"{refused} answered CUDA_ERROR_INVALID_VALUE \(invalid argument\)"
+    ) as caught:
+        CudaDevice("cuda:1").run(TEXT, [Launch("forward", 1, 1, 32, 16, 99_999, [[1, 2]])])
+    if NAMES.index(refused) < 4:
+        assert str(caught.value).startswith("H200, cuda:1: ")
+    else:
+        assert str(caught.value).startswith(
+            "cell x, class y, kernel 'forward' on H200, cuda:1 (sm_90), 32 threads, cluster of 16, 99999 bytes of shared memory"
+        )
+        assert len(cuda.named("cuCtxPushCurrent")) == len(cuda.named("cuCtxPopCurrent"))
+
+
+def test_prepared_launches_run_again_on_any_stream(cuda):
+    """What is prepared is launched again without a copy; another stream waits for the tables, a captured one must not."""
+    device = CudaDevice()
+    ready = device.prepare(TEXT, [Launch("forward", 1, 1, 32, 1, 0, [[1, 2]])])
+    assert cuda.named("cuLaunchKernelEx") == []
+    made, other = cuda.stream, Stream()
+    ready.run()
+    cuda.stream = other
+    ready.run()
+    cuda.capturing = True
+    ready.run()
+    assert len(cuda.named("cuLaunchKernelEx")) == 3 and other.waited == [made] and made.waited == []
+
+
+def test_a_tensor_has_to_be_on_the_device(cuda):
+    """An address of another memory never reaches a kernel."""
+    with pytest.raises(ValueError, match="kernel 'forward': a tensor of its table is on cpu; expected cuda:0"):
+        CudaDevice().run(TEXT, [Launch("forward", 1, 1, 32, 1, 0, [[torch.zeros(2)]])])
+
+
+@pytest.mark.parametrize("asked", ["cuda:2", "cpu"])
+def test_a_device_that_is_not_there_is_refused(asked, cuda):
+    """The message says how many torch sees."""
+    with pytest.raises(KernelError, match=f"device '{asked}': torch sees 2 CUDA devices, expected this one"):
+        CudaDevice(asked)
+
+
+def test_without_cuda_bindings_it_says_so(monkeypatch):
+    """The message says what to install."""
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(KernelError, match="the package cuda-bindings is not installed"):
+        CudaDevice()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"threads": 1025}, "got 1025 threads; expected 1 to 1024"),
+        ({"cluster": 3}, "got a cluster of 3; expected one of 1, 2, 4, 8, 16"),
+        ({"table": [[1, 2]]}, "got a table of 1 rows; expected one a program, 2"),
+        ({"table": [[1, 2], [3]]}, "got a table with rows of 1 and 2 entries; expected rows equally long"),
+        ({"tiles": 0}, "got 2 programs of 0 tiles; expected at least 1 each"),
+        ({"shared": -1}, "got -1 bytes of shared memory; expected 0 or more"),
+    ],
+)
+def test_a_launch_that_does_not_fit_together_is_refused(wrong, said):
+    """Before any device is asked."""
+    sizes = {"programs": 2, "tiles": 1, "threads": 32, "cluster": 1, "shared": 0, "table": [[1, 2], [3, 4]]}
+    with pytest.raises(ValueError, match=f"launch of kernel 'forward': {said}"):
+        Launch("forward", **{**sizes, **wrong})

@@ -1,0 +1,55 @@
+"""Which GPUs a study takes, and that each worker process sees its own alone. No GPU is needed to say so."""
+
+import os
+
+import pytest
+import torch
+
+from lstm_odyssey.commands import cli
+from lstm_odyssey.study.asked.settings import SettingsError
+from lstm_odyssey.study.engine import engine
+from lstm_odyssey.study.gpus import VISIBLE, chosen
+
+
+def test_each_worker_sees_one_gpu_and_offers_it(tmp_path):
+    """Three workers take two GPUs in turn; the variable is theirs before they import torch."""
+    with engine(3, None, str(tmp_path), "token", gpus=["4", "GPU-5f"]) as executor:
+        seen = executor.client.run(lambda: __import__("os").environ.get(VISIBLE))  # the worker's own
+        offered = [worker["resources"] for worker in executor.client.scheduler_info(n_workers=-1)["workers"].values()]
+    assert sorted(seen.values()) == ["4", "4", "GPU-5f"]
+    assert offered == [{"GPU": 1}] * 3
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "variable", "expected"),
+    [
+        ("cuda", 1, None, ["0"]), ("cuda", 3, None, ["0", "1", "2"]), ("cuda:2", 3, None, ["2"]),
+        ("cuda", 2, " 5 , 7 ", ["5", "7"]), ("cuda:1", 2, "5,7", ["7"]), ("cuda", 1, "5,7", ["5"]),
+    ],
+)  # fmt: skip
+def test_the_gpus_of_a_device(device, count, variable, expected):
+    """All that are seen, or the one with the number, by the names that the environment gives them."""
+    assert chosen(device, count, {} if variable is None else {VISIBLE: variable}) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "message"),
+    [
+        ("cuda", 0, "no CUDA device here; expected one"), ("cuda:0", 0, "no CUDA device here"),
+        ("cuda:2", 2, "torch sees 2 CUDA devices; expected cuda, or cuda:0 to cuda:1"), ("cuda:x", 1, "cuda:0 to cuda:0"),
+        ("cuda:", 1, "torch sees 1 CUDA devices"),
+    ],
+)  # fmt: skip
+def test_a_gpu_that_is_not_there_is_refused(device, count, message):
+    """One sentence names what was asked for and what there is."""
+    with pytest.raises(SettingsError, match=message):
+        chosen(device, count, {})
+
+
+def test_one_gpu_is_all_that_its_process_sees(monkeypatch):
+    """With one GPU chosen this process is told so before torch makes a context."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.delenv(VISIBLE, raising=False)
+    assert cli._gpus("cuda") == ["0", "1", "2"] and VISIBLE not in os.environ
+    assert cli._gpus("cuda:1") == ["1"] and os.environ[VISIBLE] == "1"
