@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_odyssey.bench.gpu.record import PARTS, Budget, DeviceLostError, Item, Record, run_part
-from lstm_odyssey.bench.gpu.supervision import LOST, announce, supervised
+from lstm_odyssey.bench.gpu.supervision import LOST, announce, done, supervised
 from lstm_odyssey.bench.gpu.tables import text, troubles
 
 SECONDS = 540.0
@@ -24,11 +24,17 @@ START = 10.0
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     """What was asked for."""
-    parser = argparse.ArgumentParser(prog="python -m lstm_odyssey.bench.gpu", description="What a GPU makes of the cells.")
+    parser = argparse.ArgumentParser(
+        prog="python -m lstm_odyssey.bench.gpu", description="What a GPU makes of the cells."
+    )
     parser.add_argument("--part", nargs="+", action="extend", choices=[*PARTS, "small"], metavar="PART",
                         help=f"some of {', '.join(PARTS)}; all of them, if none is named")  # fmt: skip
-    parser.add_argument("--device", choices=("cuda", "emulated"), default="cuda", help="emulated: on the CPU, at tiny sizes")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"all parts together take at most ({SECONDS:.0f})")
+    parser.add_argument(
+        "--device", choices=("cuda", "emulated"), default="cuda", help="emulated: on the CPU, at tiny sizes"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help=f"all parts together take at most ({SECONDS:.0f})"
+    )
     parser.add_argument("--json", type=Path, help="the record; one that is there is gone on with")
     parser.add_argument("--predict", action="store_true", help="a record of what an H200 should do; needs no device")
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
@@ -115,6 +121,7 @@ def work(asked: argparse.Namespace, path: Path) -> int:
             run_part(record, part, making[part](), budget, on_begin=begun, lost=target.lost)
     except DeviceLostError:
         return LOST
+    done(path)
     return 0
 
 

@@ -39,7 +39,9 @@ class Layer:
         self.adjoint = self.problem.adjoint.to(target.device)
         self.state = {name: value.to(target.device).unsqueeze(0) for name, value in self.problem.state.items()}
 
-    def _both(self, run: Callable[[Tensor], Tensor], weights: list[Tensor], x: Tensor, adjoint: Tensor) -> tuple[Pass, Pass]:
+    def _both(
+        self, run: Callable[[Tensor], Tensor], weights: list[Tensor], x: Tensor, adjoint: Tensor
+    ) -> tuple[Pass, Pass]:
         """A pass forward that keeps nothing, and one forward and backward."""
         leaf = x.clone().requires_grad_()
 
@@ -77,7 +79,14 @@ class Layer:
 
     def row(self, **more: Any) -> Row:
         """What identifies it."""
-        return {"variant": self.cell.name, "hidden_size": self.N, "batch": self.B, "frames": self.T, "inputs": self.M, **more}
+        return {
+            "variant": self.cell.name,
+            "hidden_size": self.N,
+            "batch": self.B,
+            "frames": self.T,
+            "inputs": self.M,
+            **more,
+        }
 
 
 @contextmanager
@@ -192,5 +201,13 @@ def items(target: Target) -> list[Item]:
         for N in (64, 128):
             add(f"flashrnn {dtype}, N {N}", 45.0, flash, N, scale.batches[-1], dtype)
     for cell in heads:
-        add(f"{cell.name} by compile", 45.0, others, cell, "compile", scale.sizes[len(scale.sizes) // 2 - 1], scale.batches[0])
+        add(
+            f"{cell.name} by compile",
+            45.0,
+            others,
+            cell,
+            "compile",
+            scale.sizes[len(scale.sizes) // 2 - 1],
+            scale.batches[0],
+        )
     return found

@@ -42,7 +42,12 @@ def missing() -> list[str]:
 
 def facts(kind: str) -> dict[str, Any]:
     """Of one kind of device, ``cuda`` or ``emulated``."""
-    return {"predicted": False, "device": gpu() if kind == "cuda" else {"name": kind}, "versions": versions(), "missing": missing()}
+    return {
+        "predicted": False,
+        "device": gpu() if kind == "cuda" else {"name": kind},
+        "versions": versions(),
+        "missing": missing(),
+    }
 
 
 def versions() -> dict[str, str]:

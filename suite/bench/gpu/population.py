@@ -17,6 +17,7 @@ from lstm_odyssey.bench.gpu.record import Item, NotReachedError, Record, Row
 from lstm_odyssey.bench.gpu.target import Target, kernel_seconds, recorded
 from lstm_odyssey.bench.gpu.training import Made, mixed, population
 from lstm_odyssey.cell import Cell
+from lstm_odyssey.reports.contract.wording import counted
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ def drawn_sizes(count: int, most: int = 200) -> list[int]:
     if count == 1:
         return [min(100, most)]
     generator = np.random.default_rng(1503)
-    return [min(int(N), most) for N in 2 * np.round(np.exp(generator.uniform(np.log(20), np.log(200), 4096)) / 2)][:count]
+    return [min(int(N), most) for N in 2 * np.round(np.exp(generator.uniform(np.log(20), np.log(200), 4096)) / 2)][
+        :count
+    ]
 
 
 def updated(target: Target, cell: Cell, shape: Shape, members: int) -> Iterator[Row]:
@@ -73,7 +76,8 @@ def updated(target: Target, cell: Cell, shape: Shape, members: int) -> Iterator[
         kernels = {} if target.emulated else kernel_seconds(target, launched)
     frames = len(made.pairs[0][0])
     yield {
-        "shape": shape.name, "variant": cell.name, "members": members, "largest": max(sizes), "mean_hidden_size": sum(sizes) / members,
+        "shape": shape.name, "variant": cell.name, "members": members, "largest": max(sizes),
+        "mean_hidden_size": sum(sizes) / members,
         "seconds": seconds, "frames": frames, "member_frames_per_second": members * frames / seconds, "memory": memory,
         "kernels": kernels,
     }  # fmt: skip
@@ -104,7 +108,7 @@ class One(torch.nn.Module):
             loss = functional.ctc_loss(logits.log_softmax(-1), target.unsqueeze(0), *lengths, reduction="sum")
         else:
             loss = functional.binary_cross_entropy_with_logits(logits.flatten(0, 1), target, reduction="sum")
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+        loss.backward()
         self.sgd.step()
 
 
@@ -121,7 +125,13 @@ def one_by_one(target: Target, shape: Shape) -> Iterator[Row]:
         return lambda: network.update(x, noise, goal)
 
     for N, seconds in target.seconds({N: updating(network) for N, network in networks.items()}).items():
-        yield {"shape": shape.name, "way": "one by one", "hidden_size": int(N), "seconds": seconds, "frames": len(features)}
+        yield {
+            "shape": shape.name,
+            "way": "one by one",
+            "hidden_size": int(N),
+            "seconds": seconds,
+            "frames": len(features),
+        }
 
 
 def items(target: Target, record: Record) -> list[Item]:
@@ -144,13 +154,14 @@ def items(target: Target, record: Record) -> list[Item]:
         add(f"{shape.name}, one by one", 6.0, one_by_one, shape)
     for members in _middle_first(scale.populations):
         for shape in SHAPES:
-            add(f"{shape.name}, {members} members", 10.0, updated, target.first, shape, members)
+            add(f"{shape.name}, {counted(members, 'member')}", 10.0, updated, target.first, shape, members)
     if target.heaviest is not target.first:
         for shape in SHAPES:
             P = scale.populations[len(scale.populations) // 2]
             add(f"{shape.name}, {P} members of {target.heaviest.name}", 15.0, updated, target.heaviest, shape, P)
 
     def projecting() -> Iterator[Row]:
+        target.only_on_a_gpu("the time of a study")
         rows = projected(record.rows("population"), target.first.name)
         if not rows:
             raise NotReachedError("it needs an update of each corpus, and cuDNN's")

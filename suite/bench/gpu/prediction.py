@@ -12,7 +12,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,6 +24,7 @@ from lstm_odyssey.bench.gpu.record import PARTS, Record, Row
 from lstm_odyssey.bench.gpu.target import ANCHOR, FULL
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.plugins import registry
+from lstm_odyssey.reports.contract.wording import counted
 from lstm_odyssey.training.environment import environment
 
 ARCHITECTURE = "sm_90"
@@ -118,7 +118,9 @@ def layer_seconds(cell: Cell, B: int, N: int) -> tuple[float, float]:
     made, T = of(cell), FULL.layer_frames
     scan = scan_seconds(made, [N], B, T)
     forward, backward = product_seconds(made, [N], T * B, FULL.inputs, 0)
-    least = max(PROCESSORS / max(1, math.ceil(4 * N / 64) * math.ceil(T * B / 64)), 1.0)  # few tiles fill few multiprocessors
+    least = max(
+        PROCESSORS / max(1, math.ceil(4 * N / 64) * math.ceil(T * B / 64)), 1.0
+    )  # few tiles fill few multiprocessors
     first = scan + forward * least + HOST / 3
     return first, first + scan + backward * least + HOST * 2 / 3
 
@@ -133,7 +135,9 @@ def cells(variants: Sequence[Cell]) -> list[Row]:
                          "frames": FULL.layer_frames, "inputs": FULL.inputs}  # fmt: skip
                 forward, both = layer_seconds(cell, B, N)
                 fused = of(cell).layout(N) is not None
-                rows.append({**about, "way": "odyssey", "fused": fused, "forward": forward, "both": both, "kernels": {}})
+                rows.append(
+                    {**about, "way": "odyssey", "fused": fused, "forward": forward, "both": both, "kernels": {}}
+                )
                 steps = FULL.layer_frames * CUDNN_FORWARD, FULL.layer_frames * (CUDNN_FORWARD + CUDNN_BACKWARD)
                 rows.append({**about, "way": "lstm", "forward": steps[0], "both": steps[1]})
     return rows
@@ -182,7 +186,7 @@ def population(first: Cell, heaviest: Cell) -> list[Row]:
              "frames": shape.T}
             for N in FULL.one_by_one
         ]  # fmt: skip
-        rows += [row(first, shape, P, f"{shape.name}, {P} members") for P in FULL.populations]
+        rows += [row(first, shape, P, f"{shape.name}, {counted(P, 'member')}") for P in FULL.populations]
         P = FULL.populations[len(FULL.populations) // 2]
         rows.append(row(heaviest, shape, P, f"{shape.name}, {P} members of {heaviest.name}"))
     return rows + [{"item": "projection", **each} for each in projected(rows, first.name)]
@@ -195,7 +199,14 @@ def ceilings(first: Cell) -> list[Row]:
         {"item": "products", "what": "sgemm", "flop_per_second": 0.85 * FMA},
         {"item": "products", "what": "fma", "flop_per_second": FMA},
         {"item": "barriers", "what": "barrier", "kind": "block", "cluster": 1, "clusters": 1, "seconds": 30 / CLOCK},
-        {"item": "barriers", "what": "barrier", "kind": "exchange", "cluster": 4, "clusters": 1, "seconds": BARRIER / CLOCK},
+        {
+            "item": "barriers",
+            "what": "barrier",
+            "kind": "exchange",
+            "cluster": 4,
+            "clusters": 1,
+            "seconds": BARRIER / CLOCK,
+        },
     ]
     made, T = of(first), SHAPES[0].T
     for N in FULL.sizes:
@@ -221,7 +232,9 @@ def predicted(path: Path) -> Record:
     heaviest = max(variants, key=lambda cell: of(cell).matrices)
     known = environment()
     versions = {name: known[name] for name in ("python", "torch", "source") if name in known}
-    record = Record(path, {"predicted": True, "device": {"name": "NVIDIA H200"}, "versions": versions, "assumed": ASSUMED})
+    record = Record(
+        path, {"predicted": True, "device": {"name": "NVIDIA H200"}, "versions": versions, "assumed": ASSUMED}
+    )
     for part in PARTS:
         record.part(part)
     record.not_reached("check", "all", "a prediction checks nothing")
@@ -229,4 +242,4 @@ def predicted(path: Path) -> Record:
     record.part("population")["results"] = population(first, heaviest)
     record.part("ceilings")["results"] = ceilings(first)
     record.write()
-    return record
+    return Record(path)

@@ -28,10 +28,10 @@ STOPPED = 0.5
 """The part of the epochs that early stopping leaves."""
 
 ASSUMPTIONS = (
-    f"{TRIALS} trials of each of {VARIANTS} variants on three corpora; {EPOCHS} epochs and, with early stopping, {STOPPED:g} of "
-    f"them; frames of the paper's corpora at the mean length; a scored frame takes {FORWARD:.2f} of a training frame's time, "
-    f"validation every epoch, the test set in {TESTED:.2f} of them; {HEAVY} of the variants at the speed of the one with the most "
-    "matrices, the others at that of the first; one GPU that does nothing else"
+    f"{TRIALS} trials of each of {VARIANTS} variants on three corpora; {EPOCHS} epochs and, with early stopping, {STOPPED:g} "
+    f"of them; frames of the paper's corpora at the mean length; a scored frame takes {FORWARD:.2f} of a training frame's "
+    f"time, validation every epoch, the test set in {TESTED:.2f} of them; {HEAVY} of the variants at the speed of the one "
+    "with the most matrices, the others at that of the first; one GPU that does nothing else"
 )
 
 
@@ -57,7 +57,7 @@ def projected(rows: Sequence[dict[str, Any]], first: str) -> list[dict[str, Any]
         if not singles or not light:
             return []
         for row in light:
-            each = float(np.interp(row["mean_hidden_size"], *zip(*singles, strict=True)))
+            each = float(np.interp(row["mean_hidden_size"], [N for N, _ in singles], [taken for _, taken in singles]))
             found.append({
                 "what": "times", "shape": corpus, "members": row["members"], "one_by_one_seconds": each * row["members"],
                 "times": each * row["members"] / row["seconds"],

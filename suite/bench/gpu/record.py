@@ -83,23 +83,25 @@ class Record:
         known = self.part(part)
         return any(row["item"] == item for kind in ("results", "failed", "not_reached") for row in known[kind])
 
-    def add(self, part: str, item: str, rows: Iterable[Row], seconds: float) -> None:
-        """What an item found."""
-        found = [{"item": item, **row} for row in rows] or [{"item": item}]
-        self.part(part)["results"] += found
-        self._ended(part, seconds)
+    def add(self, part: str, item: str, rows: Iterable[Row]) -> None:
+        """What an item found, or some of it."""
+        self.part(part)["results"] += [{"item": item, **row} for row in rows]
+        self.write()
 
-    def failed(self, part: str, item: str, error: str, seconds: float = 0.0) -> None:
+    def failed(self, part: str, item: str, error: str) -> None:
         """That an item came to an error."""
         self.part(part)["failed"].append({"item": item, "error": error.strip()[:LONGEST_ERROR]})
-        self._ended(part, seconds)
+        self.write()
 
     def not_reached(self, part: str, item: str, why: str) -> None:
         """That an item was not run."""
         self.part(part)["not_reached"].append({"item": item, "why": why})
-        self._ended(part, 0.0)
+        self.write()
 
-    def _ended(self, part: str, seconds: float) -> None:
+    def ended(self, part: str, item: str, seconds: float) -> None:
+        """That an item is over; one that found nothing has a row without findings."""
+        if not self.has(part, item):
+            self.part(part)["results"].append({"item": item})
         known = self.part(part)
         known["seconds"] = round(known["seconds"] + seconds, 3)
         self.write()
@@ -185,16 +187,15 @@ def run_part(
             record.not_reached(part, item.name, f"{max(left, 0):.0f} s were left, it may take {item.seconds:.0f} s")
             continue
         on_begin(part, item)
-        begun, rows, said = time.perf_counter(), [], ""
+        begun, said = time.perf_counter(), ""
         try:
             for row in item.run():
-                rows.append(row)  # what was found before an error stays
+                record.add(part, item.name, [row])  # what was found before an error stays
         except NotReachedError as why:
             record.not_reached(part, item.name, str(why))
         except Exception as error:  # noqa: BLE001 - whatever goes wrong with one item is written down and stops no other
             said = f"{type(error).__name__}: {error}"
             record.failed(part, item.name, said)
-        if rows or not record.has(part, item.name):
-            record.add(part, item.name, rows, time.perf_counter() - begun)
+        record.ended(part, item.name, time.perf_counter() - begun)
         if said and lost():
             raise DeviceLostError(said)

@@ -117,7 +117,11 @@ def by_layer(cell: Cell, problem: Problem, backend: str, dtype: torch.dtype, dev
     packed = layer.directions()[0].spaces()
     leaves = [x, *state.values(), *packed.values()]
     dx, *rest = torch.autograd.grad(total, leaves, materialize_grads=True)
-    found = {"y": y.detach(), **{f"final {name}": value.detach()[0] for name, value in final.items()}, "gradient of x": dx}
+    found = {
+        "y": y.detach(),
+        **{f"final {name}": value.detach()[0] for name, value in final.items()},
+        "gradient of x": dx,
+    }
     found |= {f"gradient of initial {name}": value[0] for name, value in zip(state, rest, strict=False)}
     for space, value in zip(packed, rest[len(state) :], strict=True):
         names = cell.graph.packed[space]
@@ -162,10 +166,11 @@ def scan(target: Target, cell: Cell) -> Iterator[Row]:
     }
     worst = max(shares, key=lambda name: shares[name][0] / shares[name][1])
     found, most = shares[worst]
+    finite = all(math.isfinite(off) for each in errors.values() for off in each)
     yield {
-        "what": "scan", "variant": cell.name, "float64": exact[0], "float64_at": exact[1], "float32": found, "float32_at": worst,
-        "float32_allowed": most, "draws": len(sizes(target)), "classes": classes(target, cell),
-        "passed": bool(exact[0] <= EXACT and found <= most and all(math.isfinite(off) for each in errors.values() for off in each)),
+        "what": "scan", "variant": cell.name, "float64": exact[0], "float64_at": exact[1], "float32": found,
+        "float32_at": worst, "float32_allowed": most, "draws": len(sizes(target)), "classes": classes(target, cell),
+        "passed": bool(exact[0] <= EXACT and found <= most and finite),
     }  # fmt: skip
 
 

@@ -39,6 +39,11 @@ def announce(path: Path, part: str, item: Item) -> None:
     write_text(_beside(path), json.dumps({"part": part, "item": item.name, "limit": limit}))
 
 
+def done(path: Path) -> None:
+    """Say that all was tried, whatever becomes of the process on its way out."""
+    write_text(_beside(path), json.dumps({"done": True}))
+
+
 def running(path: Path) -> dict[str, Any]:
     """What was announced last; empty if nothing was."""
     with contextlib.suppress(OSError, json.JSONDecodeError):
@@ -73,14 +78,14 @@ def supervised(
         child = subprocess.Popen(command)
         why = _waited(child, path, until, poll)
         at = running(path)
-        if child.returncode == 0:
+        if child.returncode == 0 or at.get("done"):
             break
         ended = why or f"the process ended with code {child.returncode}"
         say(f"{at.get('part', 'start')}, {at.get('item', 'no item')}: {ended}\n")
         if not at:
             return ended
         record = Record(path)
-        if not record.has(at["part"], at["item"]):
+        if all(row["item"] != at["item"] for row in record.part(at["part"])["failed"]):  # it has said why itself
             record.failed(at["part"], at["item"], ended)
         if time.time() >= until:
             return "the time is over"
@@ -96,14 +101,10 @@ def _waited(child: subprocess.Popen[bytes], path: Path, until: float, poll: floa
     try:
         while child.poll() is None:
             at, now = running(path), time.time()
-            if at and now > min(at["limit"], until + GRACE):
+            if now > min(at.get("limit", until + GRACE), until + GRACE):
                 child.kill()
                 child.wait()
                 return "it did not end in its time"
-            if not at and now > until + GRACE:
-                child.kill()
-                child.wait()
-                return "no item was begun in the time"
             time.sleep(poll)
     except BaseException:
         child.kill()

@@ -56,7 +56,9 @@ def _check(rows: Rows) -> Iterator[Table]:
     scans = [row for row in rows if row.get("what") == "scan"]
     for row in scans:
         share = row["float32"] / row["float32_allowed"] if isinstance(row["float32"], float | int) else row["float32"]
-        found.append([f"scan {row['variant']}", number(row["float64"]), f"{row['float64_at']}", number(share), _passed(row)])
+        found.append(
+            [f"scan {row['variant']}", number(row["float64"]), f"{row['float64_at']}", number(share), _passed(row)]
+        )
     for row in rows:
         if row.get("what") in ("updates", "curve"):
             what = f"{row['item']}"
@@ -94,7 +96,9 @@ def _cells(rows: Rows) -> Iterator[Table]:
             ours, lstm = (known.get((variant, B, N, way)) for way in ("odyssey", "lstm"))
             ratio = _ratio(lstm["both"], ours["both"]) if ours and lstm else None
             mark = "" if ours is None or ours.get("fused", True) else "*"
-            words.append(NONE if ours is None else f"{1000 * ours['both']:.2f}{mark}" + (f" {ratio:.2f}x" if ratio else ""))
+            words.append(
+                NONE if ours is None else f"{1000 * ours['both']:.2f}{mark}" + (f" {ratio:.2f}x" if ratio else "")
+            )
         found.append(words)
     head = ("variant", *(f"B {B} N {N}" for B, N in sizes))
     note = (
@@ -114,11 +118,13 @@ def _cells(rows: Rows) -> Iterator[Table]:
 
 def _population(rows: Rows) -> Iterator[Table]:
     times = {(row["shape"], row["members"]): row["times"] for row in rows if row.get("what") == "times"}
+    measured = [row for row in rows if "members" in row and "seconds" in row]
+    measured.sort(key=lambda row: (row["shape"], row["members"]))
     found = [
-        [row["shape"], row["variant"], str(row["members"]), f"{1000 * row['seconds']:.2f}", number(row["member_frames_per_second"]),
-         number(times.get((row["shape"], row["members"])) if f"of {row['variant']}" not in row["item"] else None),
+        [row["shape"], row["variant"], str(row["members"]), f"{1000 * row['seconds']:.2f}",
+         number(row["member_frames_per_second"]), number(_ours(times, row)),
          f"{row['memory'] / 2**30:.1f}" if row.get("memory") else NONE]
-        for row in sorted((row for row in rows if "members" in row and "seconds" in row), key=lambda r: (r["shape"], r["members"]))
+        for row in measured
     ]  # fmt: skip
     note = "".join(
         f"The study of 5,400 runs: {number(row['hours_of_all_epochs'])} h, with early stopping "
@@ -129,6 +135,11 @@ def _population(rows: Rows) -> Iterator[Table]:
     )
     head = ("corpus", "variant", "members", "ms an update", "member-frames/s", "x one by one", "GB")
     yield Table("population: training updates", head, found, note)
+
+
+def _ours(times: Mapping[Any, Any], row: Mapping[str, Any]) -> Any:
+    """How many times as fast, of the variant whose networks one by one are measured."""
+    return None if row["item"].endswith(f" of {row['variant']}") else times.get((row["shape"], row["members"]))
 
 
 def _ceilings(rows: Rows) -> Iterator[Table]:
@@ -144,7 +155,9 @@ def _ceilings(rows: Rows) -> Iterator[Table]:
             found.append([f"{row['kind']}{where}, {row['clusters']} at once", f"{1e9 * row['seconds']:.0f} ns"])
         elif what == "scan":
             parts = [f"{1e6 * row['seconds_per_step']:.2f} µs a step"]
-            parts += [f"{row[f'fraction_{kind}']:.0%} of {kind}" for kind in ("flop", "bytes") if f"fraction_{kind}" in row]
+            parts += [
+                f"{row[f'fraction_{kind}']:.0%} of {kind}" for kind in ("flop", "bytes") if f"fraction_{kind}" in row
+            ]
             found.append([f"{row['kernel']}, N {row['hidden_size']}, {row['members']} members", ", ".join(parts)])
         elif what == "memory":
             words = f"{row['bytes_of_a_member'] / 2**20:.0f} MB each, {row['members_that_fit']:,} fit"
@@ -156,19 +169,25 @@ def troubles(content: Mapping[str, Any]) -> list[str]:
     """What failed: items that came to an error, and checks that did not pass."""
     found = []
     for part, known in content["parts"].items():
-        found += [f"{part}, {row['item']}: {row['error'].splitlines()[0] if row['error'] else ''}" for row in known["failed"]]
+        found += [
+            f"{part}, {row['item']}: {row['error'].splitlines()[0] if row['error'] else ''}" for row in known["failed"]
+        ]
         found += [f"{part}, {row['item']}: did not pass" for row in known["results"] if row.get("passed") is False]
     return found
 
 
-def text(content: Mapping[str, Any]) -> str:
-    """All tables, what failed and what was not reached."""
+def heading(content: Mapping[str, Any]) -> str:
+    """What, where, when; whether it was measured."""
     device = content.get("device", {})
     kind = "predicted, not measured" if content.get("predicted") else "measured"
     driver = f", driver {device['driver_version']}" if "driver_version" in device else ""
     torch = content.get("versions", {}).get("torch", "")
-    parts = [f"{device.get('name', '?')}{driver}, torch {torch}, {content['date']}, {kind}\n"]
-    parts += [table.text() for table in tables(content)]
+    return f"{device.get('name', '?')}{driver}, torch {torch}, {content['date']}, {kind}"
+
+
+def ends(content: Mapping[str, Any]) -> str:
+    """What failed, and what was not reached."""
+    parts = []
     if failed := troubles(content):
         parts.append("failed:\n" + "".join(f"  {line}\n" for line in failed))
     for part, known in content["parts"].items():
@@ -178,3 +197,9 @@ def text(content: Mapping[str, Any]) -> str:
             more = f"  and {len(left) - MOST_LINES} others\n" if len(left) > MOST_LINES else ""
             parts.append(f"{part}, not reached:\n{named}{more}")
     return "\n".join(parts)
+
+
+def text(content: Mapping[str, Any]) -> str:
+    """All of it."""
+    made = [f"{heading(content)}\n", *(table.text() for table in tables(content)), ends(content)]
+    return "\n".join(part for part in made if part)

@@ -94,11 +94,13 @@ def mixed(sizes: Sequence[int], rate: float) -> list[Trial]:
     ]  # fmt: skip
 
 
-def updates(target: Target, cell: Cell, objective: str, bidirectional: bool, dtype: torch.dtype) -> Iterator[Row]:
+def updates(
+    target: Target, cell: Cell, objective: str, bidirectional: bool, dtype: torch.dtype, sizes: Sequence[int]
+) -> Iterator[Row]:
     """Some updates of members of different N, against the transcription in float64."""
     scale = target.scale
     made = Made.drawn(objective, scale.updates, 12, 4, 5)
-    trials = mixed([min(N, target.largest(cell, max(scale.members), dtype)) for N in scale.members], 0.05)
+    trials = mixed([min(N, target.largest(cell, max(sizes), dtype)) for N in sizes], 0.05)
     with one_thread(), target.here():
         ours = population(target, cell, made, trials, bidirectional, dtype, std=0.4)
         started = [ours.network.member_weights(member) for member in range(len(trials))]
@@ -144,7 +146,9 @@ def plain(
 
 def furthest(weights: Any, exact: Any) -> float:
     """The greatest difference of two sets of weights; NaN is infinitely far."""
-    each = [(torch.as_tensor(weights[name]).double() - torch.as_tensor(exact[name]).double()).abs().max() for name in exact]
+    each = [
+        (torch.as_tensor(weights[name]).double() - torch.as_tensor(exact[name]).double()).abs().max() for name in exact
+    ]
     return float(torch.stack(each).nan_to_num(torch.inf).max())
 
 
@@ -177,7 +181,7 @@ def neighbours(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
 def curve(target: Target) -> Iterator[Row]:
     """A trial on the embedded corpus of next frames beside the CPU's, with the same weights, order and noise."""
     size, epochs, sequences, backend = target.scale.curve
-    tasks = [registry.task(name) for name in registry.task_names()]
+    tasks = map(registry.task, registry.task_names())
     task = next((task for task in tasks if task.embedded and task.objective == "next_frame"), None)
     if task is None:
         raise NotReachedError("no corpus of next frames is embedded")
@@ -204,7 +208,9 @@ def curve(target: Target) -> Iterator[Row]:
             losses.append(float(steps.score(scored)[0][0]))
             found[way] = losses
     exact = np.array(found["float64"])
-    off, cpu_off = (float(np.max(np.abs(np.array(found[way]) - exact) / np.abs(exact))) for way in ("device", "float32"))
+    off, cpu_off = (
+        float(np.max(np.abs(np.array(found[way]) - exact) / np.abs(exact))) for way in ("device", "float32")
+    )
     yield {
         "what": "curve", "variant": target.first.name, "task": task.name, "hidden_size": size, "epochs": epochs,
         "sequences": len(train), "curves": found, "off": off, "cpu_off": cpu_off, "allowed": 8 * cpu_off + 1e-5,
@@ -215,17 +221,19 @@ def curve(target: Target) -> Iterator[Row]:
 def items(target: Target) -> list[Item]:
     """Updates of each objective, neighbours, the curve."""
     found = []
-    types = (torch.float64,) if target.emulated else (torch.float64, torch.float32)
-    cells = list(dict.fromkeys((target.first, target.heaviest)))
 
     def add(name: str, seconds: float, run: Any, *given: Any) -> None:
         found.append(Item(name, seconds, lambda: run(target, *given)))
 
-    for cell in cells:
-        for objective, both in (("frames", True), ("next_frame", False), ("ctc", True)):
-            for dtype in types if cell is target.first else types[:1]:
-                kind = str(dtype).removeprefix("torch.")
-                add(f"updates {cell.name} {objective} {kind}", 20.0, updates, cell, objective, both, dtype)
+    every, half = target.scale.members, target.scale.members[1::2]
+    for objective, both in (("frames", True), ("next_frame", False), ("ctc", True)):
+        cell, name = target.first, f"updates {target.first.name} {objective}"
+        add(f"{name} float64", 15.0, updates, cell, objective, both, torch.float64, every)
+        if not target.emulated:
+            add(f"{name} float32", 15.0, updates, cell, objective, both, torch.float32, half)
+    if target.heaviest is not target.first:
+        cell = target.heaviest
+        add(f"updates {cell.name} next_frame float64", 15.0, updates, cell, "next_frame", False, torch.float64, half)
     for objective in ("next_frame",) if target.emulated else ("next_frame", "frames", "ctc"):
         add(f"neighbours {objective}", 8.0, neighbours, target.first, objective)
     add("curve", 20.0, curve)

@@ -85,7 +85,9 @@ class Transcription:
         self.bias = given["a"].clone().requires_grad_()
         self.rate, self.momentum, self.noise = learning_rate, momentum, input_noise
         self.nesterov, self.clip = nesterov, clip
-        named = {f"cells.{d}.{name}": value for d, loop in enumerate(self.loops) for name, value in loop.parameters.items()}
+        named = {
+            f"cells.{d}.{name}": value for d, loop in enumerate(self.loops) for name, value in loop.parameters.items()
+        }
         self.weights = {**named, **{f"V.{d}": value for d, value in enumerate(self.outputs)}, "a": self.bias}
         self.velocities = {name: torch.zeros_like(value) for name, value in self.weights.items()}
 
@@ -95,7 +97,9 @@ class Transcription:
         for direction, (loop, V) in enumerate(zip(self.loops, self.outputs, strict=True)):
             turned = x.flip(0) if direction else x
             N = V.shape[1]
-            begun = [torch.full((N, 1), float(self.cell.initial.get(s, 0.0)), dtype=self.dtype) for s in self.cell.states]
+            begun = [
+                torch.full((N, 1), float(self.cell.initial.get(s, 0.0)), dtype=self.dtype) for s in self.cell.states
+            ]
             y = loop(turned.unsqueeze(2), begun)[0].squeeze(2)
             total = total + (y.flip(0) if direction else y) @ V.T
         return total
