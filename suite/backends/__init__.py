@@ -36,6 +36,7 @@ class Backend:
             on that: asked of a cell and N.
         together: whether the members of a population are computed together, or each by itself.
         plain: whether it is made of torch's operations, which torch can look into; float32 errors of others are measured by it.
+        block: how many trials it is given at once unless a study says otherwise; 0: as many as the profile has.
         bits: objectives whose losses it computes in a fixed order, so that a trial's bits are a promise; empty: all.
         sizes: each N that the conformance kit has to visit: full tiles or size classes, what is left of one, and 1.
     """
@@ -47,6 +48,7 @@ class Backend:
     pads: Callable[[Any, int], bool] = _never
     together: bool = False
     plain: bool = False
+    block: int = 0
     bits: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
 
@@ -115,6 +117,7 @@ BACKENDS = {
             devices=frozenset({"cuda"}),
             dtypes=frozenset({"float32", "float64"}),
             together=True,
+            block=256,
             bits=("frames", "next_frame"),
             sizes=(1, 3, 33, 97, 100, 131, 200, 257),
         ),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from lstm_odyssey.backends import resolve
+from lstm_odyssey.backends import BACKENDS, resolve
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.plugins import origins, registry
 from lstm_odyssey.reports.contract import netcdf
@@ -134,7 +134,7 @@ def _new(settings: Settings, given: points.Points | None) -> dict[str, Any]:
         "dtype": settings.dtype or "float32",
         "backend": backend,
         "device": settings.device or "cpu",
-        "block_size": settings.block_size or profile.block_size,
+        "block_size": settings.block_size or BACKENDS[backend].block or profile.block_size,
         "keep_weights": settings.keep_weights or "none",
         "trials": settings.trials or (0 if given else profile.trials),
         "tasks": {},

@@ -101,7 +101,9 @@ class CudaDevice:
         stream = torch.cuda.current_stream(self.device)
         with torch.cuda.device(self.device), self._current():
             functions = [self._function(text, launch) for launch in launches]
-            tables = [self._upload(self._addresses(launch)) for launch in launches]
+            once = {id(launch): launch for launch in launches}  # a scan step by step has the same ones many times
+            uploaded = {key: self._upload(self._addresses(launch)) for key, launch in once.items()}
+            tables = [uploaded[id(launch)] for launch in launches]
         return Prepared(self, text, launches, functions, tables, stream)
 
     def _upload(self, rows: np.ndarray[Any, Any]) -> Tensor:

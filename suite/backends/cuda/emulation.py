@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -22,15 +23,22 @@ from torch import Tensor
 
 from lstm_odyssey.backends.cuda import kept
 from lstm_odyssey.backends.cuda.launch import KernelError, Launch, about
+from lstm_odyssey.tasks.nearest import nearest
 
 ORDERS = ("in order", "reversed", "shuffled 1", "shuffled 2", "greedy")
 """The orders of threads. Greedy: a warp runs as far as it can before the next one starts, so that it overtakes the others."""
 
 _FLAGS = ("-std=c++17", "-O1", "-g1")
 _LINKED = ("-rdynamic", "-ldl")  # a kernel is found by its name
-_SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
-_SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1"}
-_HEADERS = ("device.h", "shim.h", "fiber.h", "guarded.h", "grid.h", "run.cpp")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+RACES = ("-fsanitize=thread",)
+_SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1:abort_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:exitcode=3",
+}
+_MAPPED = "ThreadSanitizer: unexpected memory mapping"
+_HEADERS = ("device.h", "shim.h", "fiber.h", "guarded.h", "threads.h", "grid.h", "run.cpp")
 _LONGEST_MESSAGE = 4000
 SECONDS = 1800.0
 """What a request may take: longer is a loop without end."""
@@ -53,25 +61,30 @@ class EmulatedDevice:
         order: one of :data:`ORDERS`, or "shuffled" and another number.
         sanitize: compile with AddressSanitizer and UndefinedBehaviorSanitizer. A tensor's storage is as long as it says, so
             that they see a step beyond it.
+        races: compile with ThreadSanitizer instead, to which the threads of a cluster are threads: two of them at one
+            place, one to write, with no barrier between, are an error in any order, whatever the values.
 
     Raises:
         KernelError: there is no C++ compiler.
-        ValueError: the order is none.
+        ValueError: the order is none, or both checks are asked for.
     """
 
     architecture = "sm_90"
 
-    def __init__(self, order: str = "in order", sanitize: bool = False) -> None:
+    def __init__(self, order: str = "in order", sanitize: bool = False, races: bool = False) -> None:
         kind, _, seed = order.partition(" ")
         if order not in ORDERS and not (kind == "shuffled" and seed.isdecimal()):
-            raise ValueError(f"order of threads: got '{order}'; expected one of {', '.join(ORDERS)}.")
+            raise ValueError(f"order of threads: got '{order}'; expected one of {nearest(order, ORDERS)}.")
+        if sanitize and races:
+            raise ValueError("the emulated device: got sanitize and races; expected one of them. Run it twice.")
         found = compiler()
         if found is None:
             raise KernelError("the emulated device found no C++ compiler. Install g++, or set CXX to one.")
-        self.order, self.sanitize, self._compiler = order, sanitize, found
+        self.order, self.sanitize, self.races, self._compiler = order, sanitize, races, found
 
     def __repr__(self) -> str:
-        return f"EmulatedDevice({self.order!r}{', sanitize=True' if self.sanitize else ''})"
+        checks = f"{', sanitize=True' if self.sanitize else ''}{', races=True' if self.races else ''}"
+        return f"EmulatedDevice({self.order!r}{checks})"
 
     def run(self, text: str, launches: Sequence[Launch]) -> None:
         """Compile the text (it is kept) and run the launches in turn, in one process.
@@ -97,9 +110,10 @@ class EmulatedDevice:
 
     def compiled(self, text: str) -> Path:
         """The program made of this text."""
-        flags = (*_FLAGS, *_SANITIZERS) if self.sanitize else _FLAGS
+        flags = (*_FLAGS, *(SANITIZERS if self.sanitize else RACES if self.races else ()))
         depends = (_version(self._compiler), *flags, *_LINKED, *map(kept.header, _HEADERS))
-        quick = (*_FLAGS, "-DSANITIZED") if self.sanitize else _FLAGS  # what runs the kernels need not be looked at
+        told = ("-DSANITIZED",) if self.sanitize else ("-DRACES",) if self.races else ()
+        quick = (*_FLAGS, *told)  # what runs the kernels need not be looked at
         runner = kept.kept(
             f"runner_{kept.key(*depends)}.o",
             lambda path: self._compile("run.cpp", [*quick, "-c", str(kept.TEXTS / "run.cpp")], path),
@@ -124,10 +138,17 @@ class EmulatedDevice:
     def _call(self, name: str, launches: Sequence[Launch], command: Sequence[str]) -> None:
         around = {**os.environ, **_SANITIZER_OPTIONS}
         names = ", ".join(dict.fromkeys(f"'{launch.kernel}'" for launch in launches))
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS, env=around
+
+        def run(*before: str) -> subprocess.CompletedProcess[str]:
+            words = [*before, *command]
+            return subprocess.run(
+                words, capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS, env=around
             )
+
+        try:
+            done = run()
+            if self.races and _MAPPED in done.stderr:  # where addresses are drawn too far apart for it
+                done = run("setarch", platform.machine(), "--addr-no-randomize")
         except subprocess.TimeoutExpired as error:
             raise KernelError(f"{self!r}: {name}: kernels {names} did not end within {SECONDS:.0f} s.") from error
         except OSError as error:

@@ -60,6 +60,8 @@ def kept(name: str, make: Callable[[Path], object]) -> Path:
             os.close(handle)
             try:
                 make(Path(temporary))
+                with open(temporary, "r+b") as file:
+                    os.fsync(file.fileno())  # whole after a power cut too: nothing looks at it again
                 os.replace(temporary, path)
             finally:
                 Path(temporary).unlink(missing_ok=True)

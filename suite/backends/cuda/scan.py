@@ -18,10 +18,12 @@ from torch import Tensor
 
 from lstm_odyssey.backends import eager
 from lstm_odyssey.backends.cuda.classes import WIDTHS
+from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel, kernel
 from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers
-from lstm_odyssey.backends.cuda.member import LARGEST, Kernel, Programs, kernel
+from lstm_odyssey.backends.cuda.programs import Programs
 from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.lowering import Lowered
+from lstm_odyssey.backends.tensors import foreign, observed, plain
 from lstm_odyssey.cell.ops import OPS
 
 _emulated: ContextVar[Device | None] = ContextVar("emulated", default=None)
@@ -98,10 +100,10 @@ class Call:
         mask = None if active is None else self.each(active) if len(active) > 1 else Column(active)
         return {"LINE": width, "STEP": self.P * self.B * width, "active": mask}
 
-    def run(self, launches: Sequence[tuple[str, Launch]]) -> None:
+    def run(self, launches: Sequence[tuple[str, list[Launch]]]) -> None:
         """Run launches, each with its text."""
-        for text, launch in launches:
-            self.device.run(text, [launch])
+        for text, own in launches:
+            self.device.run(text, own)
 
 
 class _Fused(torch.autograd.Function):
@@ -135,11 +137,17 @@ class _Fused(torch.autograd.Function):
                 "backend 'cuda': asked for a gradient that can be differentiated again (create_graph=True); expected one "
                 "derivative only. Use backend='eager' for higher ones."
             )
+        if observed():
+            raise RuntimeError(
+                "backend 'cuda': the backward pass runs under vmap (is_grads_batched), another transform of torch or a "
+                "TorchDispatchMode that the forward pass did not run under; expected none, and gradients one at a time. Use "
+                "backend='eager'."
+            )
         call: Call = ctx.call
         made, T, B = call.made, call.T, call.B
         *tensors, active, kept = ctx.saved_tensors
         inputs, spaces, states = _split(made, tensors)
-        dy, *dfinal = (None if value is None else value.contiguous() for value in adjoints)
+        dy, *dfinal = (None if value is None else _adjoint(value) for value in adjoints)
         width, vectors, sums = states[0].shape[-1], len(made.plan.vectors), len(made.plan.accumulators)
         programs = call.programs(inputs, spaces, kept)
         dspaces = {space: torch.zeros_like(value) for space, value in spaces.items()}
@@ -161,6 +169,16 @@ class _Fused(torch.autograd.Function):
         if not made.plan.inputs:
             dinputs = [None if dx is None else dx.zero_() for dx in dinputs]
         return (None, None, *dinputs, *dspaces.values(), *dstates)
+
+
+def _adjoint(value: Tensor) -> Tensor:
+    """A gradient from above as numbers in memory."""
+    if value.layout != torch.strided or foreign((value,)):
+        raise RuntimeError(
+            f"backend 'cuda': the gradient of an output is a {type(value).__name__} of layout {value.layout}; expected a dense "
+            "Tensor. Give it as one, or use backend='eager'."
+        )
+    return torch.zeros_like(value) if value._is_zerotensor() else plain(value)
 
 
 def _one_after_another(like: Tensor, counts: Numbers) -> Column:
@@ -199,20 +217,22 @@ def scan(
             None if active is None else active.unsqueeze(1),
         )
         return y.squeeze(1), {name: value.view(state[name].shape) for name, value in final.items()}
+    if foreign((x, *spaces.values(), *state.values())):
+        return eager.scan(lowered, spaces, x, state, active, sizes)
     device = device_of(x.device)
     made = kernel(lowered, x.dtype, device.architecture)
     T, P, B, _ = x.shape
     initial = [state[name] for name in lowered.states]
     sizes = [initial[0].shape[-1]] * P if sizes is None else list(sizes)
     largest = T * B * max(made.plan.places, len(made.plan.accumulators), 1) * max(sizes)
-    if not x.numel() or largest > LARGEST or any(made.layout(N) is None for N in sizes):
+    if not x.numel() or largest > LARGEST:
         return eager.scan(lowered, spaces, x, state, active, sizes)
     inputs = _inputs(made, x)
     mask = None
     if active is not None:
         mask = active.squeeze(3).transpose(0, 1).to(torch.uint8).contiguous()
     call = Call(made, device, (T, P, B), sizes)
-    given = [value.contiguous() for value in (*inputs, *(spaces[s] for s in made.plan.graph.packed), *initial)]
+    given = [plain(value) for value in (*inputs, *(spaces[s] for s in made.plan.graph.packed), *initial)]
     y, *final = _Fused.apply(call, mask, *given)
     return y, dict(zip(lowered.states, final, strict=True))
 

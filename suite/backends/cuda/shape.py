@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value
-from lstm_odyssey.backends.cuda.member import Programs, Rounds, collect
+from lstm_odyssey.backends.cuda.programs import Programs, Rounds, collect
 from lstm_odyssey.backends.cuda.source import products, training
 from lstm_odyssey.cell.ops import OPS
 
@@ -101,7 +101,7 @@ class Shape:
             "active": Column(self.active) if B > 1 else None,
         }
         ends = dict.fromkeys(f"final{k}" for k in range(self.programs.states))
-        scan = [(one, [launch]) for one, launch in self.programs.scans(0, {**common, **begun, **ends, "y": None})]
+        scan = self.programs.scans(0, {**common, **begun, **ends, "y": None})
         y = Column(self.programs.kept, self.programs.history + B * self.programs.N)  # type: ignore[arg-type]  # it is there
         outputs = Rounds(made.size)
         V, a = (
@@ -158,7 +158,7 @@ class Shape:
                      (around, outputs.launches()), *([(text, [add])] if add else [])],
             "loss": [(text, loss)] if loss else [],
             "backward": [*([(text, [back])] if back else []), (around, gradients.launches() + summed),
-                         *((one, [launch]) for one, launch in backward), (around, after)],
+                         *backward, (around, after)],
             "update": [(text, [update])],
         }  # fmt: skip
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lstm_odyssey.backends.cuda.kernels import kernel
 from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers, Table
-from lstm_odyssey.backends.cuda.member import kernel
 from lstm_odyssey.backends.cuda.shape import Columns, Shape, Workspace
 from lstm_odyssey.backends.cuda.source import training
 from lstm_odyssey.backends.lowering import lower

@@ -1,6 +1,10 @@
 """Device code on the CPU: what is right is right in every order of threads, and each planted fault is killed."""
 
+import dataclasses
 import os
+import platform
+import re
+import subprocess
 
 import numpy as np
 import pytest
@@ -25,11 +29,11 @@ def _compiler():
     needed.cxx()
 
 
-def killed(template, faults, fault, dtype, order, sanitize=False):
+def killed(template, faults, fault, dtype, order, **checks):
     """What the emulation says of a kernel with this fault: its message, "wrong", or nothing if the answer is right."""
     scan = device_texts.scan(dtype)
     try:
-        EmulatedDevice(order, sanitize).run(FAULTY_TEXT, [scan.launch(template, faults, fault)])
+        EmulatedDevice(order, **checks).run(FAULTY_TEXT, [scan.launch(template, faults, fault)])
     except KernelError as error:
         return str(error)
     return "" if scan.right else "wrong"
@@ -45,11 +49,14 @@ def test_what_is_right_is_right_in_every_order(order):
     assert [scan.right for scan, _ in scans] == [True] * 4
 
 
-def test_what_is_right_passes_the_sanitizers():
-    """AddressSanitizer and UndefinedBehaviorSanitizer, told of the fibers, find nothing in a right kernel."""
-    scans = [(device_texts.scan(dtype), template) for template, dtype in SCANS]
-    EmulatedDevice("shuffled 1", sanitize=True).run(FAULTY_TEXT, [scan.launch(template) for scan, template in scans])
-    assert [scan.right for scan, _ in scans] == [True] * 4
+@pytest.mark.parametrize("check", ["sanitize", "races"])
+def test_what_is_right_passes_the_sanitizers(check):
+    """AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer, told of the fibers, find nothing in a right kernel."""
+    needed.sanitizers()
+    kinds = SCANS if check == "sanitize" else SCANS[::2]
+    scans = [(device_texts.scan(dtype), template) for template, dtype in kinds]
+    EmulatedDevice("shuffled 1", **{check: True}).run(FAULTY_TEXT, [scan.launch(template) for scan, template in scans])
+    assert [scan.right for scan, _ in scans] == [True] * len(kinds)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +74,54 @@ def test_planted_races_are_killed(template, fault, seen, dtype):
     """A race gives a wrong answer, in just these orders: a barrier too few between buffers is seen where a warp runs ahead."""
     faults = BLOCK_FAULTS if template == "scan" else CLUSTER_FAULTS
     assert {order for order in ORDERS if killed(template, faults, fault, dtype, order)} == seen
+
+
+@pytest.mark.parametrize(
+    ("template", "fault", "lines"),
+    [
+        ("scan", "no barrier", {24, 30}),
+        ("scan", "one buffer for two", {24, 30}),
+        ("spread", "no cluster barrier", {85, 89}),
+        ("spread", "one buffer for two", {85, 89}),
+    ],
+)
+def test_a_race_is_found_in_any_order(template, fault, lines):
+    """With ``races`` the two lines are named where no barrier lies between, also in an order in which the answer is right."""
+    needed.sanitizers()
+    faults = BLOCK_FAULTS if template == "scan" else CLUSTER_FAULTS
+    message = killed(template, faults, fault, torch.float32, "in order", races=True)
+    kernel = f"kernel '{template}_float_{faults.index(fault) + 1}', block ("
+    assert message.startswith(f"EmulatedDevice('in order', races=True): scan written by hand: {kernel}")
+    assert "ThreadSanitizer: data race" in message
+    assert {int(line) for line in re.findall(r"void s\w+<float, \d>.* kernels\.cpp:(\d+)", message)} == lines
+
+
+def test_programs_that_write_to_one_place_are_a_race():
+    """Nothing orders the clusters of a launch; two launches are in turn, and may write to one place."""
+    needed.sanitizers()
+    right = dataclasses.replace(device_texts.scan(torch.float32).launch("scan"), tiles=1)
+    EmulatedDevice(races=True).run(FAULTY_TEXT, [right, right])
+    first, second = right.table
+    wrong = dataclasses.replace(right, table=[first, [*second[:4], first[4]]])
+    with pytest.raises(KernelError, match=r"kernel 'scan_float', block \(\d, 1\)(?s:.*)ThreadSanitizer: data race"):
+        EmulatedDevice(races=True).run(FAULTY_TEXT, [wrong])
+
+
+def test_where_addresses_are_drawn_too_far_apart_they_are_not(monkeypatch):
+    """ThreadSanitizer of some compilers cannot start where the kernel draws addresses from too many; then it is run without."""
+    asked = []
+
+    def run(command, **_):
+        asked.append(command)
+        words = f"FATAL: {emulation._MAPPED} 0x5" if command[0] != "setarch" else ""
+        return subprocess.CompletedProcess(command, 66 if words else 3, "", words or "kernel 'scan_float': said")
+
+    device = EmulatedDevice(races=True)
+    device.compiled(FAULTY_TEXT)
+    monkeypatch.setattr(emulation.subprocess, "run", run)
+    with pytest.raises(KernelError, match="kernel 'scan_float': said"):
+        device.run(FAULTY_TEXT, [device_texts.scan(torch.float32).launch("scan")])
+    assert asked[1] == ["setarch", platform.machine(), "--addr-no-randomize", *asked[0]]
 
 
 @pytest.mark.parametrize("order", ["in order", "greedy"])
@@ -112,6 +167,7 @@ def test_faults_of_a_cluster_are_named(fault, said, order):
 )
 def test_wrong_indices_are_killed_by_the_sanitizers(fault, said):
     """A step beyond a tensor, the shared memory or a local array is named with its line, even where it changes no number."""
+    needed.sanitizers()
     message = killed("scan", BLOCK_FAULTS, fault, torch.float32, "in order", sanitize=True)
     kernel = f"kernel 'scan_float_{BLOCK_FAULTS.index(fault) + 1}', block ("
     assert message.startswith(f"EmulatedDevice('in order', sanitize=True): scan written by hand: {kernel}")
@@ -217,11 +273,13 @@ def test_a_tensor_has_to_be_on_the_cpu():
 
 
 def test_an_order_has_to_be_one():
-    """The orders are named."""
+    """The orders are named; the sanitizers exclude each other."""
     with pytest.raises(
         ValueError, match="got 'random'; expected one of in order, reversed, shuffled 1, shuffled 2, greedy"
     ):
         EmulatedDevice("random")
+    with pytest.raises(ValueError, match="got sanitize and races; expected one of them"):
+        EmulatedDevice(sanitize=True, races=True)
 
 
 def test_without_a_compiler_it_says_so(monkeypatch):

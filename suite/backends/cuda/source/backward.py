@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lstm_odyssey.backends.cuda.classes import SizeClass
-from lstm_odyssey.backends.cuda.source.blocks import Names, Scan, Values, entry, indented
+from lstm_odyssey.backends.cuda.source.blocks import Names, Scan, Values, entry, indented, wanted
 from lstm_odyssey.backends.plan import Plan
 
 
@@ -19,11 +19,7 @@ class Backward(Scan):
         self.waiting = {self.gradient.totals[number].node: number for number in plan.operands}
         self.deltas = [plan.gradient.deltas[accumulator.products[0]] for accumulator in plan.accumulators]
         self.multiplied = sorted({one.place for one in self.products})
-        states = {self.nodes[number].name: number for number in self.state_of}
-        totals = [self.gradient.totals.get(states[state]) for state in self.states]
-        self.of_states = [None if total is None else total.pointwise for total in totals]
-        vectors = [self.gradient.totals.get(number) for number in self.fixed]
-        self.of_vectors = [None if total is None else total.node for total in vectors]
+        self.of_states, self.of_vectors = wanted(self)
 
     @property
     def names(self) -> Names:

@@ -185,6 +185,15 @@ def _pointer(name: str, place: int) -> tuple[str, str]:
     return f"{kind} const", f"reinterpret_cast<{kind}>(table[{place}])"
 
 
+def wanted(scan: Scan) -> tuple[list[int | None], list[int | None]]:
+    """Nodes of the adjoint graph: what no product contributes to a state, all of a vector's; None where nothing does."""
+    totals = scan.plan.gradient.totals
+    named = {scan.nodes[number].name: number for number in scan.state_of}
+    of_states = [totals.get(named[state]) for state in scan.states]
+    of_vectors = [totals.get(number) for number in scan.fixed]
+    return [one.pointwise if one else None for one in of_states], [one.node if one else None for one in of_vectors]
+
+
 def products(plan: Plan) -> tuple[Product, ...]:
     """The recurrent matrices in the order in which a scan has them."""
     return tuple(

@@ -41,23 +41,23 @@ class Forward(Scan):
                 body.append(f"const real bias{place} = {' + '.join(f'v{self.fixed[n]}' for n in accumulator.biases)};")
         body += [f"real h{k} = live ? initial{k}[b * LINE + unit] : real(0);" for k in states]
         body += [f"if (mine) history[{k} * (T + 1) * B * N + at] = h{k};" for k in states]
-        if vectors:
-            body += [
-                self.barrier,
-                *(line for k in multiplied for line in self.exchange(f"s{k}_0", f"h{k}")),
-                self.barrier,
-            ]
         started = sorted({run.first + row for run in plan.input_runs for row in range(len(run.parameters))})
         starts = {place: f"start{place}" for place in started}
         addresses = {
             name: f"slots[((t * B + b) * {plan.places} + {place}) * N + unit]" for place, name in starts.items()
         }
+        # a unit's lanes that share a row read what one of them will write: before a barrier, or that one alone
+        reads = "live" if vectors else "mine"
         body += [
-            f"real next_{name} = live && T > 0 ? {_at(address, '0')} : real(0);" for name, address in addresses.items()
+            f"real next_{name} = {reads} && T > 0 ? {_at(address, '0')} : real(0);"
+            for name, address in addresses.items()
         ]
+        if vectors:
+            begun = [line for k in multiplied for line in self.exchange(f"s{k}_0", f"h{k}")]
+            body += [self.barrier, *begun, self.barrier]
         step = [f"const real {name} = next_{name};" for name in addresses]
         step += [
-            f"if (live && t + 1 < T) next_{name} = {_at(address, '(t + 1)')};" for name, address in addresses.items()
+            f"if ({reads} && t + 1 < T) next_{name} = {_at(address, '(t + 1)')};" for name, address in addresses.items()
         ]
         step += ["const bool on = live && (!active || active[t * B + b]);"]
         for k in multiplied:

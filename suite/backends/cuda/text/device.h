@@ -54,7 +54,7 @@ __device__ __forceinline__ void cluster_store(double* own, unsigned rank, double
 
 #endif
 
-// exp, log and tanh of float and double are there already, and accurate: none is compiled to an approximate instruction.
+// exp, log and tanh of float and double are there already: accurate to some units in the last place, without --use_fast_math.
 
 __device__ __forceinline__ float absolute(float a) { return fabsf(a); }
 __device__ __forceinline__ double absolute(double a) { return fabs(a); }

@@ -1,5 +1,5 @@
 // Fibers: stacks between which one process switches. On x86-64 by six registers and the stack pointer, elsewhere by ucontext.
-// With -DSANITIZED every switch is announced to AddressSanitizer.
+// With -DSANITIZED every switch is announced to AddressSanitizer, with -DRACES to ThreadSanitizer: to it they are threads.
 #pragma once
 
 #include <stdint.h>
@@ -10,9 +10,14 @@
 #endif
 #if defined(SANITIZED)
 #include <sanitizer/common_interface_defs.h>
+#elif defined(RACES)
+#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/tsan_interface.h>
 #endif
 
 namespace fiber {
+
+constexpr size_t GUARD = 1 << 16; // of a stack: pages below it that nobody may touch
 
 struct Context {
 #if defined(__x86_64__)
@@ -53,6 +58,11 @@ asm(".text\n"
 inline void change(Context& from, Context& to) {
 #if defined(SANITIZED)
     __sanitizer_start_switch_fiber(&from.fake, to.stack, to.size);
+#elif defined(RACES)
+    if (!from.fake) {
+        from.fake = __tsan_get_current_fiber(); // the main program's
+    }
+    __tsan_switch_to_fiber(to.fake, __tsan_switch_to_fiber_no_sync);
 #endif
 #if defined(__x86_64__)
     switch_stacks(&from.stack_pointer, to.stack_pointer);
@@ -71,15 +81,17 @@ inline void begun([[maybe_unused]] Context& main) {
 #endif
 }
 
-// A stack with a page below it that nobody may touch; `body` is called at the first switch and never returns.
+// A stack; `body` is called at the first switch and never returns.
 // False if there is no memory.
 inline bool make(Context& context, size_t size, void (*body)()) {
-    const size_t guard = 4096 * 16;
-    void* memory = mmap(nullptr, size + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED || mprotect(memory, guard, PROT_NONE) != 0) {
+    void* memory = mmap(nullptr, size + GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED || mprotect(memory, GUARD, PROT_NONE) != 0) {
         return false;
     }
-    unsigned char* lowest = static_cast<unsigned char*>(memory) + guard;
+#if defined(RACES)
+    context.fake = __tsan_create_fiber(0);
+#endif
+    unsigned char* lowest = static_cast<unsigned char*>(memory) + GUARD;
     context.stack = lowest;
     context.size = size;
 #if defined(__x86_64__)
@@ -98,5 +110,26 @@ inline bool make(Context& context, size_t size, void (*body)()) {
 #endif
     return true;
 }
+
+#if defined(RACES)
+inline void unmake(Context& context) {
+    __tsan_destroy_fiber(context.fake);
+    munmap(static_cast<unsigned char*>(const_cast<void*>(context.stack)) - GUARD, context.size + GUARD);
+}
+#endif
+
+// Where fibers wait for each other: what one did before it arrived, another may rely on once it has passed.
+struct Meeting {
+#if defined(RACES)
+    char* place = new char[16]; // never freed: who comes to a new meeting has not been at an old one
+    void renew() { place = new char[16]; }
+    void arrive() { __tsan_release(place); }
+    void pass() { __tsan_acquire(place); }
+#else
+    void renew() {}
+    void arrive() {}
+    void pass() {}
+#endif
+};
 
 } // namespace fiber

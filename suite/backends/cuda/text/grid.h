@@ -1,159 +1,12 @@
-// A grid of blocks on the CPU: who runs, who waits for whom, and what is wrong if nobody can go on.
+// A grid of blocks on the CPU: who runs when, and who waits for whom.
 #pragma once
 
-#include "fiber.h"
 #include "guarded.h"
-#include "shim.h"
+#include "threads.h"
 
 #include <dlfcn.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <string>
-#include <utility>
-#include <vector>
-
-Index threadIdx, blockIdx, blockDim, gridDim;
-unsigned char* shim::shared;
-unsigned shim::rank;
 
 namespace {
-
-#if defined(SANITIZED)
-constexpr size_t STACK = 1 << 20;
-#else
-constexpr size_t STACK = 1 << 18;
-#endif
-constexpr unsigned WARP = 32;
-constexpr int FAULT = 3;
-
-enum State { READY, AT_BARRIER, AT_CLUSTER_BARRIER, AT_SHUFFLE, ENDED };
-
-struct Block {
-    unsigned rank, x, first; // its first thread, counted over the cluster
-    unsigned char* memory;
-    unsigned waiting = 0, ended = 0;
-    int line = 0;         // of the barrier they wait at
-    long last_store = -1; // the cluster's phase in which another block stored here last
-};
-
-struct Warp {
-    unsigned first, lanes; // its first thread, counted over the cluster
-    unsigned waiting = 0, size = 0, distance = 0, turn = 0;
-    int line = 0;
-    unsigned char values[2][WARP][8]; // taken in turn: a lane may come with its next value before another has read the last
-};
-
-struct Thread {
-    fiber::Context context;
-    State state;
-    int line;
-    unsigned place; // in its block
-    Block* block;
-    Warp* warp;
-};
-
-struct Launch {
-    std::string kernel;
-    long programs, tiles, threads, cluster, shared, width;
-    const long long* table;
-};
-
-using Kernel = void (*)(const long long*);
-
-std::string order;
-uint64_t seed = 0;
-const Launch* launch;
-Kernel kernel;
-fiber::Context scheduler;
-std::vector<Thread*> fibers; // made as needed and kept
-std::vector<Block> blocks;   // of the cluster that runs
-std::vector<Warp> warps;
-std::vector<unsigned> ready; // for the shuffled orders: threads that can go on
-bool shuffled = false;
-unsigned count = 0, at_cluster_barrier = 0;
-int cluster_line = 0;
-long phase = 0; // cluster barriers passed
-Thread* running = nullptr;
-
-std::string format(const char* form, ...) {
-    char text[1024];
-    va_list values;
-    va_start(values, form);
-    vsnprintf(text, sizeof text, form, values);
-    va_end(values);
-    return text;
-}
-
-std::string where() {
-    std::string text = launch ? "kernel '" + launch->kernel + "'" : "no kernel yet";
-    if (running) {
-        text += format(", block (%u, %u), thread %u", running->block->x, blockIdx.y, running->place);
-    }
-    return text;
-}
-
-[[noreturn]] void fail(const std::string& message) {
-    fprintf(stderr, "%s\n", message.c_str());
-    fflush(stderr);
-    _exit(FAULT);
-}
-
-const char* waits_at(State state) {
-    return state == AT_BARRIER           ? "__syncthreads()"
-           : state == AT_CLUSTER_BARRIER ? "cluster_barrier()"
-                                         : "__shfl_xor_sync()";
-}
-
-// "32 threads wait at __syncthreads() in line 7 (0 to 31), 32 threads have ended (32 to 63)"
-std::string standing(const Block& block) {
-    std::vector<std::pair<State, int>> places;
-    for (unsigned place = 0; place < blockDim.x; place++) {
-        const Thread& thread = *fibers[block.first + place];
-        std::pair<State, int> here(thread.state, thread.line);
-        if (std::find(places.begin(), places.end(), here) == places.end()) {
-            places.push_back(here);
-        }
-    }
-    std::string text;
-    for (const auto& [state, line] : places) {
-        std::string which;
-        unsigned number = 0, ranges = 0;
-        for (unsigned start = 0, stop; start < blockDim.x; start = stop) {
-            auto here = [&](unsigned place) {
-                const Thread& thread = *fibers[block.first + place];
-                return thread.state == state && thread.line == line;
-            };
-            for (stop = start; stop < blockDim.x && here(stop); stop++) {
-            }
-            if (stop == start) {
-                stop++;
-                continue;
-            }
-            number += stop - start;
-            if (ranges++ < 3) {
-                which += which.empty() ? "" : ", ";
-                which += stop == start + 1 ? format("%u", start) : format("%u to %u", start, stop - 1);
-            }
-        }
-        which += ranges > 3 ? ", ..." : "";
-        text += text.empty() ? "" : ", ";
-        const char* many = number == 1 ? "" : "s";
-        text += state == ENDED ? format("%u thread%s ended (%s)", number, many, which.c_str())
-                               : format("%u thread%s at %s in line %d (%s)", number, many, waits_at(state), line, which.c_str());
-    }
-    return text;
-}
-
-[[noreturn]] void stuck() {
-    std::string text = "kernel '" + launch->kernel + "': no thread can go on.";
-    for (const Block& block : blocks) {
-        text += format(" Block (%u, %u): ", block.x, blockIdx.y) + standing(block) + ".";
-    }
-    fail(text);
-}
 
 void run(unsigned index) {
     Thread* thread = fibers[index];
@@ -194,7 +47,9 @@ void release(unsigned first, unsigned number, State from) {
 void body() {
     fiber::begun(scheduler);
     for (;;) {
+        start.pass();
         kernel(launch->table);
+        end.arrive();
         if (running->block->last_store == phase) {
             fail(where() + ": the block ends although another block stored into its shared memory after the last "
                            "cluster_barrier(). A cluster_barrier() is missing at the end.");
@@ -272,6 +127,10 @@ void run_cluster(unsigned tile) {
     for (unsigned rank = 0; rank < size; rank++) {
         Block& block = blocks[rank];
         block.rank = rank;
+        for (int turn : {0, 1}) {
+            block.barrier[turn].renew();
+            cluster_meeting[turn].renew();
+        }
         block.x = tile * size + rank;
         block.first = rank * threads;
         block.memory = guarded::take(launch->shared);
@@ -290,6 +149,7 @@ void run_cluster(unsigned tile) {
             }
         }
     }
+    start.arrive();
     if (shuffled) {
         shuffle();
     } else if (order == "greedy") {
@@ -307,8 +167,15 @@ void run_cluster(unsigned tile) {
             fail(format("kernel '%s', block (%u, %u): wrote beyond the %ld bytes of its shared memory.", launch->kernel.c_str(),
                         block.x, blockIdx.y, launch->shared));
         }
-        guarded::give_back(block.memory);
+        memories.push_back(block.memory);
     }
+#if defined(RACES)
+    for (Thread* thread : fibers) { // the next cluster's threads are others, which know nothing of what these have done
+        fiber::unmake(thread->context);
+        delete thread;
+    }
+    fibers.clear();
+#endif
 }
 
 void run_launch(const Launch& asked) {
@@ -326,6 +193,11 @@ void run_launch(const Launch& asked) {
         blockIdx.y = cluster / asked.tiles;
         run_cluster(cluster % asked.tiles);
     }
+    end.pass(); // only now, so that nothing orders the clusters of a launch
+    for (unsigned char* memory : memories) {
+        guarded::give_back(memory);
+    }
+    memories.clear();
     launch = nullptr;
 }
 
@@ -336,26 +208,33 @@ void shim::block_barrier(int line) {
     same_line(block.waiting > 0, block.line, line, AT_BARRIER);
     block.line = line;
     stop(AT_BARRIER, line);
+    fiber::Meeting& meeting = block.barrier[block.turn];
+    meeting.arrive();
     if (++block.waiting == blockDim.x) {
         block.waiting = 0;
+        block.turn = 1 - block.turn;
         release(block.first, blockDim.x, AT_BARRIER);
     }
     give_way();
+    meeting.pass();
 }
 
 void(shim::cluster_barrier)(int line) {
     same_line(at_cluster_barrier > 0, cluster_line, line, AT_CLUSTER_BARRIER);
     cluster_line = line;
     stop(AT_CLUSTER_BARRIER, line);
+    fiber::Meeting& meeting = cluster_meeting[phase % 2];
+    meeting.arrive();
     if (++at_cluster_barrier == count) {
         at_cluster_barrier = 0;
         phase++;
         release(0, count, AT_CLUSTER_BARRIER);
     }
     give_way();
+    meeting.pass();
 }
 
-void shim::exchange(unsigned mask, const void* mine, void* theirs, unsigned size, unsigned distance, int line) {
+uint64_t shim::exchange(unsigned mask, uint64_t mine, unsigned size, unsigned distance, int line) {
     Warp& warp = *running->warp;
     unsigned lane = running->place % WARP, other = lane ^ distance;
     if (mask != 0xffffffffu) {
@@ -373,7 +252,7 @@ void shim::exchange(unsigned mask, const void* mine, void* theirs, unsigned size
     warp.size = size;
     warp.distance = distance;
     unsigned turn = warp.turn;
-    memcpy(warp.values[turn][lane], mine, size);
+    warp.values[turn][lane] = mine;
     stop(AT_SHUFFLE, line);
     if (++warp.waiting == warp.lanes) {
         warp.waiting = 0;
@@ -381,7 +260,7 @@ void shim::exchange(unsigned mask, const void* mine, void* theirs, unsigned size
         release(warp.first, warp.lanes, AT_SHUFFLE);
     }
     give_way();
-    memcpy(theirs, warp.values[turn][other], size);
+    return warp.values[turn][other];
 }
 
 void* shim::in_cluster(const void* own, unsigned rank, unsigned size) {

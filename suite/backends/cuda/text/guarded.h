@@ -1,5 +1,5 @@
 // Memory that tells. It starts as NaN, and lies between two guards: what is read beyond it is NaN, what is written beyond it is
-// found. Under the sanitizers there are no guards, so that they see the step itself.
+// found. Under AddressSanitizer there are no guards, so that it sees the step itself.
 #pragma once
 
 #include <stddef.h>

@@ -24,8 +24,8 @@ long number(FILE* file) {
     return value;
 }
 
-#if defined(SANITIZED)
-// AddressSanitizer calls it, the other one raises SIGABRT.
+#if defined(SANITIZED) || defined(RACES)
+// The other sanitizers call it, UndefinedBehaviorSanitizer raises SIGABRT.
 void on_death() { fprintf(stderr, "%s\n", where().c_str()); }
 
 void on_signal(int) {
@@ -51,7 +51,7 @@ int main(int arguments, char** argument) {
     if (shuffled) {
         seed = 0x9e3779b97f4a7c15ull * (strtoul(order.c_str() + 9, nullptr, 10) + 1);
     }
-#if defined(SANITIZED)
+#if defined(SANITIZED) || defined(RACES)
     __sanitizer_set_death_callback(on_death);
     signal(SIGABRT, on_signal);
 #else

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #define __global__ __attribute__((visibility("default")))
@@ -22,16 +23,18 @@ extern unsigned rank;         // of that block in its cluster
 
 void block_barrier(int line);
 void cluster_barrier(int line);
-// The 4 or 8 bytes that the thread `lanes` (by xor) away in the warp brings.
-void exchange(unsigned mask, const void* mine, void* theirs, unsigned size, unsigned lanes, int line);
+// What the thread `distance` (by xor) away in the warp brings; `size` bytes of it are used. It orders no memory.
+uint64_t exchange(unsigned mask, uint64_t mine, unsigned size, unsigned distance, int line);
 // The place in block `rank` of what `own` points to.
 void* in_cluster(const void* own, unsigned rank, unsigned size);
 
-template <typename T> T exchange(unsigned mask, T value, unsigned lanes, int line) {
+template <typename T> T exchange(unsigned mask, T value, unsigned distance, int line) {
     static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle of 4 or 8 bytes");
-    T other;
-    exchange(mask, &value, &other, sizeof(T), lanes, line);
-    return other;
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof(T));
+    bits = exchange(mask, bits, sizeof(T), distance, line);
+    memcpy(&value, &bits, sizeof(T));
+    return value;
 }
 
 } // namespace shim

@@ -1,99 +1,18 @@
-"""A cell made ready for a GPU: its texts by size class, the layout of what a scan keeps, and the rows of its tables."""
+"""Scans of one cell that are computed together, as launches: their tables, the products around them, sums."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends.cuda.classes import SizeClass, rows_of, size_class
+from lstm_odyssey.backends.cuda.classes import SizeClass
+from lstm_odyssey.backends.cuda.kernels import Kernel
 from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value
-from lstm_odyssey.backends.cuda.source import products
-from lstm_odyssey.backends.cuda.source.backward import Backward
-from lstm_odyssey.backends.cuda.source.cell import source
-from lstm_odyssey.backends.cuda.source.forward import Forward
-from lstm_odyssey.backends.lowering import Lowered
-from lstm_odyssey.backends.plan import Plan, Run, plan
-from lstm_odyssey.cell.ops import OPS
-
-SIZES = {torch.float32: 4, torch.float64: 8}
-LARGEST = 2**31 - 1
-"""Numbers of one tensor: kernels count in 32 bits, as 64 would take twice the registers."""
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """The text of a cell for one class and number of rows, and how it is launched."""
-
-    text: str
-    layout: SizeClass
-    rows: int
-    shared: tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False)
-class Kernel:
-    """A cell for one float type and one architecture."""
-
-    plan: Plan
-    size: int
-    architecture: str
-    _texts: dict[tuple[SizeClass, int], Compiled] = field(default_factory=dict)
-
-    @cached_property
-    def matrices(self) -> int:
-        """How many recurrent ones a scan holds."""
-        return sum(len(run.parameters) for run in self.plan.recurrent)
-
-    @cached_property
-    def _passes(self) -> tuple[Forward, Backward]:
-        any_class = SizeClass(32, self.size, self.matrices, 1, 4, 0, 1)  # names do not depend on it
-        return Forward(self.plan, any_class, 1), Backward(self.plan, any_class, 1)
-
-    @cached_property
-    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The entries of the two scans' tables."""
-        return self._passes[0].names, self._passes[1].names
-
-    def layout(self, N: int) -> SizeClass | None:
-        """The class of a member; None where none fits."""
-        vectors = max(len(one.vectors) for one in self._passes)
-        return size_class(N, self.matrices, vectors, self.size, self.architecture)
-
-    def compiled(self, layout: SizeClass, batch: int) -> Compiled:
-        """The text for a class and a number of rows."""
-        rows = rows_of(batch, self.matrices)
-        made = self._texts.get((layout, rows))
-        if made is None:
-            shared = tuple(layout.shared(len(one.vectors), rows) for one in self._passes)
-            made = Compiled(source(self.plan, layout, rows), layout, rows, (shared[0], shared[1]))
-            self._texts[layout, rows] = made
-        return made
-
-
-@lru_cache(maxsize=512)
-def kernel(lowered: Lowered, dtype: torch.dtype, architecture: str) -> Kernel:
-    """A lowered cell for a float type.
-
-    Raises:
-        TypeError: there is no kernel for this dtype, or for an op of the cell or of its gradient.
-    """
-    if dtype not in SIZES:
-        raise TypeError(
-            f"backend 'cuda': x is {dtype}; expected float32 or float64. Use backend='eager' for other types."
-        )
-    made = plan(lowered)
-    used = {node.op for number, node in enumerate(made.gradient.nodes) if number not in made.outside}
-    for op in sorted(used & set(OPS)):
-        if OPS[op].kernel is None or OPS[op].reduction:
-            raise TypeError(
-                f"backend 'cuda': cell '{lowered.name}' uses '{op}', which it has no kernel for. Use backend='eager'."
-            )
-    return Kernel(made, SIZES[dtype], architecture)
+from lstm_odyssey.backends.cuda.source import products, stepwise
+from lstm_odyssey.backends.plan import Run
 
 
 class Programs:
@@ -135,11 +54,10 @@ class Programs:
         ends = np.cumsum(parts.T.reshape(-1))
         self.total = int(ends[-1])
         self.slots, self.history, self.operands = (ends - parts.T.reshape(-1)).reshape(-1, 3).T
-        self.classes: dict[SizeClass, Numbers] = {}
         layouts = [made.layout(int(N)) for N in sizes]
-        for layout in dict.fromkeys(layouts):
-            assert layout is not None  # asked before
-            self.classes[layout] = np.flatnonzero([one == layout for one in layouts])
+        which = {layout: np.flatnonzero([one == layout for one in layouts]) for layout in dict.fromkeys(layouts)}
+        self.large = which.pop(None, np.zeros(0, np.int64))
+        self.classes: dict[SizeClass, Numbers] = {layout: own for layout, own in which.items() if layout is not None}
         self.kept: Tensor | None = None
 
     def of_kept(self, begin: Numbers) -> Column:
@@ -168,8 +86,8 @@ class Programs:
             found.append((row, 1, name))
         return found
 
-    def scans(self, which: int, columns: Mapping[str, Value]) -> list[tuple[str, Launch]]:
-        """The launches of the scans ``which``, 0 forward and 1 backward, one a class, each with its text.
+    def scans(self, which: int, columns: Mapping[str, Value]) -> list[tuple[str, list[Launch]]]:
+        """The launches of the scans ``which``, 0 forward and 1 backward, of each class with its text.
 
         Args:
             columns: of the table, but for what is known here.
@@ -190,17 +108,48 @@ class Programs:
         for layout, members in self.classes.items():
             made = self.made.compiled(layout, self.B)
             own = table.rows(members)
-            found.append((made.text, Launch(
+            found.append((made.text, [Launch(
                 ("forward", "backward")[which], len(members), -(-self.B // made.rows), layout.threads, layout.cluster,
                 made.shared[which], own,
-            )))  # fmt: skip
+            )]))  # fmt: skip
+        if len(self.large):
+            found.append((self.made.stepwise_text, self._step_by_step(which, known)))
         return found
+
+    def _step_by_step(self, which: int, known: dict[str, Value]) -> list[Launch]:
+        """The launches of all steps of what no class has room for."""
+        made, states, operands = self.made.stepwise, self.states, len(self.plan.operands)
+        assert self.kept is not None
+        sizes = np.where(np.isin(np.arange(len(self.N)), self.large), self.N, 0) * self.B
+        rooms = [self.kept.new_empty(int(sizes.sum()) * count) for count in (2 * states, operands)]
+        begins = np.cumsum(sizes) - sizes
+        clock = torch.full((1,), 0 if which == 0 else self.T - 1, dtype=torch.int64, device=self.kept.device)
+        known = known | {
+            "clock": Column(clock), "lambdas": Column(rooms[0], 2 * states * begins),
+            "waiting": Column(rooms[1], operands * begins) if operands else None,
+        }  # fmt: skip
+        table = Table.of_columns([known.get(name) for name in made.names], len(self.N)).rows(self.large)
+        rows, most = -(-self.B // stepwise.ROWS), int(self.N[self.large].max())
+        shared = stepwise.ROWS * stepwise.THREADS * self.made.size
+
+        def launch(name: str, backward: bool) -> Launch:
+            across = -(-most // stepwise.UNITS[backward])
+            return Launch(name, len(self.large), across * rows, stepwise.THREADS, 1, shared if backward else 0, table)
+
+        count = Table.of_columns([-1 if which else 1, Column(clock)], 1)
+        tick = Launch("tick", 1, 1, 32, 1, 0, count)
+        back = bool(which)
+        step = [*(launch(name, back) for name in made.kernels[which]), tick]
+        reset = Launch("tick", 1, 1, 32, 1, 0, Table.of_columns([self.T if back else -self.T, Column(clock)], 1))
+        first, last = (launch(name, True) for name in stepwise.ENDS[2 * which : 2 * which + 2])
+        return [first, *step * self.T, last, reset]  # so that the same launches may be run again
 
     def tiles(self) -> Numbers:
         """Of rows, of each program."""
         found = np.zeros(len(self.N), np.int64)
         for layout, members in self.classes.items():
             found[members] = -(-self.B // self.made.compiled(layout, self.B).rows)
+        found[self.large] = self.B
         return found
 
     def input_products(self) -> list[Launch]:

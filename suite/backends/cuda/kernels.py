@@ -1,0 +1,102 @@
+"""A cell made ready for a GPU: its plan, the size class of an N, and a text for each class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import torch
+
+from lstm_odyssey.backends.cuda.classes import SizeClass, rows_of, size_class
+from lstm_odyssey.backends.cuda.source.backward import Backward
+from lstm_odyssey.backends.cuda.source.cell import source
+from lstm_odyssey.backends.cuda.source.forward import Forward
+from lstm_odyssey.backends.cuda.source.stepwise import Stepwise
+from lstm_odyssey.backends.lowering import Lowered
+from lstm_odyssey.backends.plan import Plan, plan
+from lstm_odyssey.cell.ops import OPS
+
+SIZES = {torch.float32: 4, torch.float64: 8}
+LARGEST = 2**31 - 1
+"""Numbers of one tensor: kernels count in 32 bits, as 64 would take twice the registers."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The text of a cell for one class and number of rows, and how it is launched."""
+
+    text: str
+    layout: SizeClass
+    rows: int
+    shared: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A cell for one float type and one architecture."""
+
+    plan: Plan
+    size: int
+    architecture: str
+    _texts: dict[tuple[SizeClass, int], Compiled] = field(default_factory=dict)
+
+    @cached_property
+    def matrices(self) -> int:
+        """How many recurrent ones a scan holds."""
+        return sum(len(run.parameters) for run in self.plan.recurrent)
+
+    @cached_property
+    def _passes(self) -> tuple[Forward, Backward]:
+        any_class = SizeClass(32, self.size, self.matrices, 1, 4, 0, 1)  # names do not depend on it
+        return Forward(self.plan, any_class, 1), Backward(self.plan, any_class, 1)
+
+    @cached_property
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The entries of the two scans' tables."""
+        return self._passes[0].names, self._passes[1].names
+
+    @cached_property
+    def stepwise(self) -> Stepwise:
+        """The scans of what is too large for any class."""
+        return Stepwise(self.plan, self.size)
+
+    @cached_property
+    def stepwise_text(self) -> str:
+        """Theirs."""
+        return self.stepwise.text()
+
+    def layout(self, N: int) -> SizeClass | None:
+        """The class of a member; None where none fits."""
+        vectors = max(len(one.vectors) for one in self._passes)
+        return size_class(N, self.matrices, vectors, self.size, self.architecture)
+
+    def compiled(self, layout: SizeClass, batch: int) -> Compiled:
+        """The text for a class and a number of rows."""
+        rows = rows_of(batch, self.matrices)
+        made = self._texts.get((layout, rows))
+        if made is None:
+            shared = tuple(layout.shared(len(one.vectors), rows) for one in self._passes)
+            made = Compiled(source(self.plan, layout, rows), layout, rows, (shared[0], shared[1]))
+            self._texts[layout, rows] = made
+        return made
+
+
+@lru_cache(maxsize=512)
+def kernel(lowered: Lowered, dtype: torch.dtype, architecture: str) -> Kernel:
+    """A lowered cell for a float type.
+
+    Raises:
+        TypeError: there is no kernel for this dtype, or for an op of the cell or of its gradient.
+    """
+    if dtype not in SIZES:
+        raise TypeError(
+            f"backend 'cuda': x is {dtype}; expected float32 or float64. Use backend='eager' for other types."
+        )
+    made = plan(lowered)
+    used = {node.op for number, node in enumerate(made.gradient.nodes) if number not in made.outside}
+    for op in sorted(used & set(OPS)):
+        if OPS[op].kernel is None or OPS[op].reduction:
+            raise TypeError(
+                f"backend 'cuda': cell '{lowered.name}' uses '{op}', which it has no kernel for. Use backend='eager'."
+            )
+    return Kernel(made, SIZES[dtype], architecture)
