@@ -293,6 +293,16 @@ def test_the_prediction_is_the_one_that_is_stored(tmp_path, capsys):
     assert {row["variant"] for row in made["parts"]["cells"]["results"]} == set(lo.variant_names())
 
 
+def test_the_page_shows_the_prediction():
+    """Every line of the page's tables is one of the stored prediction's, and so are the hours of its text."""
+    page, record = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8"), read(PREDICTED)
+    shown = page.split("```text\n")[1].split("```")[0].splitlines()
+    assert len(shown) > 40 and set(shown) <= set(text(record).splitlines())
+    study = next(row for row in record["parts"]["population"]["results"] if row.get("what") == "study")
+    hours = [round(study[name]) for name in ("hours_of_all_epochs", "hours_with_early_stopping")]
+    assert f"to take {hours[0]} hours at 150 epochs each, and {hours[1]} if" in " ".join(page.split())
+
+
 def test_bench_gpu_prints_a_record_again(odyssey, tmp_path):
     """The command shows heading, tables with all rows, and what was not reached; another file is one line."""
     code, output, _ = odyssey("bench", "gpu", str(PREDICTED))

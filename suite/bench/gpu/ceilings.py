@@ -77,7 +77,7 @@ def fractions(target: Target, record: Record, cell: Cell, N: int) -> Iterator[Ro
     T, members = max(shape.T // target.scale.shorter, 4), target.processors
     made = Made.drawn(shape.objective, 1, T, shape.M, shape.K)
     with target.here():
-        ours = population(target, cell, made, mixed([min(N, target.largest(cell, N))] * members, 1e-6), False)
+        ours = population(target, cell, made, mixed([N] * members, 1e-6), False)
         batch = made.batches(torch.float32, target.device)[0]
         with recorded(target.runner) as launched:
             ours.update(batch)
@@ -101,7 +101,7 @@ def fractions(target: Target, record: Record, cell: Cell, N: int) -> Iterator[Ro
 def memory(target: Target, cell: Cell) -> Iterator[Row]:
     """The most memory of an update of a population of N = 200, and how many such members fit."""
     target.only_on_a_gpu("the memory of torch's allocator")
-    shape, N = SHAPES[0], target.largest(cell, 200)
+    shape, N = SHAPES[0], 200
     peaks = {}
     for members in (16, 64):
         made = Made.drawn(shape.objective, 1, shape.T, shape.M, shape.K)

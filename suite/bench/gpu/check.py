@@ -29,13 +29,11 @@ def texts(
 ) -> list[str]:
     """The sources of the scans of some cells."""
     found = {
-        kernel.compiled(layout, batch).text: None
+        (kernel.stepwise_text if layout is None else kernel.compiled(layout, batch).text): None
         for cell in cells
         for dtype in dtypes
         for kernel in (target.kernel(cell, dtype),)
-        for N in sizes
-        for layout in (kernel.layout(N),)
-        if layout is not None
+        for layout in dict.fromkeys(map(kernel.layout, sizes))
         for batch in batches
     }
     return list(found)

@@ -60,8 +60,7 @@ def drawn_sizes(count: int, most: int = 200) -> list[int]:
 def updated(target: Target, cell: Cell, shape: Shape, members: int) -> Iterator[Row]:
     """Seconds of an update of so many members, its kernels alone, and the most memory it took."""
     T = max(shape.T // target.scale.shorter, 4)
-    most = target.largest(cell, 4 if target.emulated else 200)
-    sizes = drawn_sizes(members, most)
+    sizes = drawn_sizes(members, 4 if target.emulated else 200)
     made = Made.drawn(shape.objective, 1, T, shape.M, shape.K, shape.labels or 1)
     if not target.emulated:
         torch.cuda.empty_cache()
@@ -76,8 +75,8 @@ def updated(target: Target, cell: Cell, shape: Shape, members: int) -> Iterator[
         kernels = {} if target.emulated else kernel_seconds(target, launched)
     frames = len(made.pairs[0][0])
     yield {
-        "shape": shape.name, "variant": cell.name, "members": members, "largest": max(sizes),
-        "mean_hidden_size": sum(sizes) / members,
+        "shape": shape.name, "variant": cell.name, "members": members,
+        "stepwise": sum(target.kernel(cell).layout(N) is None for N in sizes), "mean_hidden_size": sum(sizes) / members,
         "seconds": seconds, "frames": frames, "member_frames_per_second": members * frames / seconds, "memory": memory,
         "kernels": kernels,
     }  # fmt: skip
@@ -145,8 +144,7 @@ def items(target: Target, record: Record) -> list[Item]:
     def compiling() -> Iterator[Row]:
         sources = []
         for cell in dict.fromkeys((target.first, target.heaviest)):
-            sizes = set(drawn_sizes(most, target.largest(cell, 200))) | {100}
-            sources += texts(target, [cell], sorted(sizes), (1,), (torch.float32,))
+            sources += texts(target, [cell], sorted({*drawn_sizes(most), 100}), (1,), (torch.float32,))
         return build(target, [*sources, *around([shape.objective for shape in SHAPES], (4,))])
 
     found.append(Item("compile", 15.0, compiling))

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from lstm_odyssey.backends.cuda.classes import REGISTERS, REGISTERS_OF_THREAD, SizeClass, rows_of
-from lstm_odyssey.backends.cuda.member import Kernel, kernel
+from lstm_odyssey.backends.cuda.kernels import Kernel, kernel
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.bench.gpu.population import SHAPES, Shape, drawn_sizes
 from lstm_odyssey.bench.gpu.projection import projected
@@ -58,14 +58,14 @@ PLAIN = 1e-3
 CTC = 6e-6
 """Seconds of a frame of torch's CTC, both passes, of many members at once."""
 
-EAGER = 4e-6
-"""Seconds of one operation of an eager loop."""
+STEPWISE = 3e-6
+"""Seconds of a launch of a scan step by step, when many follow each other; on top, its matrices are read once a step."""
 
 ASSUMED = {
     "clocks_per_second": CLOCK, "multiprocessors": PROCESSORS, "copy_bytes_per_second": COPY, "fma_flop_per_second": FMA,
     "products_part_of_fma": PRODUCTS, "step_latency_clocks": STEP, "cluster_barrier_clocks": BARRIER, "launch_seconds": LAUNCH,
     "host_seconds_of_a_pass": HOST, "cudnn_step_seconds": [CUDNN_FORWARD, CUDNN_BACKWARD], "plain_update_seconds": PLAIN,
-    "ctc_frame_seconds": CTC, "eager_operation_seconds": EAGER,
+    "ctc_frame_seconds": CTC, "stepwise_launch_seconds": STEPWISE,
 }  # fmt: skip
 
 
@@ -91,9 +91,12 @@ def scan_seconds(made: Kernel, sizes: Sequence[int], B: int, T: int) -> float:
     rows = rows_of(B, made.matrices)
     tiles = -(-B // rows)
     total = 0.0
+    large = [N for N in sizes if made.layout(N) is None]
+    if large:
+        launches = made.stepwise.blocks + 1
+        total += T * (STEPWISE * launches + sum(4.0 * made.matrices * N * N for N in large) / COPY)
     for layout, count in Counter(made.layout(N) for N in sizes).items():
         if layout is None:
-            total += T * EAGER * len(made.plan.graph.nodes)
             continue
         blocks, most = count * tiles * layout.cluster, beside(layout)
         waves = math.ceil(blocks / (PROCESSORS * most))
@@ -167,14 +170,12 @@ def population(first: Cell, heaviest: Cell) -> list[Row]:
     rows: list[Row] = []
 
     def row(cell: Cell, shape: Shape, members: int, name: str) -> Row:
-        made = of(cell)
-        most = next(N for N in range(200, 0, -1) if made.layout(N) is not None)
-        sizes = drawn_sizes(members, most)
+        sizes = drawn_sizes(members)
         seconds = update_seconds(cell, shape, sizes)
         return {
-            "item": name, "shape": shape.name, "variant": cell.name, "members": members, "largest": max(sizes),
-            "mean_hidden_size": sum(sizes) / members, "seconds": seconds, "frames": shape.T,
-            "member_frames_per_second": members * shape.T / seconds,
+            "item": name, "shape": shape.name, "variant": cell.name, "members": members,
+            "stepwise": sum(of(cell).layout(N) is None for N in sizes), "mean_hidden_size": sum(sizes) / members,
+            "seconds": seconds, "frames": shape.T, "member_frames_per_second": members * shape.T / seconds,
             "memory": round(sum(member_bytes(cell, shape, N) for N in sizes)), "kernels": {},
         }  # fmt: skip
 

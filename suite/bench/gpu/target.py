@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from lstm_odyssey.backends import BACKENDS, Backend
+from lstm_odyssey.backends.cuda.kernels import Kernel, kernel
 from lstm_odyssey.backends.cuda.launch import Device
-from lstm_odyssey.backends.cuda.member import Kernel, kernel
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.bench.gpu.record import NotReachedError
 from lstm_odyssey.cell import Cell
@@ -24,6 +24,8 @@ from lstm_odyssey.plugins import registry
 BACKEND = "cuda"
 KINDS = ("cuda", "emulated")
 ANCHOR = "torch.nn.LSTM"
+TICK = "tick"
+"""The kernel that counts the steps of a scan step by step."""
 
 
 @dataclass(frozen=True)
@@ -164,11 +166,6 @@ class Target:
         """What the backend makes of a cell."""
         return kernel(lower(cell.graph), dtype, self.runner.architecture)
 
-    def largest(self, cell: Cell, most: int, dtype: torch.dtype = torch.float32) -> int:
-        """The greatest N up to ``most`` at which one program runs the whole scan."""
-        made = self.kernel(cell, dtype)
-        return next((N for N in range(most, 0, -1) if made.layout(N) is not None), 1)
-
     def seconds(self, functions: Mapping[str, Callable[[], Any]], rounds: int | None = None) -> dict[str, float]:
         """Median seconds a call of functions that take turns, by CUDA events; by the wall's clock where there are none."""
         rounds = self.scale.rounds if rounds is None else rounds
@@ -203,14 +200,16 @@ def _wall(function: Callable[[], Any], wait: Callable[[], None] = lambda: None) 
 
 
 @contextmanager
-def recorded(device: Device) -> Iterator[list[tuple[Sequence[Any], Any]]]:
+def recorded(device: Device) -> Iterator[list[tuple[Any, Any]]]:
     """Inside, what the device prepares is kept: launches, and what runs them, so that each kernel can be timed alone."""
-    made: list[tuple[Sequence[Any], Any]] = []
+    made: list[tuple[Any, Any]] = []
     prepare = device.prepare
 
     def keep(text: str, launches: Sequence[Any]) -> Any:
-        found = [(launch, prepare(text, [launch])) for launch in launches]
-        made.extend(([launch], runs) for launch, runs in found)
+        alone = {
+            id(launch): prepare(text, [launch]) for launch in launches
+        }  # a step's launches are there once for all steps
+        made.extend((launch, alone[id(launch)]) for launch in launches)
         return prepare(text, launches)
 
     vars(device)["prepare"] = keep
@@ -220,11 +219,16 @@ def recorded(device: Device) -> Iterator[list[tuple[Sequence[Any], Any]]]:
         del vars(device)["prepare"]
 
 
-def kernel_seconds(target: Target, made: Sequence[tuple[Sequence[Any], Any]]) -> dict[str, float]:
-    """Seconds of all launches of each kernel that were kept, run again by themselves."""
+def kernel_seconds(target: Target, made: Sequence[tuple[Any, Any]]) -> dict[str, float]:
+    """Seconds of all launches of each kernel that were kept, run again by themselves.
+
+    Not those of a scan step by step, whose kernels count the steps and cannot be run again by themselves.
+    """
     functions: dict[str, list[Any]] = {}
-    for launches, runs in made:
-        functions.setdefault(launches[0].kernel, []).append(runs)
+    counted = {launch.kernel for launch, _ in made} & {TICK}
+    for launch, runs in made:
+        if not counted:
+            functions.setdefault(launch.kernel, []).append(runs)
 
     def together(all_of_them: Sequence[Any]) -> Callable[[], None]:
         def run() -> None:

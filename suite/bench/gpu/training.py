@@ -100,7 +100,7 @@ def updates(
     """Some updates of members of different N, against the transcription in float64."""
     scale = target.scale
     made = Made.drawn(objective, scale.updates, 12, 4, 5)
-    trials = mixed([min(N, target.largest(cell, max(sizes), dtype)) for N in sizes], 0.05)
+    trials = mixed(sizes, 0.05)
     with one_thread(), target.here():
         ours = population(target, cell, made, trials, bidirectional, dtype, std=0.4)
         started = [ours.network.member_weights(member) for member in range(len(trials))]
@@ -156,7 +156,7 @@ def neighbours(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
     """One member alone and among others, several updates: every bit of its weights has to be the same."""
     count = max(target.scale.together)
     made = Made.drawn(objective, 3, 12, 4, 5)
-    most = target.largest(cell, 4 if target.emulated else 200)
+    most = 4 if target.emulated else 200
     generator = np.random.default_rng(2)
     sizes = [min(most, max(1, int(N))) for N in np.exp(generator.uniform(0, np.log(most + 1), count))]
     watched = 0
