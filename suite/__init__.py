@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lstm_odyssey.cell import Cell as Cell
     from lstm_odyssey.conformance.kit import check_variant as check_variant
     from lstm_odyssey.conformance.tasks import check_task as check_task
+    from lstm_odyssey.layers.of_torch import from_torch as from_torch
     from lstm_odyssey.layers.oracle import oracle as oracle
     from lstm_odyssey.layers.rnn import RNN as RNN
     from lstm_odyssey.plugins.discovery import load_plugin as load_plugin
@@ -39,6 +40,7 @@ _HOMES = {
     "Cell": "cell",
     "oracle": "layers.oracle",
     "RNN": "layers.rnn",
+    "from_torch": "layers.of_torch",
     "free_memory": "backends.numba.memory",
     "as_cell": "plugins.registry",
     "load_plugin": "plugins.discovery",

@@ -7,8 +7,10 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from lstm_odyssey.cell.bias import SPACE, NoBias, unbiased
 from lstm_odyssey.cell.graph import Graph, build
 from lstm_odyssey.cell.text import equations
 from lstm_odyssey.cell.trace import trace
@@ -24,9 +26,10 @@ class Cell:
         variant: what the author declared.
         name: the name it is registered under; by default the function's.
         origin: where it came from, ``{"distribution": ..., "version": ...}``.
+        bias: whether it has the parameters of b.
 
     Raises:
-        TraceError: the text is outside the contract of a step.
+        TraceError: the text is outside the contract of a step, or a bias is left out that is no term of a sum.
 
     Example:
         >>> import lstm_odyssey as lo
@@ -39,20 +42,35 @@ class Cell:
         56900
     """
 
-    def __init__(self, variant: Variant, name: str | None = None, origin: Mapping[str, str] | None = None) -> None:
-        self.variant = variant
-        traced = trace(variant.step)
+    def __init__(
+        self, variant: Variant, name: str | None = None, origin: Mapping[str, str] | None = None, bias: bool = True
+    ) -> None:
+        self.variant, self.bias = variant, bias
+        traced = trace(variant.step) if bias else unbiased(trace(variant.step))
         self.name = name or variant.step.__name__
         self.origin = dict(origin or {"module": str(variant.step.__module__)})
         self.graph: Graph = replace(build(traced), name=self.name)
         self.equations: tuple[str, ...] = equations(traced)
         code = variant.step.__code__
-        self.spaces = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        spaces = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        self.spaces = spaces if bias else tuple(space for space in spaces if space != SPACE)
 
     @property
     def step(self) -> Callable[..., Any]:
-        """The text: the author's own function."""
-        return self.variant.step
+        """The text: the author's own function, which is given no b where the cell has none."""
+        if self.bias or SPACE not in self.variant.step.__code__.co_varnames:
+            return self.variant.step
+        return partial(self.variant.step, **{SPACE: NoBias()})
+
+    def without_bias(self) -> Cell:
+        """The same cell without the parameters of b; itself if it has none.
+
+        Raises:
+            TraceError: a bias stands elsewhere than in a sum, so that the cell would be another.
+        """
+        if not any(name.startswith(f"{SPACE}.") for name in self.parameters):
+            return self
+        return Cell(self.variant, self.name, self.origin, bias=False)
 
     @property
     def states(self) -> tuple[str, ...]:

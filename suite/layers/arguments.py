@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +13,50 @@ from lstm_odyssey.cell import Cell
 
 State = dict[str, Tensor]
 Fail = Callable[[str], Exception]
+
+
+def checked_sizes(input_size: Any, hidden_size: Any, fail: Fail) -> tuple[bool, int, list[int]]:
+    """Whether a layer is a population, M, and each member's N; of a single network one."""
+    listed = isinstance(hidden_size, Iterable) and not isinstance(hidden_size, str)
+    population = listed and getattr(hidden_size, "ndim", 1) == 1  # an array of no dimension is no list
+    given = list(hidden_size) if population else [hidden_size]
+    for what, value in (("input_size", input_size), *(("hidden_size", size) for size in given)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise fail(f"{what} is {value!r}; expected a whole number of at least 1.")
+    if not given:
+        raise fail("hidden_size is an empty list; expected one size for each member.")
+    return population, int(input_size), [int(size) for size in given]
+
+
+def check_options(
+    *,
+    bidirectional: Any,
+    initial_std: Any,
+    dtype: Any,
+    num_layers: Any,
+    dropout: Any,
+    batch_first: bool,
+    population: bool,
+    proj_size: int,
+    fail: Fail,
+) -> None:
+    """Refuse options that no layer has, and what of torch's is not had."""
+    if not isinstance(bidirectional, bool):
+        raise fail(f"bidirectional is {bidirectional!r}; expected True or False.")
+    if not initial_std >= 0:
+        raise fail(f"initial_std is {initial_std!r}; expected a number of at least 0.")
+    if dtype is not None and not dtype.is_floating_point:
+        raise fail(f"dtype is {dtype}; expected one of floating point.")
+    if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
+        raise fail(f"num_layers is {num_layers!r}; expected a whole number of at least 1.")
+    if isinstance(dropout, bool) or not isinstance(dropout, float | int) or not 0 <= dropout <= 1:
+        raise fail(f"dropout is {dropout!r}; expected a number from 0 to 1.")
+    if dropout and num_layers == 1:
+        raise fail("dropout with one layer; expected num_layers of at least 2, as it lies between layers.")
+    if population and (num_layers > 1 or batch_first):
+        raise fail("a population has one layer and time first; expected num_layers=1 and batch_first=False.")
+    if proj_size:
+        raise fail(f"proj_size is {proj_size!r}; expected none. Put a torch.nn.Linear on the layer.")
 
 
 def checked_input(x: Tensor, weight: Tensor, input_size: int, members: int | None, fail: Fail) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 from lstm_odyssey.backends.spaces import axis, by_name, pack
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.cell.graph import by_space
+from lstm_odyssey.layers.masking import masked
 
 SIZES = "hidden_sizes"
 """The key of a population's sizes in its ``state_dict``; [P] whole numbers."""
@@ -51,6 +52,18 @@ class CellParameters(nn.Module):
     def tensors(self) -> dict[str, Tensor]:
         """Every parameter by name, as a view, or of what is computed in its place."""
         return by_name(self.packed, self.spaces())
+
+    def draw(self, std: float, inside: Tensor | None) -> None:
+        """Draw all parameters anew from Normal(0, std), 0 where ``inside`` [P, N] is false.
+
+        Raises:
+            ValueError: see ``write``.
+        """
+        drawn = {}
+        for name, value in self.tensors().items():  # gate by gate, so that packing changes no draw
+            new = torch.empty_like(value, memory_format=torch.contiguous_format).normal_(0.0, std)
+            drawn[name] = new if inside is None else masked(name.partition(".")[0], new, inside)
+        self.write(drawn)
 
     def write(self, values: Mapping[str, Tensor]) -> None:
         """Set all parameters, given by name; where a space is parametrized, what it is computed from.
@@ -188,6 +201,8 @@ class Members(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
+        for name, value in {"num_layers": 1, "dropout": 0.0, "batch_first": False, "bias": True}.items():
+            self.__dict__.setdefault(name, value)  # in a layer pickled before it could have others
         self._buffers.pop("inside", None)  # in a layer pickled when the mask was stored
         self._non_persistent_buffers_set.discard("inside")
         self._keep()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Integral
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from lstm_odyssey.backends import plain, record, resolve
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.backends.spaces import gate
 from lstm_odyssey.backends.tensors import observed, refused
 from lstm_odyssey.cell import Cell
-from lstm_odyssey.layers.arguments import State, checked_input, checked_state, counted
+from lstm_odyssey.layers.arguments import State, check_options, checked_input, checked_sizes, checked_state, counted
+from lstm_odyssey.layers.arranged import arranged
 from lstm_odyssey.layers.masking import in_dtype, masked, reorder, reversal, zeroed
 from lstm_odyssey.layers.parameters import CellParameters, Members, uncalled_hook
 from lstm_odyssey.plugins.registry import as_cell
@@ -34,6 +35,10 @@ class RNN(Members):
         backend: ``"auto"``, ``"numba"`` (compiled for the CPU; the choice of auto there) or ``"eager"`` (torch, any device).
         initial_std: the weights are drawn from Normal(0, initial_std); 0.1 is the study's.
         device, dtype: of the parameters, as torch's layers have them.
+        num_layers: layers one on another; not of a population.
+        dropout: the part of each layer's outputs that is set to 0 in training, but for the last layer's.
+        batch_first: x and y are [B, T, ...]; states stay as they are. Not of a population.
+        bias: False leaves the parameters of b out, of a cell in which they are terms of sums.
 
     Shapes, with D = 2 if bidirectional else 1, M = input_size, N = hidden_size or the greatest of the list:
 
@@ -46,6 +51,10 @@ class RNN(Members):
     W, R       [G·N, M], [G·N, N]       [P, G·N, M], [P, G·N, N]
     p, b       [G·N]                    [P, G·N]
     ========== ======================== =====================
+
+    A single network also takes x [T, M], one sequence (y and states without B), and a ``PackedSequence``, which it returns;
+    rows of states stand as they were before they were sorted. With L layers states are [L, D, B, N], and parameters lie in
+    ``layer.layers[l].cells[d]``.
 
     A direction has at most four parameters, ``layer.cells[d].W`` and so on: each holds its G gates one under another, in the
     text's order. ``layer.weight("R.z")`` is the part of one gate.
@@ -84,40 +93,44 @@ class RNN(Members):
         initial_std: float = 0.1,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        *,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        batch_first: bool = False,
+        bias: bool = True,
+        proj_size: int = 0,
     ) -> None:
         super().__init__()
         self.cell = as_cell(cell)
-        listed = isinstance(hidden_size, Iterable) and not isinstance(hidden_size, str)
-        self.population = listed and getattr(hidden_size, "ndim", 1) == 1  # an array of no dimension is no list
-        given: list[Any] = list(hidden_size) if self.population else [hidden_size]  # type: ignore[arg-type]  # as just asked
-        for what, value in (("input_size", input_size), *(("hidden_size", size) for size in given)):
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"RNN '{self.cell.name}': {what} is {value!r}; expected a whole number of at least 1.")
-        input_size, sizes = int(input_size), [int(size) for size in given]
-        if not sizes:
-            raise ValueError(
-                f"RNN '{self.cell.name}': hidden_size is an empty list; expected one size for each member."
-            )
+        self.population, input_size, sizes = checked_sizes(input_size, hidden_size, self._fail)
         if not self.cell.parameters:
             raise ValueError(f"RNN '{self.cell.name}': the cell has no parameters; expected at least one, as W.z.")
-        if not isinstance(bidirectional, bool):
-            raise ValueError(f"RNN '{self.cell.name}': bidirectional is {bidirectional!r}; expected True or False.")  # noqa: TRY004 - one kind of error for all arguments
-        if not initial_std >= 0:
-            raise ValueError(
-                f"RNN '{self.cell.name}': initial_std is {initial_std!r}; expected a number of at least 0."
-            )
-        if dtype is not None and not dtype.is_floating_point:
-            raise ValueError(f"RNN '{self.cell.name}': dtype is {dtype}; expected one of floating point.")
         self.input_size, self.hidden_sizes, self.bidirectional = input_size, tuple(sizes), bidirectional
         self.initial_std = initial_std
         self.backend = backend
         resolve(backend)
-        factory = {"device": device, "dtype": dtype}
-        self.cells = nn.ModuleList(
-            CellParameters(self.cell, input_size, sizes, self.population, **factory) for _ in range(1 + bidirectional)
-        )
+        self.num_layers, self.dropout, self.batch_first, self.bias = num_layers, dropout, batch_first, bias
+        check_options(bidirectional=bidirectional, initial_std=initial_std, dtype=dtype, num_layers=num_layers, dropout=dropout,
+                      batch_first=batch_first, population=self.population, proj_size=proj_size, fail=self._fail)  # fmt: skip
+        if not bias:
+            self.cell = self.cell.without_bias()
+        self._build(sizes, {"device": device, "dtype": dtype})
         self._keep()
         self.reset_parameters()
+
+    def __new__(cls, *arguments: Any, num_layers: int = 1, **options: Any) -> Self:
+        """Of several layers a class of its own; what is wrong with their number is said by ``__init__``."""
+        if cls is RNN and isinstance(num_layers, int) and num_layers > 1:
+            from lstm_odyssey.layers.stacked import Stacked
+
+            return super().__new__(Stacked)  # type: ignore[return-value]  # it is one
+        return super().__new__(cls)
+
+    def _build(self, sizes: list[int], factory: dict[str, Any]) -> None:
+        self.cells = nn.ModuleList(
+            CellParameters(self.cell, self.input_size, sizes, self.population, **factory)
+            for _ in range(1 + self.bidirectional)
+        )
 
     @property
     def hidden_size(self) -> int | tuple[int, ...]:
@@ -133,13 +146,8 @@ class RNN(Members):
         self._refuse_hooks()
         with torch.no_grad():
             for parameters in self.directions():
-                drawn = {}
-                for name, value in parameters.tensors().items():  # gate by gate, so that packing changes no draw
-                    new = torch.empty_like(value, memory_format=torch.contiguous_format).normal_(0.0, self.initial_std)
-                    inside = self.inside(value.device)
-                    drawn[name] = new if inside is None else masked(name.partition(".")[0], new, inside)
                 try:
-                    parameters.write(drawn)
+                    parameters.draw(self.initial_std, self.inside(next(iter(parameters.spaces().values())).device))
                 except ValueError as error:
                     raise self._fail(f"reset_parameters: {error}") from error.__cause__
 
@@ -180,11 +188,16 @@ class RNN(Members):
 
     def extra_repr(self) -> str:
         text = f"'{self.cell.name}', {self.input_size}, {self.hidden_size}"
-        return text + (", bidirectional=True" if self.bidirectional else "") + f", backend='{self.backend}'"
+        told = {"bidirectional": False, "num_layers": 1, "dropout": 0.0, "batch_first": False, "bias": True}
+        more = [f", {name}={getattr(self, name)}" for name, usual in told.items() if getattr(self, name) != usual]
+        return f"{text}{''.join(more)}, backend='{self.backend}'"
 
     def forward(
-        self, x: Tensor, state: Mapping[str, Tensor] | None = None, lengths: Tensor | Sequence[int] | None = None
-    ) -> tuple[Tensor, State]:
+        self,
+        x: Tensor | PackedSequence,
+        state: Mapping[str, Tensor] | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+    ) -> tuple[Any, State]:
         """Run the layer.
 
         Args:
@@ -199,6 +212,15 @@ class RNN(Members):
         Raises:
             ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
         """
+        usual = isinstance(x, Tensor) and x.ndim == 3 + self.population and not self.batch_first
+        if usual or not (isinstance(x, PackedSequence) or (getattr(x, "ndim", 0) in (2, 3) and not self.population)):
+            return self._plain(x, state, lengths)  # type: ignore[arg-type]  # which says what is wrong with anything else
+        return arranged(self._plain, x, state, lengths, self.batch_first, self.input_size, self._fail)
+
+    def _plain(
+        self, x: Tensor, state: Mapping[str, Tensor] | None, lengths: Tensor | Sequence[int] | None
+    ) -> tuple[Tensor, State]:
+        """Run on x [T, B, M], or of a population [T, P, B, M]."""
         if why := refused(self.backend, x):
             raise RuntimeError(f"RNN '{self.cell.name}': {why}")
         if torch.compiler.is_compiling():

@@ -15,6 +15,8 @@ from lstm_odyssey.study.plan import SettingsError, chosen_cells
 from tests.made_plugins import HURRIED, RISING, write
 from tests.small import chorales
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 
 def small(folder, *more):
     folder.mkdir(exist_ok=True)

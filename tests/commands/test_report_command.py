@@ -12,6 +12,7 @@ from typing import Any
 import pandas
 import pytest
 import xarray
+from matplotlib.figure import Figure
 
 from lstm_odyssey.commands import cli
 from lstm_odyssey.commands import report as report_command
@@ -19,9 +20,13 @@ from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.page import tables as grids
 from lstm_odyssey.reports.page.analyses import analyse
+from lstm_odyssey.reports.plots import scores
 from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
+from tests.conftest import TREES
 from tests.reports.stats import test_reruns
+
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +71,7 @@ def test_csv(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(found.index) == [(t, v) for t in ("songs", "talk|pipe") for v in ("vanilla", "gated")]
     read = schema.load(study)
     gated = read.sel(task=["songs"], variant=["gated"])
-    shares = gated.odyssey.fanova(clip=1.0)["main_share"].sel(task="songs", variant="gated", clip=1.0)
+    shares = gated.odyssey.fanova(clip=1.0, trees=TREES)["main_share"].sel(task="songs", variant="gated", clip=1.0)
     expected = float(shares.sel(hyperparameter="learning_rate"))
     assert found.loc[("songs", "gated"), "main_share.learning_rate"] == pytest.approx(expected, rel=1e-12)
     mean = float(read.odyssey.compare()["mean_test"].sel(task="songs", variant="gated"))
@@ -106,8 +111,16 @@ def test_netcdf(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_figures_are_written(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--figures writes every figure as vector and pixels, under names that say what they show."""
-    folder = study.parent / "figures"
+    """--figures writes every figure as vector and pixels, under names that say what they show; the first one is painted."""
+    folder, save, painted = study.parent / "figures", scores.save, list[Path]()
+
+    def once(figure: Figure, path: Path) -> Path:
+        if not painted:
+            painted.append(save(figure, path))
+        Path(path).touch()
+        return path
+
+    monkeypatch.setattr(scores, "save", once)
     assert call(monkeypatch, study, "--quick", "--small-forests", "--format", "csv", "--figures", folder) == 0
     names = {path.name for path in folder.iterdir()}
     for stem in (
@@ -118,6 +131,7 @@ def test_figures_are_written(study: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "talk-pipe.1-vanilla-marginals",
     ):
         assert {f"{stem}.svg", f"{stem}.png"} <= names
+    assert painted[0].stat().st_size > 1000
 
 
 @pytest.mark.parametrize(

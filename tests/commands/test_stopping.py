@@ -21,6 +21,8 @@ from lstm_odyssey.study.plan import Settings, SettingsError, make_plan
 from lstm_odyssey.study.stored.store import Store, StoreError
 from tests.small import chorales, settings
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 
 def command(folder, *more):
     data = f"--data=bach={chorales(folder)}"

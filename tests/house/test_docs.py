@@ -22,7 +22,7 @@ import pytest
 from lstm_odyssey.backends.numba import cache
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.study import engine
-from tests.conftest import ROOT
+from tests.conftest import ROOT, framed_figures
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 SHELL = ("records",)
@@ -73,28 +73,34 @@ def links(page):
     return re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
 
 
+WHO = ("-c", "user.name=A. Author", "-c", "user.email=author@example.org", "-c", "commit.gpgsign=false")
+
+
+def copied(place):
+    """Fill a folder with a copy of this repository that has one commit."""
+    for name in TREE:
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    for name in FILES:
+        shutil.copy(ROOT / name, place / name)
+    for arguments in (("init", "-q", "-b", "main"), ("add", "--all"), (*WHO, "commit", "-q", "-m", "first")):
+        subprocess.run(["git", *arguments], check=True, cwd=place)
+    subprocess.run(["git", "gc", "-q"], check=True, cwd=place)  # one file to copy in place of hundreds
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, shared):
     """The copy of the repository, current folder of the page; its own home, the commands of this environment on the path.
 
     Kernels are kept where they are kept anyway: an empty folder would have every command compile its own.
     """
     monkeypatch.setenv("ODYSSEY_CACHE", str(cache.folder()))
-    place = tmp_path / "lstm-odyssey"
-    for name in TREE:
-        hidden = shutil.ignore_patterns("__pycache__", ".*")
-        shutil.copytree(ROOT / name, place / name, ignore=hidden)
-    for name in FILES:
-        shutil.copy(ROOT / name, place / name)
+    place = Path(shutil.copytree(shared("repository", copied), tmp_path / "lstm-odyssey"))
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.chdir(place)
-    who = ("-c", "user.name=A. Author", "-c", "user.email=author@example.org", "-c", "commit.gpgsign=false")
-    for arguments in (("init", "-q", "-b", "main"), ("add", "--all"), (*who, "commit", "-q", "-m", "first")):
-        subprocess.run(["git", *arguments], check=True)
     return place
 
 
@@ -139,8 +145,12 @@ def run_here(odyssey, monkeypatch):
     "page", [page for page in PAGES if page.stem not in (*SHELL, *LONG)], ids=lambda page: page.stem
 )
 @pytest.mark.usefixtures("folder")
+@framed_figures()
 def test_a_page_does_what_it_says(page, run_here):
-    """Its files are written, its commands and its Python run, in the order of the page; the command in this process."""
+    """Its files are written, its commands and its Python run, in the order of the page; the command in this process.
+
+    The pages that ``odyssey`` makes on the way have frames for figures; in a shell they are painted.
+    """
     follow(page, run_here)
 
 

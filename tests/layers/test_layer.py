@@ -216,7 +216,12 @@ MISTAKES = {
         lambda: lo.RNN("vanilla", 3, 4, backend="cuda"),
         "backend 'cuda': not available; expected auto",
     ),
-    "x of two dimensions": (lambda: layer()(X[0]), "x has shape (2, 3); expected [T, B, 3]"),
+    "x of one dimension": (lambda: layer()(X[0, 0]), "x has shape (3,); expected [T, B, 3]"),
+    "x of two dimensions and another width": (lambda: layer()(X[0, :, :2]), "x has shape (2, 2); expected [T, 3]"),
+    "x with the batch first": (
+        lambda: lo.RNN("vanilla", 3, 4, batch_first=True)(X[..., :2]),
+        "x has shape (5, 2, 2); expected [B, T, 3]",
+    ),
     "x of another width": (lambda: layer()(torch.zeros(5, 2, 4)), "x has shape (5, 2, 4); expected [T, B, 3]"),
     "no frames": (lambda: layer()(torch.zeros(0, 2, 3)), "x has shape (0, 2, 3); expected"),
     "x of another dtype": (lambda: layer()(X.double()), "x is torch.float64 on cpu; expected torch.float32 on cpu"),

@@ -22,10 +22,13 @@ from lstm_odyssey.tasks.declare import PAPER_SPACE, Task
 from lstm_odyssey.tasks.locate import locate
 from tests.small import chorales, settings
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A home folder, and another one to work in."""
+    """A home folder, and another one to work in; kernels stay where they are compiled already."""
+    monkeypatch.setenv("ODYSSEY_CACHE", str(cache.folder()))
     folder, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     folder.mkdir()
     elsewhere.mkdir()

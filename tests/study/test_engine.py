@@ -89,11 +89,14 @@ if multiprocessing.parent_process() is not None:
 
 
 def test_a_cell_that_kills_its_worker_takes_no_other_along(tmp_path):
-    """On two real worker processes a cell whose file ends them costs its own trials and nobody else's."""
+    """On two real worker processes a cell whose file ends them costs its own trials and nobody else's.
+
+    One block of each cell: a worker that dies is another that imports torch.
+    """
     file = write(tmp_path, "boom.py", BOOM)
     study = lo.run(
         tmp_path / "store",
-        settings(tmp_path, variants=["boom", "nog"], trials=2, epochs=1, block_size=1, plugins=[str(file)]),
+        settings(tmp_path, variants=["boom", "nog"], trials=2, epochs=1, block_size=2, plugins=[str(file)]),
         engine=lambda store, plan, todo: engine(2, None, str(store.path), plan.study["token"]),
     )
     assert study["status"].sel(variant="nog").values.ravel().tolist() == ["ok"] * 2

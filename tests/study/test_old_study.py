@@ -18,6 +18,8 @@ from lstm_odyssey.reports.contract.variables import TASK, VARIABLES
 from lstm_odyssey.study.stored.store import Store
 from tests.small import settings
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 OLD = Path(__file__).parent / "old_study"
 FILES = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in (OLD / "trials").glob("*.json")}
 

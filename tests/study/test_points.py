@@ -20,6 +20,8 @@ from lstm_odyssey.study.stored.trials import check_study
 from lstm_odyssey.training.random_streams import digest
 from tests.small import settings
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 HEAD = "hidden_size,learning_rate,momentum,input_noise"
 ROWS = ("21,0.05,0.9,0", "64.0,1e-3,0,0.25", "8,0.0123456789012345678,0.99,1")
 """An odd size, a rate beyond every task's space; a size written as a decimal number; more digits than a float has."""

@@ -22,6 +22,8 @@ from lstm_odyssey.tasks.distributions import Choice, EvenInteger, LogUniform, Un
 from tests.corpora import made_task
 from tests.small import settings
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 FLAG = Choice((False, True))
 SPACE = {
     **PAPER_SPACE, "hidden_size": EvenInteger(LogUniform(2, 8)), "nesterov": FLAG, "clip_gradient": FLAG,

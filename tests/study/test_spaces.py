@@ -19,6 +19,8 @@ from lstm_odyssey.tasks.distributions import Choice, LogUniform, Uniform
 from lstm_odyssey.training.hyperparameters import HYPERPARAMETERS
 from tests.small import settings
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 RATE = {"kind": "log_uniform", "low": 0.0001, "high": 0.01}
 STUDY = """
 [space]

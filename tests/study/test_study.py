@@ -263,14 +263,17 @@ def command(place, folder, *more):
     ]
 
 
-@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.long)])
-def test_a_study_killed_at_any_moment_loses_nothing_and_repeats_nothing(workers, tmp_path):
+@pytest.mark.parametrize(
+    ("workers", "times"),
+    [("0", 2), *(pytest.param(workers, 3, marks=pytest.mark.long) for workers in ("0", "2"))],
+)
+def test_a_study_killed_at_any_moment_loses_nothing_and_repeats_nothing(workers, times, tmp_path):
     """Killed with -9 again and again and resumed, no stored trial is written twice and the end is bit for bit the same."""
     place = tmp_path / "killed"
     whole = lo.run(tmp_path / "whole", settings(tmp_path, **LONG))
     generator = np.random.default_rng(int(workers))
     written, kills = {}, 0
-    for _ in range(3):
+    for _ in range(times):
         process = subprocess.Popen(
             command(place, tmp_path, f"--workers={workers}"), stdout=subprocess.DEVNULL, start_new_session=True
         )

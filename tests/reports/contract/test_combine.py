@@ -25,6 +25,8 @@ from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
 from tests.tools.calibration import BASELINE, CASES, draw, scores, true_difference
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 Content = tuple[dict[str, Any], list[dict[str, Any]]]
 
 

@@ -23,6 +23,8 @@ from lstm_odyssey.reports.plots import curves, scores
 from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 QUICK = {"baseline": "plain", "replicates": 99}
 TASKS = {"songs": made.MUSIC, "talk": made.SPEECH | {"direction": "minimize"}}
 

@@ -19,6 +19,8 @@ from lstm_odyssey.study.asked import points
 from tests import made_studies as made
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 RECORD = ROOT / "reports" / "records" / "jsb-chorales-paper.nc"
 
 

@@ -16,6 +16,8 @@ from lstm_odyssey.reports.page.analyses import analyse
 from tests import browser
 from tests import made_studies as made
 
+pytestmark = pytest.mark.usefixtures("short_analyses")
+
 PROGRAM = browser.found()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=f"no browser: none of {', '.join(browser.NAMES)} is installed")
 

@@ -28,6 +28,9 @@ from lstm_odyssey.reports.plots import curves
 from lstm_odyssey.reports.plots import scores as figures
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
+from tests.conftest import framed_figures
+
+pytestmark = pytest.mark.usefixtures("short_analyses")
 
 
 def whole(**given: Any) -> xarray.Dataset:
@@ -212,8 +215,8 @@ def test_learning_curves_show_the_chosen_trial() -> None:
         assert line.get_ydata().tolist() == expected.tolist()
 
 
-LARGE = ("many variants",)
-"""Of the odd studies: 27 cells take a quarter of a minute to draw."""
+LARGE = ("many variants", "three tasks")
+"""Of the odd studies: 27 cells, or the figures of three tasks, take a quarter of a minute to draw. Two tasks stand below."""
 
 
 @functools.cache
@@ -315,6 +318,7 @@ def test_page_is_self_contained_and_well_formed() -> None:
     assert all("-cell" in name for name in idle), "identifiers that nothing refers to were a fifth of every figure"
 
 
+@framed_figures()
 def test_of_several_tasks_marks_are_explained_once() -> None:
     """What dots and lines mean stands under the last forest plot; hyperparameters are folded, so that the next task is near."""
     cells = ("vanilla", "gated")
@@ -328,6 +332,7 @@ def test_of_several_tasks_marks_are_explained_once() -> None:
         assert ('<details class="points" open>' in text) == (tasks == 1)
 
 
+@framed_figures()
 def test_page_escapes_strangers_texts() -> None:
     """Names, reasons, metrics and warnings of strangers come out as text, a link to a script is no link."""
     bad = "<script>alert('x')</script>"
@@ -347,6 +352,7 @@ def test_page_escapes_strangers_texts() -> None:
     assert 'href="javascript' not in text
 
 
+@framed_figures()
 def test_page_says_what_the_numbers_say() -> None:
     """The summary tells what the best tenths score, who does not beat chance, that trials are too few; it names no winner."""
     study = made.study(variants=("plain", "gated", "wild"), trials=3)

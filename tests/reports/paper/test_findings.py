@@ -23,6 +23,8 @@ from lstm_odyssey.reports.stats.table import summary as table_of
 from tests import made_studies as made
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("short_analyses")
+
 RECORD = ROOT / "reports" / "records" / "jsb-chorales-paper.nc"
 QUICK: dict[str, Any] = {"replicates": 999}
 

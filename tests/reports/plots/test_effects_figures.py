@@ -23,6 +23,9 @@ from lstm_odyssey.reports.plots import effects as figures
 from lstm_odyssey.reports.plots.axis import shown
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
+from tests.conftest import TREES, framed_figures
+
+pytestmark = pytest.mark.usefixtures("short_analyses")
 
 CELLS = ("vanilla", "gated", "wild")
 
@@ -113,7 +116,7 @@ def test_cut_offs_take_over_the_raw_response(study: xarray.Dataset, found: analy
     assert found.cuts is not None and found.cuts["clip"].values.tolist() == [1.0, analyses.GOOD]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        whole = study.odyssey.fanova(clip=(1.0, analyses.GOOD), points=2)
+        whole = study.odyssey.fanova(clip=(1.0, analyses.GOOD), points=2, trees=TREES)
     xarray.testing.assert_identical(found.cuts, whole[list(found.cuts)])
     assert {"main_share", "main_share_low", "r_squared", "note", "probability"} <= set(found.cuts)
 
@@ -171,6 +174,7 @@ def test_what_belongs_to_a_cell_is_marked(study: xarray.Dataset, found: analyses
         assert len(set(marks)) == len(marks), name
 
 
+@framed_figures()
 def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset, found: analyses.Analyses) -> None:
     """A constant response, all trials diverged, too few trials, little explained: each is said on the page."""
     text = page.render(study, analyses=found)
@@ -203,6 +207,7 @@ def test_page_of_bad_studies_says_what_is_wrong(study: xarray.Dataset, found: an
     assert grid is not None and "0.10 (poor)" in [cell.text for cell in grid.rows[0].cells]
 
 
+@framed_figures()
 def test_page_sets_the_paper_beside_what_was_found() -> None:
     """On a task of the paper its claims stand with what was found, in the order of its figures; elsewhere they do not."""
     cells = ("mine", "noaf", "cifg", "vanilla")

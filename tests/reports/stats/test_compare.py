@@ -21,6 +21,8 @@ from lstm_odyssey.reports.stats.judging import pareto
 from lstm_odyssey.reports.stats.table import box_values, summary
 from tests import made_studies as made
 
+pytestmark = pytest.mark.usefixtures("short_analyses")
+
 QUICK: dict[str, Any] = {"replicates": 499}
 
 

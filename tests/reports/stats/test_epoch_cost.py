@@ -13,6 +13,8 @@ from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.stats.epoch_cost import epoch_costs, fitted, processors, said
 from tests import made_studies as made
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 
 def planted(noise=0.0, slow=1.0, cells=3, trials=40, seed=0):
     """Times a·(N/100)^b·(bend) of cells with their own curves, drawn at their own sizes, half of them on a slower machine."""

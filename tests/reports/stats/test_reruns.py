@@ -22,6 +22,8 @@ from tests import made_studies as made
 from tests.conftest import ROOT
 from tests.small import settings
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 STUDIES = 2000
 RECORD = ROOT / "reports" / "records" / "jsb-chorales-paper.nc"
 

@@ -24,6 +24,8 @@ from lstm_odyssey.reports.stats.table import instability, summary
 from tests import made_studies as made
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
+
 RECORD = ROOT / "reports" / "records" / "jsb-chorales-paper.nc"
 NAN = math.nan
 
