@@ -5,15 +5,19 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.bench.gpu import __main__ as command
-from lstm_odyssey.bench.gpu import facts, scans, supervision, training
+from lstm_odyssey.bench.gpu import cells, check, facts, scans, supervision, training
 from lstm_odyssey.bench.gpu.population import SHAPES, drawn_sizes
+from lstm_odyssey.bench.gpu.probes import Probe
 from lstm_odyssey.bench.gpu.projection import CORPORA, frames_an_epoch, projected
 from lstm_odyssey.bench.gpu.record import (
     PARTS,
@@ -26,7 +30,7 @@ from lstm_odyssey.bench.gpu.record import (
     run_part,
 )
 from lstm_odyssey.bench.gpu.tables import number, tables, text, troubles
-from lstm_odyssey.bench.gpu.target import TINY, Target
+from lstm_odyssey.bench.gpu.target import FULL, TINY, Target, kernel_seconds, recorded
 from lstm_odyssey.bench.gpu.transcription import LOSSES, Transcription
 from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.commands import bench_gpu
@@ -156,6 +160,111 @@ def test_a_wrong_scan_does_not_pass(monkeypatch):
     calls = iter(range(100))
     monkeypatch.setattr(scans, "by_layer", spoiled(lambda value: value + next(calls)))
     assert not scans.repeated(target, target.first, 3)["passed"]
+
+
+class OnTheCpu(Target):
+    """torch's own operations in place of the device, at full size."""
+
+    def __init__(self):
+        super().__init__("emulated", FULL)
+        self.emulated = False
+
+    def here(self):
+        return nullcontext()
+
+    @property
+    def backend(self):
+        return BACKENDS["eager"]
+
+
+@pytest.mark.parametrize(
+    "sizes", [(5, 64), pytest.param(FULL.members, marks=pytest.mark.long)], ids=["small", "as on a GPU"]
+)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+def test_the_updates_amplify_no_rounding(sizes, dtype, monkeypatch):
+    """What is asked of a GPU another right way to compute it reaches with room: the networks are not chaotic."""
+    monkeypatch.setattr(training, "BACKEND", "eager")
+    target = OnTheCpu()
+    (row,) = training.updates(target, target.first, "next_frame", False, dtype, sizes)
+    assert row["passed"] and max(row["off"], row["losses_off"]) < row["allowed"] / 4 and row["moved"] > 0.01
+
+
+class Event:
+    """A CUDA event that reads the clock."""
+
+    def __init__(self, enable_timing=False):
+        assert enable_timing
+
+    def record(self):
+        self.at = time.perf_counter()
+
+    def elapsed_time(self, end):
+        return 1000 * (end.at - self.at)
+
+
+class AsOnAGpu(Target):
+    """The emulated device, treated as a GPU."""
+
+    def __init__(self):
+        super().__init__("emulated", replace(TINY, rounds=2))
+        self.emulated = False
+
+    def here(self):
+        return emulated(self.runner)
+
+
+def test_cudnn_takes_turns_and_kernels_are_timed_alone(monkeypatch):
+    """With events: our layer and torch's in the same rounds, TF32 in a row of its own and off again, each kernel by itself."""
+    needed.cxx()
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    target = AsOnAGpu()
+    ours, lstm = cells.contest(target, target.first, 1)
+    assert (ours["way"], lstm["way"]) == ("odyssey", "lstm") and ours["fused"]
+    assert all(row[name] > 0 for row in (ours, lstm) for name in ("forward", "both")) and lstm["both_tf32"] > 0
+    assert not torch.backends.cudnn.allow_tf32
+    with target.here(), recorded(target.runner) as launched:
+        probe = Probe(target, "exchange", cluster=2)
+        assert probe.right(3)
+        once = len(launched)
+        probe.prepared(3)
+    assert once == 1 and [launch.kernel for launch, _ in launched] == ["probe", "probe"]
+    assert kernel_seconds(target, launched)["probe"] > 0
+    step_by_step = [(replace(launch, kernel="tick"), runs) for launch, runs in launched]
+    assert kernel_seconds(target, [*launched, *step_by_step]) == {}, "a counted step was run once more"
+
+
+SANITIZER = """\
+#!/bin/sh
+[ "$2" = memcheck ] && echo "========= ERROR SUMMARY: 0 errors" && exit 0
+%s
+"""
+
+
+@pytest.mark.parametrize(
+    ("racecheck", "passed", "left"),
+    [
+        ("echo '========= RACECHECK SUMMARY: 1 hazard displayed'; exit 9", False, None),
+        ("echo 'Device not supported'; exit 1", None, "racecheck: it cannot look here: Device not supported"),
+        ("exec sleep 30", None, "racecheck: it did not end within 1 s"),
+    ],
+)
+def test_what_compute_sanitizer_says(racecheck, passed, left, tmp_path, monkeypatch):
+    """A clean tool passes, a hazard does not; one that cannot look, or does not end, is not reached and fails nothing."""
+    program = tmp_path / "compute-sanitizer"
+    program.write_text(SANITIZER % racecheck)
+    program.chmod(0o700)
+    monkeypatch.setattr(check.shutil, "which", lambda name: str(program))
+    monkeypatch.setattr(check, "SANITIZER_SECONDS", 1.0)
+    record = Record(tmp_path / "record.json")
+    item = Item("sanitizer", 1.0, lambda: check.sanitized(AsOnAGpu()))
+    run_part(record, "check", [item], Budget(time.time() + 100, ["check"]))
+    part = record.part("check")
+    assert [(row["what"], row["passed"]) for row in part["results"]] == [
+        ("memcheck", True), *([("racecheck", passed)] if left is None else []),
+    ]  # fmt: skip
+    assert [row["why"] for row in part["not_reached"]] == ([] if left is None else [left]) and not part["failed"]
 
 
 def items(*found):

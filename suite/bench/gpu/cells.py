@@ -92,11 +92,12 @@ class Layer:
 @contextmanager
 def tf32() -> Iterator[None]:
     """cuDNN may round to TF32."""
+    before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = True
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def _rounded(function: Pass) -> Pass:

@@ -24,7 +24,7 @@ from lstm_odyssey.cell import Cell
 from lstm_odyssey.layers.rnn import RNN
 from lstm_odyssey.training.threads import one_thread
 
-EXACT = 1e-10
+EXACT = 1e-11
 TIMES_EAGER = 8
 INPUTS = 5
 

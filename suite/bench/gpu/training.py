@@ -23,7 +23,12 @@ from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
 from lstm_odyssey.training.threads import one_thread
 
-EXACT, TIMES_PLAIN = 1e-9, 8
+EXACT, TIMES_PLAIN = 1e-11, 8
+"""Bounds of weights and losses after updates: in float64, and in float32 in parts of the transcription's own error there."""
+
+RATE = 0.01
+"""Of the first member; at 0.05, or with weights of a greater spread, the larger networks are chaotic and no bound holds."""
+
 SEED = 1
 
 
@@ -100,9 +105,9 @@ def updates(
     """Some updates of members of different N, against the transcription in float64."""
     scale = target.scale
     made = Made.drawn(objective, scale.updates, 12, 4, 5)
-    trials = mixed(sizes, 0.05)
+    trials = mixed(sizes, RATE)
     with one_thread(), target.here():
-        ours = population(target, cell, made, trials, bidirectional, dtype, std=0.4)
+        ours = population(target, cell, made, trials, bidirectional, dtype)
         started = [ours.network.member_weights(member) for member in range(len(trials))]
         losses = [ours.update(batch) for batch in made.batches(dtype, target.device)]
         ended = [ours.network.member_weights(member) for member in range(len(trials))]
@@ -123,7 +128,7 @@ def updates(
         "what": "updates", "variant": cell.name, "objective": objective, "directions": 1 + bidirectional,
         "dtype": str(dtype).removeprefix("torch."), "members": len(trials), "updates": scale.updates, "off": off,
         "allowed": allowed, "moved": moved, "losses_off": off_losses,
-        "passed": bool(off <= allowed < moved),
+        "passed": bool(max(off, off_losses) <= allowed < moved),
     }  # fmt: skip
 
 
@@ -160,7 +165,7 @@ def neighbours(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
     generator = np.random.default_rng(2)
     sizes = [min(most, max(1, int(N))) for N in np.exp(generator.uniform(0, np.log(most + 1), count))]
     watched = 0
-    trials, alone, different = mixed([most, *sizes[1:]], 0.05), None, []
+    trials, alone, different = mixed([most, *sizes[1:]], RATE), None, []
     with target.here():
         for members in target.scale.together:
             ours = population(target, cell, made, trials[:members], True)
