@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
@@ -151,7 +150,7 @@ class CTC(Objective):
         labels = [fold(row[:count]) for row, count in zip(target.labels.tolist(), counts, strict=True)]
         distances = [
             [
-                Levenshtein.distance(fold(decode(path[:length])), expected)
+                _edits(fold(decode(path[:length])), expected)
                 for path, length, expected in zip(member, frames, labels, strict=True)
             ]
             for member in paths
@@ -184,6 +183,13 @@ def _torch_loss(log_softmax: Tensor, target: CTCTarget, lengths: Tensor, reducti
     )
 
 
+def _edits(one: Sequence[int], other: Sequence[int]) -> int:
+    """Edit distance. rapidfuzz is imported here: the loss does not need it."""
+    from rapidfuzz.distance import Levenshtein
+
+    return Levenshtein.distance(one, other)
+
+
 def _distance(constant: list[int], split: Split) -> int:
     """Σ edit distance between a constant output and the targets of a split."""
-    return sum(Levenshtein.distance(constant, target.tolist()) for _, target in split)
+    return sum(_edits(constant, target.tolist()) for _, target in split)
