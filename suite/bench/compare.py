@@ -79,7 +79,7 @@ def _interpreter(text: str, path: str) -> str:
     found = shutil.which(str(place))
     if found is None:
         raise TimingError(
-            f"{text!r}: got {path!r}; expected a backend (auto, {', '.join(BACKENDS)}), or the path of a Python interpreter "
+            f"{text!r}: got {path!r}; expected a backend (auto, {', '.join(sorted(BACKENDS))}), or the path of a Python interpreter "
             "or of a virtual environment."
         )
     return str(
