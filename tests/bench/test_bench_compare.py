@@ -117,7 +117,10 @@ def test_a_virtual_environment_is_its_interpreter(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fgr@nunba", "'fgr@nunba': got 'nunba'; expected a backend (auto, cuda, eager, numba), or the path of a Python"),
+        (
+            "fgr@nunba",
+            "'fgr@nunba': got 'nunba'; expected a backend (auto, cuda, eager, numba), or the path of a Python",
+        ),
         ("fgr@eager@/no/such", "'fgr@eager@/no/such': got '/no/such'; expected a backend"),
         ("@eager", "'@eager': got an empty part; expected VARIANT[@BACKEND][@PYTHON]"),
         ("fgr@", "'fgr@': got an empty part"),
