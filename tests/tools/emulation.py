@@ -34,7 +34,7 @@ from lstm_odyssey.backends.cuda.launch import KernelError
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.plugins.registry import as_cell, variant_names
 from tests.emulated_scans import BEYOND, BOUNDS, CLASSES, FLOATS, Case, answer, drawn, errors, fits
-from tests.planted_faults import CHECKS, FAULTS, said
+from tests.planted_faults import CHECKS, FAULTS, printed, said
 from tests.tools import emulation_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +84,7 @@ def _check(cell: str, check: str) -> Row:
     try:
         answer(problem, EmulatedDevice("shuffled 1", **{check: True}))
     except KernelError as error:
-        words = str(error)
+        words = printed(str(error))
     return {"cell": cell, "check": check, "sizes": sizes, "said": words, "right": not words}
 
 
