@@ -130,7 +130,14 @@ def test_a_checkpoint_of_a_ragged_group_resumes_bit_for_bit(on_cpu, tmp_path, mo
 def looked_at(check, objective, cell):
     """An epoch in which a sanitizer looks at every kernel; the weights are eager's."""
     needed.sanitizers()
-    given = {"objective": objective, "cell": cell, "members": [1], "batch": 2, "bidirectional": True, "sizes": (2, 1, 1)}
+    given = {
+        "objective": objective,
+        "cell": cell,
+        "members": [1],
+        "batch": 2,
+        "bidirectional": True,
+        "sizes": (2, 1, 1),
+    }
     with emulated(EmulatedDevice("in order", **{check: True})):
         found = trained("emulated", **given)
     same(found, trained("eager", **given), [0], bound=1e-10)
