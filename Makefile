@@ -1,6 +1,7 @@
 # make study   a small study of all nine cells on music, speech and handwriting, its tables and its report (installs into .venv first)
 # make test    the tests, doctests included, on all cores; it says how many it left to make long
 # make long    the long tests: every page of docs in a shell, asv on two commits, more sizes and draws of what make test covers
+# make emulation  the CUDA text of every cell on the CPU, in every order of threads, and what it takes of a GPU: docs/gpu-emulation.md
 # make lint    ruff and mypy
 # make clean   removes what was built; the results in study/ and .venv stay
 #
@@ -22,7 +23,7 @@ PARALLEL := --numprocesses auto --dist worksteal -rs
 NEEDS := $(VENV)/.created pyproject.toml constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: study test long lint clean
+.PHONY: study test long emulation lint clean
 
 study: $(VENV)/.package
 	$(BIN)/odyssey run --profile smoke --store $(STORE) $(ARGS)
@@ -33,6 +34,10 @@ test: $(VENV)/.test
 
 long: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) -m long $(ARGS)
+
+# Needs g++; NVRTC comes with the packages. `make emulation ARGS=--quick` writes nothing and takes minutes.
+emulation: $(VENV)/.test
+	$(BIN)/python -m tests.tools.emulation $(ARGS)
 
 # mypy cannot follow an editable install whose folders are mapped, so it reads a tree of links in build/typed.
 lint: $(VENV)/.dev

@@ -121,7 +121,7 @@ def printed(message: str) -> str:
         re.MULTILINE,
     )
     line = next((group for group in words.groups() if group), "") if words else ""
-    where = re.search(r"kernel '(?:forward|backward)'[^\n]*", message)
+    where = re.search(r"kernel '\w+'[^\n]*", message)
     return "; ".join(part for part in (where[0] if where else "", line) if part) or message.partition("\n")[0]
 
 

@@ -9,6 +9,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.backends.cuda.classes import WIDTHS
 from lstm_odyssey.backends.cuda.emulation import ORDERS, EmulatedDevice
+from lstm_odyssey.backends.cuda.kernels import Kernel
 from lstm_odyssey.conformance import kit
 from lstm_odyssey.conformance.answers import rounding_error
 from lstm_odyssey.conformance.draws import Draw
@@ -152,6 +153,23 @@ def test_the_sanitizers_find_nothing(check):
     """A cell with two rounds in a step, fused in one block; in a cluster and step by step they are long."""
     needed.sanitizers()
     right("gru", Case((33,), T=2), **{check: True})
+
+
+def test_step_by_step_no_thread_reads_what_another_writes(monkeypatch):
+    """Threads of a unit share its row: in a launch only one of them reads and writes what lies in memory."""
+    needed.sanitizers()
+    monkeypatch.setattr(Kernel, "layout", lambda kernel, N: None)
+    right("gru", Case((9,), T=2, B=5, dtype="float64"), races=True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("check", ["sanitize", "races"])
+@pytest.mark.parametrize("cell", variant_names())
+def test_the_sanitizers_find_nothing_step_by_step(cell, check, monkeypatch):
+    """Every cell, a tile that is not full."""
+    needed.sanitizers()
+    monkeypatch.setattr(Kernel, "layout", lambda kernel, N: None)
+    right(cell, Case((9,), T=2, B=5, dtype="float64"), **{check: True})
 
 
 @pytest.mark.long

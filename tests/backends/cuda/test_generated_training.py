@@ -7,9 +7,12 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends.cuda import training_step
+from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
+from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.training import loop
 from lstm_odyssey.training.loop import Trial, train
 from lstm_odyssey.training.protocol import Protocol
+from tests import needed
 from tests.corpora import CORPORA
 from tests.training.plain_loop import follows_torch
 
@@ -27,7 +30,7 @@ def trained(backend, objective="next_frame", cell="vanilla", members=range(4), b
     """A population of some of ``MEMBERS``."""
     trials = [Trial(2 + k, {**NEEDED, **MEMBERS[k]}) for k in members]
     protocol = Protocol(epochs=epochs, batch=batch, patience=options.pop("patience", epochs + 1))
-    corpus = CORPORA[objective](sizes=(3, 2, 2))
+    corpus = CORPORA[objective](sizes=options.pop("sizes", (3, 2, 2)))
     return train(
         lo.variant(cell), corpus, objective, trials, protocol, backend=backend, dtype="float64", seed=5, **options
     )
@@ -122,3 +125,33 @@ def test_a_checkpoint_of_a_ragged_group_resumes_bit_for_bit(on_cpu, tmp_path, mo
         trained(on_cpu, group=3, epochs=2, checkpoint_file=file, on_epoch=stop)
     resumed = trained(on_cpu, group=3, epochs=2, checkpoint_file=file)
     same(resumed, trained(on_cpu, group=3, epochs=2))
+
+
+def looked_at(check, objective, cell):
+    """An epoch in which a sanitizer looks at every kernel; the weights are eager's."""
+    needed.sanitizers()
+    given = {
+        "objective": objective,
+        "cell": cell,
+        "members": [1],
+        "batch": 2,
+        "bidirectional": True,
+        "sizes": (2, 1, 1),
+    }
+    with emulated(EmulatedDevice("in order", **{check: True})):
+        found = trained("emulated", **given)
+    same(found, trained("eager", **given), [0], bound=1e-10)
+
+
+def test_no_kernel_of_a_training_step_has_a_race(on_cpu):
+    """Products, noise, loss, sums, updates: no thread reads what another writes without a barrier between."""
+    looked_at("races", "next_frame", "tanh_rnn")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("cell", ["vanilla", "gru", "fgr", "minlstm"])
+@pytest.mark.parametrize("objective", ["next_frame", "frames"])
+@pytest.mark.parametrize("check", ["sanitize", "races"])
+def test_the_sanitizers_find_nothing_in_a_training_step(check, objective, cell, on_cpu):
+    """Each loss that is ours, each kind of cell."""
+    looked_at(check, objective, cell)

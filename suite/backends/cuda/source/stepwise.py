@@ -2,6 +2,8 @@
 
 Matrices are read from memory. What one launch leaves to the next lies there too, as between the blocks of a CPU's scan, and so
 does the step's number, so that all steps have the same launches; ``tick`` counts it.
+
+Of a unit's threads one for each row (``mine``) reads and writes what lies in memory: what it writes, the others would read.
 """
 
 from __future__ import annotations
@@ -154,13 +156,13 @@ class Stepwise(Scan):
 
         def begun(place: int) -> list[str]:
             """What the sum at a place is before this launch's products; biases come with the whole."""
-            return [f"(live ? {self._slot(place)} : real(0))"] if place in started | earlier else []
+            return [f"(mine ? {self._slot(place)} : real(0))"] if place in started | earlier else []
 
         def available(number: int) -> str | None:
             if (given := self._given(number)) is not None:
                 return given
             if phase[number] < block and (text := self._stored(number)) is not None:
-                return f"live ? {text} : real(0)"
+                return f"mine ? {text} : real(0)"
             if number not in self.tops:
                 return None
             place = self.tops[number]
@@ -197,7 +199,7 @@ class Stepwise(Scan):
     def _given(self, number: int) -> str | None:
         """A state before the step, or a vector."""
         if number in self.state_of:
-            return f"live ? history[({self.state_of[number]} * (T + 1) + t) * B * N + at] : real(0)"
+            return f"mine ? history[({self.state_of[number]} * (T + 1) + t) * B * N + at] : real(0)"
         return f"unit < N ? {self.fixed[number]}[unit] : real(0)" if number in self.fixed else None
 
     def _slot(self, place: int) -> str:
@@ -248,19 +250,19 @@ class Stepwise(Scan):
         def available(number: int) -> str | None:
             if number < len(self.nodes):
                 stored = self._stored(number)
-                return self._given(number) or (stored and f"live ? {stored} : real(0)")
+                return self._given(number) or (stored and f"mine ? {stored} : real(0)")
             if number in seed:
-                above = " + (live && dy ? dy[t * STEP + b * LINE + unit] : real(0))" if seed[number] == 0 else ""
-                return f"(live ? {lambda_(seed[number], False)} : real(0)){above}"
+                above = " + (mine && dy ? dy[t * STEP + b * LINE + unit] : real(0))" if seed[number] == 0 else ""
+                return f"(mine ? {lambda_(seed[number], False)} : real(0)){above}"
             if number in waiting:
                 operand = waiting[number]
-                left = f"(live ? waiting[{plan.operands.index(operand)} * B * N + at] : real(0))"
+                left = f"(mine ? waiting[{plan.operands.index(operand)} * B * N + at] : real(0))"
                 whole = f"sum{operand}" if operand in operands else left
                 simple = self.gradient.totals[operand].pointwise
                 return whole if simple is None else f"{whole} + {values.value(simple)}"
             if number in self.deltas and self.back[number] < block:
                 of = f"{len(self.deltas)} + {self.deltas.index(number)}"
-                return f"live ? deltas[((t * B + b) * {of}) * N + unit] : real(0)"
+                return f"mine ? deltas[((t * B + b) * {of}) * N + unit] : real(0)"
             return None
 
         values = Values(self.gradient.nodes, available)
