@@ -98,6 +98,7 @@ task = Task(
     space=PAPER_SPACE,
     url="https://pypi.org/project/music21/10.5.1/",
     checksum=CHECKSUM,
+    size=FILE.stat().st_size,
     licence="public-domain music; encodings distributed with music21 by permission",
     collection="odyssey-2017",
     chance=10.9917,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_odyssey.tasks import views
 from lstm_odyssey.tasks.distributions import (
     Choice,
     Continuous,
@@ -27,6 +28,7 @@ from lstm_odyssey.tasks.distributions import (
 )
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.tasks.objectives.names import NAMES
+from lstm_odyssey.tasks.transfer import Download
 
 __all__ = [
     "PAPER_SPACE",
@@ -79,6 +81,10 @@ class Corpus:
         provenance: where the sequences come from, in words.
         recorded: mean and deviation, each [M], by which features were normalised: ``features * deviation + mean`` is what was
             recorded. None: they are as recorded.
+        subsets: further scores, each of some sequences of test alone: name -> their indices.
+        foldings: further scores, each of test with labels folded into fewer classes: name -> label -> class, or None for a
+            label that is left out. See ``views``.
+        people: how many people spoke, wrote or played it, by split, where that is known.
 
     Errors: `CorpusError`, which names the split and the sequence.
     """
@@ -90,6 +96,9 @@ class Corpus:
     warnings: tuple[str, ...] = ()
     provenance: str = ""
     recorded: tuple[NDArray[Any], NDArray[Any]] | None = None
+    subsets: views.Subsets = field(default_factory=dict)
+    foldings: views.Foldings = field(default_factory=dict)
+    people: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("labels", "warnings"):
@@ -104,6 +113,11 @@ class Corpus:
             for index, pair in enumerate(pairs):
                 _check_pair(f"corpus: {name}[{index}]", pair, len(self.labels), widths)
             object.__setattr__(self, name, pairs)
+        if wrong := views.fault(self.subsets, self.foldings, self.labels, self.test):
+            raise CorpusError(f"corpus: {wrong}.")
+        object.__setattr__(self, "subsets", {name: tuple(map(int, found)) for name, found in self.subsets.items()})
+        object.__setattr__(self, "foldings", {name: dict(folding) for name, folding in self.foldings.items()})
+        object.__setattr__(self, "people", dict(self.people))
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -193,7 +207,8 @@ class Task:
         licence: the corpus's licence in a few words.
         url, mirror: where it can be had.
         checksum: sha256 (hex) of the file.
-        file, size: of what is downloaded, its name in the user's cache and its bytes.
+        file, size: of what is downloaded, its name in the user's cache and its bytes; of an embedded corpus its bytes.
+        downloads: where it is several files, each of them; see `fetched`.
         chance: the score of the best constant prediction, fitted on train, in the metric's units.
         embedded: whether the package carries the corpus.
         collection: the set it belongs to. A study that names no task takes those of ``"odyssey-2017"`` whose corpus the
@@ -214,11 +229,19 @@ class Task:
     checksum: str | None = field(default=None, kw_only=True)
     file: str | None = field(default=None, kw_only=True)
     size: int | None = field(default=None, kw_only=True)
+    downloads: tuple[Download, ...] = field(default=(), kw_only=True)
     licence: str = field(kw_only=True)
     chance: float | None = field(default=None, kw_only=True)
     embedded: bool = field(default=False, kw_only=True)
     collection: str | None = field(default=None, kw_only=True)
     reference: str | None = field(default=None, kw_only=True)
+
+    @property
+    def fetched(self) -> tuple[Download, ...]:
+        """The files that may be downloaded: ``downloads``, or the one at ``url``; none of what is embedded or given."""
+        if self.downloads or self.embedded or not self.file or not self.url:
+            return self.downloads
+        return (Download(self.file, self.url, self.checksum, self.mirror, self.size),)
 
     def __post_init__(self) -> None:
         if not callable(self.load):

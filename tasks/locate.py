@@ -11,8 +11,12 @@ import hashlib
 import os
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lstm_odyssey.tasks.declare import CorpusError
+
+if TYPE_CHECKING:
+    from lstm_odyssey.tasks.transfer import Download
 
 MAX_BYTES = 64 * 2**20
 """A file that is read whole may not be larger than this, unless its task says otherwise."""
@@ -40,6 +44,20 @@ def locate(task: str, path: str | PathLike[str] | None = None) -> Path | None:
         names = ", ".join(each.name for each in found)
         raise CorpusError(f"task {task!r}: {folder} holds {names}; expected one. Keep one, or pass --data {task}=PATH.")
     return found[0] if found else None
+
+
+def folder(task: str, path: str | PathLike[str] | None, expected: str) -> Path | None:
+    """The folder the user gave for ``task``, or None.
+
+    Args:
+        expected: what it should be, and what to do: the end of the error.
+
+    Errors: `CorpusError` as `locate`, and if it is no folder.
+    """
+    given = locate(task, path)
+    if given is not None and not given.is_dir():
+        raise CorpusError(f"task {task!r}: {given} is not a folder; expected {expected}")
+    return given
 
 
 def missing(task: str, reason: str, url: str | None) -> CorpusError:
@@ -161,6 +179,12 @@ def download(
             _record(cached, got)
             return cached
     raise missing(task, f"not on this machine, and the download failed ({'; '.join(failures)})", url)
+
+
+def fetch(task: str, wanted: Download, lazily: bool = False) -> Path:
+    """The cached copy of one file of a task, downloaded when there is none. Arguments and errors: as `download`."""
+    most = wanted.max_bytes or wanted.size
+    return download(task, wanted.file, wanted.checksum, wanted.url, wanted.mirror, most, lazily)
 
 
 def _record(file: Path, got: str) -> None:

@@ -1,7 +1,11 @@
 """Cells for tests of the tracer's consequences: every shape of graph the nine of the paper do not have."""
 
+from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.variants.declare import Variant
 from lstm_odyssey.variants.ops import absolute, exp, log, maximum, minimum, relu, sigmoid, softplus, tanh
+
+ON_CPU = tuple(name for name, record in BACKENDS.items() if record.runs("cpu"))
+"""The backends that a test runs a layer on; that of the GPU is asked in tests/backends/cuda, behind an emulated device."""
 
 
 def gru(x, y, *, W, R, b):

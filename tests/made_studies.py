@@ -201,7 +201,9 @@ def studies(draw: st.DrawFn) -> Made:
         curve = st.lists(maybe, max_size=4)
         curves = {name: draw(curve) for name in ("train_loss", "valid", "test", "epoch_seconds")}
         reason = draw(st.text(max_size=5))
-        kept.append(one | scores | {"curves": curves, "reason": reason})
+        view = st.fixed_dictionaries({"best_test": maybe, "test": curve})
+        views = draw(st.dictionaries(st.sampled_from(["part", "<b>"]), view)) if status != "failed" else {}
+        kept.append(one | scores | {"curves": curves, "reason": reason} | ({"views": views} if views else {}))
     return made, kept
 
 

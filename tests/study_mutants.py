@@ -24,7 +24,7 @@ from tests.backends import test_training_step
 from tests.layers import test_layer_memory
 from tests.reports.contract import test_schema
 from tests.study import test_blocks, test_search, test_store
-from tests.training import test_costs, test_hyperparameters, test_training, test_trial_records
+from tests.training import test_costs, test_hyperparameters, test_training, test_trial_records, test_views
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,24 @@ TRAINER = {
     ),
     "the score of each sequence is that of the whole": Mutant(
         "training.population:Population.score",
-        "whole[place], per_sequence[place] = part.score(batches)",
-        "whole[place] = per_sequence[place] = part.score(batches)[0]",
+        "whole[place], per_sequence[place], further[place] = part.score(batches, views)",
+        "whole[place] = per_sequence[place] = part.score(batches, views)[0]",
         test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
         {"objective": "next_frame", "backend": "numba"},
+    ),
+    "a view is of other sequences": Mutant(
+        "training.views:of_test",
+        "{index: place for place, index in enumerate(order)}",
+        "{index: index for index in order}",
+        test_views.test_views_are_scores_of_the_best_weights,
+        {"objective": "frames"},
+    ),
+    "a view is the last epoch's": Mutant(
+        "training.population:Population.advance",
+        "(self.best_views, further),",
+        "",
+        test_views.test_views_are_scores_of_the_best_weights,
+        {"objective": "next_frame"},
     ),
     "the final score is the least": Mutant(
         "training.population:Population.record",
@@ -241,8 +255,8 @@ TRAINER = {
     ),
     "a split is scored without its last batch": Mutant(
         "training.batches:Batches.scored",
-        "for group in groups]",
-        "for group in groups[: max(1, len(groups) - 1)]]",
+        "for group in groups(split)]",
+        "for group in groups(split)[: max(1, len(groups(split)) - 1)]]",
         test_trial_records.test_a_split_of_many_batches_is_scored_whole,
     ),
     "noise is of one strength for all trials": Mutant(
@@ -661,14 +675,14 @@ STUDY = {
     ),
     "a neighbour that came out otherwise is passed over": Mutant(
         "study.block:_store",
-        "comparable(there) != comparable(record)",
+        "comparable(there, record) != comparable(record, there)",
         "False",
         test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
     ),
     "curves are not compared": Mutant(
         "study.block:comparable",
         '{key: value for key, value in record["curves"].items() if key not in MEASURED}',
-        "None",
+        "{}",
         test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
     ),
     "times are compared": Mutant(

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_odyssey.reports.contract.files import expanded, write_bytes
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import SchemaError, error, refuse_newer, validate
-from lstm_odyssey.reports.contract.variables import CURVE, MEASURED, PACKAGE, VARIABLES, WHOLE_ATTRIBUTES
+from lstm_odyssey.reports.contract.variables import CURVE, MEASURED, PACKAGE, VARIABLES, VIEW_CURVE, WHOLE_ATTRIBUTES
 
 LARGEST_FILE = 4 * 2**30
 LARGEST = 4 * 2**30
@@ -118,8 +118,8 @@ def record(dataset: xarray.Dataset) -> xarray.Dataset:
     dataset = as_study(dataset)
     small = dataset.copy()
     for name, variable in dataset.data_vars.items():
-        if variable.dims == CURVE:
+        if variable.dims in (CURVE, VIEW_CURVE):
             digits = TIMED_DIGITS if name in MEASURED else DIGITS
-            small[name] = CURVE, rounded(variable.values, digits), variable.attrs
+            small[name] = variable.dims, rounded(variable.values, digits), variable.attrs
     small.attrs["curves"] = f"float32, rounded to {DIGITS} binary digits, times to {TIMED_DIGITS}"
     return small

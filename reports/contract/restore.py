@@ -18,6 +18,7 @@ from lstm_odyssey.reports.contract.variables import (
     TEXT_ATTRIBUTES,
     TRIAL,
     VARIABLES,
+    VIEWS,
     WHOLE,
     WHOLE_ATTRIBUTES,
 )
@@ -123,7 +124,13 @@ def _trial(
     record["curves"] = {
         name: [_number(value, name, where) for value in curve[:length].tolist()] for name, curve in curves.items()
     }
-    return record
+    views = {}
+    for place, name in enumerate(values["view"].tolist() if "view" in values else ()):
+        best, curve = (values[stored.name][*cell, ..., place] for stored in VIEWS)
+        if not numpy.isnan([best, *curve]).all():
+            scored = [_number(value, f"test_view of '{name}'", where) for value in curve[:length].tolist()]
+            views[name] = {"best_test": _number(best.item(), f"best_test_view of '{name}'", where), "test": scored}
+    return {**record, "views": views} if views else record
 
 
 def _drawn(value: Any, kind: str) -> Any:

@@ -36,6 +36,7 @@ from lstm_odyssey.reports.contract.variables import (
     TIMED_ATTRIBUTES,
     TRIAL,
     VARIABLES,
+    VIEWS,
     WHOLE,
     WORDS,
     Variable,
@@ -63,10 +64,13 @@ def build(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> xarr
     indices = 1 + max([int(study.get("trials") or 0) - 1, 0, *(place[2] for place in placed)])
     epochs = max([1, *(len(curve or ()) for trial in placed.values() for curve in _curves(trial).values())])
     sizes = {"task": len(tasks), "variant": len(variants), "trial": indices, "epoch": epochs}
+    views = _views(study, placed.values())
+    sizes |= {"view": len(views)} if views else {}
+    viewed = VIEWS if views else ()
 
     environments = sorted({_canonical(trial.get("environment") or {}) for trial in placed.values()})
     drawn = _hyperparameters(study, placed.values())
-    arrays = {stored.name: stored.empty(sizes) for stored in (*VARIABLES, *drawn)}
+    arrays = {stored.name: stored.empty(sizes) for stored in (*VARIABLES, *viewed, *drawn)}
     arrays["status"][:], arrays["seed"][:] = "missing", study["seed"]
     for stored in (stored for stored in VARIABLES if stored.dims == TASK):
         arrays[stored.name][:] = [_value(facts.get(stored.name), stored.kind) for facts in study["tasks"].values()]
@@ -81,14 +85,21 @@ def build(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> xarr
                 arrays["environment"][cell] = environments.index(_canonical(trial.get("environment") or {}))
             else:
                 arrays[stored.name][cell] = _value(trial.get(stored.name), stored.kind)
+        for name, view in (trial.get("views") or {}).items() if views else ():
+            if name in views:
+                arrays["best_test_view"][*cell, views.index(name)] = _value(view["best_test"], "number")
+                arrays["test_view"][*cell, : len(view["test"]), views.index(name)] = [
+                    _value(value, "number") for value in view["test"]
+                ]
         for stored in drawn:
             arrays[stored.name][cell] = _value(trial["hyperparameters"].get(stored.name), stored.kind)
 
     units, direction = (
         _common(facts.get(name) for facts in study["tasks"].values()) for name in ("units", "direction")
     )
-    variables = {stored.name: stored.filled(arrays[stored.name], {SCORE: units}) for stored in (*VARIABLES, *drawn)}
-    for stored in VARIABLES:
+    everything = (*VARIABLES, *viewed, *drawn)
+    variables = {stored.name: stored.filled(arrays[stored.name], {SCORE: units}) for stored in everything}
+    for stored in (*VARIABLES, *viewed):
         if stored.units == SCORE:
             variables[stored.name][2]["direction"] = direction
     for stored in drawn:
@@ -98,7 +109,8 @@ def build(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> xarr
             attributes["values"] = values
     labels = {"task": numpy.array(tasks, str), "variant": numpy.array(variants, str)}
     labels |= {dim: numpy.arange(sizes[dim], dtype=numpy.int64) for dim in ("trial", "epoch")}
-    coordinates = {dim: (dim, labels[dim], {"long_name": words}) for dim, words in COORDINATES.items()}
+    labels |= {"view": numpy.array(views, str)} if views else {}
+    coordinates = {dim: (dim, values, {"long_name": COORDINATES[dim]}) for dim, values in labels.items()}
     dataset = xarray.Dataset(variables, coordinates, _globals(study, environments))
     validate(dataset)
     return dataset
@@ -147,7 +159,7 @@ def _hyperparameters(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any
     trials = list(trials)
     names = [name for facts in study["tasks"].values() for name in facts.get("space") or ()]
     names += sorted({name for trial in trials for name in trial["hyperparameters"]})
-    taken = {stored.name for stored in VARIABLES} | set(COORDINATES)
+    taken = {stored.name for stored in (*VARIABLES, *VIEWS)} | set(COORDINATES)
     stored = []
     for name in dict.fromkeys(names):
         if name in taken:
@@ -156,6 +168,18 @@ def _hyperparameters(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any
         long_name, units = WORDS.get(name, (name.replace("_", " "), "1"))
         stored.append(Variable(name, "text" if textual else "number", TRIAL, long_name, "" if textual else units))
     return stored
+
+
+def _views(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The views of which a trial has a number: those the tasks tell of in their order, then what only trials know."""
+    found = {
+        str(name)
+        for trial in trials
+        for name, view in (trial.get("views") or {}).items()
+        if any(value is not None for value in (view["best_test"], *view["test"]))
+    }
+    told = [name for facts in study["tasks"].values() for name in facts.get("views") or ()]
+    return [name for name in dict.fromkeys((*told, *sorted(found))) if name in found]
 
 
 def _kind(values: Iterable[Any]) -> str:

@@ -14,9 +14,9 @@ import xarray
 
 from lstm_odyssey.reports.contract.nearest import nearest
 from lstm_odyssey.reports.contract.validation import attribute, error, refuse_foreign
-from lstm_odyssey.reports.contract.variables import DIMENSIONS, TRIAL, VARIABLES
+from lstm_odyssey.reports.contract.variables import DIMENSIONS, TRIAL, VARIABLES, VIEWS
 
-DIMS = {stored.name: stored.dims for stored in VARIABLES}
+DIMS = {stored.name: stored.dims for stored in (*VARIABLES, *VIEWS)}
 
 LABELLED = {"tasks": "task", "distributions": "task", "variants": "variant"}
 """The attributes that tell of each label of a dimension, and which."""
@@ -42,7 +42,8 @@ def as_study(given: Any, *needed: str) -> xarray.Dataset:
     """
     refuse_foreign(given)
     study: xarray.Dataset = given
-    for dim in DIMENSIONS:
+    viewed = "view" in study.coords or any(stored.name in study.data_vars for stored in VIEWS)
+    for dim in (*DIMENSIONS, "view") if viewed else DIMENSIONS:
         study = _with_dimension(study, dim)
         labels = study[dim].values
         if labels.size == 0 or not study.indexes[dim].is_unique:
@@ -56,7 +57,23 @@ def as_study(given: Any, *needed: str) -> xarray.Dataset:
             raise error(f"variable '{name}'", "no such variable", "one of a study", cure)
     if any(set(study[name].dims) == set(dims) and study[name].dims != dims for name, dims in _dims(study).items()):
         study = study.transpose(*DIMENSIONS, ...)
-    return _with_facts(study)
+    return _with_facts(_with_views(study) if viewed else study)
+
+
+def _with_views(study: xarray.Dataset) -> xarray.Dataset:
+    """The dataset without the views of which it has no number, as those of a task that was not selected."""
+    held = [stored.name for stored in VIEWS if stored.name in study.data_vars]
+    known = {
+        label
+        for name in held
+        for label in study["view"].values[
+            study[name].notnull().any([d for d in study[name].dims if d != "view"]).values
+        ]
+    }
+    if not known:
+        return study.drop_vars(held).drop_vars("view")
+    kept = [label for label in study["view"].values.tolist() if label in known]
+    return study if len(kept) == study.sizes["view"] else study.sel(view=kept)
 
 
 def refuse_absent(study: xarray.Dataset, dim: str, *names: str) -> None:

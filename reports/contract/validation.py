@@ -18,6 +18,7 @@ from lstm_odyssey.reports.contract.variables import (
     TEXT_ATTRIBUTES,
     TRIAL,
     VARIABLES,
+    VIEWS,
     WHOLE_ATTRIBUTES,
     Variable,
 )
@@ -68,7 +69,8 @@ def validate(dataset: xarray.Dataset) -> None:
         if name in JSON_ATTRIBUTES:
             attribute(dataset, name)
     refuse_newer(dataset.attrs["format"], "attribute 'format'")
-    for dim in DIMENSIONS:
+    viewed = any(stored.name in dataset.data_vars for stored in VIEWS) or "view" in dataset.dims
+    for dim in (*DIMENSIONS, "view") if viewed else DIMENSIONS:
         if dim not in dataset.dims or dim not in dataset.coords:
             raise error(f"dimension '{dim}'", f"{sorted(map(str, dataset.dims))}", "a dimension with a coordinate")
         if dataset.sizes[dim] == 0 or not dataset.indexes[dim].is_unique:
@@ -78,7 +80,7 @@ def validate(dataset: xarray.Dataset) -> None:
     names = (name for task in dataset["task"].values.tolist() for name in spaces[task])
     drawn = dict.fromkeys([*hyperparameters(dataset), *names])
     kinds = {"number": "f", "whole": "iu", "text": "U"}
-    for stored in (*VARIABLES, *(Variable(name, "number", TRIAL, name) for name in drawn)):
+    for stored in (*VARIABLES, *(VIEWS if viewed else ()), *(Variable(name, "number", TRIAL, name) for name in drawn)):
         if stored.name not in dataset.data_vars:
             raise error(f"variable '{stored.name}'", "no such variable", f"dimensions {stored.dims}")
         variable = dataset[stored.name]

@@ -27,12 +27,16 @@ TASK = ("task",)
 TRIAL = ("task", "variant", "trial")
 CURVE = (*TRIAL, "epoch")
 DIMENSIONS = CURVE
+VIEW = (*TRIAL, "view")
+VIEW_CURVE = (*CURVE, "view")
+"""What a corpus has scored of its test set beside the whole; the dimension is there where a trial has such a score."""
 
 COORDINATES = {
     "task": "corpus bound to one objective",
     "variant": "recurrent cell",
     "trial": "index of the random draw",
     "epoch": "epochs trained; 0 is before training",
+    "view": "what is scored of the test set beside the whole",
 }
 
 
@@ -114,6 +118,12 @@ VARIABLES = (
         "epoch_seconds", "number", CURVE, "processor time of the epoch's own updates and scoring", "s", timed=True
     ),
 )
+
+VIEWS = (
+    Variable("best_test_view", "number", VIEW, "test score at the best epoch, of a part or of folded classes", SCORE),
+    Variable("test_view", "number", VIEW_CURVE, "the same where validation improved", SCORE),
+)
+"""The variables of the dimension ``view``, NaN of a task that has another view."""
 
 WORDS: dict[str, tuple[str, str]] = {
     "hidden_size": ("blocks per layer and direction", "1"),

@@ -18,6 +18,7 @@ from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.files import expanded, write_text
 from lstm_odyssey.reports.contract.schema import attribute, hyperparameters
 from lstm_odyssey.reports.contract.selection import as_study
+from lstm_odyssey.reports.contract.variables import BOOLEAN
 from lstm_odyssey.reports.contract.wording import named
 from lstm_odyssey.reports.page import trials, words
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
@@ -155,14 +156,22 @@ def _space(dataset: xarray.Dataset) -> list[dict[str, Any]]:
                 )
                 text += f" ({whose}; the task's own: {words.distribution(own)})"
             said.setdefault(text, []).append(task)
-        values = dataset[name].values
-        drawn = "–"
-        if values.dtype.kind == "f" and not numpy.isnan(values).all():
-            drawn = f"{numpy.nanmin(values):.3g} to {numpy.nanmax(values):.3g}"
+        drawn = _range(dataset[name])
         texts = [text if len(said) == 1 else f"{words.listed(tasks)}: {text}" for text, tasks in said.items()]
         rows.append({"name": name, "meaning": _meaning(dataset, name), "texts": texts or ["not in the space"]})
         rows[-1]["drawn"] = drawn
     return rows
+
+
+def _range(drawn: xarray.DataArray) -> str:
+    """The values that were drawn, in words: the least and the greatest, or yes and no; a dash where there is none."""
+    values = drawn.values
+    if values.dtype.kind != "f" or numpy.isnan(values).all():
+        return "–"
+    ends = [numpy.nanmin(values), numpy.nanmax(values)]
+    if drawn.attrs.get("values") == BOOLEAN:
+        return " and ".join(dict.fromkeys("yes" if end else "no" for end in ends))
+    return " to ".join(dict.fromkeys(f"{end:.3g}" for end in ends))
 
 
 def _meaning(dataset: xarray.Dataset, name: str) -> str:

@@ -17,6 +17,7 @@ from lstm_odyssey.reports.contract.files import expanded, write_text
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.page import paper_order, summary_texts, tables
 from lstm_odyssey.reports.page.analyses import Analyses
+from lstm_odyssey.reports.page.beside import beside
 from lstm_odyssey.reports.page.section import differing, drawn, drawn_of_cell
 from lstm_odyssey.reports.page.tables import Grid
 from lstm_odyssey.reports.plots import scores
@@ -44,6 +45,7 @@ def markdown(study: xarray.Dataset, analyses: Analyses) -> str:
         blocks.append(f"## {_plain(task)}")
         made = [
             tables.results(study, table, analyses.comparison, task, analyses.reruns),
+            beside(study, task, order),
             tables.differences(analyses.comparison, task, order),
             tables.importance(analyses, task, order),
         ]

@@ -19,6 +19,7 @@ from lstm_odyssey.reports.fanova.cases import FACTOR
 from lstm_odyssey.reports.fanova.layout import SPREAD_SAYS
 from lstm_odyssey.reports.page import advice, tables, words
 from lstm_odyssey.reports.page.analyses import GOOD, Analyses
+from lstm_odyssey.reports.page.beside import beside
 from lstm_odyssey.reports.page.importance import analysed, limit_text, spread
 from lstm_odyssey.reports.plots import curves, effects, forest, scores
 from lstm_odyssey.reports.plots.axis import present
@@ -117,6 +118,7 @@ def section(
         "scored": words.task_text(dataset, table, task),
         "at_chance": scores.at_chance(dataset, task, order),
         "results": tables.varying(tables.results(dataset, table, comparison, task, analyses.reruns)),
+        "beside": beside(dataset, task, order),
         "differences": tables.varying(tables.differences(comparison, task, order)),
         "importance": tables.varying(tables.importance(analyses, task, order)),
         "paper": [

@@ -162,9 +162,14 @@ def pads(backend: str, cell: Any, size: int) -> bool:
     return backend in BACKENDS and BACKENDS[backend].pads(cell, size)
 
 
-def repeats(backend: str, objective: str) -> bool:
-    """Whether the bits of a trial on a backend are a promise."""
-    return backend not in BACKENDS or not BACKENDS[backend].bits or objective in BACKENDS[backend].bits
+def promise(backend: str, objective: str) -> dict[str, str]:
+    """``{"bits": why not}`` where the bits of a trial on a backend are no promise, for its environment; else nothing."""
+    fixed = BACKENDS[backend].bits if backend in BACKENDS else ()
+    return (
+        {"bits": f"torch computes the loss of '{objective}', in no fixed order"}
+        if fixed and objective not in fixed
+        else {}
+    )
 
 
 def plain() -> Backend:

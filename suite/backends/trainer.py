@@ -52,6 +52,9 @@ class Step(Protocol):
     def compiled(self, batch: Batch) -> Callable[[], None]:
         """The compiled part of an update alone, to be timed by itself."""
 
+    def alone(self, batch: Batch) -> dict[str, Callable[[], None]]:
+        """Parts of an update to be timed by themselves: ``recurrent``, the cell's scans, and ``loss``, where it has them."""
+
     def logits(self, batch: Batch) -> Tensor:
         """The network's outputs [T, P, B, K], without noise or look-ahead; overwritten by the next call of any step."""
 

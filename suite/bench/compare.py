@@ -78,8 +78,9 @@ def _interpreter(text: str, path: str) -> str:
         place = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     found = shutil.which(str(place))
     if found is None:
+        known = ", ".join(sorted(BACKENDS))
         raise TimingError(
-            f"{text!r}: got {path!r}; expected a backend (auto, {', '.join(BACKENDS)}), or the path of a Python interpreter "
+            f"{text!r}: got {path!r}; expected a backend (auto, {known}), or the path of a Python interpreter "
             "or of a virtual environment."
         )
     return str(

@@ -143,6 +143,10 @@ class TimedStep:
         """The compiled call that the step is, without the Python around it; None where there is none."""
         return self.population.parts[0].compiled(self.batch)
 
+    def alone(self) -> dict[str, Callable[[], None]]:
+        """Parts of the step by themselves: ``recurrent``, the cell's scans, and ``loss``; none on a backend without them."""
+        return self.population.parts[0].alone(self.batch)
+
     def yardstick(self) -> PlainStep:
         """The same step with torch.nn.LSTM and Linear, by autograd."""
         return PlainStep(self.setting.plain(), self.batch)

@@ -17,8 +17,10 @@ class Throughput:
     ``interval`` is the median's, at 95 %. ``phases`` are times of forward (logits), backward (loss and all gradients) and
     update, in calls of their own in the same run. ``ratio`` is how many times as fast this is as ``torch.nn.LSTM`` and
     ``Linear`` making the same update. ``python`` is the part of the time outside the one compiled call that an update is;
-    None where it is no such call. ``signature`` is the cell's; ``origins`` say where variant and task come from, distribution
-    and version or file and sha256. ``unstable`` says why the figures may be doubted, and is empty otherwise.
+    None where it is no such call. ``recurrent`` is the part in the cell's scans, both passes of all directions, and ``loss``
+    the part in the objective's loss and gradient, each timed by itself; None where the backend has no such parts.
+    ``signature`` is the cell's; ``origins`` say where variant and task come from, distribution and version or file and
+    sha256. ``unstable`` says why the figures may be doubted, and is empty otherwise.
     """
 
     variant: str
@@ -41,6 +43,8 @@ class Throughput:
     versions: Mapping[str, str]
     signature: str
     origins: Mapping[str, Mapping[str, str]]
+    recurrent: float | None = None
+    loss: float | None = None
 
     @property
     def frames_per_second(self) -> float:
@@ -103,6 +107,7 @@ def throughput(
         compiled = step.compiled()
         if compiled is not None:
             regions["compiled"] = Region.of(compiled)
+        regions |= {name: Region.of(part) for name, part in step.alone().items()}
         found = measure(regions, relative_error=relative_error, seconds=seconds, clock=reading)
     ours, frames = found["step"], step.frames
     doubts = {"": ours.unstable, "torch.nn.LSTM: ": found["torch"].unstable}
@@ -127,4 +132,5 @@ def throughput(
         versions=versions(),
         signature=step.setting.cell.signature,
         origins=step.setting.origins,
+        **{name: found[name].median / ours.median for name in ("recurrent", "loss") if name in found},
     )

@@ -1,4 +1,4 @@
-"""``odyssey bench cell | epoch | step | ctc | compare``."""
+"""``odyssey bench cell | epoch | step | ctc | compare | gpu``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lstm_odyssey.commands.bench_ctc import ctc
+from lstm_odyssey.commands.bench_gpu import gpu
 from lstm_odyssey.commands.bench_options import (
     Clock,
     Device,
@@ -163,6 +164,7 @@ def step(
 
 
 bench.command()(ctc)
+bench.command()(gpu)
 
 
 @bench.command()

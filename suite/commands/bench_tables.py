@@ -121,22 +121,25 @@ def epoch_table(found: Epochs, relative_error: float, clock: str) -> Iterator[Re
 
 def step_table(found: Sequence[Throughput], clock: str) -> Iterator[RenderableType]:
     """An update of each variant: speed, phases, ratio to torch's LSTM."""
-    head = ("µs/frame", "forward", "backward", "update", "python", "frames/s", "x lstm")
+    head = ("µs/frame", "forward", "backward", "update", "kernel", "loss", "python", "frames/s", "x lstm")
     for task in dict.fromkeys(each.task for each in found):
         rows = [each for each in found if each.task == task]
         title = f"{task}, N = {rows[0].hidden_size}, batch {rows[0].batch}: an update, {rows[0].frames} frames"
-        least = ("python", "update", "backward", "forward", "frames/s")
+        least = ("python", "update", "backward", "forward", "loss", "kernel", "frames/s")
         table = new_table("variant", *head, title=title, least=least)
         for each in rows:
             phases = [f"{1e6 * each.phases[name]:.2f}" if name in each.phases else "–" for name in head[1:4]]
             time = f"{1e6 * each.seconds_per_frame:.2f}{'~' if each.unstable else ' '}"
-            python = "–" if each.python is None else f"{max(0.0, each.python):.0%}"
+            parts = [
+                "–" if part is None else f"{max(0.0, part):.0%}" for part in (each.recurrent, each.loss, each.python)
+            ]
             table.add_row(
-                Text(each.variant), time, *phases, python, f"{each.frames_per_second:,.0f}", _ratio(each.ratio)
+                Text(each.variant), time, *phases, *parts, f"{each.frames_per_second:,.0f}", _ratio(each.ratio)
             )
         yield table
     yield Text(
-        f"\n{place(found[0].device, clock)}. python: the part outside the compiled call; x lstm: how many times as "
+        f"\n{place(found[0].device, clock)}. kernel: the part of the time in the cell's scans, both passes of all directions; "
+        "loss: in the loss and its gradient; python: outside the compiled call; x lstm: how many times as "
         "fast as nn.LSTM, Linear, autograd and a loop of SGD making the same update in the same run."
         f"{_other_mathematics(list(dict.fromkeys(each.variant for each in found)))}"
     )

@@ -20,7 +20,8 @@ corpora = typer.Typer(no_args_is_help=True, help="The corpora of the tasks: list
 Chosen = Annotated[str, typer.Argument(help="Tasks, separated by commas.", metavar="TASKS", show_default=False)]
 Places = Annotated[list[str] | None, typer.Option("--data", help="TASK=PATH: where a task's corpus lies.")]
 
-MEGABYTE = 1e6
+PEOPLE = {"speech": "speakers", "handwriting": "writers"}
+"""What the people of a family's corpora do."""
 
 
 def place(task: NamedTask) -> str:
@@ -36,9 +37,31 @@ def place(task: NamedTask) -> str:
     given = locate.locate(task.name)
     if given is not None:
         return str(given)
-    if task.file is not None and (locate.cache_folder() / task.file).exists():
-        return str(locate.cache_folder() / task.file)
+    files = [locate.cache_folder() / each.file for each in task.declaration.fetched]
+    if files and all(file.exists() for file in files):
+        return str(files[0] if len(files) == 1 else files[0].parent)
     return ""
+
+
+def size(task: NamedTask) -> str:
+    """How large a task's corpus is: the embedded file, what is downloaded, or the file that was given."""
+    from lstm_odyssey.tasks import locate
+
+    given = None if task.embedded else locate.locate(task.name)
+    if given is not None and given.is_file():
+        return in_bytes(given.stat().st_size)
+    if task.size is not None:
+        return in_bytes(task.size)
+    return "computed" if task.embedded else "–"
+
+
+def in_bytes(count: int) -> str:
+    """A number of bytes in words.
+
+    >>> [in_bytes(count) for count in (812, 41_000, 2_051_809, 178_728_512)]
+    ['812 B', '41 kB', '2.1 MB', '178.7 MB']
+    """
+    return f"{count} B" if count < 1000 else f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
 
 
 @corpora.command("list")
@@ -56,23 +79,30 @@ def list_(plugin: ListedPlugins = None) -> None:
         except registry.PluginError as error:
             table.add_row(name, "–", "–", "–", "cannot be loaded", str(error))
             continue
-        size = "–" if task.size is None else f"{task.size / MEGABYTE:,.1f} MB"
-        table.add_row(name, task.family, size, task.licence, place(task) or "no", task.url or "–")
+        table.add_row(name, task.family, size(task), task.licence, place(task) or "no", task.url or "–")
     show(Console(), [table])
 
 
 @corpora.command()
 def fetch(tasks: Chosen, plugin: Plugins = None) -> None:
-    """Download what may be had freely, check it and keep it; what is at hand is not fetched again."""
+    """Download what may be had freely, and check it; a file that is there and whole is not fetched again. Nothing is parsed."""
     from lstm_odyssey.plugins import registry
+    from lstm_odyssey.tasks import locate
 
     for name in names([tasks]) or []:
         task = registry.task(name)
-        there = place(task)
-        if not there:
-            registry.load_corpus(name, None)
-            there = place(task) or "read"
-        typer.echo(f"{name}: {there}")
+        wanted = () if task.embedded or locate.locate(name) is not None else task.declaration.fetched
+        for each in wanted:
+            file = locate.fetch(name, each)
+            said = (
+                "its sha256 holds" if each.checksum else f"sha256 {locate.recorded(file)}, as it was first downloaded"
+            )
+            typer.echo(f"{name}: {file}, {in_bytes(file.stat().st_size)}, {said}")
+        if not wanted:
+            there = place(task)
+            if not there:
+                registry.load_corpus(name, None)  # it downloads in a way of its own, or says what is to be given
+            typer.echo(f"{name}: {there or 'read'}")
 
 
 @corpora.command()
@@ -86,7 +116,8 @@ def check(tasks: Chosen, places: Places = None, plugin: Plugins = None) -> None:
     given = pairs(places)
     for name in names([tasks]) or []:
         corpus = registry.load_corpus(name, given.get(name))
-        table = FittedTable(("split", "sequences", "frames", "shortest", "longest", "labels"), name)
+        people = [PEOPLE.get(registry.task(name).family, "people")] if corpus.people else []
+        table = FittedTable(("split", "sequences", "frames", "shortest", "longest", "labels", *people), name)
         for row in _counts(corpus):
             table.add_row(*row)
         show(Console(), [table])
@@ -96,12 +127,18 @@ def check(tasks: Chosen, places: Places = None, plugin: Plugins = None) -> None:
 
 
 def _counts(corpus: Corpus) -> Iterator[tuple[str, ...]]:
-    """A row for each split: its name, sequences, frames, shortest and longest in frames, and labels in its targets."""
-    for name, split in corpus.splits.items():
+    """A row for each split: its name, sequences, frames, shortest and longest in frames, labels in its targets, people.
+
+    The subsets of test stand after it.
+    """
+    parts = {name: (split, corpus.people.get(name)) for name, split in corpus.splits.items()}
+    parts |= {f"test, {name}": (tuple(corpus.test[k] for k in at), None) for name, at in corpus.subsets.items()}
+    for name, (split, people) in parts.items():
         lengths = [len(features) for features, _ in split]
         labels = sum(len(target) for _, target in split) if corpus.labels else None
-        numbers = (len(split), sum(lengths), min(lengths), max(lengths))
-        yield name, *(f"{number:,}" for number in numbers), "–" if labels is None else f"{labels:,}"
+        numbers = (len(split), sum(lengths), min(lengths), max(lengths), labels)
+        told = (*numbers, people) if corpus.people else numbers
+        yield name, *("–" if number is None else f"{number:,}" for number in told)
 
 
 @corpora.command("show")
@@ -140,6 +177,8 @@ def show_(
         objective=named.objective,
         title=f"{task}, {split}[{index}]",
     )
+    if split == "test" and (within := [name for name, found in corpus.subsets.items() if index in found]):
+        typer.echo(f"test[{index}] is of: {', '.join(within)}")
     path = expanded(output or Path(f"{task}-{split}-{index}.png"))
     with writing("--output", path):
         drawn.savefig(path, dpi=150)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import xarray
     from rich.console import Console
 
-FORMATS = ("html", "md", "csv", "nc", "record", "points")
+FORMATS = ("html", "md", "csv", "nc", "record", "points", "curves")
 REFITS = 200
 WAIT_SECONDS = 2.0
 """How often ``--watch`` looks whether the study changed."""
@@ -43,7 +43,7 @@ def report(
         typer.Option(
             "--format",
             help="html: the page; md: its tables; csv: a row a cell; nc: what was computed; record: the study, small; points: "
-            "its draws, for odyssey run --points.",
+            "its draws, for odyssey run --points; curves: a row an epoch, as csv.",
         ),
     ] = "html",
     best: Annotated[
@@ -101,6 +101,9 @@ def report(
         raise SettingsError(f"{option}: got {len(places)} studies; expected one. Name one store or file.")
     if kind == "points":
         write_points(store, output or folder / "points.csv", best, console)
+        return
+    if kind == "curves":
+        write_curves(places, output or folder / "curves.csv", console)
         return
     target = output or folder / ("record.nc" if kind == "record" else f"report.{kind}")
     quick = quick or watch
@@ -181,6 +184,18 @@ def write_points(store: Path, target: Path, best: int | None, console: Console) 
     with writing("--output", target):
         write_text(target, points.to_csv(index=False, lineterminator="\n"))
     console.print(f"Points: {len(points)} rows in {target}", soft_wrap=True)
+
+
+def write_curves(stores: Sequence[Path], target: Path, console: Console) -> None:
+    """Write the curves of all trials, a row an epoch."""
+    from lstm_odyssey.reports.contract.files import write_text
+    from lstm_odyssey.reports.stats.learning import learning
+    from lstm_odyssey.study.results import open_study
+
+    rows = learning(open_study(*stores))
+    with writing("--output", target):
+        write_text(target, rows.to_csv(index=False, lineterminator="\n"))
+    console.print(f"Curves: {len(rows)} rows in {target}", soft_wrap=True)
 
 
 def made_folder(folder: Path, console: Console) -> None:

@@ -141,8 +141,13 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
         units, chance = str(facts["units"].item()), float(facts["chance"])
         title = f"{task}: {facts['metric'].item()}, {units}; chance level {score(chance)}"
         heads = ("variant", "trials", "div.", "unstable", "best 10 %", "best", "> chance", "params", "s/epoch")
-        table = new_table(*heads, title=title, least=("params", "> chance", "s/epoch", "best", "trials", "div."))
         rows = frame.loc[task].sort_values("mean_test", kind="stable")
+        costed = bool(rows["epoch_cost"].notna().any())
+        table = new_table(
+            *(heads if costed else heads[:-1]),
+            title=title,
+            least=("params", "> chance", "s/epoch", "best", "trials", "div."),
+        )
         for variant, row in rows.iterrows():
             table.add_row(
                 Text(str(variant)),
@@ -153,24 +158,42 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
                 score(row["best_test"]),
                 "–" if not row["finished"] else "yes" if row["beats_chance"] else "no",
                 whole(row["n_parameters"]),
-                duration(row["epoch_cost"]),
+                *([duration(row["epoch_cost"])] if costed else []),
             )
         # one processor is the environment's to tell; several are said where their times stand
         costs = frame.attrs["costs"][task] if frame.attrs["processors"][task] > 1 else ""
         yield Text("".join(f"\n{task}: {warning}" for warning in known[task].get("warnings") or []), style="yellow")
         yield table
+        yield from _beside(study, task, [str(name) for name in rows.index])
         if failed:
             yield Text(f"\n{counted(failed, 'trial')} failed; the next run tries again.", style="red")
         yield Text(f"\n{_space(study, task)}{costs and ' '}{costs}\n")
     tasks = study["task"].values.tolist()
-    sizes = [f"{frame.attrs['at'][task]}{f' on {task}' if len(tasks) > 1 else ''}" for task in tasks]
+    timed = [task for task in tasks if frame.loc[task]["epoch_cost"].notna().any()]
+    sizes = [f"{frame.attrs['at'][task]}{f' on {task}' if len(tasks) > 1 else ''}" for task in timed]
+    costs = f"; s/epoch: processor time of an epoch's updates at N = {', '.join(sizes)}, fitted on log N over the cell's trials"
     yield Text(
         "Test scores of each trial's best validation epoch; what is worse than chance counts as chance. best 10 %: the mean of "
         "the best tenth of the trials by validation, two at least; best: the best of those, with its number of parameters; "
         "> chance: better than the best constant prediction; div.: diverged; unstable: in an epoch worse than chance after a "
-        "far better one, with its 95 % interval; s/epoch: processor time of an epoch's updates at N = "
-        f"{', '.join(sizes)}, fitted on log N over all trials of the cell. {ELSEWHERE}\n"
+        f"far better one, with its 95 % interval{costs if timed else ''}. {ELSEWHERE}\n"
     )
+
+
+def _beside(study: xarray.Dataset, task: str, order: Sequence[str]) -> Iterator[RenderableType]:
+    """What the same best trials score on what the task names of its test set, where it names anything."""
+    from lstm_odyssey.reports.stats.table import score
+    from lstm_odyssey.reports.stats.views import views
+
+    frame = views(study, task, order)
+    if frame.empty:
+        return
+    heads = [f"{name} (chance {score(frame.attrs['chance'][name])})" for name in frame.columns]
+    units = study["units"].sel(task=task).item()
+    table = new_table("variant", *heads, title=f"\n{task}, beside the whole test set, {units}: the best 10 %")
+    for cell, row in zip(frame.index, frame.values.tolist(), strict=True):
+        table.add_row(Text(str(cell)), *map(score, row))
+    yield table
 
 
 def failures(study: xarray.Dataset) -> list[str]:

@@ -1,11 +1,13 @@
-"""Inputs in the forms that torch's layers take: batch first, one sequence without a batch, packed sequences."""
+"""What torch's layers have around one layer: batch first, one sequence, packed sequences, layers one on another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from lstm_odyssey.layers.arguments import Fail, State
@@ -59,3 +61,35 @@ def _packed(run: Run, x: PackedSequence, state: Mapping[str, Tensor] | None) -> 
         y, lengths = y.index_select(1, x.sorted_indices), lengths.index_select(0, x.sorted_indices.to(lengths.device))
     data = pack_padded_sequence(y, lengths).data
     return PackedSequence(data, x.batch_sizes, x.sorted_indices, x.unsorted_indices), final
+
+
+def stacked(
+    layers: Sequence[Any],
+    x: Tensor,
+    state: Mapping[str, Tensor] | None,
+    lengths: Any,
+    drop: float,
+    backend: str,
+    fail: Fail,
+) -> tuple[Tensor, State]:
+    """Outputs of the last of several layers, each on those of the one below, and final states [L, D, B, N].
+
+    Args:
+        layers: each is called as ``lo.RNN``.
+        state: [L, D, B, N] each.
+        drop: the part of each layer's outputs that is set to 0 before the next.
+        backend: of all of them.
+        fail: makes the error that is raised, of a message.
+    """
+    for name, value in (state or {}).items():
+        if isinstance(value, Tensor) and (value.ndim != 4 or len(value) != len(layers)):
+            shape = f"[{len(layers)}, {1 + layers[0].bidirectional}, B, {layers[0].hidden_size}]"
+            raise fail(f"state '{name}' has shape {list(value.shape)}; expected {shape}.")
+    finals: list[State] = []
+    for number, layer in enumerate(layers):
+        if number and drop:
+            x = dropout(x, drop)
+        layer.backend = backend
+        x, final = layer(x, None if state is None else {name: value[number] for name, value in state.items()}, lengths)
+        finals.append(final)
+    return x, {name: torch.stack([final[name] for final in finals]) for name in finals[0]}

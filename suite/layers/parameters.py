@@ -160,7 +160,10 @@ def uncalled_hook(cells: nn.Module) -> str:
     if not found:
         return ""
     hook = next(iter(found.values()))
-    return f"{what}, {getattr(hook, '__name__', type(hook).__name__)}"
+    return (
+        f"{what}, {getattr(hook, '__name__', type(hook).__name__)}; expected none, as it would never run. Forward hooks go to "
+        "the layer itself or to a direction, layer.cells[0]; backward hooks to the layer or, by register_hook, to a parameter."
+    )
 
 
 class Members(nn.Module):
@@ -172,6 +175,20 @@ class Members(nn.Module):
 
     hidden_sizes: tuple[int, ...]
     population: bool
+    cell: Cell
+    input_size: int
+    backend: str
+
+    @property
+    def hidden_size(self) -> int | tuple[int, ...]:
+        """N, or the N of each member."""
+        return self.hidden_sizes if self.population else self.hidden_sizes[0]
+
+    def extra_repr(self) -> str:
+        text = f"'{self.cell.name}', {self.input_size}, {self.hidden_size}"
+        told = {"bidirectional": False, "num_layers": 1, "dropout": 0.0, "batch_first": False, "bias": True}
+        more = [f", {name}={getattr(self, name)}" for name, usual in told.items() if getattr(self, name) != usual]
+        return f"{text}{''.join(more)}, backend='{self.backend}'"
 
     def inside(self, device: torch.device) -> Tensor | None:
         """[P, N] on a device, true within a member's own size; None where all are of one size."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from lstm_odyssey.backends.spaces import gate
 from lstm_odyssey.backends.tensors import observed, refused
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.layers.arguments import State, check_options, checked_input, checked_sizes, checked_state, counted
-from lstm_odyssey.layers.arranged import arranged
+from lstm_odyssey.layers.arranged import arranged, stacked
 from lstm_odyssey.layers.masking import in_dtype, masked, reorder, reversal, zeroed
 from lstm_odyssey.layers.parameters import CellParameters, Members, uncalled_hook
 from lstm_odyssey.plugins.registry import as_cell
@@ -118,24 +118,19 @@ class RNN(Members):
         self._keep()
         self.reset_parameters()
 
-    def __new__(cls, *arguments: Any, num_layers: int = 1, **options: Any) -> Self:
-        """Of several layers a class of its own; what is wrong with their number is said by ``__init__``."""
-        if cls is RNN and isinstance(num_layers, int) and num_layers > 1:
-            from lstm_odyssey.layers.stacked import Stacked
-
-            return super().__new__(Stacked)  # type: ignore[return-value]  # it is one
-        return super().__new__(cls)
-
     def _build(self, sizes: list[int], factory: dict[str, Any]) -> None:
-        self.cells = nn.ModuleList(
-            CellParameters(self.cell, self.input_size, sizes, self.population, **factory)
-            for _ in range(1 + self.bidirectional)
-        )
+        both = 1 + self.bidirectional
+        if self.num_layers > 1:
+            told = (sizes[0], self.bidirectional, self.backend, self.initial_std)
+            widths = [self.input_size, *[both * sizes[0]] * (self.num_layers - 1)]
+            self.layers = nn.ModuleList(type(self)(self.cell, width, *told, **factory) for width in widths)
+        else:
+            own = (self.cell, self.input_size, sizes, self.population)
+            self.cells = nn.ModuleList(CellParameters(*own, **factory) for _ in range(both))
 
-    @property
-    def hidden_size(self) -> int | tuple[int, ...]:
-        """N, or the N of each member."""
-        return self.hidden_sizes if self.population else self.hidden_sizes[0]
+    def _each(self) -> list[RNN]:
+        """The layers; of one, itself."""
+        return [self] if self.num_layers == 1 else list(self.layers)  # type: ignore[arg-type]  # made by _build
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew from Normal(0, initial_std), zero beyond each member's N.
@@ -143,6 +138,10 @@ class RNN(Members):
         Raises:
             ValueError: what a parametrization computes in place of a parameter cannot be set.
         """
+        if self.num_layers > 1:
+            for layer in self._each():
+                layer.reset_parameters()
+            return
         self._refuse_hooks()
         with torch.no_grad():
             for parameters in self.directions():
@@ -151,7 +150,7 @@ class RNN(Members):
                 except ValueError as error:
                     raise self._fail(f"reset_parameters: {error}") from error.__cause__
 
-    def weight(self, name: str, direction: int = 0) -> Tensor:
+    def weight(self, name: str, direction: int = 0, layer: int = 0) -> Tensor:
         """One gate's parameter, a view of its space: ``layer.weight("R.z")`` is [N, N], or [P, N, N] of a population.
 
         Of a space that is computed, by a parametrization say, it is a view of what was computed: what is written there is lost.
@@ -159,9 +158,10 @@ class RNN(Members):
         Args:
             name: as in the text, ``"W.z"``, ``"R.z"``, ``"p.i"`` or ``"b.z"``.
             direction: 1 is the one that runs backwards.
+            layer: from 0 on.
 
         Raises:
-            ValueError: there is no such parameter or direction.
+            ValueError: there is no such parameter, direction or layer.
 
         Example:
             >>> import torch, lstm_odyssey as lo
@@ -171,26 +171,22 @@ class RNN(Members):
             >>> layer.cells[0].b[8:12]
             tensor([1., 1., 1., 1.], grad_fn=<SliceBackward0>)
         """
-        directions = self.directions()
-        if name not in self.cell.parameters:
-            raise self._fail(
-                f"weight '{name}': there is none; expected one of {nearest(name, list(self.cell.parameters))}."
-            )
+        if layer not in range(self.num_layers):
+            raise self._fail(f"weight: layer is {layer!r}; expected one of {list(range(self.num_layers))}.")
+        directions, known = self._each()[layer].directions(), list(self.cell.parameters)
+        if name not in known:
+            raise self._fail(f"weight '{name}': there is none; expected one of {nearest(name, known)}.")
         if direction not in range(len(directions)):
             raise self._fail(f"weight: direction is {direction!r}; expected one of {list(range(len(directions)))}.")
         return gate(self.cell.graph.packed, directions[direction].spaces(), name)
 
     def count(self) -> int | list[int]:
         """Number of parameters; of a population, of each member."""
-        directions = len(self.cells)
-        counts = [directions * self.cell.count(self.input_size, size) for size in self.hidden_sizes]
-        return counts if self.population else counts[0]
-
-    def extra_repr(self) -> str:
-        text = f"'{self.cell.name}', {self.input_size}, {self.hidden_size}"
-        told = {"bidirectional": False, "num_layers": 1, "dropout": 0.0, "batch_first": False, "bias": True}
-        more = [f", {name}={getattr(self, name)}" for name, usual in told.items() if getattr(self, name) != usual]
-        return f"{text}{''.join(more)}, backend='{self.backend}'"
+        both, first = 1 + self.bidirectional, [self.cell.count(self.input_size, size) for size in self.hidden_sizes]
+        if self.population:
+            return [both * own for own in first]
+        size = self.hidden_sizes[0]
+        return both * (first[0] + (self.num_layers - 1) * self.cell.count(both * size, size))
 
     def forward(
         self,
@@ -221,6 +217,10 @@ class RNN(Members):
         self, x: Tensor, state: Mapping[str, Tensor] | None, lengths: Tensor | Sequence[int] | None
     ) -> tuple[Tensor, State]:
         """Run on x [T, B, M], or of a population [T, P, B, M]."""
+        if self.num_layers > 1:
+            return stacked(
+                self._each(), x, state, lengths, self.dropout if self.training else 0.0, self.backend, self._fail
+            )
         if why := refused(self.backend, x):
             raise RuntimeError(f"RNN '{self.cell.name}': {why}")
         if torch.compiler.is_compiling():
@@ -286,15 +286,14 @@ class RNN(Members):
         return y, result
 
     def directions(self) -> list[CellParameters]:
-        """The parameters of each direction, which ``cells`` holds."""
+        """The parameters of each direction, which ``cells`` holds, layer by layer."""
+        if self.num_layers > 1:
+            return [direction for layer in self._each() for direction in layer.directions()]
         return list(self._modules["cells"]._modules.values())  # type: ignore[union-attr, arg-type]  # made by __init__
 
     def _refuse_hooks(self) -> None:
         if hook := uncalled_hook(self._modules["cells"]):  # type: ignore[arg-type]  # made by __init__
-            raise self._fail(
-                f"{hook}; expected none, as it would never run. Forward hooks go to the layer itself or to a direction, "
-                "layer.cells[0]; backward hooks to the layer or, by register_hook, to a parameter."
-            )
+            raise self._fail(hook)
 
     def _fail(self, message: str) -> ValueError:
         return ValueError(f"RNN '{self.cell.name}': {message}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lstm_odyssey.backends import pads, prepare, repeats
+from lstm_odyssey.backends import pads, prepare, promise
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.plugins.origins import versions
 from lstm_odyssey.study.asked import points
@@ -175,6 +175,8 @@ class Block:
 
     def record(self, index: int, result: dict[str, Any]) -> dict[str, Any]:
         """A trial as it is stored; where it ran includes the versions of plugins, as they are known here."""
+        computed = of_device(self.study["device"])
+        computed |= promise(self.study["backend"], self.study["tasks"][self.task]["objective"])
         plugins = (registry.origin("variant", self.variant), registry.origin("task", self.task))
         return {
             "format": FORMAT,
@@ -184,16 +186,9 @@ class Block:
             "trial": index,
             "seed": self.study["seed"],
             "hyperparameters": self.hyperparameters(index),
-            "environment": {**environment(), **self._device(), **versions(plugins)},
+            "environment": {**environment(), **computed, **versions(plugins)},
             **result,
         }
-
-    def _device(self) -> dict[str, str]:
-        """What of the environment is the device's, and whether its bits are no promise there."""
-        objective, found = self.study["tasks"][self.task]["objective"], of_device(self.study["device"])
-        if not repeats(self.study["backend"], objective):
-            found["bits"] = f"torch computes the loss of '{objective}', in no fixed order"
-        return found
 
     def failed(self, index: int, reason: str) -> dict[str, Any]:
         """The record of a trial that could not be run."""
@@ -243,6 +238,8 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
     """Run what is missing of a block that no other process computes."""
     import torch  # as above
 
+    from lstm_odyssey.training.loop import what_fits
+
     study = block.study
     missing = block.missing(store)
     if not missing:
@@ -262,12 +259,11 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
         epochs = study["protocol"]["epochs"]
         store.report_progress(block.name, 0, epochs, float("inf"), "compiling kernels")
         prepare(study["backend"], cell.graph, getattr(torch, study["dtype"]))
-        options = {
-            "keep_weights": study["keep_weights"] == "best",
-            "checkpoint_file": store.checkpoints_folder / f"{block.name}.npz",
-            "on_update": tell,
-        }
-        population = _trained(block, cell, corpus, missing, options)
+        file = store.checkpoints_folder / f"{block.name}.npz"
+        options = {"keep_weights": study["keep_weights"] == "best", "checkpoint_file": file, "on_update": tell}
+        population = what_fits(
+            lambda group: block.train(cell, corpus, missing, group=group, **options), len(missing), block.pads
+        )
         _store(store, block, population, missing)
     except (StoreError, CorpusError):
         raise
@@ -280,25 +276,6 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
     return len(missing)
 
 
-def _trained(block: Block, cell: Cell, corpus: Corpus, missing: Sequence[int], options: dict[str, Any]) -> Population:
-    """The block's population; where a GPU has no room for all its members, in groups that do fit.
-
-    Groups change no number of a backend that does not pad. On one that does, a smaller block is another study.
-    """
-    import torch
-
-    group: int | None = None
-    while True:
-        try:
-            return block.train(cell, corpus, missing, group=group, **options)
-        except torch.OutOfMemoryError:
-            members = len(missing) if group is None else group
-            if members < 2 or block.pads:
-                raise
-            group = (members + 1) // 2
-        torch.cuda.empty_cache()  # out of the handler: the error holds the tensors
-
-
 def _store(store: Store, block: Block, population: Population, missing: list[int]) -> None:
     """Store the missing trials; what was stored before has to come out the same, bit for bit."""
     indices = [trial.index for trial in population.trials]
@@ -307,7 +284,7 @@ def _store(store: Store, block: Block, population: Population, missing: list[int
             continue
         record = block.record(index, population.record(member))
         there = store.read_trial(record["trial_id"])
-        if there is not None and comparable(there) != comparable(record):
+        if there is not None and comparable(there, record) != comparable(record, there):
             raise ArithmeticError(
                 f"trial {index} of '{block.variant}' on '{block.task}' is stored and came out otherwise when its block was "
                 f"run again: stored on {there['environment']}, now on {environment()}. Numbers are bitwise the same on one "

@@ -253,4 +253,10 @@ def _extend(
                 f"store {store.path}: {kind[:-1]} '{name}' has {key} {old} in this study and {new} now; "
                 "it has changed, so this is another study. Choose another --store, or bring the old one back."
             )
+    for view, found in ((there or {}).get("views") or {}).items():
+        if found["checksum"] != facts.get("views", {}).get(view, found)["checksum"]:
+            raise StoreError(
+                f"store {store.path}: task '{name}' scores {view!r} beside its test set, which is something else now; it has "
+                "changed, so this is another study. Choose another --store, or bring the old one back."
+            )
     study[kind] = {**study[kind], name: there or facts}

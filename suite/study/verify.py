@@ -150,8 +150,12 @@ def compared(
         small: curves that are kept as a record keeps them.
         strict: whether every bit has to be the same.
     """
-    there, here = comparable(stored), comparable(again)
+    there, here = comparable(stored, again), comparable(again, stored)
     here = {**here, "curves": {name: _kept(curve, name in small) for name, curve in here["curves"].items()}}
+    if "views" in here:
+        here["views"] = {
+            name: {**view, "test": _kept(view["test"], "test" in small)} for name, view in here["views"].items()
+        }
     unlike = list(_unlike(there, here))
     if not unlike:
         return BITS, ""
@@ -171,7 +175,7 @@ def _kept(curve: list[float | None], small: bool) -> list[float | None]:
 def _unlike(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:
     """What is not equal, in words, scores first."""
     for name, value in here.items():
-        if name not in ("curves", "format") and there.get(name) != value:
+        if name not in ("curves", "views", "format") and there.get(name) != value:
             yield f"{name} {there.get(name)} in the file, {value} now"
     for name, curve in here["curves"].items():
         known = there["curves"].get(name, [])
@@ -179,6 +183,9 @@ def _unlike(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:
             pairs = enumerate(zip(known, curve, strict=False))
             epoch = next((epoch for epoch, (one, other) in pairs if one != other), min(len(known), len(curve)))
             yield f"{name} from epoch {epoch} on"
+    for name, view in here.get("views", {}).items():
+        if there["views"].get(name) != view:
+            yield f"test score of {name!r}"
 
 
 def _far(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:

@@ -52,6 +52,17 @@ def unit_noise(seed: int, corpus: str, epoch: int, frames: int, width: int, sequ
     return torch.randn(frames, width, generator=torch.Generator().manual_seed(number), dtype=torch.float32)
 
 
+def groups(split: Sequence[tuple[Any, Any]]) -> list[list[int]]:
+    """The sequences of a split in the order in which they are scored, batch by batch."""
+    order = sorted(range(len(split)), key=lambda index: (len(split[index][0]), index))
+    found: list[list[int]] = [[]]
+    for index in order:
+        if found[-1] and len(split[index][0]) * (len(found[-1]) + 1) > SCORED_FRAMES:
+            found.append([])
+        found[-1].append(index)
+    return found
+
+
 class Batches:
     """Makes batches of one corpus for one objective.
 
@@ -76,13 +87,7 @@ class Batches:
 
     def scored(self, split: Sequence[tuple[Any, Any]]) -> list[Batch]:
         """A split in batches of sequences of like length, at most ``SCORED_FRAMES`` padded frames each."""
-        order = sorted(range(len(split)), key=lambda index: (len(split[index][0]), index))
-        groups: list[list[int]] = [[]]
-        for index in order:
-            if groups[-1] and len(split[index][0]) * (len(groups[-1]) + 1) > SCORED_FRAMES:
-                groups.append([])
-            groups[-1].append(index)
-        return [self.make([split[index] for index in group]) for group in groups]
+        return [self.make([split[index] for index in group]) for group in groups(split)]
 
     def epoch(
         self, split: Sequence[tuple[Any, Any]], seed: int, corpus: str, epoch: int, batch: int

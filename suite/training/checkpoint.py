@@ -19,6 +19,7 @@ from torch import Tensor
 from lstm_odyssey.reports.contract.files import replacing
 from lstm_odyssey.training.environment import environment, of_device
 from lstm_odyssey.training.random_streams import digest
+from lstm_odyssey.training.views import identity as identity_of_views
 
 if TYPE_CHECKING:
     from lstm_odyssey.training.lockstep import Lockstep
@@ -51,10 +52,9 @@ def identity(population: Population) -> str:
             "dtype": str(population.dtype),
             "backend": population.network.rnn.backend,
             "keeps": population.keeps_weights,
-            "environment": {
-                **environment(),
-                **of_device(population.device),
-            },  # bits are promised on one processor model and versions only
+            **({"views": views} if (views := identity_of_views(population.corpus)) else {}),
+            # bits are promised on one processor model and versions only
+            "environment": {**environment(), **of_device(population.device)},
         }
     )
 
@@ -73,6 +73,8 @@ def save(population: Population, path: Path) -> None:
         **{f"cost_{name}": getattr(population.costs, name) for name in _COSTS},
         **{f"curve_{name}": np.array(rows) for name, rows in vars(population.curves).items()},
     }
+    if population.views.names:
+        content |= {"best_views": population.best_views, "curve_of_views": np.array(population.view_curve)}
     for number, part in enumerate(population.parts):
         content |= {f"{name}_{number}": value.cpu().numpy() for name, value in _tensors(part).items()}
     with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -108,6 +110,8 @@ def load(population: Population, path: Path) -> bool:
         ]
         curves = {entry.name: list(content[f"curve_{entry.name}"][:, rows]) for entry in fields(population.curves)}
         arrays = {name: content[name][rows] for name in _ARRAYS}
+        viewed = bool(population.views.names)
+        views = [content["best_views"][rows], list(content["curve_of_views"][:, rows])] if viewed else None
         costs = {name: content[f"cost_{name}"][rows] for name in _COSTS}
         tensors = [
             (value, torch.from_numpy(content[f"{name}_{number}"]))
@@ -125,6 +129,8 @@ def load(population: Population, path: Path) -> bool:
         setattr(population, name, array)
     for name, array in costs.items():
         setattr(population.costs, name, array)
+    if views is not None:
+        population.best_views, population.view_curve = views
     for value, stored_value in tensors:
         value.copy_(stored_value)
     return True

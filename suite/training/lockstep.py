@@ -17,6 +17,7 @@ from lstm_odyssey.training.batches import Batch
 from lstm_odyssey.training.hyperparameters import CLIP, clips, nesterov
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
+from lstm_odyssey.training.views import NONE, Views
 
 
 @dataclass(frozen=True)
@@ -113,21 +114,40 @@ class Lockstep:
         """What of an update is one compiled call, to be timed by itself; None where there is no such call."""
         return None
 
-    def score(self, batches: Sequence[Batch]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """The metric of every network on a split, and its mean over sequences; not finite where a network overflowed."""
-        above, below = [], []
-        with torch.no_grad():
-            for batch in batches:
-                numerator, denominator = self.scores(batch)
-                above.append(numerator)
-                below.append(denominator)
-        numerators, denominators = torch.cat(above, dim=-1), torch.cat(below, dim=-1)
-        whole = self.objective.reduce(numerators, denominators)
-        return whole.cpu().numpy(), self.objective.reduce_per_sequence(numerators, denominators).cpu().numpy()
+    def alone(self, batch: Batch) -> dict[str, Callable[[], None]]:
+        """Parts of an update to be timed by themselves; see ``backends.trainer.Step``. Empty where it cannot be taken apart."""
+        return {}
 
-    def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Numerator [P, B] and denominator [B] of the score of every network on one batch."""
-        return self.objective.score(self.logits(batch), batch.target, batch.lengths)
+    def score(
+        self, batches: Sequence[Batch], views: Views = NONE
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """The metric of every network on a split [P], its mean over sequences [P], and that of each view [P, views].
+
+        Not finite where a network overflowed. All are read off one pass over the batches.
+        """
+        with torch.no_grad():
+            found = [self.scores(batch, views) for batch in batches]
+        return self._reduced(found, views)
+
+    def _reduced(
+        self, found: Sequence[Sequence[tuple[Tensor, Tensor]]], views: Views
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Scores from the numerators and denominators of every batch."""
+        (above, below), *folded = [
+            (torch.cat([numerator for numerator, _ in parts], dim=-1), torch.cat([count for _, count in parts]))
+            for parts in zip(*found, strict=True)
+        ]
+        of, per_sequence = self.objective.reduce, self.objective.reduce_per_sequence(above, below)
+        parts = [(above[..., place], below[place]) for place in views.places]
+        further = [of(*each).cpu().numpy() for each in (*parts, *folded)]
+        whole = of(above, below).cpu().numpy()
+        return whole, per_sequence.cpu().numpy(), np.stack(further, -1) if further else np.zeros((len(whole), 0))
+
+    def scores(self, batch: Batch, views: Views = NONE) -> list[tuple[Tensor, Tensor]]:
+        """Numerator [P, B] and denominator [B] of the score of every network on one batch, then of each folding."""
+        logits, given = self.logits(batch), (batch.target, batch.lengths)
+        folded = [self.objective.folded_score(logits, *given, classes) for classes in views.foldings]
+        return [self.objective.score(logits, *given), *folded]
 
     def logits(self, batch: Batch) -> Tensor:
         """The outputs [T, P, B, K] of every network on one batch, without noise."""
@@ -187,15 +207,15 @@ class CompiledLockstep(Lockstep):
         if (only := getattr(self.step, "only", None)) is not None:
             only(running)
 
-    def score(self, batches: Sequence[Batch]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _reduced(
+        self, found: Sequence[Sequence[tuple[Tensor, Tensor]]], views: Views
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """As ever, each network's sums by themselves: torch's order of a sum may change with their number."""
-        with torch.no_grad():
-            made = [self.scores(batch) for batch in batches]
-        numerators, denominators = (torch.cat(parts, dim=-1).cpu() for parts in zip(*made, strict=True))
-        each = numerators.split(1)
-        whole = [self.objective.reduce(one, denominators) for one in each]
-        means = [self.objective.reduce_per_sequence(one, denominators) for one in each]
-        return torch.cat(whole).numpy(), torch.cat(means).numpy()
+        known = [[(above.cpu(), below.cpu()) for above, below in parts] for parts in found]
+        alone = [[[(above[[p]], below) for above, below in parts] for parts in known] for p in range(len(self.trials))]
+        each = [super(CompiledLockstep, self)._reduced(own, views) for own in alone]
+        whole, per_sequence, further = (np.concatenate(parts) for parts in zip(*each, strict=True))
+        return whole, per_sequence, further
 
     def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
         return self.step.phases(batch)
@@ -203,9 +223,12 @@ class CompiledLockstep(Lockstep):
     def compiled(self, batch: Batch) -> Callable[[], None]:
         return self.step.compiled(batch)
 
-    def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def alone(self, batch: Batch) -> dict[str, Callable[[], None]]:
+        return self.step.alone(batch)
+
+    def scores(self, batch: Batch, views: Views = NONE) -> list[tuple[Tensor, Tensor]]:
         losses = self.step.exact_losses(batch) if self.objective.score_is_loss else None
-        return super().scores(batch) if losses is None else (losses, batch.lengths.to(torch.float64))
+        return super().scores(batch, views) if losses is None else [(losses, batch.lengths.to(torch.float64))]
 
     def logits(self, batch: Batch) -> Tensor:
         return self.step.logits(batch)

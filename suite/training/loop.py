@@ -97,3 +97,28 @@ def train(
             if on_epoch is not None:
                 on_epoch(population)
         return population
+
+
+def what_fits(attempt: Callable[[int | None], Population], members: int, pads: bool) -> Population:
+    """A population; where a GPU has no room for all its members at once, in groups that do fit.
+
+    Groups change no number of a backend that does not pad; on one that does they would.
+
+    Args:
+        attempt: trains in groups of at most so many, or all at once.
+        members: how many there are.
+        pads: whether the backend pads.
+
+    Raises:
+        torch.OutOfMemoryError: there is no room for one.
+    """
+    group: int | None = None
+    while True:
+        try:
+            return attempt(group)
+        except torch.OutOfMemoryError:
+            group = members if group is None else group
+            if group < 2 or pads:
+                raise
+            group = (group + 1) // 2
+        torch.cuda.empty_cache()  # out of the handler: the error holds the tensors

@@ -23,12 +23,13 @@ from lstm_odyssey.backends import record
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.tasks.declare import Corpus
 from lstm_odyssey.tasks.objectives.base import Objective
-from lstm_odyssey.training.batches import Batch, Batches
+from lstm_odyssey.training.batches import Batch, Batches, groups
 from lstm_odyssey.training.costs import Clocks, Costs, clocks_for, shares
 from lstm_odyssey.training.hyperparameters import initial_std, starts
 from lstm_odyssey.training.lockstep import Lockstep, Trial, training_steps
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
+from lstm_odyssey.training.views import NONE, Views, of_test
 
 __all__ = ["Curves", "Population", "Trial"]
 
@@ -88,6 +89,7 @@ class Population:
         self.together, self.dtype, self.device = together, dtype, device
         self.batches = Batches(objective, dtype, device)
         self.valid, self.test = self.batches.scored(corpus.valid), self.batches.scored(corpus.test)
+        self.views = of_test(corpus, [index for group in groups(corpus.test) for index in group], device)
         self.epoch = -1
         self.part = 0.0  # how much of the running epoch is done
         self.curves = Curves()
@@ -97,6 +99,8 @@ class Population:
         self.best_valid = np.full(members, np.inf)
         self.best_test = np.full(members, NAN)
         self.best_test_per_sequence = np.full(members, NAN)
+        self.best_views = np.full((members, len(self.views.names)), NAN)
+        self.view_curve: list[np.ndarray[Any, Any]] = []  # [P, views] an epoch, where validation improved
         self.costs = Costs(clocks or clocks_for(device), members)
         self.shares = [shares(part.network.count()) for part in self.parts]
 
@@ -122,15 +126,16 @@ class Population:
         return [(place, part, share) for place, part, share in found if wanted[place].any()]
 
     def score(
-        self, batches: Sequence[Batch], wanted: np.ndarray[Any, Any]
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """The metric on a split, and its mean over sequences, of the members wanted; of others perhaps NaN."""
+        self, batches: Sequence[Batch], wanted: np.ndarray[Any, Any], views: Views = NONE
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """The metric on a split, its mean over sequences, and its views', of the members wanted; of others perhaps NaN."""
         whole, per_sequence = np.full(len(self.trials), NAN), np.full(len(self.trials), NAN)
+        further = np.full((len(self.trials), len(views.names)), NAN)
         self.costs.lap()
         for place, part, share in self._which(wanted):
-            whole[place], per_sequence[place] = part.score(batches)
+            whole[place], per_sequence[place], further[place] = part.score(batches, views)
             self.costs.book(place, share, training=False)
-        return whole, per_sequence
+        return whole, per_sequence, further
 
     def update(self, batch: Batch) -> Tensor:
         """One update of every member that runs; returns the summed loss of each, [P], NaN of those that have stopped."""
@@ -172,15 +177,16 @@ class Population:
         self.part = 0.0
         self.costs.begin_epoch()
         loss = self.train_epoch(on_update) if self.epoch else np.full(len(self.trials), NAN)
-        valid, _ = self.score(self.valid, self.running)
+        valid, _, _ = self.score(self.valid, self.running)
         sound = np.isfinite(valid) & (np.isfinite(loss) | (self.epoch == 0))
         self.diverged_epoch[self.running & ~sound] = self.epoch
         improved = self.running & sound & (valid < self.best_valid)
-        test, per_sequence = self.score(self.test, improved)
+        test, per_sequence, further = self.score(self.test, improved, self.views)
         for best, now in (
             (self.best_valid, valid),
             (self.best_test, test),
             (self.best_test_per_sequence, per_sequence),
+            (self.best_views, further),
             (self.best_epoch, np.full(len(self.trials), self.epoch)),
         ):
             best[improved] = now[improved]
@@ -193,6 +199,7 @@ class Population:
             (self.curves.epoch_seconds, np.where(self.running, self.costs.own[:, 0], NAN)),
         ):
             curve.append(now)
+        self.view_curve.append(np.where(improved[:, None], further, NAN))
         self.running &= sound & (self.epoch - self.best_epoch < self.protocol.patience)
         if self.epoch >= self.protocol.epochs:
             self.running[:] = False
@@ -238,6 +245,16 @@ class Population:
             "shared_seconds": _plain(shared),
             "frames_per_second": float(frames / training) if epochs > 0 and training > 0 else None,
             "curves": {name: [_plain(value) for value in curve[:ran]] for name, curve in curves.items()},
+            **({"views": self._views(member, ran)} if self.views.names else {}),
+        }
+
+    def _views(self, member: int, ran: int) -> dict[str, Any]:
+        """By view, its test score at the best epoch, and at each where validation improved."""
+        curves = np.array(self.view_curve)[:ran, member].T
+        best = map(_plain, self.best_views[member])
+        return {
+            name: {"best_test": score, "test": [_plain(value) for value in curve]}
+            for name, score, curve in zip(self.views.names, best, curves, strict=True)
         }
 
 

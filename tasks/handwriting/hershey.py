@@ -26,7 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_odyssey.tasks import locate
+from lstm_odyssey.tasks import cache, locate
+from lstm_odyssey.tasks.cache import SPLITS
 from lstm_odyssey.tasks.declare import (
     PAPER_SPACE,
     Corpus,
@@ -77,8 +78,8 @@ def lines(writers: Mapping[str, int]) -> dict[str, list[ink.Line]]:
     A line of a text that is there already, or of fewer than `LEAST_FRAMES`, is drawn again, with another text.
     """
     drawn, seen = fonts(), set()
-    found: dict[str, list[ink.Line]] = {split: [] for split in ink.SPLITS}
-    for place, split in enumerate(ink.SPLITS):
+    found: dict[str, list[ink.Line]] = {split: [] for split in SPLITS}
+    for place, split in enumerate(SPLITS):
         for number in range(writers[split] * LINES):
             writer, index = divmod(number, LINES)
             if index == 0:
@@ -90,7 +91,7 @@ def lines(writers: Mapping[str, int]) -> dict[str, list[ink.Line]]:
                 if written not in seen and len(line.features) >= LEAST_FRAMES:
                     break
             seen.add(written)
-            found[split].append(line)
+            found[split].append(line._replace(writer=f"{split} {writer}"))
     return found
 
 
@@ -112,7 +113,7 @@ def _drawn(name: str, path: str | PathLike[str] | None) -> Corpus:
     locate.refuse(name, path, "its lines are drawn, not read", own)
     writers = WRITERS[name]
     provenance = f"synthetic: {LINES * sum(writers.values())} lines drawn with the glyphs of {FILE.name}, seed {SEED}"
-    return ink.corpus(f"task {name!r}", lines(writers), provenance, [SYNTHETIC])
+    return cache.corpus(ink.assembled(f"task {name!r}", lines(writers), provenance, [SYNTHETIC]))
 
 
 def _task(read: Callable[[str | PathLike[str] | None], Corpus], collection: str, chance: float) -> Task:
@@ -125,6 +126,7 @@ def _task(read: Callable[[str | PathLike[str] | None], Corpus], collection: str,
         narrowed=NARROWED,
         url="https://pypi.org/project/Hershey-Fonts/2.1.0/",
         checksum=CHECKSUM,
+        size=FILE.stat().st_size,
         licence=LICENCE,
         chance=chance,
         embedded=True,

@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_odyssey.tasks import extra, locate
+from lstm_odyssey.tasks import cache, extra, locate
+from lstm_odyssey.tasks.cache import Assembled
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
 from lstm_odyssey.tasks.handwriting import ink
 
@@ -180,14 +181,17 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
 
     Errors: `CorpusError` if none is given, or if a file in it is missing or malformed.
     """
-    root = locate.locate("iam_ondb", path)
+    root = locate.folder("iam_ondb", path, "the unpacked corpus. Unpack it, and pass --data iam_ondb=FOLDER.")
     if root is None:
         raise locate.missing("iam_ondb", "no folder given; it is licensed for research, after a registration", URL)
-    if not root.is_dir():
-        raise CorpusError(
-            f"task 'iam_ondb': {root} is not a folder; expected the unpacked corpus. Pass --data iam_ondb=FOLDER."
-        )
     places = _places(root)
+    files = [file for place in places.values() for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    files = [file for file in files if file.is_file()]
+    return cache.kept(cache.name("iam_ondb", {}, files, root), lambda: _read(root, places))
+
+
+def _read(root: Path, places: dict[str, Path]) -> Assembled:
+    """The lines of the lists' forms."""
     listed = forms(places)
     warnings, empty = [], []
     splits: dict[str, list[ink.Line]] = {}
@@ -208,7 +212,7 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
             told, expected = ("/".join(f"{count:,}" for count in each.values()) for each in (got, usual))
             warnings.append(f"{told} {what}; the corpus has {expected}")
     provenance = f"IAM-OnDB, {sum(map(len, splits.values()))} lines, {URL}"
-    return ink.corpus(f"task 'iam_ondb': {root}", splits, provenance, warnings)
+    return ink.assembled(f"task 'iam_ondb': {root}", splits, provenance, warnings)
 
 
 task = Task(

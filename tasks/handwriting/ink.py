@@ -27,7 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_odyssey.tasks.declare import Corpus, CorpusError, Pair
+from lstm_odyssey.tasks.cache import SPLITS, Assembled
+from lstm_odyssey.tasks.declare import CorpusError, Pair
 
 CHARACTERS = tuple(string.ascii_lowercase + string.ascii_uppercase + string.digits + " !\"#&'()*+,-./[]:;?")
 """The 81 characters of IAM-OnDB."""
@@ -35,17 +36,17 @@ CHARACTERS = tuple(string.ascii_lowercase + string.ascii_uppercase + string.digi
 NORMALISED = 3
 """So many of the four features, from the first, are brought to mean 0 and variance 1."""
 
-SPLITS = ("train", "valid", "test")
 LARGEST = 2**20
 """A feature may not be larger than this in size, so that sums of squares of any corpus fit in 64 bits."""
 
 
 class Line(NamedTuple):
-    """A line's ``features``, int32 [T, 4], and its ``text``; ``name`` is what an error calls it."""
+    """A line's ``features``, int32 [T, 4], its ``text`` and, where known, its writer; ``name`` is what an error calls it."""
 
     name: str
     features: NDArray[np.int32]
     text: str
+    writer: str = ""
 
 
 def every_second(strokes: Iterable[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -121,16 +122,24 @@ def normalisation(lines: Sequence[Line]) -> tuple[NDArray[np.float64], NDArray[n
     return mean, deviation
 
 
-def corpus(
+def assembled(
     where: str,
     splits: Mapping[str, Sequence[Line]],
     provenance: str,
     warnings: Sequence[str] = (),
     characters: Sequence[str] = CHARACTERS,
-) -> Corpus:
+    unseen_texts: str = "",
+) -> Assembled:
     """The corpus of three splits of lines. Lines too short for CTC are left out, and counted in a warning.
 
-    Errors: `CorpusError`, which starts with ``where`` or with a line's name.
+    Args:
+        where: what an error begins with, unless with a line's name.
+        splits: the lines.
+        provenance, warnings: as of `Corpus`.
+        characters: its labels.
+        unseen_texts: name of the subset of the lines that `unseen` finds, if there are any; none is made without a name.
+
+    Errors: `CorpusError` for a split without a line that can be read; as `encode` when the pieces are made.
     """
     possible = {split: [line for line in splits[split] if len(line.features) >= needed(line.text)] for split in SPLITS}
     short = {split: len(splits[split]) - len(possible[split]) for split in SPLITS}
@@ -150,21 +159,27 @@ def corpus(
         found[:, :NORMALISED] = (found[:, :NORMALISED] - mean) / deviation
         return np.ascontiguousarray(found, np.float32), encode(line.name, line.text, characters)
 
-    train, valid, test = (tuple(map(pair, possible[split])) for split in SPLITS)
-    recorded = np.append(mean, 0.0), np.append(deviation, 1.0)
-    return Corpus(train, valid, test, tuple(characters), tuple(told), provenance, recorded)
+    apart = unseen(possible) if unseen_texts else ()
+    writers = {split: {line.writer for line in lines} for split, lines in possible.items()}
+    return Assembled(
+        {split: [len(line.features) for line in lines] for split, lines in possible.items()},
+        lambda: (pair(line) for split in SPLITS for line in possible[split]),
+        tuple(characters), tuple(told), provenance,
+        targets={split: [len(line.text) for line in lines] for split, lines in possible.items()},
+        recorded=(np.append(mean, 0.0), np.append(deviation, 1.0)),
+        subsets={unseen_texts: apart} if apart else {},
+        people={} if "" in set().union(*writers.values()) else {split: len(found) for split, found in writers.items()},
+    )  # fmt: skip
 
 
-def unseen(corpus: Corpus) -> tuple[int, ...]:
+def unseen(splits: Mapping[str, Sequence[Line]]) -> tuple[int, ...]:
     """The test lines of more words than one whose text is none of training's; a word is of letters and digits.
 
     Where texts were written by several people, the error on these is what a net makes of words it has not learnt by heart.
     """
-    texts = {
-        split: ["".join(corpus.labels[index] for index in target) for _, target in pairs]
-        for split, pairs in corpus.splits.items()
-    }
-    known = set(texts["train"])
+    known = {line.text for line in splits["train"]}
     return tuple(
-        index for index, text in enumerate(texts["test"]) if text not in known and len(re.findall(r"\w+", text)) > 1
+        index
+        for index, line in enumerate(splits["test"])
+        if line.text not in known and len(re.findall(r"\w+", line.text)) > 1
     )

@@ -3,8 +3,9 @@
     q_t = table[symbol_t, q_{t-1}],  q_0 = 0        features: symbol_t, one column a symbol; target: q_t
 
 Training has sequences of 2 to 40 frames, validation of 40. The test split holds two lengths, 64 sequences of 40 frames and
-10 of 256, so that each has 2,560 frames: the frame error on it is the mean of the two errors. A net that has learnt the
-table is as good at 256 as at 40; one that has learnt words of at most 40 symbols is not.
+10 of 256, so that each has 2,560 frames: the frame error on it is the mean of the two errors, which stand beside it (the
+corpus's ``subsets``). A net that has learnt the table is as good at 256 as at 40; one that has learnt words of at most 40
+symbols is not.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ def corpus(table: ArrayLike, labels: Sequence[str], seed: int, train: int) -> Co
     words, after = drawn(0, train, LONGEST)
     training: Split = tuple((shown[words[k, :T]], after[k, :T].copy()) for k, T in enumerate(lengths.tolist()))
     test = [pair for frames, count in TEST.items() for pair in whole(2, count, frames)]
+    alike = {
+        f"{frames} frames": tuple(index for index, (features, _) in enumerate(test) if len(features) == frames)
+        for frames in TEST
+    }
     return Corpus(
-        training, tuple(whole(1, VALID, LONGEST)), tuple(test), tuple(labels), (SCORED,), f"computed, seed {seed}"
-    )
-
-
-def of_length(corpus: Corpus, frames: int) -> tuple[int, ...]:
-    """The test sequences of one length, for whoever wants the two errors apart."""
-    return tuple(index for index, (features, _) in enumerate(corpus.test) if len(features) == frames)
+        training, tuple(whole(1, VALID, LONGEST)), tuple(test), tuple(labels), (SCORED,), f"computed, seed {seed}",
+        subsets=alike,
+    )  # fmt: skip

@@ -104,6 +104,17 @@ class Objective(ABC):
     def score(self, logits: Tensor, target: Any, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Numerator [P, B] and denominator [B] of the score, float64; NaN logits give a NaN numerator."""
 
+    def folded_score(self, logits: Tensor, target: Any, lengths: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """The score after both sides are folded: numerator [P, B] and denominator [B], float64, as of `score`.
+
+        Args:
+            logits, target, lengths: as of `score`.
+            classes: the class of every label [labels] (int64), -1 for one that is left out (see ``tasks.views``).
+
+        Errors: NotImplementedError of an objective without labels; a corpus without labels has no folding.
+        """
+        raise NotImplementedError(f"objective {self.name!r}: it has no labels to fold.")
+
     @abstractmethod
     def chance(self, train: Split, test: Split, labels: Sequence[str]) -> float:
         """The score on ``test`` of the best constant prediction, which is fitted on ``train``."""

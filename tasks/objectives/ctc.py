@@ -17,14 +17,13 @@ else asks torch. On a GPU torch sums the gradient in an order of its own: equal 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
@@ -117,22 +116,46 @@ class CTC(Objective):
 
     def score(self, logits: Tensor, target: CTCTarget, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Edit distances [P, B] and label lengths [B]."""
+        return self._distances(logits, target, lengths, lambda labels: labels), target.label_lengths.to(torch.float64)
+
+    def folded_score(
+        self, logits: Tensor, target: CTCTarget, lengths: Tensor, classes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Edit distances [P, B] of what is left of both texts, and the lengths of the expected ones [B].
+
+        The best path is decoded, then folded: equal classes that come to stand side by side stay two.
+        """
+        of = [-1, *classes.tolist()]
+
+        def fold(labels: list[int]) -> list[int]:
+            return [of[label] for label in labels if of[label] >= 0]
+
+        counts = [
+            len(fold(row[:count]))
+            for row, count in zip(target.labels.tolist(), target.label_lengths.tolist(), strict=True)
+        ]
+        lengths_left = torch.tensor(counts, dtype=torch.float64, device=target.label_lengths.device)
+        return self._distances(logits, target, lengths, fold), lengths_left
+
+    def _distances(
+        self, logits: Tensor, target: CTCTarget, lengths: Tensor, fold: Callable[[list[int]], list[int]]
+    ) -> Tensor:
+        """Edit distances [P, B] between the decoded best paths and the labels, both after ``fold``."""
         with torch.no_grad():
             logits = clear(logits, target.mask)
             paths = logits.argmax(-1).permute(1, 2, 0).tolist()
             broken = logits.isnan().any(-1).any(0)
         frames = lengths.tolist()
         counts = target.label_lengths.tolist()
-        labels = [row[:count] for row, count in zip(target.labels.tolist(), counts, strict=True)]
+        labels = [fold(row[:count]) for row, count in zip(target.labels.tolist(), counts, strict=True)]
         distances = [
             [
-                Levenshtein.distance(decode(path[:length]), expected)
+                _edits(fold(decode(path[:length])), expected)
                 for path, length, expected in zip(member, frames, labels, strict=True)
             ]
             for member in paths
         ]
-        numerator = torch.tensor(distances, dtype=torch.float64, device=logits.device)
-        return numerator.masked_fill(broken, torch.nan), target.label_lengths.to(torch.float64)
+        return torch.tensor(distances, dtype=torch.float64, device=logits.device).masked_fill(broken, torch.nan)
 
     def chance(self, train: Split, test: Split, labels: Sequence[str]) -> float:
         """Character error rate, %, of the best constant output: no text at all (100 %) or one label, chosen on train."""
@@ -160,6 +183,13 @@ def _torch_loss(log_softmax: Tensor, target: CTCTarget, lengths: Tensor, reducti
     )
 
 
+def _edits(one: Sequence[int], other: Sequence[int]) -> int:
+    """Edit distance. rapidfuzz is imported here: the loss does not need it."""
+    from rapidfuzz.distance import Levenshtein
+
+    return Levenshtein.distance(one, other)
+
+
 def _distance(constant: list[int], split: Split) -> int:
     """Σ edit distance between a constant output and the targets of a split."""
-    return sum(Levenshtein.distance(constant, target.tolist()) for _, target in split)
+    return sum(_edits(constant, target.tolist()) for _, target in split)

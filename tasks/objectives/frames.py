@@ -90,6 +90,18 @@ class Frames(Objective):
             wrong = wrong.masked_fill(logits.isnan().any(-1, keepdim=True), torch.nan)
             return clear(wrong, target.mask).sum((0, 3)), lengths.to(logits.device, torch.float64)
 
+    def folded_score(
+        self, logits: Tensor, target: FramesTarget, lengths: Tensor, classes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Wrong frames [P, B] and counted frames [B]."""
+        with torch.no_grad():
+            logits = clear(logits, target.mask)
+            expected = classes[target.classes]
+            counted = (expected >= 0) if target.mask is None else (expected >= 0) & ~target.mask
+            wrong = (classes[logits.argmax(-1, keepdim=True)] != expected).to(torch.float64)
+            wrong = wrong.masked_fill(logits.isnan().any(-1, keepdim=True), torch.nan)
+            return wrong.masked_fill(~counted, 0).sum((0, 3)), counted.sum((0, 1, 3)).to(torch.float64)
+
     def chance(self, train: Split, test: Split, labels: Sequence[str]) -> float:
         """Frame error, %, of the class that most training frames have (the first of them on a tie)."""
         classes = stack([target for _, target in train])

@@ -81,6 +81,16 @@ class Label(Objective):
             wrong = wrong.masked_fill(clear(logits, target.mask).isnan().any(-1).any(0), torch.nan)
             return wrong, torch.ones(len(lengths), dtype=torch.float64, device=logits.device)
 
+    def folded_score(
+        self, logits: Tensor, target: LabelTarget, lengths: Tensor, classes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Wrong sequences [P, B], and 1 for each that is counted [B]."""
+        with torch.no_grad():
+            expected = classes[target.classes[:, 0]]
+            wrong = (classes[self._pooled(logits, target, lengths).argmax(-1)] != expected).to(torch.float64)
+            wrong = wrong.masked_fill(clear(logits, target.mask).isnan().any(-1).any(0), torch.nan)
+            return wrong.masked_fill(expected < 0, 0), (expected >= 0).to(torch.float64)
+
     def kernel_targets(self, target: LabelTarget) -> Tensor:
         """The classes, [B, 1]."""
         return target.classes

@@ -8,39 +8,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_odyssey.tasks.declare import Corpus, CorpusError, Pair
+from lstm_odyssey.tasks.cache import SPLITS, Assembled
+from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.speech.features import SHIFT, WIDTH, with_differences
 from lstm_odyssey.tasks.speech.recordings import Utterance
 
-SPLITS = ("train", "valid", "test")
 PAUSE = round(0.15 / SHIFT)
 SHORTEST = 10
 """Frames."""
 
 Piece = tuple[NDArray[np.float32], NDArray[np.uint8]]
 """Features [T, 39] and classes [T]."""
-
-
-class Assembled(NamedTuple):
-    """A corpus before it is in memory.
-
-    Args:
-        lengths: split -> frames of each sequence.
-        pieces: makes every sequence, those of train first, then valid, then test.
-        labels, warnings, provenance: as of `Corpus`.
-    """
-
-    lengths: Mapping[str, Sequence[int]]
-    pieces: Callable[[], Iterator[Piece]]
-    labels: tuple[str, ...]
-    warnings: tuple[str, ...]
-    provenance: str
 
 
 def spans(classes: NDArray[np.uint8], pause: int | None, masked: int | None) -> list[tuple[int, int]]:
@@ -79,8 +62,12 @@ def assemble(
     warnings: Sequence[str] = (),
     pause: int | None = None,
     masked: int | None = None,
+    speaker: Callable[[str], str] | None = None,
 ) -> Assembled:
     """The corpus of these utterances: see the module.
+
+    Args:
+        speaker: the speaker of an utterance by its name; None where all are of one.
 
     Errors: `CorpusError` if a split is empty.
     """
@@ -113,7 +100,11 @@ def assemble(
             moved = ((features - mean) / deviation).astype(np.float32)
             yield moved, utterances[index].classes[first:last]
 
-    return Assembled(lengths, pieces, labels, tuple(warnings), provenance)
+    people = {
+        split: len({speaker(each.name) if speaker else "" for each in utterances if each.split == split})
+        for split in SPLITS
+    }
+    return Assembled(lengths, pieces, labels, tuple(warnings), provenance, people=people)
 
 
 def _cut(
@@ -126,22 +117,3 @@ def _cut(
         if index != last:
             last, full = index, with_differences(utterances[index].features)
         yield place, full[start:stop]
-
-
-def corpus(
-    made: Assembled, features: NDArray[np.float32] | None = None, classes: NDArray[np.uint8] | None = None
-) -> Corpus:
-    """The corpus, its sequences views of ``features`` [frames, 39] and ``classes`` [frames]; computed where not given."""
-    if features is None or classes is None:
-        parts = list(made.pieces())
-        features = np.concatenate([part for part, _ in parts])
-        classes = np.concatenate([part for _, part in parts])
-    splits: dict[str, tuple[Pair, ...]] = {}
-    start = 0
-    for split in SPLITS:
-        stops = start + np.cumsum(made.lengths[split])
-        starts = [start, *stops[:-1]]
-        splits[split] = tuple((features[a:b], classes[a:b]) for a, b in zip(starts, stops, strict=True))
-        start = int(stops[-1])
-    train, valid, test = (splits[split] for split in SPLITS)
-    return Corpus(train, valid, test, labels=made.labels, warnings=made.warnings, provenance=made.provenance)

@@ -127,6 +127,8 @@ def frame_labels(segments: Sequence[Segment], classes: Sequence[str], n_samples:
 def filled(segments: Sequence[Segment], seconds: float, silence: str) -> list[Segment]:
     """The segments cut at the waveform's end, with ``silence`` wherever there is none; in order of time, not overlapping.
 
+    Of two segments that overlap the later one begins where the earlier one ends; it is gone if nothing of it remains.
+
     Example:
         >>> filled([(0.1, 0.2, "a"), (0.2, 0.5, "b")], 0.4, "h#")
         [(0.0, 0.1, 'h#'), (0.1, 0.2, 'a'), (0.2, 0.4, 'b')]
@@ -134,7 +136,7 @@ def filled(segments: Sequence[Segment], seconds: float, silence: str) -> list[Se
     found: list[Segment] = []
     now = 0.0
     for start, end, phone in [*segments, (seconds, seconds, silence)]:
-        end = min(end, seconds)
+        start, end = max(start, now), min(end, seconds)
         if start > now:
             found.append((now, min(start, seconds), silence))
         if end > start:

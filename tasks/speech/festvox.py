@@ -19,10 +19,11 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from lstm_odyssey.tasks import locate
+from lstm_odyssey.tasks import cache, locate
+from lstm_odyssey.tasks.cache import Assembled
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
-from lstm_odyssey.tasks.speech import cache, transcripts
-from lstm_odyssey.tasks.speech.assemble import Assembled, assemble
+from lstm_odyssey.tasks.speech import transcripts
+from lstm_odyssey.tasks.speech.assemble import assemble
 from lstm_odyssey.tasks.speech.recordings import Recording, utterances
 
 URL = "http://festvox.org/cmu_arctic/"
@@ -117,14 +118,10 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
 
     Errors: `CorpusError` if none is given, or it is malformed.
     """
-    given = locate.locate("festvox", path)
+    given = locate.folder("festvox", path, "one with wav/ and lab/. Unpack the archive.")
     if given is None:
         raise locate.missing(
             "festvox", "no folder given; it reads any festvox voice (wav/ and lab/), as CMU ARCTIC's", URL
-        )
-    if not given.is_dir():
-        raise CorpusError(
-            f"task 'festvox': {given} is not a folder; expected one with wav/ and lab/. Unpack the archive."
         )
     return load_folder("festvox", given, split)
 

@@ -22,10 +22,11 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from lstm_odyssey.tasks import archives, locate, npz
+from lstm_odyssey.tasks import archives, cache, locate, npz
+from lstm_odyssey.tasks.cache import Assembled
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, Task
-from lstm_odyssey.tasks.speech import cache, computed, festvox
-from lstm_odyssey.tasks.speech.assemble import Assembled, assemble
+from lstm_odyssey.tasks.speech import computed, festvox
+from lstm_odyssey.tasks.speech.assemble import assemble
 
 FILENAME = "festvox-ru_0.5+dfsg-6_all.deb"
 SIZE = 178_728_512

@@ -19,9 +19,10 @@ from os import PathLike
 from pathlib import Path
 
 from lstm_odyssey.tasks import locate, npz
+from lstm_odyssey.tasks.cache import corpus
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, EvenInteger, LogUniform, Task
 from lstm_odyssey.tasks.speech import computed, festvox_ru
-from lstm_odyssey.tasks.speech.assemble import assemble, corpus
+from lstm_odyssey.tasks.speech.assemble import assemble
 from lstm_odyssey.tasks.speech.recordings import Utterance
 
 FILE = Path(__file__).parent.parent / "corpora" / "festvox_ru_mini.npz"
@@ -71,6 +72,7 @@ task = Task(
     collection="odyssey-2017",
     url=festvox_ru.URL,
     checksum=CHECKSUM,
+    size=FILE.stat().st_size,
     licence=festvox_ru.task.licence,
     chance=78.3356,
     embedded=True,

@@ -29,16 +29,19 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from lstm_odyssey.tasks import archives, locate
+from lstm_odyssey.tasks import archives, cache, locate
+from lstm_odyssey.tasks.cache import SPLITS, Assembled
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
-from lstm_odyssey.tasks.speech import cache, transcripts
-from lstm_odyssey.tasks.speech.assemble import SPLITS, Assembled, assemble
+from lstm_odyssey.tasks.speech import transcripts
+from lstm_odyssey.tasks.speech.assemble import assemble
 from lstm_odyssey.tasks.speech.features import Segment
 from lstm_odyssey.tasks.speech.phones import ARPABET
 from lstm_odyssey.tasks.speech.recordings import Recording, check_phones, utterances
+from lstm_odyssey.tasks.transfer import Download
 
 TASK = "librispeech_mfa"
 URL = "https://www.openslr.org/12"
+MAX_BYTES = 4 * 2**30
 SOUNDS = {
     "dev-clean": "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3",
     "test-clean": "39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23",
@@ -48,8 +51,16 @@ SOUND_URL = "https://www.openslr.org/resources/12/{}.tar.gz"
 SOUND_MIRROR = "https://us.openslr.org/resources/12/{}.tar.gz"
 ALIGNMENTS = "librispeech_alignments.zip"
 ALIGNMENTS_URL = f"https://zenodo.org/record/2619474/files/{ALIGNMENTS}"
-MAX_BYTES = 4 * 2**30
-UTTERANCES = 5323
+DOWNLOADS = (
+    *(
+        Download(f"{part}.tar.gz", SOUND_URL.format(part), sha256, SOUND_MIRROR.format(part), max_bytes=MAX_BYTES)
+        for part, sha256 in SOUNDS.items()
+    ),
+    Download(ALIGNMENTS, ALIGNMENTS_URL, max_bytes=MAX_BYTES),
+)
+SIZE = 683_000_000
+"""Bytes of the two archives of sound, about; nobody says that of the alignments."""
+UTTERANCES, SPEAKERS = 5323, 80
 RATE = 16_000
 SILENCE, UNKNOWN = "sil", "spn"
 SILENCES = frozenset(("", "sp", SILENCE))
@@ -90,8 +101,10 @@ def find(*folders: Path) -> tuple[list[Recording], list[str]]:
         )
     lacking = len(set(sounds) - set(grids))
     warnings = [f"{lacking} utterances without an alignment are left out"] if lacking else []
-    warnings += [f"{len(both)} utterances; expected {UTTERANCES}"] if len(both) != UTTERANCES else []
-    found = [Recording(split(name.partition("-")[0]), name, sounds[name], grids[name]) for name in both]
+    speakers = len(set(map(_speaker, both)))
+    if (len(both), speakers) != (UTTERANCES, SPEAKERS):
+        warnings.append(f"{len(both)} utterances of {speakers} speakers; expected {UTTERANCES} of {SPEAKERS}")
+    found = [Recording(split(_speaker(name)), name, sounds[name], grids[name]) for name in both]
     return sorted(found, key=lambda each: (SPLITS.index(each.split), each.name)), warnings
 
 
@@ -108,7 +121,12 @@ def prepare(found: Sequence[Recording], warnings: Sequence[str]) -> Assembled:
         check_phones(TASK, each, segments, classes)
     made = list(utterances(TASK, found, read, classes, SILENCE, RATE))
     provenance = f"LibriSpeech dev-clean and test-clean, {len(found)} utterances, phones of the Montreal Forced Aligner"
-    return assemble(TASK, made, ARPABET, provenance, warnings, masked=classes.index(UNKNOWN))
+    masked = classes.index(UNKNOWN)
+    return assemble(TASK, made, ARPABET, provenance, warnings, masked=masked, speaker=_speaker)
+
+
+def _speaker(utterance: str) -> str:
+    return utterance.partition("-")[0]
 
 
 def load(path: str | PathLike[str] | None = None) -> Corpus:
@@ -116,38 +134,29 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
 
     Errors: `CorpusError` if it is not at hand and cannot be had, or is malformed.
     """
-    given = locate.locate(TASK, path)
+    given = locate.folder(TASK, path, "one with dev-clean and test-clean. Unpack the archives.")
     if given is None:
         return _downloaded()
-    if not given.is_dir():
-        raise CorpusError(
-            f"task {TASK!r}: {given} is not a folder; expected one with dev-clean and test-clean. Unpack the archives."
-        )
     found, warnings = find(given)
     files = [file for each in found for file in (each.sound, each.transcript)]
     return cache.kept(cache.name(TASK, {"warnings": warnings}, files, given), lambda: prepare(found, warnings))
 
 
 def _downloaded() -> Corpus:
-    downloads = {}
-    for part, checksum in SOUNDS.items():
-        url, mirror = SOUND_URL.format(part), SOUND_MIRROR.format(part)
-        file = locate.download(TASK, f"{part}.tar.gz", checksum, url, mirror, MAX_BYTES, lazily=True)
-        downloads[file] = checksum
-    grids = locate.download(TASK, ALIGNMENTS, None, ALIGNMENTS_URL, max_bytes=MAX_BYTES, lazily=True)
+    *sounds, grids = (locate.fetch(TASK, each, lazily=True) for each in DOWNLOADS)
     recorded = f"no checksum of {ALIGNMENTS} is published; the first download's is {locate.recorded(grids)}"
 
     def make() -> Assembled:
         with tempfile.TemporaryDirectory() as place:
             locate.verify(TASK, grids)
-            for archive, checksum in downloads.items():
-                locate.verify(TASK, archive, checksum)
+            for archive, told in zip(sounds, DOWNLOADS, strict=False):
+                locate.verify(TASK, archive, told.checksum)
                 archives.unpack_tar(TASK, archive, Path(place), _is_sound, MAX_BYTES)
             archives.unpack_zip(TASK, grids, Path(place), _is_alignment, MAX_BYTES)
             found, warnings = find(Path(place))
             return prepare(found, [*warnings, recorded])
 
-    return cache.kept(cache.name(TASK, {"recorded": recorded}, [*downloads, grids], grids.parent), make)
+    return cache.kept(cache.name(TASK, {"recorded": recorded}, [*sounds, grids], grids.parent), make)
 
 
 def _is_sound(name: str) -> bool:
@@ -166,6 +175,8 @@ task = Task(
     space=PAPER_SPACE,
     url=URL,
     mirror=SOUND_MIRROR.format("dev-clean"),
+    downloads=DOWNLOADS,
+    size=SIZE,
     licence="CC BY 4.0, sound and alignments",
     reference=(
         'V. Panayotov, G. Chen, D. Povey, S. Khudanpur, "Librispeech: an ASR corpus based on public domain audio books", '

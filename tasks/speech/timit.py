@@ -21,20 +21,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from lstm_odyssey.tasks import locate
+from lstm_odyssey.tasks import cache, locate
+from lstm_odyssey.tasks.cache import SPLITS, Assembled
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Choice, Corpus, CorpusError, Task
-from lstm_odyssey.tasks.speech import audio, cache, transcripts
-from lstm_odyssey.tasks.speech.assemble import SPLITS, Assembled, assemble
-from lstm_odyssey.tasks.speech.phones import TIMIT
+from lstm_odyssey.tasks.speech import audio, transcripts
+from lstm_odyssey.tasks.speech.assemble import assemble
+from lstm_odyssey.tasks.speech.phones import FOLDING, TIMIT
 from lstm_odyssey.tasks.speech.recordings import Recording, check_phones, utterances
 
 URL = "https://catalog.ldc.upenn.edu/LDC93S1"
 SILENCE = "h#"
-EXPECTED = {"train": 3696, "valid": 400, "test": 192}
+FOLDED = "39 classes"
+EXPECTED = {"train": (3696, 462), "valid": (400, 50), "test": (192, 24)}
+"""Utterances and speakers."""
 CORE = frozenset(
     (
         "MDAB0 MWBT0 FELC0 MTAS1 MWEW0 FPAS0 MJMP0 MLNT0 FPKT0 MLLL0 MTLS0 FJLM0 MBPM0 MKLT0 FNLP0 MCMJ0 MJDH0 FMGD0 "
@@ -122,12 +125,19 @@ def _original(paths: Sequence[Path]) -> Path:
     return next((path for path in paths if len(paths) > 1 and audio.kind(path) == "nist"), paths[0])
 
 
-def _warnings(counts: Mapping[str, int]) -> list[str]:
-    return [
-        f"{split} has {counts[split]} utterances; TIMIT has {expected}"
-        for split, expected in EXPECTED.items()
-        if counts[split] != expected
-    ]
+def _speaker(utterance: str) -> str:
+    return utterance.partition("-")[0]
+
+
+def _warnings(found: Sequence[Recording]) -> list[str]:
+    """What of the numbers of utterances and of speakers is not TIMIT's."""
+    told = []
+    for split, usual in EXPECTED.items():
+        names = [each.name for each in found if each.split == split]
+        got = len(names), len(set(map(_speaker, names)))
+        if got != usual:
+            told.append(f"{split} has {got[0]} utterances of {got[1]} speakers; TIMIT has {usual[0]} of {usual[1]}")
+    return told
 
 
 def load(path: str | PathLike[str] | None = None) -> Corpus:
@@ -135,18 +145,13 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
 
     Errors: `CorpusError` if none is given, or it is not the corpus, or a file of it is broken.
     """
-    given = locate.locate("timit", path)
+    given = locate.folder("timit", path, "the tree of LDC93S1. Unpack it, and pass the folder.")
     if given is None:
         raise locate.missing("timit", "no folder given; the LDC licenses the corpus", URL)
-    if not given.is_dir():
-        raise CorpusError(
-            f"task 'timit': {given} is not a folder; expected the tree of LDC93S1. Unpack it, and pass the folder."
-        )
     top = root(given)
     found = recordings(top)
-    counts = {split: sum(each.split == split for each in found) for split in SPLITS}
     files = [file for each in found for file in (each.sound, each.transcript)]
-    name = cache.name("timit", {"counts": counts}, files, top)
+    name = cache.name("timit", {}, files, top)
 
     def make() -> Assembled:
         read = [transcripts.phn("timit", each.transcript) for each in found]
@@ -154,7 +159,8 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
             check_phones("timit", each, segments, TIMIT)
         made = list(utterances("timit", found, read, TIMIT, SILENCE, transcripts.TIMIT_RATE))
         provenance = f"LDC93S1, {len(found)} utterances of a folder {top.name}"
-        return assemble("timit", made, TIMIT, provenance, _warnings(counts))
+        whole = assemble("timit", made, TIMIT, provenance, _warnings(found), speaker=_speaker)
+        return whole._replace(foldings={FOLDED: FOLDING})
 
     return cache.kept(name, make)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS
+from tests.cells import ON_CPU
 from tests.conftest import ROOT
 from tests.observed_cases import CASES
 
@@ -51,7 +51,7 @@ def test_what_has_no_memory_is_never_read(name, found):
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("backend", ["auto", *BACKENDS])
+@pytest.mark.parametrize("backend", ["auto", *ON_CPU])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit.trace announces its end
 def test_a_trace_is_refused(backend, bidirectional):
     """torch.jit.trace would keep T and, of two directions, fails in torch: the layer's own sentence."""

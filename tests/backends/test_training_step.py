@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.numba.loss import LossAlone
+from lstm_odyssey.backends.numba.source import training
 from lstm_odyssey.backends.numba.source.losses import LOSSES
 from lstm_odyssey.backends.numba.training_step import TrainingStep, Workspace
 from lstm_odyssey.tasks import objectives
@@ -140,11 +141,32 @@ def test_scores_are_the_objectives(objective, batch):
     compiled, batches = part("vanilla", objective, "numba", torch.float32, batch=batch)
     for one in batches:
         logits = compiled.logits(one).clone()
-        for got, expected in zip(
-            compiled.scores(one), compiled.objective.score(logits, one.target, one.lengths), strict=True
-        ):
+        (scored,) = compiled.scores(one)
+        for got, expected in zip(scored, compiled.objective.score(logits, one.target, one.lengths), strict=True):
             assert got.shape == expected.shape and got.dtype == expected.dtype == torch.float64
             torch.testing.assert_close(got, expected, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("objective", list(objectives.NAMES))
+@pytest.mark.parametrize("batch", [1, 4])
+def test_the_parts_alone_are_those_of_the_step(objective, batch):
+    """The scans by themselves write the gradients of the cell that the step wrote, the loss the gradient of the logits."""
+    compiled, batches = part("vanilla", objective, "numba", torch.float64, batch=batch)
+    one = batches[0]
+    parts = compiled.alone(one)
+    assert list(parts) == ["recurrent", "loss"]
+    compiled.step.compiled(one)(training.FORWARD | training.LOSS | training.BACKWARD)  # no update: the weights stay
+    gradients, delta = compiled.network.gradients, compiled.step._tables(*one.x.shape[:2]).delta
+    expected = gradients.clone(), delta.clone()
+    for name, _, slice_ in compiled.network.slices():
+        if name.startswith("rnn."):
+            slice_.fill_(torch.nan)
+    parts["recurrent"]()
+    assert torch.equal(gradients, expected[0])
+    delta.fill_(torch.nan)
+    parts["loss"]()
+    inside = (torch.arange(len(one.x)).unsqueeze(1) < one.lengths)[:, None, :, None].expand_as(delta)
+    assert torch.equal(delta[inside], expected[1][inside])
 
 
 def test_memory_is_shared_and_grows():

@@ -279,11 +279,12 @@ def test_bench_step_prints_what_throughput_says(odyssey, tmp_path):
         "bench", "step", "nog,np", "--tasks=bach", "--hidden-size=3", "--seconds=0.05", f"--json={file}"
     )
     assert code == 0
-    assert re.search(r"nog +[\d.]+~? +[\d.]+ +[\d.]+ +[\d.]+ +\d+% +[\d,]+ +[\d.]+", output)
+    assert re.search(r"nog +[\d.]+~? +[\d.]+ +[\d.]+ +[\d.]+ +\d+% +\d+% +\d+% +[\d,]+ +[\d.]+", output)
     assert "torch.nn.LSTM has no peepholes, and is another cell than nog." in " ".join(output.split())
     rows = json.loads(file.read_text())["results"]
     assert [row["variant"] for row in rows] == ["nog", "no_peepholes"]
     assert all(math.isclose(row["frames_per_second"] * row["seconds_per_frame"], 1) for row in rows)
+    assert all(row["recurrent"] > 0 and row["loss"] > 0 for row in rows)
 
 
 def test_bench_ctc_prints_a_table_and_writes_a_record(odyssey, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS
+from tests.cells import ON_CPU
 from tests.reference_beyond import minlstm, slstm_without_stabiliser
 
 M, N = 3, 5
@@ -24,7 +24,7 @@ def started(backend, dtype, **biases):
     return layer, x, expected
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_slstm_begins_with_nothing(backend):
     """Without a state its outputs are those of the equations that have no stabiliser, from c = n = 0, to 1e-12."""
     layer, x, expected = started(backend, torch.float64)
@@ -34,7 +34,7 @@ def test_slstm_begins_with_nothing(backend):
 @pytest.mark.parametrize(
     "gates", [(100, 100), (100, -100), (-100, 100), (-100, -100), (-120, 0), (300, 0), (-300, 100)]
 )
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_slstm_neither_overflows_nor_loses_its_first_frame(backend, gates):
     """In float32, with gates far outside the range of exp, outputs are right to rounding and all gradients finite."""
     layer, x, expected = started(backend, torch.float32, i=gates[0], f=gates[1])
@@ -75,7 +75,7 @@ def test_torch_has_two_of_them(ours, theirs, gates, bidirectional):
 
 
 @pytest.mark.parametrize("gates", [(-120, -120), (-100, -101), (-300, 0), (100, 100), (100, -100)])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_minlstm_weighs_old_against_new_though_both_gates_are_shut(backend, gates):
     """In float32, with gates whose sum no float32 holds, outputs are the reference's and all gradients finite."""
     torch.manual_seed(0)

@@ -125,7 +125,8 @@ def test_an_alias_and_a_name_given_twice_are_checked_once(odyssey):
     [
         (["lihgt"], "check: 'lihgt' is neither a variant nor a task; expected one of"),
         ([","], "check: got no name; expected a variant or a task"),
-        (["cifg", "--backend=cuda"], "--backend: got 'cuda'; expected one of eager"),
+        (["cifg", "--backend=cudnn"], "--backend: got 'cudnn'; expected one of cuda, eager, numba"),
+        (["cifg", "--backend=cuda"], "--backend: checks: backend 'cuda' does not run on cpu; expected one of"),
         (["cifg", "--device=nowhere"], "--device: got 'nowhere' ("),
         (
             ["cifg", "--device=meta", "--backend=numba"],

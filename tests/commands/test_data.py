@@ -1,5 +1,7 @@
 """``odyssey data``: corpora listed, fetched, counted and drawn."""
 
+import dataclasses
+import hashlib
 import re
 
 import numpy
@@ -9,6 +11,7 @@ from matplotlib.image import imread
 from lstm_odyssey.commands import data as command
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.reports.plots.sequence import sequence
+from lstm_odyssey.tasks import locate, transfer
 from tests.corpora import CORPORA, made_task
 from tests.small import chorales
 
@@ -19,11 +22,15 @@ def test_every_corpus_is_listed_with_where_it_is(odyssey, tmp_path, monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("ODYSSEY_DATA", raising=False)
     code, found, _ = odyssey("data", "list")
-    assert code == 0 and "bach" in found and "in the package" in found and "2.1 MB" in found
+    assert code == 0 and "bach" in found and "in the package" in found
+    sizes = {line.split()[0]: line for line in found.splitlines() if line.strip()}
+    for name, size in (
+        ("bach", " 41 kB "), ("hershey_mini", " 5 kB "), ("festvox_ru_mini", " 725 kB "), ("jsb_chorales", " 2.1 MB "),
+        ("festvox_ru", " 178.7 MB "), ("librispeech_mfa", " 683.0 MB "), ("parity", " computed "), ("timit", " – "),
+    ):  # fmt: skip
+        assert size in sizes[name], name
     task = registry.task("jsb_chorales")
     assert command.place(task) == ""
-    from lstm_odyssey.tasks import locate
-
     locate.cache_folder().mkdir(parents=True)
     (locate.cache_folder() / task.file).write_bytes(b"")
     assert command.place(task) == str(locate.cache_folder() / task.file)
@@ -31,6 +38,8 @@ def test_every_corpus_is_listed_with_where_it_is(odyssey, tmp_path, monkeypatch)
     (tmp_path / "data" / "jsb_chorales.pickle").write_bytes(b"")
     monkeypatch.setenv("ODYSSEY_DATA", str(tmp_path / "data"))
     assert command.place(task) == str(tmp_path / "data" / "jsb_chorales.pickle")
+    (tmp_path / "data" / "timit.tar").write_bytes(bytes(1234))
+    assert (command.size(task), command.size(registry.task("timit"))) == ("0 B", "1 kB")
 
 
 def test_check_counts_and_says_what_deviates(odyssey, tmp_path):
@@ -49,6 +58,74 @@ def test_fetch_leaves_what_is_at_hand(odyssey):
     assert odyssey("data", "fetch", "bach") == (0, "bach: in the package\n", "")
     code, _, error = odyssey("data", "fetch", "bech")
     assert code == 2 and "bech" in error and error.count("\n") == 1
+
+
+PLUGIN = """
+import lstm_odyssey as lo
+from lstm_odyssey.tasks.declare import PAPER_SPACE
+from lstm_odyssey.tasks.transfer import Download
+
+
+def load(path=None):
+    raise AssertionError("parsed")
+
+
+def made(**given):
+    return lo.Task(load, objective="frames", family="made", space=PAPER_SPACE, licence="made up", url="http://x/a", **given)
+
+
+one = made(file="a.bin", size=5, checksum="{checksum}")
+two = made(downloads=(Download("b.bin", "http://x/b", "{checksum}"), Download("c.bin", "http://x/c")))
+"""
+
+
+def test_fetch_downloads_and_checks_without_parsing(odyssey, tmp_path, monkeypatch):
+    """Each file of a task comes once, its sha256 is held or recorded; one that is damaged comes again; no loader is called."""
+    content, asked = b"bytes", []
+    checksum = hashlib.sha256(content).hexdigest()
+    (tmp_path / "made.py").write_text(PLUGIN.replace("{checksum}", checksum))
+    monkeypatch.delenv("ODYSSEY_DATA", raising=False)
+    monkeypatch.setattr(locate, "cache_folder", lambda: tmp_path / "cache")
+
+    def fetch(url, path, checksum, max_bytes):
+        asked.append((url, max_bytes))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        return hashlib.sha256(content).hexdigest()
+
+    monkeypatch.setenv("ODYSSEY_OFFLINE", "0")
+    monkeypatch.setattr(transfer, "fetch", fetch)
+    given = ("data", "fetch", "one,two", "--plugin", tmp_path / "made.py")
+    code, found, error = odyssey(*given)
+    lines = [
+        f"one: {tmp_path / 'cache' / 'a.bin'}, 5 B, its sha256 holds",
+        f"two: {tmp_path / 'cache' / 'b.bin'}, 5 B, its sha256 holds",
+        f"two: {tmp_path / 'cache' / 'c.bin'}, 5 B, sha256 {checksum}, as it was first downloaded",
+    ]
+    assert (code, error, found.splitlines()) == (0, "", lines)
+    assert asked == [("http://x/a", 5), ("http://x/b", locate.MAX_BYTES), ("http://x/c", locate.MAX_BYTES)]
+    assert odyssey(*given)[1].splitlines() == lines and len(asked) == 3
+    (tmp_path / "cache" / "b.bin").write_bytes(b"other")
+    assert odyssey(*given)[1].splitlines() == lines and asked[3:] == [("http://x/b", locate.MAX_BYTES)]
+
+
+def test_check_counts_people_and_parts_of_the_test(odyssey):
+    """Speakers or writers of each split where a corpus has them, and a row for each subset of test."""
+    corpus = dataclasses.replace(
+        CORPORA["frames"](), subsets={"two": (0, 3)}, people={"train": 4, "valid": 2, "test": 1}
+    )
+    rows = {row[0]: row[1:] for row in command._counts(corpus)}
+    frames = sum(len(corpus.test[k][0]) for k in (0, 3))
+    assert [rows[split][-1] for split in corpus.splits] == ["4", "2", "1"]
+    assert rows["test, two"][:2] == ("2", str(frames)) and rows["test, two"][-2:] == (str(frames), "–")
+    code, found, _ = odyssey("data", "check", "festvox_ru_mini")
+    assert code == 0 and "speakers" in found and re.search(r"^train +.* 1$", found, re.MULTILINE)
+
+
+def test_show_says_which_part_of_the_test_a_sequence_is_of(odyssey, tmp_path):
+    """A sequence of a subset has its name."""
+    code, found, _ = odyssey("data", "show", "parity", "--split", "test", "--index", "70", "-o", tmp_path / "x.png")
+    assert (code, found) == (0, f"test[70] is of: 256 frames\n{tmp_path / 'x.png'}\n")
 
 
 def test_show_draws_a_png(odyssey, tmp_path):

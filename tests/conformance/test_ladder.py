@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, reject, settings
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.conformance import answers as conformance
 from lstm_odyssey.conformance import kit, ladder_structure
 from lstm_odyssey.conformance.draws import FIXED
@@ -22,6 +21,7 @@ from lstm_odyssey.conformance.kit import (
 from lstm_odyssey.conformance.placed import Placed, placed
 from lstm_odyssey.study.asked.profiles import COLLECTION
 from lstm_odyssey.variants.ops import absolute, maximum, minimum, relu, sigmoid
+from tests.cells import ON_CPU
 from tests.mutants import WRONG_ADJOINTS, WRONG_CELLS
 from tests.reference import NAMES as REFERENCES
 
@@ -46,7 +46,7 @@ def kinks_and_constants(x, y, c, k, *, W, R, p):
 UNREGISTERED = (lo.Variant(kinks_and_constants, ties=["maximum", "minimum", "relu", "absolute"]),)
 # step 4 is about numbers that are fixed
 DRAWN = [check for check in CHECKS if check not in (*OF_THE_TEXT, *STEPS[4], check_long_sequences)]
-DRAWN_ON = [(check, backend) for check in DRAWN for backend in BACKENDS if promised(check, backend)]
+DRAWN_ON = [(check, backend) for check in DRAWN for backend in ON_CPU if promised(check, backend)]
 ROUND = 4
 """Of so many pairs of a cell and a promise hypothesis draws for one in ``make test``, for all in ``make long``."""
 
@@ -68,7 +68,7 @@ fewer = settings(max_examples=max(2, settings.default.max_examples // 100), dead
 def test_there_is_something_to_climb():
     """Variants are found, and so are backends: an empty ladder would be climbed by anything."""
     assert len(NAMES) >= 20
-    assert "eager" in BACKENDS
+    assert "eager" in ON_CPU
     assert len(DRAWN) >= 10
     short = {given.values for given in drawn(DRAWN_ON) if not given.marks}
     assert {name for name, _, _ in short} == {*NAMES}
@@ -99,7 +99,7 @@ def test_every_step_of_the_ladder_is_there():
         for check in made:
             assert (check.__doc__ or "").startswith(f"Step {step}")
             name = check.__name__.removeprefix("check_")
-            there = [backend for backend in BACKENDS if promised(check, backend)]
+            there = [backend for backend in ON_CPU if promised(check, backend)]
             assert there
             assert {name} <= run or {f"{name}-{backend}" for backend in there} <= run
     assert set(REFERENCES) == set(NAMES)
@@ -142,7 +142,7 @@ def test_every_variant_keeps_its_promises(cell, check):
     check(cell)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("name", NAMES)
 def test_no_registered_variant_needs_the_excuse_of_rounding(name, backend, monkeypatch):
     """The kit may ask how far rounding alone moves a cell's answer; for ours, at its own draws, it never has to."""
@@ -168,7 +168,7 @@ def test_every_variant_keeps_its_promises_at_any_draw(name, check, backend, draw
     check(name, backend, draws=[draw])
 
 
-@pytest.mark.parametrize(("name", "backend"), drawn([(backend,) for backend in BACKENDS]))
+@pytest.mark.parametrize(("name", "backend"), drawn([(backend,) for backend in ON_CPU]))
 @fewer
 @given(draw=draws(T=(50, 300)))
 def test_long_sequences_equal_the_oracle(name, backend, draw):
@@ -208,7 +208,7 @@ def test_the_kit_asks_on_a_device_what_runs_there():
     assert "single_precision-eager on cuda:1" in asked and "member_bits-eager on cuda:1" not in asked
     assert not any(label == "single_precision-eager" for label, _ in kit.checks())
     assert [label for label, _ in kit.checks(["eager"], device="cpu")] == [label for label, _ in kit.checks(["eager"])]
-    with pytest.raises(ValueError, match="checks: backend 'numba' does not run on cuda; expected one of eager"):
+    with pytest.raises(ValueError, match="checks: backend 'numba' does not run on cuda; expected one of cuda, eager"):
         list(kit.checks(["numba"], device="cuda"))
     made = []
 

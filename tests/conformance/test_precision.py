@@ -7,7 +7,6 @@ import sys
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance.answers import shown
 from lstm_odyssey.conformance.ladder_precision import (
@@ -16,6 +15,7 @@ from lstm_odyssey.conformance.ladder_precision import (
     check_single_precision,
     nonlinearities,
 )
+from tests.cells import ON_CPU
 from tests.conftest import ROOT
 from tests.mutants import RoundsLikeTF32, ShortExponential
 
@@ -40,7 +40,7 @@ for op in sys.argv[2:]:
 """
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("op", APPROXIMATED)
 def test_every_approximated_op_is_exact_to_a_few_last_places(op, backend):
     """Whatever a processor approximates, on each backend."""

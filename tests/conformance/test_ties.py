@@ -4,12 +4,11 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.conformance import draws, ties
 from lstm_odyssey.conformance.answers import ask, ask_oracle, make
 from lstm_odyssey.conformance.draws import FIXED, Draw
 from lstm_odyssey.variants.ops import absolute, maximum, minimum, relu, tanh
-from tests.cells import ODD
+from tests.cells import ODD, ON_CPU
 
 
 def kinks(x, y, c, *, W, R, p):
@@ -40,7 +39,7 @@ def test_the_crafted_problem_is_at_every_kind_of_tie():
     assert all(value.count_nonzero() > value.numel() / 3 for value in answer.values())
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_at_a_tie_the_derivative_is_torchs(backend):
     """relu and |a| give 0 at 0, a maximum of equal values a half to each: exactly as in the oracle, in whole numbers."""
     cell, problem = lo.as_cell(kinks), at_ties()

@@ -98,3 +98,18 @@ def test_the_figures_of_ctc_are_those_of_the_record():
         shown = f"{ours:.2f} | {torch:.2f} | {row['ratio']:.1f} | {rest:.2f} | {100 * row['share']:.0f} %"
         lines.append(f"| {row['frames']} | {row['labels']} | {shown} |")
     assert table(PAGE.split("## CTC\n")[1])[1:] == lines and len(lines) == 5
+
+
+def test_the_parts_of_an_update_are_those_of_the_record():
+    """The table of each default task: frames, speed, and the parts in the scans, in the loss and outside the call."""
+    rows = results("step-families", "2026-11-29")
+    lines = [
+        f"| `{each['task']}` | {each['frames']} | {each['frames_per_second']:,.0f} | "
+        + " | ".join(f"{100 * max(0, each[part]):.0f} %" for part in ("recurrent", "loss", "python"))
+        + " |"
+        for each in rows
+    ]
+    assert [each["task"] for each in rows] == ["bach", "festvox_ru_mini", "hershey_mini"]
+    assert {(each["variant"], each["hidden_size"]) for each in rows} == {("vanilla", 100)}
+    assert "\n".join(lines) in PAGE
+    assert all(each["loss"] < 0.1 * each["recurrent"] for each in rows), "a loss takes as long as the scans"

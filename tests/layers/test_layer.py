@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.variants.ops import sigmoid, tanh
+from tests.cells import ON_CPU
 
 
 def gru(x, y, *, W, R, b):
@@ -213,8 +213,8 @@ MISTAKES = {
     "hidden size True": (lambda: lo.RNN("vanilla", 3, [True]), "hidden_size is True; expected"),
     "input size of text": (lambda: lo.RNN("vanilla", "3", 4), "input_size is '3'; expected"),
     "unknown backend": (
-        lambda: lo.RNN("vanilla", 3, 4, backend="cuda"),
-        "backend 'cuda': not available; expected auto",
+        lambda: lo.RNN("vanilla", 3, 4, backend="cudnn"),
+        "backend 'cudnn': not available; expected auto",
     ),
     "x of one dimension": (lambda: layer()(X[0, 0]), "x has shape (3,); expected [T, B, 3]"),
     "x of two dimensions and another width": (lambda: layer()(X[0, :, :2]), "x has shape (2, 2); expected [T, 3]"),
@@ -264,7 +264,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_wrong_inputs_are_the_same_errors_on_every_backend(backend, monkeypatch):
     """Whichever backend is named, x, state and lengths are looked at before it sees them."""
     monkeypatch.setitem(globals(), "layer", lambda: lo.RNN("vanilla", 3, 4, backend=backend))
@@ -278,7 +278,7 @@ def test_wrong_inputs_are_the_same_errors_on_every_backend(backend, monkeypatch)
             attempt()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_autocast_changes_no_number(backend):
     """Under autocast the layer computes in its parameters' dtype, whatever autocast made of input and states before."""
     layer = lo.RNN("vanilla", 3, [4, 2], bidirectional=True, backend=backend)
@@ -299,7 +299,7 @@ def test_autocast_changes_no_number(backend):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler warns of torch's own parts
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # it looks at .grad of what a graph break leaves
 @pytest.mark.parametrize("compiler", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_a_compiled_model_runs_the_layer_outside_its_graph(backend, compiler):
     """torch.compile breaks its graph at the layer: the same output and gradients; fullgraph=True is torch's clear error."""
     layer = lo.RNN("vanilla", 3, 4, backend=backend)
@@ -429,7 +429,7 @@ def test_the_hessian_by_the_initial_state_is_right(step):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # torch's own forward-mode rules use it
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_forward_mode_works_on_every_backend(backend):
     """A directional derivative in forward mode, by torch.func and by dual numbers, is that of the reverse mode."""
     layer = lo.RNN("fgr", 2, 3, dtype=torch.float64, initial_std=0.8, backend=backend)
@@ -446,7 +446,7 @@ def test_forward_mode_works_on_every_backend(backend):
     torch.testing.assert_close((slope * weights).sum(), (gradient * along).sum())
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_a_layer_can_be_mapped_over_many_inputs(backend):
     """torch.vmap over a layer, gradients included, is a loop over its calls."""
     layer = lo.RNN("cifg", 2, 3, bidirectional=True, dtype=torch.float64, backend=backend)

@@ -8,9 +8,9 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.numba import memory
 from lstm_odyssey.bench import memory as measured
+from tests.cells import ON_CPU
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def gradients(layer, x, call):
 
 
 @pytest.mark.parametrize("wanted", [True, False], ids=["input too", "parameters alone"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_a_checkpoint_gives_the_same_gradients(backend, wanted):
     """Under checkpoint(use_reentrant=False), once and once more inside another, every gradient is there and right."""
     layer = lo.RNN("vanilla", 5, 5, backend=backend, dtype=torch.float64, initial_std=0.7)
@@ -81,7 +81,7 @@ def test_a_checkpoint_gives_the_same_gradients(backend, wanted):
             torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_saved_tensors_may_go_elsewhere(backend):
     """Hooks that pack what is saved, all of it or the large ones only, change no gradient; a graph kept gives it again."""
     layer = lo.RNN("cifg", 3, 5, backend=backend, dtype=torch.float64, initial_std=0.7)

@@ -11,11 +11,11 @@ import torch
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.conformance.draws import FIXED
 from lstm_odyssey.conformance.kit import check_oracle
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.variants.ops import sigmoid, tanh
+from tests.cells import ON_CPU
 
 STORED = Path(__file__).parent / "stored"
 X = torch.randn(5, 2, 2, 3, generator=torch.Generator().manual_seed(0))
@@ -143,7 +143,7 @@ def hook(*_):
     """A hook somebody registered."""
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("how", ["register_forward_pre_hook", "register_forward_hook", "register_full_backward_hook"])
 def test_a_hook_that_would_never_run_is_refused(how, backend):
     """The list of directions is never called: one clear error, from forward and reset_parameters."""
@@ -183,7 +183,7 @@ def first_i(x, y, *, W, R, b):
     return z * i
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_two_cells_that_differ_in_the_order_of_lines_keep_their_own(backend):
     """Of one signature, so that trials have one id, but each reads its own order of gates, whichever came first."""
     assert lo.as_cell(first_z).signature == lo.as_cell(first_i).signature
@@ -234,7 +234,7 @@ def test_a_part_of_an_older_file_loads_where_that_is_asked_for():
         layer.load_state_dict({**other.state_dict(), "cells.0.b.f": torch.zeros(4)})
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("space", "WRpb")
 def test_a_space_that_is_frozen_has_no_gradient(space, backend):
     """The others have theirs."""
@@ -272,7 +272,7 @@ OLDER = {
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("which", OLDER)
 def test_what_torch_hangs_on_by_hooks_computes_trains_and_comes_off(which, backend):
     """Older spectral_norm and weight_norm and prune: a layer with the computed matrix says the same; training changes it."""
@@ -308,7 +308,7 @@ def test_what_torch_hangs_on_by_hooks_computes_trains_and_comes_off(which, backe
     torch.testing.assert_close(layer(x)[0], y, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_hooks_on_the_layer_a_direction_and_a_parametrization_run(backend):
     """Each once a call, those of a direction with its four tensors."""
     layer, seen = lo.RNN("vanilla", 3, 4, bidirectional=True, backend=backend), []
@@ -347,7 +347,7 @@ PARAMETRIZED = {
 }
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("hidden", [4, [4, 4]], ids=["one", "two members"])
 @pytest.mark.parametrize("which", PARAMETRIZED)
 def test_a_parametrized_layer_computes_and_trains(which, hidden, backend):

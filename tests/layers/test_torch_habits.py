@@ -226,7 +226,7 @@ def test_calls_that_do_not_fit():
         layer(pack_padded_sequence(x, [4, 3, 2]), lengths=[4, 3, 2])
     with pytest.raises(ValueError, match=r"lengths beside x of shape \(4, 5\), one sequence"):
         layer(x[:, 0], lengths=[4])
-    with pytest.raises(ValueError, match=r"state 'y' has shape \[1, 3, 7\]; expected \[2, 1, 'B', 7\]"):
+    with pytest.raises(ValueError, match=r"state 'y' has shape \[1, 3, 7\]; expected \[2, 1, B, 7\]"):
         layer(x, {name: torch.zeros(1, B, N) for name in ("y", "c")})
     with pytest.raises(ValueError, match=r"weight: layer is 2; expected one of \[0, 1\]"):
         layer.weight("W.z", layer=2)

@@ -9,6 +9,7 @@ from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.training import hyperparameters
 from lstm_odyssey.training.loop import Trial, train
 from lstm_odyssey.training.protocol import Protocol
+from tests.cells import ON_CPU
 from tests.corpora import CORPORA
 from tests.training.plain_loop import follows_torch
 
@@ -30,7 +31,7 @@ def trained(each, backend, name="no_peepholes", protocol=PROTOCOL, **options):
     )
 
 
-@pytest.mark.parametrize("backend", list(BACKENDS))
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_each_trial_is_trained_as_its_own_hyperparameters_say(backend):
     """Four trials with other momentum, clipping, spread and start in one population, each as torch's own layers do it."""
     population = trained(FOUR, backend)
@@ -38,7 +39,7 @@ def test_each_trial_is_trained_as_its_own_hyperparameters_say(backend):
         follows_torch(population, member, PROTOCOL)
 
 
-@pytest.mark.parametrize("backend", list(BACKENDS))
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("momentum", ["nesterov", "classical"])
 def test_what_a_trial_does_not_say_is_the_protocols(backend, momentum):
     """A hyperparameter that is given as the protocol has it changes no bit; one that is given otherwise does."""
@@ -56,7 +57,7 @@ def test_what_a_trial_does_not_say_is_the_protocols(backend, momentum):
         assert any((changed[each] != plain[each]).any() for each in plain), f"{name} has no effect"
 
 
-@pytest.mark.parametrize("backend", list(BACKENDS))
+@pytest.mark.parametrize("backend", ON_CPU)
 @pytest.mark.parametrize("size", [3, 17])
 def test_a_gradient_that_is_no_number_is_not_clipped_to_one(backend, size):
     """NaN stays NaN, infinity becomes the bound: a trial that has diverged is not hidden by clipping."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-WIDTHS = (32, 64, 96, 128, 192, 256)
+WIDTHS = (32, 64, 96, 128, 160, 224)
 """The greatest N of each class; beyond the last a scan is run step by step."""
 
 REGISTERS, REGISTERS_OF_THREAD = 65536, 255

@@ -4,27 +4,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lstm_odyssey.backends.cuda.kernels import Kernel
 from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value
 from lstm_odyssey.backends.cuda.programs import Programs, Rounds, collect
 from lstm_odyssey.backends.cuda.source import products, training
 from lstm_odyssey.cell.ops import OPS
 
-if TYPE_CHECKING:
-    from lstm_odyssey.backends.cuda.training_step import PopulationStep
-
 Columns = dict[str, Value]
+
+
+class Step(Protocol):
+    """What a shape asks of the step it is made for; see ``training_step.PopulationStep``."""
+
+    network: Any
+    objective: Any
+    made: Kernel
+    members: Numbers
+    velocity: Tensor
+    numbers: Tensor
+    nesterov: Numbers
+    clips: Numbers
+    width: int
+    places: dict[str, int]
+    lines: dict[str, int]
+    workspace: Workspace
+    target_dtype: torch.dtype
+
+    @property
+    def weights(self) -> Tensor: ...
+    @property
+    def gradients(self) -> Tensor: ...
+    def objective_shape(self, T: int, B: int) -> tuple[int, ...]: ...
+    def columns(self, buffer: Tensor) -> dict[str, Column]: ...
+    def output(self, buffer: Tensor, members: Numbers, directions: int) -> Column: ...
+    def begun(self, state: int, rows: int) -> Tensor: ...
 
 
 class Shape:
     """What a step needs for one shape of batch: memory, and the launches of its parts."""
 
-    def __init__(self, step: PopulationStep, T: int, B: int) -> None:
+    def __init__(self, step: Step, T: int, B: int) -> None:
         network, made, device = step.network, step.made, step.weights.device
         self.T, self.B, self.step = T, B, step
         self.members = step.members

@@ -225,6 +225,10 @@ class PopulationStep:
 
         return run
 
+    def alone(self, batch: Batch) -> dict[str, Callable[[], None]]:
+        """Nothing: kernels of one step are timed by a profiler."""
+        return {}
+
     def logits(self, batch: Batch) -> Tensor:
         """The networks' outputs [T, P, B, K], without noise or look-ahead; NaN of those that have stopped."""
         shape, parts = self._shape(batch, False)

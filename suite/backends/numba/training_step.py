@@ -6,8 +6,10 @@ between the two halves of the step.
 
 from __future__ import annotations
 
+import ctypes
 from array import array
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -96,7 +98,7 @@ class TrainingStep:
 
         return {"forward": forward, "backward": backward, "update": update}
 
-    def compiled(self, batch: Batch) -> Callable[[], None]:
+    def compiled(self, batch: Batch) -> Callable[..., None]:
         """The compiled part of a step alone, without the Python around it and without what is called out for."""
         tables, held = self._set(batch, batch.noise)
         entries = [(place, tables.step[place]) for place in map(NAMES.index, OWN)]
@@ -109,6 +111,21 @@ class TrainingStep:
             self.run(tables.address, parts)
 
         return run
+
+    def alone(self, batch: Batch) -> dict[str, Callable[[], None]]:
+        """The cell's scans, both passes of all directions, and the loss with its gradient, on what the last step left."""
+        run, (tables, _) = self.compiled(batch), self._set(batch, batch.noise)
+        scan = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t)
+        passes = [(scan(at), [each.buffer_info()[0] for each in tables.scans[k::2]])
+                  for k, at in enumerate(self.made.addresses)]  # fmt: skip
+
+        def recurrent() -> None:
+            run(0)  # sets the addresses, runs nothing
+            for function, addresses in passes:
+                for address in addresses:
+                    function(address)
+
+        return {"recurrent": recurrent} | ({} if self.loss is None else {"loss": partial(run, LOSS)})
 
     def _called_out(self, tables: Tables, batch: Batch) -> float:
         """The loss and its gradient by the objective's own code, where it is not among ``LOSSES``."""

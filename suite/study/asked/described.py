@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.study.asked import spaces
 from lstm_odyssey.study.asked.profiles import PROFILES
 from lstm_odyssey.study.asked.settings import SettingsError
-from lstm_odyssey.tasks import objectives
+from lstm_odyssey.tasks import objectives, views
 from lstm_odyssey.training.hyperparameters import missing
+
+if TYPE_CHECKING:
+    from lstm_odyssey.tasks.declare import Corpus
+    from lstm_odyssey.tasks.objectives.base import Objective
 
 
 def variant_facts(cell: Cell) -> dict[str, Any]:
@@ -43,6 +47,7 @@ def task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[st
         for key, distribution in held.items():
             spaces.form_of(f"task '{name}': {where}", key, distribution.as_dict())
     space, note = spaces.of_task(name, task.space, PROFILES[study["profile"]], study.get("space", {}), task.narrowed)
+    further = view_facts(corpus, objective)
     return {
         "checksum": corpus.fingerprint,
         "metric": objective.metric,
@@ -63,4 +68,24 @@ def task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[st
         "space": {key: distribution.as_dict() for key, distribution in space.items()},
         "task_space": {key: distribution.as_dict() for key, distribution in task.space.items()},
         "space_note": note,
+        **({"views": further} if further else {}),
     }
+
+
+def view_facts(corpus: Corpus, objective: Objective) -> dict[str, Any]:
+    """By view of the test split what it is, in words, its checksum and its chance level."""
+    found = {}
+    for name, indices in corpus.subsets.items():
+        part = tuple(corpus.test[index] for index in indices)
+        chance = objective.chance(corpus.train, part, corpus.labels)
+        said = f"{len(part)} of the {len(corpus.test)} test sequences"
+        found[name] = {"is": said, "checksum": views.checksum(indices), "chance": float(chance)}
+    for name, folding in corpus.foldings.items():
+        classes, index = views.folded(corpus.labels, folding)
+        train, test = (views.folded_split(split, index) for split in (corpus.train, corpus.test))
+        left_out = [label for label, place in zip(corpus.labels, index, strict=True) if place < 0]
+        said = f"{len(corpus.labels)} classes folded into {len(classes)}"
+        said += f", {', '.join(left_out)} left out" if left_out else ""
+        chance = objective.chance(train, test, classes)
+        found[name] = {"is": said, "checksum": views.checksum(folding), "chance": float(chance)}
+    return found

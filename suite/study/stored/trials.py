@@ -112,11 +112,23 @@ def check_trial(content: Mapping[str, Any]) -> None:
     for name in curves:
         if not all(isinstance(value, number) and not isinstance(value, bool) for value in content["curves"][name]):
             raise ValueError(f"curve {name} holds something that is no number")
+    for name, view in content.get("views", {}).items():
+        values = [view["best_test"], *view["test"]]
+        if not isinstance(name, str) or not all(isinstance(v, number) and not isinstance(v, bool) for v in values):
+            raise ValueError(f"view {name!r} holds something that is no number")
     if content["status"] == "ok" and None in (content["best_valid"], content["best_test"]):
         raise ValueError("status is ok and there is no score")
 
 
-def comparable(record: dict[str, Any]) -> dict[str, Any]:
-    """A stored trial without what is measured in seconds or says where it ran."""
+def comparable(record: dict[str, Any], other: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A stored trial without what is measured in seconds or says where it ran.
+
+    Args:
+        other: the one it is compared with: of the views those that both have, as versions of a task differ in them.
+    """
     kept = {key: value for key, value in record.items() if key not in MEASURED}
-    return {**kept, "curves": {key: value for key, value in record["curves"].items() if key not in MEASURED}}
+    curves = {key: value for key, value in record["curves"].items() if key not in MEASURED}
+    views = {
+        name: view for name, view in kept.pop("views", {}).items() if other is None or name in other.get("views", {})
+    }
+    return {**kept, "curves": curves, **({"views": views} if views else {})}

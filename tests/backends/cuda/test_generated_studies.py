@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends import BACKENDS, repeats
-from lstm_odyssey.study import block as blocks
+from lstm_odyssey.backends import BACKENDS, promise
 from lstm_odyssey.study.block import Block
-from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.stored.store import Store
+from lstm_odyssey.study.stored.trials import comparable
 from lstm_odyssey.training import environment
+from lstm_odyssey.training.loop import what_fits
 from tests.made_plugins import HURRIED, RISING, write
 from tests.small import settings
 
@@ -35,18 +35,10 @@ def test_a_study_says_whose_bits_are_no_promise(name, objective, on_cpu, tmp_pat
 
 def test_which_backends_promise_bits():
     """cuda for the losses that are its own; one that is not known here as it was stored."""
-    assert [repeats("cuda", each) for each in ("next_frame", "frames", "ctc", "label_last")] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-    assert repeats("numba", "ctc") and repeats("eager", "ctc") and repeats("of a newer version", "ctc")
-
-
-def a_block(folder, backend):
-    study = make_plan(Store(folder / "store"), settings(folder, variants=["nog"], backend=backend, block_size=5)).study
-    return Block(study, "bach", "nog", 0)
+    told = {each: promise("cuda", each) for each in ("next_frame", "frames", "ctc", "label_last")}
+    assert [each for each, words in told.items() if words] == ["ctc", "label_last"]
+    assert told["ctc"] == {"bits": "torch computes the loss of 'ctc', in no fixed order"}
+    assert not any(promise(backend, "ctc") for backend in ("numba", "eager", "of a newer version"))
 
 
 @dataclass
@@ -56,38 +48,44 @@ class Short:
     room: int
     asked: list
 
-
-def short_of(monkeypatch, room):
-    """Let blocks be trained by a GPU with so much room."""
-    short = Short(room, [])
-
-    def train(self, cell, corpus, wanted, *, group=None, **options):
-        short.asked.append(group)
-        if (len(wanted) if group is None else group) > short.room:
+    def __call__(self, group):
+        self.asked.append(group)
+        if (5 if group is None else group) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return short
+        return self
+
+
+def test_where_memory_is_short_groups_get_smaller():
+    """Halves of five members until they fit; where not one fits the error stands, as it does where a backend pads."""
+    for room, expected in ((5, [None]), (3, [None, 3]), (1, [None, 3, 2, 1])):
+        short = Short(room, [])
+        assert what_fits(short, 5, pads=False) is short and short.asked == expected
+    for short, pads, expected in ((Short(0, []), False, [None, 3, 2, 1]), (Short(4, []), True, [None])):
+        with pytest.raises(torch.OutOfMemoryError):
+            what_fits(short, 5, pads=pads)
+        assert short.asked == expected
+
+
+def test_a_block_whose_members_do_not_fit_is_trained_in_groups(on_cpu, tmp_path, monkeypatch):
+    """A run answers a full memory with smaller groups, and stores what a run that had room stores; no trial fails."""
+    whole, given = Block.train, {"variants": ["nog"], "trials": 3, "epochs": 1, "block_size": 3}
+    lo.run(tmp_path / "roomy", settings(tmp_path, backend=on_cpu, **given))
+    asked = []
+
+    def train(self, *arguments, group=None, **options):
+        asked.append(group)
+        if group is None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, *arguments, group=group, **options)
 
     monkeypatch.setattr(Block, "train", train)
-    return short
-
-
-def test_where_memory_is_short_groups_get_smaller(on_cpu, tmp_path, monkeypatch):
-    """Halves of five members until they fit; where not one fits the error stands."""
-    for room, expected in ((5, [None]), (3, [None, 3]), (1, [None, 3, 2, 1])):
-        short = short_of(monkeypatch, room)
-        assert blocks._trained(a_block(tmp_path, on_cpu), None, None, range(5), {}) is short
-        assert short.asked == expected
-    short.room = 0
-    with pytest.raises(torch.OutOfMemoryError):
-        blocks._trained(a_block(tmp_path, on_cpu), None, None, range(5), {})
-
-
-def test_a_backend_that_pads_is_not_grouped(tmp_path, monkeypatch):
-    """A smaller block would be another study."""
-    short = short_of(monkeypatch, 4)
-    with pytest.raises(torch.OutOfMemoryError):
-        blocks._trained(a_block(tmp_path, "eager"), None, None, range(5), {})
-    assert short.asked == [None]
+    lo.run(tmp_path / "short", settings(tmp_path, backend=on_cpu, **given))
+    assert asked == [None, 2]
+    found, right = ({t["trial"]: t for t in Store(tmp_path / of).trials()} for of in ("short", "roomy"))
+    assert {index: comparable(trial) for index, trial in found.items()} == {
+        index: comparable(trial) for index, trial in right.items()
+    }
+    assert {trial["status"] for trial in found.values()} == {"ok"}
 
 
 def test_numbers_of_a_gpu_depend_on_gpu_driver_cuda_and_compiler(monkeypatch):

@@ -12,6 +12,7 @@ import pytest
 import lstm_odyssey as lo
 from lstm_odyssey.commands import tables
 from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.tasks.cache import SPLITS
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.handwriting import build_hershey, hershey, hershey_hand, ink
 from lstm_odyssey.tasks.handwriting.hershey_text import ORDER, Draws, signs, text
@@ -44,7 +45,7 @@ def test_the_corpus_is_the_one_of_its_docstring(name: str) -> None:
     """Counts of lines, all 81 characters in training, 22 characters and 250 frames a line, each text once, lifts."""
     lines = hershey.lines(hershey.WRITERS[name])
     counts = {"hershey": [2400, 400, 400], "hershey_mini": [60, 15, 15]}[name]
-    assert [len(lines[split]) for split in ink.SPLITS] == counts
+    assert [len(lines[split]) for split in SPLITS] == counts
     assert set("".join(line.text for line in lines["train"])) == set(ink.CHARACTERS)
     every = [line for split in lines.values() for line in split]
     assert min(len(line.text) for line in every) >= 22
@@ -70,7 +71,7 @@ def test_writers_have_hands_of_their_own(mini: dict[str, list[ink.Line]]) -> Non
     fonts = hershey.fonts()
     hands = [
         hershey_hand.Hand.drawn(Draws(hershey.SEED, place, writer), fonts)
-        for place, split in enumerate(ink.SPLITS)
+        for place, split in enumerate(SPLITS)
         for writer in range(hershey.WRITERS["hershey_mini"][split])
     ]
     assert len({(hand.slant, hand.size, hand.step) for hand in hands}) == len(hands) == 18

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstm_odyssey.tasks import cache
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.handwriting import ink
 from lstm_odyssey.tasks.objectives import get
@@ -101,7 +102,7 @@ def test_normalisation_is_exact_and_of_the_training_lines() -> None:
         assert deviation[column] == math.sqrt(sum((v - true) ** 2 for v in each) / len(each))
     again = ink.normalisation(lines[::-1])
     assert np.array_equal(mean, again[0]) and np.array_equal(deviation, again[1])
-    corpus = ink.corpus("task 'toy'", splits(*lines), "made")
+    corpus = cache.corpus(ink.assembled("task 'toy'", splits(*lines), "made"))
     train = np.concatenate([features for features, _ in corpus.train])
     assert np.allclose(train[:, :3].mean(0), 0, atol=1e-6) and np.allclose(train[:, :3].std(0), 1, atol=1e-6)
     assert set(np.unique(train[:, 3])) <= {0.0, 1.0}
@@ -112,15 +113,17 @@ def test_a_feature_that_never_changes_becomes_zero() -> None:
     """There is nothing to divide by."""
     line = made("abcdef")
     line.features[:, 2] = 40
-    corpus = ink.corpus("task 'toy'", splits(line), "made")
+    corpus = cache.corpus(ink.assembled("task 'toy'", splits(line), "made"))
     assert (corpus.train[0][0][:, 2] == 0).all()
 
 
 def test_lines_that_are_too_short_are_left_out_and_counted() -> None:
     """A corpus with lines that CTC cannot be asked for says in a warning how many of which split."""
     good, short = made("hello", frames=9), made("hello", frames=5)
-    corpus = ink.corpus(
-        "task 'toy'", {"train": [good, short, short], "valid": [short, good], "test": [good]}, "made", ["x"]
+    corpus = cache.corpus(
+        ink.assembled(
+            "task 'toy'", {"train": [good, short, short], "valid": [short, good], "test": [good]}, "made", ["x"]
+        )
     )
     assert [len(split) for split in corpus.splits.values()] == [1, 1, 1]
     assert corpus.warnings == (
@@ -132,4 +135,8 @@ def test_lines_that_are_too_short_are_left_out_and_counted() -> None:
 def test_a_split_without_a_line_is_one_clear_error() -> None:
     """Nothing to train or to score on is said with the split's name."""
     with pytest.raises(CorpusError, match="task 'toy': test has no line that can be read; expected at least one"):
-        ink.corpus("task 'toy'", {"train": [made("ab")], "valid": [made("ab")], "test": [made("ab", frames=1)]}, "made")
+        cache.corpus(
+            ink.assembled(
+                "task 'toy'", {"train": [made("ab")], "valid": [made("ab")], "test": [made("ab", frames=1)]}, "made"
+            )
+        )

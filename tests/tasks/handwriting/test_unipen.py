@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import tarfile
@@ -14,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_odyssey.tasks import archives
+from lstm_odyssey.tasks import archives, locate
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
-from lstm_odyssey.tasks.handwriting import ink, unipen, unipen_format, unipen_lines
+from lstm_odyssey.tasks.handwriting import unipen, unipen_format, unipen_lines
 from tests.corpora import real_file
 
 NPZ = "unipen_lines.npz"
@@ -347,7 +348,7 @@ def test_the_file_of_lines_is_read(tmp_path: Path) -> None:
         "three",
     ]
     assert all(features[:, 3].sum() == 2 and len(features) == 30 for features, _ in corpus.train)
-    assert ink.unseen(corpus) == (0, 2)
+    assert corpus.subsets == {"unseen text": (0, 2)}
 
 
 DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
@@ -417,6 +418,23 @@ def test_another_file_is_no_file_of_lines(tmp_path: Path) -> None:
             unipen.load(tmp_path / name)
 
 
+def test_what_was_read_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second load reads the cache, with the writers, subsets and scales of the first; another file is read itself."""
+    path = saved(tmp_path / NPZ)
+    first = unipen.load(path)
+    read = unipen._read
+    monkeypatch.setattr(unipen, "_read", lambda _: pytest.fail("read again"))
+    again = unipen.load(path)
+    assert again.fingerprint == first.fingerprint and again.recorded is not None and first.recorded is not None
+    assert all(np.array_equal(one, other) for one, other in zip(again.recorded, first.recorded, strict=True))
+    assert (again.people, again.subsets, again.warnings) == (first.people, first.subsets, first.warnings)
+    assert first.people["train"] > 0 and first.subsets
+    monkeypatch.setattr(unipen, "_read", read)
+    os.utime(path, ns=(10**18, 10**18))
+    assert unipen.load(path).fingerprint == first.fingerprint
+    assert len(list((locate.cache_folder() / "features").iterdir())) == 2
+
+
 # the real files
 
 
@@ -427,7 +445,7 @@ def test_the_real_lines_are_the_corpus_of_the_docstring() -> None:
 
     corpus = unipen.load(real_file(NPZ))
     assert {split: len(pairs) for split, pairs in corpus.splits.items()} == unipen.LINES
-    assert corpus.warnings == () and len(ink.unseen(corpus)) == 566
+    assert corpus.warnings == () and len(corpus.subsets["unseen text"]) == 566
     assert round(get("ctc").chance(corpus.train, corpus.test, corpus.labels), 4) == unipen.task.chance
     known = set(texts(corpus, "train"))
     assert round(100 * np.mean([text in known for text in texts(corpus, "test")])) == 61

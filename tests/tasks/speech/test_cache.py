@@ -11,16 +11,16 @@ import sys
 import numpy as np
 import pytest
 
-from lstm_odyssey.tasks import locate
+from lstm_odyssey.tasks import cache, locate
+from lstm_odyssey.tasks.cache import Assembled, corpus
 from lstm_odyssey.tasks.declare import CorpusError
-from lstm_odyssey.tasks.speech import cache, festvox, recordings
-from lstm_odyssey.tasks.speech.assemble import Assembled, corpus
+from lstm_odyssey.tasks.speech import festvox, recordings
 from tests.tasks.speech import trees
 
 FILL = """
 import sys
 from pathlib import Path
-from lstm_odyssey.tasks import locate
+from lstm_odyssey.tasks import cache, locate
 from lstm_odyssey.tasks.speech import festvox
 locate.cache_folder = lambda: Path(sys.argv[2])
 print(festvox.load(sys.argv[1]).fingerprint)

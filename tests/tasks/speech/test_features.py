@@ -7,8 +7,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from scipy import fft, signal
 
+from lstm_odyssey.tasks import objectives, views
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.speech import features, phones
 from lstm_odyssey.tasks.speech.assemble import spans
@@ -84,6 +86,7 @@ def test_what_no_phone_covers_is_silence():
     found = features.filled([(0.1, 0.2, "a"), (0.3, 0.4, "b"), (0.35, 0.5, "c"), (0.9, 1.2, "d")], 1.0, "h#")
     assert found[0] == (0.0, 0.1, "h#") and (0.2, 0.3, "h#") in found and (0.5, 0.9, "h#") in found
     assert found[-1] == (0.9, 1.0, "d")
+    assert all(first[1] == second[0] for first, second in itertools.pairwise(found)) and (0.4, 0.5, "c") in found
     assert features.filled([(0.0, 0.5, "a")], 0.8, "h#")[-1] == (0.5, 0.8, "h#")
 
 
@@ -113,7 +116,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
 def test_sixty_one_phones_fold_to_thirty_nine():
     """Every phone has a class; 61 become 39; q is left out; the classes are phones of their own, and silence."""
     assert len(phones.TIMIT) == len(set(phones.TIMIT)) == 61 and set(phones.FOLDING) == set(phones.TIMIT)
-    names, index = phones.folded(phones.TIMIT)
+    names, index = views.folded(phones.TIMIT, phones.FOLDING)
     assert len(names) == 39 and "sil" in names and set(names) - {"sil"} <= set(phones.TIMIT)
     assert [phone for phone, place in zip(phones.TIMIT, index, strict=True) if place < 0] == ["q"]
     assert len(phones.ARPABET) == 40 == len(set(phones.ARPABET))
@@ -121,6 +124,12 @@ def test_sixty_one_phones_fold_to_thirty_nine():
 
 def test_the_folded_error_counts_what_differs_after_folding():
     """zh for sh is right, aa for ih is wrong, a frame of q does not count, q said for another phone is wrong."""
-    said, meant = "zh aa q q".split(), "sh ih q pau".split()
-    told = [[phones.TIMIT.index(phone) for phone in line] for line in (said, meant)]
-    assert phones.folded_error(*told, phones.TIMIT) == pytest.approx(200 / 3)
+    said, meant = (
+        torch.tensor([phones.TIMIT.index(phone) for phone in line.split()]) for line in ("zh aa q q", "sh ih q pau")
+    )
+    _, index = views.folded(phones.TIMIT, phones.FOLDING)
+    objective, lengths = objectives.get("frames"), torch.tensor([4])
+    target = objective.collate([meant.numpy()], lengths, 4, torch.float32, "cpu")
+    logits = torch.nn.functional.one_hot(said, 61).float()[:, None, None]
+    above, below = objective.folded_score(logits, target, lengths, torch.from_numpy(index))
+    assert (above.tolist(), below.tolist()) == ([[2.0]], [3.0])

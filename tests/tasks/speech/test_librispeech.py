@@ -35,7 +35,7 @@ def test_a_made_tree_is_read(tree):
     """Seven speakers: split by the hash of their numbers; 39 phones without stress, and one silence; the count is said."""
     corpus = librispeech_mfa.load(tree)
     assert counts(corpus) == [10, 2, 2] and corpus.labels == phones.ARPABET and corpus.input_size == 39
-    assert corpus.warnings == ("14 utterances; expected 5323",)
+    assert corpus.warnings == ("14 utterances of 7 speakers; expected 5323 of 80",) and sum(corpus.people.values()) == 7
     used = {corpus.labels[k] for split in corpus.splits.values() for _, y in split for k in y}
     assert used == {"AH", "S", "IY", "ER", "sil"}
 
@@ -143,9 +143,15 @@ def archived(folder, tree):
     }
 
 
+def told(checksums):
+    """The downloads with these checksums of the sound."""
+    sounds = {f"{part}.tar.gz": checksum for part, checksum in checksums.items()}
+    return tuple(each._replace(checksum=sounds.get(each.file)) for each in librispeech_mfa.DOWNLOADS)
+
+
 def test_the_archives_are_the_same_corpus(tree, cache_folder, monkeypatch):
     """Kept archives are unpacked without the network; that the alignments' checksum is the first download's is said."""
-    monkeypatch.setattr(librispeech_mfa, "SOUNDS", archived(cache_folder, tree))
+    monkeypatch.setattr(librispeech_mfa, "DOWNLOADS", told(archived(cache_folder, tree)))
     monkeypatch.setenv("ODYSSEY_OFFLINE", "1")
     corpus = librispeech_mfa.load()
     assert corpus.fingerprint == librispeech_mfa.load(tree).fingerprint
@@ -160,7 +166,7 @@ def test_the_archives_are_the_same_corpus(tree, cache_folder, monkeypatch):
 def test_an_archive_that_changed_is_refused(tree, cache_folder, monkeypatch):
     """The sound against the published checksum, the alignments against the recorded one."""
     sounds = archived(cache_folder, tree)
-    monkeypatch.setattr(librispeech_mfa, "SOUNDS", sounds)
+    monkeypatch.setattr(librispeech_mfa, "DOWNLOADS", told(sounds))
     grids = cache_folder / librispeech_mfa.ALIGNMENTS
     locate.recorded(grids)
     grids.write_bytes(grids.read_bytes() + b" ")
@@ -168,7 +174,7 @@ def test_an_archive_that_changed_is_refused(tree, cache_folder, monkeypatch):
         CorpusError, match=rf"{grids.name} has the sha256 \w+; expected \w+. Delete it, and start again"
     ):
         librispeech_mfa.load()
-    monkeypatch.setattr(librispeech_mfa, "SOUNDS", {**sounds, "dev-clean": "0" * 64})
+    monkeypatch.setattr(librispeech_mfa, "DOWNLOADS", told({**sounds, "dev-clean": "0" * 64}))
     (cache_folder / f"{grids.name}.sha256").unlink()
     with pytest.raises(CorpusError, match=rf"dev-clean.tar.gz has the sha256 {sounds['dev-clean']}; expected 0{{64}}"):
         librispeech_mfa.load()

@@ -35,7 +35,9 @@ def test_a_made_tree_is_read(upper):
     """Two sentences a speaker, SA left out; speakers of the lists alone are tested; other counts than TIMIT's are said."""
     corpus = timit.load(upper)
     assert counts(corpus) == [4, 2, 4] and corpus.input_size == 39 and corpus.labels == phones.TIMIT
-    assert corpus.warnings[0] == "train has 4 utterances; TIMIT has 3696" and len(corpus.warnings) == 3
+    assert corpus.warnings[0] == "train has 4 utterances of 2 speakers; TIMIT has 3696 of 462"
+    assert len(corpus.warnings) == 3 and corpus.people == {"train": 2, "valid": 1, "test": 2}
+    assert corpus.foldings == {"39 classes": phones.FOLDING} and timit.load(upper).foldings == corpus.foldings
     assert corpus.provenance.startswith("LDC93S1, 10 utterances")
 
 

@@ -1,4 +1,4 @@
-"""Tests of speech touch neither the user's data nor the user's cache."""
+"""Tests of corpora touch neither the user's data nor the user's cache."""
 
 from __future__ import annotations
 
