@@ -116,7 +116,7 @@ class Planted(EmulatedDevice):
 def printed(message: str) -> str:
     """What tells one fault from another in a message: the sanitizer's own line or the emulation's; without addresses."""
     words = re.search(
-        r"(?:ERROR|WARNING): (\w+Sanitizer: [^\n]*?)(?: \(pid=| on address|$)|runtime error: ([^\n]*)",
+        r"(?:ERROR|WARNING): (\w+Sanitizer: [^\n]*?)(?: \(pid=| on (?:unknown )?address|$)|runtime error: ([^\n]*)",
         message,
         re.MULTILINE,
     )
