@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from lstm_odyssey.backends.trainer import Batch, Network
     from lstm_odyssey.tasks.objectives.base import Objective
 
+SHAPES = 1024
+"""Shapes of batches whose tables are kept: about a megabyte each for 256 members."""
+
 COMPACT = 7 / 8
 """Members that have stopped are left out once no more than this part of those that are computed still runs."""
 
@@ -61,7 +64,7 @@ class PopulationStep:
         each = zip(momentum, rate, noise, clip, strict=True)
         numbers = [[m, (1 - m) * r, n, c or 0.0] for m, r, n, c in each]
         self.numbers = torch.tensor(numbers, dtype=torch.float64).to(velocity)
-        self.members = np.arange(len(network.sizes))
+        self._compute(np.arange(len(network.sizes)))
         self._shapes: dict[tuple[int, int], tuple[Shape, dict[str, Any]]] = {}
         self._begun: dict[tuple[int, int], Tensor] = {}
         self._made_for: tuple[int, ...] = ()
@@ -129,11 +132,15 @@ class PopulationStep:
             )
         return self._begun[key]
 
+    def _compute(self, members: Numbers) -> None:
+        """These members from now on; their rows of a tensor [P] are on the device, so that no update waits for the host."""
+        self.members, self._rows = members, torch.from_numpy(members).to(self.velocity.device)
+
     def only(self, running: np.ndarray[Any, Any]) -> None:
         """Compute these members from now on, once they are few enough for new tables to pay; the others have stopped."""
         members = np.flatnonzero(running)
         if len(members) and len(members) <= COMPACT * len(self.members):
-            self.members = members
+            self._compute(members)
             self._shapes.clear()
 
     def _shape(self, batch: Batch, noise: bool) -> tuple[Shape, dict[str, Any]]:
@@ -142,6 +149,8 @@ class PopulationStep:
         if self._made_of() != self._made_for:
             self._shapes.clear()
         if (T, B) not in self._shapes:
+            if len(self._shapes) >= SHAPES:
+                self._shapes.clear()
             shape = Shape(self, T, B)
             if self._made_of() != self._made_for:  # there is more room now, in another place
                 self._shapes.clear()
@@ -208,8 +217,7 @@ class PopulationStep:
             parts, own = made
             _run(parts["update"])
             loss = torch.full((len(self.network.sizes),), torch.nan, dtype=torch.float64, device=own.device)
-            loss[torch.from_numpy(self.members).to(own.device)] = own
-            return loss
+            return loss.index_copy_(0, self._rows, own)
 
         return {"forward": forward, "backward": backward, "update": update}
 
@@ -238,8 +246,7 @@ class PopulationStep:
             return own
         T, _, B, K = own.shape
         whole = own.new_full((T, len(self.network.sizes), B, K), torch.nan)
-        whole[:, torch.from_numpy(self.members).to(own.device)] = own
-        return whole
+        return whole.index_copy_(1, self._rows, own)
 
     def exact_losses(self, batch: Batch) -> Tensor | None:
         """The loss of each row in float64 [P, B]; None where the objective is not among ``LOSSES``."""
