@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda import nvrtc
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch, about
+from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Runs, about
 
 _WITHOUT_ASKING = 48 * 1024
 """Bytes of dynamic shared memory that every kernel may have."""
@@ -71,6 +71,7 @@ class CudaDevice:
         self._functions: dict[tuple[str, str], Any] = {}
         self._allowed: dict[tuple[str, str], tuple[int, int]] = {}
         self._lock = threading.Lock()
+        self._streams: list[Any] = []
 
     @classmethod
     def of(cls, device: torch.device) -> CudaDevice:
@@ -105,6 +106,12 @@ class CudaDevice:
             uploaded = {key: self._upload(self._addresses(launch)) for key, launch in once.items()}
             tables = [uploaded[id(launch)] for launch in launches]
         return Prepared(self, text, launches, functions, tables, stream)
+
+    def together(self, prepared: Sequence[Runs]) -> Together:
+        """What runs several side by side: each but the first on a stream of its own, joined to torch's before and after."""
+        while len(self._streams) < len(prepared) - 1:
+            self._streams.append(torch.cuda.Stream(self.device))
+        return Together(self.device, prepared, self._streams)
 
     def _upload(self, rows: np.ndarray[Any, Any]) -> Tensor:
         """A table in the device's memory; the copy is in order with the stream, from memory that torch frees after it."""
@@ -217,3 +224,22 @@ class Prepared:
         with self._device._current():
             for launch, function, table, config in self._launches:
                 self._device.launch(self._text, launch, function, table, config)
+
+
+class Together:
+    """Prepared launches that run side by side, and what comes after them waits for all."""
+
+    def __init__(self, device: torch.device, prepared: Sequence[Runs], streams: Sequence[Any]) -> None:
+        self._device, self._first = device, prepared[0]
+        self._others = list(zip(prepared[1:], streams, strict=False))
+
+    def run(self) -> None:
+        """Put the launches onto their streams."""
+        current = torch.cuda.current_stream(self._device)
+        for prepared, stream in self._others:
+            stream.wait_stream(current)
+            with torch.cuda.stream(stream):
+                prepared.run()
+        self._first.run()
+        for _, stream in self._others:
+            current.wait_stream(stream)

@@ -22,7 +22,7 @@ import numpy as np
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda import kept
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch, about
+from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Runs, about
 from lstm_odyssey.tasks.nearest import nearest
 
 ORDERS = ("in order", "reversed", "shuffled 1", "shuffled 2", "greedy")
@@ -108,6 +108,10 @@ class EmulatedDevice:
         """What runs the launches each time it is asked to."""
         return Prepared(self, text, launches)
 
+    def together(self, prepared: Sequence[Runs]) -> Together:
+        """One after the other: what it computes is the same."""
+        return Together(prepared)
+
     def compiled(self, text: str) -> Path:
         """The program made of this text."""
         flags = (*_FLAGS, *(SANITIZERS if self.sanitize else RACES if self.races else ()))
@@ -166,6 +170,18 @@ def _said(stderr: str) -> str:
     last = stderr.strip().rpartition("\n")[2]
     rest = [line for line in lines if line != last]
     return "\n".join((last, *rest)).strip()[:_LONGEST_MESSAGE]
+
+
+class Together:
+    """Several that could run side by side, in turn."""
+
+    def __init__(self, prepared: Sequence[Runs]) -> None:
+        self._prepared = tuple(prepared)
+
+    def run(self) -> None:
+        """Run them."""
+        for one in self._prepared:
+            one.run()
 
 
 class Prepared:

@@ -197,3 +197,6 @@ class Device(Protocol):
 
     def prepare(self, text: str, launches: Sequence[Launch]) -> Runs:
         """Compile the text, and make what runs the launches as often as wanted."""
+
+    def together(self, prepared: Sequence[Runs]) -> Runs:
+        """What runs several side by side, of which none waits for another; what comes after waits for all."""

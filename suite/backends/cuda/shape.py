@@ -94,8 +94,11 @@ class Shape:
         table = Table.of_columns([columns[name] for name in names], programs)
         return Launch(kernel, programs, blocks, training.THREADS, 1, shared, table)
 
-    def parts_of_a_step(self) -> dict[str, list[tuple[str, list[Launch]]]]:
-        """The launches of each part, with their texts: ``ahead input scan loss backward update``."""
+    def parts_of_a_step(self) -> dict[str, list[list[tuple[str, list[Launch]]]]]:
+        """The launches of each part, with their texts: ``ahead input plain scan loss backward update``.
+
+        A part is done in turn; what stands in one list of it may run side by side: the size classes of a scan.
+        """
         step, made, plan = self.step, self.step.made, self.step.made.plan
         T, B, P, D, K, M, frames = self.T, self.B, self.P, self.D, self.K, self.M, self.T * self.B
         members, which = np.arange(P), self.members
@@ -176,15 +179,15 @@ class Shape:
         after = self.programs.gradient_products(self.deltas, self.gradients, [None] * len(plan.inputs))
         after += self.programs.collected(self.parts, self.gradients)
         return {
-            "ahead": [(text, [ahead])],
-            "input": [(text, [noisy])],
-            "plain": [(text, [plain])],
-            "scan": [*([(around, self.programs.input_products())] if plan.input_runs else []), *scan,
-                     (around, outputs.launches()), *([(text, [add])] if add else [])],
-            "loss": [(text, loss)] if loss else [],
-            "backward": [*([(text, [back])] if back else []), (around, gradients.launches() + summed),
-                         *backward, (around, after)],
-            "update": [(text, [update])],
+            "ahead": [[(text, [ahead])]],
+            "input": [[(text, [noisy])]],
+            "plain": [[(text, [plain])]],
+            "scan": [*([[(around, self.programs.input_products())]] if plan.input_runs else []), scan,
+                     [(around, outputs.launches())], *([[(text, [add])]] if add else [])],
+            "loss": [[(text, loss)]] if loss else [],
+            "backward": [*([[(text, [back])]] if back else []), [(around, gradients.launches() + summed)], backward,
+                         [(around, after)] if after else []],
+            "update": [[(text, [update])]],
         }  # fmt: skip
 
     def functions(self) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda.kernels import kernel
-from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers, Table
+from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers, Runs, Table
 from lstm_odyssey.backends.cuda.shape import Columns, Shape, Workspace
 from lstm_odyssey.backends.cuda.source import training
 from lstm_odyssey.backends.lowering import lower
@@ -155,8 +155,8 @@ class PopulationStep:
             if self._made_of() != self._made_for:  # there is more room now, in another place
                 self._shapes.clear()
                 self._made_for = self._made_of()
-            parts = {name: [self.device.prepare(text, launches) for text, launches in parts if launches]
-                     for name, parts in shape.parts_of_a_step().items()}  # fmt: skip
+            made = shape.parts_of_a_step()
+            parts = {name: [self._prepared(stage) for stage in stages if stage] for name, stages in made.items()}
             self._shapes[T, B] = shape, parts
         shape, parts = self._shapes[T, B]
         shape.x.copy_(batch.x)
@@ -168,6 +168,11 @@ class PopulationStep:
         if self.objective.name in training.LOSSES:
             shape.targets.copy_(self.objective.kernel_targets(batch.target).view(shape.targets.shape))
         return shape, parts
+
+    def _prepared(self, stage: Sequence[tuple[str, list[Launch]]]) -> Runs:
+        """What runs a stage: launches of several texts side by side."""
+        found = [self.device.prepare(text, launches) for text, launches in stage if launches]
+        return found[0] if len(found) == 1 else self.device.together(found)
 
     def _made_of(self) -> tuple[int, ...]:
         """What tables hold addresses of and others may change."""

@@ -176,6 +176,41 @@ def test_prepared_launches_run_again_on_any_stream(cuda):
     assert len(cuda.named("cuLaunchKernelEx")) == 3 and other.waited == [made] and made.waited == []
 
 
+def test_size_classes_run_side_by_side(cuda, monkeypatch):
+    """All but the first go onto streams of their own, which wait for torch's and are waited for; streams are made once."""
+    order, made = [], []
+
+    class Side(Stream):
+        def __init__(self, device):
+            super().__init__()
+            made.append(self)
+            self.cuda_stream = 0x100 + len(made)
+
+        def wait_stream(self, other):
+            order.append((self, "waits for", other))
+
+    @contextlib.contextmanager
+    def on(stream):
+        before, cuda.stream = cuda.stream, stream
+        yield
+        cuda.stream = before
+
+    monkeypatch.setattr(torch.cuda, "Stream", Side)
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    device, main = CudaDevice(), cuda.stream
+    monkeypatch.setattr(main, "wait_stream", lambda other: order.append((main, "waits for", other)))
+    ready = [device.prepare(TEXT, [Launch(name, 1, 1, 32, 1, 0, [[1, 2]])]) for name in ("one", "two", "three")]
+    together = device.together(ready)
+    assert device.together(ready[:2]) is not together and len(made) == 2
+    together.run()
+    streams = {call[1]: call[0].hStream for call in cuda.named("cuLaunchKernelEx")}
+    assert [stream for name, stream in streams.items() if "one" in name] == [0x77]
+    assert sorted(streams.values()) == [0x77, 0x101, 0x102]
+    assert order[-2:] == [(main, "waits for", side) for side in made]
+    for side in made:
+        assert (side, "waits for", main) in order[:-2]
+
+
 def test_a_tensor_has_to_be_on_the_device(cuda):
     """An address of another memory never reaches a kernel."""
     with pytest.raises(ValueError, match="kernel 'forward': a tensor of its table is on cpu; expected cuda:0"):
