@@ -74,3 +74,34 @@ def addresses(tensors: Sequence[Tensor]) -> list[int]:
     if 0 in found:
         raise NoAddress
     return found
+
+
+def second_derivative(backend: str) -> RuntimeError:
+    """What a compiled backward pass says that is asked for a gradient to be differentiated again."""
+    return RuntimeError(
+        f"backend '{backend}': asked for a gradient that can be differentiated again (create_graph=True); expected one "
+        "derivative only. Use backend='eager' for higher ones."
+    )
+
+
+def watched(backend: str) -> RuntimeError:
+    """What it says of tensors without numbers in memory: of several at once, of a transform or a mode."""
+    return RuntimeError(
+        f"backend '{backend}': the backward pass runs under vmap (is_grads_batched), another transform of torch or a "
+        "TorchDispatchMode that the forward pass did not run under; expected none, and gradients one at a time. Use "
+        "backend='eager'."
+    )
+
+
+def dense(backend: str, value: Tensor) -> Tensor:
+    """A gradient from above as numbers in memory.
+
+    Raises:
+        RuntimeError: it is no ordinary tensor.
+    """
+    if value.layout != torch.strided or (type(value) is not Tensor and foreign((value,))):
+        raise RuntimeError(
+            f"backend '{backend}': the gradient of an output is a {type(value).__name__} of layout {value.layout}; expected a "
+            "dense Tensor. Give it as one, or use backend='eager'."
+        )
+    return torch.zeros_like(value, device=value.device) if value._is_zerotensor() else plain(value)

@@ -23,7 +23,7 @@ from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers
 from lstm_odyssey.backends.cuda.programs import Programs
 from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.lowering import Lowered
-from lstm_odyssey.backends.tensors import foreign, observed, plain
+from lstm_odyssey.backends.tensors import dense, foreign, observed, plain, second_derivative, watched
 from lstm_odyssey.cell.ops import OPS
 
 _emulated: ContextVar[Device | None] = ContextVar("emulated", default=None)
@@ -133,21 +133,14 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Any, ...]:
         if torch.is_grad_enabled():
-            raise RuntimeError(
-                "backend 'cuda': asked for a gradient that can be differentiated again (create_graph=True); expected one "
-                "derivative only. Use backend='eager' for higher ones."
-            )
+            raise second_derivative("cuda")
         if observed():
-            raise RuntimeError(
-                "backend 'cuda': the backward pass runs under vmap (is_grads_batched), another transform of torch or a "
-                "TorchDispatchMode that the forward pass did not run under; expected none, and gradients one at a time. Use "
-                "backend='eager'."
-            )
+            raise watched("cuda")
         call: Call = ctx.call
         made, T, B = call.made, call.T, call.B
         *tensors, active, kept = ctx.saved_tensors
         inputs, spaces, states = _split(made, tensors)
-        dy, *dfinal = (None if value is None else _adjoint(value) for value in adjoints)
+        dy, *dfinal = (None if value is None else dense("cuda", value) for value in adjoints)
         width, vectors, sums = states[0].shape[-1], len(made.plan.vectors), len(made.plan.accumulators)
         programs = call.programs(inputs, spaces, kept)
         dspaces = {space: torch.zeros_like(value) for space, value in spaces.items()}
@@ -169,16 +162,6 @@ class _Fused(torch.autograd.Function):
         if not made.plan.inputs:
             dinputs = [None if dx is None else dx.zero_() for dx in dinputs]
         return (None, None, *dinputs, *dspaces.values(), *dstates)
-
-
-def _adjoint(value: Tensor) -> Tensor:
-    """A gradient from above as numbers in memory."""
-    if value.layout != torch.strided or foreign((value,)):
-        raise RuntimeError(
-            f"backend 'cuda': the gradient of an output is a {type(value).__name__} of layout {value.layout}; expected a dense "
-            "Tensor. Give it as one, or use backend='eager'."
-        )
-    return torch.zeros_like(value) if value._is_zerotensor() else plain(value)
 
 
 def _one_after_another(like: Tensor, counts: Numbers) -> Column:

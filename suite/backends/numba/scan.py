@@ -20,7 +20,16 @@ from lstm_odyssey.backends.numba.member import Kernel, Member, infer, kernel, me
 from lstm_odyssey.backends.numba.memory import kept
 from lstm_odyssey.backends.plan import Plan
 from lstm_odyssey.backends.spaces import within
-from lstm_odyssey.backends.tensors import NoAddress, addresses, foreign, observed, plain
+from lstm_odyssey.backends.tensors import (
+    NoAddress,
+    addresses,
+    dense,
+    foreign,
+    observed,
+    plain,
+    second_derivative,
+    watched,
+)
 from lstm_odyssey.cell.ops import OPS
 
 
@@ -44,25 +53,18 @@ class _Single(torch.autograd.Function):
     def backward(ctx: Any, *adjoints: Tensor | None) -> tuple[Any, ...]:
         if torch.is_grad_enabled():
             # once_differentiable would let a second derivative pass as zero where dy is constant
-            raise RuntimeError(
-                "backend 'numba': asked for a gradient that can be differentiated again (create_graph=True); expected one "
-                "derivative only. Use backend='eager' for higher ones."
-            )
+            raise second_derivative("numba")
         one: Member = ctx.member
         a, b = one.made.inputs, one.made.inputs + one.made.vector_spaces
         T, B, N, _ = one.sizes
         try:
             if observed():
                 raise NoAddress
-            dy, *dfinal = (None if value is None else _adjoint(value) for value in adjoints)
+            dy, *dfinal = (None if value is None else dense("numba", value) for value in adjoints)
             given = iter(addresses([value for value in (dy, *dfinal) if value is not None]))
             above = [0 if value is None else next(given) for value in (dy, *dfinal)]
-        except NoAddress as error:  # there is no address: of several at once, of tensors of a transform or a mode
-            raise RuntimeError(
-                "backend 'numba': the backward pass runs under vmap (is_grads_batched), another transform of torch or a "
-                "TorchDispatchMode that the forward pass did not run under; expected none, and gradients one at a time. Use "
-                "backend='eager'."
-            ) from error
+        except NoAddress as error:
+            raise watched("numba") from error
         tensors, places, mask, memory = _brought_back(one, ctx.places, ctx.saved_tensors)
         if dy is None:
             dy = torch.zeros((T, B, N), dtype=tensors[0].dtype, device="cpu")
@@ -83,16 +85,6 @@ def _results(one: Member, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tenso
     T, B, N, _ = one.sizes
     states = tensors[one.made.inputs + len(one.made.spaces) :]
     return torch.empty((T, B, N), dtype=tensors[0].dtype, device="cpu"), [torch.empty_like(value) for value in states]
-
-
-def _adjoint(value: Tensor) -> Tensor:
-    """A gradient from above as numbers in memory."""
-    if value.layout != torch.strided or (type(value) is not Tensor and foreign((value,))):
-        raise RuntimeError(
-            f"backend 'numba': the gradient of an output is a {type(value).__name__} of layout {value.layout}; expected a "
-            "dense Tensor. Give it as one, or use backend='eager'."
-        )
-    return torch.zeros_like(value, device="cpu") if value._is_zerotensor() else plain(value)
 
 
 def _brought_back(
