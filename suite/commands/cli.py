@@ -135,18 +135,24 @@ def run(
     source = options.pop("resume_from", None)
     if count is not None and count < 0:
         raise SettingsError(f"--workers: got {count}; expected 0 (in this process) or more.")
-    gpus: list[str] = []
-    if str(options.get("device", "")).split(":")[0] == "cuda":
-        gpus = _gpus(options["device"])
+    asked = str(options.get("device") or "")
+    if asked.startswith("cuda"):
         options["device"] = "cuda"
+        if address is None:
+            _gpus(asked)  # refused before anything else is done
     console = Console()
     progress = StudyProgress(console)
 
     def workers_for(store: Any, plan: Any, todo: Any) -> Any:
-        number = count
+        number, gpus = count, []
+        if plan.study["device"] == "cuda" and address is None:  # that of a study that is gone on with, too
+            gpus = _gpus(asked or "cuda")
         if number is None:
             number = min(len(gpus), max(1, len(todo.blocks))) if gpus else default_workers(len(todo.blocks))
-        return engine(number, address, str(store.path), plan.study["token"], say=progress.say, gpus=gpus)
+        told = {"GPU": 1} if plan.study["device"] == "cuda" else {}
+        return engine(
+            number, address, str(store.path), plan.study["token"], say=progress.say, gpus=gpus, resources=told
+        )
 
     try:
         with progress:
@@ -201,14 +207,17 @@ def _conclude(console: Any, study: Any, place: Path) -> None:
 
 
 def _gpus(device: str) -> list[str]:
-    """The GPUs to take; with one alone this process sees no other either."""
+    """The GPUs to take; with one alone this process sees no other either.
+
+    torch counts them without starting CUDA, which would read the variable once and for all.
+    """
     import os
 
     import torch
 
     from lstm_odyssey.study.gpus import VISIBLE, chosen
 
-    found = chosen(device, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    found = chosen(device, torch.cuda.device_count())
     if len(found) == 1:
         os.environ[VISIBLE] = found[0]  # before torch makes a context
     return found

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Thread
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -68,6 +69,7 @@ def engine(
     timeout: float = 30.0,
     say: Say = silent,
     gpus: Sequence[str] = (),
+    resources: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[Executor]:
     """An executor for a study.
 
@@ -79,6 +81,7 @@ def engine(
         say: told in a line what is waited for.
         gpus: names of GPUs; the worker processes of this machine get them in turn, each sees its own alone and offers it to
             dask as the resource ``GPU``.
+        resources: what a worker must offer to be given a task, on a cluster that exists too.
 
     Raises:
         EngineError: the scheduler cannot be reached or has no workers, or a worker does not see the store.
@@ -132,7 +135,7 @@ def engine(
             client.wait_for_workers(workers, timeout=timeout)
         if scheduler is not None:
             _check_workers(client, scheduler, store, token, timeout, say)
-        executor = DaskExecutor(client, say)
+        executor = DaskExecutor(client, say, resources)
         held.callback(executor.shutdown)
         yield executor
 

@@ -6,7 +6,7 @@ A callback that raises, or never comes, would leave a study waiting for ever.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import suppress
 from threading import Event, Lock, Thread
@@ -37,8 +37,8 @@ class DaskExecutor(Executor):
         say: told in a line what is waited for.
     """
 
-    def __init__(self, client: Any, say: Callable[[str], None]) -> None:
-        self.client, self.say = client, say
+    def __init__(self, client: Any, say: Callable[[str], None], resources: Mapping[str, float] | None = None) -> None:
+        self.client, self.say, self.resources = client, say, dict(resources or {})
         self.submitted = 0
         self.pending: dict[Future[Any], Any] = {}
         self.fetches: dict[Future[Any], int] = {}
@@ -47,7 +47,8 @@ class DaskExecutor(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         self.submitted += 1
-        theirs = self.client.submit(fn, *args, pure=False, retries=2, priority=-self.submitted, **kwargs)
+        needed = {"resources": self.resources} if self.resources else {}
+        theirs = self.client.submit(fn, *args, pure=False, retries=2, priority=-self.submitted, **needed, **kwargs)
         ours: Future[Any] = Future()
         with self.lock:
             self.pending[ours] = theirs

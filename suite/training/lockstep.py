@@ -138,7 +138,7 @@ class Lockstep:
             for parts in zip(*found, strict=True)
         ]
         of, per_sequence = self.objective.reduce, self.objective.reduce_per_sequence(above, below)
-        parts = [(above[..., place], below[place]) for place in views.places]
+        parts = [(above[..., place.to(above.device)], below[place.to(below.device)]) for place in views.places]
         further = [of(*each).cpu().numpy() for each in (*parts, *folded)]
         whole = of(above, below).cpu().numpy()
         return whole, per_sequence.cpu().numpy(), np.stack(further, -1) if further else np.zeros((len(whole), 0))

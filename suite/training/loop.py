@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -121,4 +122,5 @@ def what_fits(attempt: Callable[[int | None], Population], members: int, pads: b
             if group < 2 or pads:
                 raise
             group = (group + 1) // 2
-        torch.cuda.empty_cache()  # out of the handler: the error holds the tensors
+        gc.collect()  # out of the handler: the error holds the tensors, and a step holds itself
+        torch.cuda.empty_cache()

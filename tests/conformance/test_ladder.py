@@ -204,7 +204,7 @@ def test_few_draws_are_not_all_of_the_simplest(drawn, T):
 def test_the_kit_asks_on_a_device_what_runs_there():
     """Backends that run on a device, each named with it in the promise's name and in the messages; others are refused."""
     asked = [label for label, _ in kit.checks(device="cuda:1")]
-    assert {label.partition("-")[2] for label in asked} == {"", "eager on cuda:1"}
+    assert {label.partition("-")[2] for label in asked} == {"", "cuda on cuda:1", "eager on cuda:1"}
     assert "single_precision-eager on cuda:1" in asked and "member_bits-eager on cuda:1" not in asked
     assert not any(label == "single_precision-eager" for label, _ in kit.checks())
     assert [label for label, _ in kit.checks(["eager"], device="cpu")] == [label for label, _ in kit.checks(["eager"])]

@@ -48,8 +48,26 @@ def test_a_gpu_that_is_not_there_is_refused(device, count, message):
 
 def test_one_gpu_is_all_that_its_process_sees(monkeypatch):
     """With one GPU chosen this process is told so before torch makes a context."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.delenv(VISIBLE, raising=False)
     assert cli._gpus("cuda") == ["0", "1", "2"] and VISIBLE not in os.environ
     assert cli._gpus("cuda:1") == ["1"] and os.environ[VISIBLE] == "1"
+
+
+def test_a_gpu_is_counted_without_starting_cuda(monkeypatch):
+    """``is_available`` would read the variable once and for all; it is not asked."""
+
+    def never():
+        raise AssertionError("CUDA was started")
+
+    monkeypatch.setattr(torch.cuda, "is_available", never)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv(VISIBLE, "0,1")
+    assert cli._gpus("cuda:1") == ["1"]
+
+
+def test_a_task_asks_for_a_gpu(tmp_path):
+    """On workers that offer none it would wait; on those of this machine it runs where one is."""
+    with engine(2, None, str(tmp_path), "token", gpus=["3"], resources={"GPU": 1}) as executor:
+        assert executor.submit(lambda: __import__("os").environ[VISIBLE]).result(timeout=120) == "3"
+        assert executor.resources == {"GPU": 1}

@@ -131,6 +131,19 @@ def vector(size: int) -> int:
     return 16 // size
 
 
+def limits_of(architecture: str) -> Architecture:
+    """The limits of an architecture; of one that is not listed, those of the listed one before it.
+
+    Raises:
+        KeyError: it is older than all of them.
+    """
+    known = {int(name.removeprefix("sm_")): one for name, one in ARCHITECTURES.items()}
+    before = [number for number in known if number <= int(architecture.removeprefix("sm_"))]
+    if not before:
+        raise KeyError(architecture)
+    return known[max(before)]
+
+
 @lru_cache(maxsize=4096)
 def size_class(
     N: int, matrices: int, vectors: int, size: int, architecture: str = "sm_90", ahead: int = 0
@@ -148,7 +161,7 @@ def size_class(
     width = next((width for width in WIDTHS if width >= N), None)
     if width is None:
         return None
-    limits = ARCHITECTURES[architecture]
+    limits = limits_of(architecture)
     blocks = CLUSTER if limits.clusters else 1
     every = _layouts(width, matrices, size, limits.spent + ahead * (size // 4))
     fitting = [one for one in every if one.cluster <= blocks and one.shared(vectors) <= limits.shared]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -167,7 +167,7 @@ class CudaDevice:
         """One launch onto torch's current stream."""
         config.hStream = torch.cuda.current_stream(self.device).cuda_stream
         argument = (table.data_ptr(),), (ctypes.c_void_p,)
-        self._checked("cuLaunchKernelEx", self._place(text, launch), config, function, argument, 0)
+        self._checked("cuLaunchKernelEx", lambda: self._place(text, launch), config, function, argument, 0)
 
     def _place(self, text: str, launch: Launch) -> str:
         return (
@@ -184,11 +184,14 @@ class CudaDevice:
         finally:
             self._checked("cuCtxPopCurrent", self.name)
 
-    def _checked(self, name: str, place: str, *arguments: Any) -> Any:
+    def _checked(self, name: str, place: str | Callable[[], str], *arguments: Any) -> Any:
         """Call the driver; what it answers beside the code."""
         code, *values = getattr(self._driver, name)(*arguments)
         if code != self._driver.CUresult.CUDA_SUCCESS:
+            place = place if isinstance(place, str) else place()  # made only where it is said
             words = self._driver.cuGetErrorString(code)[1]
+            if getattr(code, "name", "") == "CUDA_ERROR_OUT_OF_MEMORY":
+                raise torch.OutOfMemoryError(f"{place}: {name} found no memory.")  # answered by smaller groups
             said = words.decode() if isinstance(words, bytes) else "no words"
             raise KernelError(f"{place}: {name} answered {getattr(code, 'name', code)} ({said}).")
         return values[0] if values else None

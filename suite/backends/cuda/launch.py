@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,9 @@ Entry = int | Tensor | None
 """A place of a table: a whole number, a tensor (its address stands there), or None (0 stands there)."""
 
 LARGEST_BLOCK = 1024
+MOST_PROGRAMS = 65535
+"""Blocks of a grid in y, on any device."""
+
 CLUSTERS = (1, 2, 4, 8, 16)
 
 
@@ -22,6 +26,7 @@ class KernelError(RuntimeError):
     """A kernel that could not be compiled, launched or brought to its end."""
 
 
+@lru_cache(maxsize=512)
 def about(text: str) -> str:
     """What a message calls a text: the words of its first comment, where the generator writes cell, dtype and size class."""
     for line in text.splitlines()[:3]:
@@ -88,7 +93,7 @@ class Table:
 
     def rows(self, which: Numbers) -> Table:
         """Some of the rows."""
-        return Table(self.numbers[which], self.of[which], self.tensors)
+        return type(self)(self.numbers[which], self.of[which], self.tensors)
 
     @property
     def width(self) -> int:
@@ -148,6 +153,7 @@ class Launch:
         )
         expect(1 <= self.threads <= LARGEST_BLOCK, f"{self.threads} threads", f"1 to {LARGEST_BLOCK}")
         expect(self.cluster in CLUSTERS, f"a cluster of {self.cluster}", f"one of {', '.join(map(str, CLUSTERS))}")
+        expect(self.programs <= MOST_PROGRAMS, f"{self.programs} programs", f"{MOST_PROGRAMS} at most")
         expect(self.shared >= 0, f"{self.shared} bytes of shared memory", "0 or more")
         widths = [self.table.width] if isinstance(self.table, Table) else sorted({len(row) for row in self.table})
         expect(

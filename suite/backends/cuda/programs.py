@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lstm_odyssey.backends.cuda.classes import SizeClass
 from lstm_odyssey.backends.cuda.kernels import Kernel
-from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value
+from lstm_odyssey.backends.cuda.launch import MOST_PROGRAMS, Column, Launch, Numbers, Table, Value
 from lstm_odyssey.backends.cuda.source import products, stepwise
 from lstm_odyssey.backends.plan import Run
 
@@ -205,9 +205,11 @@ class Programs:
 
 def collect(tables: Sequence[Table], columns: int) -> list[Launch]:
     """A launch of sums; see ``source.products``."""
-    table = Table.joined(tables)
-    tiles = -(-columns // products.COLLECTED)
-    return [Launch("collect", len(table), tiles, products.THREADS, 1, products.THREADS * 8, table)]
+    whole, tiles, found = Table.joined(tables), -(-columns // products.COLLECTED), []
+    for begin in range(0, len(whole), MOST_PROGRAMS):
+        table = whole.rows(np.arange(begin, min(begin + MOST_PROGRAMS, len(whole))))
+        found.append(Launch("collect", len(table), tiles, products.THREADS, 1, products.THREADS * 8, table))
+    return found
 
 
 def _on(column: Column, by: int | Numbers) -> Column:
@@ -242,6 +244,10 @@ class Rounds:
         """One for each round."""
         found = []
         for tables, tiles in zip(self.rounds, self.tiles, strict=True):
-            table = Table.joined(tables)
-            found.append(Launch("product", len(table), tiles, products.THREADS, 1, products.shared(self.size), table))
+            whole = Table.joined(tables)
+            for begin in range(0, len(whole), MOST_PROGRAMS):
+                table = whole.rows(np.arange(begin, min(begin + MOST_PROGRAMS, len(whole))))
+                found.append(
+                    Launch("product", len(table), tiles, products.THREADS, 1, products.shared(self.size), table)
+                )
         return found

@@ -26,6 +26,9 @@ from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.backends.tensors import dense, foreign, observed, plain, second_derivative, watched
 from lstm_odyssey.cell.ops import OPS
 
+OLDEST = 8
+"""The first compute capability that kernels are made for."""
+
 _emulated: ContextVar[Device | None] = ContextVar("emulated", default=None)
 
 
@@ -207,7 +210,8 @@ def scan(
     T, P, B, _ = x.shape
     initial = [state[name] for name in lowered.states]
     sizes = [initial[0].shape[-1]] * P if sizes is None else list(sizes)
-    largest = T * B * max(made.plan.places, len(made.plan.accumulators), 1) * max(sizes)
+    kept = max(made.plan.places, len(made.plan.accumulators), len(made.plan.graph.states), len(made.plan.operands))
+    largest = max(T * P * B * max(sizes), (T + 1) * B * max(sizes) * kept)
     if not x.numel() or largest > LARGEST:
         return eager.scan(lowered, spaces, x, state, active, sizes)
     inputs = _inputs(made, x)
@@ -256,6 +260,11 @@ def missing() -> str:
     """What is not installed; torch's CUDA wheels bring all of it."""
     if torch.version.hip is not None:
         return "a torch for CUDA; this one is for ROCm"
+    if (
+        torch.cuda.is_available()
+        and min(torch.cuda.get_device_capability(k)[0] for k in range(torch.cuda.device_count())) < OLDEST
+    ):
+        return f"a GPU of compute capability {OLDEST}.0 or newer"
     from lstm_odyssey.backends.cuda import nvrtc
 
     try:

@@ -49,22 +49,28 @@ class Step(Protocol):
 class Shape:
     """What a step needs for one shape of batch: memory, and the launches of its parts."""
 
-    def __init__(self, step: Step, T: int, B: int) -> None:
+    def __init__(self, step: Step, T: int, B: int, learns: bool = True) -> None:
         network, made, device = step.network, step.made, step.weights.device
-        self.T, self.B, self.step = T, B, step
+        self.T, self.B, self.step, self.learns = T, B, step, learns
         self.members = step.members
         P, D, K, M = len(self.members), network.directions, network.n_outputs, network.rnn.input_size
         self.N = np.array(network.sizes, np.int64)[self.members]
         self.P, self.D, self.K, self.M = P, D, K, M
 
         room = step.workspace.room
-        self.x, self.noise = room("x", T, B, M), room("noise", T, B, M)
+        learnt = (
+            T * learns
+        )  # what only an update needs takes no room where a split is scored, thousands of frames at once
+        self.x, self.noise = room("x", T, B, M), room("noise", learnt, B, M)
         self.lengths = torch.full((B,), T, dtype=torch.int64, device=device)
         self.active = torch.ones((T, B), dtype=torch.uint8, device=device)
         self.noisy = room("noisy", D, P, T, B, M)
-        self.logits, self.delta = room("logits", D, P, T, B, K), room("delta", D, P, T, B, K)
-        self.terms, self.loss = room("terms", P, T, B, dtype=torch.float64), room("loss", P, B, dtype=torch.float64)
-        self.targets = room("targets", *step.objective_shape(T, B), dtype=step.target_dtype)
+        self.logits, self.delta = room("logits", D, P, T, B, K), room("delta", D, P, learnt, B, K)
+        self.terms, self.loss = (
+            room("terms", P, learnt, B, dtype=torch.float64),
+            room("loss", P, B, dtype=torch.float64),
+        )
+        self.targets = room("targets", *step.objective_shape(learnt, B), dtype=step.target_dtype)
         operations = {n: made.plan.graph.nodes[n].op for n in made.plan.inputs}
         self.inputs = [
             self.noisy if op == "input" else room(f"input{n}", D, P, T, B, M) for n, op in operations.items()
@@ -77,8 +83,11 @@ class Shape:
             stacked=int(self.N.min()) == step.width,
         )  # fmt: skip
         self.programs.kept = room("kept", self.programs.total)
-        sums, vectors = T * B * len(made.plan.accumulators), self.programs.tiles() * len(made.plan.vectors)
-        counts = {"dy": T * B, "deltas": sums, "parts": vectors}
+        sums, vectors = (
+            learnt * B * len(made.plan.accumulators),
+            learns * self.programs.tiles() * len(made.plan.vectors),
+        )
+        counts = {"dy": learnt * B, "deltas": sums, "parts": vectors}
         self.dy, self.deltas, self.parts = (
             _filled(room, name, count * self.programs.N) for name, count in counts.items()
         )
@@ -96,6 +105,8 @@ class Shape:
 
     def parts_of_a_step(self) -> dict[str, list[list[tuple[str, list[Launch]]]]]:
         """The launches of each part, with their texts: ``ahead input plain scan loss backward update``.
+
+        Where nothing is learnt there are ``plain`` and ``scan``.
 
         A part is done in turn; what stands in one list of it may run side by side: the size classes of a scan.
         """
@@ -148,6 +159,13 @@ class Shape:
         add = self._launch("turn", training.TURN,
                            {**shape, **turn, "ADD": 1, "to": Column(self.logits, members * frames * K)}, P,
                            training.blocks(frames * K)) if D == 2 else None  # fmt: skip
+        forward = {
+            "plain": [[(text, [plain])]],
+            "scan": [*([[(around, self.programs.input_products())]] if plan.input_runs else []), scan,
+                     [(around, outputs.launches())], *([[(text, [add])]] if add else [])],
+        }  # fmt: skip
+        if not self.learns:
+            return forward
         loss = []
         if step.objective.name in training.LOSSES:
             columns: Columns = {
@@ -181,9 +199,7 @@ class Shape:
         return {
             "ahead": [[(text, [ahead])]],
             "input": [[(text, [noisy])]],
-            "plain": [[(text, [plain])]],
-            "scan": [*([[(around, self.programs.input_products())]] if plan.input_runs else []), scan,
-                     [(around, outputs.launches())], *([[(text, [add])]] if add else [])],
+            **forward,
             "loss": [[(text, loss)]] if loss else [],
             "backward": [*([[(text, [back])]] if back else []), [(around, gradients.launches() + summed)], backward,
                          [(around, after)] if after else []],

@@ -65,7 +65,7 @@ class PopulationStep:
         numbers = [[m, (1 - m) * r, n, c or 0.0] for m, r, n, c in each]
         self.numbers = torch.tensor(numbers, dtype=torch.float64).to(velocity)
         self._compute(np.arange(len(network.sizes)))
-        self._shapes: dict[tuple[int, int], tuple[Shape, dict[str, Any]]] = {}
+        self._shapes: dict[tuple[int, int, bool], tuple[Shape, dict[str, Any]]] = {}
         self._begun: dict[tuple[int, int], Tensor] = {}
         self._made_for: tuple[int, ...] = ()
         self.workspace = workspace
@@ -143,29 +143,30 @@ class PopulationStep:
             self._compute(members)
             self._shapes.clear()
 
-    def _shape(self, batch: Batch, noise: bool) -> tuple[Shape, dict[str, Any]]:
+    def _shape(self, batch: Batch, learns: bool) -> tuple[Shape, dict[str, Any]]:
         """Memory and launches for a batch, with its numbers in place."""
         T, B = batch.x.shape[:2]
+        key = T, B, learns
         if self._made_of() != self._made_for:
             self._shapes.clear()
-        if (T, B) not in self._shapes:
+        if key not in self._shapes:
             if len(self._shapes) >= SHAPES:
                 self._shapes.clear()
-            shape = Shape(self, T, B)
+            shape = Shape(self, T, B, learns)
             if self._made_of() != self._made_for:  # there is more room now, in another place
                 self._shapes.clear()
                 self._made_for = self._made_of()
             made = shape.parts_of_a_step()
             parts = {name: [self._prepared(stage) for stage in stages if stage] for name, stages in made.items()}
-            self._shapes[T, B] = shape, parts
-        shape, parts = self._shapes[T, B]
+            self._shapes[key] = shape, parts
+        shape, parts = self._shapes[key]
         shape.x.copy_(batch.x)
-        if noise and batch.noise is not None:
+        if learns and batch.noise is not None:
             shape.noise.copy_(batch.noise)
         if B > 1:
             shape.lengths.copy_(batch.lengths)
             shape.active.copy_(torch.arange(T, device=shape.lengths.device).unsqueeze(1) < shape.lengths)
-        if self.objective.name in training.LOSSES:
+        if learns and self.objective.name in training.LOSSES:
             shape.targets.copy_(self.objective.kernel_targets(batch.target).view(shape.targets.shape))
         return shape, parts
 

@@ -12,7 +12,7 @@ MOST_LINES = 12
 
 
 @dataclass(frozen=True)
-class Table:
+class PlainTable:
     """A title, heads, rows of words, and what has to be said of them."""
 
     title: str
@@ -43,7 +43,7 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}g}" if abs(value) >= 0.01 or value == 0 else f"{value:.1e}"
 
 
-def tables(content: Mapping[str, Any]) -> Iterator[Table]:
+def tables(content: Mapping[str, Any]) -> Iterator[PlainTable]:
     """The tables of a record, part by part; those without rows are left out."""
     making = {"check": _check, "cells": _cells, "population": _population, "ceilings": _ceilings}
     for part, make in making.items():
@@ -51,7 +51,7 @@ def tables(content: Mapping[str, Any]) -> Iterator[Table]:
         yield from (table for table in make(rows) if table.rows)
 
 
-def _check(rows: Rows) -> Iterator[Table]:
+def _check(rows: Rows) -> Iterator[PlainTable]:
     found = []
     scans = [row for row in rows if row.get("what") == "scan"]
     for row in scans:
@@ -66,7 +66,7 @@ def _check(rows: Rows) -> Iterator[Table]:
         elif row.get("what") in ("neighbours", "repeat", "memcheck", "racecheck"):
             found.append([f"{row['item']} {row.get('variant', '')}".strip(), "", _said(row), "", _passed(row)])
     note = "off: from the text in float64, in parts of the greatest entry; of what is allowed: float32, in parts of the bound."
-    yield Table("check", ("what", "off", "where", "of what is allowed", "passed"), found, note)
+    yield PlainTable("check", ("what", "off", "where", "of what is allowed", "passed"), found, note)
 
 
 def _ratio(above: Any, below: Any) -> Any:
@@ -85,7 +85,7 @@ def _passed(row: Mapping[str, Any]) -> str:
     return "yes" if row.get("passed") else "NO"
 
 
-def _cells(rows: Rows) -> Iterator[Table]:
+def _cells(rows: Rows) -> Iterator[PlainTable]:
     layers = [row for row in rows if "way" in row]
     sizes = sorted({(row["batch"], row["hidden_size"]) for row in layers if row["way"] == "odyssey"})
     known = {(row["variant"], row["batch"], row["hidden_size"], row["way"]): row for row in layers}
@@ -105,7 +105,7 @@ def _cells(rows: Rows) -> Iterator[Table]:
         "ms, and how many times as fast as cuDNN's LSTM in float32, which is another cell than all but one; * step by step: no "
         "class fits."
     )
-    yield Table("cells: forward and backward", head, found, note)
+    yield PlainTable("cells: forward and backward", head, found, note)
     others = []
     for row in layers:
         ours = known.get((row["variant"], row["batch"], row["hidden_size"], "odyssey"))
@@ -113,10 +113,10 @@ def _cells(rows: Rows) -> Iterator[Table]:
             ratio = _ratio(row["both"], ours["both"]) if ours else None
             place = [row["variant"], row["way"], str(row["batch"]), str(row["hidden_size"])]
             others.append([*place, f"{1000 * row['both']:.2f}", number(ratio)])
-    yield Table("other ways", ("variant", "way", "B", "N", "ms", "x slower than ours"), others)
+    yield PlainTable("other ways", ("variant", "way", "B", "N", "ms", "x slower than ours"), others)
 
 
-def _population(rows: Rows) -> Iterator[Table]:
+def _population(rows: Rows) -> Iterator[PlainTable]:
     times = {(row["shape"], row["members"]): row["times"] for row in rows if row.get("what") == "times"}
     measured = [row for row in rows if "members" in row and "seconds" in row]
     measured.sort(key=lambda row: (row["shape"], row["members"]))
@@ -134,7 +134,7 @@ def _population(rows: Rows) -> Iterator[Table]:
         if row.get("what") == "study"
     )
     head = ("corpus", "variant", "members", "ms an update", "member-frames/s", "x one by one", "GB")
-    yield Table("population: training updates", head, found, note)
+    yield PlainTable("population: training updates", head, found, note)
 
 
 def _ours(times: Mapping[Any, Any], row: Mapping[str, Any]) -> Any:
@@ -142,7 +142,7 @@ def _ours(times: Mapping[Any, Any], row: Mapping[str, Any]) -> Any:
     return None if row["item"].endswith(f" of {row['variant']}") else times.get((row["shape"], row["members"]))
 
 
-def _ceilings(rows: Rows) -> Iterator[Table]:
+def _ceilings(rows: Rows) -> Iterator[PlainTable]:
     found = []
     for row in rows:
         what = row.get("what")
@@ -162,7 +162,7 @@ def _ceilings(rows: Rows) -> Iterator[Table]:
         elif what == "memory":
             words = f"{row['bytes_of_a_member'] / 2**20:.0f} MB each, {row['members_that_fit']:,} fit"
             found.append([f"{row['shape']} members of N {row['hidden_size']}", words])
-    yield Table("ceilings", ("what", ""), found)
+    yield PlainTable("ceilings", ("what", ""), found)
 
 
 def troubles(content: Mapping[str, Any]) -> list[str]:

@@ -27,8 +27,9 @@ __device__ __forceinline__ unsigned cluster_rank() {
 }
 
 __device__ __forceinline__ void cluster_barrier() {
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+    // not .aligned: loops before it may leave a warp's lanes apart
+    asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+    asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
 }
 
 // The address, in the window of the cluster's shared memory, of what lies in block `rank` where `own` points to in this one.

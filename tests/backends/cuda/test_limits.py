@@ -1,0 +1,109 @@
+"""What only a GPU would show, said without one: architectures that no table lists, indices of 32 bits, sizes of a grid."""
+
+import enum
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import lstm_odyssey as lo
+from lstm_odyssey.backends import eager
+from lstm_odyssey.backends.cuda import scan as ours
+from lstm_odyssey.backends.cuda.classes import ARCHITECTURES, limits_of, size_class
+from lstm_odyssey.backends.cuda.driver import CudaDevice
+from lstm_odyssey.backends.cuda.launch import MOST_PROGRAMS, Launch, Table
+from lstm_odyssey.backends.cuda.programs import Rounds, collect
+from lstm_odyssey.backends.lowering import lower
+from lstm_odyssey.training.lockstep import CompiledLockstep
+from lstm_odyssey.training.views import Views
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"), [("sm_87", "sm_86"), ("sm_103", "sm_100"), ("sm_121", "sm_120"), ("sm_90", "sm_90")]
+)
+def test_an_architecture_that_is_not_listed_has_the_limits_of_the_one_before(asked, found):
+    """A class is found for it; of one that is older than all there is no class."""
+    assert limits_of(asked) is ARCHITECTURES[found]
+    assert size_class(60, 4, 10, 4, asked) == size_class(60, 4, 10, 4, found) is not None
+    with pytest.raises(KeyError):
+        limits_of("sm_75")
+
+
+def test_auto_leaves_an_old_gpu_to_eager(monkeypatch):
+    """Kernels are made from compute capability 8.0 on; the words name it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (9 - 2 * index, 0))
+    assert ours.missing() == "a GPU of compute capability 8.0 or newer"
+
+
+@pytest.mark.parametrize(("members", "largest"), [(1, 120), (40, 4000)])
+def test_a_call_whose_indices_need_more_than_32_bits_is_eagers(members, largest, monkeypatch):
+    """The output of all members counts, and what a scan keeps of each; nothing is computed here."""
+    asked = []
+    monkeypatch.setattr(ours, "LARGEST", largest)
+    monkeypatch.setattr(ours, "device_of", lambda where: CpuDevice())
+    monkeypatch.setattr(eager, "scan", lambda *given: asked.append(given))
+    lowered = lower(lo.variant("tanh_rnn").graph)
+    given = {space: torch.zeros(members, len(names) * 8, *{"W": (3,), "R": (8,)}.get(space, ()))
+             for space, names in lowered.graph.packed.items()}  # fmt: skip
+    ours.scan(lowered, given, torch.zeros(7, members, 2, 3), {"y": torch.zeros(members, 2, 8)})
+    assert len(asked) == 1
+
+
+class CpuDevice:
+    """Knows its architecture; runs nothing."""
+
+    architecture = "sm_90"
+
+
+def test_more_programs_than_a_grid_has_are_several_launches():
+    """Every program is in one of them, in order; a launch of too many is refused."""
+    count = MOST_PROGRAMS + 5
+    rounds = Rounds(4)
+    sizes = dict.fromkeys(("STEPS", "a", "a_row", "a_step", "b", "b_step", "b_column", "c", "c_row"), 1)
+    rounds.add(["x"], {"ROWS": np.arange(count), "COLUMNS": 3, **sizes}, count)
+    summed = collect([Table.of_columns([np.arange(count), 1, 1, 1, 1], count)], 7)
+    for launches in (rounds.launches(), summed):
+        assert [launch.programs for launch in launches] == [MOST_PROGRAMS, 5]
+        assert np.concatenate([launch.made.numbers[:, 0] for launch in launches]).tolist() == list(range(count))
+    with pytest.raises(ValueError, match="got 65536 programs; expected 65535 at most"):
+        Launch("product", MOST_PROGRAMS + 1, 1, 32, 1, 0, Table.of_columns([1], MOST_PROGRAMS + 1))
+
+
+def test_the_drivers_own_lack_of_memory_is_torchs():
+    """So that smaller groups answer it."""
+    Result = enum.Enum("Result", {"CUDA_SUCCESS": 0, "CUDA_ERROR_OUT_OF_MEMORY": 2})
+    short = Result.CUDA_ERROR_OUT_OF_MEMORY
+    driver = SimpleNamespace(
+        CUresult=Result,
+        cuModuleLoadData=lambda code: (short, None),
+        cuGetErrorString=lambda code: (Result.CUDA_SUCCESS, b"out of memory"),
+    )
+    device = CudaDevice.__new__(CudaDevice)
+    device._driver = driver
+    with pytest.raises(torch.OutOfMemoryError, match="cell x: cuModuleLoadData found no memory"):
+        device._checked("cuModuleLoadData", "cell x", b"")
+
+
+def test_places_of_a_subset_go_where_the_scores_are():
+    """Scores of a device are reduced on the CPU, the indices of a subset with them."""
+    moved = []
+
+    class Place:
+        def to(self, device):
+            moved.append(device)
+            return torch.tensor([1, 0])
+
+    class Sums:
+        reduce = staticmethod(lambda above, below: above.sum(-1) / below.sum())
+        reduce_per_sequence = staticmethod(lambda above, below: (above / below).mean(-1))
+
+    part = CompiledLockstep.__new__(CompiledLockstep)
+    part.objective, part.trials = Sums, (None, None)
+    found = [[(torch.tensor([[1.0, 2.0, 4.0], [3.0, 5.0, 6.0]]), torch.ones(3))]]
+    whole, _, further = part._reduced(found, Views(("few",), (Place(),), ()))
+    assert moved and {device.type for device in moved} == {"cpu"}
+    np.testing.assert_allclose(whole, [7 / 3, 14 / 3])
+    np.testing.assert_allclose(further[:, 0], [1.5, 4.0])
