@@ -488,7 +488,7 @@ STORE = {
             "seed": '"seed": population.seed,',
             "dtype": '"dtype": str(population.dtype),',
             "backend": '"backend": population.network.rnn.backend,',
-            "processor": '"environment": environment(),',
+            "processor": '"environment": {**environment(), **of_device(population.device)},',
         }.items()
     },
     "a checkpoint does not know its trials": Mutant(

@@ -371,6 +371,14 @@ def trimmed(trials):
         curves = trial["curves"].values()
         length = max((k + 1 for curve in curves for k, value in enumerate(curve) if value is not None), default=0)
         trial["curves"] = {name: curve[:length] for name, curve in trial["curves"].items()}
+        views = {
+            name: view | {"test": (view["test"] + [None] * length)[:length]}
+            for name, view in trial.pop("views", {}).items()
+        }
+        told = {
+            name: view for name, view in views.items() if any(v is not None for v in (view["best_test"], *view["test"]))
+        }
+        trial |= {"views": told} if told else {}
     return trials
 
 
@@ -386,12 +394,18 @@ def test_restoring_undoes_building(study):
     assert {name: back[name] for name in facts} == facts
     wanted = sorted(trials, key=lambda trial: trial["trial_id"])
     for one, other in zip(wanted, sorted(records, key=lambda trial: trial["trial_id"]), strict=True):
+        epochs = len(other["curves"]["valid"])  # those in which nothing was measured have an entry too
+
+        def filled(values, epochs=epochs):
+            return values + [None] * (epochs - len(values))
+
+        expected = one | {"curves": {name: filled(curve) for name, curve in one["curves"].items()}}
+        if "views" in one:
+            views = one["views"].items()
+            expected["views"] = {name: view | {"test": filled(view["test"])} for name, view in views}
+        assert ("views" in other) == ("views" in one)
         assert {name: other[name] for name in one if name != "reason"} == {
-            name: value
-            if name != "curves"
-            else {k: v + [None] * (len(other["curves"]["valid"]) - len(v)) for k, v in value.items()}
-            for name, value in one.items()
-            if name != "reason"
+            name: value for name, value in expected.items() if name != "reason"
         }
 
 
