@@ -17,6 +17,19 @@ answer is compared with the float64 oracle. A GPU runs threads in no order that 
 orders; *greedy* lets a warp run as far as it can. `make emulation` writes this page and
 `reports/records/emulation-2026-11-29.json`, which has every figure.
 
+A layer runs so too, with any cell, one's own included:
+
+```python
+import torch, lstm_odyssey as lo
+from lstm_odyssey.backends.cuda.emulation import EmulatedDevice, compiler
+from lstm_odyssey.backends.cuda.scan import emulated
+
+layer = lo.RNN("cifg", 3, 5, backend="cuda")
+if compiler() is not None:  # g++, or what $CXX names
+    with emulated(EmulatedDevice("greedy")):
+        y, state = layer(torch.randn(4, 2, 3))
+```
+
 Figures of {date}: {compiler}; NVRTC {nvrtc}. What a GPU takes for a step is not among them: nothing here was run on one.
 
 ## Scans
