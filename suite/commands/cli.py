@@ -135,18 +135,18 @@ def run(
     source = options.pop("resume_from", None)
     if count is not None and count < 0:
         raise SettingsError(f"--workers: got {count}; expected 0 (in this process) or more.")
-    asked = str(options.get("device") or "")
+    asked, chosen = str(options.get("device") or ""), list[str]()
     if asked.startswith("cuda"):
         options["device"] = "cuda"
         if address is None:
-            _gpus(asked)  # refused before anything else is done
+            chosen = _gpus(asked)  # once: what it sets for this process changes what is seen
     console = Console()
     progress = StudyProgress(console)
 
     def workers_for(store: Any, plan: Any, todo: Any) -> Any:
         number, gpus = count, []
         if plan.study["device"] == "cuda" and address is None:  # that of a study that is gone on with, too
-            gpus = _gpus(asked or "cuda")
+            gpus = chosen or _gpus("cuda")
         if number is None:
             number = min(len(gpus), max(1, len(todo.blocks))) if gpus else default_workers(len(todo.blocks))
         told = {"GPU": 1} if plan.study["device"] == "cuda" else {}
