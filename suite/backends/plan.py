@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from lstm_odyssey.backends.lowering import Lowered, Sum
 from lstm_odyssey.cell.adjoint import Adjoint, adjoint
@@ -68,6 +69,17 @@ class Plan:
     def phase(self) -> tuple[int, ...]:
         """Of each node, how many rounds of products and reductions lie before it."""
         return self.lowered.phase
+
+    def functions(self, x: Any) -> list[Any]:
+        """The functions of the input that are multiplied by W, in the order of ``inputs``, by the operations of x itself."""
+        values: dict[int, Any] = {}
+        for number in self.before:
+            node = self.graph.nodes[number]
+            if node.op in ("input", "constant"):
+                values[number] = x if node.op == "input" else node.value
+            else:
+                values[number] = OPS[node.op].eager(*(values[argument] for argument in node.args))
+        return [values[number] for number in self.inputs]
 
     @property
     def places(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -91,7 +91,7 @@ class Table:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def rows(self, which: Numbers) -> Table:
+    def rows(self, which: Numbers | slice) -> Table:
         """Some of the rows."""
         return type(self)(self.numbers[which], self.of[which], self.tensors)
 
@@ -112,6 +112,20 @@ class Column:
 
     tensor: Tensor
     offsets: int | Numbers = 0
+
+    @classmethod
+    def filled(cls, make: Callable[[int], Tensor], counts: Numbers) -> Column:
+        """In a tensor made for it, in which each program has so many numbers, one after the other."""
+        ends = np.cumsum(counts)
+        return cls(make(int(ends[-1])), ends - counts)
+
+    def moved(self, by: int | Numbers) -> Column:
+        """So many numbers further."""
+        return Column(self.tensor, self.offsets + by)
+
+    def part(self, which: slice) -> Column:
+        """Of some of the programs."""
+        return self if isinstance(self.offsets, int) else Column(self.tensor, self.offsets[which])
 
 
 Value = Column | int | Numbers | None

@@ -180,14 +180,14 @@ class Programs:
             for row, count, name in self.pieces(run):
                 weight, line = self.parameters[name]
                 rounds.add([("input", k)], {
-                    "ROWS": frames, "COLUMNS": M, "STEPS": count * self.N, "a": _on(deltas, (run.first + row) * self.N),
+                    "ROWS": frames, "COLUMNS": M, "STEPS": count * self.N, "a": deltas.moved((run.first + row) * self.N),
                     "a_row": sums * self.N, "a_step": 1, "b": weight, "b_step": line, "b_column": 1, "c": dx, "c_row": M,
                 }, len(self.N))  # fmt: skip
         for run in (*self.plan.input_runs, *self.plan.recurrent):
             vector, length = self.vector(run.operand)
             for row, name in enumerate(run.parameters):
                 rounds.add([name], {
-                    "ROWS": self.N, "COLUMNS": length, "STEPS": frames, "a": _on(deltas, (run.first + row) * self.N),
+                    "ROWS": self.N, "COLUMNS": length, "STEPS": frames, "a": deltas.moved((run.first + row) * self.N),
                     "a_row": 1, "a_step": sums * self.N, "b": vector, "b_step": length, "b_column": 1,
                     "c": gradients[name], "c_row": self.parameters[name][1],
                 }, len(self.N))  # fmt: skip
@@ -198,22 +198,23 @@ class Programs:
         count, tables = len(self.plan.vectors), []
         for k, number in enumerate(self.plan.vectors):
             to = gradients[self.plan.graph.nodes[number].name]
-            columns: list[Value] = [self.tiles(), self.N, _on(parts, k * self.N), count * self.N, to]
+            columns: list[Value] = [self.tiles(), self.N, parts.moved(k * self.N), count * self.N, to]
             tables.append(Table.of_columns(columns, len(self.N)))
         return collect(tables, int(self.N.max())) if tables else []
 
 
 def collect(tables: Sequence[Table], columns: int) -> list[Launch]:
-    """A launch of sums; see ``source.products``."""
-    whole, tiles, found = Table.joined(tables), -(-columns // products.COLLECTED), []
+    """The launches of sums; see ``source.products``."""
+    return _launched("collect", tables, -(-columns // products.COLLECTED), products.THREADS * 8)
+
+
+def _launched(kernel: str, tables: Sequence[Table], tiles: int, shared: int) -> list[Launch]:
+    """Launches of no more programs than a grid has."""
+    whole, found = Table.joined(tables), []
     for begin in range(0, len(whole), MOST_PROGRAMS):
-        table = whole.rows(np.arange(begin, min(begin + MOST_PROGRAMS, len(whole))))
-        found.append(Launch("collect", len(table), tiles, products.THREADS, 1, products.THREADS * 8, table))
+        table = whole.rows(slice(begin, begin + MOST_PROGRAMS))
+        found.append(Launch(kernel, len(table), tiles, products.THREADS, 1, shared, table))
     return found
-
-
-def _on(column: Column, by: int | Numbers) -> Column:
-    return Column(column.tensor, column.offsets + by)
 
 
 class Rounds:
@@ -241,13 +242,6 @@ class Rounds:
         self.tiles[round_] = max(self.tiles[round_], products.tiles(int(rows.max()), int(across.max())))
 
     def launches(self) -> list[Launch]:
-        """One for each round."""
-        found = []
-        for tables, tiles in zip(self.rounds, self.tiles, strict=True):
-            whole = Table.joined(tables)
-            for begin in range(0, len(whole), MOST_PROGRAMS):
-                table = whole.rows(np.arange(begin, min(begin + MOST_PROGRAMS, len(whole))))
-                found.append(
-                    Launch("product", len(table), tiles, products.THREADS, 1, products.shared(self.size), table)
-                )
-        return found
+        """One for each round, or more where a grid has too few programs."""
+        shared, rounds = products.shared(self.size), zip(self.rounds, self.tiles, strict=True)
+        return [launch for tables, tiles in rounds for launch in _launched("product", tables, tiles, shared)]

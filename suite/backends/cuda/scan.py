@@ -19,12 +19,11 @@ from torch import Tensor
 from lstm_odyssey.backends import eager
 from lstm_odyssey.backends.cuda.classes import WIDTHS
 from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel, kernel
-from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers
+from lstm_odyssey.backends.cuda.launch import Column, Device, Launch
 from lstm_odyssey.backends.cuda.programs import Programs
 from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.backends.tensors import dense, foreign, observed, plain, second_derivative, watched
-from lstm_odyssey.cell.ops import OPS
 
 OLDEST = 8
 """The first compute capability that kernels are made for."""
@@ -151,8 +150,8 @@ class _Fused(torch.autograd.Function):
         wanted = ctx.needs_input_grad[2 : 2 + len(inputs)]
         dinputs = [torch.empty_like(x) if need else None for x, need in zip(inputs, wanted, strict=True)]
         gradients = {name: column for name, (column, _) in call.named(dspaces).items()}
-        deltas = _one_after_another(kept, T * B * sums * call.N)
-        parts = _one_after_another(kept, programs.tiles() * vectors * call.N)
+        deltas = Column.filled(kept.new_empty, T * B * sums * call.N)
+        parts = Column.filled(kept.new_empty, programs.tiles() * vectors * call.N)
         columns = call.common(active, width) | {"deltas": deltas, "dvectors": parts if vectors else None}
         columns["dy"] = None if dy is None else Column(dy, call.members * B * width)
         for k, (value, above) in enumerate(zip(dstates, dfinal, strict=True)):
@@ -165,12 +164,6 @@ class _Fused(torch.autograd.Function):
         if not made.plan.inputs:
             dinputs = [None if dx is None else dx.zero_() for dx in dinputs]
         return (None, None, *dinputs, *dspaces.values(), *dstates)
-
-
-def _one_after_another(like: Tensor, counts: Numbers) -> Column:
-    """A tensor in which each program has so many numbers."""
-    ends = np.cumsum(counts)
-    return Column(like.new_empty(int(ends[-1])), ends - counts)
 
 
 def _split(made: Kernel, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], dict[str, Tensor], Sequence[Tensor]]:
@@ -195,14 +188,7 @@ def scan(
         ValueError: x is not on a CUDA device.
     """
     if x.ndim == 3:
-        y, final = scan(
-            lowered,
-            {name: value.unsqueeze(0) for name, value in spaces.items()},
-            x.unsqueeze(1),
-            {name: value.view(1, *value.shape[-2:]) for name, value in state.items()},
-            None if active is None else active.unsqueeze(1),
-        )
-        return y.squeeze(1), {name: value.view(state[name].shape) for name, value in final.items()}
+        return eager.of_one(scan, lowered, spaces, x, state, active)
     if foreign((x, *spaces.values(), *state.values())):
         return eager.scan(lowered, spaces, x, state, active, sizes)
     device = device_of(x.device)
@@ -227,17 +213,7 @@ def scan(
 def _inputs(made: Kernel, x: Tensor) -> list[Tensor]:
     """The functions of the input that are multiplied by W [P, T, B, M], made by torch, which differentiates them."""
     x = x.transpose(0, 1).contiguous()
-    if not made.plan.before:
-        return [x]
-    nodes = made.plan.graph.nodes
-    values: dict[int, Any] = {}
-    for number in made.plan.before:
-        node = nodes[number]
-        if node.op in ("input", "constant"):
-            values[number] = x if node.op == "input" else node.value
-        else:
-            values[number] = OPS[node.op].eager(*(values[argument] for argument in node.args))
-    return [values[number] for number in made.plan.inputs]
+    return made.plan.functions(x) if made.plan.before else [x]
 
 
 def trainer(dtype: torch.dtype) -> Callable[..., Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,6 @@ from lstm_odyssey.backends.cuda.kernels import Kernel
 from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value
 from lstm_odyssey.backends.cuda.programs import Programs, Rounds, collect
 from lstm_odyssey.backends.cuda.source import products, training
-from lstm_odyssey.cell.ops import OPS
 
 Columns = dict[str, Value]
 
@@ -89,19 +89,13 @@ class Shape:
         )
         counts = {"dy": learnt * B, "deltas": sums, "parts": vectors}
         self.dy, self.deltas, self.parts = (
-            _filled(room, name, count * self.programs.N) for name, count in counts.items()
+            Column.filled(partial(room, name), count * self.programs.N) for name, count in counts.items()
         )
         self.gradients = gradients
 
     def _each(self, value: Tensor) -> Column:
         """Where each program's part of a tensor [D, P, ...] begins."""
         return Column(value, np.arange(self.D * self.P) * value[0, 0].numel())
-
-    def _launch(
-        self, kernel: str, names: Sequence[str], columns: Columns, programs: int, blocks: int, shared: int = 0
-    ) -> Launch:
-        table = Table.of_columns([columns[name] for name in names], programs)
-        return Launch(kernel, programs, blocks, training.THREADS, 1, shared, table)
 
     def parts_of_a_step(self) -> dict[str, list[list[tuple[str, list[Launch]]]]]:
         """The launches of each part, with their texts: ``ahead input plain scan loss backward update``.
@@ -122,15 +116,15 @@ class Shape:
             "gradient": Column(step.gradients, which * step.weights.shape[1]), "numbers": numbers,
         }  # fmt: skip
         blocks = training.blocks(step.weights.shape[1])
-        ahead = self._launch("ahead", training.AHEAD, rows, P, blocks)
-        update = self._launch("update", training.UPDATE, rows, P, blocks)
+        ahead = _launch("ahead", training.AHEAD, rows, P, blocks)
+        update = _launch("update", training.UPDATE, rows, P, blocks)
         lengths = Column(self.lengths)
         turned, both = np.repeat(np.arange(D), P), np.tile(4 * which, D)
         shape: Columns = {"T": T, "B": B, "lengths": lengths}
         source: Columns = shape | {"WIDTH": M, "TURNED": turned, "x": Column(self.x), "numbers": Column(step.numbers, both),
                                    "to": self._each(self.noisy)}  # fmt: skip
         noisy, plain = (
-            self._launch("noisy", training.NOISY, source | {"noise": noise}, D * P, training.blocks(frames * M))
+            _launch("noisy", training.NOISY, source | {"noise": noise}, D * P, training.blocks(frames * M))
             for noise in (Column(self.noise), None)
         )
         begun = {f"initial{k}": Column(step.begun(k, B)) for k in range(self.programs.states)}
@@ -151,12 +145,12 @@ class Shape:
         for direction in range(D):
             own = slice(direction * P, (direction + 1) * P)
             outputs.add([direction], {
-                "ROWS": frames, "COLUMNS": K, "STEPS": self.N, "a": _some(y, own), "a_row": self.N, "a_step": 1,
-                "b": _some(V, own), "b_step": 1, "b_column": across, "c": _some(self._each(self.logits), own), "c_row": K,
+                "ROWS": frames, "COLUMNS": K, "STEPS": self.N, "a": y.part(own), "a_row": self.N, "a_step": 1,
+                "b": V.part(own), "b_step": 1, "b_column": across, "c": self._each(self.logits).part(own), "c_row": K,
                 **({} if direction else {"start": a, "start_row": 0}),
             }, P)  # fmt: skip
         turn: Columns = {"WIDTH": K, "from": Column(self.logits, (P + members) * frames * K)}
-        add = self._launch("turn", training.TURN,
+        add = _launch("turn", training.TURN,
                            {**shape, **turn, "ADD": 1, "to": Column(self.logits, members * frames * K)}, P,
                            training.blocks(frames * K)) if D == 2 else None  # fmt: skip
         forward = {
@@ -173,12 +167,9 @@ class Shape:
                 "delta": Column(self.delta, members * frames * K), "terms": Column(self.terms, members * frames),
                 "loss": Column(self.loss, members * B),
             }  # fmt: skip
-            loss = [
-                self._launch("loss", training.LOSS, columns, P, -(-frames // (training.THREADS // 32))),
-                self._launch("sums", training.SUMS, columns, P, B, training.THREADS * 8),
-            ]
+            loss = losses(columns, P, T, B)
         turn = {"WIDTH": K, "from": Column(self.delta, members * frames * K)}
-        back = self._launch("turn", training.TURN,
+        back = _launch("turn", training.TURN,
                             {**shape, **turn, "ADD": 0, "to": Column(self.delta, (P + members) * frames * K)}, P,
                             training.blocks(frames * K)) if D == 2 else None  # fmt: skip
         delta = self._each(self.delta)
@@ -208,17 +199,22 @@ class Shape:
 
     def functions(self) -> None:
         """The functions of the input that are multiplied by W."""
-        plan = self.step.made.plan
-        values: dict[int, Any] = {}
-        for number in plan.before:
-            node = plan.graph.nodes[number]
-            if node.op in ("input", "constant"):
-                values[number] = self.noisy if node.op == "input" else node.value
-            else:
-                values[number] = OPS[node.op].eager(*(values[argument] for argument in node.args))
-        for number, x in zip(plan.inputs, self.inputs, strict=False):
-            if plan.before and x is not self.noisy:
-                x.copy_(values[number])
+        for x, value in zip(self.inputs, self.step.made.plan.functions(self.noisy), strict=True):
+            if x is not self.noisy:
+                x.copy_(value)
+
+
+def _launch(kernel: str, names: Sequence[str], columns: Columns, programs: int, blocks: int, shared: int = 0) -> Launch:
+    table = Table.of_columns([columns[name] for name in names], programs)
+    return Launch(kernel, programs, blocks, training.THREADS, 1, shared, table)
+
+
+def losses(columns: Columns, members: int, T: int, B: int) -> list[Launch]:
+    """The launches of a loss: of each frame, with its gradient if there is a place for it, then of each row."""
+    return [
+        _launch("loss", training.LOSS, columns, members, -(-T * B // (training.THREADS // 32))),
+        _launch("sums", training.SUMS, columns, members, B, training.THREADS * 8),
+    ]
 
 
 class Workspace:
@@ -241,13 +237,3 @@ class Workspace:
     def bytes(self) -> int:
         """How much there is."""
         return sum(room.numel() * room.element_size() for room in self._rooms.values())
-
-
-def _filled(room: Callable[..., Tensor], name: str, counts: Numbers) -> Column:
-    ends = np.cumsum(counts)
-    return Column(room(name, int(ends[-1])), ends - counts)
-
-
-def _some(column: Column, which: slice) -> Column:
-    offsets = np.asarray(column.offsets)
-    return Column(column.tensor, offsets[which] if offsets.ndim else column.offsets)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda.kernels import kernel
-from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers, Runs, Table
-from lstm_odyssey.backends.cuda.shape import Columns, Shape, Workspace
+from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers, Runs
+from lstm_odyssey.backends.cuda.shape import Columns, Shape, Workspace, losses
 from lstm_odyssey.backends.cuda.source import training
 from lstm_odyssey.backends.lowering import lower
 
@@ -269,14 +269,7 @@ class PopulationStep:
             "logits": Column(logits, members * T * B * K), "targets": Column(targets), "delta": None,
             "terms": Column(terms, members * T * B), "loss": Column(loss, members * B),
         }  # fmt: skip
-        launches = [
-            Launch(name, P, blocks, training.THREADS, 1, shared, Table.of_columns([columns[c] for c in names], P))
-            for name, names, blocks, shared in (
-                ("loss", training.LOSS, -(-T * B // (training.THREADS // 32)), 0),
-                ("sums", training.SUMS, B, training.THREADS * 8),
-            )
-        ]
-        self.device.run(training.source(8, self.objective.name), launches)
+        self.device.run(training.source(8, self.objective.name), losses(columns, P, T, B))
         return loss
 
 

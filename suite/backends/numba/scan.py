@@ -30,7 +30,6 @@ from lstm_odyssey.backends.tensors import (
     second_derivative,
     watched,
 )
-from lstm_odyssey.cell.ops import OPS
 
 
 class _Single(torch.autograd.Function):
@@ -243,13 +242,5 @@ def _before(the: Plan, x: Tensor) -> list[Any]:
     From a contiguous tensor of the member's own: torch's vectorised functions round otherwise than those it computes numbers
     at the end of a tensor or with strides by, so that bits would depend on where among its neighbours a member lies.
     """
-    nodes, x = the.graph.nodes, plain(x)
-    x = x.view_as(x)  # a place of its own where its uses are added up, in the same order whatever else x is used for
-    values: dict[int, Any] = {}
-    for number in the.before:
-        node = nodes[number]
-        if node.op in ("input", "constant"):
-            values[number] = x if node.op == "input" else node.value
-        else:
-            values[number] = OPS[node.op].eager(*(values[argument] for argument in node.args))
-    return [values[number] for number in the.inputs]
+    # a place of its own where its uses are added up, in the same order whatever else x is used for
+    return the.functions(plain(x).view_as(x))

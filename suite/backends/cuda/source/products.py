@@ -6,6 +6,8 @@ who else is computed: a library chooses its kernels by the number of members.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 TILE, STEPS, THREADS = 64, 16, 256
 """Rows and columns of the part of a product that a block computes, steps that it has in shared memory, and its threads."""
 
@@ -111,6 +113,7 @@ extern "C" __global__ void __launch_bounds__({threads}) collect(const long long*
 """
 
 
+@lru_cache(maxsize=32)
 def source(size: int) -> str:
     """The kernels ``product`` and ``collect`` for floats of ``size`` bytes."""
     return _SOURCE.format(

@@ -5,6 +5,8 @@ Every program is one member, with numbers of its own. What sums over frames does
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 THREADS = 256
 
 AHEAD = ("COUNT", "NESTEROV", "weights", "velocity", "numbers")
@@ -160,6 +162,7 @@ LOSSES = {"frames": _FRAMES, "next_frame": _NEXT_FRAME}
 """By objective: ``frame_loss`` gives a frame's loss to every lane of a warp, and fills its gradient if that is not 0."""
 
 
+@lru_cache(maxsize=32)
 def source(size: int, objective: str | None = None) -> str:
     """The kernels for floats of ``size`` bytes, with ``loss`` if the objective has one here."""
     loss = ""
