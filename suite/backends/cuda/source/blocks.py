@@ -6,13 +6,12 @@ lane's, so that a value made in one block is a local variable in the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lstm_odyssey.backends import generated
 from lstm_odyssey.backends.cuda.classes import SizeClass, vector
 from lstm_odyssey.backends.plan import Plan
-from lstm_odyssey.cell.graph import Node
-from lstm_odyssey.cell.ops import OPS
 
 Names = tuple[str, ...]
 
@@ -26,49 +25,18 @@ class Product:
     place: int
 
 
-class Values:
-    """Lines that compute values of a graph, each where it is first asked for.
+class Values(generated.Values):
+    """Values as C++ has them."""
 
-    Args:
-        nodes: the graph's.
-        available: the text of a value that need not be computed; None for one that must.
-    """
-
-    def __init__(self, nodes: Sequence[Node], available: Callable[[int], str | None]) -> None:
-        self.nodes, self.available = nodes, available
-        self.lines: list[str] = []
-        self.names: dict[int, str] = {}
-
-    def value(self, number: int) -> str:
-        """Its name, or the number that it is."""
-        if number in self.names:
-            return self.names[number]
-        node = self.nodes[number]
-        if node.op == "constant":
-            return f"real({node.value!r})"
-        text = self.available(number)
-        if text is None:
-            kernel = OPS[node.op].kernel
-            assert kernel is not None  # asked before anything is generated
-            text = kernel.format(*(self.value(argument) for argument in node.args))
-        self.names[number] = f"v{number}"
-        self.lines.append(f"const real v{number} = {text};")
-        return self.names[number]
+    number, line = "real({value})", "const real {name} = {text};"
 
 
-class Scan:
+class Scan(generated.Parts):
     """What both directions of one plan share."""
 
     def __init__(self, plan: Plan, layout: SizeClass, rows: int) -> None:
-        self.plan, self.nodes, self.layout, self.rows = plan, plan.graph.nodes, layout, rows
-        self.states = plan.graph.states
-        self.state_of = {n: self.states.index(node.name) for n, node in enumerate(self.nodes) if node.op == "state"}
-        self.fixed = {number: f"f{place}" for place, number in enumerate(plan.vectors)}
-        self.accumulators = plan.accumulators
-        self.tops = {accumulator.top: place for place, accumulator in enumerate(plan.accumulators)}
-        self.result_of: dict[int, int] = {}
-        for place, number in enumerate(plan.graph.results):
-            self.result_of.setdefault(number, place)
+        super().__init__(plan)
+        self.layout, self.rows = layout, rows
         self.products = products(plan)
 
     def matrices(self) -> list[str]:

@@ -95,7 +95,7 @@ class Backward(Pass):
     def _block(self, number: int, blocks: int) -> Block:
         nodes = self.gradient.nodes
 
-        def available(block: Block, node: int) -> str | None:
+        def available(node: int) -> str | None:
             if node < len(self.nodes):
                 return self.held(node) or self.stored(node)
             if node in self.seed:

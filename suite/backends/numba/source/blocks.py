@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lstm_odyssey.backends.plan import Plan, Run
+from lstm_odyssey.backends.generated import Parts, Values
+from lstm_odyssey.backends.plan import Run
 from lstm_odyssey.backends.processor import cache_bytes
 from lstm_odyssey.cell.graph import Node
-from lstm_odyssey.cell.ops import OPS
 
 COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns", "copies")
 KEPT = ("history", "slots", "operands")
@@ -15,29 +15,14 @@ KEPT = ("history", "slots", "operands")
 ACTIVE = COMMON.index("active")
 
 
-class Block:
+class Block(Values):
     """Lines of one block: asks for values, and what to do with them at the end."""
 
-    def __init__(self, nodes: Sequence[Node], available: Callable[[Block, int], str | None]) -> None:
-        self.nodes, self.available = nodes, available
-        self.lines: list[str] = []
-        self.stores: list[str] = []
-        self.names: dict[int, str] = {}
+    number, line = "({value})", "    {name} = {text}"
 
-    def value(self, number: int) -> str:
-        if number in self.names:
-            return self.names[number]
-        node = self.nodes[number]
-        if node.op == "constant":
-            return f"({node.value!r})"
-        text = self.available(self, number)
-        if text is None:
-            kernel = OPS[node.op].kernel
-            assert kernel is not None  # asked before anything is generated
-            text = kernel.format(*(self.value(argument) for argument in node.args))
-        self.names[number] = f"v{number}"
-        self.lines.append(f"    v{number} = {text}")
-        return self.names[number]
+    def __init__(self, nodes: Sequence[Node], available: Callable[[int], str | None]) -> None:
+        super().__init__(nodes, available)
+        self.stores: list[str] = []
 
     def store(self, address: str, number: int | None) -> None:
         value = "fill(0.0)" if number is None else self.value(number)
@@ -102,21 +87,8 @@ def table_lines(names: Sequence[str]) -> list[str]:
     return [*lines, "span = N * SIZE", "whole, rest = N // LANES, N % LANES", "frames = T * B"]
 
 
-class Pass:
+class Pass(Parts):
     """What both directions share: names, places and the loads of values of the step."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.nodes = plan, plan.graph.nodes
-        self.states = plan.graph.states
-        self.state_of = {
-            number: self.states.index(node.name) for number, node in enumerate(self.nodes) if node.op == "state"
-        }
-        self.fixed = {number: f"f{place}" for place, number in enumerate(plan.vectors)}
-        self.accumulators = plan.accumulators
-        self.tops = {accumulator.top: place for place, accumulator in enumerate(plan.accumulators)}
-        self.result_of: dict[int, int] = {}
-        for place, number in enumerate(plan.graph.results):
-            self.result_of.setdefault(number, place)
 
     def held(self, number: int) -> str | None:
         """A value of the step that does not have to be computed by now."""

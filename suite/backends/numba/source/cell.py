@@ -56,7 +56,7 @@ def source(plan: Plan, size: int) -> str:
 def _before(plan: Plan, options: str) -> str:
     """The functions of the input that are multiplied by W, over all numbers of x; a scan itself is given them."""
     nodes = plan.graph.nodes
-    block = Block(nodes, lambda _, number: "load(x + at, keep)" if nodes[number].op == "input" else None)
+    block = Block(nodes, lambda number: "load(x + at, keep)" if nodes[number].op == "input" else None)
     made = [number for number in plan.inputs if nodes[number].op != "input"]
     names = [f"made{k}" for k in range(len(made))]
     for name, number in zip(names, made, strict=True):

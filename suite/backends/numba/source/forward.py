@@ -70,7 +70,7 @@ class Forward(Pass):
     def _block(self, number: int) -> Block:
         plan, phase = self.plan, self.plan.phase
 
-        def available(block: Block, node: int) -> str | None:
+        def available(node: int) -> str | None:
             text = self.held(node)
             if text is None and phase[node] < number:
                 text = self.stored(node)
