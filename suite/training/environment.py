@@ -48,12 +48,14 @@ def environment() -> dict[str, str]:
 def of_device(device: Any) -> dict[str, str]:
     """What a number may depend on beside ``environment`` where a GPU computes it: the GPU, driver, CUDA and compiler.
 
-    Empty for the CPU.
+    Empty for the CPU, and where there is no GPU.
     """
     if str(device).split(":")[0] != "cuda":
         return {}
     import torch
 
+    if not torch.cuda.device_count():  # who asks has workers with one elsewhere
+        return {}
     found = {"gpu": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda)}
     with suppress(OSError):  # not Linux
         told = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")

@@ -7,8 +7,10 @@ import torch
 
 from lstm_odyssey.commands import cli
 from lstm_odyssey.study.asked.settings import SettingsError
-from lstm_odyssey.study.engine import engine
+from lstm_odyssey.study.engine import EngineError, engine
 from lstm_odyssey.study.gpus import VISIBLE, chosen
+from lstm_odyssey.study.plan import Settings, make_plan
+from lstm_odyssey.study.stored.store import Store
 
 
 def test_each_worker_sees_one_gpu_and_offers_it(tmp_path):
@@ -71,3 +73,39 @@ def test_a_task_asks_for_a_gpu(tmp_path):
     with engine(2, None, str(tmp_path), "token", gpus=["3"], resources={"GPU": 1}) as executor:
         assert executor.submit(lambda: __import__("os").environ[VISIBLE]).result(timeout=120) == "3"
         assert executor.resources == {"GPU": 1}
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """Two, of which torch sees those that the variable names; each engine that a run asks for is noted, and refused."""
+    given = []
+
+    def enough(*arguments, gpus, resources, **options):
+        given.append((list(gpus), resources))
+        raise EngineError("enough")
+
+    def count():
+        return len(os.environ[VISIBLE].split(",")) if VISIBLE in os.environ else 2
+
+    monkeypatch.delenv(VISIBLE, raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", count)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr("lstm_odyssey.study.engine.engine", enough)
+    return given
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("cuda:1", ["1"]), ("cuda", ["0", "1"])])
+def test_a_run_chooses_its_gpus_once(asked, expected, odyssey, two_gpus, tmp_path):
+    """Once one is chosen torch sees it alone, so that the same question has another answer."""
+    what = ("--variants", "nog", "--tasks", "bach", "--profile", "smoke", "--device", asked)
+    code, _, error = odyssey("run", "--store", str(tmp_path / "store"), *what)
+    assert (code, two_gpus) == (2, [(expected, {"GPU": 1})]) and "enough" in error
+
+
+def test_a_run_that_is_gone_on_with_takes_all_gpus(odyssey, two_gpus, tmp_path):
+    """The device is the study's; nobody names it again."""
+    store = Store(tmp_path / "store")
+    asked = Settings(variants=["nog"], tasks=["bach"], profile="smoke", device="cuda")
+    store.write_study(make_plan(store, asked).study)
+    odyssey("run", "--store", str(store.path))
+    assert two_gpus == [(["0", "1"], {"GPU": 1})]

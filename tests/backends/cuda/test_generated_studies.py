@@ -90,7 +90,8 @@ def test_a_block_whose_members_do_not_fit_is_trained_in_groups(on_cpu, tmp_path,
 
 def test_numbers_of_a_gpu_depend_on_gpu_driver_cuda_and_compiler(monkeypatch):
     """They stand beside processor and versions, and are compared; the CPU has none of them."""
-    assert environment.of_device("cpu") == {}
+    assert environment.of_device("cpu") == environment.of_device("cuda") == {}, "there is no GPU here"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU of {device}")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     here = environment.of_device("cuda:1")
