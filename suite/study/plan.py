@@ -188,7 +188,7 @@ def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings, g
     protocol = {**settings.protocol, "epochs": settings.epochs}
     for name, value, there in (
         *((name, value, stored[name]) for name, value in asked.items()),
-        *((name, value, stored["protocol"].get(name)) for name, value in protocol.items()),
+        *((name, value, getattr(Protocol.from_dict(stored["protocol"]), name)) for name, value in protocol.items()),
     ):
         if value is not None and value != there:
             raise StoreError(
