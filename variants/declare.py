@@ -140,8 +140,8 @@ class Variant(Declared):
             derivative is torch's: 0 for relu and absolute, a half to each operand of maximum and minimum.
         start: how parameters begin that are not drawn like the others: ``{"b.f": 1.0, "R.h": identity()}``, numbers or what
             ``identity orthogonal uniform chrono`` make. A trial's ``start.b.f`` goes before it.
-        constants: of the text's space ``k``, ``{"gamma": Constant(2.7, low=0.1, high=10)}`` for ``k.gamma``. They are given, not
-            trained; ``lo.RNN(..., constants={"gamma": 2.0})`` and a study's ``[space.CELL]`` set them.
+        constants: of the text's space ``k``, ``{"gamma": Constant(2.7, low=0.1, high=10)}`` for ``k.gamma``. They are given and
+            not trained; ``lo.RNN(..., constants={"gamma": 2.0})`` and a study's ``[space.CELL]`` set them.
     """
 
     step: Callable[..., Any]

@@ -30,7 +30,8 @@ class Loop:
     def __init__(self, step: Callable[..., Any], spaces: Iterable[str], parameters: Mapping[str, Tensor]) -> None:
         self.step = step
         copies = {
-            name: (value if value.ndim == 2 else value.unsqueeze(1)).detach().clone() for name, value in parameters.items()
+            name: (value if value.ndim == 2 else value.unsqueeze(1)).detach().clone()
+            for name, value in parameters.items()
         }
         self.parameters = {name: value.requires_grad_() for name, value in copies.items() if not constant(name)}
         self.spaces = {space: SimpleNamespace() for space in spaces}

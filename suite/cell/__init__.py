@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 from lstm_odyssey.cell.bias import SPACE, NoBias, unbiased
+from lstm_odyssey.cell.declared import constant, refuse_undeclared
 from lstm_odyssey.cell.graph import Graph, build
 from lstm_odyssey.cell.text import equations
 from lstm_odyssey.cell.trace import trace
-from lstm_odyssey.cell.declared import constant, refuse_undeclared
 from lstm_odyssey.variants.declare import Constant, Limit, Start, Variant
 
 __all__ = ["Cell"]
@@ -102,10 +102,14 @@ class Cell:
 
     @property
     def signature(self) -> str:
-        """Hash of the traced mathematics, and of what is declared that numbers depend on: initial states, start values, defaults
-        of constants. Equal for texts that differ in names of locals only."""
+        """Hash of the traced mathematics, and of what numbers depend on beside it: initial states, start values, constants.
+
+        Equal for texts that differ in names of locals only.
+        """
         found = self.graph.signature
-        more: list[Any] = [[float(self.initial.get(name, 0)) for name in self.states]] if any(self.initial.values()) else []
+        more: list[Any] = (
+            [[float(self.initial.get(name, 0)) for name in self.states]] if any(self.initial.values()) else []
+        )
         more += [sorted((name, *_plain(value)) for name, value in self.start.items())] if self.start else []
         more += [sorted((name, float(one.default)) for name, one in self.constants.items())] if self.constants else []
         for declared in more:

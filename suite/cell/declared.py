@@ -41,8 +41,8 @@ def refuse_undeclared(cell: str, names: Mapping[str, object], variant: Variant) 
     for name in variant.constants:
         if name not in read:
             raise TraceError(
-                f"cell '{cell}': constant '{name}' is declared and its text does not read k.{name}; expected it there, or one of "
-                f"{nearest(name, read) if read else 'none'}."
+                f"cell '{cell}': constant '{name}' is declared and its text does not read k.{name}; expected "
+                f"{f'one of {nearest(name, read)}' if read else 'none'}. Take it out, or read it."
             )
     for name, start in variant.start.items():
         if wrong := unfit(name, start, [each for each in names if not constant(each)]):
@@ -57,10 +57,6 @@ def unfit(name: str, start: float | Start, parameters: list[str]) -> str:
     if isinstance(start, Start) and space not in KINDS.get(start.kind, ()):
         shape = "a matrix" if space in MATRICES else "a vector"
         fitting = [each for each in parameters if each.partition(".")[0] in KINDS.get(start.kind, ())]
-        expected = f"one of {nearest(name, fitting)}" if fitting else "a number"
-        return f"start of {name} is {start}, and {name} is {shape}; {start.kind} is for {_spaces(start.kind)}. Expected {expected}."
+        expected = f"{start.kind} for one of {nearest(name, fitting)}" if fitting else "a number"
+        return f"start of {name} is {start}, and {name} is {shape}; expected {expected}."
     return ""
-
-
-def _spaces(kind: str) -> str:
-    return " and ".join(f"{space}.*" for space in KINDS[kind])

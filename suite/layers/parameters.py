@@ -15,7 +15,7 @@ from lstm_odyssey.cell.graph import by_space
 from lstm_odyssey.cell.symbols import CONSTANTS
 from lstm_odyssey.cell.symbols import SPACES as SHAPES
 from lstm_odyssey.layers.masking import masked
-from lstm_odyssey.layers.starts import LONGEST, begun, of_torch
+from lstm_odyssey.layers.starts import LONGEST, begun, of_torch, packed_constants
 from lstm_odyssey.variants.declare import Start
 
 SIZES = "hidden_sizes"
@@ -27,20 +27,22 @@ GATES = "gates"
 
 
 class CellParameters(nn.Module):
-    """The parameters of one direction: W [G·N, M], R [G·N, N], p and b [G·N], or with P before that; constants, k, are a buffer.
+    """The parameters of one direction: W [G·N, M], R [G·N, N], p and b [G·N], or with P before that; k, of constants, a buffer.
 
     Each holds those of all its gates one under another, in the text's order; see ``backends.spaces``. Called, it gives them
     by space: so what torch hangs on a parameter by hooks, as ``spectral_norm`` or ``prune``, is done before each use.
     """
 
-    def __init__(self, cell: Cell, input_size: int, sizes: Sequence[int], population: bool, **factory: Any) -> None:
+    def __init__(self, cell: Cell, input_size: int, sizes: Sequence[int], population: bool,
+                 constants: Mapping[str, Sequence[float]], **factory: Any) -> None:  # fmt: skip
         super().__init__()
         self.packed = cell.graph.packed
         for space, names in self.packed.items():
             lines, *columns = cell.shape(names[0], input_size, max(sizes))
             shape = ([len(sizes)] if population else []) + [len(names) * lines, *columns]
             if space == CONSTANTS:
-                self.register_buffer(space, torch.empty(shape, **factory))
+                values = packed_constants(cell, constants, max(sizes), population)
+                self.register_buffer(space, torch.empty(shape, **factory).copy_(values))
             else:
                 self.register_parameter(space, nn.Parameter(torch.empty(shape, **factory)))
 
@@ -68,8 +70,9 @@ class CellParameters(nn.Module):
         sizes: Sequence[int],
         longest: int,
     ) -> None:
-        """Draw all parameters anew from Normal(0, std), 0 where ``inside`` [P, N] is false; but those that ``start`` names begin as
-        it says, each member's at its own N.
+        """Draw all parameters anew from Normal(0, std), 0 where ``inside`` [P, N] is false.
+
+        Those that ``start`` names begin as it says, each member's at its own N.
 
         Raises:
             ValueError: see ``write``.
@@ -265,7 +268,13 @@ class Members(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
-        for name, value in {"num_layers": 1, "dropout": 0.0, "batch_first": False, "bias": True, "longest": LONGEST}.items():
+        for name, value in {
+            "num_layers": 1,
+            "dropout": 0.0,
+            "batch_first": False,
+            "bias": True,
+            "longest": LONGEST,
+        }.items():
             self.__dict__.setdefault(name, value)  # in a layer pickled before it could have others
         self._buffers.pop("inside", None)  # in a layer pickled when the mask was stored
         self._non_persistent_buffers_set.discard("inside")

@@ -18,7 +18,7 @@ from lstm_odyssey.layers.arguments import State, check_options, checked_input, c
 from lstm_odyssey.layers.arranged import arranged, stacked
 from lstm_odyssey.layers.masking import in_dtype, masked, reorder, reversal, zeroed
 from lstm_odyssey.layers.parameters import CellParameters, Members, uncalled_hook
-from lstm_odyssey.layers.starts import LONGEST, checked_constants, packed_constants
+from lstm_odyssey.layers.starts import LONGEST, checked_constants
 from lstm_odyssey.plugins.registry import as_cell
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.variants.declare import Variant
@@ -111,7 +111,7 @@ class RNN(Members):
         if not self.cell.parameters:
             raise ValueError(f"RNN '{self.cell.name}': the cell has no parameters; expected at least one, as W.z.")
         self.input_size, self.hidden_sizes, self.bidirectional = input_size, tuple(sizes), bidirectional
-        self.initial_std = initial_std
+        self.initial_std, self.longest = initial_std, longest
         self.backend = backend
         resolve(backend)
         self.num_layers, self.dropout, self.batch_first, self.bias = num_layers, dropout, batch_first, bias
@@ -119,9 +119,8 @@ class RNN(Members):
                       batch_first=batch_first, population=self.population, proj_size=proj_size, fail=self._fail)  # fmt: skip
         if not bias:
             self.cell = self.cell.without_bias()
-        self.longest = longest
-        values = checked_constants(self.cell, constants, sizes, self._fail)
-        self._build(sizes, {"device": device, "dtype": dtype}, values)
+        given = checked_constants(self.cell, constants, sizes, self._fail)
+        self._build(sizes, {"device": device, "dtype": dtype}, given)
         self._keep()
         self.reset_parameters()
 
@@ -130,12 +129,11 @@ class RNN(Members):
         if self.num_layers > 1:
             told = (sizes[0], self.bidirectional, self.backend, self.initial_std)
             widths = [self.input_size, *[both * sizes[0]] * (self.num_layers - 1)]
-            self.layers = nn.ModuleList(type(self)(self.cell, width, *told, **factory, constants=constants, longest=self.longest) for width in widths)
+            more = {**factory, "constants": constants, "longest": self.longest}
+            self.layers = nn.ModuleList(type(self)(self.cell, width, *told, **more) for width in widths)
         else:
-            own = (self.cell, self.input_size, sizes, self.population)
+            own = (self.cell, self.input_size, sizes, self.population, constants)
             self.cells = nn.ModuleList(CellParameters(*own, **factory) for _ in range(both))
-            for direction in self.directions() if constants else ():
-                direction.k.copy_(packed_constants(self.cell, constants, max(sizes), self.population))
 
     def _each(self) -> list[RNN]:
         """The layers; of one, itself."""

@@ -1,7 +1,7 @@
 """What parameters and constants of a layer begin with where it is declared: one meaning for layers and for trainings.
 
-Sources: Le, Jaitly and Hinton 2015 (identity); Saxe, McClelland and Ganguli 2014 (orthogonal); Tallec and Ollivier 2018, section
-2 (chrono: b_f = log U(1, T - 1), b_i = -b_f).
+Sources: Le, Jaitly and Hinton 2015 (identity); Saxe, McClelland and Ganguli 2014 (orthogonal); Tallec and Ollivier 2018
+(chrono: b_f = log U(1, T - 1), b_i = -b_f).
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ def begun(start: float | Start, name: str, shape: Sequence[int], longest: int, d
     if start.kind == "uniform":
         return first + (others[0] - first) * draw("uniform", name, shape)
     if start.kind == "chrono":
-        return first * torch.log1p(draw("uniform", start.kind, shape) * max(longest - 2, 0))  # 1 + u (T - 2): 1 to T - 1
+        share = draw("uniform", start.kind, shape)
+        return torch.log1p(share * max(longest - 2, 0)) * first  # of 1 + u (T - 2), from 1 to T - 1
     tall = draw("normal", name, (max(shape), min(shape)))
     q, r = torch.linalg.qr(tall)
-    q = q * torch.where(torch.diagonal(r) < 0, -1.0, 1.0)  # the signs that make it uniform over such matrices
-    return (q if shape[0] >= shape[1] else q.mT) * first
+    made: Tensor = q * torch.where(torch.diagonal(r) < 0, -1.0, 1.0)  # signs that make all such matrices equally likely
+    return (made if shape[0] >= shape[1] else made.mT) * first
 
 
 def of_torch() -> Draw:
@@ -64,7 +65,9 @@ def of_torch() -> Draw:
     return draw
 
 
-def checked_constants(cell: Cell, given: Mapping[str, Any] | None, sizes: Sequence[int], fail: Fail) -> dict[str, list[float]]:
+def checked_constants(
+    cell: Cell, given: Mapping[str, Any] | None, sizes: Sequence[int], fail: Fail
+) -> dict[str, list[float]]:
     """Every constant of a cell with its value for each member: what is given, or its default.
 
     Args:
@@ -85,7 +88,9 @@ def checked_constants(cell: Cell, given: Mapping[str, Any] | None, sizes: Sequen
             raise fail(f"constants: '{name}' has {len(each)} values; expected a number, or {len(sizes)}, one a member.")
         for one in each:
             if isinstance(one, bool) or not isinstance(one, float | int) or not constant.low <= one <= constant.high:
-                raise fail(f"constants: '{name}' is {one!r}; expected a number from {constant.low:g} to {constant.high:g}.")
+                raise fail(
+                    f"constants: '{name}' is {one!r}; expected a number from {constant.low:g} to {constant.high:g}."
+                )
         found[name] = [float(one) for one in each]
     return found
 

@@ -51,7 +51,14 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.rnn = RNN(
-            cell, input_size, list(hidden_sizes), bidirectional, backend, device=device, dtype=dtype, constants=constants
+            cell,
+            input_size,
+            list(hidden_sizes),
+            bidirectional,
+            backend,
+            device=device,
+            dtype=dtype,
+            constants=constants,
         )
         self.sizes, self.directions, self.n_outputs = tuple(hidden_sizes), 1 + bidirectional, n_outputs
         members, width = len(self.sizes), max(self.sizes)
@@ -140,8 +147,8 @@ class Network(nn.Module):
             seed, variant: of the study and the cell.
             indices: of the members' trials.
             std: of all members, or of each.
-            starts: by member, what a cell's parameters begin with instead, ``{"b.f": 1.0}``, in every direction; by default what
-                the cell declares.
+            starts: by member, what a cell's parameters begin with instead, ``{"b.f": 1.0}``, in every direction; by default
+                what the cell declares.
             longest: frames of the longest sequence, for ``chrono``.
         """
         stds = [std] * len(indices) if isinstance(std, float | int) else std

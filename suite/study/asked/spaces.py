@@ -104,7 +104,8 @@ def ends(distribution: Distribution) -> tuple[float, ...]:
 
 def refuse_strange(asked: Mapping[str, Any], tasks: Iterable[str], variants: Iterable[str]) -> None:
     """Raise ``SettingsError`` if ``[space]`` has a table for something that is no task or cell of the study, or if that of a
-    cell has what all cells have."""
+    cell has what all cells have.
+    """
     known, cells = list(tasks), list(variants)
     for name, content in asked.items():
         if trainable(name) is None and name not in [*known, *cells]:
@@ -113,11 +114,26 @@ def refuse_strange(asked: Mapping[str, Any], tasks: Iterable[str], variants: Ite
                 f"{nearest(name, [*KNOWN, *known, *cells])}."
             )
         if name in cells and name not in known:
+            for inner, form in content.items():
+                _refuse_second(asked, cells, name, inner, form)
             for inner in (inner for inner in content if not of_cell(inner)):
                 raise SettingsError(
                     f"space.{name}: {inner} is one that all cells have; expected constants of the cell, or start.PARAMETER. "
                     "Write it in [space] or in the table of a task."
                 )
+
+
+def _refuse_second(asked: Mapping[str, Any], cells: Sequence[str], cell: str, name: str, form: Any) -> None:
+    """Raise ``SettingsError`` if what a cell's table has is drawn otherwise elsewhere: one name has one distribution."""
+    elsewhere = {f"space.{other}": asked.get(other, {}).get(name, form) for other in cells}
+    elsewhere |= {"space": asked.get(name, form)}
+    for where, other in elsewhere.items():
+        if other != form:
+            one, two = distribution_from_dict(form), distribution_from_dict(other)
+            raise SettingsError(
+                f"space.{cell}: {name} is {one}, and {where} has {two}; expected one distribution, as a study has one column "
+                f"for {name}. Give both the same, or make two studies."
+            )
 
 
 def refuse_unfit(study: Mapping[str, Any], protocol: Mapping[str, Any]) -> None:
@@ -140,7 +156,9 @@ def refuse_unfit(study: Mapping[str, Any], protocol: Mapping[str, Any]) -> None:
             )
     for variant, facts in study["variants"].items():
         for where, name, values in _asked_of(study, variant):
-            wrong = unfit_starts([name], facts["parameters"]) or unfit_constant(name, values, facts.get("constants", {}))
+            wrong = unfit_starts([name], facts["parameters"]) or unfit_constant(
+                name, values, facts.get("constants", {})
+            )
             if wrong:
                 raise SettingsError(
                     f"variant '{variant}': {where} holds what it has no place for: {wrong}. Leave one out."

@@ -70,7 +70,9 @@ class Problem:
 
 def by_text(cell: Cell, problem: Problem) -> Answer:
     """The answer of the cell's text in float64: outputs, last states, and the gradients of everything it is given."""
-    constants = {f"k.{name}": one.default * torch.ones(problem.adjoint.shape[-1]) for name, one in cell.constants.items()}
+    constants = {
+        f"k.{name}": one.default * torch.ones(problem.adjoint.shape[-1]) for name, one in cell.constants.items()
+    }
     given = {name: value.double() for name, value in {**problem.parameters, **constants}.items()}
     loop = Loop(cell.step, cell.spaces, given)
     x = problem.x.double().mT.contiguous().requires_grad_()
