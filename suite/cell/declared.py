@@ -33,7 +33,7 @@ def refuse_undeclared(cell: str, names: Mapping[str, object], variant: Variant) 
         if name not in variant.constants:
             raise TraceError(
                 f"cell '{cell}': its text reads k.{name} and no such constant is declared; expected one of "
-                f"{nearest(name, variant.constants)}. Declare it: Variant(step, constants={{'{name}': Constant(1.0)}})."
+                f"{nearest(name, list(variant.constants))}. Declare it: Variant(step, constants={{'{name}': Constant(1.0)}})."
                 if variant.constants
                 else f"cell '{cell}': its text reads k.{name} and no constant is declared. Declare it: "
                 f"Variant(step, constants={{'{name}': Constant(1.0)}})."

@@ -7,6 +7,7 @@ Sources: Le, Jaitly and Hinton 2015 (identity); Saxe, McClelland and Ganguli 201
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import torch
@@ -78,7 +79,7 @@ def checked_constants(
     known = cell.constants
     for name in given or {}:
         if name not in known:
-            expected = f"one of {nearest(name, known)}" if known else "none, as the cell has no constants"
+            expected = f"one of {nearest(name, list(known))}" if known else "none, as the cell has no constants"
             raise fail(f"constants: got '{name}'; expected {expected}.")
     found = {}
     for name, constant in known.items():
@@ -87,7 +88,8 @@ def checked_constants(
         if len(each) != len(sizes):
             raise fail(f"constants: '{name}' has {len(each)} values; expected a number, or {len(sizes)}, one a member.")
         for one in each:
-            if isinstance(one, bool) or not isinstance(one, float | int) or not constant.low <= one <= constant.high:
+            number = isinstance(one, float | int) and not isinstance(one, bool) and isfinite(one)
+            if not number or not constant.low <= one <= constant.high:
                 raise fail(
                     f"constants: '{name}' is {one!r}; expected a number from {constant.low:g} to {constant.high:g}."
                 )

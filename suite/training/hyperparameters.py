@@ -141,7 +141,7 @@ def unfit_constant(name: str, values: Iterable[Any], ranges: Mapping[str, Sequen
         return ""
     short = name.removeprefix(CONSTANT)
     if short not in ranges:
-        expected = f"one of {nearest(short, ranges)}" if ranges else "no constant, as the cell has none"
+        expected = f"one of {nearest(short, list(ranges))}" if ranges else "no constant, as the cell has none"
         return f"{name} is asked for and {short} is none of its constants; expected {expected}"
     _, *ends = ranges[short]
     low, high = (math.inf * sign if end is None else end for end, sign in zip(ends, (-1, 1), strict=True))
