@@ -82,12 +82,25 @@ class LayerReport:
             "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
             for line in (head, *lines)
         ]
-        notes = [
-            f"{name}, {dtype}: {each.what}"
-            + (f": off by {each.error:.2g} of it; {each.allowed:.1g} is allowed" if each.status == BROKEN else "")
-            for (name, dtype), each in self.findings.items() if each.status != HOLDS
-        ]  # fmt: skip
-        return "\n".join([*text, *dict.fromkeys(notes)])
+        return "\n".join([*text, *self._notes()])
+
+    def _notes(self) -> list[str]:
+        """What is broken, of each promise in the first dtype; what is not offered, by the reason."""
+        broken: dict[str, str] = {}
+        absent: dict[str, dict[str, list[str]]] = {}
+        for (name, dtype), each in self.findings.items():
+            if each.status == BROKEN:
+                text = f"{name}, {dtype}: {each.what}: off by {each.error:.2g} of it; {each.allowed:.1g} is allowed"
+                broken.setdefault(name, text)
+            elif each.status == ABSENT:
+                absent.setdefault(each.what, {}).setdefault(dtype, []).append(name)
+        notes = list(broken.values())
+        for reason, found in absent.items():
+            every = list(dict.fromkeys(name for names in found.values() for name in names))
+            where = "" if len(found) == len(self.bounds) else f" in {', '.join(found)}"
+            whole = len(every) == len({name for name, _ in self.findings})
+            notes.append(f"not offered{where}, {reason}" + ("" if whole else f": {'; '.join(every)}"))
+        return notes
 
     __repr__ = __str__
 
