@@ -146,7 +146,8 @@ def test_what_a_layer_does_not_do_is_not_offered():
     assert report.findings["outputs", "float32"].status == "not offered"  # from given states, of which there are none
     assert report.findings["outputs without a state", "float64"].what == "RuntimeError: no kernel for float64"
     text = str(report)
-    assert "padding: outputs, float32: its call takes no lengths" in text
+    assert "not offered in float64, RuntimeError: no kernel for float64\n" in text
+    assert "not offered in float32, its call takes no lengths: padding: outputs; padding: final states" in text
     assert "outputs without a state     not offered      holds" in text
     assert "second line" not in text
 
