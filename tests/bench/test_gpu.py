@@ -14,6 +14,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda.scan import emulated
+from lstm_odyssey.backends.cuda.training_step import PopulationStep
 from lstm_odyssey.bench.gpu import __main__ as command
 from lstm_odyssey.bench.gpu import cells, check, facts, scans, supervision, training
 from lstm_odyssey.bench.gpu.population import SHAPES, drawn_sizes
@@ -92,6 +93,23 @@ def test_objectives_and_forms_of_momentum_are_checked(run):
     assert {(one["nesterov"], one["clip_gradient"]) for one in drawn} == {
         (a, b) for a in (True, False) for b in (True, False)
     }
+
+
+def test_members_keep_their_bits_when_others_are_left_out(run, monkeypatch):
+    """A member alone, among others and among those that are left; members left out that change a bit do not pass."""
+    needed.cxx()
+    _, record, _ = run
+    (row,) = [row for row in record["parts"]["check"]["results"] if row.get("what") == "neighbours"]
+    assert row["populations"] == ["1", "3", "1 left of 3"] and row["passed"]
+    target, only = Target("emulated"), PopulationStep.only
+
+    def wrong(step, running):
+        only(step, running)
+        step.weights[0, 0] += 1e-6
+
+    monkeypatch.setattr(PopulationStep, "only", wrong)
+    (row,) = training.neighbours(target, target.first, "next_frame")
+    assert not row["passed"] and row["different"] == ["1 left of 3"]
 
 
 def test_what_is_missing_stands_in_the_record(run):
