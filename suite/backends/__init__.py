@@ -28,8 +28,8 @@ class Backend:
     Args:
         name: what it is asked for by, as ``backend=`` of a layer. It stands in the ids of a study's trials.
         home: the module that does it, imported when it is first needed. It has ``scan``, see ``backends.eager.scan`` for its
-            contract, and may have ``prepare(lowered, dtype)``, which compiles, ``trainer(dtype)``, see ``Backend.trainer``, and
-            ``missing()``, what is not installed that it needs, in words; empty if nothing is.
+            contract, and may have ``prepare(lowered, dtype, planned)``, which compiles, ``trainer(dtype)``, see
+            ``Backend.trainer``, and ``missing()``, what is not installed that it needs, in words; empty if nothing is.
         devices: kinds of device it runs on, as ``"cpu"``; empty: all that torch has.
         dtypes: what it computes in, as ``"float32"``; empty: every floating type.
         pads: whether a member of N blocks is computed at the width of its largest neighbour, so that its rounding may depend
@@ -66,13 +66,14 @@ class Backend:
         """The scan of a lowered cell; see ``backends.eager.scan``."""
         return _scan(self.home)
 
-    def prepare(self, lowered: Any, dtype: Any) -> None:
+    def prepare(self, lowered: Any, dtype: Any, planned: Any = None) -> None:
         """Compile what it compiles for a lowered cell: its scans, which are the most of what a study waits for.
 
-        The training step and the scores of an objective, which no cell changes, are compiled when the first of them is made.
+        Where it is told what is planned (``backends.trainer.Planned``) it may leave out what that does not need, and compile
+        the training step and the scores of the objective too; otherwise they are compiled when the first of them is made.
         """
         if (make := self._optional("prepare")) is not None:
-            make(lowered, dtype)
+            make(lowered, dtype, planned)
 
     def trainer(self, device: Any, dtype: Any) -> Callable[..., Any] | None:
         """What makes training steps without autograd for the networks of one population; None where it has none.
@@ -149,9 +150,9 @@ def record(backend: str, device: Any = "cpu", dtype: Any = None) -> Backend:
     return BACKENDS[resolve(backend, device, dtype)]
 
 
-def prepare(backend: str, graph: Any, dtype: Any) -> None:
+def prepare(backend: str, graph: Any, dtype: Any, planned: Any = None) -> None:
     """Compile what a resolved backend compiles for a cell's graph; see ``Backend.prepare``."""
-    BACKENDS[backend].prepare(lower(graph), dtype)
+    BACKENDS[backend].prepare(lower(graph), dtype, planned)
 
 
 def pads(backend: str, cell: Any, size: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -35,6 +36,23 @@ class Network(Protocol):
 
     def slices(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Every parameter by name, with the slice of the buffer of gradients that is its own."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What of a cell will be computed, for a backend that compiles it ahead.
+
+    Args:
+        sizes: N of the networks.
+        batches: how many sequences are computed at once, in updates and in scores.
+        objective: what is minimised, see ``tasks.objectives``.
+        progress: called with how many kernels are compiled and how many there are, from 0 on.
+    """
+
+    sizes: tuple[int, ...]
+    batches: tuple[int, ...]
+    objective: Any
+    progress: Callable[[int, int], None] | None = None
 
 
 class Step(Protocol):

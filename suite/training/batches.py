@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lstm_odyssey.tasks.declare import Corpus
 from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.training.random_streams import digest, stream
 
@@ -61,6 +62,13 @@ def groups(split: Sequence[tuple[Any, Any]]) -> list[list[int]]:
             found.append([])
         found[-1].append(index)
     return found
+
+
+def numbers_of_rows(corpus: Corpus, batch: int) -> list[int]:
+    """How many sequences are computed at once: in the updates, the last of an epoch included, and in the scores."""
+    count = len(corpus.train)
+    scored = [len(group) for split in (corpus.valid, corpus.test) for group in groups(split)]
+    return sorted({min(batch, count), count % batch or min(batch, count), *scored})
 
 
 class Batches:

@@ -13,6 +13,7 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.backends.cuda import nvrtc
 from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.backends.cuda.training_step import PopulationStep
 from lstm_odyssey.bench.gpu import __main__ as command
@@ -251,6 +252,22 @@ def test_cudnn_takes_turns_and_kernels_are_timed_alone(monkeypatch):
     assert kernel_seconds(target, launched)["probe"] > 0
     step_by_step = [(replace(launch, kernel="tick"), runs) for launch, runs in launched]
     assert kernel_seconds(target, [*launched, *step_by_step]) == {}, "a counted step was run once more"
+
+
+def test_compilation_says_how_far_it_is(monkeypatch, capsys):
+    """About ten lines, the first and the last among them; the row holds what ptxas said of spills."""
+    use = nvrtc.Usage(registers=40, spill_stores=4, spill_loads=8, stack=0, shared=0)
+
+    def build_all(texts, architecture, progress):
+        for done in range(len(texts) + 1):
+            progress(done, len(texts))
+        return [nvrtc.Cubin(b"", {"forward": use})] * len(texts)
+
+    monkeypatch.setattr(nvrtc, "build_all", build_all)
+    (row,) = check.build(AsOnAGpu(), [f"// text {k}\n" for k in range(25)])
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"compiling kernels {done} of 25" for done in (*range(0, 25, 2), 25)]
+    assert row["texts"] == len(row["spilled_bytes"]) == 25 and row["spilled_bytes"]["text 3, forward"] == 12
 
 
 SANITIZER = """\

@@ -107,6 +107,10 @@ class CudaDevice:
             tables = [uploaded[id(launch)] for launch in launches]
         return Prepared(self, text, launches, functions, tables, stream)
 
+    def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile many texts on all cores."""
+        nvrtc.build_all(texts, self.architecture, progress)
+
     def together(self, prepared: Sequence[Runs]) -> Together:
         """What runs several side by side: each but the first on a stream of its own, joined to torch's before and after."""
         while len(self._streams) < len(prepared) - 1:

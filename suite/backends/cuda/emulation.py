@@ -13,7 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache as once
 from pathlib import Path
 from typing import BinaryIO
@@ -107,6 +107,10 @@ class EmulatedDevice:
     def prepare(self, text: str, launches: Sequence[Launch]) -> Prepared:
         """What runs the launches each time it is asked to."""
         return Prepared(self, text, launches)
+
+    def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile many texts on all cores."""
+        kept.built(self.compiled, texts, progress)
 
     def together(self, prepared: Sequence[Runs]) -> Together:
         """One after the other: what it computes is the same."""

@@ -218,5 +218,8 @@ class Device(Protocol):
     def prepare(self, text: str, launches: Sequence[Launch]) -> Runs:
         """Compile the text, and make what runs the launches as often as wanted."""
 
+    def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile many texts on all cores; ``progress`` is told how many are done and how many there are, from 0 on."""
+
     def together(self, prepared: Sequence[Runs]) -> Runs:
         """What runs several side by side, of which none waits for another; what comes after waits for all."""
