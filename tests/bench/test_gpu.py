@@ -208,19 +208,6 @@ def test_the_updates_amplify_no_rounding(sizes, dtype, monkeypatch):
     assert row["passed"] and max(row["off"], row["losses_off"]) < row["allowed"] / 4 and row["moved"] > 0.01
 
 
-class Event:
-    """A CUDA event that reads the clock."""
-
-    def __init__(self, enable_timing=False):
-        assert enable_timing
-
-    def record(self):
-        self.at = time.perf_counter()
-
-    def elapsed_time(self, end):
-        return 1000 * (end.at - self.at)
-
-
 class AsOnAGpu(Target):
     """The emulated device, treated as a GPU."""
 
@@ -235,7 +222,6 @@ class AsOnAGpu(Target):
 def test_cudnn_takes_turns_and_kernels_are_timed_alone(monkeypatch):
     """With events: our layer and torch's in the same rounds, TF32 in a row of its own and off again, each kernel by itself."""
     needed.cxx()
-    monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     target = AsOnAGpu()

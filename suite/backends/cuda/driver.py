@@ -111,6 +111,10 @@ class CudaDevice:
         """Compile many texts on all cores."""
         nvrtc.build_all(texts, self.architecture, progress)
 
+    def event(self) -> Any:
+        """An event with a time, of the stream that is torch's current one when it is recorded."""
+        return torch.cuda.Event(enable_timing=True)
+
     def together(self, prepared: Sequence[Runs]) -> Together:
         """What runs several side by side: each but the first on a stream of its own, joined to torch's before and after."""
         while len(self._streams) < len(prepared) - 1:

@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from functools import cache as once
 from pathlib import Path
@@ -112,6 +113,10 @@ class EmulatedDevice:
         """Compile many texts on all cores."""
         kept.built(self.compiled, texts, progress)
 
+    def event(self) -> Event:
+        """An event with a time."""
+        return Event()
+
     def together(self, prepared: Sequence[Runs]) -> Together:
         """One after the other: what it computes is the same."""
         return Together(prepared)
@@ -186,6 +191,26 @@ class Together:
         """Run them."""
         for one in self._prepared:
             one.run()
+
+
+class Event:
+    """The wall's clock when it is recorded: all that came before is done by then."""
+
+    def __init__(self) -> None:
+        self._at = float("nan")
+
+    def record(self) -> None:
+        """Read the clock."""
+        self._at = time.perf_counter()
+
+    def synchronize(self) -> None:
+        """There is nothing to wait for, except for an event that was never recorded."""
+        if self._at != self._at:
+            raise KernelError("the emulated device: an event is waited for that was not recorded.")
+
+    def elapsed_time(self, end: Event) -> float:
+        """Milliseconds from here to there."""
+        return 1000 * (end._at - self._at)
 
 
 class Prepared:

@@ -221,5 +221,8 @@ class Device(Protocol):
     def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
         """Compile many texts on all cores; ``progress`` is told how many are done and how many there are, from 0 on."""
 
+    def event(self) -> Any:
+        """An event behind what the device was given, as ``torch.cuda.Event``: ``record``, ``synchronize``, ``elapsed_time``."""
+
     def together(self, prepared: Sequence[Runs]) -> Runs:
         """What runs several side by side, of which none waits for another; what comes after waits for all."""
