@@ -14,9 +14,9 @@ import torch
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.declare import Corpus
-from lstm_odyssey.training import checkpoint
 from lstm_odyssey.training.costs import Clocks
-from lstm_odyssey.training.population import Population, Trial
+from lstm_odyssey.training.members import checkpoint
+from lstm_odyssey.training.members.population import Population, Trial
 from lstm_odyssey.training.protocol import Protocol
 from lstm_odyssey.training.threads import one_thread, without_subnormals
 

@@ -14,7 +14,7 @@ from lstm_odyssey.cell.ops import OPS, Op
 from lstm_odyssey.conformance import draws, kit, ladder_structure
 from lstm_odyssey.conformance.draws import FIXED
 from lstm_odyssey.conformance.ladder_structure import NEIGHBOURS
-from lstm_odyssey.training.lockstep import Lockstep
+from lstm_odyssey.training.members.lockstep import Lockstep
 from lstm_odyssey.variants.ops import tanh
 from tests.cells import ODD
 from tests.tools import numpy_backend

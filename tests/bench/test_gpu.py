@@ -17,10 +17,12 @@ from lstm_odyssey.backends.cuda import nvrtc
 from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.backends.cuda.training_step import PopulationStep
 from lstm_odyssey.bench.gpu import __main__ as command
-from lstm_odyssey.bench.gpu import cells, check, facts, scans, supervision, training
-from lstm_odyssey.bench.gpu.population import SHAPES, drawn_sizes
-from lstm_odyssey.bench.gpu.probes import Probe
-from lstm_odyssey.bench.gpu.projection import CORPORA, frames_an_epoch, projected
+from lstm_odyssey.bench.gpu import facts, supervision
+from lstm_odyssey.bench.gpu.parts import cells, check, scans, training
+from lstm_odyssey.bench.gpu.parts.population import SHAPES, drawn_sizes
+from lstm_odyssey.bench.gpu.parts.probes import Probe
+from lstm_odyssey.bench.gpu.parts.projection import CORPORA, frames_an_epoch, projected
+from lstm_odyssey.bench.gpu.parts.transcription import LOSSES, Transcription
 from lstm_odyssey.bench.gpu.record import (
     PARTS,
     Budget,
@@ -33,9 +35,8 @@ from lstm_odyssey.bench.gpu.record import (
 )
 from lstm_odyssey.bench.gpu.tables import number, tables, text, troubles
 from lstm_odyssey.bench.gpu.target import FULL, TINY, Target, kernel_seconds, recorded
-from lstm_odyssey.bench.gpu.transcription import LOSSES, Transcription
 from lstm_odyssey.bench.plain_torch import PlainTorch
-from lstm_odyssey.commands import bench_gpu
+from lstm_odyssey.commands.bench import gpu as bench_gpu
 from tests import needed
 from tests.conftest import ROOT
 

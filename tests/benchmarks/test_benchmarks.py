@@ -14,10 +14,10 @@ import pytest
 import lstm_odyssey as lo
 from lstm_odyssey.backends.cuda.emulation import Event
 from lstm_odyssey.bench import measured
-from lstm_odyssey.bench.ctc import OURS, REST, TORCH, Lines
 from lstm_odyssey.bench.cuda_probe import no_cuda
 from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.bench.step import TimedStep
+from lstm_odyssey.bench.timed.ctc import OURS, REST, TORCH, Lines
 from lstm_odyssey.benchmarks import steps
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.study.asked.profiles import COLLECTION

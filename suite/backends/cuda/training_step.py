@@ -1,6 +1,6 @@
 """A training step of a whole population on one GPU, without autograd: every kernel computes all members that run.
 
-The same mathematics as ``training.lockstep.Lockstep.update``, to rounding. Each member is computed at its own N and in an
+The same mathematics as ``Lockstep.update`` in ``training.members``, to rounding. Each member is computed at its own N and in an
 order of its own, so its numbers do not depend on its neighbours, bit by bit; but the loss of an objective that is not among
 ``LOSSES`` is torch's, of all members at once, and makes no such promise.
 """
@@ -38,7 +38,7 @@ class PopulationStep:
         network: its backend cuda; its weights are changed in place.
         objective: what is minimised.
         velocity: [P, D], beside the network's weights.
-        momentum, rate, noise, nesterov, clip: of each member; see ``training.lockstep``.
+        momentum, rate, noise, nesterov, clip: of each member; see ``training.members.lockstep``.
         device: who runs the kernels.
         workspace: memory, which steps may share.
     """

@@ -1,7 +1,7 @@
 """One network's training step, compiled: scans, output layer, loss and its gradient, update; no autograd takes part.
 
-The same mathematics as ``training.lockstep.Lockstep.update``, to rounding. An objective that is not among ``LOSSES`` is called
-between the two halves of the step.
+The same mathematics as ``Lockstep.update`` in ``training.members``, to rounding. An objective that is not among ``LOSSES`` is
+called between the two halves of the step.
 """
 
 from __future__ import annotations

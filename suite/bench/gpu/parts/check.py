@@ -15,7 +15,7 @@ import torch
 
 from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.cuda.source.training import source as training_source
-from lstm_odyssey.bench.gpu import scans, training
+from lstm_odyssey.bench.gpu.parts import scans, training
 from lstm_odyssey.bench.gpu.record import Item, NotReachedError, Row
 from lstm_odyssey.bench.gpu.target import BACKEND, Target
 from lstm_odyssey.cell import Cell

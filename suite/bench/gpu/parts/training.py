@@ -10,15 +10,15 @@ import numpy as np
 import torch
 
 from lstm_odyssey.backends import BACKENDS, resolve
+from lstm_odyssey.bench.gpu.parts.transcription import LOSSES, Transcription
 from lstm_odyssey.bench.gpu.record import Item, NotReachedError, Row
 from lstm_odyssey.bench.gpu.target import BACKEND, Target
-from lstm_odyssey.bench.gpu.transcription import LOSSES, Transcription
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training.batches import Batch, Batches
 from lstm_odyssey.training.hyperparameters import CLIP
-from lstm_odyssey.training.lockstep import Lockstep, Trial, training_steps
+from lstm_odyssey.training.members.lockstep import Lockstep, Trial, training_steps
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
 from lstm_odyssey.training.threads import one_thread

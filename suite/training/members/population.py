@@ -26,10 +26,10 @@ from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.training.batches import Batch, Batches, groups
 from lstm_odyssey.training.costs import Clocks, Costs, clocks_for, shares
 from lstm_odyssey.training.hyperparameters import initial_std, starts
-from lstm_odyssey.training.lockstep import Lockstep, Trial, training_steps
+from lstm_odyssey.training.members.lockstep import Lockstep, Trial, training_steps
+from lstm_odyssey.training.members.views import NONE, Views, of_test
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
-from lstm_odyssey.training.views import NONE, Views, of_test
 
 __all__ = ["Curves", "Population", "Trial"]
 

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from lstm_odyssey.reports.contract.files import replacing
 from lstm_odyssey.training.environment import environment, of_device
+from lstm_odyssey.training.members.views import identity as identity_of_views
 from lstm_odyssey.training.random_streams import digest
-from lstm_odyssey.training.views import identity as identity_of_views
 
 if TYPE_CHECKING:
-    from lstm_odyssey.training.lockstep import Lockstep
-    from lstm_odyssey.training.population import Population
+    from lstm_odyssey.training.members.lockstep import Lockstep
+    from lstm_odyssey.training.members.population import Population
 
 FORMAT = 3
 _ARRAYS = (

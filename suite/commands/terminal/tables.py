@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from lstm_odyssey.commands.blame import own_part
-from lstm_odyssey.commands.fitted import FittedTable
+from lstm_odyssey.commands.terminal.blame import own_part
+from lstm_odyssey.commands.terminal.fitted import FittedTable
 from lstm_odyssey.plugins.origins import OURS, words
 
 if TYPE_CHECKING:
