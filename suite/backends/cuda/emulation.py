@@ -23,6 +23,7 @@ import numpy as np
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda import kept
+from lstm_odyssey.backends.cuda.graphs import OneByOne
 from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Runs, about
 from lstm_odyssey.tasks.nearest import nearest
 
@@ -113,13 +114,17 @@ class EmulatedDevice:
         """Compile many texts on all cores."""
         kept.built(self.compiled, texts, progress)
 
+    def graph(self, prepared: Sequence[Runs]) -> OneByOne:
+        """What runs them in turn; as on a GPU nothing runs while it is made."""
+        return OneByOne(prepared)
+
     def event(self) -> Event:
         """An event with a time."""
         return Event()
 
-    def together(self, prepared: Sequence[Runs]) -> Together:
+    def together(self, prepared: Sequence[Runs]) -> OneByOne:
         """One after the other: what it computes is the same."""
-        return Together(prepared)
+        return OneByOne(prepared)
 
     def compiled(self, text: str) -> Path:
         """The program made of this text."""
@@ -181,18 +186,6 @@ def _said(stderr: str) -> str:
     return "\n".join((last, *rest)).strip()[:_LONGEST_MESSAGE]
 
 
-class Together:
-    """Several that could run side by side, in turn."""
-
-    def __init__(self, prepared: Sequence[Runs]) -> None:
-        self._prepared = tuple(prepared)
-
-    def run(self) -> None:
-        """Run them."""
-        for one in self._prepared:
-            one.run()
-
-
 class Event:
     """The wall's clock when it is recorded: all that came before is done by then."""
 
@@ -214,13 +207,23 @@ class Event:
 
 
 class Prepared:
-    """Launches that are run as often as wanted."""
+    """Launches that are run as often as wanted, with the addresses that their tables had when this was made, as on a GPU."""
 
     def __init__(self, device: EmulatedDevice, text: str, launches: Sequence[Launch]) -> None:
         self._device, self._text, self._launches = device, text, launches
+        self._tensors = list({id(tensor): tensor for launch in launches for tensor in launch.tensors}.values())
+        self._addresses = [tensor.data_ptr() for tensor in self._tensors]
 
     def run(self) -> None:
-        """Run them in turn."""
+        """Run them in turn.
+
+        Raises:
+            KernelError: a tensor has moved meanwhile: a GPU would read and write where it was.
+        """
+        if [tensor.data_ptr() for tensor in self._tensors] != self._addresses:
+            raise KernelError(
+                f"{self._device!r}: {about(self._text)}: a tensor of a table has moved since its address was written there."
+            )
         self._device.run(self._text, self._launches)
 
 

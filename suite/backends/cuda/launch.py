@@ -221,6 +221,13 @@ class Device(Protocol):
     def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
         """Compile many texts on all cores; ``progress`` is told how many are done and how many there are, from 0 on."""
 
+    def graph(self, prepared: Sequence[Runs]) -> Runs:
+        """What runs all of them by one call. Nothing runs while it is made, and their tables are what it reads for good.
+
+        Raises:
+            KernelError: the device refuses; nothing has run.
+        """
+
     def event(self) -> Any:
         """An event behind what the device was given, as ``torch.cuda.Event``: ``record``, ``synchronize``, ``elapsed_time``."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -194,6 +195,30 @@ def neighbours(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
     }  # fmt: skip
 
 
+def graphs(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
+    """Updates as one CUDA graph and launch by launch: the same bits; on a GPU also how long the host is at an update."""
+    made, weights, host = Made.drawn(objective, 2, 12, 4, 5), {}, {}
+    with target.here():
+        for way in ("graph", "launches"):
+            ours = population(target, cell, made, mixed(target.scale.members[:3], RATE), True)
+            ours.step.graphs = way == "graph"  # type: ignore[attr-defined]  # cuda's
+            batches = made.batches(torch.float32, target.device) * 3
+            for batch in batches:
+                ours.update(batch)
+            target.wait()
+            begun = time.perf_counter()
+            for batch in batches[:4] if not target.emulated else ():
+                ours.update(batch)
+            host[way] = (time.perf_counter() - begun) / 4
+            weights[way] = [ours.network.member_weights(member) for member in range(3)]
+    pairs = zip(weights["graph"], weights["launches"], strict=True)
+    same = all(np.array_equal(one[name], other[name]) for one, other in pairs for name in one)
+    yield {
+        "what": "graphs", "variant": cell.name, "objective": objective, "bitwise": same, "passed": same,
+        "host_seconds": {} if target.emulated else host,
+    }  # fmt: skip
+
+
 def curve(target: Target) -> Iterator[Row]:
     """A trial on the embedded corpus of next frames beside the CPU's, with the same weights, order and noise."""
     size, epochs, sequences, backend = target.scale.curve
@@ -263,5 +288,6 @@ def items(target: Target) -> list[Item]:
         add(f"updates {cell.name} next_frame float64", 15.0, updates, cell, "next_frame", False, torch.float64, half)
     for objective in ("next_frame",) if target.emulated else ("next_frame", "frames", "ctc", "label_mean"):
         add(f"neighbours {objective}", 8.0, neighbours, target.first, objective)
+    add("graphs next_frame", 5.0, graphs, target.first, "next_frame")
     add("curve", 20.0, curve)
     return found
