@@ -28,8 +28,9 @@ class Backend:
     Args:
         name: what it is asked for by, as ``backend=`` of a layer. It stands in the ids of a study's trials.
         home: the module that does it, imported when it is first needed. It has ``scan``, see ``backends.eager.scan`` for its
-            contract, and may have ``prepare(lowered, dtype, planned)``, which compiles, ``trainer(dtype)``, see
-            ``Backend.trainer``, and ``missing()``, what is not installed that it needs, in words; empty if nothing is.
+            contract. It may have ``prepare(lowered, dtype, planned)``, which compiles, ``group(lowered, dtype, device, load)``
+            and ``trainer(dtype)``, see the methods of these names, and ``missing()``, what is not installed that it needs, in
+            words; empty if nothing is.
         devices: kinds of device it runs on, as ``"cpu"``; empty: all that torch has.
         dtypes: what it computes in, as ``"float32"``; empty: every floating type.
         pads: whether a member of N blocks is computed at the width of its largest neighbour, so that its rounding may depend
@@ -37,6 +38,7 @@ class Backend:
         together: whether the members of a population are computed together, or each by itself.
         plain: whether it is made of torch's operations, which torch can look into; float32 errors of others are measured by it.
         block: how many trials it is given at once unless a study says otherwise; 0: as many as the profile has.
+        sparing: whether memory is short where it runs, so that a split is scored in batches no larger than need be.
         bits: objectives whose losses it computes in a fixed order, so that a trial's bits are a promise; empty: all.
         sizes: each N that the conformance kit has to visit: full tiles or size classes, what is left of one, and 1.
     """
@@ -49,6 +51,7 @@ class Backend:
     together: bool = False
     plain: bool = False
     block: int = 0
+    sparing: bool = False
     bits: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
 
@@ -74,6 +77,17 @@ class Backend:
         """
         if (make := self._optional("prepare")) is not None:
             make(lowered, dtype, planned)
+
+    def group(self, lowered: Any, dtype: Any, device: Any, load: Any) -> int | None:
+        """How many members of a population are computed at once, where memory is planned; None where it is not.
+
+        Args:
+            lowered, dtype, device: what is trained, in what, where.
+            load: a ``backends.trainer.Load``.
+        """
+        plans = self._optional("group")
+        found: int | None = None if plans is None else plans(lowered, dtype, device, load)
+        return found
 
     def trainer(self, device: Any, dtype: Any) -> Callable[..., Any] | None:
         """What makes training steps without autograd for the networks of one population; None where it has none.
@@ -119,6 +133,7 @@ BACKENDS = {
             dtypes=frozenset({"float32", "float64"}),
             together=True,
             block=256,
+            sparing=True,
             bits=("frames", "next_frame"),
             sizes=(1, 3, 33, 97, 100, 131, 200, 257),
         ),

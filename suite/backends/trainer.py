@@ -55,6 +55,35 @@ class Planned:
     progress: Callable[[int, int], None] | None = None
 
 
+@dataclass(frozen=True)
+class Load:
+    """What the memory that a population takes follows from.
+
+    Args:
+        sizes: N of each member.
+        inputs, outputs: M, K.
+        directions: 1 or 2.
+        weights: numbers of a member's, at the width of the widest, output layer included.
+        update, scored: T and B of the largest batch that is learnt from, and that is scored.
+        shapes: how many shapes of batches there are.
+        keeps: whether best weights are kept.
+        objective: what is minimised, see ``tasks.objectives``.
+        corpus: bytes of the batches that lie on the device, and of their noise.
+    """
+
+    sizes: tuple[int, ...]
+    inputs: int
+    outputs: int
+    directions: int
+    weights: int
+    update: tuple[int, int]
+    scored: tuple[int, int]
+    shapes: int
+    keeps: bool
+    objective: Any
+    corpus: int = 0
+
+
 class Step(Protocol):
     """Updates of one network, or of P together, without autograd; weights and velocity are changed in place."""
 

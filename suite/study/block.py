@@ -236,7 +236,7 @@ def run_block(spec: dict[str, Any]) -> int:
 
 def _run_claimed(store: Store, block: Block, data: str | None) -> int:
     """Run what is missing of a block that no other process computes."""
-    from lstm_odyssey.study.compiling import compiled
+    from lstm_odyssey.study.beginning import compiled, planned_group
     from lstm_odyssey.training.loop import what_fits
 
     missing = block.missing(store)
@@ -258,8 +258,9 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
         file = store.checkpoints_folder / f"{block.name}.npz"
         options = {"keep_weights": block.study["keep_weights"] == "best", "checkpoint_file": file, "on_update": tell}
         population = what_fits(
-            lambda group: block.train(cell, corpus, missing, group=group, **options), len(missing), block.pads
-        )
+            lambda group: block.train(cell, corpus, missing, group=group, **options), len(missing), block.pads,
+            planned_group(block, cell, corpus, missing),
+        )  # fmt: skip
         _store(store, block, population, missing)
     except (StoreError, CorpusError):
         raise

@@ -114,6 +114,11 @@ class CudaDevice:
         """Compile many texts on all cores."""
         nvrtc.build_all(texts, self.architecture, progress)
 
+    def free(self) -> int:
+        """Bytes that nobody has, those that torch's allocator holds included."""
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(free + torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device))
+
     def event(self) -> Any:
         """An event with a time, of the stream that is torch's current one when it is recorded."""
         return torch.cuda.Event(enable_timing=True)

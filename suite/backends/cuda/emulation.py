@@ -118,6 +118,9 @@ class EmulatedDevice:
         """What runs them in turn; as on a GPU nothing runs while it is made."""
         return OneByOne(prepared)
 
+    def free(self) -> None:
+        """The processor's memory is not planned."""
+
     def event(self) -> Event:
         """An event with a time."""
         return Event()

@@ -228,6 +228,9 @@ class Device(Protocol):
             KernelError: the device refuses; nothing has run.
         """
 
+    def free(self) -> int | None:
+        """Bytes of its memory that nobody has; None where it has none of its own."""
+
     def event(self) -> Any:
         """An event behind what the device was given, as ``torch.cuda.Event``: ``record``, ``synchronize``, ``elapsed_time``."""
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends import eager
+from lstm_odyssey.backends.cuda import memory
 from lstm_odyssey.backends.cuda.classes import WIDTHS
 from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel, kernel
 from lstm_odyssey.backends.cuda.launch import Column, Device, Launch
@@ -24,7 +25,7 @@ from lstm_odyssey.backends.cuda.programs import Programs
 from lstm_odyssey.backends.cuda.source import products, training
 from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.backends.tensors import dense, foreign, observed, plain, second_derivative, watched
-from lstm_odyssey.backends.trainer import Planned
+from lstm_odyssey.backends.trainer import Load, Planned
 
 OLDEST = 8
 """The first compute capability that kernels are made for."""
@@ -262,6 +263,14 @@ def prepare(lowered: Lowered, dtype: torch.dtype, planned: Planned | None = None
         device = device_of(torch.device("cpu" if _emulated.get() is not None else "cuda"))
         texts = sources(kernel(lowered, dtype, device.architecture), planned)
         device.build(texts, planned.progress if planned else None)
+
+
+def group(lowered: Lowered, dtype: torch.dtype, device: torch.device, load: Load) -> int | None:
+    """How many members fit into what is free on a device; None where that is not known."""
+    own = _emulated.get()
+    runner = device_of(device) if own is None else own
+    free = runner.free()
+    return None if free is None else memory.group(kernel(lowered, dtype, runner.architecture), load, free)
 
 
 def sources(made: Kernel, planned: Planned | None = None) -> list[str]:
