@@ -1,7 +1,7 @@
 """Cells for tests of the tracer's consequences: every shape of graph the nine of the paper do not have."""
 
 from lstm_odyssey.backends import BACKENDS
-from lstm_odyssey.variants.declare import Variant
+from lstm_odyssey.variants.declare import Constant, Variant, chrono, identity, orthogonal, uniform
 from lstm_odyssey.variants.ops import (
     absolute,
     exp,
@@ -100,8 +100,51 @@ def centred(x, y, *, W, p):
     return tanh((y - mean(y)) * p.a + W.a @ x) + sqrt(y * y + 1) * 0.1
 
 
+def damped(x, y, z, *, W, R, b, k):
+    """A damped oscillator, as coRNN.
+
+    u_t = tanh(W_u x_t + R_u y_{t-1} + R_v z_{t-1} + b_u)
+    z_t = z_{t-1} + 0.1 · (u_t - γ · y_{t-1} - ε · z_{t-1} / rate)
+    y_t = y_{t-1} + 0.1 · z_t
+    """
+    u = tanh(W.u @ x + R.u @ y + R.v @ z + b.u)
+    z_t = z + 0.1 * (u - k.gamma * y - k.epsilon * z / k.rate)
+    return y + 0.1 * z_t, z_t
+
+
+def leaking(x, y, c, *, W, R, b):
+    """A gate that keeps and one that writes.
+
+    f_t = σ(W_f x_t + R_f y_{t-1} + b_f)
+    i_t = σ(W_i x_t + R_i y_{t-1} + b_i)
+    h_t = relu(W_h x_t + R_h y_{t-1} + b_h)
+    c_t = f_t ⊙ c_{t-1} + i_t ⊙ h_t
+    y_t = tanh(c_t)
+    """
+    f = sigmoid(W.f @ x + R.f @ y + b.f)
+    i = sigmoid(W.i @ x + R.i @ y + b.i)
+    h = relu(W.h @ x + R.h @ y + b.h)
+    c_t = f * c + i * h
+    return tanh(c_t), c_t
+
+
+CONSTANTS = {"gamma": Constant(2.7, 0.1, 10), "epsilon": Constant(4.7, 0.1, 10), "rate": Constant(2.0, low=0.5)}
+OSCILLATOR = Variant(damped, constants=CONSTANTS)
+STARTS = {
+    "R.h": identity(0.5),
+    "R.f": orthogonal(),
+    "W.i": uniform(-0.5, 0.25),
+    "b.f": chrono(),
+    "b.i": chrono(-1),
+    "b.h": 0.0,
+}
+LEAKING = Variant(leaking, ties=("relu",), start=STARTS)
+DECLARING = {"damped": OSCILLATOR, "leaking": LEAKING}
+"""Cells that declare named constants, and how their parameters begin."""
+
 ODD = {step.__name__: Variant(step) for step in (gru, minimal, elman, blind, pointwise, shared, twice, norms, centred)}
 ODD["late"] = Variant(late, initial={"c": 0.5})
+ODD |= DECLARING
 ODD["every_op"] = Variant(every_op, ties=("relu", "absolute", "maximum", "minimum"))
 CHAOTIC = frozenset({"every_op"})
 """Cells in which two roundings part over fifty frames, so that only short sequences can be compared."""

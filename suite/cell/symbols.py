@@ -18,7 +18,9 @@ from lstm_odyssey.cell.ops import FUNCTIONS, OPS
 from lstm_odyssey.variants.declare import TraceError
 
 MATRICES = {"W": ("N", "M"), "R": ("N", "N")}
-VECTORS = {"p": ("N",), "b": ("N",)}
+CONSTANTS = "k"
+"""The space of a cell's constants: vectors too, each of one number, which are given and not trained."""
+VECTORS = {"p": ("N",), "b": ("N",), CONSTANTS: ("N",)}
 SPACES = {**MATRICES, **VECTORS}
 
 # Parameters are attributes of torch modules, so these names are taken; tests compare the list with torch's own.
@@ -208,7 +210,7 @@ class Matrix:
 
 
 class Space:
-    """W, R, p or b: naming a gate brings its parameter into being."""
+    """W, R, p, b or k: naming a gate brings its parameter, or constant, into being."""
 
     def __init__(self, recorder: Recorder, name: str) -> None:
         object.__setattr__(self, "_of", (recorder, name))

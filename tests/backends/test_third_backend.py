@@ -13,7 +13,7 @@ from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.conformance import draws, kit, ladder_structure
 from lstm_odyssey.conformance.draws import FIXED
 from lstm_odyssey.conformance.ladder_structure import NEIGHBOURS
-from lstm_odyssey.training.lockstep import Lockstep
+from lstm_odyssey.training.members.lockstep import Lockstep
 from lstm_odyssey.variants.ops import mean, tanh
 from tests.cells import ODD, ON_CPU
 from tests.tools import numpy_backend

@@ -1,4 +1,4 @@
-"""A process of another interpreter, or of this one, that times an update when its turn comes; see ``bench.turns``."""
+"""A process of another interpreter, or of this one, that times an update when its turn comes; see ``bench.timed.turns``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lstm_odyssey.bench import __file__ as home
 from lstm_odyssey.plugins.discovery import ENVIRONMENT, for_children
 from lstm_odyssey.training.clocks import Clock, TimingError
 
-SCRIPT = Path(home).with_name("turns.py")
+SCRIPT = Path(__file__).with_name("turns.py")
 
 
 class Worker:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lstm_odyssey.bench.gpu.check import around, build, texts
-from lstm_odyssey.bench.gpu.projection import projected
+from lstm_odyssey.bench.gpu.parts.check import around, build, texts
+from lstm_odyssey.bench.gpu.parts.projection import projected
+from lstm_odyssey.bench.gpu.parts.training import Made, mixed, population
 from lstm_odyssey.bench.gpu.record import Item, NotReachedError, Record, Row
 from lstm_odyssey.bench.gpu.target import Target, kernel_seconds, recorded
-from lstm_odyssey.bench.gpu.training import Made, mixed, population
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.reports.contract.wording import counted
 

@@ -12,12 +12,12 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from lstm_odyssey.bench.cell import OURS, Group, Work
-from lstm_odyssey.bench.compare import Comparison
-from lstm_odyssey.bench.epoch import PLAIN, Epochs
 from lstm_odyssey.bench.samples import Timing, geometric_mean, outside
 from lstm_odyssey.bench.throughput import Throughput
-from lstm_odyssey.commands.tables import new_table
+from lstm_odyssey.bench.timed.cell import OURS, Group, Work
+from lstm_odyssey.bench.timed.compare import Comparison
+from lstm_odyssey.bench.timed.epoch import PLAIN, Epochs
+from lstm_odyssey.commands.terminal.tables import new_table
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.reports.contract.files import write_text
 from lstm_odyssey.training.facts import processor, versions

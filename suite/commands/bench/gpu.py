@@ -23,7 +23,7 @@ def gpu(
     from rich.console import Console
 
     from lstm_odyssey.bench.gpu.record import read
-    from lstm_odyssey.commands import fitted
+    from lstm_odyssey.commands.terminal import fitted
     from lstm_odyssey.study.plan import SettingsError
 
     try:
@@ -40,7 +40,7 @@ def shown(content: Mapping[str, Any]) -> Iterator[RenderableType]:
     from rich.text import Text
 
     from lstm_odyssey.bench.gpu.tables import ends, heading, tables
-    from lstm_odyssey.commands.tables import new_table
+    from lstm_odyssey.commands.terminal.tables import new_table
 
     yield Text(f"{heading(content)}\n")
     for table in tables(content):

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lstm_odyssey.commands.bench_ctc import ctc
-from lstm_odyssey.commands.bench_gpu import gpu
-from lstm_odyssey.commands.bench_options import (
+from lstm_odyssey.commands.bench.ctc import ctc
+from lstm_odyssey.commands.bench.gpu import gpu
+from lstm_odyssey.commands.bench.options import (
     Clock,
     Device,
     Error,
@@ -63,8 +63,9 @@ def cell(
     """
     from rich.console import Console
 
-    from lstm_odyssey.bench.cell import Group, Work, contests
-    from lstm_odyssey.commands import bench_tables, fitted
+    from lstm_odyssey.bench.timed.cell import Group, Work, contests
+    from lstm_odyssey.commands.bench import tables as bench_tables
+    from lstm_odyssey.commands.terminal import fitted
     from lstm_odyssey.training.threads import one_thread
 
     said: dict[str, Any] = {
@@ -99,8 +100,9 @@ def epoch(
     """Time an epoch of training against the same protocol in plain torch: nn.LSTM, Linear, autograd, a loop of SGD."""
     from rich.console import Console
 
-    from lstm_odyssey.bench.epoch import epochs
-    from lstm_odyssey.commands import bench_tables, fitted
+    from lstm_odyssey.bench.timed.epoch import epochs
+    from lstm_odyssey.commands.bench import tables as bench_tables
+    from lstm_odyssey.commands.terminal import fitted
     from lstm_odyssey.reports.contract.wording import counted
     from lstm_odyssey.study.plan import default_tasks
     from lstm_odyssey.training.threads import one_thread
@@ -138,7 +140,8 @@ def step(
     from rich.console import Console
 
     from lstm_odyssey.bench.throughput import Throughput, throughput
-    from lstm_odyssey.commands import bench_tables, fitted
+    from lstm_odyssey.commands.bench import tables as bench_tables
+    from lstm_odyssey.commands.terminal import fitted
     from lstm_odyssey.study.plan import default_tasks
 
     asked["batch"] = batch
@@ -197,8 +200,9 @@ def compare(
     """
     from rich.console import Console
 
-    from lstm_odyssey.bench import compare as comparing
-    from lstm_odyssey.commands import bench_tables, fitted
+    from lstm_odyssey.bench.timed import compare as comparing
+    from lstm_odyssey.commands.bench import tables as bench_tables
+    from lstm_odyssey.commands.terminal import fitted
     from lstm_odyssey.study.plan import SettingsError, default_tasks
     from lstm_odyssey.tasks.nearest import nearest
 

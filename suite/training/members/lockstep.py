@@ -15,9 +15,9 @@ from lstm_odyssey.backends.trainer import Step
 from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.training.batches import Batch
 from lstm_odyssey.training.hyperparameters import CLIP, clips, nesterov
+from lstm_odyssey.training.members.views import NONE, Views
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
-from lstm_odyssey.training.views import NONE, Views
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from typing import Any
 from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.bench.region import measure
 from lstm_odyssey.bench.samples import Timing, outside
-from lstm_odyssey.bench.worker import Worker
+from lstm_odyssey.bench.timed.worker import Worker
 from lstm_odyssey.training.clocks import TimingError, clock_of
 
 FAST, SLOW, SAME, AMBIGUOUS = VERDICTS = ("FAST", "SLOW", "SAME", "AMBIGUOUS")

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.bench.gpu.check import around, build, texts
+from lstm_odyssey.bench.gpu.parts.check import around, build, texts
+from lstm_odyssey.bench.gpu.parts.scans import Problem, made
 from lstm_odyssey.bench.gpu.record import Item, NotReachedError, Row
-from lstm_odyssey.bench.gpu.scans import Problem, made
 from lstm_odyssey.bench.gpu.target import BACKEND, Target, kernel_seconds, recorded
 from lstm_odyssey.bench.loop import Loop
 from lstm_odyssey.cell import Cell

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from lstm_odyssey.commands.blame import own_part
-from lstm_odyssey.commands.fitted import FittedTable
+from lstm_odyssey.commands.terminal.blame import own_part
+from lstm_odyssey.commands.terminal.fitted import FittedTable
 from lstm_odyssey.plugins.origins import OURS, words
 
 if TYPE_CHECKING:
@@ -219,5 +219,8 @@ def _space(study: xarray.Dataset, task: str) -> str:
         return told
     spaces: dict[str, Any] = json.loads(study.attrs["distributions"])[task]
     words = "; ".join(f"{name} {distribution_from_dict(content)}" for name, content in spaces.items())
+    for cell, facts in json.loads(study.attrs["variants"]).items():
+        for name, content in (facts.get("space") or {}).items():
+            words += f"; of {cell} {name} {distribution_from_dict(content)}"
     note = json.loads(study.attrs["tasks"])[task].get("space_note", "")
     return f"Drawn from: {words}" + (f" ({note})." if note else ".")

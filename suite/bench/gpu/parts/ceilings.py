@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from lstm_odyssey.bench.gpu.check import around, build, texts
-from lstm_odyssey.bench.gpu.population import SHAPES
-from lstm_odyssey.bench.gpu.probes import CHAINS, THREADS, Probe
+from lstm_odyssey.bench.gpu.parts.check import around, build, texts
+from lstm_odyssey.bench.gpu.parts.population import SHAPES
+from lstm_odyssey.bench.gpu.parts.probes import CHAINS, THREADS, Probe
+from lstm_odyssey.bench.gpu.parts.training import Made, mixed, population
 from lstm_odyssey.bench.gpu.record import Item, Record, Row
 from lstm_odyssey.bench.gpu.target import Target, kernel_seconds, recorded
-from lstm_odyssey.bench.gpu.training import Made, mixed, population
 from lstm_odyssey.cell import Cell
 
 FLOAT = 4

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.commands.bench_options import Clock, Error, HiddenSize, Json, chosen_cells, finish, progress
+from lstm_odyssey.commands.bench.options import Clock, Error, HiddenSize, Json, chosen_cells, finish, progress
 from lstm_odyssey.commands.options import Plugins, names
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from lstm_odyssey.bench.ctc import Lines
+    from lstm_odyssey.bench.timed.ctc import Lines
 
 QUICK = {"lines": ["170:20"], "seconds": 0.5}
 
@@ -36,8 +36,9 @@ def ctc(
     """Time CTC's loss and gradient against log_softmax, ctc_loss and backward in torch, and beside the rest of an update."""
     from rich.console import Console
 
-    from lstm_odyssey.bench import ctc as bench_ctc
-    from lstm_odyssey.commands import bench_tables, fitted
+    from lstm_odyssey.bench.timed import ctc as bench_ctc
+    from lstm_odyssey.commands.bench import tables as bench_tables
+    from lstm_odyssey.commands.terminal import fitted
     from lstm_odyssey.training.threads import one_thread, without_subnormals
 
     said = {"lines": names(lines), "seconds": seconds}
@@ -86,10 +87,10 @@ def table(found: Sequence[Lines], asked: dict[str, Any]) -> Iterator[RenderableT
     """Times of both, the ratio, and the share of an update."""
     from rich.text import Text
 
-    from lstm_odyssey.bench.ctc import OURS, OUTPUTS, REST, TORCH
     from lstm_odyssey.bench.samples import geometric_mean
-    from lstm_odyssey.commands.bench_tables import doubts, place, time
-    from lstm_odyssey.commands.tables import new_table
+    from lstm_odyssey.bench.timed.ctc import OURS, OUTPUTS, REST, TORCH
+    from lstm_odyssey.commands.bench.tables import doubts, place, time
+    from lstm_odyssey.commands.terminal.tables import new_table
 
     shown = new_table("T", "U", f"{OURS}, ms", f"{TORCH}, ms", "x torch", f"{REST}, ms", "share", title="CTC, a line")
     for line in found:
@@ -107,7 +108,7 @@ def table(found: Sequence[Lines], asked: dict[str, Any]) -> Iterator[RenderableT
 
 def results(found: Sequence[Lines]) -> list[dict[str, Any]]:
     """A row for each line; times in seconds."""
-    from lstm_odyssey.commands.bench_tables import timing_record
+    from lstm_odyssey.commands.bench.tables import timing_record
 
     return [
         {
