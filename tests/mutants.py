@@ -16,6 +16,7 @@ from lstm_odyssey.cell.adjoint import Total, adjoint
 from lstm_odyssey.cell.graph import Node
 from lstm_odyssey.cell.ops import FUNCTIONS, OPS
 from lstm_odyssey.variants import ops
+from lstm_odyssey.variants.declare import Variant
 from tests.cells import ODD
 
 WRONG_CELLS = {
@@ -107,9 +108,12 @@ WRONG_CELLS = {
     "IRNN with the tanh of a plain net": ("irnn", ("relu(", "tanh(")),
     "IndRNN whose vector meets no past": ("indrnn", ("p.h * y", "p.h")),
     "UGRNN with g and 1 - g swapped": ("ugrnn", ("g * y + (1 - g) * h", "(1 - g) * y + g * h")),
-    "coRNN that moves by the velocity before": ("cornn", ("y + 0.042 * z_t", "y + 0.042 * z")),
-    "coRNN without its damping": ("cornn", (" - 4.7 * z", "")),
-    "coRNN whose frequency and damping are exchanged": ("cornn", ("2.7 * y - 4.7 * z", "4.7 * y - 2.7 * z")),
+    "coRNN that moves by the velocity before": ("cornn", ("y + k.dt * z_t", "y + k.dt * z")),
+    "coRNN without its damping": ("cornn", (" - k.epsilon * z", " - k.epsilon")),
+    "coRNN with frequency and damping exchanged": (
+        "cornn",
+        ("k.gamma * y - k.epsilon * z", "k.epsilon * y - k.gamma * z"),
+    ),
     "Li-GRU that is not centred": ("ligru_ln", ("d = u - mean(u)", "d = u")),
     "Li-GRU normalised by what is not centred": ("ligru_ln", ("rms(d)", "rms(u)")),
     "Li-GRU whose norm has the recurrent part too": (
@@ -137,7 +141,8 @@ def wrong_cell(of, *changes):
         text = text.replace(before, after)
     space = {name: getattr(ops, name) for name in (*FUNCTIONS, "rms")}
     exec(compile(text, f"<wrong {of}>", "exec"), space)
-    return lo.as_cell(space[of])
+    constants = lo.variant(of).constants
+    return lo.as_cell(Variant(space[of], constants=constants) if constants else space[of])
 
 
 def with_parameters(change):
