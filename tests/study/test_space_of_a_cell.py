@@ -184,14 +184,14 @@ def test_two_cells_may_share_a_name_with_one_distribution(folder, tmp_path):
 
 def planted(seed=0, low=0.0):
     """A made study of two cells; in one of them a constant of its own explains all of the score, in the other the noise."""
-    study = made_studies.study(trials=60)
+    study = made_studies.study(trials=30)
     study["variants"]["gated"] = {
         **study["variants"]["gated"],
         "space": {"k.rate": {"kind": "uniform", "low": low, "high": 1}},
     }
     random, trials = np.random.default_rng(seed), []
     for variant in study["variants"]:
-        for index in range(60):
+        for index in range(30):
             trial = copy.deepcopy(made_studies.trial(study, "songs", variant, index))
             value = trial["hyperparameters"]["input_noise"]
             if variant == "gated":
