@@ -2,7 +2,20 @@
 
 from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.variants.declare import Constant, Variant, chrono, identity, orthogonal, uniform
-from lstm_odyssey.variants.ops import absolute, exp, log, maximum, minimum, relu, sigmoid, softplus, tanh
+from lstm_odyssey.variants.ops import (
+    absolute,
+    exp,
+    log,
+    maximum,
+    mean,
+    minimum,
+    relu,
+    rms,
+    sigmoid,
+    softplus,
+    sqrt,
+    tanh,
+)
 
 ON_CPU = tuple(name for name, record in BACKENDS.items() if record.runs("cpu"))
 """The backends that a test runs a layer on; that of the GPU is asked in tests/backends/cuda, behind an emulated device."""
@@ -73,6 +86,20 @@ def twice(x, y, *, W, R):
     return tanh(W.a @ x) + tanh(W.a @ x + R.a @ y)
 
 
+def norms(x, y, c, *, W, R, b):
+    """Means of a hoisted product, a parameter and a state, before a second round of products and after it, and as a result."""
+    z = tanh(W.z @ x + R.z @ y + b.z)
+    m = mean(z * c) + mean(b.z)
+    h = R.h @ (m * y) + R.g @ (c - mean(c))
+    g = sigmoid((h - mean(h)) / rms(h) + mean(W.z @ x))
+    return g * y + (1 - g) * z, mean(g) + c * 0.3
+
+
+def centred(x, y, *, W, p):
+    """A mean and no recurrent matrix: one round in a step, and that of a reduction."""
+    return tanh((y - mean(y)) * p.a + W.a @ x) + sqrt(y * y + 1) * 0.1
+
+
 def damped(x, y, z, *, W, R, b, k):
     """A damped oscillator, as coRNN.
 
@@ -115,7 +142,7 @@ LEAKING = Variant(leaking, ties=("relu",), start=STARTS)
 DECLARING = {"damped": OSCILLATOR, "leaking": LEAKING}
 """Cells that declare named constants, and how their parameters begin."""
 
-ODD = {step.__name__: Variant(step) for step in (gru, minimal, elman, blind, pointwise, shared, twice)}
+ODD = {step.__name__: Variant(step) for step in (gru, minimal, elman, blind, pointwise, shared, twice, norms, centred)}
 ODD["late"] = Variant(late, initial={"c": 0.5})
 ODD |= DECLARING
 ODD["every_op"] = Variant(every_op, ties=("relu", "absolute", "maximum", "minimum"))

@@ -72,6 +72,10 @@ class Symbol:
             self.recorder.fail(
                 f"{op} of a vector of length M and one of length N; expected one length. Project the input first: W.g @ x."
             )
+        if OPS[op].reduction and sizes == {"M"}:
+            self.recorder.fail(
+                f"{op} of a vector of length M; expected one of length N. Project the input first: W.g @ x."
+            )
         args = tuple(value if isinstance(value, Symbol) else float(value) for value in args)
         if any(isinstance(value, float) and not math.isfinite(value) for value in args):
             self.recorder.fail(f"{op} with a constant that is not finite; expected a finite number.")

@@ -112,6 +112,13 @@ class Network(nn.Module):
         logits = torch.baddbmm(self.a.unsqueeze(1), flat, self.V.transpose(1, 2))
         return logits.view(members, steps, rows, self.n_outputs).transpose(0, 1)
 
+    def like(self, sizes: Sequence[int]) -> Network:
+        """One of the same cell on the CPU, of members of these N; to hold weights, not to compute."""
+        rnn = self.rnn
+        return Network(
+            rnn.cell, rnn.input_size, sizes, self.n_outputs, self.directions == 2, "eager", self.weights.dtype, "cpu"
+        )
+
     def count(self) -> list[int]:
         """Number of parameters of each member, output layer included."""
         layers = self.rnn.count()

@@ -23,7 +23,7 @@ from lstm_odyssey.backends import record
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.tasks.declare import Corpus
 from lstm_odyssey.tasks.objectives.base import Objective
-from lstm_odyssey.training.batches import Batch, Batches, groups
+from lstm_odyssey.training.batches import Batch, Batches, groups, scored_frames
 from lstm_odyssey.training.costs import Clocks, Costs, clocks_for, shares
 from lstm_odyssey.training.hyperparameters import constants, initial_std, starts
 from lstm_odyssey.training.members.lockstep import Lockstep, Trial, training_steps
@@ -91,8 +91,10 @@ class Population:
             )
             self.parts.append(make(network, own, objective, protocol, keep_weights))
         self.together, self.dtype, self.device = together, dtype, device
+        self.pads = any(of.pads(cell, trial.hyperparameters["hidden_size"]) for trial in self.trials)
         self.batches = Batches(objective, dtype, device)
-        self.valid, self.test = self.batches.scored(corpus.valid), self.batches.scored(corpus.test)
+        frames = scored_frames(corpus, protocol.batch, of.sparing)
+        self.valid, self.test = (self.batches.scored(split, frames) for split in (corpus.valid, corpus.test))
         self.views = of_test(corpus, [index for group in groups(corpus.test) for index in group], device)
         self.epoch = -1
         self.part = 0.0  # how much of the running epoch is done
