@@ -60,8 +60,5 @@ variant = Variant(
     ln_lstm,
     collection="beyond-2024",
     reference='J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016; arXiv 1607.06450',
-    start={
-        **dict.fromkeys(("p.wz", "p.wi", "p.wf", "p.wo", "p.rz", "p.ri", "p.rf", "p.ro", "p.c"), 1.0),
-        "b.c": 0.0,
-    },
+    start={"b.c": 0.0} | dict.fromkeys((f"p.{gain}" for gain in "wz wi wf wo rz ri rf ro c".split()), 1.0),
 )
