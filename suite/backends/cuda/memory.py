@@ -26,7 +26,7 @@ from lstm_odyssey.backends.trainer import Load
 PART = 0.9
 """Of the free memory, for all of it; the rest is for torch's allocator, whose blocks are larger than what is asked for."""
 
-TABLE, MOST_SHAPES = 400, 1024
+TABLE, MOST_SHAPES = 600, 1024
 """Numbers in the tables of a program, for one shape of batch; and shapes whose tables are kept (``training_step``)."""
 
 
