@@ -140,7 +140,9 @@ class Batches:
         if whole is not None and (batch == 1 or self.resident):
             whole = self._moved(whole)  # once, not for each sequence
         at_once = self.resident and whole is None
-        noises = ahead(order.tolist(), noise, self._moved) if at_once else (self._moved(noise(index)) for index in order)
+        noises = (
+            ahead(order.tolist(), noise, self._moved) if at_once else (self._moved(noise(index)) for index in order)
+        )
         if batch == 1:  # batches that are the same in every epoch, but for their order and noise
             batches = self._singles(split)
             for index, own in zip(order, noises, strict=True):
