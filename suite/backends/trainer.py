@@ -25,7 +25,10 @@ class Batch(Protocol):
 
 
 class Network(Protocol):
-    """A recurrent layer and an output layer, all weights in one buffer; see ``training.network.Network``."""
+    """A recurrent layer and an output layer, all weights in one buffer; see ``training.network.Network``.
+
+    An update changes the first ``trained`` numbers of a row of the buffer.
+    """
 
     rnn: Any
     sizes: tuple[int, ...]
@@ -33,6 +36,7 @@ class Network(Protocol):
     n_outputs: int
     weights: Tensor
     gradients: Tensor
+    trained: int
 
     def slices(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Every parameter by name, with the slice of the buffer of gradients that is its own."""

@@ -75,7 +75,7 @@ class Block:
         """What a trial is trained with: drawn, or a row of the study's points."""
         if self._rows:
             return dict(self._rows[index % len(self._rows)])  # beyond the last row only ghosts are asked for
-        space = self.study["tasks"][self.task]["space"]
+        space = {**self.study["tasks"][self.task]["space"], **self.study["variants"][self.variant].get("space", {})}
         return draw(
             {name: distribution_from_dict(content) for name, content in space.items()},
             seed=self.study["seed"],
