@@ -53,6 +53,7 @@ def population(cell, objective, bidirectional, batch, keeps=False, sizes=SIZES):
         ("gru", "frames", False, 3),
         ("minlstm", "ctc", True, 2),
         ("fgr", "next_frame", False, 2),
+        ("ln_lstm", "frames", True, 2),
     ],
 )
 def test_the_formula_is_what_a_step_takes(cell, objective, bidirectional, batch, on_cpu):
