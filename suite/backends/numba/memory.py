@@ -101,11 +101,12 @@ def layout(made: Compiled, T: int, B: int, N: int, M: int) -> Layout:
     rows = [len(run.parameters) * N for run in the.recurrent]
     ahead, back = [packed(N, row) for row in rows], [packed(row, N) for row in rows]
     copies = tuple(_copies(sum(sizes) * made.size, T, B) for sizes in (ahead, back))
+    waiting = len(the.operands) + len(the.back_means)
     return Layout(
         *areas(states * (T + 1) * B * N, frames * the.places * N, len(the.operands) * frames * N),
         *areas(max(M, N), count * N, *(packed(M, len(run.parameters) * N) for run in the.input_runs),
                *(copies[0] * size for size in ahead)),
-        *areas(max(M, N), frames * count * N, len(the.operands) * B * N, 2 * states * B * N, packed(count * N, M),
+        *areas(max(M, N), frames * count * N, waiting * B * N, 2 * states * B * N, packed(count * N, M),
                *(copies[1] * size for size in back)),
         (copies[0], copies[1]),
     )  # fmt: skip

@@ -30,6 +30,7 @@ from lstm_odyssey.backends.tensors import (
     second_derivative,
     watched,
 )
+from lstm_odyssey.backends.trainer import Planned
 
 
 class _Single(torch.autograd.Function):
@@ -213,8 +214,8 @@ def _scan(
     return padded[0], dict(zip(lowered.states, padded[1:], strict=True))
 
 
-def prepare(lowered: Lowered, dtype: torch.dtype) -> None:
-    """Compile a cell's scan, or read it from the cache."""
+def prepare(lowered: Lowered, dtype: torch.dtype, planned: Planned | None = None) -> None:
+    """Compile a cell's scan, or read it from the cache; it is the same whatever is planned."""
     kernel(lowered, dtype)
 
 

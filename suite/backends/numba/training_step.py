@@ -258,7 +258,7 @@ class TrainingStep:
         lists += [array("q", histories), array("q", [table.buffer_info()[0] for table in before])]
         (V, dV), (a, da) = places["V"], places["a"]
         values = {
-            "T": T, "B": B, "M": M, "N": N, "K": K, "D": network.weights.shape[1], "directions": directions, "active": 0,
+            "T": T, "B": B, "M": M, "N": N, "K": K, "D": network.trained, "directions": directions, "active": 0,
             "lengths": whole.data_ptr(), "x": 0, "noise": 0, "noisy": at["noisy"], "turned_x": at["turned_x"],
             "weights": network.weights.data_ptr(), "velocity": self.velocity.data_ptr(),
             "gradient": network.gradients.data_ptr(), "numbers": self.numbers.data_ptr(), "nesterov": int(self.nesterov),

@@ -26,7 +26,7 @@ from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.layers.rnn import RNN
 from lstm_odyssey.tasks.nearest import nearest
-from lstm_odyssey.training.clocks import TimingError, clock_of
+from lstm_odyssey.training.clocks import TimingError, timer_of
 
 OURS = "odyssey"
 AGAINST = ("lstm", "loop", "eager", "compile")
@@ -80,7 +80,7 @@ class Work:
         unknown = [name for name in self.against if name not in AGAINST]
         if unknown:
             raise TimingError(f"against: got {', '.join(unknown)}; expected some of {nearest(unknown[0], AGAINST)}.")
-        clock_of(self.device, self.clock)
+        timer_of(self.device, self.clock)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Contest:
                 return torch.autograd.grad(y, [*given, *weights], adjoint, allow_unused=True)
 
             region = Region({"forward": forward, "backward": backward}, leaves)
-        region.once(clock_of())
+        region.once(timer_of())
         return region
 
     def _rnn(self, name: str) -> tuple[Run, list[Tensor], bool]:
@@ -222,7 +222,7 @@ def contest(cell: Cell, size: int, batch: int, work: Work, on_doing: Callable[[s
             failed[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
     if on_doing is not None:
         on_doing("measuring")
-    clock = clock_of(work.device, work.clock)
+    clock = timer_of(work.device, work.clock)
     found = measure(regions, relative_error=work.relative_error, seconds=work.seconds, clock=clock)
     return Group(cell.name, size, batch, found, failed)
 

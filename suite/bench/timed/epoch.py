@@ -16,7 +16,7 @@ from lstm_odyssey.bench.region import Region, measure
 from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.bench.step import Setting
 from lstm_odyssey.training.batches import Batches
-from lstm_odyssey.training.clocks import clock_of
+from lstm_odyssey.training.clocks import timer_of
 
 PLAIN = "plain torch"
 
@@ -85,7 +85,7 @@ def epochs(
         TimingError: an argument that cannot be.
         UnknownNameError, PluginError, TraceError, CorpusError: a variant or the task's corpus is not to be had.
     """
-    reading = clock_of(options.get("device", "cpu"), clock)
+    reading = timer_of(options.get("device", "cpu"), clock)
     settings = [Setting(variant, task, batch=1, **options) for variant in variants]  # a batch of one, as the yardstick
     first = settings[0]
     regions = {setting.cell.name: ours(setting) for setting in settings} | {PLAIN: plain(first)}

@@ -219,5 +219,8 @@ def _space(study: xarray.Dataset, task: str) -> str:
         return told
     spaces: dict[str, Any] = json.loads(study.attrs["distributions"])[task]
     words = "; ".join(f"{name} {distribution_from_dict(content)}" for name, content in spaces.items())
+    for cell, facts in json.loads(study.attrs["variants"]).items():
+        for name, content in (facts.get("space") or {}).items():
+            words += f"; of {cell} {name} {distribution_from_dict(content)}"
     note = json.loads(study.attrs["tasks"])[task].get("space_note", "")
     return f"Drawn from: {words}" + (f" ({note})." if note else ".")

@@ -1,13 +1,15 @@
 """Checkpoints of a population: weights, velocities, epoch, curves. Going on from one is bitwise the same as not stopping.
 
 A part of a population that is computed by itself is stored and found again by itself, so a population of fewer members
-goes on from the checkpoint of a larger one. Nothing random is stored: order, noise and initial weights come from streams
-named after the epoch and the trial.
+goes on from the checkpoint of a larger one; where a member's numbers do not depend on its neighbours it does so too if the
+members were together in other groups, as where memory was short. Nothing random is stored: order, noise and initial weights
+come from streams named after the epoch and the trial.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ from lstm_odyssey.training.members.views import identity as identity_of_views
 from lstm_odyssey.training.random_streams import digest
 
 if TYPE_CHECKING:
-    from lstm_odyssey.training.members.lockstep import Lockstep
+    from lstm_odyssey.training.members.lockstep import Lockstep, Trial
     from lstm_odyssey.training.members.population import Population
 
 FORMAT = 3
@@ -59,8 +61,8 @@ def identity(population: Population) -> str:
     )
 
 
-def _trials(part: Lockstep) -> str:
-    return digest([[trial.index, dict(trial.hyperparameters)] for trial in part.trials])
+def _trials(trials: Sequence[Trial]) -> str:
+    return digest([[trial.index, dict(trial.hyperparameters)] for trial in trials])
 
 
 def save(population: Population, path: Path) -> None:
@@ -68,7 +70,9 @@ def save(population: Population, path: Path) -> None:
     content: dict[str, Any] = {
         "identity": np.array(identity(population)),
         "epoch": np.array(population.epoch),
-        "trials": np.array([_trials(part) for part in population.parts]),
+        "trials": np.array([_trials(part.trials) for part in population.parts]),
+        "members": np.array([_trials([trial]) for trial in population.trials]),
+        "sizes": np.array([trial.hyperparameters["hidden_size"] for trial in population.trials]),
         **{name: getattr(population, name) for name in _ARRAYS},
         **{f"cost_{name}": getattr(population.costs, name) for name in _COSTS},
         **{f"curve_{name}": np.array(rows) for name, rows in vars(population.curves).items()},
@@ -86,6 +90,53 @@ def _tensors(part: Lockstep) -> dict[str, Tensor]:
     return found if part.best_weights is None else {**found, "best_weights": part.best_weights}
 
 
+def _found(
+    population: Population, content: Mapping[str, np.ndarray[Any, Any]]
+) -> tuple[list[int], list[tuple[Tensor, Tensor]]]:
+    """The rows of a checkpoint that are this population's members, and its tensors, each with what they were."""
+    known = {name: number for number, name in enumerate(content["trials"].tolist())}
+    if known.keys() >= {_trials(part.trials) for part in population.parts}:
+        numbers = [known[_trials(part.trials)] for part in population.parts]
+        rows = [
+            number * population.together + k
+            for number, part in zip(numbers, population.parts, strict=True)
+            for k in range(len(part.trials))
+        ]
+        return rows, [
+            (value, torch.from_numpy(content[f"{name}_{number}"]))
+            for number, part in zip(numbers, population.parts, strict=True)
+            for name, value in _tensors(part).items()
+        ]
+    places = {name: row for row, name in enumerate(content["members"].tolist())} if "members" in content else {}
+    own = [_trials([trial]) for trial in population.trials]
+    if population.pads or not places.keys() >= set(own):
+        raise ValueError("it belongs to other trials")
+    return [places[name] for name in own], _regrouped(population, content, [places[name] for name in own])
+
+
+def _regrouped(
+    population: Population, content: Mapping[str, np.ndarray[Any, Any]], rows: Sequence[int]
+) -> list[tuple[Tensor, Tensor]]:
+    """Tensors of parts whose members were together with others: each member's own pieces, which lie elsewhere there."""
+    counts = [len(content[f"weights_{number}"]) for number in range(len(content["trials"]))]
+    ends = np.cumsum(counts)
+    groups = [content["sizes"][end - count : end].tolist() for end, count in zip(ends, counts, strict=True)]
+    there = [population.network.like(group) for group in groups]
+    found, begin = [], 0
+    for part in population.parts:
+        here = population.network.like(part.network.sizes)
+        for name, value in _tensors(part).items():
+            for number, network in enumerate(there):
+                network.weights.copy_(torch.from_numpy(content[f"{name}_{number}"]))
+            for member in range(len(part.trials)):
+                number = int(np.searchsorted(ends, rows[begin + member], side="right"))
+                place = rows[begin + member] - int(ends[number] - counts[number])
+                here.load_member_weights(member, there[number].member_weights(place))
+            found.append((value, here.weights.clone()))
+        begin += len(part.trials)
+    return found
+
+
 def load(population: Population, path: Path) -> bool:
     """Put a population into the state of a checkpoint; false where there is none.
 
@@ -99,25 +150,12 @@ def load(population: Population, path: Path) -> bool:
             content = {name: stored[name] for name in stored.files}
         if str(content["identity"]) != identity(population):
             raise ValueError("it belongs to another population")
-        known = {name: number for number, name in enumerate(content["trials"].tolist())}
-        if not known.keys() >= {_trials(part) for part in population.parts}:
-            raise ValueError("it belongs to other trials")
-        numbers = [known[_trials(part)] for part in population.parts]
-        rows = [
-            number * population.together + k
-            for number, part in zip(numbers, population.parts, strict=True)
-            for k in range(len(part.trials))
-        ]
+        rows, tensors = _found(population, content)
         curves = {entry.name: list(content[f"curve_{entry.name}"][:, rows]) for entry in fields(population.curves)}
         arrays = {name: content[name][rows] for name in _ARRAYS}
         viewed = bool(population.views.names)
         views = [content["best_views"][rows], list(content["curve_of_views"][:, rows])] if viewed else None
         costs = {name: content[f"cost_{name}"][rows] for name in _COSTS}
-        tensors = [
-            (value, torch.from_numpy(content[f"{name}_{number}"]))
-            for number, part in zip(numbers, population.parts, strict=True)
-            for name, value in _tensors(part).items()
-        ]
         epoch = int(content["epoch"])
     except Exception as error:  # noqa: BLE001 - zip, key, value and eof errors alike: a damaged file
         warnings.warn(f"checkpoint {path}: not usable ({error}); its epochs are computed again.", stacklevel=2)

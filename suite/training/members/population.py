@@ -23,9 +23,9 @@ from lstm_odyssey.backends import record
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.tasks.declare import Corpus
 from lstm_odyssey.tasks.objectives.base import Objective
-from lstm_odyssey.training.batches import Batch, Batches, groups
+from lstm_odyssey.training.batches import Batch, Batches, groups, scored_frames
 from lstm_odyssey.training.costs import Clocks, Costs, clocks_for, shares
-from lstm_odyssey.training.hyperparameters import initial_std, starts
+from lstm_odyssey.training.hyperparameters import constants, initial_std, starts
 from lstm_odyssey.training.members.lockstep import Lockstep, Trial, training_steps
 from lstm_odyssey.training.members.views import NONE, Views, of_test
 from lstm_odyssey.training.network import Network
@@ -73,22 +73,28 @@ class Population:
         of = record(backend, device)
         together = min(members, group or members) if of.together else 1
         self.parts: list[Lockstep] = []
+        declared = dict(cell.start) if protocol.start == "declared" else {}
+        longest = max(len(features) for features, _ in corpus.train)
         make = training_steps(of, device, dtype)
         for start in range(0, members, together):
             own = self.trials[start : start + together]
             sizes = [trial.hyperparameters["hidden_size"] for trial in own]
-            network = Network(cell, corpus.input_size, sizes, outputs, bidirectional, backend, dtype, device)
+            given = constants(cell.constants, [trial.hyperparameters for trial in own])
+            network = Network(cell, corpus.input_size, sizes, outputs, bidirectional, backend, dtype, device, given)
             network.initialise(
                 seed,
                 cell.name,
                 [trial.index for trial in own],
                 [initial_std(trial.hyperparameters, protocol) for trial in own],
-                [starts(trial.hyperparameters) for trial in own],
+                [declared | starts(trial.hyperparameters) for trial in own],
+                longest,
             )
             self.parts.append(make(network, own, objective, protocol, keep_weights))
         self.together, self.dtype, self.device = together, dtype, device
+        self.pads = any(of.pads(cell, trial.hyperparameters["hidden_size"]) for trial in self.trials)
         self.batches = Batches(objective, dtype, device)
-        self.valid, self.test = self.batches.scored(corpus.valid), self.batches.scored(corpus.test)
+        frames = scored_frames(corpus, protocol.batch, of.sparing)
+        self.valid, self.test = (self.batches.scored(split, frames) for split in (corpus.valid, corpus.test))
         self.views = of_test(corpus, [index for group in groups(corpus.test) for index in group], device)
         self.epoch = -1
         self.part = 0.0  # how much of the running epoch is done

@@ -40,15 +40,20 @@ def wipe(to, count):
     for n in range(0, count, LANES):
         store(to + n * SIZE, fill(0.0), first(count - n))
 '''
+_NORMS = "\n\nfrom lstm_odyssey.backends.numba.vectors.lanes import only, sqrt, total  # noqa: E402\n"
+OF_LANES = ("sqrt", "mean")
+"""The ops of the table that are made of ``vectors.lanes``, which only a cell that has one of them imports."""
 _OPTIONS = 'nopython=True, error_model="numpy", cache={cached}'
 
 
 def source(plan: Plan, size: int) -> str:
     """The module for one float size, 4 or 8 bytes."""
     lanes = vector_bytes() // size
-    words = sorted(name for name in (*FUNCTIONS, "sign") if OPS[name].kernel is not None)
+    words = sorted(name for name in (*FUNCTIONS, "sign") if OPS[name].kernel is not None and name not in OF_LANES)
     head = _HEAD.format(size=size, lanes=lanes, bytes=vector_bytes(), names=", ".join(words), words=words, move=MOVE)
     options = f"types.void(types.intp), {_OPTIONS}"
+    used = {node.op for node in (*plan.graph.nodes, *plan.gradient.nodes)}
+    head += _NORMS if used & set(OF_LANES) else ""
     parts = [head, Forward(plan).text(options), Backward(plan).text(options)]
     return "\n\n".join(parts + ([_before(plan, options)] if plan.before else []))
 

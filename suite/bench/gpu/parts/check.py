@@ -44,6 +44,12 @@ def around(objectives: Iterable[str], sizes: Sequence[int] = (4, 8)) -> list[str
     return [products.source(size) for size in sizes] + [training_source(size, o) for o in objectives for size in sizes]
 
 
+def compiling(done: int, kernels: int) -> None:
+    """Say how far a compilation is, about ten times."""
+    if done == kernels or done % max(kernels // 10, 1) == 0:
+        sys.stderr.write(f"compiling kernels {done} of {kernels}\n")
+
+
 def build(target: Target, sources: Sequence[str]) -> Iterator[Row]:
     """Compile sources on all cores, ahead of what needs them; what ptxas says of registers and spills."""
     target.only_on_a_gpu("NVRTC's compilation ahead of the rest")
@@ -51,7 +57,7 @@ def build(target: Target, sources: Sequence[str]) -> Iterator[Row]:
     from lstm_odyssey.backends.cuda.launch import about
 
     begun = time.perf_counter()
-    cubins = nvrtc.build_all(sources, target.runner.architecture)
+    cubins = nvrtc.build_all(sources, target.runner.architecture, compiling)
     spilled = {
         f"{about(text)}, {name}": use.spill_stores + use.spill_loads
         for text, cubin in zip(sources, cubins, strict=True)
@@ -68,7 +74,7 @@ def items(target: Target) -> list[Item]:
     """All of the part, what matters most first."""
     types = (torch.float32, torch.float64)
 
-    def compiling() -> Iterator[Row]:
+    def building() -> Iterator[Row]:
         sizes = [N for _, _, N in scans.sizes(target)]
         sources = texts(target, target.cells, sizes, target.scale.batch[:1], types)
         trained = texts(target, {target.first, target.heaviest}, target.scale.members, (1,), types)
@@ -79,7 +85,7 @@ def items(target: Target) -> list[Item]:
             for N in target.scale.sizes[1::2] or target.scale.sizes:
                 yield scans.repeated(target, cell, N)
 
-    found = [Item("compile", 40.0, compiling), *scans.items(target), *training.items(target)]
+    found = [Item("compile", 40.0, building), *scans.items(target), *training.items(target)]
     found.append(Item("repeat", 15.0, again))
     return [*found, Item("sanitizer", SANITIZER_SECONDS, lambda: sanitized(target))]
 

@@ -70,7 +70,11 @@ class Problem:
 
 def by_text(cell: Cell, problem: Problem) -> Answer:
     """The answer of the cell's text in float64: outputs, last states, and the gradients of everything it is given."""
-    loop = Loop(cell.step, cell.spaces, {name: value.double() for name, value in problem.parameters.items()})
+    constants = {
+        f"k.{name}": one.default * torch.ones(problem.adjoint.shape[-1]) for name, one in cell.constants.items()
+    }
+    given = {name: value.double() for name, value in {**problem.parameters, **constants}.items()}
+    loop = Loop(cell.step, cell.spaces, given)
     x = problem.x.double().mT.contiguous().requires_grad_()
     state = [problem.state[name].double().mT.contiguous().requires_grad_() for name in cell.states]
     y, final = loop(x, state)
@@ -114,7 +118,7 @@ def by_layer(cell: Cell, problem: Problem, backend: str, dtype: torch.dtype, dev
     total = (y * put(problem.adjoint)).sum()
     for name, value in final.items():
         total = total + (value * put(problem.adjoints[name])).sum()
-    packed = layer.directions()[0].spaces()
+    packed = dict(layer.directions()[0].named_parameters())
     leaves = [x, *state.values(), *packed.values()]
     dx, *rest = torch.autograd.grad(total, leaves, materialize_grads=True)
     found = {

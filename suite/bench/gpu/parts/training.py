@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,8 @@ class Made:
                 target = (generator.random((frames, K)) < 0.3).astype(np.float32)
             elif objective == "ctc":
                 target = generator.integers(K - 1, size=min(labels, frames // 2))
+            elif objective.startswith("label"):
+                target = generator.integers(K, size=1)
             pairs.append((features, target))
             noise.append(generator.standard_normal((frames, M)).astype(np.float32))
         return cls(objective, M, K, pairs, noise)
@@ -158,28 +161,61 @@ def furthest(weights: Any, exact: Any) -> float:
 
 
 def neighbours(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
-    """One member alone and among others, several updates: every bit of its weights has to be the same."""
+    """One member alone, among others, and among those that are left of them: every bit of its weights has to be the same."""
     count = max(target.scale.together)
     made = Made.drawn(objective, 3, 12, 4, 5)
     most = 4 if target.emulated else 200
     generator = np.random.default_rng(2)
     sizes = [min(most, max(1, int(N))) for N in np.exp(generator.uniform(0, np.log(most + 1), count))]
-    watched = 0
-    trials, alone, different = mixed([most, *sizes[1:]], RATE), None, []
+    watched, trials = 0, mixed([most, *sizes[1:]], RATE)
     with target.here():
-        for members in target.scale.together:
+        batches = made.batches(torch.float32, target.device)
+
+        def trained(members: int, kept: int | None = None) -> tuple[Any, int]:
+            """The watched member's weights, and how many members were computed last."""
             ours = population(target, cell, made, trials[:members], True)
-            for batch in made.batches(torch.float32, target.device):
+            for update, batch in enumerate(batches):
+                if update == 1 and kept is not None:
+                    ours.only(np.arange(members) % kept == watched)  # the others have stopped after the first update
                 ours.update(batch)
-            weights = ours.network.member_weights(watched)
-            alone = alone or weights
-            if any(not np.array_equal(weights[name], value) for name, value in alone.items()):
-                different.append(members)
+            return ours.network.member_weights(watched), len(ours.step.members)  # type: ignore[attr-defined]  # cuda's
+
+        found = {str(members): trained(members)[0] for members in target.scale.together}
+        weights, left = trained(count, kept=3)
+        found[f"{left} left of {count}"] = weights
+    alone = found[str(min(target.scale.together))]
+    different = [
+        name for name, own in found.items() if any(not np.array_equal(own[each], alone[each]) for each in alone)
+    ]
     yield {
-        "what": "neighbours", "variant": cell.name, "objective": objective, "populations": list(target.scale.together),
+        "what": "neighbours", "variant": cell.name, "objective": objective, "populations": list(found),
         "different": different, "bitwise": not different,
-        # torch sums CTC's gradient on a GPU in an order of its own
-        "passed": not different or objective == "ctc",
+        # a loss of torch's makes no such promise: it sums CTC's gradient on a GPU in an order of its own
+        "passed": left < count and (not different or objective not in target.backend.bits),
+    }  # fmt: skip
+
+
+def graphs(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
+    """Updates as one CUDA graph and launch by launch: the same bits; on a GPU also how long the host is at an update."""
+    made, weights, host = Made.drawn(objective, 2, 12, 4, 5), {}, {}
+    with target.here():
+        for way in ("graph", "launches"):
+            ours = population(target, cell, made, mixed(target.scale.members[:3], RATE), True)
+            ours.step.graphs = way == "graph"  # type: ignore[attr-defined]  # cuda's
+            batches = made.batches(torch.float32, target.device) * 3
+            for batch in batches:
+                ours.update(batch)
+            target.wait()
+            begun = time.perf_counter()
+            for batch in batches[:4] if not target.emulated else ():
+                ours.update(batch)
+            host[way] = (time.perf_counter() - begun) / 4
+            weights[way] = [ours.network.member_weights(member) for member in range(3)]
+    pairs = zip(weights["graph"], weights["launches"], strict=True)
+    same = all(np.array_equal(one[name], other[name]) for one, other in pairs for name in one)
+    yield {
+        "what": "graphs", "variant": cell.name, "objective": objective, "bitwise": same, "passed": same,
+        "host_seconds": {} if target.emulated else host,
     }  # fmt: skip
 
 
@@ -236,10 +272,22 @@ def items(target: Target) -> list[Item]:
         add(f"{name} float64", 15.0, updates, cell, objective, both, torch.float64, every)
         if not target.emulated:
             add(f"{name} float32", 15.0, updates, cell, objective, both, torch.float32, half)
+    for objective, both in (("label_last", False), ("label_ends", True), ("label_mean", True)):
+        add(
+            f"updates {target.first.name} {objective} float64",
+            8.0,
+            updates,
+            target.first,
+            objective,
+            both,
+            torch.float64,
+            half,
+        )
     if target.heaviest is not target.first:
         cell = target.heaviest
         add(f"updates {cell.name} next_frame float64", 15.0, updates, cell, "next_frame", False, torch.float64, half)
-    for objective in ("next_frame",) if target.emulated else ("next_frame", "frames", "ctc"):
+    for objective in ("next_frame",) if target.emulated else ("next_frame", "frames", "ctc", "label_mean"):
         add(f"neighbours {objective}", 8.0, neighbours, target.first, objective)
+    add("graphs next_frame", 5.0, graphs, target.first, "next_frame")
     add("curve", 20.0, curve)
     return found

@@ -41,8 +41,24 @@ def of_ctc(logits: Tensor, target: Any) -> Tensor:
     return functional.ctc_loss(logits.log_softmax(-1).unsqueeze(1), labels.unsqueeze(0), *lengths, reduction="sum")
 
 
+def of_last(logits: Tensor, target: Any) -> Tensor:
+    """Softmax cross entropy of the one class of a sequence, of the last frame of logits [T, K]."""
+    return functional.cross_entropy(logits[-1:], torch.as_tensor(target))
+
+
+def of_ends(logits: Tensor, target: Any) -> Tensor:
+    """The same of the mean of the first frame and the last."""
+    return functional.cross_entropy(logits[[0, -1]].mean(0, keepdim=True), torch.as_tensor(target))
+
+
+def of_mean(logits: Tensor, target: Any) -> Tensor:
+    """The same of the mean over all frames."""
+    return functional.cross_entropy(logits.mean(0, keepdim=True), torch.as_tensor(target))
+
+
 LOSSES: Mapping[str, Callable[[Tensor, Any], Tensor]] = {
-    "frames": of_frames, "next_frame": of_next_frame, "ctc": of_ctc,
+    "frames": of_frames, "next_frame": of_next_frame, "ctc": of_ctc, "label_last": of_last, "label_ends": of_ends,
+    "label_mean": of_mean,
 }  # fmt: skip
 """By the names of the suite's objectives."""
 
