@@ -24,11 +24,12 @@ class Writer:
     """Writes the text of one cell; ``phase`` is how many rounds of products a name waits for.
 
     ``learned``: with functions of parameters alone in it, as a learnable time constant, and a gate without W.
+    ``norms``: with means over N.
     """
 
-    def __init__(self, seed: int, learned: bool = False) -> None:
+    def __init__(self, seed: int, learned: bool = False, norms: bool = False) -> None:
         self.random = random.Random(seed)
-        self.learned = learned
+        self.learned, self.norms = learned, norms
         self.states = STATES[: self.random.choice((1, 1, 2, 2, 3))]
         self.phase = dict.fromkeys(self.states, 0)
         self.lines: list[str] = []
@@ -39,6 +40,10 @@ class Writer:
         """The whole function."""
         for _ in range(self.random.randint(2, 7)):
             self.statement()
+        if self.norms:
+            for _ in range(self.random.randint(1, 3)):
+                self.name(self.norm())
+                self.statement()
         if self.learned:
             sign, number = self.random.choice("+-"), self.random.choice(NUMBERS[:4])
             self.name(self.squashed(f"R.{self.gate()} @ {self.pick(False)} + b.{self.gate()} {sign} {number}"))
@@ -82,7 +87,7 @@ class Writer:
         known = [
             self.phase[name] for name in re.findall(r"(?<![\w.])[a-z]\d*\b(?!\.)", expression) if name in self.phase
         ]
-        return max(known, default=0) + len(re.findall(r"R\.\w @", expression))
+        return max(known, default=0) + len(re.findall(r"R\.\w @|mean\(|rms\(", expression))
 
     def statement(self) -> None:
         """One line."""
@@ -156,6 +161,13 @@ class Writer:
                  "log(softplus({}) + 0.5)", "tanh({}) * 0.5 + sigmoid({})")  # fmt: skip
         return self.random.choice(forms).replace("{}", text)
 
+    def norm(self) -> str:
+        """Something with a mean over N in it."""
+        a, b, gate = self.pick(False), self.pick(), self.gate()
+        forms = (f"p.{gate} * ({a} - mean({a}))", f"{b} / rms({a} + 0.5)", f"mean({a} * {b})", f"mean(W.{gate} @ x) + {b}",
+                 f"sqrt({self.positive()}) - mean({self.product()} + {a})", f"tanh({b} * mean(b.{gate}))")  # fmt: skip
+        return self.random.choice(forms)
+
     def positive(self) -> str:
         """Something well above zero."""
         at = self.pick()
@@ -189,12 +201,13 @@ class Writer:
 
 def compiled(text: str) -> Variant:
     """The function that a text defines, with its ties declared."""
-    space = {name: getattr(ops, name) for name, op in OPS.items() if op.in_text and hasattr(ops, name)}
+    words = [*(name for name, op in OPS.items() if op.in_text and hasattr(ops, name)), "rms"]
+    space = {name: getattr(ops, name) for name in words}
     exec(compile(text, "<random cell>", "exec"), space)
     (name,) = re.findall(r"def (\w+)\(", text)
     return Variant(space[name], ties=[op for op, row in OPS.items() if row.kinked and f"{op}(" in text])
 
 
-def random_text(seed: int, learned: bool = False) -> str:
-    """The text of the cell number ``seed``; ``learned``: with functions of parameters alone."""
-    return Writer(seed, learned).text
+def random_text(seed: int, learned: bool = False, norms: bool = False) -> str:
+    """The text of the cell number ``seed``; ``learned``: with functions of parameters alone; ``norms``: with means over N."""
+    return Writer(seed, learned, norms).text

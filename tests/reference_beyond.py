@@ -1,4 +1,4 @@
-"""The eleven cells beyond the paper's nine, transcribed a second time.
+"""The seventeen cells beyond the paper's nine, transcribed a second time.
 
 Plain numpy loops, one example at a time, each cell written out in full from its own paper's equations and in that paper's
 letters (h for the output, U for a recurrent matrix, tildes and primes spelled out); nothing is shared with the package,
@@ -171,7 +171,93 @@ def slstm_without_stabiliser(x, p):
     return np.array(hs)
 
 
+def irnn(x, state, p):
+    """Le et al. 2015, section 3: a recurrent net of rectified linear units."""
+    h, hs = state["y"], []
+    for x_t in x:
+        a = p["W.h"] @ x_t + p["R.h"] @ h + p["b.h"]
+        h = np.where(a.real > 0.0, a, 0.0)
+        hs.append(h)
+    return {"y": np.array(hs)}
+
+
+def indrnn(x, state, p):
+    """Li et al. 2018, equation (2): h_t = σ(W x_t + u ⊙ h_{t-1} + b) with σ the rectifier, neuron by neuron."""
+    h, u, hs = state["y"], p["p.h"], []
+    for x_t in x:
+        now = []
+        for n in range(len(u)):
+            a = sum(p["W.h"][n, m] * x_t[m] for m in range(len(x_t))) + u[n] * h[n] + p["b.h"][n]
+            now.append(a if a.real > 0.0 else 0.0 * a)
+        h = np.array(now)
+        hs.append(h)
+    return {"y": np.array(hs)}
+
+
+def ugrnn(x, state, p):
+    """Collins et al. 2017, the UGRNN, with s = tanh: c_t, g_t, h_t."""
+    h, hs = state["y"], []
+    for x_t in x:
+        c = np.tanh(p["R.h"] @ h + p["W.h"] @ x_t + p["b.h"])
+        g = logistic(p["R.g"] @ h + p["W.g"] @ x_t + p["b.g"])
+        h = g * h + (1.0 - g) * c
+        hs.append(h)
+    return {"y": np.array(hs)}
+
+
+def cornn(x, state, p):
+    """Rusch and Mishra 2021, equation (3) with n̄ = n - 1: first the velocity z, then the place y."""
+    dt, gamma, epsilon = 0.042, 2.7, 4.7
+    y, z = state["y"], state["z"]
+    ys, zs = [], []
+    for u in x:
+        force = np.tanh(p["R.y"] @ y + p["R.z"] @ z + p["W.h"] @ u + p["b.h"])
+        z = z + dt * force - dt * gamma * y - dt * epsilon * z
+        y = y + dt * z
+        ys.append(y)
+        zs.append(z)
+    return {"y": np.array(ys), "z": np.array(zs)}
+
+
+def layer_norm(a, gain, bias):
+    """Ba et al. 2016, equation (4), over the numbers of a vector, with torch's 1e-5 under the root."""
+    mu = np.sum(a) / a.size
+    variance = np.sum((a - mu) ** 2) / a.size
+    return gain * (a - mu) / np.sqrt(variance + 1e-5) + bias
+
+
+def ligru_ln(x, state, p):
+    """Ravanelli et al. 2018, the Li-GRU, with BN(W x_t) read as LN(W x_t)."""
+    h, hs = state["y"], []
+    for x_t in x:
+        z = logistic(layer_norm(p["W.z"] @ x_t, p["p.z"], p["b.z"]) + p["R.z"] @ h)
+        a = layer_norm(p["W.h"] @ x_t, p["p.h"], p["b.h"]) + p["R.h"] @ h
+        h_tilde = np.where(a.real > 0.0, a, 0.0)
+        h = z * h + (1.0 - z) * h_tilde
+        hs.append(h)
+    return {"y": np.array(hs)}
+
+
+def ln_lstm(x, state, p):
+    """Ba et al. 2016, equations (20) to (22): one matrix of 4N lines for f, i, o and g, one LN over all its products."""
+    h, c = state["y"], state["c"]
+    order = ("f", "i", "o", "z")  # the paper's g is z
+    W_h, W_x = (np.vstack([p[f"{space}.{gate}"] for gate in order]) for space in "RW")
+    alpha_1, alpha_2 = (np.concatenate([p[f"p.{kind}{gate}"] for gate in order]) for kind in "rw")
+    b = np.concatenate([p[f"b.{gate}"] for gate in order])
+    found = {"y": [], "c": []}
+    for x_t in x:
+        gates = layer_norm(W_h @ h, alpha_1, 0.0) + layer_norm(W_x @ x_t, alpha_2, 0.0) + b  # (20)
+        f, i, o, g = np.split(gates, 4)
+        c = logistic(f) * c + logistic(i) * np.tanh(g)  # (21)
+        h = logistic(o) * np.tanh(layer_norm(c, p["p.c"], p["b.c"]))  # (22)
+        found["y"].append(h)
+        found["c"].append(c)
+    return {key: np.array(values) for key, values in found.items()}
+
+
 BEYOND = {
     "tanh_rnn": tanh_rnn, "gru": gru, "gru_reset_after": gru_reset_after, "mgu": mgu, "mut1": mut1, "mut2": mut2, "mut3": mut3,
     "janet": janet, "ligru": ligru, "minlstm": minlstm, "slstm": slstm,
+    "irnn": irnn, "indrnn": indrnn, "ugrnn": ugrnn, "cornn": cornn, "ligru_ln": ligru_ln, "ln_lstm": ln_lstm,
 }  # fmt: skip

@@ -53,6 +53,11 @@ def log(a: Value) -> Value:
     return _one("log", a)
 
 
+def sqrt(a: Value) -> Value:
+    """Square root of what is above 0."""
+    return _one("sqrt", a)
+
+
 def relu(a: Value) -> Value:
     """max(a, 0); the derivative at 0 is 0, as in torch."""
     return _one("relu", a)
@@ -69,6 +74,27 @@ def softplus(a: Value) -> Value:
 def absolute(a: Value) -> Value:
     """|a|; the derivative at 0 is 0, as in torch."""
     return _one("absolute", a)
+
+
+EPSILON = 1e-5
+"""What a root of a mean square has added, so that it is never 0: torch's number, in ``torch.nn.LayerNorm``."""
+
+
+def mean(a: Value) -> Value:
+    """The mean over the N numbers of a vector, in each of its N places: (Σ_n a_n) / N."""
+    _operand("mean", a)
+    if _is_symbol(a):
+        return a.record("mean")
+    return a.mean(-1, keepdim=True).expand_as(a)
+
+
+def rms(a: Value) -> Value:
+    """The root of the mean square over N, in each of the N places: sqrt(mean(a ⊙ a) + 1e-5).
+
+    A word made of others, and written out in the equations. With d = a - mean(a), d / rms(d) is a normalised over N.
+    """
+    _operand("rms", a)
+    return sqrt(mean(a * a) + EPSILON)
 
 
 def _two(op: str, a: Value, b: Value) -> Value:

@@ -79,6 +79,7 @@ def combine(studies: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
         refuse_unlike(f"study '{other.label}'", first.study, other.study, CURE)
         for before in files[: files.index(other)]:
             refuse_unlike(f"study '{other.label}'", before.study, other.study, CURE, tasks=TASK_FACTS)
+    _refuse_two_measures(files)
     groups = grouped(files)
     each = 1 + max([0, *(number for group in groups for number in group.numbers)])
     each = max(each, *(file.study["trials"] for file in files))
@@ -105,6 +106,18 @@ def combine(studies: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     for name in MEASURED if several else ():
         dataset[name].attrs["comment"] = f"left out on {listed(several)}: the files ran on several processors"
     return dataset
+
+
+def _refuse_two_measures(files: list[File]) -> None:
+    """Raise ``SchemaError`` if cells of two files have a hyperparameter of their own in common and drew it otherwise."""
+    known: dict[str, Any] = {}
+    for file in files:
+        for cell, facts in file.study["variants"].items():
+            for name, form in (facts.get("space") or {}).items():
+                if known.setdefault(name, form) != form:
+                    raise error(
+                        f"study '{file.label}', {name} of '{cell}'", f"{form}"[:200], f"{known[name]}"[:200], CURE
+                    )
 
 
 def _opened(label: str, dataset: xarray.Dataset) -> File:

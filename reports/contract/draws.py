@@ -9,9 +9,8 @@ import xarray
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports.contract.validation import attribute
+from lstm_odyssey.reports.contract.variables import FROM_FILE
 from lstm_odyssey.reports.contract.wording import listed
-
-FROM_FILE = "points"
 
 ALL = ""
 """The name of the draws that all cells of a study have in common."""

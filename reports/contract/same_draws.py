@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lstm_odyssey.reports.contract.draws import FROM_FILE
 from lstm_odyssey.reports.contract.validation import error
-from lstm_odyssey.reports.contract.variables import FINISHED
+from lstm_odyssey.reports.contract.variables import FINISHED, FROM_FILE
 
 CURE = "A comparison would not be one: report them apart."
 

@@ -155,9 +155,11 @@ def _field(facts: Mapping[str, Any], name: str, subject: str) -> None:
 
 
 def _hyperparameters(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> list[Variable]:
-    """The variables that were drawn: those of the tasks' spaces in their order, then what only trials know."""
+    """The variables that were drawn: those of the tasks' spaces in their order, then cells' own and what only trials know."""
     trials = list(trials)
-    names = [name for facts in study["tasks"].values() for name in facts.get("space") or ()]
+    names = [
+        name for kind in ("tasks", "variants") for facts in study[kind].values() for name in facts.get("space") or ()
+    ]
     names += sorted({name for trial in trials for name in trial["hyperparameters"]})
     taken = {stored.name for stored in (*VARIABLES, *VIEWS)} | set(COORDINATES)
     stored = []
@@ -165,7 +167,9 @@ def _hyperparameters(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any
         if name in taken:
             raise error(f"hyperparameter '{name}'", "a name that a stored variable has", "another name", "Rename it.")
         textual = any(isinstance(trial["hyperparameters"].get(name), str) for trial in trials)
-        long_name, units = WORDS.get(name, (name.replace("_", " "), "1"))
+        short = name.removeprefix("k.")
+        words = f"constant {short} of the cell" if short != name else name
+        long_name, units = WORDS.get(name, (words.replace("_", " "), "1"))
         stored.append(Variable(name, "text" if textual else "number", TRIAL, long_name, "" if textual else units))
     return stored
 

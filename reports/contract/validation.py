@@ -12,6 +12,7 @@ from lstm_odyssey.reports.contract.variables import (
     DIMENSIONS,
     DIRECTIONS,
     FORMAT,
+    FROM_FILE,
     JSON_ATTRIBUTES,
     PACKAGE,
     STATUSES,
@@ -76,8 +77,8 @@ def validate(dataset: xarray.Dataset) -> None:
         if dataset.sizes[dim] == 0 or not dataset.indexes[dim].is_unique:
             raise error(f"dimension '{dim}'", f"{dataset[dim].values.tolist()}", "one or more labels, each once")
     _described(dataset)
-    spaces = attribute(dataset, "distributions")
-    names = (name for task in dataset["task"].values.tolist() for name in spaces[task])
+    cells = dataset["variant"].values.tolist()
+    names = (name for task in dataset["task"].values.tolist() for name in space(dataset, task, *cells))
     drawn = dict.fromkeys([*hyperparameters(dataset), *names])
     kinds = {"number": "f", "whole": "iu", "text": "U"}
     for stored in (*VARIABLES, *(VIEWS if viewed else ()), *(Variable(name, "number", TRIAL, name) for name in drawn)):
@@ -116,7 +117,7 @@ def _described(dataset: xarray.Dataset) -> None:
             if not isinstance(found, dict):
                 raise error(f"attribute '{name}' for {dim} '{label}'", repr(found)[:60], "a JSON object")
     for task in dataset["task"].values.tolist():
-        for name, form in attribute(dataset, "distributions")[task].items():
+        for name, form in space(dataset, task, *dataset["variant"].values.tolist()).items():
             if not isinstance(form, dict) or not isinstance(form.get("kind"), str):
                 raise error(
                     f"distribution of '{name}' on task '{task}'", repr(form)[:60], "an object that says its 'kind'"
@@ -125,14 +126,29 @@ def _described(dataset: xarray.Dataset) -> None:
 
 def _measured(dataset: xarray.Dataset, drawn: list[str]) -> None:
     """Each value that was drawn has the distribution it was drawn from: it is the measure of every analysis."""
-    spaces = attribute(dataset, "distributions")
-    for task in dataset["task"].values.tolist():
-        for name in (name for name in drawn if name not in spaces[task]):
-            values = dataset[name].sel(task=task).values
+    rows_of_a_file = (
+        str(dataset.attrs.get("draws")) == FROM_FILE
+    )  # have no distribution, and no analysis takes them for draws
+    for task in dataset["task"].values.tolist() if not rows_of_a_file else ():
+        common = space(dataset, task)
+        for name in (name for name in drawn if name not in common):
+            without = [v for v in dataset["variant"].values.tolist() if name not in space(dataset, task, v)]
+            values = dataset[name].sel(task=task, variant=without).values
             known = values[values != ""] if values.dtype.kind == "U" else values[~numpy.isnan(values)]
             if known.size:
                 place = f"variable '{name}' on task '{task}'"
                 raise error(place, f"{known[0]!s} and no distribution", "the distribution it was drawn from")
+
+
+def space(dataset: xarray.Dataset, task: str, *variants: str) -> dict[str, Any]:
+    """The distributions that all cells are drawn from on a task, and those that only some of these cells have."""
+    found = dict(attribute(dataset, "distributions").get(task, {}))
+    for variant in variants:
+        own = attribute(dataset, "variants").get(variant, {}).get("space", {})
+        if not isinstance(own, dict):
+            raise error(f"space of variant '{variant}'", repr(own)[:60], "a JSON object")
+        found |= own
+    return found
 
 
 def attribute(dataset: xarray.Dataset, name: str) -> Any:

@@ -23,6 +23,9 @@ FINISHED = ("ok", "diverged")
 
 DIRECTIONS = ("minimize", "maximize")
 
+FROM_FILE = "points"
+"""What a study says of its draws where they are none, but the rows of a file."""
+
 TASK = ("task",)
 TRIAL = ("task", "variant", "trial")
 CURVE = (*TRIAL, "epoch")

@@ -78,7 +78,8 @@ def fanova(
         decomposition: ``forest``, of the forest's mean function, or ``per_tree``, the mean over trees of each tree's shares:
             comparable with published numbers, but biased by noise however many trials there are.
         tasks, variants, hyperparameters: names; all, if not given.
-        pooled: analyse all variants together, with the cell as one more factor, called ``variant``.
+        pooled: analyse all variants together, with the cell as one more factor, called ``variant``, and without
+            hyperparameters that only some of the cells have.
         clip: quantiles at which the response is clipped, each an analysis of its own; 1 does not clip.
         trees: of each forest.
         points: at most so many on a curve, and on each side of a grid.
@@ -117,17 +118,17 @@ def fanova(
         complete(study, tasks)
     wanted = _chosen("hyperparameter", hyperparameters, drawn_names(study))
     labels = [layout.POOLED] if pooled else variants
-    axes = {task: drawn(study, task, wanted) for task in tasks}
+    axes = {(task, label): drawn(study, task, wanted, "" if pooled else label) for task in tasks for label in labels}
     names = [name for name in wanted if any(name in found for found in axes.values())]
     if pooled:
         names.append(FACTOR)
-        axes = {task: {**found, FACTOR: factor(variants)} for task, found in axes.items()}
+        axes = {place: {**found, FACTOR: factor(variants)} for place, found in axes.items()}
     if not names:
         raise _error(
             f"hyperparameters {wanted!r}", f"none that was drawn on {tasks!r}", "one or more", "Choose others."
         )
     cases = {
-        (t, v): case(study, task, group, axes[task], response)
+        (t, v): case(study, task, group, axes[task, labels[v]], response)
         for t, task in enumerate(tasks)
         for v, group in enumerate([variants] if pooled else [[name] for name in variants])
     }
@@ -140,16 +141,16 @@ def fanova(
     filling = Filling(study, response, tasks, labels, clip, names, axes, points)
     works = []
     for (t, v), each in cases.items():
+        own = axes[tasks[t], labels[v]]
         filling.count((t, v), each)
         for c, quantile in enumerate(clip):
-            if each.response.size < fewest or not axes[tasks[t]]:
-                filling.remark((t, v, c), _too_little(each, fewest, bool(axes[tasks[t]])))
+            if each.response.size < fewest or not own:
+                filling.remark((t, v, c), _too_little(each, fewest, bool(own)))
                 continue
             clipped, filling.arrays["cutoff"][t, v, c] = each.clipped(quantile)
             refits = 0 if numpy.ptp(clipped) == 0 or each.response.size < bootstrap.ENOUGH else replicates
-            across = axes[tasks[t]].values()
-            nominal = tuple(j for j, axis in enumerate(across) if axis.nominal)
-            shown = tuple(view(axis, points) for axis in across)
+            nominal = tuple(j for j, axis in enumerate(own.values()) if axis.nominal)
+            shown = tuple(view(axis, points) for axis in own.values())
             asked = bootstrap.Question(each.cells, clipped, shown, nominal, decomposition, trees, seed)
             works.append(Work((t, v, c), each, asked, refits))
 

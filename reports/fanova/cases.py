@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy
 import xarray
 
-from lstm_odyssey.reports.contract.validation import attribute, hyperparameters
+from lstm_odyssey.reports.contract.validation import hyperparameters, space
 from lstm_odyssey.reports.contract.variables import FINISHED, SCORES
 from lstm_odyssey.reports.fanova.space import Axis, AxisError, Cells, Floats, axis, nominal
 from lstm_odyssey.reports.stats.inference import capped
@@ -61,14 +61,14 @@ class Case(NamedTuple):
         return numpy.minimum(self.response, cutoff), cutoff
 
 
-def drawn(study: xarray.Dataset, task: str, names: Sequence[str] | None = None) -> dict[str, Axis]:
-    """The sampling axes of what a task draws, by name in the order of its space.
+def drawn(study: xarray.Dataset, task: str, names: Sequence[str] | None = None, variant: str = "") -> dict[str, Axis]:
+    """The sampling axes of what is drawn on a task, by name in the order of its space; with what a variant alone has.
 
     Raises:
         FanovaError: a distribution that no axis can be made of.
     """
     found = {}
-    for name, form in attribute(study, "distributions").get(task, {}).items():
+    for name, form in space(study, task, *([variant] if variant else [])).items():
         if names is None or name in names:
             try:
                 found[name] = axis(form)
@@ -87,7 +87,7 @@ def complete(study: xarray.Dataset, tasks: Sequence[str]) -> None:
     """
     known = hyperparameters(study)
     for task in tasks:
-        for name in attribute(study, "distributions").get(task, {}):
+        for name in space(study, task, *study["variant"].values.tolist()):
             if name not in known:
                 got = "a variable that is not marked as one" if name in study else "a distribution without values"
                 cure = f", or leave it out: hyperparameters={known!r}." if known else "."

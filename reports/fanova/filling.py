@@ -28,7 +28,10 @@ Place = tuple[int, ...]
 
 
 class Filling:
-    """The arrays of a result while they are being filled: ``labels`` are its variants, ``axes`` what each task draws."""
+    """The arrays of a result while they are being filled: ``labels`` are its variants, ``axes`` what each has drawn on a task.
+
+    A hyperparameter has one axis on a task, in whichever cells it is drawn.
+    """
 
     def __init__(
         self,
@@ -38,13 +41,16 @@ class Filling:
         labels: Sequence[str],
         clip: Sequence[float],
         names: Sequence[str],
-        axes: Mapping[str, Mapping[str, Axis]],
+        axes: Mapping[tuple[str, str], Mapping[str, Axis]],
         points: int,
     ) -> None:
         self.names, self.tasks, self.labels, self.clip = list(names), list(tasks), list(labels), list(clip)
         self.axes = axes
         self.pairs = [(names[i], names[j]) for i, j in all_pairs(len(names))]
-        views = {(task, name): view(each, points) for task in tasks for name, each in axes[task].items()}
+        every: dict[str, dict[str, Axis]] = {task: {} for task in tasks}
+        for (task, _), found in axes.items():
+            every[task] |= found
+        views = {(task, name): view(each, points) for task in tasks for name, each in every[task].items()}
         shown = max(each.ends.size - 1 for each in views.values())
         words = [_words(study, name) for name in names]
         self.coordinates = {
@@ -66,7 +72,7 @@ class Filling:
             self.arrays["direction"][t] = "maximize" if higher_is_better(study, task, response) else "minimize"
             if response in SCORES:
                 self.arrays["ceiling"][t] = float(study["chance"].sel(task=task))
-            for name, axis in axes[task].items():
+            for name, axis in every[task].items():
                 self._axis((t, self.names.index(name)), axis, views[task, name])
 
     def _axis(self, at: Place, axis: Axis, shown: View) -> None:
@@ -148,7 +154,7 @@ class Filling:
         size = again.curve.shape[2]
         best = numpy.stack([_best(curve, case.maximize) for curve in again.curve])
         optima = numpy.stack([self._positions(at, one) for one in best])
-        axes = list(self.axes[self.tasks[at[0]]].values())
+        axes = list(self.axes[self.tasks[at[0]], self.labels[at[1]]].values())
         optima[:, [axis.nominal for axis in axes]] = numpy.nan  # numbers of names have no order
         told = self.arrays["r_squared"][at] > 0
         for end, tail in zip(("low", "high"), tails, strict=True):
@@ -167,8 +173,8 @@ class Filling:
         return layout.dataset(self.arrays, self.coordinates, self.units, attributes)
 
     def _places(self, at: Place) -> tuple[list[int], list[int]]:
-        """Where the hyperparameters and the pairs of a task stand among all."""
-        found = list(self.axes[self.tasks[at[0]]])
+        """Where the hyperparameters and the pairs of a case stand among all."""
+        found = list(self.axes[self.tasks[at[0]], self.labels[at[1]]])
         where = [self.names.index(name) for name in found]
         return where, [self.pairs.index((found[i], found[j])) for i, j in all_pairs(len(found))]
 

@@ -158,6 +158,9 @@ def _space(dataset: xarray.Dataset) -> list[dict[str, Any]]:
             said.setdefault(text, []).append(task)
         drawn = _range(dataset[name])
         texts = [text if len(said) == 1 else f"{words.listed(tasks)}: {text}" for text, tasks in said.items()]
+        for cell, about in attribute(dataset, "variants").items():
+            if name in (about.get("space") or {}):
+                texts.append(f"of {cell} alone: {words.distribution(about['space'][name])}")
         rows.append({"name": name, "meaning": _meaning(dataset, name), "texts": texts or ["not in the space"]})
         rows[-1]["drawn"] = drawn
     return rows

@@ -11,7 +11,8 @@ from typing import Any
 import numpy
 import xarray
 
-from lstm_odyssey.reports.contract.schema import attribute, hyperparameters
+from lstm_odyssey.reports.contract.schema import hyperparameters
+from lstm_odyssey.reports.contract.validation import space as distributions
 from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.contract.wording import named
 from lstm_odyssey.reports.stats.inference import capped
@@ -41,7 +42,7 @@ def _task(study: xarray.Dataset, task: str, order: Sequence[str]) -> dict[str, A
     ran = part["status"].values != "missing"
     cells, trials = numpy.nonzero(ran)
     chance, maximize = float(part["chance"]), maximizes(study, task)
-    space = attribute(study, "distributions")[task]
+    space = distributions(study, task, *order)
     columns: list[dict[str, Any]] = [
         {"name": "cell", "levels": list(order), "values": cells.tolist()},
         {"name": "trial", "values": part["trial"].values[trials].tolist()},

@@ -28,9 +28,9 @@ class Backend:
     Args:
         name: what it is asked for by, as ``backend=`` of a layer. It stands in the ids of a study's trials.
         home: the module that does it, imported when it is first needed. It has ``scan``, see ``backends.eager.scan`` for its
-            contract, and may have ``several(calls)``, see ``Backend.several``, ``prepare(lowered, dtype)``, which compiles,
-            ``trainer(dtype)``, see ``Backend.trainer``, and
-            ``missing()``, what is not installed that it needs, in words; empty if nothing is.
+            contract. It may have ``several(calls)``, ``prepare(lowered, dtype, planned)``, which compiles,
+            ``group(lowered, dtype, device, load)`` and ``trainer(dtype)``, see the methods of these names, and ``missing()``,
+            what is not installed that it needs, in words; empty if nothing is.
         devices: kinds of device it runs on, as ``"cpu"``; empty: all that torch has.
         dtypes: what it computes in, as ``"float32"``; empty: every floating type.
         pads: whether a member of N blocks is computed at the width of its largest neighbour, so that its rounding may depend
@@ -38,6 +38,7 @@ class Backend:
         together: whether the members of a population are computed together, or each by itself.
         plain: whether it is made of torch's operations, which torch can look into; float32 errors of others are measured by it.
         block: how many trials it is given at once unless a study says otherwise; 0: as many as the profile has.
+        sparing: whether memory is short where it runs, so that a split is scored in batches no larger than need be.
         bits: objectives whose losses it computes in a fixed order, so that a trial's bits are a promise; empty: all.
         sizes: each N that the conformance kit has to visit: full tiles or size classes, what is left of one, and 1.
     """
@@ -50,6 +51,7 @@ class Backend:
     together: bool = False
     plain: bool = False
     block: int = 0
+    sparing: bool = False
     bits: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
 
@@ -72,13 +74,25 @@ class Backend:
         together = self._optional("several")
         return [self.scan(*call) for call in calls] if together is None else together(calls)
 
-    def prepare(self, lowered: Any, dtype: Any) -> None:
+    def prepare(self, lowered: Any, dtype: Any, planned: Any = None) -> None:
         """Compile what it compiles for a lowered cell: its scans, which are the most of what a study waits for.
 
-        The training step and the scores of an objective, which no cell changes, are compiled when the first of them is made.
+        Where it is told what is planned (``backends.trainer.Planned``) it may leave out what that does not need, and compile
+        the training step and the scores of the objective too; otherwise they are compiled when the first of them is made.
         """
         if (make := self._optional("prepare")) is not None:
-            make(lowered, dtype)
+            make(lowered, dtype, planned)
+
+    def group(self, lowered: Any, dtype: Any, device: Any, load: Any) -> int | None:
+        """How many members of a population are computed at once, where memory is planned; None where it is not.
+
+        Args:
+            lowered, dtype, device: what is trained, in what, where.
+            load: a ``backends.trainer.Load``.
+        """
+        plans = self._optional("group")
+        found: int | None = None if plans is None else plans(lowered, dtype, device, load)
+        return found
 
     def trainer(self, device: Any, dtype: Any) -> Callable[..., Any] | None:
         """What makes training steps without autograd for the networks of one population; None where it has none.
@@ -124,6 +138,7 @@ BACKENDS = {
             dtypes=frozenset({"float32", "float64"}),
             together=True,
             block=256,
+            sparing=True,
             bits=("frames", "next_frame"),
             sizes=(1, 3, 33, 97, 100, 131, 200, 257),
         ),
@@ -155,9 +170,9 @@ def record(backend: str, device: Any = "cpu", dtype: Any = None) -> Backend:
     return BACKENDS[resolve(backend, device, dtype)]
 
 
-def prepare(backend: str, graph: Any, dtype: Any) -> None:
+def prepare(backend: str, graph: Any, dtype: Any, planned: Any = None) -> None:
     """Compile what a resolved backend compiles for a cell's graph; see ``Backend.prepare``."""
-    BACKENDS[backend].prepare(lower(graph), dtype)
+    BACKENDS[backend].prepare(lower(graph), dtype, planned)
 
 
 def pads(backend: str, cell: Any, size: int) -> bool:

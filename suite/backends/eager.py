@@ -41,21 +41,13 @@ def scan(
         x: [T, P, B, M].
         state: each state [P, B, N].
         active: [T, 1 or P, B, 1], true where a row is not padding; there the state stands still.
-        sizes: each member's own N; this backend computes all at the widest.
-
-    Raises:
-        ValueError: members differ in N, and a reduction over N would take in what lies beyond a member's own.
+        sizes: each member's own N; this backend computes all at the widest, but for a reduction, which is over a member's own.
 
     Of a single network everything, results too, may come without the dimension P; the states may come with it all the same.
 
     Returns:
         The output at every step [T, P, B, N] and the states after the last.
     """
-    if sizes is not None and len(set(sizes)) > 1 and any(phase.reductions for phase in lowered.phases):
-        raise ValueError(
-            f"backend 'eager': cell '{lowered.name}' reduces over N, and its members have N = {sorted(set(sizes))}; expected "
-            "one N. Make a layer for each size."
-        )
     if x.ndim == 3:
         return of_one(scan, lowered, spaces, x, state, active)
     names, members = (*spaces, *lowered.states), len(spaces)
@@ -63,7 +55,7 @@ def scan(
 
     def run(values: Sequence[Tensor], apart: bool) -> list[Tensor]:
         named = dict(zip(names, values[1:], strict=True))
-        y, final = _steps(lowered, named, values[0], [named[name] for name in names[members:]], active, apart)
+        y, final = _steps(lowered, named, values[0], [named[name] for name in names[members:]], active, apart, sizes)
         return [y, *final]
 
     y, *after = _Scan.apply(run, *tensors) if _once(tensors) else run(tensors, False)
@@ -161,6 +153,7 @@ def _steps(
     current: list[Tensor],
     active: Tensor | None,
     apart: bool,
+    sizes: Sequence[int] | None,
 ) -> tuple[Tensor, list[Tensor]]:
     """The loop over time. ``apart``: recurrent weights get their gradients by one product after it, for one derivative only."""
     graph, nodes = lowered.graph, lowered.graph.nodes
@@ -169,6 +162,12 @@ def _steps(
 
     def stacked(group: Products) -> Tensor:
         return matrices(graph.packed, spaces, group.parameters).transpose(1, 2)
+
+    mean = _own_mean(sizes, x) if sizes is not None and len(set(sizes)) > 1 else None
+
+    def meaning(number: int) -> Callable[..., Any]:
+        op = OPS[nodes[number].op]
+        return mean if op.reduction and mean is not None else op.eager
 
     vectors = by_name(graph.packed, {space: value for space, value in spaces.items() if space in VECTORS})
 
@@ -187,7 +186,7 @@ def _steps(
         elif nodes[item].op == "constant":
             values[item] = nodes[item].value
         else:
-            values[item] = OPS[nodes[item].op].eager(*(values[argument] for argument in nodes[item].args))
+            values[item] = meaning(item)(*(values[argument] for argument in nodes[item].args))
 
     sliced = {number: values[number].unbind(0) for number in lowered.read_by_step if over_time(values[number])}
     instructions: list[tuple[Any, Callable[..., Any] | None, tuple[int, ...], Any]] = []
@@ -204,7 +203,7 @@ def _steps(
             product = (item.operand, weight.detach() if apart else weight, starts.unbind(0), operands)
             instructions.append((item.outputs, None, (), product))
         else:
-            instructions.append((item, OPS[nodes[item].op].eager, nodes[item].args, None))
+            instructions.append((item, meaning(item), nodes[item].args, None))
     places = [number for number, node in enumerate(nodes) if node.op == "state"]
     mask = active.unbind(0) if active is not None else None
     outputs = []
@@ -229,6 +228,17 @@ def _steps(
         current = new
         outputs.append(current[0])
     return torch.stack(outputs), current
+
+
+def _own_mean(sizes: Sequence[int], like: Tensor) -> Callable[[Tensor], Tensor]:
+    """The mean over each member's own N of [..., P, B, N]; what lies beyond is no part of it, a NaN neither."""
+    own = torch.tensor(sizes, device=like.device).view(-1, 1, 1)
+    inside = torch.arange(max(sizes), device=like.device) < own
+
+    def mean(a: Tensor) -> Tensor:
+        return (torch.where(inside, a, a.new_zeros(())).sum(-1, keepdim=True) / own).expand_as(a)
+
+    return mean
 
 
 def _full_step(value: Tensor, like: Tensor) -> Tensor:

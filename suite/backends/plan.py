@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from lstm_odyssey.backends.lowering import Lowered, Sum
+from lstm_odyssey.backends.lowering import Lowered, Sum, reduces
 from lstm_odyssey.cell.adjoint import Adjoint, adjoint
 from lstm_odyssey.cell.graph import Graph
 from lstm_odyssey.cell.ops import OPS
@@ -38,6 +38,7 @@ class Plan:
         vectors: the parameters of length N; node numbers.
         recurrent: the products of the step; ``input_runs`` those of all frames.
         operands: vectors that are multiplied by R and are no states, so they are kept.
+        means: reductions of the step; ``back_means`` those of the gradient. Their values have a place of their own.
         kept: nodes whose value the backward pass reads, each with its place; the first places are the accumulators'.
         gradient: the adjoint graph.
         back: the phase of each node of the adjoint graph.
@@ -51,6 +52,8 @@ class Plan:
     input_runs: tuple[Run, ...]
     recurrent: tuple[Run, ...]
     operands: tuple[int, ...]
+    means: tuple[int, ...]
+    back_means: tuple[int, ...]
     kept: dict[int, int]
     gradient: Adjoint
     back: tuple[int, ...]
@@ -126,12 +129,28 @@ def plan(lowered: Lowered) -> Plan:
     inputs = tuple(dict.fromkeys(run.operand for run in input_runs))
     operands = tuple(dict.fromkeys(run.operand for run in recurrent if nodes[run.operand].op != "state"))
     gradient = adjoint(graph, outside)
-    back = _back_phases(gradient, set(operands))
-    kept = _kept(graph, gradient, accumulators, lowered.phase, outside, operands, inner)
+    means, back_means = _means(graph, gradient, outside)
+    back = _back_phases(gradient, set(operands), set(back_means))
+    kept = _kept(graph, gradient, accumulators, lowered.phase, outside, operands, inner, set(means))
     return Plan(
-        lowered, outside, _before(graph, inputs), inputs, vectors, tuple(input_runs), tuple(recurrent), operands, kept,
-        gradient, back,
+        lowered, outside, _before(graph, inputs), inputs, vectors, tuple(input_runs), tuple(recurrent), operands, means,
+        back_means, kept, gradient, back,
     )  # fmt: skip
+
+
+def _means(graph: Graph, gradient: Adjoint, outside: frozenset[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The reductions of the step, and those of the gradient that somebody asks for."""
+    count = len(graph.nodes)
+    asked = [number for total in gradient.totals.values() for number in (total.node, total.pointwise)]
+    waiting = [number for number in (*asked, *gradient.deltas.values()) if number is not None]
+    found: set[int] = set()
+    while waiting:
+        number = waiting.pop()
+        if number not in found:
+            found.add(number)
+            waiting += gradient.nodes[number].args
+    means = tuple(n for n, node in enumerate(graph.nodes) if reduces(node.op) and n not in outside)
+    return means, tuple(sorted(n for n in found if n >= count and reduces(gradient.nodes[n].op)))
 
 
 def _before(graph: Graph, inputs: tuple[int, ...]) -> tuple[int, ...]:
@@ -145,8 +164,11 @@ def _before(graph: Graph, inputs: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(found)) if any(nodes[number].op != "input" for number in inputs) else ()
 
 
-def _back_phases(gradient: Adjoint, operands: set[int]) -> tuple[int, ...]:
-    """Rounds of transposed products before each node; those with a state are done last and no node waits for them."""
+def _back_phases(gradient: Adjoint, operands: set[int], means: set[int]) -> tuple[int, ...]:
+    """Rounds of transposed products and of reductions before each node; what a forward pass keeps waits for none.
+
+    Products with a state are done last and no node waits for them.
+    """
     rounds: list[int] = []
     waits: dict[int, int] = {}
     for number in operands:
@@ -155,7 +177,7 @@ def _back_phases(gradient: Adjoint, operands: set[int]) -> tuple[int, ...]:
     for node in gradient.nodes:
         below = max((rounds[argument] for argument in node.args), default=0) if node.op != "matmul" else 0
         rounds.append(below)
-        if len(rounds) - 1 in waits:
+        if len(rounds) - 1 in waits or len(rounds) - 1 in means:
             rounds[-1] = below + 1
     return tuple(rounds)
 
@@ -168,12 +190,13 @@ def _kept(
     outside: frozenset[int],
     operands: tuple[int, ...],
     inner: set[int],
+    means: set[int],
 ) -> dict[int, int]:
     """Choose the nodes to keep and their places: a dear op's value takes the place of an accumulator it is made from."""
     nodes = graph.nodes
     tops = {accumulator.top: place for place, accumulator in enumerate(accumulators)}
     free = set(outside) | set(graph.results) | set(operands) | {n for n, node in enumerate(nodes) if node.op == "state"}
-    wanted: set[int] = set()
+    wanted: set[int] = set(means)
 
     def need(number: int) -> None:
         """The backward pass reads this node of the step."""
@@ -221,7 +244,7 @@ def _kept(
 
     for number in [*graph.results, *operands, *sorted(wanted)]:
         if number not in outside:
-            made(number, phase[number])
+            made(number, phase[number] - (number in means))  # a mean is of what the block before it has made
     kept: dict[int, int] = {}
     places = len(accumulators)
     taken: set[int] = set()

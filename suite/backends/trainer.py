@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -24,7 +25,10 @@ class Batch(Protocol):
 
 
 class Network(Protocol):
-    """A recurrent layer and an output layer, all weights in one buffer; see ``training.network.Network``."""
+    """A recurrent layer and an output layer, all weights in one buffer; see ``training.network.Network``.
+
+    An update changes the first ``trained`` numbers of a row of the buffer.
+    """
 
     rnn: Any
     sizes: tuple[int, ...]
@@ -32,9 +36,56 @@ class Network(Protocol):
     n_outputs: int
     weights: Tensor
     gradients: Tensor
+    trained: int
 
     def slices(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Every parameter by name, with the slice of the buffer of gradients that is its own."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What of a cell will be computed, for a backend that compiles it ahead.
+
+    Args:
+        sizes: N of the networks.
+        batches: how many sequences are computed at once, in updates and in scores.
+        objective: what is minimised, see ``tasks.objectives``.
+        progress: called with how many kernels are compiled and how many there are, from 0 on.
+    """
+
+    sizes: tuple[int, ...]
+    batches: tuple[int, ...]
+    objective: Any
+    progress: Callable[[int, int], None] | None = None
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the memory that a population takes follows from.
+
+    Args:
+        sizes: N of each member.
+        inputs, outputs: M, K.
+        directions: 1 or 2.
+        weights: numbers of a member's, at the width of the widest, output layer included.
+        update, scored: T and B of the largest batch that is learnt from, and that is scored.
+        shapes: how many shapes of batches there are.
+        keeps: whether best weights are kept.
+        objective: what is minimised, see ``tasks.objectives``.
+        corpus: bytes of the batches that lie on the device, and of their noise.
+    """
+
+    sizes: tuple[int, ...]
+    inputs: int
+    outputs: int
+    directions: int
+    weights: int
+    update: tuple[int, int]
+    scored: tuple[int, int]
+    shapes: int
+    keeps: bool
+    objective: Any
+    corpus: int = 0
 
 
 class Step(Protocol):

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lstm_odyssey.cell.declared import constant
+
 
 class Loop:
     """A step and its parameters.
@@ -21,17 +23,19 @@ class Loop:
     Args:
         step: the cell's text, or ``torch.compile`` of it.
         spaces: the text's keyword arguments, as ("W", "R", "p", "b").
-        parameters: by name, W.g [N, M], R.g [N, N], p.g and b.g [N]; the loop has copies that require gradients.
+        parameters: by name, W.g [N, M], R.g [N, N], p.g and b.g [N]; the loop has copies that require gradients. Constants, k.g
+            [N], are among them and require none.
     """
 
     def __init__(self, step: Callable[..., Any], spaces: Iterable[str], parameters: Mapping[str, Tensor]) -> None:
         self.step = step
-        self.parameters = {
-            name: (value if value.ndim == 2 else value.unsqueeze(1)).detach().clone().requires_grad_()
+        copies = {
+            name: (value if value.ndim == 2 else value.unsqueeze(1)).detach().clone()
             for name, value in parameters.items()
         }
+        self.parameters = {name: value.requires_grad_() for name, value in copies.items() if not constant(name)}
         self.spaces = {space: SimpleNamespace() for space in spaces}
-        for name, value in self.parameters.items():
+        for name, value in copies.items():
             space, gate = name.split(".")
             setattr(self.spaces[space], gate, value)
 

@@ -9,11 +9,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, Protocol
 
 from lstm_odyssey.bench.samples import Timing
-from lstm_odyssey.training.clocks import Clock, TimingError
+from lstm_odyssey.training.clocks import Clock, TimingError, between, mark
 
 WINDOW = 3
 """Rounds of a window of the warm-up: two in succession have to agree."""
@@ -43,19 +42,24 @@ class Region:
 
     def once(self, clock: Clock) -> list[float]:
         """Run it; seconds of each phase."""
+        return between(clock, self._marked(clock))
+
+    def _marked(self, clock: Clock) -> list[Any]:
+        """Run it; the marks around its phases."""
         value = self.before()
-        marks = [clock()]
+        marks = [mark(clock)]
         for phase in self.phases.values():
             value = phase(value)
-            marks.append(clock())
-        return [after - at for at, after in pairwise(marks)]
+            marks.append(mark(clock))
+        return marks
 
     def turn(self, seconds: float, clock: Clock, wall: Clock) -> list[float]:
         """Calls until the seconds are over, one at least: the median of the whole, and of each phase."""
         begun = wall()
-        calls = [self.once(clock)]
-        while wall() - begun < seconds and len(calls) < MOST_CALLS:
-            calls.append(self.once(clock))
+        marked = [self._marked(clock)]
+        while wall() - begun < seconds and len(marked) < MOST_CALLS:
+            marked.append(self._marked(clock))
+        calls = [between(clock, marks) for marks in marked]  # a GPU goes from call to call without a pause
         total = statistics.median(map(sum, calls))
         return [total, *(statistics.median(phase) for phase in zip(*calls, strict=True))]
 
@@ -125,7 +129,7 @@ def measure(
         enough: asked after every round in place of ``relative_error``: whether what is known by then will do.
         turn: seconds; in its turn a function is called again until they are over. The median of a turn is one sample, so
             that a quick function is measured as often as slow ones leave time for, and neighbouring calls count once.
-        clock: what is measured; see ``clock_of``. wall: what ``seconds`` and ``turn`` are counted in.
+        clock: what is measured; see ``timer_of``. wall: what ``seconds`` and ``turn`` are counted in.
 
     Returns:
         By name, the ``Timing``: samples, median, interval, phases, and why it may be doubted.

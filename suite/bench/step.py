@@ -19,7 +19,7 @@ from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.training.batches import Batch
 from lstm_odyssey.training.clocks import TimingError, check_device
-from lstm_odyssey.training.population import Population, Trial
+from lstm_odyssey.training.members.population import Population, Trial
 from lstm_odyssey.training.protocol import Protocol
 
 # So small a rate that ten thousand steps on one sequence leave the numbers as ordinary as they were.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lstm_odyssey.bench.region import Region, measure
-from lstm_odyssey.training.clocks import clock_of
+from lstm_odyssey.training.clocks import timer_of
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def throughput(
 
     What is timed is one update on the training sequences of median length: noise on the input, logits, summed loss, its
     gradient, Nesterov step. It takes turns with the same update in plain torch (``lstm_odyssey.bench.plain_torch``); see
-    ``measure`` for how long. On the CPU one thread computes; work of a GPU is waited for. The corpus and compiling stay
+    ``measure`` for how long. On the CPU one thread computes; a GPU is timed by its events. The corpus and compiling stay
     outside.
 
     Args:
@@ -96,7 +96,7 @@ def throughput(
     from lstm_odyssey.training.threads import one_thread
 
     with one_thread():
-        reading = clock_of(device, clock)
+        reading = timer_of(device, clock)
         options: dict[str, Any] = {"batch": batch, "device": device, "backend": backend, "dtype": dtype, "data": data}
         step = TimedStep(variant, task, hidden_size, **options)
         regions = {

@@ -23,12 +23,14 @@ def line(frames: int, labels: int) -> Any:
     """What the package's own benchmark found on a line."""
     registry, threads = names.module("plugins.registry"), names.module("training.threads")
     with threads.one_thread(), threads.without_subnormals():
-        return names.module("bench.ctc").line(registry.variant(steps.VARIANTS[0]), frames, labels, seconds=SECONDS)
+        return names.module("bench.timed.ctc").line(
+            registry.variant(steps.VARIANTS[0]), frames, labels, seconds=SECONDS
+        )
 
 
 def _tracked(frames: int, labels: int, what: str, value: Callable[[Any], float]) -> Callable[[], float]:
     def track() -> float:
-        names.needed("bench.ctc")
+        names.needed("bench.timed.ctc")
         return value(line(frames, labels))
 
     marks: Any = track

@@ -14,6 +14,7 @@ OLDER = {
     "bench.cuda_probe": "driver",
     "bench.measured": "measured",
     "bench.step": "bench.step",
+    "bench.timed.ctc": "bench.ctc",
     "commands.cli": "cli",
     "plugins.registry": "registry",
     "reports.fanova.effects": "reports.decomposition",
@@ -25,7 +26,7 @@ OLDER = {
     "training.loop": "training",
     "training.protocol": "protocol",
 }
-"""Names below ``lstm_odyssey``: what a module is called here, and what it was called when it had no folder."""
+"""Names below ``lstm_odyssey``: what a module is called here, and what it was called before it had its folder."""
 
 
 def there(name: str) -> str | None:

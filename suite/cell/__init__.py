@@ -11,12 +11,18 @@ from functools import partial
 from typing import Any
 
 from lstm_odyssey.cell.bias import SPACE, NoBias, unbiased
+from lstm_odyssey.cell.declared import constant, refuse_undeclared
 from lstm_odyssey.cell.graph import Graph, build
 from lstm_odyssey.cell.text import equations
 from lstm_odyssey.cell.trace import trace
-from lstm_odyssey.variants.declare import Limit, Variant
+from lstm_odyssey.variants.declare import Constant, Limit, Start, Variant
 
 __all__ = ["Cell"]
+
+
+def _plain(value: float | Start) -> tuple[Any, ...]:
+    """A start value as its kind and its numbers."""
+    return (value.kind, *map(float, value.numbers)) if isinstance(value, Start) else ("number", float(value))
 
 
 class Cell:
@@ -51,6 +57,7 @@ class Cell:
         self.origin = dict(origin or {"module": str(variant.step.__module__)})
         self.graph: Graph = replace(build(traced), name=self.name)
         self.equations: tuple[str, ...] = equations(traced)
+        refuse_undeclared(self.name, self.graph.parameters, variant)
         code = variant.step.__code__
         spaces = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
         self.spaces = spaces if bias else tuple(space for space in spaces if space != SPACE)
@@ -80,15 +87,34 @@ class Cell:
     @property
     def parameters(self) -> dict[str, tuple[str, ...]]:
         """Parameters and their shapes in the letters M (inputs) and N (blocks): ``{"W.z": ("N", "M"), ...}``."""
-        return dict(self.graph.parameters)
+        return {name: shape for name, shape in self.graph.parameters.items() if not constant(name)}
+
+    @property
+    def constants(self) -> Mapping[str, Constant]:
+        """What the text reads of ``k``, with its default and range."""
+        return getattr(self.variant, "constants", {})  # one of an older pickle has none
+
+    @property
+    def start(self) -> Mapping[str, float | Start]:
+        """How parameters begin that are not drawn like the others."""
+        declared: Mapping[str, float | Start] = getattr(self.variant, "start", {})
+        return {name: value for name, value in declared.items() if name in self.graph.parameters}
 
     @property
     def signature(self) -> str:
-        """Hash of the traced mathematics; equal for texts that differ in names of locals only."""
-        if not any(self.initial.values()):
-            return self.graph.signature
-        starts = json.dumps([self.graph.signature, [float(self.initial.get(name, 0)) for name in self.states]])
-        return hashlib.sha256(starts.encode()).hexdigest()
+        """Hash of the traced mathematics, and of what numbers depend on beside it: initial states, start values, constants.
+
+        Equal for texts that differ in names of locals only.
+        """
+        found = self.graph.signature
+        more: list[Any] = (
+            [[float(self.initial.get(name, 0)) for name in self.states]] if any(self.initial.values()) else []
+        )
+        more += [sorted((name, *_plain(value)) for name, value in self.start.items())] if self.start else []
+        more += [sorted((name, float(one.default)) for name, one in self.constants.items())] if self.constants else []
+        for declared in more:
+            found = hashlib.sha256(json.dumps([found, declared]).encode()).hexdigest()
+        return found
 
     @property
     def aliases(self) -> Sequence[str]:
@@ -131,7 +157,11 @@ class Cell:
 
     def count(self, M: int, N: int) -> int:
         """Number of parameters of one layer and direction with M inputs and N blocks."""
-        return sum(math.prod(self.shape(name, M, N)) for name in self.graph.parameters)
+        return sum(math.prod(self.shape(name, M, N)) for name in self.parameters)
+
+    def starts(self) -> dict[str, Any]:
+        """Start values as plain data, by parameter: a kind and its numbers."""
+        return {name: list(_plain(value)) for name, value in self.start.items()}
 
     def __repr__(self) -> str:
         return f"Cell('{self.name}', states={self.states}, signature={self.signature[:12]})"

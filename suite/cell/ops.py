@@ -34,7 +34,8 @@ class Op:
         precedence: binding strength when rendered; functions bind strongest.
         dear: a kernel's backward pass keeps the value of a dear op and computes that of a cheap one again.
         in_text: a cell's text may use it; the others occur in derivatives only.
-        reduction: each number of its value depends on the whole operand, as a mean over N does; a scan ends a phase before it.
+        reduction: its value is in each of N places the mean over N of what ``kernel`` says of its operand; a scan ends a phase
+            before it, and sums over a member's own N in a fixed order.
         kinked: its derivative jumps, of one operand at 0, of two where they are equal.
     """
 
@@ -83,6 +84,10 @@ OPS: dict[str, Op] = {
         ),
         Op("exp", 1, words.exp, "exp", lambda d, out, a: (d * out,), "exp({0})", "exp(a)", ((-20.0, 10.0),), dear=True),
         Op("log", 1, words.log, "log", lambda d, out, a: (d / a,), "log({0})", "log(a)", (_POSITIVE,), dear=True),
+        Op(
+            "sqrt", 1, words.sqrt, "sqrt", lambda d, out, a: (d / (out + out),), "sqrt({0})", "sqrt(a)", (_POSITIVE,),
+            dear=True,
+        ),
         Op("relu", 1, words.relu, "relu", lambda d, out, a: (d * out.sign(),), "relu({0})", "Max(a, 0)", (_REAL,),
            kinked=True),
         Op(
@@ -99,6 +104,7 @@ OPS: dict[str, Op] = {
             "minimum", 2, words.minimum, "minimum", lambda d, out, a, b: (d * _greater(b, a), d * _greater(a, b)),
             "minimum({0}, {1})", "Min(a, b)", (_REAL, _REAL), kinked=True,
         ),
+        Op("mean", 1, words.mean, "mean", lambda d, out, a: (d.mean(),), "{0}", "a", (_REAL,), reduction=True),
         # the derivative of relu, absolute, maximum and minimum; its own is 0 wherever it has one
         Op("sign", 1, operator.methodcaller("sign"), "sign", lambda d, out, a: (d * 0,), "sign({0})", "sign(a)", (_REAL,),
            in_text=False, kinked=True),

@@ -18,7 +18,9 @@ from lstm_odyssey.cell.ops import FUNCTIONS, OPS
 from lstm_odyssey.variants.declare import TraceError
 
 MATRICES = {"W": ("N", "M"), "R": ("N", "N")}
-VECTORS = {"p": ("N",), "b": ("N",)}
+CONSTANTS = "k"
+"""The space of a cell's constants: vectors too, each of one number, which are given and not trained."""
+VECTORS = {"p": ("N",), "b": ("N",), CONSTANTS: ("N",)}
 SPACES = {**MATRICES, **VECTORS}
 
 # Parameters are attributes of torch modules, so these names are taken; tests compare the list with torch's own.
@@ -69,6 +71,10 @@ class Symbol:
         if len(sizes) > 1:
             self.recorder.fail(
                 f"{op} of a vector of length M and one of length N; expected one length. Project the input first: W.g @ x."
+            )
+        if OPS[op].reduction and sizes == {"M"}:
+            self.recorder.fail(
+                f"{op} of a vector of length M; expected one of length N. Project the input first: W.g @ x."
             )
         args = tuple(value if isinstance(value, Symbol) else float(value) for value in args)
         if any(isinstance(value, float) and not math.isfinite(value) for value in args):
@@ -204,7 +210,7 @@ class Matrix:
 
 
 class Space:
-    """W, R, p or b: naming a gate brings its parameter into being."""
+    """W, R, p, b or k: naming a gate brings its parameter, or constant, into being."""
 
     def __init__(self, recorder: Recorder, name: str) -> None:
         object.__setattr__(self, "_of", (recorder, name))

@@ -7,9 +7,11 @@ after its state.
 
 from __future__ import annotations
 
+import unicodedata
+
 from lstm_odyssey.cell.bytecode import place
 from lstm_odyssey.cell.ops import OPS
-from lstm_odyssey.cell.symbols import Symbol
+from lstm_odyssey.cell.symbols import CONSTANTS, Symbol
 from lstm_odyssey.cell.trace import Trace
 from lstm_odyssey.variants.declare import TraceError
 
@@ -19,7 +21,26 @@ _PRODUCT = 4  # W_z x_t binds stronger than any sign
 
 def _subscript(name: str) -> str:
     space, gate = name.split(".", 1)
+    if space == CONSTANTS:
+        return letter(gate.rstrip("_"))
     return f"{space}_{gate.rstrip('_')}"
+
+
+def letter(name: str) -> str:
+    """A constant as equations write it: the Greek letter whose name it has, or the name.
+
+    >>> letter("gamma"), letter("rate")
+    ('γ', 'rate')
+    """
+    try:
+        return unicodedata.lookup(f"GREEK SMALL LETTER {name}")
+    except KeyError:
+        return name
+
+
+def _scalar(value: Symbol | float) -> bool:
+    """Whether it is a number: written out, or a constant."""
+    return not isinstance(value, Symbol) or (value.op == "vector" and value.name.startswith(f"{CONSTANTS}."))
 
 
 def _now(name: str) -> str:
@@ -59,7 +80,7 @@ class _Writer:
             return f"{op.symbol}{self(value.args[0], op.precedence + 1)}", op.precedence
         left, right = value.args
         sign = op.symbol
-        if value.op == "mul" and not (isinstance(left, Symbol) and isinstance(right, Symbol)):
+        if value.op == "mul" and (_scalar(left) or _scalar(right)):
             sign = "·"  # a number times a vector
         # a - (b + c) and a / (b * c) keep their brackets; so does a + (b + c), for the order is the text's
         return f"{self(left, op.precedence)} {sign} {self(right, op.precedence + 1)}", op.precedence

@@ -13,7 +13,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from lstm_odyssey.cell.bytecode import check_straight_line, place
-from lstm_odyssey.cell.symbols import SPACES, Recorder, Space, Symbol
+from lstm_odyssey.cell.symbols import CONSTANTS, SPACES, Recorder, Space, Symbol
 from lstm_odyssey.variants.declare import TraceError
 
 
@@ -52,10 +52,10 @@ def _arguments(step: Callable[..., Any]) -> tuple[list[str], list[str]]:
             raise TraceError(f"{place(code, None)}: argument '{parameter.name}' has a default; expected none.")
         (spaces if parameter.kind is parameter.KEYWORD_ONLY else positional).append(parameter.name)
     unknown = [space for space in spaces if space not in SPACES]
-    if unknown or len(positional) < 2 or any(name in SPACES for name in positional):
+    if unknown or len(positional) < 2 or any(name in SPACES and name != CONSTANTS for name in positional):
         raise TraceError(
             f"{place(code, None)}: takes ({', '.join(positional)}, *, {', '.join(spaces)}); expected the input, one state or "
-            "more (the previous output first), and after * any of W, R, p, b."
+            "more (the previous output first), and after * any of W, R, p, b, k."
         )
     return positional, spaces
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.commands.bench_options import progress
-from lstm_odyssey.commands.blame import own_part
+from lstm_odyssey.commands.bench.options import progress
 from lstm_odyssey.commands.options import Plugins, names, pairs
+from lstm_odyssey.commands.terminal.blame import own_part
 from lstm_odyssey.plugins.paths import USER_PATH
 from lstm_odyssey.tasks.nearest import nearest
 
@@ -169,7 +169,7 @@ def tables(results: Sequence[Result]) -> Iterator[Table]:
     """One table for each plugin: promise, backend, result."""
     from rich.text import Text
 
-    from lstm_odyssey.commands.tables import new_table
+    from lstm_odyssey.commands.terminal.tables import new_table
     from lstm_odyssey.plugins.origins import words
     from lstm_odyssey.plugins.registry import origin
 
@@ -200,7 +200,7 @@ def check(
     """Hold a variant or a task to every promise of the conformance kit; exit code 1 if one is broken."""
     from rich.console import Console
 
-    from lstm_odyssey.commands.fitted import show
+    from lstm_odyssey.commands.terminal.fitted import show
 
     console = Console()
     planned = plan(names(name) or [], names(backend) or None, pairs(data), device)

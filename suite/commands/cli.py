@@ -10,16 +10,16 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from lstm_odyssey.commands.bench import bench
-from lstm_odyssey.commands.blame import own_part
+from lstm_odyssey.commands.bench.command import bench
 from lstm_odyssey.commands.check import check
 from lstm_odyssey.commands.data import corpora
 from lstm_odyssey.commands.export import export
 from lstm_odyssey.commands.new import new
 from lstm_odyssey.commands.options import ListedPlugins, Plugins, joined, names, pairs
-from lstm_odyssey.commands.output import steady_output
 from lstm_odyssey.commands.report import refresher, report
-from lstm_odyssey.commands.stopping import stopping
+from lstm_odyssey.commands.terminal.blame import own_part
+from lstm_odyssey.commands.terminal.output import steady_output
+from lstm_odyssey.commands.terminal.stopping import stopping
 from lstm_odyssey.commands.verify import verify
 from lstm_odyssey.plugins.paths import USER_PATH
 
@@ -189,9 +189,9 @@ def run(
 
 def _conclude(console: Any, study: Any, place: Path) -> None:
     """The page first: what is printed may get lost, or be read by nobody."""
-    from lstm_odyssey.commands.fitted import show
     from lstm_odyssey.commands.report import conclude_page
-    from lstm_odyssey.commands.tables import failures, results
+    from lstm_odyssey.commands.terminal.fitted import show
+    from lstm_odyssey.commands.terminal.tables import failures, results
 
     try:
         with console.status("writing the page") if console.is_terminal else nullcontext():
@@ -231,8 +231,8 @@ def variants(plugin: ListedPlugins = None) -> None:
     """List the variants: their equations and how many parameters they have."""
     from rich.console import Console
 
-    from lstm_odyssey.commands.fitted import show
-    from lstm_odyssey.commands.tables import variant_list
+    from lstm_odyssey.commands.terminal.fitted import show
+    from lstm_odyssey.commands.terminal.tables import variant_list
 
     show(Console(), variant_list(), soft_wrap=True)
 
@@ -242,8 +242,8 @@ def tasks(plugin: ListedPlugins = None) -> None:
     """List the tasks: what they ask, their corpora and licences."""
     from rich.console import Console
 
-    from lstm_odyssey.commands.fitted import show
-    from lstm_odyssey.commands.tables import task_list
+    from lstm_odyssey.commands.terminal.fitted import show
+    from lstm_odyssey.commands.terminal.tables import task_list
 
     show(Console(), task_list(), soft_wrap=True)
 

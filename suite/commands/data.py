@@ -69,7 +69,7 @@ def list_(plugin: ListedPlugins = None) -> None:
     """Every task's corpus: licence, source, size, and whether it is at hand."""
     from rich.console import Console
 
-    from lstm_odyssey.commands.fitted import FittedTable, show
+    from lstm_odyssey.commands.terminal.fitted import FittedTable, show
     from lstm_odyssey.plugins import registry
 
     table = FittedTable(("task", "family", "size", "licence", "at hand", "source"), None, ("task", "at hand"))
@@ -110,7 +110,7 @@ def check(tasks: Chosen, places: Places = None, plugin: Plugins = None) -> None:
     """Read corpora and say what is in them: sequences, frames, lengths, labels, and what deviates from the usual."""
     from rich.console import Console
 
-    from lstm_odyssey.commands.fitted import FittedTable, show
+    from lstm_odyssey.commands.terminal.fitted import FittedTable, show
     from lstm_odyssey.plugins import registry
 
     given = pairs(places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 from collections.abc import Mapping
@@ -130,7 +131,7 @@ def series(study: xarray.Dataset) -> tuple[list[Series], list[str]]:
     kept: list[Series] = []
     left_out: list[str] = []
     for task in study["task"].values.tolist():
-        version, at = _version(study, task), int(costs["epoch_cost_at"].sel(task=task))
+        at = int(costs["epoch_cost_at"].sel(task=task))
         timed = str(costs["epoch_cost_processor"].sel(task=task).item())
         if timed not in ("", own):
             left_out.append(f"the times of task '{task}', which are of {timed!r}, as the study's processor is {own!r}")
@@ -138,13 +139,16 @@ def series(study: xarray.Dataset) -> tuple[list[Series], list[str]]:
             left_out.append(f"the scores of task '{task}', of which larger ones are better: asv knows no such order")
         for variant in study["variant"].values.tolist():
             part = study.sel(task=task, variant=variant)
+            drawn = attribute(study, "variants")[variant].get("space")  # what it alone is drawn from
+            more = {"space": json.dumps(drawn, sort_keys=True)} if drawn else {}
             finished = numpy.isin(part["status"].values, FINISHED)
             metrics = {}
             if timed in ("", own):
                 cost = costs["epoch_cost"].sel(task=task, variant=variant).values
-                metrics[f"{COST}_n{at}"] = cost[None], "seconds/epoch", _version(study, task, measured=MEASURED)
+                metrics[f"{COST}_n{at}"] = cost[None], "seconds/epoch", _version(study, task, measured=MEASURED, **more)
             if not maximizes(study, task):
                 chosen = best_fraction(part["best_valid"].values, finished)
+                version = _version(study, task, **more)
                 metrics["track_study_error"] = (part["best_test"].values[chosen], str(part["units"].item()), version)
             for metric, (values, unit, of) in sorted(metrics.items()):
                 samples = tuple(float(value) for value in values if numpy.isfinite(value))

@@ -27,7 +27,7 @@ def verify(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from lstm_odyssey.commands.fitted import FittedTable, show
+    from lstm_odyssey.commands.terminal.fitted import FittedTable, show
     from lstm_odyssey.reports.contract.wording import counted
     from lstm_odyssey.study import verify as verifying
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends.lowering import lower
+from lstm_odyssey.backends.lowering import lower, reduces
 from lstm_odyssey.backends.plan import given
 from lstm_odyssey.cell.adjoint import LEAVES, Adjoint, Operators, adjoint
 from lstm_odyssey.cell.graph import Graph, Node
@@ -22,7 +22,7 @@ from lstm_odyssey.conformance.answers import require
 SIZE = 2
 """Blocks and inputs: at 1 a matrix is its own transpose."""
 
-OF_POLYNOMIALS = ("add", "sub", "mul", "neg", "matmul", "transposed", "constant")
+OF_POLYNOMIALS = ("add", "sub", "mul", "neg", "matmul", "transposed", "constant", "mean")
 """What makes no new generator."""
 
 Vector = list[Any]
@@ -134,6 +134,10 @@ class Ring:
         """An entry of a matrix."""
         return self.symbol("matrix", name, row, column)
 
+    def mean(self, vector: Vector) -> Vector:
+        """The mean over a vector, in each of its places."""
+        return [sum(vector, self.zero) * self.number(1 / SIZE)] * SIZE
+
     def evaluate(self, nodes: Sequence[Node]) -> list[Vector]:
         """Every node's vector."""
         values: list[Vector] = []
@@ -143,6 +147,8 @@ class Ring:
                 values.append([self.number(node.value)] * SIZE)
             elif not node.args:
                 values.append([self.symbol(node.op, node.name, k) for k in range(SIZE)])
+            elif reduces(node.op):
+                values.append(self.mean(arguments[0]))
             elif node.op in ("matmul", "transposed"):
                 turned = node.op == "transposed"
                 values.append([
@@ -166,6 +172,8 @@ class Ring:
                 found.append([self.one if entry == (k,) else self.zero for k in range(SIZE)])
             elif not node.args or number in stop:
                 found.append(zero)
+            elif reduces(node.op):
+                found.append(self.mean(found[node.args[0]]))
             elif node.op == "matmul":
                 operand, slope = values[node.args[0]], found[node.args[0]]
                 found.append([

@@ -25,6 +25,8 @@ def distance(cell: Any, problem: Any) -> float:
     nodes = cell.graph.nodes
     after = oracle(cell, problem.x, problem.state, problem.parameters)
     before = {name: torch.cat([problem.state[name][None], value[:-1]]) for name, value in after.items()}
+    given = {f"k.{name}": torch.tensor(one.default, dtype=torch.float64) for name, one in cell.constants.items()}
+    given |= problem.parameters
     values: list[Any] = []
     found = [torch.tensor(float("inf"), dtype=torch.float64)]
     for node in nodes:
@@ -36,7 +38,7 @@ def distance(cell: Any, problem: Any) -> float:
         elif node.op == "state":
             values.append(before[node.name])
         elif node.op == "vector":
-            values.append(problem.parameters[node.name])
+            values.append(given[node.name])
         elif node.op == "constant":
             values.append(node.value)
         elif node.op == "matmul":

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.cell.symbols import VECTORS
+from lstm_odyssey.cell.symbols import CONSTANTS, VECTORS
 
 
 def masked(space: str, value: Tensor, inside: Tensor) -> Tensor:
-    """A packed space [P, G·N, ...] with what lies beyond each member's N set to 0, and so its gradient."""
+    """A packed space [P, G·N, ...] with what lies beyond each member's N set to 0, and so its gradient; constants stay."""
+    if space == CONSTANTS:  # a text may divide by one
+        return value
     inside = inside.to(value.dtype)
     lines = inside.repeat(1, value.shape[1] // inside.shape[1])
     if space in VECTORS:

@@ -18,6 +18,9 @@ from lstm_odyssey.variants.declare import Limit
 
 OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
 
+TORCHS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+"""What torch calls the parameters of a first layer."""
+
 
 class OfTorch(nn.Module):
     """A recurrent layer with torch's call and results, made by ``lo.from_torch``.
@@ -88,7 +91,7 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> OfTorch:
         >>> torch.allclose(ours(x)[0], theirs(x)[0], atol=1e-5)
         True
     """
-    cell, limit = _cell_of(module)
+    cell, limit = cell_of(module)
     first = next(module.parameters())
     options = {name: getattr(module, name) for name in OPTIONS}
     if options["num_layers"] == 1:
@@ -97,21 +100,10 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> OfTorch:
     with torch.no_grad():
         for number, direction, suffix in _places(layer):
             own = _parameters(layer, number, direction)
-            flat = torch.zeros(1 + sum(value.numel() for value in own.values()), dtype=first.dtype, device=first.device)
-            found = _map(layer.cell, limit, own)
-            for name, (index, _) in found.items():
-                theirs = getattr(module, name.replace("_l0", suffix), None)
-                if theirs is not None:
-                    flat[index.to(first.device)] += theirs.flatten()
-            if layer.bias:  # torch has a second bias, of which some entries only add to the first
-                second = getattr(module, "bias_hh_l0".replace("_l0", suffix)).flatten()
-                index = found["bias_ih_l0"][0].to(first.device)
-                placed = found["bias_hh_l0"][0].to(first.device) if "bias_hh_l0" in found else torch.zeros_like(index)
-                flat.index_add_(0, index[placed == 0], second[placed == 0])
-            start = 1
-            for value in own.values():
-                value.copy_(flat[start : start + value.numel()].view(value.shape))
-                start += value.numel()
+            found = {name: getattr(module, name.replace("_l0", suffix), None) for name in TORCHS}
+            theirs = {name: value for name, value in found.items() if value is not None}
+            for name, value in gathered(layer.cell, limit, own, theirs).items():
+                own[name].copy_(value)
     wanted = {value.requires_grad for value in module.parameters()}
     if len(wanted) > 1:
         raise ValueError(
@@ -122,21 +114,57 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> OfTorch:
     return OfTorch(layer, type(module), limit).train(module.training)
 
 
-def _cell_of(module: Any) -> tuple[Cell, Limit]:
-    kind = f"torch.nn.{type(module).__name__}"
-    if isinstance(module, nn.RNNBase) and type(module).__module__.startswith("torch.nn."):
+def gathered(cell: Cell, limit: Limit, own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The cell's parameters out of a torch layer's, and so that one may differentiate by these.
+
+    Args:
+        cell: the cell that the layer computes, without biases if the layer has none.
+        limit: under which it is torch's.
+        own: the cell's parameters, of which only names and shapes matter.
+        theirs: torch's by their names in a first layer, ``weight_ih_l0``. Of its two biases some entries only add to the
+            other's.
+    """
+    found = _map(cell, limit, own)
+    first = next(iter(theirs.values()))
+    flat = first.new_zeros(1 + sum(value.numel() for value in own.values()))
+    for name, (index, _) in found.items():
+        if name in theirs:
+            flat = flat.index_add(0, index.to(first.device), theirs[name].flatten())
+    if "bias_hh_l0" in theirs:
+        second, index = theirs["bias_hh_l0"].flatten(), found["bias_ih_l0"][0].to(first.device)
+        placed = found["bias_hh_l0"][0].to(first.device) if "bias_hh_l0" in found else torch.zeros_like(index)
+        flat = flat.index_add(0, index[placed == 0], second[placed == 0])
+    parts = flat[1:].split([value.numel() for value in own.values()])
+    return {name: part.view(own[name].shape) for name, part in zip(own, parts, strict=True)}
+
+
+def cell_of(module: Any, kind: type | None = None) -> tuple[Cell, Limit]:
+    """The cell that a layer of torch computes, and the limit under which it is that.
+
+    Args:
+        module: the layer.
+        kind: torch's class, where the layer's own is made of it.
+
+    Raises:
+        ValueError: there is no such cell.
+    """
+    own = kind or type(module)
+    name = f"torch.nn.{own.__name__}"
+    if isinstance(module, nn.RNNBase) and own.__module__.startswith("torch.nn."):
         if getattr(module, "proj_size", 0):
-            raise ValueError(f"from_torch: {kind} has proj_size={module.proj_size}; expected 0. There is no such cell.")
+            raise ValueError(f"{name} has proj_size={module.proj_size}; expected 0. There is no such cell.")
         if getattr(module, "nonlinearity", "tanh") != "tanh":
             raise ValueError(
-                f"from_torch: {kind} has nonlinearity='{module.nonlinearity}'; expected 'tanh'. Write the cell: it is a line."
+                f"{name} has nonlinearity='{module.nonlinearity}'; expected 'tanh'. Write the cell: it is a line."
             )
-        for name in registry.variant_names():
-            cell = registry.variant(name)
+        for each in registry.variant_names():
+            cell = registry.variant(each)
             for limit in cell.limits:
-                if limit.of == kind and callable(limit.parameters) and _covers(cell, limit.parameters):
+                if limit.of == name and callable(limit.parameters) and _covers(cell, limit.parameters):
                     return cell, limit
-    raise ValueError(f"from_torch: got {type(module).__name__}; expected torch.nn.LSTM, torch.nn.GRU or torch.nn.RNN.")
+    raise ValueError(
+        f"a layer of torch: got {type(module).__name__}; expected torch.nn.LSTM, torch.nn.GRU or torch.nn.RNN."
+    )
 
 
 def _covers(cell: Cell, to_torch: Callable[[Any], Any]) -> bool:

@@ -28,7 +28,8 @@ def oracle(cell: Any, x: Any, state: Mapping[str, Any], parameters: Mapping[str,
         cell: a name, a step function, a ``Variant`` or a ``Cell``.
         x: [T, B, M]; any dtype, computed in float64.
         state: the initial states by name, each [B, N].
-        parameters: by name, ``"W.z"`` [N, M], ``"R.z"`` [N, N], ``"p.i"`` and ``"b.z"`` [N].
+        parameters: by name, ``"W.z"`` [N, M], ``"R.z"`` [N, N], ``"p.i"`` and ``"b.z"`` [N]. A constant, ``"k.gamma"``, may be
+            among them; it has its default otherwise.
 
     Returns:
         Each state's values after every step, [T, B, N], float64; the first state is the output.
@@ -52,10 +53,12 @@ def oracle(cell: Any, x: Any, state: Mapping[str, Any], parameters: Mapping[str,
     x = torch.as_tensor(x, dtype=torch.float64)
     if x.ndim != 3:
         raise ValueError(f"oracle of '{cell.name}': x has shape {tuple(x.shape)}; expected [T, B, M].")
-    for what, got, expected in (("state", state, cell.states), ("parameters", parameters, cell.parameters)):
+    given = {f"k.{name}": constant.default for name, constant in cell.constants.items()} | dict(parameters)
+    expected_names = [*cell.parameters, *(f"k.{name}" for name in cell.constants)]
+    for what, got, expected in (("state", state, cell.states), ("parameters", given, expected_names)):
         if set(got) != set(expected):
             raise ValueError(f"oracle of '{cell.name}': {what} has {sorted(got)}; expected exactly {sorted(expected)}.")
-    named = spaces({name: torch.as_tensor(value, dtype=torch.float64) for name, value in parameters.items()})
+    named = spaces({name: torch.as_tensor(value, dtype=torch.float64) for name, value in given.items()})
     for space in cell.spaces:
         named.setdefault(space, SimpleNamespace())
     initial = [torch.as_tensor(state[name], dtype=torch.float64) for name in cell.states]

@@ -12,7 +12,11 @@ from torch.nn.utils import parametrize
 from lstm_odyssey.backends.spaces import axis, by_name, pack
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.cell.graph import by_space
+from lstm_odyssey.cell.symbols import CONSTANTS
+from lstm_odyssey.cell.symbols import SPACES as SHAPES
 from lstm_odyssey.layers.masking import masked
+from lstm_odyssey.layers.starts import LONGEST, begun, of_torch, packed_constants
+from lstm_odyssey.variants.declare import Start
 
 SIZES = "hidden_sizes"
 """The key of a population's sizes in its ``state_dict``; [P] whole numbers."""
@@ -23,19 +27,24 @@ GATES = "gates"
 
 
 class CellParameters(nn.Module):
-    """The parameters of one direction: W [G·N, M], R [G·N, N], p and b [G·N], or with P before that.
+    """The parameters of one direction: W [G·N, M], R [G·N, N], p and b [G·N], or with P before that; k, of constants, a buffer.
 
     Each holds those of all its gates one under another, in the text's order; see ``backends.spaces``. Called, it gives them
     by space: so what torch hangs on a parameter by hooks, as ``spectral_norm`` or ``prune``, is done before each use.
     """
 
-    def __init__(self, cell: Cell, input_size: int, sizes: Sequence[int], population: bool, **factory: Any) -> None:
+    def __init__(self, cell: Cell, input_size: int, sizes: Sequence[int], population: bool,
+                 constants: Mapping[str, Sequence[float]], **factory: Any) -> None:  # fmt: skip
         super().__init__()
         self.packed = cell.graph.packed
         for space, names in self.packed.items():
             lines, *columns = cell.shape(names[0], input_size, max(sizes))
             shape = ([len(sizes)] if population else []) + [len(names) * lines, *columns]
-            self.register_parameter(space, nn.Parameter(torch.empty(shape, **factory)))
+            if space == CONSTANTS:
+                values = packed_constants(cell, constants, max(sizes), population)
+                self.register_buffer(space, torch.empty(shape, **factory).copy_(values))
+            else:
+                self.register_parameter(space, nn.Parameter(torch.empty(shape, **factory)))
 
     def forward(self) -> dict[str, Tensor]:
         """The spaces, or what is computed in the place of one; hooks run, as of any module that is called."""
@@ -53,16 +62,34 @@ class CellParameters(nn.Module):
         """Every parameter by name, as a view, or of what is computed in its place."""
         return by_name(self.packed, self.spaces())
 
-    def draw(self, std: float, inside: Tensor | None) -> None:
+    def draw(
+        self,
+        std: float,
+        inside: Tensor | None,
+        start: Mapping[str, float | Start],
+        sizes: Sequence[int],
+        longest: int,
+    ) -> None:
         """Draw all parameters anew from Normal(0, std), 0 where ``inside`` [P, N] is false.
+
+        Those that ``start`` names begin as it says, each member's at its own N.
 
         Raises:
             ValueError: see ``write``.
         """
-        drawn = {}
+        drawn, each = {}, [of_torch() for _ in sizes]
         for name, value in self.tensors().items():  # gate by gate, so that packing changes no draw
+            space = name.partition(".")[0]
+            if space == CONSTANTS:
+                continue
+            if name in start:
+                drawn[name] = new = torch.zeros_like(value, memory_format=torch.contiguous_format)
+                for N, draw, own in zip(sizes, each, new if new.ndim > len(SHAPES[space]) else [new], strict=True):
+                    own = own[:N, :N] if space == "R" else own[:N]
+                    own.copy_(begun(start[name], name, own.shape, longest, draw))
+                continue
             new = torch.empty_like(value, memory_format=torch.contiguous_format).normal_(0.0, std)
-            drawn[name] = new if inside is None else masked(name.partition(".")[0], new, inside)
+            drawn[name] = new if inside is None else masked(space, new, inside)
         self.write(drawn)
 
     def write(self, values: Mapping[str, Tensor]) -> None:
@@ -73,7 +100,7 @@ class CellParameters(nn.Module):
         Raises:
             ValueError: a value is computed from other tensors, and there is no way back to them.
         """
-        new = pack(self.packed, values)
+        new = pack({space: names for space, names in self.packed.items() if space != CONSTANTS}, values)
         for space in sorted(new, key=self._parameters.__contains__):
             if space in self._parameters:
                 self.get_parameter(space).copy_(new[space])
@@ -105,7 +132,9 @@ class CellParameters(nn.Module):
         unexpected: list[str],
         errors: list[str],
     ) -> None:
-        own = dict(self.named_parameters(recurse=False))
+        own = {**dict(self.named_parameters(recurse=False)), **dict(self.named_buffers(recurse=False))}
+        if CONSTANTS in own and not any(key.startswith(prefix + CONSTANTS) for key in state_dict):
+            state_dict[prefix + CONSTANTS] = own[CONSTANTS]  # a dict made by hand says nothing of them: they stay
         for space, names in self.packed.items():
             key, stored = prefix + space, metadata.get(GATES, {}).get(space, names)
             if key in state_dict and sorted(stored) != sorted(names):
@@ -178,11 +207,32 @@ class Members(nn.Module):
     cell: Cell
     input_size: int
     backend: str
+    bidirectional: bool
+    num_layers: int
 
     @property
     def hidden_size(self) -> int | tuple[int, ...]:
         """N, or the N of each member."""
         return self.hidden_sizes if self.population else self.hidden_sizes[0]
+
+    def count(self) -> int | list[int]:
+        """Number of parameters; of a population, of each member."""
+        both, first = 1 + self.bidirectional, [self.cell.count(self.input_size, size) for size in self.hidden_sizes]
+        if self.population:
+            return [both * own for own in first]
+        size = self.hidden_sizes[0]
+        return both * (first[0] + (self.num_layers - 1) * self.cell.count(both * size, size))
+
+    def directions(self) -> list[CellParameters]:
+        """The parameters of each direction, layer by layer."""
+        raise NotImplementedError
+
+    @property
+    def constants(self) -> dict[str, float | list[float]]:
+        """The cell's constants as they are; of a population, by name one for each member."""
+        tensors = self.directions()[0].tensors()
+        values = {name: tensors[f"{CONSTANTS}.{name}"][..., 0] for name in self.cell.constants}
+        return {name: value.tolist() for name, value in values.items()}
 
     def extra_repr(self) -> str:
         text = f"'{self.cell.name}', {self.input_size}, {self.hidden_size}"
@@ -218,7 +268,13 @@ class Members(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
-        for name, value in {"num_layers": 1, "dropout": 0.0, "batch_first": False, "bias": True}.items():
+        for name, value in {
+            "num_layers": 1,
+            "dropout": 0.0,
+            "batch_first": False,
+            "bias": True,
+            "longest": LONGEST,
+        }.items():
             self.__dict__.setdefault(name, value)  # in a layer pickled before it could have others
         self._buffers.pop("inside", None)  # in a layer pickled when the mask was stored
         self._non_persistent_buffers_set.discard("inside")

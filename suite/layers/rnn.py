@@ -18,6 +18,7 @@ from lstm_odyssey.layers.arguments import State, check_options, checked_input, c
 from lstm_odyssey.layers.arranged import arranged, stacked
 from lstm_odyssey.layers.masking import in_dtype, masked, reorder, reversal, zeroed
 from lstm_odyssey.layers.parameters import CellParameters, Members, uncalled_hook
+from lstm_odyssey.layers.starts import LONGEST, checked_constants
 from lstm_odyssey.plugins.registry import as_cell
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.variants.declare import Variant
@@ -39,6 +40,8 @@ class RNN(Members):
         dropout: the part of each layer's outputs that is set to 0 in training, but for the last layer's.
         batch_first: x and y are [B, T, ...]; states stay as they are. Not of a population.
         bias: False leaves the parameters of b out, of a cell in which they are terms of sums.
+        constants: of a cell that has some, ``{"gamma": 2.0}``; of a population a list has one for each member.
+        longest: frames of the longest sequence, for a cell with a bias that begins by ``chrono``.
 
     Shapes, with D = 2 if bidirectional else 1, M = input_size, N = hidden_size or the greatest of the list:
 
@@ -99,6 +102,8 @@ class RNN(Members):
         batch_first: bool = False,
         bias: bool = True,
         proj_size: int = 0,
+        constants: Mapping[str, Any] | None = None,
+        longest: int = LONGEST,
     ) -> None:
         super().__init__()
         self.cell = as_cell(cell)
@@ -106,7 +111,7 @@ class RNN(Members):
         if not self.cell.parameters:
             raise ValueError(f"RNN '{self.cell.name}': the cell has no parameters; expected at least one, as W.z.")
         self.input_size, self.hidden_sizes, self.bidirectional = input_size, tuple(sizes), bidirectional
-        self.initial_std = initial_std
+        self.initial_std, self.longest = initial_std, longest
         self.backend = backend
         resolve(backend)
         self.num_layers, self.dropout, self.batch_first, self.bias = num_layers, dropout, batch_first, bias
@@ -114,18 +119,20 @@ class RNN(Members):
                       batch_first=batch_first, population=self.population, proj_size=proj_size, fail=self._fail)  # fmt: skip
         if not bias:
             self.cell = self.cell.without_bias()
-        self._build(sizes, {"device": device, "dtype": dtype})
+        given = checked_constants(self.cell, constants, sizes, self._fail)
+        self._build(sizes, {"device": device, "dtype": dtype}, given)
         self._keep()
         self.reset_parameters()
 
-    def _build(self, sizes: list[int], factory: dict[str, Any]) -> None:
+    def _build(self, sizes: list[int], factory: dict[str, Any], constants: Mapping[str, Sequence[float]]) -> None:
         both = 1 + self.bidirectional
         if self.num_layers > 1:
             told = (sizes[0], self.bidirectional, self.backend, self.initial_std)
             widths = [self.input_size, *[both * sizes[0]] * (self.num_layers - 1)]
-            self.layers = nn.ModuleList(type(self)(self.cell, width, *told, **factory) for width in widths)
+            more = {**factory, "constants": constants, "longest": self.longest}
+            self.layers = nn.ModuleList(type(self)(self.cell, width, *told, **more) for width in widths)
         else:
-            own = (self.cell, self.input_size, sizes, self.population)
+            own = (self.cell, self.input_size, sizes, self.population, constants)
             self.cells = nn.ModuleList(CellParameters(*own, **factory) for _ in range(both))
 
     def _each(self) -> list[RNN]:
@@ -133,7 +140,7 @@ class RNN(Members):
         return [self] if self.num_layers == 1 else list(self.layers)  # type: ignore[arg-type]  # made by _build
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew from Normal(0, initial_std), zero beyond each member's N.
+        """Draw all parameters anew from Normal(0, initial_std), or begin as the cell declares; zero beyond each member's N.
 
         Raises:
             ValueError: what a parametrization computes in place of a parameter cannot be set.
@@ -146,7 +153,8 @@ class RNN(Members):
         with torch.no_grad():
             for parameters in self.directions():
                 try:
-                    parameters.draw(self.initial_std, self.inside(next(iter(parameters.spaces().values())).device))
+                    inside = self.inside(next(iter(parameters.spaces().values())).device)
+                    parameters.draw(self.initial_std, inside, self.cell.start, self.hidden_sizes, self.longest)
                 except ValueError as error:
                     raise self._fail(f"reset_parameters: {error}") from error.__cause__
 
@@ -179,14 +187,6 @@ class RNN(Members):
         if direction not in range(len(directions)):
             raise self._fail(f"weight: direction is {direction!r}; expected one of {list(range(len(directions)))}.")
         return gate(self.cell.graph.packed, directions[direction].spaces(), name)
-
-    def count(self) -> int | list[int]:
-        """Number of parameters; of a population, of each member."""
-        both, first = 1 + self.bidirectional, [self.cell.count(self.input_size, size) for size in self.hidden_sizes]
-        if self.population:
-            return [both * own for own in first]
-        size = self.hidden_sizes[0]
-        return both * (first[0] + (self.num_layers - 1) * self.cell.count(both * size, size))
 
     def forward(
         self,

@@ -30,7 +30,7 @@ from typing import Any
 from lstm_odyssey.variants.declare import Variant
 
 GROUPS = {"variant": "lstm_odyssey.variants", "task": "lstm_odyssey.tasks"}
-SPACES = {"W", "R", "p", "b"}
+SPACES = {"W", "R", "p", "b", "k"}
 
 
 class PluginError(RuntimeError):
@@ -165,7 +165,7 @@ def _identifier(path: Path) -> str:
 
 
 def is_step(value: Any) -> bool:
-    """Whether a function takes x, states, and parameters among W R p b: what a step looks like from outside."""
+    """Whether a function takes x, states, and parameters among W R p b k: what a step looks like from outside."""
     if not inspect.isfunction(value):
         return False
     arguments = inspect.signature(value).parameters.values()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lstm_odyssey.backends import pads, prepare, promise
+from lstm_odyssey.backends import pads, promise
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.plugins.origins import versions
 from lstm_odyssey.study.asked import points
@@ -75,7 +75,7 @@ class Block:
         """What a trial is trained with: drawn, or a row of the study's points."""
         if self._rows:
             return dict(self._rows[index % len(self._rows)])  # beyond the last row only ghosts are asked for
-        space = self.study["tasks"][self.task]["space"]
+        space = {**self.study["tasks"][self.task]["space"], **self.study["variants"][self.variant].get("space", {})}
         return draw(
             {name: distribution_from_dict(content) for name, content in space.items()},
             seed=self.study["seed"],
@@ -236,11 +236,9 @@ def run_block(spec: dict[str, Any]) -> int:
 
 def _run_claimed(store: Store, block: Block, data: str | None) -> int:
     """Run what is missing of a block that no other process computes."""
-    import torch  # as above
-
+    from lstm_odyssey.study.beginning import compiled, planned_group
     from lstm_odyssey.training.loop import what_fits
 
-    study = block.study
     missing = block.missing(store)
     if not missing:
         store.end_block(block.name)
@@ -256,14 +254,13 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
             store.report_progress(block.name, done, population.protocol.epochs, best)
 
     try:
-        epochs = study["protocol"]["epochs"]
-        store.report_progress(block.name, 0, epochs, float("inf"), "compiling kernels")
-        prepare(study["backend"], cell.graph, getattr(torch, study["dtype"]))
+        compiled(store, block, cell, corpus, missing)
         file = store.checkpoints_folder / f"{block.name}.npz"
-        options = {"keep_weights": study["keep_weights"] == "best", "checkpoint_file": file, "on_update": tell}
+        options = {"keep_weights": block.study["keep_weights"] == "best", "checkpoint_file": file, "on_update": tell}
         population = what_fits(
-            lambda group: block.train(cell, corpus, missing, group=group, **options), len(missing), block.pads
-        )
+            lambda group: block.train(cell, corpus, missing, group=group, **options), len(missing), block.pads,
+            planned_group(block, cell, corpus, missing),
+        )  # fmt: skip
         _store(store, block, population, missing)
     except (StoreError, CorpusError):
         raise

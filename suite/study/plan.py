@@ -74,11 +74,11 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
             f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {nearest(unused[0], tasks)}."
         )
     for cell in cells.values():
-        _extend(store, study, "variants", cell.name, variant_facts(cell), ("signature",))
+        _extend(store, study, "variants", cell.name, variant_facts(cell, study), ("signature",))
     same = ("checksum", "objective", "bidirectional", "direction", "space")
     for name in tasks:
         _extend(store, study, "tasks", name, task_facts(name, settings.data.get(name), study), same)
-    spaces.refuse_strange(study.get("space", {}), study["tasks"])
+    spaces.refuse_strange(study.get("space", {}), study["tasks"], study["variants"])
     spaces.refuse_unfit(study, {**Protocol.from_dict(study["protocol"]).departures(), **settings.protocol})
     if "points" in study:
         _count_points(study, settings)
@@ -188,7 +188,7 @@ def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings, g
     protocol = {**settings.protocol, "epochs": settings.epochs}
     for name, value, there in (
         *((name, value, stored[name]) for name, value in asked.items()),
-        *((name, value, stored["protocol"].get(name)) for name, value in protocol.items()),
+        *((name, value, getattr(Protocol.from_dict(stored["protocol"]), name)) for name, value in protocol.items()),
     ):
         if value is not None and value != there:
             raise StoreError(

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lstm_odyssey.tasks.declare import Corpus
 from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.training.random_streams import digest, stream
 
 SCORED_FRAMES = 4096  # padded frames a batch when a split is scored; padding changes nothing beyond rounding
+LEAST_SCORED = 1024  # where memory is short: four rows, which a GPU computes side by side, of 256 frames
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,35 @@ def unit_noise(seed: int, corpus: str, epoch: int, frames: int, width: int, sequ
     return torch.randn(frames, width, generator=torch.Generator().manual_seed(number), dtype=torch.float32)
 
 
-def groups(split: Sequence[tuple[Any, Any]]) -> list[list[int]]:
-    """The sequences of a split in the order in which they are scored, batch by batch."""
+def scored_frames(corpus: Corpus, batch: int, sparing: bool) -> int:
+    """The padded frames of a batch when a split is scored, at most.
+
+    Where memory is short they are as many as those of the largest update, so that scoring does not take more than learning
+    does, and ``LEAST_SCORED`` at least.
+    """
+    largest = batch * max(len(features) for features, _ in corpus.train)
+    return min(SCORED_FRAMES, max(LEAST_SCORED, largest)) if sparing else SCORED_FRAMES
+
+
+def groups(split: Sequence[tuple[Any, Any]], frames: int = SCORED_FRAMES) -> list[list[int]]:
+    """The sequences of a split in the order in which they are scored, batch by batch, each of so many frames at most.
+
+    A sequence that is longer is a batch of its own. The order does not depend on ``frames``.
+    """
     order = sorted(range(len(split)), key=lambda index: (len(split[index][0]), index))
     found: list[list[int]] = [[]]
     for index in order:
-        if found[-1] and len(split[index][0]) * (len(found[-1]) + 1) > SCORED_FRAMES:
+        if found[-1] and len(split[index][0]) * (len(found[-1]) + 1) > frames:
             found.append([])
         found[-1].append(index)
     return found
+
+
+def numbers_of_rows(corpus: Corpus, batch: int, frames: int = SCORED_FRAMES) -> list[int]:
+    """How many sequences are computed at once: in the updates, the last of an epoch included, and in the scores."""
+    count = len(corpus.train)
+    scored = [len(group) for split in (corpus.valid, corpus.test) for group in groups(split, frames)]
+    return sorted({min(batch, count), count % batch or min(batch, count), *scored})
 
 
 class Batches:
@@ -85,9 +107,9 @@ class Batches:
     def _tensor(self, array: np.ndarray[Any, Any]) -> Tensor:
         return torch.from_numpy(array).to(device=self.device, dtype=self.dtype)
 
-    def scored(self, split: Sequence[tuple[Any, Any]]) -> list[Batch]:
-        """A split in batches of sequences of like length, at most ``SCORED_FRAMES`` padded frames each."""
-        return [self.make([split[index] for index in group]) for group in groups(split)]
+    def scored(self, split: Sequence[tuple[Any, Any]], frames: int = SCORED_FRAMES) -> list[Batch]:
+        """A split in batches of sequences of like length, at most so many padded frames each."""
+        return [self.make([split[index] for index in group]) for group in groups(split, frames)]
 
     def epoch(
         self, split: Sequence[tuple[Any, Any]], seed: int, corpus: str, epoch: int, batch: int

@@ -10,18 +10,22 @@ component of the gradient is clipped to [-1, 1] by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.protocol import Protocol
+from lstm_odyssey.variants.declare import Constant
 
 HYPERPARAMETERS = ("hidden_size", "learning_rate", "momentum", "input_noise")
 """What a training needs of a trial; a task's space has a distribution for each."""
 
 START = "start."
 """Before a parameter's name: the number with which all of a bias or peephole begins, ``start.b.f``."""
+
+CONSTANT = "k."
+"""Before the name of a cell's constant: its value in the trial, ``k.gamma``."""
 
 CLIP = 1.0
 """Where ``clip_gradient`` cuts each component of the gradient, on both sides."""
@@ -71,15 +75,20 @@ _TRAINABLE = {
     "clip_gradient": _FLAG,
     "initial_std": Trainable(0, math.inf, "a finite number above 0", open_low=True),
 }
-_ANY_START = Trainable(-math.inf, math.inf, "a finite number")
+_ANY = Trainable(-math.inf, math.inf, "a finite number")
 
-KNOWN = (*_TRAINABLE, f"{START}PARAMETER")
-"""Names a space may have, the last for every ``start.``."""
+KNOWN = (*_TRAINABLE, f"{START}PARAMETER", f"{CONSTANT}CONSTANT")
+"""Names a space may have, the last two for every ``start.`` and ``k.``."""
 
 
 def trainable(name: str) -> Trainable | None:
     """What a training takes for this hyperparameter, often more than a task's space holds; None where it reads no such."""
-    return _ANY_START if name.startswith(START) and name != START else _TRAINABLE.get(name)
+    return _ANY if of_cell(name) else _TRAINABLE.get(name)
+
+
+def of_cell(name: str) -> bool:
+    """Whether a hyperparameter is one that only some cells have: the start of a parameter, or a constant."""
+    return any(name.startswith(prefix) and name != prefix for prefix in (START, CONSTANT))
 
 
 def missing(space: Iterable[str]) -> str:
@@ -111,6 +120,33 @@ def initial_std(hyperparameters: Mapping[str, Any], protocol: Protocol) -> float
 def starts(hyperparameters: Mapping[str, Any]) -> dict[str, float]:
     """What a trial's parameters begin with where it is no draw, by their names in the text, as ``b.f``."""
     return {name.removeprefix(START): float(value) for name, value in hyperparameters.items() if name.startswith(START)}
+
+
+def constants(declared: Mapping[str, Constant], trials: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """The constants of a cell by name, one for each trial: what its hyperparameters say, or the default."""
+    return {
+        name: [float(trial.get(f"{CONSTANT}{name}", one.default)) for trial in trials] for name, one in declared.items()
+    }
+
+
+def unfit_constant(name: str, values: Iterable[Any], ranges: Mapping[str, Sequence[float]]) -> str:
+    """Why a cell's constant cannot take these values, in words; empty where it can.
+
+    Args:
+        name: of a hyperparameter; of another than a constant nothing is wrong.
+        values: the greatest and the least among them.
+        ranges: the constants of the cell, each with its default and its ends, None for an open one.
+    """
+    if not name.startswith(CONSTANT):
+        return ""
+    short = name.removeprefix(CONSTANT)
+    if short not in ranges:
+        expected = f"one of {nearest(short, list(ranges))}" if ranges else "no constant, as the cell has none"
+        return f"{name} is asked for and {short} is none of its constants; expected {expected}"
+    _, *ends = ranges[short]
+    low, high = (math.inf * sign if end is None else end for end, sign in zip(ends, (-1, 1), strict=True))
+    strange = [value for value in values if not low <= value <= high]
+    return f"{name} can be {strange[0]:g}; expected a number from {low:g} to {high:g}" if strange else ""
 
 
 def unfit_starts(names: Iterable[str], parameters: Mapping[str, Iterable[Any]]) -> str:

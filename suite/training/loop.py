@@ -14,9 +14,9 @@ import torch
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.declare import Corpus
-from lstm_odyssey.training import checkpoint
 from lstm_odyssey.training.costs import Clocks
-from lstm_odyssey.training.population import Population, Trial
+from lstm_odyssey.training.members import checkpoint
+from lstm_odyssey.training.members.population import Population, Trial
 from lstm_odyssey.training.protocol import Protocol
 from lstm_odyssey.training.threads import one_thread, without_subnormals
 
@@ -100,7 +100,9 @@ def train(
         return population
 
 
-def what_fits(attempt: Callable[[int | None], Population], members: int, pads: bool) -> Population:
+def what_fits(
+    attempt: Callable[[int | None], Population], members: int, pads: bool, group: int | None = None
+) -> Population:
     """A population; where a GPU has no room for all its members at once, in groups that do fit.
 
     Groups change no number of a backend that does not pad; on one that does they would.
@@ -109,11 +111,12 @@ def what_fits(attempt: Callable[[int | None], Population], members: int, pads: b
         attempt: trains in groups of at most so many, or all at once.
         members: how many there are.
         pads: whether the backend pads.
+        group: what is tried first, as it was planned (``training.memory``).
 
     Raises:
         torch.OutOfMemoryError: there is no room for one.
     """
-    group: int | None = None
+    group = None if pads else group
     while True:
         try:
             return attempt(group)

@@ -14,8 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from lstm_odyssey.cell import Cell
+from lstm_odyssey.cell.declared import constant
 from lstm_odyssey.layers.rnn import RNN
+from lstm_odyssey.layers.starts import LONGEST, Draw, begun
 from lstm_odyssey.training.random_streams import stream
+from lstm_odyssey.variants.declare import Start
 
 
 class Network(nn.Module):
@@ -28,6 +31,10 @@ class Network(nn.Module):
         n_outputs: K.
         bidirectional: two directions, each with its own half of V.
         backend, dtype, device: as in ``lo.RNN``.
+        constants: of the cell, by name one for each member.
+
+    The first ``trained`` numbers of a row of ``weights`` are parameters; the cell's constants follow, whose gradients no update
+    reads.
     """
 
     def __init__(
@@ -40,9 +47,19 @@ class Network(nn.Module):
         backend: str,
         dtype: torch.dtype,
         device: Any,
+        constants: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
-        self.rnn = RNN(cell, input_size, list(hidden_sizes), bidirectional, backend, device=device, dtype=dtype)
+        self.rnn = RNN(
+            cell,
+            input_size,
+            list(hidden_sizes),
+            bidirectional,
+            backend,
+            device=device,
+            dtype=dtype,
+            constants=constants,
+        )
         self.sizes, self.directions, self.n_outputs = tuple(hidden_sizes), 1 + bidirectional, n_outputs
         members, width = len(self.sizes), max(self.sizes)
         self.V = nn.Parameter(torch.zeros(members, n_outputs, self.directions * width, dtype=dtype, device=device))
@@ -51,8 +68,9 @@ class Network(nn.Module):
 
     def _gather(self) -> None:
         """Move every parameter into a slice of one buffer; the gradients have slices of another."""
-        parameters = list(self.parameters())
+        parameters = [*self.parameters(), *self.buffers()]
         members = len(self.sizes)
+        self.trained = sum(value[0].numel() for value in self.parameters())
         total = sum(value[0].numel() for value in parameters)
         self.weights = parameters[0].new_zeros(members, total).detach()
         self.gradients = torch.zeros_like(self.weights)
@@ -74,14 +92,15 @@ class Network(nn.Module):
         return self
 
     def slices(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Every parameter by name, with the slice of the buffer of gradients that is its own."""
-        for (name, value), gradient in zip(self.named_parameters(), self._gradient_slices, strict=True):
+        """Every parameter, and every space of constants, by name, with the slice of the buffer of gradients that is its own."""
+        every = [*self.named_parameters(), *self.named_buffers()]
+        for (name, value), gradient in zip(every, self._gradient_slices, strict=True):
             yield name, value.data, gradient
 
     def backward(self, logits: Tensor, gradient: Tensor) -> Tensor:
         """The gradient [P, D] of all weights, from that of the logits; the buffer is used again by the next call."""
         gradients = torch.autograd.grad(logits, list(self.parameters()), gradient)
-        for place, value in zip(self._gradient_slices, gradients, strict=True):
+        for place, value in zip(self._gradient_slices, gradients, strict=False):  # constants have none and come last
             place.copy_(value)
         return self.gradients
 
@@ -92,6 +111,13 @@ class Network(nn.Module):
         flat = y.transpose(0, 1).reshape(members, steps * rows, width)
         logits = torch.baddbmm(self.a.unsqueeze(1), flat, self.V.transpose(1, 2))
         return logits.view(members, steps, rows, self.n_outputs).transpose(0, 1)
+
+    def like(self, sizes: Sequence[int]) -> Network:
+        """One of the same cell on the CPU, of members of these N; to hold weights, not to compute."""
+        rnn = self.rnn
+        return Network(
+            rnn.cell, rnn.input_size, sizes, self.n_outputs, self.directions == 2, "eager", self.weights.dtype, "cpu"
+        )
 
     def count(self) -> list[int]:
         """Number of parameters of each member, output layer included."""
@@ -117,23 +143,31 @@ class Network(nn.Module):
         variant: str,
         indices: Sequence[int],
         std: float | Sequence[float],
-        starts: Sequence[Mapping[str, float]] | None = None,
+        starts: Sequence[Mapping[str, float | Start]] | None = None,
+        longest: int = LONGEST,
     ) -> None:
         """Draw each member's weights from Normal(0, std), from (seed, variant, trial index, parameter) alone.
+
+        Parameters that the cell declares a start for begin so, at the member's own N. Constants are as they were made.
 
         Args:
             seed, variant: of the study and the cell.
             indices: of the members' trials.
             std: of all members, or of each.
-            starts: by member, numbers that a cell's parameters begin with instead, ``{"b.f": 1.0}``, in every direction.
+            starts: by member, what a cell's parameters begin with instead, ``{"b.f": 1.0}``, in every direction; by default
+                what the cell declares.
+            longest: frames of the longest sequence, for ``chrono``.
         """
         stds = [std] * len(indices) if isinstance(std, float | int) else std
         for member, (index, own) in enumerate(zip(indices, stds, strict=True)):
-            begun = starts[member] if starts is not None else {}
+            start = starts[member] if starts is not None else self.rnn.cell.start
             for name, piece in self._pieces(member):
-                _, _, parameter = name.removeprefix("cells.").partition(".")
-                if name.startswith("cells.") and parameter in begun:
-                    piece.fill_(begun[parameter])
+                direction, _, parameter = name.removeprefix("cells.").partition(".")
+                if constant(parameter):
+                    continue
+                if name.startswith("cells.") and parameter in start:
+                    draw = _of_stream(seed, variant, index, f"cells.{direction}")
+                    piece.copy_(begun(start[parameter], parameter, piece.shape, longest, draw))
                     continue
                 drawn = stream("init", seed, variant, index, name).standard_normal(tuple(piece.shape)) * own
                 piece.copy_(torch.from_numpy(np.asarray(drawn)))
@@ -156,6 +190,16 @@ class Network(nn.Module):
             if value.shape != piece.shape:
                 raise ValueError(f"weights: {name} is {list(value.shape)}; expected {list(piece.shape)}.")
             piece.copy_(value)
+
+
+def _of_stream(seed: int, variant: str, index: int, place: str) -> Draw:
+    """Draws of one trial from (seed, variant, trial index, parameter), whatever N the others have."""
+
+    def draw(kind: str, name: str, shape: tuple[int, ...]) -> Tensor:
+        random = stream("init", seed, variant, index, f"{place}.{name}")
+        return torch.from_numpy(random.standard_normal(shape) if kind == "normal" else random.random(shape))
+
+    return draw
 
 
 class TrainedNetwork(nn.Module):

@@ -20,6 +20,7 @@ class Protocol:
         batch: sequences an update; the study's is 1.
         initial_std: weights and biases are drawn from Normal(0, initial_std) (recalled, hence an option).
         momentum: ``"nesterov"`` or ``"classical"``; in both the step is scaled by 1 - m.
+        start: ``"declared"``: parameters begin as the cell declares, if it does; or ``"drawn"``: all are drawn.
 
     Raises:
         ValueError: a field is outside its range.
@@ -30,6 +31,7 @@ class Protocol:
     batch: int = 1
     initial_std: float = 0.1
     momentum: str = "nesterov"
+    start: str = "declared"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "batch"):
@@ -41,10 +43,12 @@ class Protocol:
             raise ValueError(f"protocol: initial_std is {std!r}; expected a finite number above 0.")
         if self.momentum not in ("nesterov", "classical"):
             raise ValueError(f"protocol: momentum is {self.momentum!r}; expected 'nesterov' or 'classical'.")
+        if self.start not in ("declared", "drawn"):
+            raise ValueError(f"protocol: start is {self.start!r}; expected 'declared' or 'drawn'.")
 
     def as_dict(self) -> dict[str, Any]:
-        """Every field by name."""
-        return asdict(self)
+        """Every field by name; but one that came later is left out at its default, so that old studies and new are the same."""
+        return {name: value for name, value in asdict(self).items() if name != "start" or value != "declared"}
 
     def departures(self) -> dict[str, Any]:
         """The fields that are not at their default: what enters a trial's id, so that a new option leaves old ids alone."""

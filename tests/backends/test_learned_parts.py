@@ -16,8 +16,8 @@ from lstm_odyssey.conformance.draws import Draw
 from lstm_odyssey.conformance.kit import check_oracle
 from lstm_odyssey.conformance.ladder_structure import check_member_bits, check_population
 from lstm_odyssey.tasks import objectives
-from lstm_odyssey.training.lockstep import CompiledLockstep, Lockstep, Trial
-from lstm_odyssey.training.population import Population
+from lstm_odyssey.training.members.lockstep import CompiledLockstep, Lockstep, Trial
+from lstm_odyssey.training.members.population import Population
 from lstm_odyssey.training.protocol import Protocol
 from lstm_odyssey.variants.ops import sigmoid, tanh
 from tests.corpora import CORPORA

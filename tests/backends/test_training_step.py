@@ -21,7 +21,7 @@ from lstm_odyssey.backends.numba.source.losses import LOSSES
 from lstm_odyssey.backends.numba.training_step import TrainingStep, Workspace
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training.batches import Batches
-from lstm_odyssey.training.lockstep import CompiledLockstep, Lockstep, Trial, training_steps
+from lstm_odyssey.training.members.lockstep import CompiledLockstep, Lockstep, Trial, training_steps
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
 from tests.cells import ODD

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.bench import cell as bench_cell
-from lstm_odyssey.bench import ctc as bench_ctc
-from lstm_odyssey.bench.cell import AGAINST, OURS, Contest, Group, Work, contest
-from lstm_odyssey.bench.epoch import PLAIN, Epochs, epochs
 from lstm_odyssey.bench.loop import Loop
 from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.bench.step import Setting
-from lstm_odyssey.commands import bench_tables
+from lstm_odyssey.bench.timed import cell as bench_cell
+from lstm_odyssey.bench.timed import ctc as bench_ctc
+from lstm_odyssey.bench.timed.cell import AGAINST, OURS, Contest, Group, Work, contest
+from lstm_odyssey.bench.timed.epoch import PLAIN, Epochs, epochs
+from lstm_odyssey.commands.bench import tables as bench_tables
 from lstm_odyssey.conformance.answers import named
 from lstm_odyssey.tasks.objectives.ctc import CTC
 from lstm_odyssey.training.clocks import TimingError
@@ -218,7 +218,7 @@ def test_an_epoch_is_timed_against_plain_torch(tmp_path):
 
 def test_an_epoch_trains_and_draws_anew(tmp_path):
     """What is timed as an epoch moves the weights of both, and each epoch has its own number, order and noise."""
-    from lstm_odyssey.bench import epoch as bench_epoch
+    from lstm_odyssey.bench.timed import epoch as bench_epoch
 
     setting = Setting("np", "bach", hidden_size=3, data=str(chorales(tmp_path)))
     made = []

@@ -13,12 +13,12 @@ import sys
 
 import pytest
 
-from lstm_odyssey.bench import compare as comparing
-from lstm_odyssey.bench import turns
-from lstm_odyssey.bench.compare import AMBIGUOUS, FAST, SAME, SLOW, Comparison, Side, compare, paired, verdict
 from lstm_odyssey.bench.samples import Timing
-from lstm_odyssey.bench.worker import Worker
-from lstm_odyssey.commands import bench_tables
+from lstm_odyssey.bench.timed import compare as comparing
+from lstm_odyssey.bench.timed import turns
+from lstm_odyssey.bench.timed.compare import AMBIGUOUS, FAST, SAME, SLOW, Comparison, Side, compare, paired, verdict
+from lstm_odyssey.bench.timed.worker import Worker
+from lstm_odyssey.commands.bench import tables as bench_tables
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.training.clocks import TimingError
 
@@ -276,7 +276,7 @@ def test_what_a_library_prints_is_no_answer(tmp_path):
         "sys.meta_path.insert(0, Loud())\n"
     )
     code = (
-        "from lstm_odyssey.bench.compare import compare\n"
+        "from lstm_odyssey.bench.timed.compare import compare\n"
         "print(len(compare('nog', 'nog', 'bach', hidden_size=3, seconds=0.1, launches=1).facts))"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

@@ -13,12 +13,16 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.backends.cuda import nvrtc
 from lstm_odyssey.backends.cuda.scan import emulated
+from lstm_odyssey.backends.cuda.training_step import PopulationStep
 from lstm_odyssey.bench.gpu import __main__ as command
-from lstm_odyssey.bench.gpu import cells, check, facts, scans, supervision, training
-from lstm_odyssey.bench.gpu.population import SHAPES, drawn_sizes
-from lstm_odyssey.bench.gpu.probes import Probe
-from lstm_odyssey.bench.gpu.projection import CORPORA, frames_an_epoch, projected
+from lstm_odyssey.bench.gpu import facts, supervision
+from lstm_odyssey.bench.gpu.parts import cells, check, scans, training
+from lstm_odyssey.bench.gpu.parts.population import SHAPES, drawn_sizes
+from lstm_odyssey.bench.gpu.parts.probes import Probe
+from lstm_odyssey.bench.gpu.parts.projection import CORPORA, frames_an_epoch, projected
+from lstm_odyssey.bench.gpu.parts.transcription import LOSSES, Transcription
 from lstm_odyssey.bench.gpu.record import (
     PARTS,
     Budget,
@@ -31,9 +35,8 @@ from lstm_odyssey.bench.gpu.record import (
 )
 from lstm_odyssey.bench.gpu.tables import number, tables, text, troubles
 from lstm_odyssey.bench.gpu.target import FULL, TINY, Target, kernel_seconds, recorded
-from lstm_odyssey.bench.gpu.transcription import LOSSES, Transcription
 from lstm_odyssey.bench.plain_torch import PlainTorch
-from lstm_odyssey.commands import bench_gpu
+from lstm_odyssey.commands.bench import gpu as bench_gpu
 from tests import needed
 from tests.conftest import ROOT
 
@@ -92,6 +95,23 @@ def test_objectives_and_forms_of_momentum_are_checked(run):
     assert {(one["nesterov"], one["clip_gradient"]) for one in drawn} == {
         (a, b) for a in (True, False) for b in (True, False)
     }
+
+
+def test_members_keep_their_bits_when_others_are_left_out(run, monkeypatch):
+    """A member alone, among others and among those that are left; members left out that change a bit do not pass."""
+    needed.cxx()
+    _, record, _ = run
+    (row,) = [row for row in record["parts"]["check"]["results"] if row.get("what") == "neighbours"]
+    assert row["populations"] == ["1", "3", "1 left of 3"] and row["passed"]
+    target, only = Target("emulated"), PopulationStep.only
+
+    def wrong(step, running):
+        only(step, running)
+        step.weights[0, 0] += 1e-6
+
+    monkeypatch.setattr(PopulationStep, "only", wrong)
+    (row,) = training.neighbours(target, target.first, "next_frame")
+    assert not row["passed"] and row["different"] == ["1 left of 3"]
 
 
 def test_what_is_missing_stands_in_the_record(run):
@@ -189,19 +209,6 @@ def test_the_updates_amplify_no_rounding(sizes, dtype, monkeypatch):
     assert row["passed"] and max(row["off"], row["losses_off"]) < row["allowed"] / 4 and row["moved"] > 0.01
 
 
-class Event:
-    """A CUDA event that reads the clock."""
-
-    def __init__(self, enable_timing=False):
-        assert enable_timing
-
-    def record(self):
-        self.at = time.perf_counter()
-
-    def elapsed_time(self, end):
-        return 1000 * (end.at - self.at)
-
-
 class AsOnAGpu(Target):
     """The emulated device, treated as a GPU."""
 
@@ -216,7 +223,6 @@ class AsOnAGpu(Target):
 def test_cudnn_takes_turns_and_kernels_are_timed_alone(monkeypatch):
     """With events: our layer and torch's in the same rounds, TF32 in a row of its own and off again, each kernel by itself."""
     needed.cxx()
-    monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     target = AsOnAGpu()
@@ -233,6 +239,22 @@ def test_cudnn_takes_turns_and_kernels_are_timed_alone(monkeypatch):
     assert kernel_seconds(target, launched)["probe"] > 0
     step_by_step = [(replace(launch, kernel="tick"), runs) for launch, runs in launched]
     assert kernel_seconds(target, [*launched, *step_by_step]) == {}, "a counted step was run once more"
+
+
+def test_compilation_says_how_far_it_is(monkeypatch, capsys):
+    """About ten lines, the first and the last among them; the row holds what ptxas said of spills."""
+    use = nvrtc.Usage(registers=40, spill_stores=4, spill_loads=8, stack=0, shared=0)
+
+    def build_all(texts, architecture, progress):
+        for done in range(len(texts) + 1):
+            progress(done, len(texts))
+        return [nvrtc.Cubin(b"", {"forward": use})] * len(texts)
+
+    monkeypatch.setattr(nvrtc, "build_all", build_all)
+    (row,) = check.build(AsOnAGpu(), [f"// text {k}\n" for k in range(25)])
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"compiling kernels {done} of 25" for done in (*range(0, 25, 2), 25)]
+    assert row["texts"] == len(row["spilled_bytes"]) == 25 and row["spilled_bytes"]["text 3, forward"] == 12
 
 
 SANITIZER = """\

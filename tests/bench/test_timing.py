@@ -11,10 +11,13 @@ import torch
 from scipy import stats
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
+from lstm_odyssey.backends.cuda.launch import KernelError
 from lstm_odyssey.bench.region import MOST_CALLS, WINDOW, Region, measure
 from lstm_odyssey.bench.samples import Timing, geometric_mean, outside
-from lstm_odyssey.training.clocks import TimingError, check_device, clock_of
+from lstm_odyssey.training.clocks import Events, TimingError, check_device, clock_of, timer_of
 from lstm_odyssey.training.threads import one_thread
+from tests import needed
 
 
 class Machine:
@@ -252,6 +255,103 @@ def test_a_gpu_is_waited_for_at_every_reading(monkeypatch):
     assert waited == [] and clock() <= clock() and waited == ["cuda:1", "cuda:1"]
     with pytest.raises(TimingError, match="clock 'cpu': sees this thread only, and device 'cuda' computes elsewhere"):
         clock_of("cuda", "cpu")
+
+
+class Stamped:
+    """A device that is given work and does it later: an event is stamped when the device comes to it."""
+
+    def __init__(self):
+        self.given, self.now, self.waits = [], 0.0, 0
+
+    def work(self, milliseconds):
+        self.given.append(milliseconds)
+
+    def event(self):
+        device = self
+
+        class Event:
+            at = None
+
+            def record(self):
+                device.given.append(self)
+
+            def synchronize(self):
+                device.waits += 1
+                for each in device.given:
+                    if isinstance(each, float):
+                        device.now += each
+                    else:
+                        each.at = device.now
+                device.given.clear()
+
+            def elapsed_time(self, end):
+                return end.at - self.at
+
+        return Event()
+
+
+def test_a_turn_of_a_gpu_is_timed_by_its_events_and_waits_once():
+    """Each phase has the device's own time, whatever the host does meanwhile, and a turn waits once a call, after all."""
+    device = Stamped()
+    region = Region({"forward": lambda _: device.work(2.0), "backward": lambda _: device.work(3.0)})
+    clock, wall = Events(device.event), iter(range(100))
+    total, forward, backward = region.turn(3.0, clock, lambda: float(next(wall)))
+    assert (total, forward, backward) == pytest.approx((0.005, 0.002, 0.003)) and not device.given
+    assert device.waits == 3, "one wait for each of three calls, after all of them were given"
+    assert region.once(clock) == pytest.approx([0.002, 0.003])
+
+
+def test_events_are_read_as_a_clock():
+    """What asv and pytest call: seconds since the first reading, the device waited for; no digit is lost as they add up."""
+    device = Stamped()
+    clock = Events(device.event)
+    assert clock() == 0.0
+    for _ in range(3):
+        device.work(1.5)
+    assert clock() == pytest.approx(0.0045) and not device.given
+    device.work(1e-3)
+    before = clock()
+    device.work(1e9)
+    between = clock()
+    device.work(1e-3)
+    assert before == pytest.approx(0.004501) and clock() - between == pytest.approx(1e-6, rel=0.1)
+
+
+def test_the_events_of_the_emulated_device():
+    """They read the clock when they are recorded; one that was not recorded cannot be waited for."""
+    needed.cxx()
+    device = EmulatedDevice()
+    timings = measure({"a": Region.of(lambda: time.sleep(1e-3))}, rounds=2, clock=Events(device.event))
+    assert timings["a"].median > 1e-3
+    with pytest.raises(KernelError, match="waited for that was not recorded"):
+        device.event().synchronize()
+
+
+def test_a_gpus_events_are_of_its_own_stream(monkeypatch):
+    """``timer_of`` a GPU: CUDA's events, with times, on the current stream of that very device."""
+    recorded = []
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self, stream):
+            recorded.append(stream)
+
+        def synchronize(self):
+            assert recorded
+
+        def elapsed_time(self, end):
+            return 7.0 if end is not self else 0.0
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    clock = timer_of("cuda:1")
+    assert (clock(), clock()) == (0.0, 0.007) and recorded == ["stream of cuda:1"] * 2
+    assert timer_of("cpu") is time.perf_counter and timer_of("cpu", "cpu") is time.thread_time
+    with pytest.raises(TimingError, match="clock 'cpu': sees this thread only"):
+        timer_of("cuda", "cpu")
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):

@@ -12,11 +12,12 @@ from importlib import import_module
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends.cuda.emulation import Event
 from lstm_odyssey.bench import measured
-from lstm_odyssey.bench.ctc import OURS, REST, TORCH, Lines
 from lstm_odyssey.bench.cuda_probe import no_cuda
 from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.bench.step import TimedStep
+from lstm_odyssey.bench.timed.ctc import OURS, REST, TORCH, Lines
 from lstm_odyssey.benchmarks import steps
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.study.asked.profiles import COLLECTION
@@ -326,21 +327,42 @@ def test_a_gpu_that_torch_cannot_use_is_skipped_too(training, monkeypatch):
         module._skip_unless(*steps.cases()[0], "cuda", "bench.measured")
 
 
-def test_the_timer_of_a_gpu_waits_for_it(training, monkeypatch):
-    """On CUDA a call is over when the GPU has done its work, not when it has been told to."""
+def test_the_timer_of_a_gpu_is_its_events(training, monkeypatch):
+    """On CUDA a call is over when the GPU has come to the event behind it; an older package's clock waits for the GPU."""
     module, _ = training
     waited = []
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.current_stream", lambda device: "stream")
+    monkeypatch.setattr("torch.cuda.Event", lambda enable_timing: EmulatedEvent(waited))
     monkeypatch.setattr("torch.cuda.synchronize", waited.append)
-    module._cuda_clock.cache_clear()
     variant, task = steps.cases()[0]
     of_gpu = getattr(module, f"stepped_{task}_{variant}_{steps.HIDDEN_SIZE}_cuda")
     of_cpu = getattr(module, f"stepped_{task}_{variant}_{steps.HIDDEN_SIZE}_cpu")
+    module._cuda_clock.cache_clear()
     for metric in ("time_train_step", "time_forward"):
         assert getattr(of_cpu, metric).timer is time.perf_counter
-        assert getattr(of_gpu, metric).timer() > 0
+        assert getattr(of_gpu, metric).timer() >= 0
+    assert waited == ["event", "event"]
     module._cuda_clock.cache_clear()
-    assert waited == ["cuda", "cuda"]
+    monkeypatch.delattr("lstm_odyssey.training.clocks.timer_of")
+    assert of_gpu.time_forward.timer() > 0 and waited == ["event", "event", "cuda"]
+    module._cuda_clock.cache_clear()
+
+
+class EmulatedEvent(Event):
+    """An event of the emulated device, as torch's is called; that it is waited for is written down."""
+
+    def __init__(self, waited):
+        super().__init__()
+        self.waited = waited
+
+    def record(self, stream):
+        assert stream == "stream"
+        super().record()
+
+    def synchronize(self):
+        super().synchronize()
+        self.waited.append("event")
 
 
 def test_one_training_serves_every_metric(training, monkeypatch):

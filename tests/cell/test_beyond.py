@@ -1,4 +1,4 @@
-"""The eleven cells beyond the paper's nine, where a cell of its kind may go wrong in a way of its own."""
+"""The seventeen cells beyond the paper's nine, where a cell of its kind may go wrong in a way of its own."""
 
 import numpy as np
 import pytest

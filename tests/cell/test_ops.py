@@ -9,12 +9,13 @@ import sympy
 import torch
 
 from lstm_odyssey.cell.ops import OPS
+from lstm_odyssey.variants import ops
 
 LETTERS = "ab"
-SMOOTH = sorted(
-    name for name, op in OPS.items() if not any(word in op.meaning for word in ("Max", "Min", "Abs", "sign"))
-)
-KINKED = sorted(set(OPS) - set(SMOOTH))
+EACH = sorted(name for name, op in OPS.items() if not op.reduction)
+"""The ops of one number at a time; reductions have tests of their own."""
+SMOOTH = sorted(name for name in EACH if not any(word in OPS[name].meaning for word in ("Max", "Min", "Abs", "sign")))
+KINKED = sorted(set(EACH) - set(SMOOTH))
 
 
 def points(op, count=200, dtype=torch.float64):
@@ -45,7 +46,7 @@ def test_the_table_has_both_smooth_and_kinked_ops():
     assert all(len(op.domain) == op.arity for op in OPS.values())
 
 
-@pytest.mark.parametrize("name", sorted(OPS))
+@pytest.mark.parametrize("name", EACH)
 def test_eager_is_the_meaning(name):
     """The eager method computes sympy's function, to 8 units in the last place of float64."""
     op = OPS[name]
@@ -96,26 +97,26 @@ def compiled(op, dtype, constant=None):
     """The kernel text of an op as a function of arrays."""
     from numba import njit
 
-    from lstm_odyssey.backends.numba.vectors import functions, types
+    from lstm_odyssey.backends.numba.vectors import functions, lanes, types
 
     size = {torch.float32: 4, torch.float64: 8}[dtype]
-    lanes = types.vector_bytes() // size
+    count = types.vector_bytes() // size
     scope = {
-        **vars(functions.FUNCTIONS[size]), "store": types.store,
+        **vars(functions.FUNCTIONS[size]), "sqrt": lanes.sqrt, "store": types.store,
         "load": getattr(types, f"load{size}"), "first": getattr(types, f"first{size}"),
     }  # fmt: skip
     operands = [f"load({letter} + n * {size}, keep)" for letter in LETTERS[: op.arity]]
     if constant is not None:
         operands[constant] = "0.25"
     text = (
-        f"def run(a, b, out, count):\n    for n in range(0, count, {lanes}):\n        keep = first(count - n)\n"
+        f"def run(a, b, out, count):\n    for n in range(0, count, {count}):\n        keep = first(count - n)\n"
         f"        store(out + n * {size}, {op.kernel.format(*operands)}, keep)\n"
     )
     exec(text, scope)
     function = njit(error_model="numpy")(scope["run"])
 
     def call(*values):
-        out = torch.full((len(values[0]) + lanes,), 7.0, dtype=dtype)
+        out = torch.full((len(values[0]) + count,), 7.0, dtype=dtype)
         function(values[0].data_ptr(), values[-1].data_ptr(), out.data_ptr(), len(values[0]))
         assert (out[len(values[0]) :] == 7).all(), "written beyond the end"
         return out[: len(values[0])]
@@ -124,7 +125,7 @@ def compiled(op, dtype, constant=None):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("name", sorted(OPS))
+@pytest.mark.parametrize("name", EACH)
 def test_the_kernel_text_is_eager(name, dtype):
     """The numba text computes the eager function to a few units in the last place, and passes NaN on."""
     op = OPS[name]
@@ -157,3 +158,19 @@ def test_one_operand_may_be_a_number(name, place):
     operands = list(values)
     operands[place] = torch.full_like(values[0], 0.25)
     torch.testing.assert_close(compiled(op, torch.float64, place)(*values), op.eager(*operands), rtol=1e-14, atol=0)
+
+
+def test_a_mean_is_over_the_last_axis_and_stands_in_each_place():
+    """mean and rms of [B, N] and of [N] are numpy's over N, repeated N times."""
+    a = torch.randn(3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    average = a.numpy().mean(-1, keepdims=True)
+    root = np.sqrt((a.numpy() ** 2).mean(-1, keepdims=True) + 1e-5)
+    for word, of in ((ops.mean, average), (ops.rms, root)):
+        expected = np.broadcast_to(of, a.shape)
+        np.testing.assert_allclose(word(a).numpy(), expected, rtol=1e-13)
+        np.testing.assert_allclose(word(a[0]).numpy(), expected[0], rtol=1e-13)
+
+
+def test_the_reductions_are_means():
+    """What a scan makes of a reduction is a mean of what its kernel says, so there is no other kind in the table."""
+    assert [name for name, op in OPS.items() if op.reduction] == ["mean"] and OPS["mean"].kernel == "{0}"

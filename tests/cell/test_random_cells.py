@@ -22,9 +22,9 @@ SAYS_NOTHING = 1e-7
 """A draw in which the last bits of the inputs move a part of the oracle's answer by so much is left out."""
 
 
-def check(seed, backend):
+def check(seed, backend, norms=False):
     """A cell on a backend is its oracle, at those draws that say something; how many they were."""
-    text = random_text(seed)
+    text = random_text(seed, norms=norms)
     cell, compared = lo.as_cell(compiled(text)), 0
     for draw in DRAWS:
         problem = draw.problem(cell)
@@ -54,6 +54,19 @@ def test_eager_on_a_random_cell_is_its_oracle(seed):
     assert check(seed, "eager") or seed >= 10
 
 
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.long) if seed else 0 for seed in range(COUNT)])
+def test_the_compiled_scan_of_a_random_cell_with_norms_is_its_oracle(seed):
+    """The same of texts that have means over N."""
+    check(seed, "numba", norms=True)
+
+
+@pytest.mark.parametrize("seed", range(2 * COUNT))
+def test_a_random_cell_with_norms_is_its_oracle(seed):
+    """Eager, and the adjoint exactly, of texts that have means over N."""
+    check(seed, "eager", norms=True)
+    check_adjoint(compiled(random_text(seed, norms=True)))
+
+
 @pytest.mark.parametrize("seed", range(COUNT))
 def test_the_adjoint_of_a_random_cell_is_the_derivative(seed):
     """Step 1 of the ladder: exactly."""
@@ -62,7 +75,8 @@ def test_the_adjoint_of_a_random_cell_is_the_derivative(seed):
 
 def test_random_cells_are_of_every_kind():
     """One to three phases and states, every op of a text, one matrix on several vectors: the first hundred have it all."""
-    every = [lower(lo.as_cell(compiled(random_text(seed))).graph) for seed in range(100)]
+    every = [lower(lo.as_cell(compiled(random_text(seed, norms=norms))).graph)
+             for norms in (False, True) for seed in range(100)]  # fmt: skip
     graphs = [lowered.graph for lowered in every]
     assert {node.op for graph in graphs for node in graph.nodes} >= {name for name, op in OPS.items() if op.in_text}
     assert {max(lowered.phase) for lowered in every} >= {1, 2, 3}

@@ -50,8 +50,9 @@ def compare_with_reference(name, cell, T, M, N, seed, oracle=lo.oracle):
     through = sum((states[key][:, 0] * torch.tensor(adjoint[key])).sum() for key in expected)
     keys = ["x", *(f"initial {key}" for key in cell.states), *cell.parameters]
     gradients = torch.autograd.grad(through, [leaves[key] for key in keys], materialize_grads=True)
-    # with a few numbers every relu may be off
-    may_be_dead = N * T <= 12 and any(node.op == "relu" for node in cell.graph.nodes)
+    # with a few numbers every relu may be off; one number less its mean is 0
+    used = {node.op for node in cell.graph.nodes}
+    may_be_dead = (N * T <= 12 and "relu" in used) or (N == 1 and "mean" in used)
     for key, gradient in zip(keys, gradients, strict=True):
         gradient, shape = gradient.numpy(), values[key].shape
         assert may_be_dead or np.abs(gradient).max() > 0, f"{cell.name}: the gradient of {key} is zero"
@@ -74,7 +75,7 @@ def directions(shape, random):
 
 
 @pytest.mark.parametrize(
-    ("collection", "transcribed", "count"), [("odyssey-2017", THE_NINE, 9), ("beyond-2024", BEYOND, 11)]
+    ("collection", "transcribed", "count"), [("odyssey-2017", THE_NINE, 9), ("beyond-2024", BEYOND, 17)]
 )
 def test_every_cell_has_a_second_transcription(collection, transcribed, count):
     """Every variant of a built-in collection has a second transcription, and nothing else has."""

@@ -256,7 +256,7 @@ def test_cuda_without_a_device_is_said_plainly(odyssey, tmp_path):
 
 def test_a_programming_error_keeps_its_traceback(odyssey, monkeypatch):
     """Only errors of the package are shortened to a line; a bug shows where it is."""
-    monkeypatch.setattr("lstm_odyssey.commands.tables.variant_list", lambda: [][0])
+    monkeypatch.setattr("lstm_odyssey.commands.terminal.tables.variant_list", lambda: [][0])
     monkeypatch.setattr("sys.argv", ["odyssey", "variants"])
     with pytest.raises(IndexError):
         cli.main()
@@ -328,7 +328,7 @@ def test_a_report_is_of_the_folder_study_unless_told(odyssey, tmp_path, monkeypa
 
 def test_how_to_read_the_tables_is_said_once():
     """A study of two tasks has two tables, each with what it was drawn from; one legend names the N of each task's times."""
-    from lstm_odyssey.commands.tables import results
+    from lstm_odyssey.commands.terminal.tables import results
     from lstm_odyssey.reports.contract import schema
     from tests import made_studies as made
 

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lstm_odyssey.commands import check, fitted, tables
-from lstm_odyssey.commands.tables import new_table, results
+from lstm_odyssey.commands import check
+from lstm_odyssey.commands.terminal import fitted, tables
+from lstm_odyssey.commands.terminal.tables import new_table, results
 from lstm_odyssey.reports.contract import schema
 from tests import made_studies as made
 from tests.conftest import ROOT

@@ -219,7 +219,7 @@ def test_the_case_runs_and_tells_its_figures(tmp_path):
         assert extra["signature"] == lo.variant(each["params"]["odyssey_variant"]).signature
         ours = {"distribution": "lstm-odyssey", "version": version("lstm-odyssey")}
         assert extra["origins"] == {"variant": ours, "task": ours}
-        assert each["options"]["timer"] == "synchronised"
+        assert each["options"]["timer"] == "device_time"
 
 
 def test_the_case_runs_once_where_benchmarks_are_off(tmp_path):

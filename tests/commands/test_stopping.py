@@ -11,8 +11,8 @@ import time
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.commands.output import Steady, steady_output
-from lstm_odyssey.commands.stopping import Stopped, stopping
+from lstm_odyssey.commands.terminal.output import Steady, steady_output
+from lstm_odyssey.commands.terminal.stopping import Stopped, stopping
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import netcdf, schema
 from lstm_odyssey.reports.contract.validation import SchemaError
@@ -166,7 +166,7 @@ def test_a_process_without_output_prints_nowhere(monkeypatch):
 
 def test_the_page_is_written_before_the_table_is_printed(odyssey, tmp_path, monkeypatch):
     """What is printed may get lost; and a page that cannot be written takes the table from nobody."""
-    from lstm_odyssey.commands import tables
+    from lstm_odyssey.commands.terminal import tables
 
     seen = []
     results = tables.results

@@ -25,6 +25,12 @@ FORMULAS = {
     "ligru": lambda M, N: 2 * (M * N + N**2 + N),
     "minlstm": lambda M, N: 3 * (M * N + N),
     "slstm": lambda M, N: 4 * (M * N + N**2 + N),
+    "irnn": lambda M, N: M * N + N**2 + N,
+    "indrnn": lambda M, N: M * N + 2 * N,
+    "ugrnn": lambda M, N: 2 * (M * N + N**2 + N),
+    "cornn": lambda M, N: M * N + 2 * N**2 + N,
+    "ligru_ln": lambda M, N: 2 * (M * N + N**2 + 2 * N),
+    "ln_lstm": lambda M, N: 4 * (M * N + N**2) + 14 * N,
 }
 INPUTS = {"TIMIT": 39, "IAM-OnDB": 4, "JSB Chorales": 88}
 

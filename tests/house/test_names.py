@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.bench.cell import Work
+from lstm_odyssey.bench.timed.cell import Work
 from lstm_odyssey.plugins import origins
 from lstm_odyssey.reports.contract import nearest as of_reports
 from lstm_odyssey.study.asked.config import read_config

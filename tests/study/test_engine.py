@@ -9,7 +9,7 @@ import dask
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.commands.tables import failures
+from lstm_odyssey.commands.terminal.tables import failures
 from lstm_odyssey.study import dispatch, watched
 from lstm_odyssey.study.block import Block, run_block
 from lstm_odyssey.study.dispatch import BLAMED

@@ -6,11 +6,11 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.tasks import objectives
-from lstm_odyssey.training import checkpoint
 from lstm_odyssey.training.batches import Batches
 from lstm_odyssey.training.costs import Clocks, clocks_for, shares
-from lstm_odyssey.training.lockstep import Lockstep
 from lstm_odyssey.training.loop import Population, Trial, train
+from lstm_odyssey.training.members import checkpoint
+from lstm_odyssey.training.members.lockstep import Lockstep
 from lstm_odyssey.training.protocol import Protocol
 from tests.corpora import CORPORA
 

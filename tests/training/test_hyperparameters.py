@@ -63,7 +63,7 @@ def test_a_gradient_that_is_no_number_is_not_clipped_to_one(backend, size):
     """NaN stays NaN, infinity becomes the bound: a trial that has diverged is not hidden by clipping."""
     from lstm_odyssey.tasks import objectives
     from lstm_odyssey.training.batches import Batches
-    from lstm_odyssey.training.lockstep import training_steps
+    from lstm_odyssey.training.members.lockstep import training_steps
     from lstm_odyssey.training.network import Network
 
     corpus, kind = CORPORA["next_frame"](), objectives.get("next_frame")

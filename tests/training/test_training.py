@@ -13,9 +13,9 @@ from lstm_odyssey.backends.numba.training_step import TrainingStep
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.reports.contract.variables import MEASURED
 from lstm_odyssey.tasks import objectives
-from lstm_odyssey.training import checkpoint
 from lstm_odyssey.training.batches import Batches
 from lstm_odyssey.training.loop import Population, Trial, train
+from lstm_odyssey.training.members import checkpoint
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
 from tests.corpora import CORPORA

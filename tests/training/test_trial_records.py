@@ -15,12 +15,13 @@ from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.tasks import objectives
-from lstm_odyssey.training import batches, checkpoint
+from lstm_odyssey.training import batches
 from lstm_odyssey.training.batches import Batches, unit_noise
-from lstm_odyssey.training.lockstep import CompiledLockstep, Lockstep
 from lstm_odyssey.training.loop import Trial, train
+from lstm_odyssey.training.members import checkpoint
+from lstm_odyssey.training.members.lockstep import CompiledLockstep, Lockstep
+from lstm_odyssey.training.members.population import Population
 from lstm_odyssey.training.network import Network
-from lstm_odyssey.training.population import Population
 from lstm_odyssey.training.protocol import Protocol
 from lstm_odyssey.training.random_streams import stream
 from tests.corpora import CORPORA

@@ -9,8 +9,8 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.tasks import objectives, views
 from lstm_odyssey.training.batches import Batches
-from lstm_odyssey.training.lockstep import CompiledLockstep, Lockstep
 from lstm_odyssey.training.loop import train
+from lstm_odyssey.training.members.lockstep import CompiledLockstep, Lockstep
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
 from tests.corpora import CORPORA

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda import nvrtc
+from lstm_odyssey.backends.cuda.graphs import Graph
 from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Runs, about
+from lstm_odyssey.backends.cuda.prepared import Prepared, Together
 
 _WITHOUT_ASKING = 48 * 1024
 """Bytes of dynamic shared memory that every kernel may have."""
@@ -52,7 +54,7 @@ class CudaDevice:
     """
 
     def __init__(self, device: str | torch.device = "cuda") -> None:
-        self._driver = _driver()
+        self.driver = _driver()
         asked = torch.device(device)
         if asked.type != "cuda" or not torch.cuda.is_available() or (asked.index or 0) >= torch.cuda.device_count():
             raise KernelError(
@@ -65,13 +67,14 @@ class CudaDevice:
         major, minor = torch.cuda.get_device_capability(index)
         self.architecture = f"sm_{major}{minor}"
         # torch holds this context for as long as the process lives, so it is not released here
-        number = self._checked("cuDeviceGet", self.name, index)
-        self._context = self._checked("cuDevicePrimaryCtxRetain", self.name, number)
+        number = self.checked("cuDeviceGet", self.name, index)
+        self._context = self.checked("cuDevicePrimaryCtxRetain", self.name, number)
         self._modules: dict[str, Any] = {}
         self._functions: dict[tuple[str, str], Any] = {}
         self._allowed: dict[tuple[str, str], tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._streams: list[Any] = []
+        self._capturing: Any = None
 
     @classmethod
     def of(cls, device: torch.device) -> CudaDevice:
@@ -100,18 +103,42 @@ class CudaDevice:
         That is what a CUDA graph may capture. The caller keeps the returned object and the tables' tensors for as long.
         """
         stream = torch.cuda.current_stream(self.device)
-        with torch.cuda.device(self.device), self._current():
+        with torch.cuda.device(self.device), self.current():
             functions = [self._function(text, launch) for launch in launches]
             once = {id(launch): launch for launch in launches}  # a scan step by step has the same ones many times
             uploaded = {key: self._upload(self._addresses(launch)) for key, launch in once.items()}
             tables = [uploaded[id(launch)] for launch in launches]
         return Prepared(self, text, launches, functions, tables, stream)
 
+    def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile many texts on all cores."""
+        nvrtc.build_all(texts, self.architecture, progress)
+
+    def free(self) -> int:
+        """Bytes that nobody has, those that torch's allocator holds included."""
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(free + torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device))
+
+    def event(self) -> Any:
+        """An event with a time, of the stream that is torch's current one when it is recorded."""
+        return torch.cuda.Event(enable_timing=True)
+
     def together(self, prepared: Sequence[Runs]) -> Together:
         """What runs several side by side: each but the first on a stream of its own, joined to torch's before and after."""
         while len(self._streams) < len(prepared) - 1:
             self._streams.append(torch.cuda.Stream(self.device))
         return Together(self.device, prepared, self._streams)
+
+    def graph(self, prepared: Sequence[Runs]) -> Graph:
+        """All of them as one graph."""
+        return Graph(self, prepared)
+
+    @property
+    def capturing(self) -> Any:
+        """A stream for graphs to be captured on."""
+        if self._capturing is None:
+            self._capturing = torch.cuda.Stream(self.device)
+        return self._capturing
 
     def _upload(self, rows: np.ndarray[Any, Any]) -> Tensor:
         """A table in the device's memory; the copy is in order with the stream, from memory that torch frees after it."""
@@ -129,28 +156,28 @@ class CudaDevice:
     def _function(self, text: str, launch: Launch) -> Any:
         """The kernel's handle, allowed the launch's shared memory and cluster."""
         place, key = self._place(text, launch), (text, launch.kernel)
-        attributes = self._driver.CUfunction_attribute
+        attributes = self.driver.CUfunction_attribute
         with self._lock:
             if text not in self._modules:
                 cubin = nvrtc.compiled(text, self.architecture)
-                self._modules[text] = self._checked("cuModuleLoadData", place, cubin.code)
+                self._modules[text] = self.checked("cuModuleLoadData", place, cubin.code)
             if key not in self._functions:
                 module = self._modules[text]
-                self._functions[key] = self._checked("cuModuleGetFunction", place, module, launch.kernel.encode())
+                self._functions[key] = self.checked("cuModuleGetFunction", place, module, launch.kernel.encode())
             function = self._functions[key]
             shared, cluster = self._allowed.get(key, (_WITHOUT_ASKING, _PORTABLE_CLUSTER))
             if launch.shared > shared:
                 attribute = attributes.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-                self._checked("cuFuncSetAttribute", place, function, attribute, launch.shared)
+                self.checked("cuFuncSetAttribute", place, function, attribute, launch.shared)
             if launch.cluster > cluster:
                 attribute = attributes.CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
-                self._checked("cuFuncSetAttribute", place, function, attribute, 1)
+                self.checked("cuFuncSetAttribute", place, function, attribute, 1)
             self._allowed[key] = max(shared, launch.shared), max(cluster, launch.cluster)
         return function
 
     def config(self, launch: Launch) -> Any:
         """What the driver is told of a launch, but for the stream."""
-        driver = self._driver
+        driver = self.driver
         config = driver.CUlaunchConfig()
         config.gridDimX, config.gridDimY, config.gridDimZ = launch.grid
         config.blockDimX, config.blockDimY, config.blockDimZ = launch.threads, 1, 1
@@ -167,7 +194,7 @@ class CudaDevice:
         """One launch onto torch's current stream."""
         config.hStream = torch.cuda.current_stream(self.device).cuda_stream
         argument = (table.data_ptr(),), (ctypes.c_void_p,)
-        self._checked("cuLaunchKernelEx", lambda: self._place(text, launch), config, function, argument, 0)
+        self.checked("cuLaunchKernelEx", lambda: self._place(text, launch), config, function, argument, 0)
 
     def _place(self, text: str, launch: Launch) -> str:
         return (
@@ -176,73 +203,27 @@ class CudaDevice:
         )
 
     @contextlib.contextmanager
-    def _current(self) -> Iterator[None]:
+    def current(self) -> Iterator[None]:
         """While this lasts, the device's context is the thread's; a thread that autograd has started may have none."""
-        self._checked("cuCtxPushCurrent", self.name, self._context)
+        self.checked("cuCtxPushCurrent", self.name, self._context)
         try:
             yield
         finally:
-            self._checked("cuCtxPopCurrent", self.name)
+            self.checked("cuCtxPopCurrent", self.name)
 
-    def _checked(self, name: str, place: str | Callable[[], str], *arguments: Any) -> Any:
+    def checked(self, name: str, place: str | Callable[[], str], *arguments: Any) -> Any:
         """Call the driver; what it answers beside the code."""
-        code, *values = getattr(self._driver, name)(*arguments)
-        if code != self._driver.CUresult.CUDA_SUCCESS:
-            place = place if isinstance(place, str) else place()  # made only where it is said
-            words = self._driver.cuGetErrorString(code)[1]
-            if getattr(code, "name", "") == "CUDA_ERROR_OUT_OF_MEMORY":
-                raise torch.OutOfMemoryError(f"{place}: {name} found no memory.")  # answered by smaller groups
-            said = words.decode() if isinstance(words, bytes) else "no words"
-            raise KernelError(f"{place}: {name} answered {getattr(code, 'name', code)} ({said}).")
+        code, *values = getattr(self.driver, name)(*arguments)
+        self.accepted(name, place, code)
         return values[0] if values else None
 
-
-class Prepared:
-    """Launches that are compiled, loaded and have their tables on the device."""
-
-    def __init__(
-        self,
-        device: CudaDevice,
-        text: str,
-        launches: Sequence[Launch],
-        functions: list[Any],
-        tables: list[Tensor],
-        stream: Any,
-    ) -> None:
-        self._device, self._text, self._stream = device, text, stream
-        configs = [device.config(launch) for launch in launches]
-        self._launches = list(zip(launches, functions, tables, configs, strict=True))
-
-    def run(self) -> None:
-        """Put the launches onto torch's current stream. On another one than they were prepared on, it waits for the tables.
-
-        Raises:
-            KernelError: the driver refuses a launch.
-        """
-        stream = torch.cuda.current_stream(self._device.device)
-        if stream != self._stream and not torch.cuda.is_current_stream_capturing():
-            stream.wait_stream(self._stream)
-            for _, _, table, _ in self._launches:
-                table.record_stream(stream)
-        with self._device._current():
-            for launch, function, table, config in self._launches:
-                self._device.launch(self._text, launch, function, table, config)
-
-
-class Together:
-    """Prepared launches that run side by side, and what comes after them waits for all."""
-
-    def __init__(self, device: torch.device, prepared: Sequence[Runs], streams: Sequence[Any]) -> None:
-        self._device, self._first = device, prepared[0]
-        self._others = list(zip(prepared[1:], streams, strict=False))
-
-    def run(self) -> None:
-        """Put the launches onto their streams."""
-        current = torch.cuda.current_stream(self._device)
-        for prepared, stream in self._others:
-            stream.wait_stream(current)
-            with torch.cuda.stream(stream):
-                prepared.run()
-        self._first.run()
-        for _, stream in self._others:
-            current.wait_stream(stream)
+    def accepted(self, name: str, place: str | Callable[[], str], code: Any) -> None:
+        """Raise what an answer of the driver means, unless it is success."""
+        if code == self.driver.CUresult.CUDA_SUCCESS:
+            return
+        place = place if isinstance(place, str) else place()  # made only where it is said
+        words = self.driver.cuGetErrorString(code)[1]
+        if getattr(code, "name", "") == "CUDA_ERROR_OUT_OF_MEMORY":
+            raise torch.OutOfMemoryError(f"{place}: {name} found no memory.")  # answered by smaller groups
+        said = words.decode() if isinstance(words, bytes) else "no words"
+        raise KernelError(f"{place}: {name} answered {getattr(code, 'name', code)} ({said}).")

@@ -13,7 +13,8 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cache as once
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +23,7 @@ import numpy as np
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda import kept
+from lstm_odyssey.backends.cuda.graphs import OneByOne
 from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Runs, about
 from lstm_odyssey.tasks.nearest import nearest
 
@@ -108,9 +110,24 @@ class EmulatedDevice:
         """What runs the launches each time it is asked to."""
         return Prepared(self, text, launches)
 
-    def together(self, prepared: Sequence[Runs]) -> Together:
+    def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile many texts on all cores."""
+        kept.built(self.compiled, texts, progress)
+
+    def graph(self, prepared: Sequence[Runs]) -> OneByOne:
+        """What runs them in turn; as on a GPU nothing runs while it is made."""
+        return OneByOne(prepared)
+
+    def free(self) -> None:
+        """The processor's memory is not planned."""
+
+    def event(self) -> Event:
+        """An event with a time."""
+        return Event()
+
+    def together(self, prepared: Sequence[Runs]) -> OneByOne:
         """One after the other: what it computes is the same."""
-        return Together(prepared)
+        return OneByOne(prepared)
 
     def compiled(self, text: str) -> Path:
         """The program made of this text."""
@@ -172,26 +189,44 @@ def _said(stderr: str) -> str:
     return "\n".join((last, *rest)).strip()[:_LONGEST_MESSAGE]
 
 
-class Together:
-    """Several that could run side by side, in turn."""
+class Event:
+    """The wall's clock when it is recorded: all that came before is done by then."""
 
-    def __init__(self, prepared: Sequence[Runs]) -> None:
-        self._prepared = tuple(prepared)
+    def __init__(self) -> None:
+        self._at = float("nan")
 
-    def run(self) -> None:
-        """Run them."""
-        for one in self._prepared:
-            one.run()
+    def record(self) -> None:
+        """Read the clock."""
+        self._at = time.perf_counter()
+
+    def synchronize(self) -> None:
+        """There is nothing to wait for, except for an event that was never recorded."""
+        if self._at != self._at:
+            raise KernelError("the emulated device: an event is waited for that was not recorded.")
+
+    def elapsed_time(self, end: Event) -> float:
+        """Milliseconds from here to there."""
+        return 1000 * (end._at - self._at)
 
 
 class Prepared:
-    """Launches that are run as often as wanted."""
+    """Launches that are run as often as wanted, with the addresses that their tables had when this was made, as on a GPU."""
 
     def __init__(self, device: EmulatedDevice, text: str, launches: Sequence[Launch]) -> None:
         self._device, self._text, self._launches = device, text, launches
+        self._tensors = list({id(tensor): tensor for launch in launches for tensor in launch.tensors}.values())
+        self._addresses = [tensor.data_ptr() for tensor in self._tensors]
 
     def run(self) -> None:
-        """Run them in turn."""
+        """Run them in turn.
+
+        Raises:
+            KernelError: a tensor has moved meanwhile: a GPU would read and write where it was.
+        """
+        if [tensor.data_ptr() for tensor in self._tensors] != self._addresses:
+            raise KernelError(
+                f"{self._device!r}: {about(self._text)}: a tensor of a table has moved since its address was written there."
+            )
         self._device.run(self._text, self._launches)
 
 

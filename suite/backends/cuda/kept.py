@@ -8,14 +8,18 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache as once
 from pathlib import Path
+from typing import TypeVar
 
 from lstm_odyssey.backends.numba.cache import usable
 
 TEXTS = Path(__file__).with_name("text")
 """The C++ that does not depend on a cell."""
+
+Made = TypeVar("Made")
 
 _LOCKS: dict[str, threading.Lock] = {}
 _LOCK = threading.Lock()
@@ -44,6 +48,32 @@ def folder() -> Path:
     place = (usable() or _own_folder()) / "cuda"
     place.mkdir(mode=0o700, exist_ok=True)
     return place
+
+
+def built(
+    make: Callable[[str], Made], texts: Sequence[str], progress: Callable[[int, int], None] | None = None
+) -> list[Made]:
+    """What is made of each text, on all cores.
+
+    Args:
+        make: compiles one; it leaves the interpreter's lock alone.
+        texts: the sources.
+        progress: called with how many are done and how many there are, from 0 on.
+    """
+    if progress:
+        progress(0, len(texts))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        tasks = [pool.submit(make, text) for text in texts]
+        try:
+            for done, task in enumerate(as_completed(tasks), 1):
+                task.result()
+                if progress:
+                    progress(done, len(texts))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [task.result() for task in tasks]
 
 
 def kept(name: str, make: Callable[[Path], object]) -> Path:

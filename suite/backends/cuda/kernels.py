@@ -96,7 +96,7 @@ def kernel(lowered: Lowered, dtype: torch.dtype, architecture: str) -> Kernel:
     made = plan(lowered)
     used = {node.op for number, node in enumerate(made.gradient.nodes) if number not in made.outside}
     for op in sorted(used & set(OPS)):
-        if OPS[op].kernel is None or OPS[op].reduction:
+        if OPS[op].kernel is None:
             raise TypeError(
                 f"backend 'cuda': cell '{lowered.name}' uses '{op}', which it has no kernel for. Use backend='eager'."
             )

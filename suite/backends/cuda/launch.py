@@ -218,5 +218,21 @@ class Device(Protocol):
     def prepare(self, text: str, launches: Sequence[Launch]) -> Runs:
         """Compile the text, and make what runs the launches as often as wanted."""
 
+    def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile many texts on all cores; ``progress`` is told how many are done and how many there are, from 0 on."""
+
+    def graph(self, prepared: Sequence[Runs]) -> Runs:
+        """What runs all of them by one call. Nothing runs while it is made, and their tables are what it reads for good.
+
+        Raises:
+            KernelError: the device refuses; nothing has run.
+        """
+
+    def free(self) -> int | None:
+        """Bytes of its memory that nobody has; None where it has none of its own."""
+
+    def event(self) -> Any:
+        """An event behind what the device was given, as ``torch.cuda.Event``: ``record``, ``synchronize``, ``elapsed_time``."""
+
     def together(self, prepared: Sequence[Runs]) -> Runs:
         """What runs several side by side, of which none waits for another; what comes after waits for all."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache as once
 from importlib import metadata
@@ -133,20 +131,7 @@ def build_all(
         KernelError: as :func:`compiled`.
     """
     library()
-    if progress:
-        progress(0, len(texts))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
-        tasks = [pool.submit(compiled, text, architecture) for text in texts]
-        try:
-            for done, task in enumerate(as_completed(tasks), 1):
-                task.result()
-                if progress:
-                    progress(done, len(texts))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return [task.result() for task in tasks]
+    return kept.built(lambda text: compiled(text, architecture), texts, progress)
 
 
 _END = b"\nptxas has spoken\n"

@@ -118,15 +118,15 @@ class Programs:
 
     def _step_by_step(self, which: int, known: dict[str, Value]) -> list[Launch]:
         """The launches of all steps of what no class has room for."""
-        made, states, operands = self.made.stepwise, self.states, len(self.plan.operands)
+        made, states, waiting = self.made.stepwise, self.states, self.made.stepwise.waiting
         assert self.kept is not None
         sizes = np.where(np.isin(np.arange(len(self.N)), self.large), self.N, 0) * self.B
-        rooms = [self.kept.new_empty(int(sizes.sum()) * count) for count in (2 * states, operands)]
+        rooms = [self.kept.new_empty(int(sizes.sum()) * count) for count in (2 * states, waiting)]
         begins = np.cumsum(sizes) - sizes
         clock = torch.full((1,), 0 if which == 0 else self.T - 1, dtype=torch.int64, device=self.kept.device)
         known = known | {
             "clock": Column(clock), "lambdas": Column(rooms[0], 2 * states * begins),
-            "waiting": Column(rooms[1], operands * begins) if operands else None,
+            "waiting": Column(rooms[1], waiting * begins) if waiting else None,
         }  # fmt: skip
         table = Table.of_columns([known.get(name) for name in made.names], len(self.N)).rows(self.large)
         rows, most = -(-self.B // stepwise.ROWS), int(self.N[self.large].max())

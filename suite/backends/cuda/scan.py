@@ -17,13 +17,15 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends import eager
+from lstm_odyssey.backends.cuda import memory
 from lstm_odyssey.backends.cuda.classes import WIDTHS
 from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel, kernel
 from lstm_odyssey.backends.cuda.launch import Column, Device, Launch
 from lstm_odyssey.backends.cuda.programs import Programs
-from lstm_odyssey.backends.cuda.source import products
+from lstm_odyssey.backends.cuda.source import products, training
 from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.backends.tensors import dense, foreign, observed, plain, second_derivative, watched
+from lstm_odyssey.backends.trainer import Load, Planned
 
 OLDEST = 8
 """The first compute capability that kernels are made for."""
@@ -252,14 +254,33 @@ def missing() -> str:
     return nvrtc.missing()
 
 
-def prepare(lowered: Lowered, dtype: torch.dtype) -> None:
-    """Compile a cell's scans of every class for the GPU of this process, on all cores, or read them from the cache."""
-    if not torch.cuda.is_available():
-        return
-    from lstm_odyssey.backends.cuda import nvrtc
+def prepare(lowered: Lowered, dtype: torch.dtype, planned: Planned | None = None) -> None:
+    """Compile what a cell needs on the GPU of this process, on all cores, or read it from the cache.
 
-    device = device_of(torch.device("cuda"))
-    made = kernel(lowered, dtype, device.architecture)
-    layouts = [layout for width in WIDTHS if (layout := made.layout(width)) is not None]
-    texts = {made.compiled(layout, batch).text for layout in layouts for batch in (1, 2, 4)}
-    nvrtc.build_all([products.source(made.size), *sorted(texts)], device.architecture)
+    Of what is planned all that will be launched; otherwise the scans of every class, and what goes around them.
+    """
+    if torch.cuda.is_available() or _emulated.get() is not None:
+        device = device_of(torch.device("cpu" if _emulated.get() is not None else "cuda"))
+        texts = sources(kernel(lowered, dtype, device.architecture), planned)
+        device.build(texts, planned.progress if planned else None)
+
+
+def group(lowered: Lowered, dtype: torch.dtype, device: torch.device, load: Load) -> int | None:
+    """How many members fit into what is free on a device; None where that is not known."""
+    own = _emulated.get()
+    runner = device_of(device) if own is None else own
+    free = runner.free()
+    return None if free is None else memory.group(kernel(lowered, dtype, runner.architecture), load, free)
+
+
+def sources(made: Kernel, planned: Planned | None = None) -> list[str]:
+    """The texts of what is planned, or of everything but losses."""
+    sizes, batches = (planned.sizes, planned.batches) if planned else ((*WIDTHS, WIDTHS[-1] + 1), (1, 2, 4))
+    layouts = dict.fromkeys(map(made.layout, sizes))
+    scans = [made.compiled(layout, batch).text for layout in layouts if layout is not None for batch in batches]
+    found = [products.source(made.size), *scans, *([made.stepwise_text] if None in layouts else [])]
+    if planned is not None:
+        found.append(training.source(made.size, planned.objective.name))
+        if planned.objective.score_is_loss and planned.objective.name in training.LOSSES:
+            found.append(training.source(8, planned.objective.name))  # a loss that is a score is summed in float64
+    return list(dict.fromkeys(found))

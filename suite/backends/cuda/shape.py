@@ -104,18 +104,18 @@ class Shape:
 
         A part is done in turn; what stands in one list of it may run side by side: the size classes of a scan.
         """
-        step, made, plan = self.step, self.step.made, self.step.made.plan
+        step, made, plan, network = self.step, self.step.made, self.step.made.plan, self.step.network
         T, B, P, D, K, M, frames = self.T, self.B, self.P, self.D, self.K, self.M, self.T * self.B
         members, which = np.arange(P), self.members
         text, around = training.source(made.size, step.objective.name), products.source(made.size)
         numbers = Column(step.numbers, 4 * which)
         rows: Columns = {
-            "COUNT": step.weights.shape[1], "NESTEROV": step.nesterov[which], "CLIPS": step.clips[which],
+            "COUNT": network.trained, "NESTEROV": step.nesterov[which], "CLIPS": step.clips[which],
             "weights": Column(step.weights, which * step.weights.shape[1]),
             "velocity": Column(step.velocity, which * step.weights.shape[1]),
             "gradient": Column(step.gradients, which * step.weights.shape[1]), "numbers": numbers,
         }  # fmt: skip
-        blocks = training.blocks(step.weights.shape[1])
+        blocks = training.blocks(network.trained)
         ahead = _launch("ahead", training.AHEAD, rows, P, blocks)
         update = _launch("update", training.UPDATE, rows, P, blocks)
         lengths = Column(self.lengths)

@@ -1,19 +1,20 @@
 """A training step of a whole population on one GPU, without autograd: every kernel computes all members that run.
 
-The same mathematics as ``training.lockstep.Lockstep.update``, to rounding. Each member is computed at its own N and in an
+The same mathematics as ``Lockstep.update`` in ``training.members``, to rounding. Each member is computed at its own N and in an
 order of its own, so its numbers do not depend on its neighbours, bit by bit; but the loss of an objective that is not among
 ``LOSSES`` is torch's, of all members at once, and makes no such promise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lstm_odyssey.backends.cuda.graphs import Sequences
 from lstm_odyssey.backends.cuda.kernels import kernel
 from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers, Runs
 from lstm_odyssey.backends.cuda.shape import Columns, Shape, Workspace, losses
@@ -38,9 +39,12 @@ class PopulationStep:
         network: its backend cuda; its weights are changed in place.
         objective: what is minimised.
         velocity: [P, D], beside the network's weights.
-        momentum, rate, noise, nesterov, clip: of each member; see ``training.lockstep``.
+        momentum, rate, noise, nesterov, clip: of each member; see ``training.members.lockstep``.
         device: who runs the kernels.
         workspace: memory, which steps may share.
+
+    Attributes:
+        graphs: whether launches that come again are one graph; no bit depends on it.
     """
 
     def __init__(
@@ -65,7 +69,8 @@ class PopulationStep:
         numbers = [[m, (1 - m) * r, n, c or 0.0] for m, r, n, c in each]
         self.numbers = torch.tensor(numbers, dtype=torch.float64).to(velocity)
         self._compute(np.arange(len(network.sizes)))
-        self._shapes: dict[tuple[int, int, bool], tuple[Shape, dict[str, Any]]] = {}
+        self._shapes: dict[tuple[int, int, bool], tuple[Shape, Sequences]] = {}
+        self.graphs = True
         self._begun: dict[tuple[int, int], Tensor] = {}
         self._made_for: tuple[int, ...] = ()
         self.workspace = workspace
@@ -143,7 +148,7 @@ class PopulationStep:
             self._compute(members)
             self._shapes.clear()
 
-    def _shape(self, batch: Batch, learns: bool) -> tuple[Shape, dict[str, Any]]:
+    def _shape(self, batch: Batch, learns: bool) -> tuple[Shape, Sequences]:
         """Memory and launches for a batch, with its numbers in place."""
         T, B = batch.x.shape[:2]
         key = T, B, learns
@@ -158,8 +163,8 @@ class PopulationStep:
                 self._made_for = self._made_of()
             made = shape.parts_of_a_step()
             parts = {name: [self._prepared(stage) for stage in stages if stage] for name, stages in made.items()}
-            self._shapes[key] = shape, parts
-        shape, parts = self._shapes[key]
+            self._shapes[key] = shape, Sequences(self.device, parts)
+        shape, ready = self._shapes[key]
         shape.x.copy_(batch.x)
         if learns and batch.noise is not None:
             shape.noise.copy_(batch.noise)
@@ -168,7 +173,7 @@ class PopulationStep:
             shape.active.copy_(torch.arange(T, device=shape.lengths.device).unsqueeze(1) < shape.lengths)
         if learns and self.objective.name in training.LOSSES:
             shape.targets.copy_(self.objective.kernel_targets(batch.target).view(shape.targets.shape))
-        return shape, parts
+        return shape, ready
 
     def _prepared(self, stage: Sequence[tuple[str, list[Launch]]]) -> Runs:
         """What runs a stage: launches of several texts side by side."""
@@ -182,60 +187,74 @@ class PopulationStep:
             self.workspace.generation,
         )
 
-    def _forward(self, shape: Shape, parts: Mapping[str, Any], source: str) -> None:
-        _run(parts[source])
-        if self.made.plan.before:
-            shape.functions()
-        _run(parts["scan"])
+    def _run(self, ready: Sequences, *stages: str) -> None:
+        ready.run(*stages, graphs=self.graphs)
 
-    def _backward(self, shape: Shape, parts: Mapping[str, Any], batch: Batch) -> Tensor:
-        """Loss of each member that is computed, [P], and the gradients."""
-        if parts["loss"]:
-            _run(parts["loss"])
-            loss = shape.loss
-        else:
-            logits = shape.logits[0].transpose(0, 1)
-            loss, gradient = self.objective.loss_and_gradient(logits, batch.target, batch.lengths)
-            shape.delta[0].copy_(gradient.transpose(0, 1))
-        _run(parts["backward"])
-        return loss.double().sum(dim=1)
+    def _forward(self, shape: Shape, ready: Sequences, *before: str) -> tuple[str, ...]:
+        """Up to the scan; the stages that are still to run, with what comes after them."""
+        if not self.made.plan.before:
+            return (*before, "scan")
+        self._run(ready, *before)
+        shape.functions()
+        return ("scan",)
+
+    def _loss(self, shape: Shape, batch: Batch) -> Tensor:
+        """Of each row [P, B] by torch, with its gradient in place."""
+        logits = shape.logits[0].transpose(0, 1)
+        loss, gradient = self.objective.loss_and_gradient(logits, batch.target, batch.lengths)
+        shape.delta[0].copy_(gradient.transpose(0, 1))
+        return loss
+
+    def _summed(self, loss: Tensor) -> Tensor:
+        """The loss of each member, [P], NaN of those that have stopped, from that of each row of those computed."""
+        own = loss.double().sum(dim=1)
+        if len(self.members) == len(self.network.sizes):
+            return own
+        every = torch.full((len(self.network.sizes),), torch.nan, dtype=torch.float64, device=own.device)
+        return every.index_copy_(0, self._rows, own)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Look ahead, run, and update on one batch; returns each member's loss, summed over its sequences."""
-        value: Any = None
-        for phase in self.phases(batch).values():
-            value = phase(value)
-        return value  # type: ignore[no-any-return]  # of the last phase
+        return self._summed(self._update(*self._shape(batch, True), batch))
+
+    def _update(self, shape: Shape, ready: Sequences, batch: Batch) -> Tensor:
+        """An update on the batch that is in place: as few sequences as torch's part in it allows."""
+        left = self._forward(shape, ready, "ahead", "plain" if batch.noise is None else "input")
+        if ready.has("loss"):
+            self._run(ready, *left, "loss", "backward", "update")
+            return shape.loss
+        self._run(ready, *left)
+        loss = self._loss(shape, batch)
+        self._run(ready, "backward", "update")
+        return loss
 
     def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
         """As ``Lockstep.phases``: called in their order, each with what the one before returned, they are one step."""
 
-        def forward(_: None) -> tuple[Shape, dict[str, Any]]:
-            shape, parts = self._shape(batch, True)
-            _run(parts["ahead"])
-            self._forward(shape, parts, "input" if batch.noise is not None else "plain")
-            return shape, parts
+        def forward(_: None) -> tuple[Shape, Sequences]:
+            shape, ready = self._shape(batch, True)
+            self._run(ready, *self._forward(shape, ready, "ahead", "plain" if batch.noise is None else "input"))
+            return shape, ready
 
-        def backward(made: tuple[Shape, dict[str, Any]]) -> tuple[dict[str, Any], Tensor]:
-            return made[1], self._backward(*made, batch)
+        def backward(made: tuple[Shape, Sequences]) -> tuple[Sequences, Tensor]:
+            shape, ready = made
+            loss = shape.loss if ready.has("loss") else self._loss(shape, batch)
+            self._run(ready, *(("loss",) if ready.has("loss") else ()), "backward")
+            return ready, loss
 
-        def update(made: tuple[dict[str, Any], Tensor]) -> Tensor:
-            parts, own = made
-            _run(parts["update"])
-            loss = torch.full((len(self.network.sizes),), torch.nan, dtype=torch.float64, device=own.device)
-            return loss.index_copy_(0, self._rows, own)
+        def update(made: tuple[Sequences, Tensor]) -> Tensor:
+            ready, loss = made
+            self._run(ready, "update")
+            return self._summed(loss)
 
         return {"forward": forward, "backward": backward, "update": update}
 
     def compiled(self, batch: Batch) -> Callable[[], None]:
         """A step without what the batch is copied by."""
-        shape, parts = self._shape(batch, True)
+        shape, ready = self._shape(batch, True)
 
         def run() -> None:
-            _run(parts["ahead"])
-            self._forward(shape, parts, "input")
-            self._backward(shape, parts, batch)
-            _run(parts["update"])
+            self._update(shape, ready, batch)
 
         return run
 
@@ -245,8 +264,8 @@ class PopulationStep:
 
     def logits(self, batch: Batch) -> Tensor:
         """The networks' outputs [T, P, B, K], without noise or look-ahead; NaN of those that have stopped."""
-        shape, parts = self._shape(batch, False)
-        self._forward(shape, parts, "plain")
+        shape, ready = self._shape(batch, False)
+        self._run(ready, *self._forward(shape, ready, "plain"))
         own = shape.logits[0].transpose(0, 1)
         if len(self.members) == len(self.network.sizes):
             return own
@@ -271,8 +290,3 @@ class PopulationStep:
         }  # fmt: skip
         self.device.run(training.source(8, self.objective.name), losses(columns, P, T, B))
         return loss
-
-
-def _run(prepared: Sequence[Any]) -> None:
-    for one in prepared:
-        one.run()

@@ -104,7 +104,7 @@ def _compiled(lowered: Lowered, size: int) -> Kernel:
     used = {node.op for number, node in enumerate(made.gradient.nodes) if number not in made.outside}
     used |= {lowered.graph.nodes[number].op for number in made.before}
     for op in sorted(used & set(OPS)):
-        if OPS[op].kernel is None or OPS[op].reduction:
+        if OPS[op].kernel is None:
             raise TypeError(
                 f"backend 'numba': cell '{lowered.name}' uses '{op}', which it has no kernel for. Use backend='eager'."
             )

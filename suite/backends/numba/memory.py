@@ -105,7 +105,8 @@ def layout(made: Compiled, T: int, B: int, N: int, M: int) -> Layout:
     rows = [len(run.parameters) * N for run in the.recurrent]
     ahead, back = [packed(N, row) for row in rows], [packed(row, N) for row in rows]
     copies = tuple(_copies(sum(sizes) * made.size, T, B) for sizes in (ahead, back))
-    deltas, after = frames * count * N, (len(the.operands) * B * N, 2 * states * B * N, packed(count * N, M),
+    waiting = len(the.operands) + len(the.back_means)
+    deltas, after = frames * count * N, (waiting * B * N, 2 * states * B * N, packed(count * N, M),
                                          *(copies[1] * size for size in back))  # fmt: skip
     return Layout(
         *areas(states * (T + 1) * B * N, frames * the.places * N, len(the.operands) * frames * N),

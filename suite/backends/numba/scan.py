@@ -27,6 +27,7 @@ from lstm_odyssey.backends.tensors import (
     foreign,
     plain,
 )
+from lstm_odyssey.backends.trainer import Planned
 
 
 def _ready(made: Kernel, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -156,8 +157,8 @@ class _Asked:
         return y, dict(zip(self.states, final, strict=True))
 
 
-def prepare(lowered: Lowered, dtype: torch.dtype) -> None:
-    """Compile a cell's scan, or read it from the cache."""
+def prepare(lowered: Lowered, dtype: torch.dtype, planned: Planned | None = None) -> None:
+    """Compile a cell's scan, or read it from the cache; it is the same whatever is planned."""
     kernel(lowered, dtype)
 
 

@@ -1,7 +1,7 @@
 """One network's training step, compiled: scans, output layer, loss and its gradient, update; no autograd takes part.
 
-The same mathematics as ``training.lockstep.Lockstep.update``, to rounding. An objective that is not among ``LOSSES`` is called
-between the two halves of the step.
+The same mathematics as ``Lockstep.update`` in ``training.members``, to rounding. An objective that is not among ``LOSSES`` is
+called between the two halves of the step.
 """
 
 from __future__ import annotations
@@ -261,7 +261,7 @@ class TrainingStep:
         lists += [array("q", histories), array("q", [table.buffer_info()[0] for table in before])]
         (V, dV), (a, da) = places["V"], places["a"]
         values = {
-            "T": T, "B": B, "M": M, "N": N, "K": K, "D": network.weights.shape[1], "directions": directions, "active": 0,
+            "T": T, "B": B, "M": M, "N": N, "K": K, "D": network.trained, "directions": directions, "active": 0,
             "lengths": whole.data_ptr(), "x": 0, "noise": 0, "noisy": at["noisy"], "turned_x": at["turned_x"],
             "weights": network.weights.data_ptr(), "velocity": self.velocity.data_ptr(),
             "gradient": network.gradients.data_ptr(), "numbers": self.numbers.data_ptr(), "nesterov": int(self.nesterov),

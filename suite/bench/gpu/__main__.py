@@ -95,7 +95,7 @@ def _shown(record: Record, left: str) -> int:
 
 def work(asked: argparse.Namespace, path: Path) -> int:
     """Run parts in this process, into the record."""
-    from lstm_odyssey.bench.gpu import ceilings, cells, check, population
+    from lstm_odyssey.bench.gpu.parts import ceilings, cells, check, population
     from lstm_odyssey.bench.gpu.target import Target
 
     target = Target(asked.device)

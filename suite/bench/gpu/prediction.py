@@ -18,8 +18,8 @@ import torch
 from lstm_odyssey.backends.cuda.classes import REGISTERS, REGISTERS_OF_THREAD, SizeClass, rows_of
 from lstm_odyssey.backends.cuda.kernels import Kernel, kernel
 from lstm_odyssey.backends.lowering import lower
-from lstm_odyssey.bench.gpu.population import SHAPES, Shape, drawn_sizes
-from lstm_odyssey.bench.gpu.projection import projected
+from lstm_odyssey.bench.gpu.parts.population import SHAPES, Shape, drawn_sizes
+from lstm_odyssey.bench.gpu.parts.projection import projected
 from lstm_odyssey.bench.gpu.record import PARTS, Record, Row
 from lstm_odyssey.bench.gpu.target import ANCHOR, FULL
 from lstm_odyssey.cell import Cell

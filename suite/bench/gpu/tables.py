@@ -63,7 +63,7 @@ def _check(rows: Rows) -> Iterator[PlainTable]:
         if row.get("what") in ("updates", "curve"):
             what = f"{row['item']}"
             found.append([what, number(row["off"]), "", number(_ratio(row["off"], row["allowed"])), _passed(row)])
-        elif row.get("what") in ("neighbours", "repeat", "memcheck", "racecheck"):
+        elif row.get("what") in ("neighbours", "graphs", "repeat", "memcheck", "racecheck"):
             found.append([f"{row['item']} {row.get('variant', '')}".strip(), "", _said(row), "", _passed(row)])
     note = "off: from the text in float64, in parts of the greatest entry; of what is allowed: float32, in parts of the bound."
     yield PlainTable("check", ("what", "off", "where", "of what is allowed", "passed"), found, note)
@@ -78,6 +78,9 @@ def _said(row: Mapping[str, Any]) -> str:
         return f"N {row['hidden_size']}: {row['different']} of {row['runs']} differ"
     if row["what"] == "neighbours":
         return "bit for bit" if row["bitwise"] else f"other bits among {row['different']}"
+    if row["what"] == "graphs":
+        host = "".join(f", host {1e6 * taken:.0f} µs by {way}" for way, taken in row["host_seconds"].items())
+        return ("bit for bit" if row["bitwise"] else "other bits") + host
     return "; ".join(row["summary"]) or f"code {row['code']}"
 
 

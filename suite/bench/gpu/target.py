@@ -167,12 +167,10 @@ class Target:
         return kernel(lower(cell.graph), dtype, self.runner.architecture)
 
     def seconds(self, functions: Mapping[str, Callable[[], Any]], rounds: int | None = None) -> dict[str, float]:
-        """Median seconds a call of functions that take turns, by CUDA events; by the wall's clock where there are none."""
-        rounds = self.scale.rounds if rounds is None else rounds
-        if self.emulated:
-            return {name: _wall(function) for name, function in functions.items()}
-        calls = {}
-        for name, function in functions.items():
+        """Median seconds a call of functions that take turns, by the device's events."""
+        rounds = self.scale.rounds if rounds is None or self.emulated else rounds
+        calls = dict.fromkeys(functions, 1)
+        for name, function in functions.items() if not self.emulated else ():
             function()
             self.wait()
             calls[name] = min(50, max(1, math.ceil(self.scale.least / max(_wall(function, self.wait), 1e-6))))
@@ -180,14 +178,14 @@ class Target:
         for _ in range(rounds):
             marks = {}
             for name, function in functions.items():
-                begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+                begin, end = self.runner.event(), self.runner.event()
                 begin.record()
                 for _ in range(calls[name]):
                     function()
                 end.record()
                 marks[name] = begin, end
-            self.wait()
             for name, (begin, end) in marks.items():
+                end.synchronize()
                 samples[name].append(begin.elapsed_time(end) / 1000 / calls[name])
         return {name: statistics.median(taken) for name, taken in samples.items()}
 

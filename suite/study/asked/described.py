@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,17 @@ if TYPE_CHECKING:
     from lstm_odyssey.tasks.objectives.base import Objective
 
 
-def variant_facts(cell: Cell) -> dict[str, Any]:
-    """What is stored of a variant: its mathematics and where it comes from."""
+def variant_facts(cell: Cell, study: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stored of a variant: its mathematics, where it comes from, and what this study draws for it alone.
+
+    Of what only some cells have there is nothing where a cell has none: start values, by parameter a kind and its numbers;
+    constants, each with its default and its ends, None for an open one; ``space``.
+    """
+    ranges = {
+        name: [one.default, *(end if math.isfinite(end) else None for end in (one.low, one.high))]
+        for name, one in cell.constants.items()
+    }
+    declared = {"start": cell.starts(), "constants": ranges, "space": study.get("space", {}).get(cell.name, {})}
     return {
         "signature": cell.signature,
         "equations": list(cell.equations),
@@ -28,6 +38,7 @@ def variant_facts(cell: Cell) -> dict[str, Any]:
         "origin": cell.origin,
         "collection": cell.collection,
         "reference": cell.reference,
+        **{name: content for name, content in declared.items() if content},
     }
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from lstm_odyssey.plugins import registry
 from lstm_odyssey.reports.contract.variables import INSTEAD_OF
 from lstm_odyssey.study.asked import points
 from lstm_odyssey.study.asked.profiles import Profile
 from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.tasks.distributions import Choice, Continuous, Distribution, EvenInteger, distribution_from_dict
 from lstm_odyssey.tasks.nearest import nearest
-from lstm_odyssey.training.hyperparameters import KNOWN, START, trainable, unfit_starts
+from lstm_odyssey.training.hyperparameters import (
+    CONSTANT,
+    KNOWN,
+    START,
+    of_cell,
+    trainable,
+    unfit_constant,
+    unfit_starts,
+)
 
 Space = dict[str, Distribution]
 
@@ -21,7 +30,8 @@ def checked(asked: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         asked: distributions as ``Distribution.as_dict`` writes them, by hyperparameter for every task, or by task and
-            hyperparameter for one: ``{"momentum": {...}, "bach": {"learning_rate": {...}}}``.
+            hyperparameter for one: ``{"momentum": {...}, "bach": {"learning_rate": {...}}}``. The table of a cell has its
+            constants, whose ``k.`` may be left out, and starts: ``{"cornn": {"gamma": {...}}}``.
 
     Raises:
         SettingsError: a name is no hyperparameter, a form is no distribution, or one can draw what no training takes.
@@ -33,10 +43,12 @@ def checked(asked: Mapping[str, Any]) -> dict[str, Any]:
         elif not isinstance(content, Mapping) or "kind" in content:
             raise SettingsError(
                 f"space: unknown hyperparameter '{name}'; expected one of {nearest(name, KNOWN)}, or the table of a "
-                "task, [space.TASK]."
+                "task or a cell, [space.TASK]."
             )
         else:
             table = _flat(content)
+            if name in registry.variant_names():
+                table = {inner if trainable(inner) else f"{CONSTANT}{inner}": form for inner, form in table.items()}
             for inner in table:
                 if trainable(inner) is None:
                     raise SettingsError(
@@ -51,7 +63,7 @@ def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
 
     def opened(name: str, content: Any) -> dict[str, Any]:
         inner = isinstance(content, Mapping) and bool(content) and "kind" not in content
-        if not inner or not f"{name}.".startswith(START):
+        if not inner or not f"{name}.".startswith((START, CONSTANT)):
             return {name: content}
         return {key: form for part, held in content.items() for key, form in opened(f"{name}.{part}", held).items()}
 
@@ -90,14 +102,37 @@ def ends(distribution: Distribution) -> tuple[float, ...]:
     return distribution.support if isinstance(distribution, Continuous) else ()
 
 
-def refuse_strange(asked: Mapping[str, Any], tasks: Iterable[str]) -> None:
-    """Raise ``SettingsError`` if ``[space]`` has a table for something that is no task of the study."""
-    known = list(tasks)
-    for name in asked:
-        if trainable(name) is None and name not in known:
+def refuse_strange(asked: Mapping[str, Any], tasks: Iterable[str], variants: Iterable[str]) -> None:
+    """Raise ``SettingsError`` if ``[space]`` has a table for something that is no task or cell of the study, or if that of a
+    cell has what all cells have.
+    """
+    known, cells = list(tasks), list(variants)
+    for name, content in asked.items():
+        if trainable(name) is None and name not in [*known, *cells]:
             raise SettingsError(
-                f"space.{name}: neither a hyperparameter nor a task of this study; expected one of "
-                f"{nearest(name, [*KNOWN, *known])}."
+                f"space.{name}: neither a hyperparameter nor a task or cell of this study; expected one of "
+                f"{nearest(name, [*KNOWN, *known, *cells])}."
+            )
+        if name in cells and name not in known:
+            for inner, form in content.items():
+                _refuse_second(asked, cells, name, inner, form)
+            for inner in (inner for inner in content if not of_cell(inner)):
+                raise SettingsError(
+                    f"space.{name}: {inner} is one that all cells have; expected constants of the cell, or start.PARAMETER. "
+                    "Write it in [space] or in the table of a task."
+                )
+
+
+def _refuse_second(asked: Mapping[str, Any], cells: Sequence[str], cell: str, name: str, form: Any) -> None:
+    """Raise ``SettingsError`` if what a cell's table has is drawn otherwise elsewhere: one name has one distribution."""
+    elsewhere = {f"space.{other}": asked.get(other, {}).get(name, form) for other in cells}
+    elsewhere |= {"space": asked.get(name, form)}
+    for where, other in elsewhere.items():
+        if other != form:
+            one, two = distribution_from_dict(form), distribution_from_dict(other)
+            raise SettingsError(
+                f"space.{cell}: {name} is {one}, and {where} has {two}; expected one distribution, as a study has one column "
+                f"for {name}. Give both the same, or make two studies."
             )
 
 
@@ -111,9 +146,8 @@ def refuse_unfit(study: Mapping[str, Any], protocol: Mapping[str, Any]) -> None:
     drawn: dict[str, str] = {}
     if "points" in study:
         drawn = dict.fromkeys(points.hyperparameters(study["points"]), study["points"]["file"])
-    else:
-        for task, facts in study["tasks"].items():
-            drawn |= dict.fromkeys(facts["space"], f"the space of task '{task}'")
+    for task, facts in study["tasks"].items() if "points" not in study else ():
+        drawn |= dict.fromkeys(facts["space"], f"the space of task '{task}'")
     for name, option in INSTEAD_OF.items():
         if name in drawn and option in protocol:
             raise SettingsError(
@@ -121,11 +155,28 @@ def refuse_unfit(study: Mapping[str, Any], protocol: Mapping[str, Any]) -> None:
                 "trial; expected one of them. Leave one out."
             )
     for variant, facts in study["variants"].items():
-        for name, where in drawn.items():
-            if wrong := unfit_starts([name], facts["parameters"]):
+        for where, name, values in _asked_of(study, variant):
+            wrong = unfit_starts([name], facts["parameters"]) or unfit_constant(
+                name, values, facts.get("constants", {})
+            )
+            if wrong:
                 raise SettingsError(
                     f"variant '{variant}': {where} holds what it has no place for: {wrong}. Leave one out."
                 )
+
+
+def _asked_of(study: Mapping[str, Any], variant: str) -> Iterator[tuple[str, str, Sequence[Any]]]:
+    """Where a variant's hyperparameters come from, their names, and values of each among which all are."""
+    if "points" in study:
+        rows = [row for task in study["tasks"] for row in points.rows(study["points"], task, variant)]
+        for name in dict.fromkeys(name for row in rows for name in row):
+            yield study["points"]["file"], name, [row[name] for row in rows if name in row]
+        return
+    spaces = {f"the space of task '{task}'": facts["space"] for task, facts in study["tasks"].items()}
+    spaces[f"[space.{variant}]"] = study["variants"][variant].get("space", {})
+    for where, space in spaces.items():
+        for name, form in space.items():
+            yield where, name, ends(distribution_from_dict(form))
 
 
 def of_task(

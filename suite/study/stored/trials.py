@@ -86,6 +86,8 @@ def check_study(content: Mapping[str, Any]) -> None:
     Protocol.from_dict(content["protocol"])
     for facts in content["variants"].values():
         _check(facts if isinstance(facts, dict) else {}, {"signature": str, "equations": list})
+        for distribution in facts.get("space", {}).values():
+            distribution_from_dict(distribution)
     for facts in content["tasks"].values():
         missing = [key for key in TASK if not isinstance(facts, dict) or key not in facts]
         if missing:

@@ -15,6 +15,8 @@ from lstm_odyssey.backends.cuda.driver import CudaDevice
 from lstm_odyssey.backends.cuda.launch import KernelError, Launch
 
 TEXT = "// cell x, class y\n"
+GRAPHS = ("cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate", "cuGraphLaunch", "cuGraphDestroy",
+          "cuGraphExecDestroy")  # fmt: skip
 NAMES = ("cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuCtxPushCurrent", "cuCtxPopCurrent", "cuModuleLoadData",
          "cuModuleGetFunction", "cuFuncSetAttribute", "cuLaunchKernelEx")  # fmt: skip
 
@@ -45,6 +47,7 @@ class Driver:
         },
     )
     CUlaunchAttributeID = enum.Enum("CUlaunchAttributeID", {"CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION": 4})
+    CUstreamCaptureMode = enum.Enum("CUstreamCaptureMode", {"CU_STREAM_CAPTURE_MODE_THREAD_LOCAL": 1})
     CUlaunchConfig = types.SimpleNamespace
     CUlaunchAttribute = staticmethod(attribute)
 
@@ -55,7 +58,7 @@ class Driver:
     def __getattr__(self, name):
         if name == "cuGetErrorString":
             return words
-        assert name in NAMES, name
+        assert name in NAMES + GRAPHS, name
 
         def call(*arguments):
             if name == "cuLaunchKernelEx":  # the table is there while it is launched
@@ -63,8 +66,16 @@ class Driver:
                 assert kind is ctypes.c_void_p
                 arguments = (*arguments[:2], (ctypes.c_longlong * 2).from_address(address)[:2], arguments[3])
             self.calls.append((name, *arguments))
+            if name == "cuStreamBeginCapture":
+                self.capturing = True
+            if name == "cuStreamEndCapture":
+                self.capturing = False
             if name == self.refused:
                 return Result.CUDA_ERROR_INVALID_VALUE, None
+            if name in ("cuStreamEndCapture", "cuGraphInstantiate"):
+                return Result.CUDA_SUCCESS, f"{name} {arguments[0]}"
+            if name in GRAPHS:
+                return (Result.CUDA_SUCCESS,)
             answer = f"{name} {arguments[-1]}" if name.endswith(("Get", "Retain", "Data", "Function")) else None
             return (Result.CUDA_SUCCESS,) if name in NAMES[-2:] else (Result.CUDA_SUCCESS, answer)
 
@@ -174,6 +185,80 @@ def test_prepared_launches_run_again_on_any_stream(cuda):
     cuda.capturing = True
     ready.run()
     assert len(cuda.named("cuLaunchKernelEx")) == 3 and other.waited == [made] and made.waited == []
+
+
+@pytest.fixture
+def streams(cuda, monkeypatch):
+    """torch's streams of the fake device: those that are made, and the current one for as long as it is."""
+    made = []
+
+    class Side(Stream):
+        def __init__(self, device):
+            super().__init__()
+            made.append(self)
+            self.cuda_stream = 0x200 + len(made)
+
+    @contextlib.contextmanager
+    def on(stream):
+        before, cuda.stream = cuda.stream, stream
+        try:
+            yield
+        finally:
+            cuda.stream = before
+
+    monkeypatch.setattr(torch.cuda, "Stream", Side)
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    return made
+
+
+def prepared(device):
+    return [device.prepare(TEXT, [Launch(name, 1, 1, 32, 1, 0, [[1, 2]])]) for name in ("one", "two")]
+
+
+def test_a_graph_is_captured_once_and_launched_as_often_as_wanted(cuda, streams):
+    """All launches on one stream of its own between begin and end; then a call each; the driver's objects are given back."""
+    device, main = CudaDevice(), cuda.stream
+    ready = prepared(device)
+    del cuda.calls[:]
+    graph = device.graph(ready)
+    names = [call[0] for call in cuda.calls if "Ctx" not in call[0]]
+    launch = "cuLaunchKernelEx"
+    assert names == [
+        "cuStreamBeginCapture",
+        launch,
+        launch,
+        "cuStreamEndCapture",
+        "cuGraphInstantiate",
+        "cuGraphDestroy",
+    ]
+    ((stream, mode),) = cuda.named("cuStreamBeginCapture")
+    assert stream == 0x201 and mode.name.endswith("THREAD_LOCAL") and cuda.named("cuStreamEndCapture") == [(0x201,)]
+    assert {call[0].hStream for call in cuda.named(launch)} == {0x201} and streams[0].waited == []
+    graph.run()
+    graph.run()
+    assert cuda.named("cuGraphLaunch") == [("cuGraphInstantiate cuStreamEndCapture 513", 0x77)] * 2
+    other = cuda.stream = Stream()
+    graph.run()
+    assert other.waited == [main] and len(cuda.named(launch)) == 2
+    device.graph(ready)
+    assert len(streams) == 1, "one stream for all captures"
+    del graph
+    assert cuda.named("cuGraphExecDestroy")[-1] == ("cuGraphInstantiate cuStreamEndCapture 513",)
+    assert len(cuda.named("cuCtxPushCurrent")) == len(cuda.named("cuCtxPopCurrent"))
+
+
+@pytest.mark.parametrize("refused", [*GRAPHS[:3], "cuLaunchKernelEx"])
+def test_a_capture_that_is_refused_is_ended(refused, cuda, streams):
+    """The error names call and device, the stream is out of capture, and no graph is left over."""
+    device = CudaDevice("cuda:1")
+    ready = prepared(device)
+    cuda.refused = refused
+    with pytest.raises(KernelError, match=rf"H200, cuda:1.*{refused} answered CUDA_ERROR_INVALID_VALUE"):
+        device.graph(ready)
+    assert len(cuda.named("cuStreamEndCapture")) == (refused != "cuStreamBeginCapture")
+    destroyed = [graph for (graph,) in cuda.named("cuGraphDestroy")]
+    assert destroyed == ([] if refused in GRAPHS[:2] else ["cuStreamEndCapture 513"])
+    assert len(cuda.named("cuCtxPushCurrent")) == len(cuda.named("cuCtxPopCurrent")) and cuda.stream.cuda_stream == 0x77
 
 
 def test_size_classes_run_side_by_side(cuda, monkeypatch):

@@ -80,9 +80,9 @@ def test_odd_cells(cell):
     right(ODD[cell], Case((5,), dtype="float64"))
 
 
-def drawn_cell(seed):
+def drawn_cell(seed, norms=False):
     """A cell nobody wrote is its oracle on the emulated device; False for one that says nothing or is not for it."""
-    text = random_text(seed)
+    text = random_text(seed, norms=norms)
     cell = lo.as_cell(compiled(text))
     if not max(rounding_error(cell, Draw(3, 2, 3, 5).problem(cell)).values()) < 1e-9:
         return False
@@ -98,6 +98,19 @@ def drawn_cell(seed):
 def test_random_cells(seed):
     """Texts drawn from the contract of a step."""
     drawn_cell(seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_cells_with_norms(seed):
+    """The same of texts that have means over N."""
+    drawn_cell(seed, norms=True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3, 2 * RANDOM))
+def test_more_random_cells_with_norms(seed):
+    """The same for more of them."""
+    drawn_cell(seed, norms=True)
 
 
 @pytest.mark.long

@@ -1,29 +1,65 @@
 """A study on the backend cuda: trials by the emulated device, what they say of their bits, and groups where memory is short."""
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS, promise
+from lstm_odyssey.backends.cuda.classes import WIDTHS
+from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
+from lstm_odyssey.backends.cuda.kernels import kernel
+from lstm_odyssey.backends.cuda.scan import sources
+from lstm_odyssey.backends.cuda.source import products, training
+from lstm_odyssey.backends.lowering import lower
+from lstm_odyssey.backends.trainer import Planned
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.stored.store import Store
 from lstm_odyssey.study.stored.trials import comparable
-from lstm_odyssey.training import environment
+from lstm_odyssey.tasks import objectives
+from lstm_odyssey.training import batches, environment
 from lstm_odyssey.training.loop import what_fits
+from tests.corpora import CORPORA
 from tests.made_plugins import HURRIED, RISING, write
 from tests.small import settings
 
 
+@pytest.fixture
+def watched(monkeypatch):
+    """Texts that are built ahead, texts that run, and what the progress is told that a block does."""
+    found, build, run = SimpleNamespace(built=[], ran=set(), told=[]), EmulatedDevice.build, EmulatedDevice.run
+
+    def building(device, texts, progress=None):
+        assert not found.ran, "a kernel ran before all were compiled"
+        found.built.extend(texts)
+        build(device, texts, progress)
+
+    def running(device, text, launches):
+        found.ran.add(text)
+        run(device, text, launches)
+
+    monkeypatch.setattr(EmulatedDevice, "build", building)
+    monkeypatch.setattr(EmulatedDevice, "run", running)
+    monkeypatch.setattr(Store, "report_progress", lambda store, *word: found.told.extend(word[4:]))
+    return found
+
+
 @pytest.mark.parametrize(("name", "objective"), [("hurried", "ctc"), ("rising", "next_frame")])
-def test_a_study_says_whose_bits_are_no_promise(name, objective, on_cpu, tmp_path):
-    """CTC is torch's, in no fixed order: its trials say so, others do not; all come out as eager's to rounding."""
+def test_a_study_compiles_ahead_and_says_whose_bits_are_no_promise(name, objective, on_cpu, tmp_path, watched):
+    """CTC is torch's, in no fixed order: its trials say so, others do not; all come out as eager's to rounding.
+
+    What runs is what was compiled before the first update, no text less and none more; the progress counts them.
+    """
     text = {"hurried": HURRIED.replace("pair(3, 0, 0, 1)", "pair(5, 0, 0, 1)"), "rising": RISING}[name]
     given = {"variants": ["nog"], "tasks": [name], "data": {}, "trials": 2, "epochs": 1, "dtype": "float64",
              "plugins": [str(write(tmp_path, name, text))]}  # fmt: skip
-    for backend in (on_cpu, "eager"):
-        lo.run(tmp_path / backend, settings(tmp_path, backend=backend, **given))
+    lo.run(tmp_path / on_cpu, settings(tmp_path, backend=on_cpu, **given))
+    assert len(watched.built) == len(set(watched.built)) and set(watched.built) == watched.ran
+    counts = [f"compiling kernels {done} of {len(watched.built)}" for done in range(len(watched.built) + 1)]
+    assert watched.told == ["compiling kernels", *counts]
+    lo.run(tmp_path / "eager", settings(tmp_path, backend="eager", **given))
     found, right = ({t["trial"]: t for t in Store(tmp_path / of).trials()} for of in (on_cpu, "eager"))
     assert len(found) == len(right) == 2
     for index, trial in found.items():
@@ -31,6 +67,27 @@ def test_a_study_says_whose_bits_are_no_promise(name, objective, on_cpu, tmp_pat
         said = f"torch computes the loss of '{objective}', in no fixed order"
         assert trial["environment"].get("bits") == (said if objective == "ctc" else None)
         assert trial["best_valid"] == pytest.approx(right[index]["best_valid"], rel=1e-9)
+
+
+def test_what_is_planned_is_compiled():
+    """Of each size its class, or the text step by step; of each number of rows its own; nothing else. Else all classes."""
+    made = kernel(lower(lo.variant("vanilla").graph), torch.float32, "sm_90")
+    planned = Planned((7, 30, 100, 300), (1, 5), objectives.get("next_frame"))
+    found = sources(made, planned)
+    scans = {made.compiled(made.layout(N), B).text for N in (30, 100) for B in (1, 5)}
+    losses = {training.source(size, "next_frame") for size in (4, 8)}
+    assert set(found) == {*scans, *losses, made.stepwise_text, products.source(4)} and len(found) == len(set(found))
+    assert len(sources(made)) == 3 * len(WIDTHS) + 2 and made.stepwise_text in sources(made)
+
+
+def test_rows_are_those_of_updates_and_scores():
+    """Whole batches, the last one of an epoch, and the batches in which a split is scored."""
+    corpus = CORPORA["next_frame"](sizes=(5, 3, 4))
+    scored = {len(group) for split in (corpus.valid, corpus.test) for group in batches.groups(split)}
+    assert [set(batches.numbers_of_rows(corpus, size)) - scored for size in (1, 2, 8)] == [
+        {1} - scored, {2, 1} - scored, {5} - scored,
+    ]  # fmt: skip
+    assert scored and scored <= set(batches.numbers_of_rows(corpus, 1))
 
 
 def test_which_backends_promise_bits():

@@ -127,6 +127,33 @@ def test_a_checkpoint_of_a_ragged_group_resumes_bit_for_bit(on_cpu, tmp_path, mo
     same(resumed, trained(on_cpu, group=3, epochs=2))
 
 
+@pytest.mark.parametrize(("before", "now", "members"), [(3, None, range(4)), (None, 3, range(4)), (3, 2, [3, 1])])
+def test_a_checkpoint_is_gone_on_with_in_other_groups(before, now, members, on_cpu, tmp_path, monkeypatch):
+    """Members that were together where memory was short, or are so now: no epoch is computed again, no bit is another.
+
+    Fewer of them, in another order, find their own rows too; best weights and momentum go with them.
+    """
+    monkeypatch.setattr(loop, "CHECKPOINT_EPOCHS", 1)
+    file, epochs = tmp_path / "checkpoint.npz", []
+
+    def stop(population):
+        if population.epoch == 1:
+            raise KeyboardInterrupt
+
+    given = {"epochs": 2, "keep_weights": True, "sizes": (2, 1, 1)}
+    with pytest.raises(KeyboardInterrupt):
+        trained(on_cpu, group=before, checkpoint_file=file, on_epoch=stop, **given)
+    resumed = trained(
+        on_cpu, group=now, members=members, checkpoint_file=file, on_epoch=lambda own: epochs.append(own.epoch), **given
+    )
+    whole = trained(on_cpu, **given)
+    assert epochs == [2]
+    same(resumed, whole, range(len(members)), members)
+    for place, member in enumerate(members):
+        found, right = resumed.best_member_weights(place), whole.best_member_weights(member)
+        assert all(np.array_equal(found[name], right[name]) for name in right)
+
+
 def looked_at(check, objective, cell, **options):
     """An epoch in which a sanitizer looks at every kernel; the weights are eager's."""
     needed.sanitizers()

@@ -15,8 +15,8 @@ from lstm_odyssey.backends.cuda.driver import CudaDevice
 from lstm_odyssey.backends.cuda.launch import MOST_PROGRAMS, Launch, Table
 from lstm_odyssey.backends.cuda.programs import Rounds, collect
 from lstm_odyssey.backends.lowering import lower
-from lstm_odyssey.training.lockstep import CompiledLockstep
-from lstm_odyssey.training.views import Views
+from lstm_odyssey.training.members.lockstep import CompiledLockstep
+from lstm_odyssey.training.members.views import Views
 
 
 @pytest.mark.parametrize(

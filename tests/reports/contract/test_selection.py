@@ -11,7 +11,8 @@ import pytest
 import xarray
 
 import lstm_odyssey as lo
-from lstm_odyssey.commands import export, tables
+from lstm_odyssey.commands import export
+from lstm_odyssey.commands.terminal import tables
 from lstm_odyssey.reports import citation, page, paper
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.contract.restore import restore

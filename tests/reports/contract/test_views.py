@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lstm_odyssey.commands import tables
+from lstm_odyssey.commands.terminal import tables
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import netcdf, schema
 from lstm_odyssey.reports.contract.restore import restore

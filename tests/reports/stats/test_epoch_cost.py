@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lstm_odyssey.commands.tables import results
+from lstm_odyssey.commands.terminal.tables import results
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.stats.epoch_cost import epoch_costs, fitted, processors, said

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
-from lstm_odyssey.commands import tables
+from lstm_odyssey.commands.terminal import tables
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import netcdf, schema
 from lstm_odyssey.reports.page import sentences, words

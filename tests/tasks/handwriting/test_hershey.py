@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.commands import tables
+from lstm_odyssey.commands.terminal import tables
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.tasks.cache import SPLITS
 from lstm_odyssey.tasks.declare import CorpusError

@@ -36,8 +36,9 @@ class Backward(Scan):
 
     @property
     def vectors(self) -> Names:
-        """What is exchanged: δ twice, for two steps in turn."""
-        return tuple(f"d{place}_{turn}" for place in self.multiplied for turn in (0, 1))
+        """What is exchanged: δ twice, for two steps in turn; what is averaged, once."""
+        means = range(len(self.plan.back_means))
+        return (*(f"d{place}_{turn}" for place in self.multiplied for turn in (0, 1)), *(f"m{k}" for k in means))
 
     def text(self) -> str:
         """The kernel ``backward``."""
@@ -89,6 +90,8 @@ class Backward(Scan):
                     read("dy_t", "(dy ? dy[@ * STEP + b * LINE + unit] : real(0))") if self.seed[number] == 0 else ""
                 )
                 return f"l{self.seed[number]} + {above}" if above else f"l{self.seed[number]}"
+            if number in plan.back_means:
+                return f"mean_m{plan.back_means.index(number)}"
             if number in self.waiting:
                 operand = self.waiting[number]
                 simple = self.gradient.totals[operand].pointwise
@@ -112,8 +115,16 @@ class Backward(Scan):
                 if place in self.multiplied:
                     lines += self.exchange(f"d{place}", f"delta{place}")
             ready = [k for k, number in enumerate(plan.operands) if self._ready(number) == block]
-            if ready:
+            means = {f"m{k}": n for k, n in enumerate(plan.back_means) if self.back[n] == block + 1 <= last}
+            for place, number in means.items():
+                name = values.value(nodes[number].args[0])
+                lines += values.lines[done:]
+                done = len(values.lines)
+                lines += self.exchange(place, name)
+            if ready or means:
                 lines.append(self.barrier)
+                lines += self.means(list(means)) if means else []
+            if ready:
                 lines += self._round({plan.operands[k]: f"u{k}" for k in ready})
                 waited |= {plan.operands[k]: f"u{k}" for k in ready}
         seeds = []
@@ -131,6 +142,8 @@ class Backward(Scan):
         }
         if states:
             lines += [self.barrier, *self._round(states)]
+        if plan.back_means and lines.count(self.barrier) == 1:
+            lines.append(self.barrier)  # the step before this one overwrites what is averaged
         products = {self.state_of[number]: name for number, name in states.items()}
         return [*lines, *(f"l{k} = after{k}" + (f" + {products[k]};" if k in products else ";")
                           for k in range(len(self.states)))]  # fmt: skip

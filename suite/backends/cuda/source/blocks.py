@@ -112,6 +112,19 @@ class Scan(generated.Parts):
         lines.append("}")
         return [*lines, *(f"const real {name} = over_lanes({name}_part, lane);" for name in names)]
 
+    def means(self, vectors: Sequence[str]) -> list[str]:
+        """Means over N of vectors that have been exchanged, of each row; in the order of the products' sums.
+
+        What lies beyond N is 0 in them; each is named ``mean_`` and its vector.
+        """
+        lines = [f"real {one}_part[ROWS] = {{}};" for one in vectors]
+        lines += ["#pragma unroll", "for (int q = 0; q < COLUMNS; q += WORDS) {"]
+        for one in vectors:
+            lines += ["#pragma unroll", "    for (int r = 0; r < ROWS; ++r) {",
+                      f"        const Line line = line_at({one} + r * WIDTH + column_of(lane, q));", "#pragma unroll",
+                      f"        for (int k = 0; k < WORDS; ++k) {one}_part[r] += line.number[k];", "    }"]  # fmt: skip
+        return [*lines, "}", *(f"const real mean_{one} = over_lanes({one}_part, lane) / real(N);" for one in vectors)]
+
     def exchange(self, place: str, value: str) -> list[str]:
         """Lines that give every block of the cluster a number of the own unit and row; 0 beyond N and B."""
         target = f"{place} + row * WIDTH + unit"

@@ -27,9 +27,10 @@ class Forward(Scan):
 
     @property
     def vectors(self) -> Names:
-        """What is exchanged: states twice, for two steps in turn."""
-        operands = range(len(self.plan.operands))
-        return (*(f"s{k}_{turn}" for k in self.multiplied for turn in (0, 1)), *(f"o{k}" for k in operands))
+        """What is exchanged: states twice, for two steps in turn; what is averaged is read before the step's last barrier."""
+        operands, means = range(len(self.plan.operands)), range(len(self.plan.means))
+        return (*(f"s{k}_{turn}" for k in self.multiplied for turn in (0, 1)), *(f"o{k}" for k in operands),
+                *(f"m{k}" for k in means))  # fmt: skip
 
     def text(self) -> str:
         """The kernel ``forward``."""
@@ -85,6 +86,8 @@ class Forward(Scan):
                 return f"h{self.state_of[number]}"
             if number in self.fixed:
                 return f"v{self.fixed[number]}"
+            if number in plan.means:
+                return f"mean_m{plan.means.index(number)}"
             if number not in self.tops:
                 return None
             place = self.tops[number]
@@ -98,7 +101,7 @@ class Forward(Scan):
         lines += self._round(set(self.state_of), "0", sums)
         for block in range(last + 1):
             for number, place in plan.kept.items():
-                if phase[number] == block:
+                if phase[number] == block and number not in plan.means:
                     name = values.value(number)
                     lines += values.lines[done:]
                     done = len(values.lines)
@@ -110,8 +113,18 @@ class Forward(Scan):
                 done = len(values.lines)
                 lines.append(f"if (mine) operands[({k} * T + t) * B * N + at] = on ? {name} : real(0);")
                 lines += self.exchange(f"o{k}", name)
-            if ready:
+            means = {f"m{k}": number for k, number in enumerate(plan.means) if phase[number] == block + 1}
+            for place, number in means.items():
+                name = values.value(self.nodes[number].args[0])
+                lines += values.lines[done:]
+                done = len(values.lines)
+                lines += self.exchange(place, name)
+            if ready or means:
                 lines.append(self.barrier)
+                lines += self.means(list(means)) if means else []
+                lines += [f"if (mine) slots[((t * B + b) * {plan.places} + {plan.kept[number]}) * N + unit] = mean_{place};"
+                          for place, number in means.items()]  # fmt: skip
+            if ready:
                 lines += self._round({plan.operands[k] for k in ready}, str(block + 1), sums)
         results = [values.value(number) for number in plan.graph.results]
         lines += values.lines[done:]

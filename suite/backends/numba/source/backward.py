@@ -78,7 +78,7 @@ class Backward(Pass):
                         for k in range(len(self.states))]  # fmt: skip
             if block == 0:
                 held += [f"store(d + {k} * span + at, fill(0.0), keep)" for k in range(len(self.accumulators))]
-            loop += rows_loop(f"back{block}", arguments, rows, held)
+            loop += rows_loop(f"back{block}", arguments, rows, held, self._block(block, blocks).means)
             loop += self._products(block, blocks)
         text = "\n\n".join(functions) + f"\n\n@cfunc({options})\ndef backward(table):\n{indented(body, 4)}\n"
         steps += ["for turn in range(T):", *(f"    {line}" for line in loop)]
@@ -110,6 +110,8 @@ class Backward(Pass):
             if node in self.seed:
                 text = f"load(l + {self.seed[node]} * row_line + at, keep)"
                 return text + (" + load(dy + at, keep)" if self.seed[node] == 0 else "")
+            if node in self.plan.back_means:
+                return f"load({self._mean(node)} + at, keep)"
             if node in self.waiting:
                 operand = self.waiting[node]
                 text = f"load(u + {self.plan.operands.index(operand)} * row_line + at, keep)"
@@ -120,6 +122,9 @@ class Backward(Pass):
             return None
 
         block = Block(nodes, available)
+        for node in self.plan.back_means:
+            if self.back[node] == number + 1:
+                block.mean(self._mean(node), nodes[node].args[0])
         for node, address in self._roots():
             if (blocks - 1 if node is None else self.back[node]) == number:
                 block.store(address, node)
@@ -129,6 +134,10 @@ class Backward(Pass):
                 value = block.value(total.node)
                 block.stores.append(f"    store(d{name} + g + at, load(d{name} + g + at, keep) + {value}, keep)")
         return block
+
+    def _mean(self, node: int) -> str:
+        """The address of a mean of the gradient, behind what waits for products."""
+        return f"u + {len(self.plan.operands) + self.plan.back_means.index(node)} * row_line"
 
     def _products(self, block: int, blocks: int) -> list[str]:
         """Rᵀδ: for a vector of the step as soon as all its δ are there, for states at the end of the step."""

@@ -31,6 +31,13 @@ class Block(Values):
     def __init__(self, nodes: Sequence[Node], available: Callable[[int], str | None]) -> None:
         super().__init__(nodes, available)
         self.stores: list[str] = []
+        self.sums: list[str] = []
+        self.means: list[str] = []
+
+    def mean(self, address: str, number: int) -> None:
+        """A mean over N to put to an address: this block adds a vector's numbers up, those of a mask that is off as 0."""
+        self.sums.append(f"m{len(self.sums)} + only(keep, {self.value(number)}, 0.0)")
+        self.means.append(address)
 
     def store(self, address: str, number: int | None) -> None:
         value = "fill(0.0)" if number is None else self.value(number)
@@ -39,16 +46,30 @@ class Block(Values):
         self.stores.append(f"    store({address} + at, {value}, keep)")
 
     def function(self, name: str, arguments: str) -> str:
-        body = "\n".join(self.lines + self.stores) or "    pass"
+        sums = [f"    return {', '.join(self.sums)}"] if self.sums else []
+        arguments = ", ".join((arguments, *(f"m{k}" for k in range(len(self.sums)))))
+        body = "\n".join(self.lines + self.stores + sums) or "    pass"
         return f'@njit(forceinline=True, error_model="numpy")\ndef {name}(at, keep, {arguments}):\n{body}\n'
 
 
-def rows_loop(name: str, arguments: str, rows: Sequence[str], held: Sequence[str]) -> list[str]:
-    """The loop of a block over rows and vectors; ``rows`` sets the row's addresses, ``held`` is done for padding."""
+def rows_loop(
+    name: str, arguments: str, rows: Sequence[str], held: Sequence[str], means: Sequence[str] = ()
+) -> list[str]:
+    """The loop of a block over rows and vectors; ``rows`` sets the row's addresses, ``held`` is done for padding.
+
+    Each of ``means`` is an address that gets a mean over N in all of its N places, of the sums that the block returns.
+    """
     lines = ["for b in range(rows):", *(f"    {row}" for row in rows)]
     lines += ["    if active == 0 or flag(active + t * B + b):"]
-    lines += ["        for n in range(whole):", f"            {name}(n * BYTES, first(LANES), {arguments})"]
-    lines += ["        if rest:", f"            {name}(whole * BYTES, first(rest), {arguments})"]
+    sums = [f"m{k}" for k in range(len(means))]
+    lines += [f"        {one} = fill(0.0)" for one in sums]
+    arguments, to = ", ".join((arguments, *sums)), f"{', '.join(sums)} = " if sums else ""
+    lines += ["        for n in range(whole):", f"            {to}{name}(n * BYTES, first(LANES), {arguments})"]
+    lines += ["        if rest:", f"            {to}{name}(whole * BYTES, first(rest), {arguments})"]
+    if means:
+        lines += [f"        mean{k} = fill(total({one}) / N)" for k, one in enumerate(sums)]
+        lines += ["        for n in range(whole + 1):", "            keep = first(N - n * LANES)"]
+        lines += [f"            store({address} + n * BYTES, mean{k}, keep)" for k, address in enumerate(means)]
     if held:
         lines += ["    else:", "        for n in range(whole + 1):", "            at = n * BYTES",
                   "            keep = first(N - n * LANES)", *(f"            {line}" for line in held)]  # fmt: skip
@@ -108,6 +129,8 @@ class Pass(Parts):
 
     def stored(self, number: int) -> str | None:
         """A value of the step that an earlier block wrote."""
+        if number in self.plan.means:
+            return f"load(s + {self.plan.kept[number]} * span + at, keep)"
         if number in self.result_of:
             return f"load(h + row_line + {self.result_of[number]} * state_line + at, keep)"
         if number in self.plan.operands:

@@ -46,16 +46,21 @@ def cut(count, share, shares):
     """Where a share of so many lines begins: at a whole {rows} of them, and no share has fewer but none at all."""
     return count if share == shares else min(count * share // shares, max(count - {rows}, 0)) // {rows} * {rows}
 '''
+_NORMS = "\n\nfrom lstm_odyssey.backends.numba.vectors.lanes import only, sqrt, total  # noqa: E402\n"
+OF_LANES = ("sqrt", "mean")
+"""The ops of the table that are made of ``vectors.lanes``, which only a cell that has one of them imports."""
 _OPTIONS = 'nopython=True, error_model="numpy", cache={cached}'
 
 
 def source(plan: Plan, size: int) -> str:
     """The module for one float size, 4 or 8 bytes."""
     lanes = vector_bytes() // size
-    words = sorted(name for name in (*FUNCTIONS, "sign") if OPS[name].kernel is not None)
+    words = sorted(name for name in (*FUNCTIONS, "sign") if OPS[name].kernel is not None and name not in OF_LANES)
     head = _HEAD.format(size=size, lanes=lanes, bytes=vector_bytes(), names=", ".join(words), words=words, move=MOVE,
                         rows=SUMMED_ROWS)  # fmt: skip
     options = f"types.void(types.intp), {_OPTIONS}"
+    used = {node.op for node in (*plan.graph.nodes, *plan.gradient.nodes)}
+    head += _NORMS if used & set(OF_LANES) else ""
     parts = [head, Forward(plan).text(options), Backward(plan).text(options)]
     return "\n\n".join(parts + ([_before(plan, options)] if plan.before else []))
 

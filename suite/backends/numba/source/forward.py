@@ -56,9 +56,10 @@ class Forward(Pass):
                 held = [f"store(h + row_line + {k} * state_line + at, load(h + {k} * state_line + at, keep), keep)"
                         for k in range(len(self.states))]  # fmt: skip
                 held += [f"store(o + {k} * operand_line + at, fill(0.0), keep)" for k in range(len(plan.operands))]
+            own = self._block(block)
             if block == 0:
                 loop += to_and_fro(self._products(set(self.state_of)))
-            loop += rows_loop(f"step{block}", arguments, rows, held) if self._block(block).stores else []
+            loop += rows_loop(f"step{block}", arguments, rows, held, own.means) if own.stores or own.means else []
             loop += self._products({number for number in plan.operands if plan.phase[number] == block})
         text = "\n\n".join(functions)
         text += f"\n\n@cfunc({options})\ndef forward(table):\n{indented(body, 4)}\n"
@@ -73,7 +74,7 @@ class Forward(Pass):
 
         def available(node: int) -> str | None:
             text = self.held(node)
-            if text is None and phase[node] < number:
+            if node in plan.means or (text is None and phase[node] < number):
                 text = self.stored(node)
             if text is None and node in self.tops:
                 place = self.tops[node]
@@ -83,8 +84,11 @@ class Forward(Pass):
             return text
 
         block = Block(self.nodes, available)
+        for node in plan.means:
+            if phase[node] == number + 1:
+                block.mean(f"s + {plan.kept[node]} * span", self.nodes[node].args[0])
         for node, place in plan.kept.items():
-            if phase[node] == number:
+            if phase[node] == number and node not in plan.means:
                 block.store(f"s + {place} * span", node)
         for place, node in enumerate(plan.operands):
             if phase[node] == number:

@@ -6,12 +6,12 @@ its gradient are is a text of ``losses``, in the words listed in ``WORDS``.
 
 from __future__ import annotations
 
-from lstm_odyssey.backends.numba.source.cell import MOVE
+from lstm_odyssey.backends.numba.source.cell import MOVE, OF_LANES
 from lstm_odyssey.backends.numba.source.losses import Loss
 from lstm_odyssey.backends.processor import vector_bytes
 from lstm_odyssey.cell.ops import FUNCTIONS
 
-WORDS = (*FUNCTIONS, "log1p")
+WORDS = (*(name for name in FUNCTIONS if name not in OF_LANES), "log1p")
 """Functions on vectors that a loss may call, beside ``fill first load store only total greatest`` (vectors and
 masks), ``read write`` (a float at an address), ``entry write_entry`` (a 64-bit integer of a table), ``logarithm exponential``
 (of a number), ``inf nan``, the numbers ``SIZE`` (bytes of a float) and ``LANES``, ``pick`` and ``reciprocal``. In float64,

@@ -62,6 +62,19 @@ def greatest(typing_context: Any, a: Any) -> Any:
     return _scalar(a)(a), generate
 
 
+@intrinsic
+def sqrt(typing_context: Any, a: Any) -> Any:
+    """The square root of each lane, rounded correctly."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = sig.args[0]
+        kind = ir.FunctionType(vector.ir, [vector.ir])
+        name = f"llvm.sqrt.v{vector.lanes}f{8 * vector.size}"
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+    return a(a), generate
+
+
 class _Short(Vector):
     """A float32 for every lane of a vector of float64: half a vector, which no function of numba's gets to see."""
 

@@ -1,0 +1,121 @@
+"""Prepared launches as one CUDA graph: what a host tells a GPU one after the other becomes a single call.
+
+A launch from Python takes the host some microseconds, and an update of a population has about thirty of them, a scan step by
+step thousands. All that a kernel reads, hyperparameters included, lies in device memory at places that a table holds, so a
+graph that was captured once computes the next update as well, until something moves: then its owner drops it.
+
+Source: CUDA driver API, "Stream Management" (capture) and "Graph Management".
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import torch
+
+from lstm_odyssey.backends.cuda.launch import Device, KernelError, Runs
+
+if TYPE_CHECKING:
+    from lstm_odyssey.backends.cuda.driver import CudaDevice
+
+
+class Graph:
+    """A captured graph.
+
+    Args:
+        device: whose driver captures and launches it.
+        prepared: what it consists of; kept, as their tables are what the graph reads. None of it runs meanwhile.
+
+    Raises:
+        KernelError: the driver refuses the capture or the graph.
+    """
+
+    def __init__(self, device: CudaDevice, prepared: Sequence[Runs]) -> None:
+        self._device, self._prepared = device, tuple(prepared)
+        self._stream = torch.cuda.current_stream(device.device)
+        side, mode = device.capturing, device.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        place = f"{device.name}: a graph of {len(self._prepared)} parts"
+        with device.current(), torch.cuda.stream(side):  # torch's default stream cannot be captured
+            device.checked("cuStreamBeginCapture", place, side.cuda_stream, mode)
+            with ExitStack() as held:
+                try:
+                    for one in self._prepared:
+                        one.run()
+                finally:  # whatever became of it, the stream is out of the capture again
+                    code, graph = device.driver.cuStreamEndCapture(side.cuda_stream)
+                    if code == device.driver.CUresult.CUDA_SUCCESS:
+                        held.callback(device.driver.cuGraphDestroy, graph)
+                device.accepted("cuStreamEndCapture", place, code)
+                self._graph = device.checked("cuGraphInstantiate", place, graph, 0)
+        # one that still runs is freed when it ends; at the end of the process the driver frees all
+        weakref.finalize(self, device.driver.cuGraphExecDestroy, self._graph).atexit = False
+
+    def run(self) -> None:
+        """Launch it on torch's current stream.
+
+        Raises:
+            KernelError: the driver refuses it.
+        """
+        stream = torch.cuda.current_stream(self._device.device)
+        if stream != self._stream:
+            stream.wait_stream(self._stream)
+        with self._device.current():
+            self._device.checked("cuGraphLaunch", self._device.name, self._graph, stream.cuda_stream)
+
+
+class Sequences:
+    """Stages of a computation, each prepared, that are run in sequences: from its second time on a sequence is one graph.
+
+    Args:
+        device: makes graphs.
+        stages: by name.
+    """
+
+    def __init__(self, device: Device, stages: dict[str, list[Runs]]) -> None:
+        self._device, self._stages = device, stages
+        self._ran: set[tuple[str, ...]] = set()
+        self._graphs: dict[tuple[str, ...], Runs] = {}
+
+    def has(self, stage: str) -> bool:
+        """Whether there is anything to run in it."""
+        return bool(self._stages.get(stage))
+
+    def run(self, *names: str, graphs: bool = True) -> None:
+        """Run stages in turn.
+
+        Args:
+            names: of the stages.
+            graphs: whether they may be one graph.
+        """
+        found = [one for name in names for one in self._stages[name]]
+        if not graphs or names not in self._ran or len(found) < 2:
+            for one in found:
+                one.run()
+            self._ran.add(names)  # a shape of batch that comes once is not worth a graph
+            return
+        if names not in self._graphs:
+            self._graphs[names] = self._made(found)
+        self._graphs[names].run()
+
+    def _made(self, prepared: list[Runs]) -> Runs:
+        try:
+            return self._device.graph(prepared)
+        except KernelError as error:  # nothing has run, and what comes is the same, bit by bit
+            warnings.warn(f"{error} Its kernels are launched one by one, which takes longer.", stacklevel=2)
+            return OneByOne(prepared)
+
+
+class OneByOne:
+    """In turn, without a graph."""
+
+    def __init__(self, prepared: Sequence[Runs]) -> None:
+        self._prepared = tuple(prepared)
+
+    def run(self) -> None:
+        """Run them."""
+        for one in self._prepared:
+            one.run()

@@ -1,0 +1,72 @@
+"""How much of a GPU's memory a population takes, and how many of its members are computed at once where not all fit.
+
+With u and s the frames of the largest batch of an update and of a score (T x B, padding included), f = max(u, s), D directions,
+M inputs, K outputs, w the bytes of a float, and per program, one member and direction of N blocks:
+
+    copies    c w weights                         weights, gradients, velocity, the best weights if they are kept
+    scan      w N (f (places + operands) + (T + 1) B states)    what a scan keeps for its backward pass
+    around    w (f M (1 + functions of the input) + f K)        inputs with noise, logits
+    learning  w (u (N (1 + sums) + K) + tiles N vectors)        gradients of y, of sums, logits and vectors
+    tables    8 TABLE shapes                      where the kernels of each shape of batch find all that
+
+A member is D programs; it adds its losses, and what torch makes of its logits when it scores, 18 s K + 48 s bytes, or where
+torch computes the loss, 8 w u K. All groups have their copies at once and share the rest. Beside them lies the corpus.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lstm_odyssey.backends.cuda.classes import rows_of
+from lstm_odyssey.backends.cuda.kernels import Kernel
+from lstm_odyssey.backends.cuda.launch import Numbers
+from lstm_odyssey.backends.cuda.source import training
+from lstm_odyssey.backends.trainer import Load
+
+PART = 0.9
+"""Of the free memory, for all of it; the rest is for torch's allocator, whose blocks are larger than what is asked for."""
+
+TABLE, MOST_SHAPES = 400, 1024
+"""Numbers in the tables of a program, for one shape of batch; and shapes whose tables are kept (``training_step``)."""
+
+
+def copies(made: Kernel, load: Load) -> int:
+    """Bytes of all members' weights, gradients, velocities and best weights."""
+    return len(load.sizes) * (4 if load.keeps else 3) * made.size * load.weights
+
+
+def rooms(made: Kernel, load: Load) -> Numbers:
+    """Bytes that each member takes in the workspace, [P]."""
+    plan, w, K, D = made.plan, made.size, load.outputs, load.directions
+    N = np.array(load.sizes, np.int64)
+    (T, B), (S, rows) = load.update, load.scored
+    u, s = T * B, S * rows
+    f, states, each = max(u, s), len(plan.graph.states), plan.places + len(plan.operands)
+    functions = sum(plan.graph.nodes[number].op != "input" for number in plan.inputs)
+    tiles = np.array([B if made.layout(int(n)) is None else -(-B // rows_of(B, made.matrices)) for n in N])
+    scan = N * max(u * each + (T + 1) * B * states, s * each + (S + 1) * rows * states)
+    around = f * load.inputs * (1 + functions) + f * K
+    learning = (u * (N * (1 + len(plan.accumulators)) + K) + tiles * N * len(plan.vectors)) if u else 0
+    found: Numbers = D * w * (scan + around + learning) + 8 * (u + max(B, rows))
+    return found
+
+
+def workspace(made: Kernel, load: Load) -> Numbers:
+    """Bytes that each member takes while it is computed, [P]: workspace, tables, and what torch makes of its logits."""
+    u, s, K = load.update[0] * load.update[1], load.scored[0] * load.scored[1], load.outputs
+    tables = 8 * TABLE * load.directions * min(load.shapes, MOST_SHAPES)
+    learnt = 0 if load.objective.name in training.LOSSES else 8 * made.size * u * K
+    return rooms(made, load) + tables + max(18 * s * K + 48 * s, learnt)
+
+
+def group(made: Kernel, load: Load, free: int) -> int:
+    """How many members are computed at once, all of them if they fit; 1 at least.
+
+    Groups are members in their order, so many in each; the largest that could come together count.
+
+    Args:
+        made: the cell. load: the population. free: bytes.
+    """
+    left = PART * free - copies(made, load) - load.corpus
+    needed = np.cumsum(np.sort(workspace(made, load))[::-1])
+    return max(1, int(np.searchsorted(needed, left, side="right")))

@@ -1,0 +1,65 @@
+"""Launches that a GPU is ready for: compiled, loaded, tables in its memory; one after the other or side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lstm_odyssey.backends.cuda.launch import Launch, Runs
+
+if TYPE_CHECKING:
+    from lstm_odyssey.backends.cuda.driver import CudaDevice
+
+
+class Prepared:
+    """Launches that are compiled, loaded and have their tables on the device."""
+
+    def __init__(
+        self,
+        device: CudaDevice,
+        text: str,
+        launches: Sequence[Launch],
+        functions: list[Any],
+        tables: list[Tensor],
+        stream: Any,
+    ) -> None:
+        self._device, self._text, self._stream = device, text, stream
+        configs = [device.config(launch) for launch in launches]
+        self._launches = list(zip(launches, functions, tables, configs, strict=True))
+
+    def run(self) -> None:
+        """Put the launches onto torch's current stream. On another one than they were prepared on, it waits for the tables.
+
+        Raises:
+            KernelError: the driver refuses a launch.
+        """
+        stream = torch.cuda.current_stream(self._device.device)
+        if stream != self._stream and not torch.cuda.is_current_stream_capturing():
+            stream.wait_stream(self._stream)
+            for _, _, table, _ in self._launches:
+                table.record_stream(stream)
+        with self._device.current():
+            for launch, function, table, config in self._launches:
+                self._device.launch(self._text, launch, function, table, config)
+
+
+class Together:
+    """Prepared launches that run side by side, and what comes after them waits for all."""
+
+    def __init__(self, device: torch.device, prepared: Sequence[Runs], streams: Sequence[Any]) -> None:
+        self._device, self._first = device, prepared[0]
+        self._others = list(zip(prepared[1:], streams, strict=False))
+
+    def run(self) -> None:
+        """Put the launches onto their streams."""
+        current = torch.cuda.current_stream(self._device)
+        for prepared, stream in self._others:
+            stream.wait_stream(current)
+            with torch.cuda.stream(stream):
+                prepared.run()
+        self._first.run()
+        for _, stream in self._others:
+            current.wait_stream(stream)

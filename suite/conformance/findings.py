@@ -1,0 +1,109 @@
+"""What was found of somebody else's layer: a table of what holds, what is broken and what is not offered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+HOLDS, BROKEN, ABSENT = "holds", "broken", "not offered"
+
+
+class Finding(NamedTuple):
+    """Of one promise in one dtype.
+
+    Attributes:
+        status: ``holds``, ``broken`` or ``not offered``.
+        error: the worst, in parts of the greatest entry of its tensor; NaN if nothing was compared.
+        allowed: the bound of that.
+        what: the worst tensor and its case; of what is not offered the reason.
+    """
+
+    status: str
+    error: float
+    allowed: float
+    what: str
+
+
+@dataclass
+class LayerReport:
+    """A layer beside a cell's text.
+
+    Args:
+        layer, cell: names.
+        M, N: sizes.
+        bounds: tolerance by dtype, in parts of a tensor's greatest entry.
+        findings: by promise and dtype.
+    """
+
+    layer: str
+    cell: str
+    M: int
+    N: int
+    bounds: dict[str, float]
+    findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
+
+    def add(self, promise: str, dtype: str, seen: Sequence[tuple[str, Any]]) -> None:
+        """Note of a promise what each case has shown: a list of (tensor, error, allowed), or why it is not offered."""
+        absent = next((found for _, found in seen if isinstance(found, str)), None)
+        if absent is not None:
+            self.findings[promise, dtype] = Finding(ABSENT, float("nan"), 0.0, absent)
+            return
+        if not any(found for _, found in seen):
+            self.findings[promise, dtype] = Finding(ABSENT, float("nan"), 0.0, "no batch of several rows was asked for")
+            return
+        every = [(error, allowed, f"{what}, {case}") for case, found in seen for what, error, allowed in found]
+        # a NaN is the worst; of what misses its bound, what misses it by most
+        error, allowed, what = max(
+            every, key=lambda one: (one[0] != one[0], not one[0] <= one[1], one[0] / (one[1] or 1))
+        )
+        self.findings[promise, dtype] = Finding(HOLDS if error <= allowed else BROKEN, error, allowed, what)
+
+    def status(self, promise: str) -> str:
+        """``broken`` if one finding of the promises that begin so is, ``holds`` if one does, else ``not offered``."""
+        found = {each.status for (name, _), each in self.findings.items() if name.startswith(promise)}
+        if not found:
+            raise KeyError(
+                f"{promise!r}; expected the beginning of one of {sorted({name for name, _ in self.findings})}"
+            )
+        return next(each for each in (BROKEN, HOLDS, ABSENT) if each in found)
+
+    def __bool__(self) -> bool:
+        return self.status("outputs") == HOLDS and all(each.status != BROKEN for each in self.findings.values())
+
+    def __str__(self) -> str:
+        dtypes = list(self.bounds)
+        promises = list(dict.fromkeys(name for name, _ in self.findings))
+        head = ["", *(f"{dtype} ({self.bounds[dtype]:.0e})" for dtype in dtypes)]
+        lines = [[name, *(_cell(self.findings[name, dtype]) for dtype in dtypes)] for name in promises]
+        widths = [max(len(line[k]) for line in (head, *lines)) for k in range(len(head))]
+        text = [f"{self.layer}, M = {self.M}, N = {self.N}, beside the text of '{self.cell}'"]
+        text += [
+            "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
+            for line in (head, *lines)
+        ]
+        return "\n".join([*text, *self._notes()])
+
+    def _notes(self) -> list[str]:
+        """What is broken, of each promise in the first dtype; what is not offered, by the reason."""
+        broken: dict[str, str] = {}
+        absent: dict[str, dict[str, list[str]]] = {}
+        for (name, dtype), each in self.findings.items():
+            if each.status == BROKEN:
+                text = f"{name}, {dtype}: {each.what}: off by {each.error:.2g} of it; {each.allowed:.1g} is allowed"
+                broken.setdefault(name, text)
+            elif each.status == ABSENT:
+                absent.setdefault(each.what, {}).setdefault(dtype, []).append(name)
+        notes = list(broken.values())
+        for reason, found in absent.items():
+            every = list(dict.fromkeys(name for names in found.values() for name in names))
+            where = "" if len(found) == len(self.bounds) else f" in {', '.join(found)}"
+            whole = len(every) == len({name for name, _ in self.findings})
+            notes.append(f"not offered{where}, {reason}" + ("" if whole else f": {'; '.join(every)}"))
+        return notes
+
+    __repr__ = __str__
+
+
+def _cell(found: Finding) -> str:
+    return found.status if found.status == ABSENT else f"{found.status} {found.error:.0e}"

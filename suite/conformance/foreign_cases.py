@@ -1,0 +1,189 @@
+"""One random problem for somebody else's layer, in one dtype: its answers, the text's, and how near they have to be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lstm_odyssey.conformance.answers import TIMES_ROUNDING, Answer, ask_oracle, fresh
+from lstm_odyssey.conformance.calls import NotOffered
+from lstm_odyssey.conformance.draws import Draw, Problem
+from lstm_odyssey.conformance.foreign import Foreign
+from lstm_odyssey.conformance.mapping import LayerError
+from lstm_odyssey.conformance.ties import NEAR, distance
+
+MOST_EXCUSED = 1000
+"""So many times the tolerance at most is allowed where rounding alone moves the text that far."""
+
+Run = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """Error allowed, in parts of a tensor's greatest entry: ε^(2/3), 4e-11 in float64, 2e-5 in float32, 4e-2 in bfloat16."""
+    return float(torch.finfo(dtype).eps ** (2 / 3))
+
+
+class Case:
+    """A layer with values of its parameters, inputs and adjoints, all representable in a dtype.
+
+    Args:
+        given: the layer as it was given.
+        dtype: in which it is to compute.
+        T, B: frames and rows.
+        own: whether its parameters stay as they are.
+    """
+
+    def __init__(self, given: Foreign, dtype: torch.dtype, T: int, B: int, *, own: bool) -> None:
+        self.cell, self.dtype, self.T, self.B = given.cell, dtype, T, B
+        self.draw = Draw(T, B, given.M, given.N, seed=T)
+        for seed in range(T, T + 20):
+            values = self._values(given, seed, own)
+            problem = replace(self.draw, seed=seed).problem(given.cell)
+            problem = replace(problem, parameters=given.as_cell(values)).to(dtype).to(torch.float64)
+            # the cell's parameters are rounded once more where a transform made them: so they are made of rounded ones
+            self.values, self.problem = values, replace(problem, parameters=given.as_cell(values))
+            if distance(given.cell, self.problem) > NEAR:
+                break
+        self.layer = given.copied(dtype, self.values)
+
+    def __str__(self) -> str:
+        return f"T = {self.T}, B = {self.B}"
+
+    def _values(self, given: Foreign, seed: int, own: bool) -> dict[str, Tensor]:
+        """Of order 1, matrices smaller where sequences or layers are long: both amplify rounding."""
+        generator, found = torch.Generator().manual_seed(seed), {}
+        scale = 1.0 if self.T <= 4 and given.N <= 33 else 1 / math.sqrt(given.N)
+        for name, value in given.parameters.items():
+            drawn = torch.randn(value.shape, generator=generator, dtype=torch.float64)
+            drawn = drawn * (scale if value.ndim > 1 else 1.0)
+            found[name] = (value.detach().cpu() if own else drawn).to(self.dtype).to(torch.float64)
+        return found
+
+    def given(self, value: Tensor) -> Tensor:
+        """A tensor as the layer takes it."""
+        return value.to(self.layer.device, self.dtype)
+
+    def ask(
+        self, problem: Problem, *, state: bool = True, lengths: Tensor | None = None, run: Run | None = None
+    ) -> Answer:
+        """The layer's answers: outputs, final states, gradients by its own names; in float64 on the CPU.
+
+        What it does not return is left out, and so are all gradients where its outputs have none.
+        """
+        start = problem.state if state else {}
+        leaves = fresh({"x": problem.x, **{f"initial {name}": value for name, value in start.items()}})
+        values = {name: self.given(leaves[f"initial {name}"]) for name in start}
+        y, final = (run or self.layer.run)(self.given(leaves["x"]), values if state else None, lengths)
+        total = (y.cpu().double() * problem.adjoint_y).masked_fill(_beyond(y, lengths), 0.0).sum()
+        for name, value in final.items():
+            total = total + (value.cpu().double() * problem.adjoint_state[name]).sum()
+        answer = {
+            "y": y.detach().cpu().double(),
+            **{f"final {name}": v.detach().cpu().double() for name, v in final.items()},
+        }
+        if total.requires_grad:
+            everything = {**leaves, **self.layer.parameters}
+            gradients = torch.autograd.grad(total, list(everything.values()), materialize_grads=True)
+            answer.update({f"gradient of {n}": g.cpu().double() for n, g in zip(everything, gradients, strict=True)})
+        return answer
+
+    @cached_property
+    def answer(self) -> Answer:
+        """The layer's answer from given states, or from none if it takes none."""
+        return self.ask(self.problem, state=self.layer.takes > 1)
+
+    @cached_property
+    def default(self) -> Problem:
+        """The problem whose states are what the cell begins with where none are given."""
+        start = {
+            name: torch.full_like(value, self.cell.initial.get(name, 0.0)) for name, value in self.problem.state.items()
+        }
+        return replace(self.problem, state=start)
+
+    @property
+    def asked(self) -> Problem:
+        """What ``answer`` is the answer to."""
+        return self.problem if self.layer.takes > 1 else self.default
+
+    def reference(self, problem: Problem, values: Mapping[str, Tensor], final: Any) -> Answer:
+        """The text's answer, with gradients by the layer's names: those of the cell's pulled back through the mapping."""
+        heard = {name: value * (f"final {name}" in final) for name, value in problem.adjoint_state.items()}
+        leaves = fresh(values)
+        made = self.layer.as_cell(leaves)
+        found = ask_oracle(
+            self.cell, replace(problem, adjoint_state=heard, parameters={n: v.detach() for n, v in made.items()})
+        )
+        reached = [name for name, value in made.items() if value.requires_grad]
+        gradients = torch.autograd.grad(
+            [made[name] for name in reached], list(leaves.values()), [found[f"gradient of {name}"] for name in reached],
+            materialize_grads=True, allow_unused=True,
+        )  # fmt: skip
+        kept = {name: value for name, value in found.items() if name.removeprefix("gradient of ") not in made}
+        return {**kept, **{f"gradient of {name}": value for name, value in zip(leaves, gradients, strict=True)}}
+
+    @cached_property
+    def expected(self) -> Answer:
+        """The text's answer to what the layer was asked.
+
+        Raises:
+            LayerError: it is not finite.
+        """
+        found = self.reference(self.asked, self.values, self.answer)
+        if not all(value.isfinite().all() for value in found.values()):
+            raise LayerError(
+                f"check_layer: the text of '{self.cell.name}' is not finite with these weights; expected finite outputs. "
+                "Pass weights='own'."
+            )
+        return found
+
+    @cached_property
+    def moved(self) -> dict[str, float]:
+        """How far the text's answer moves as the last bits of all inputs change, in parts of its greatest entry."""
+        worst: dict[str, float] = {}
+        for seed in range(3):
+            generator = torch.Generator().manual_seed(seed)
+
+            def other(value: Tensor, generator: torch.Generator = generator) -> Tensor:
+                step = 2 * torch.finfo(self.dtype).eps
+                return value * (1 + step * torch.randn(value.shape, generator=generator, dtype=value.dtype))
+
+            values = {name: other(value) for name, value in self.values.items()}
+            state = {name: other(value) for name, value in self.asked.state.items()}
+            found = self.reference(replace(self.asked, x=other(self.asked.x), state=state), values, self.answer)
+            for name, value in found.items():
+                largest = self.expected[name].abs().max().item() or 1.0
+                worst[name] = max(worst.get(name, 0.0), (value - self.expected[name]).abs().max().item() / largest)
+        return worst
+
+    def difference(self, name: str, got: Tensor, expected: Tensor) -> tuple[str, float, float]:
+        """What is compared, its error and what is allowed, both in parts of its greatest entry."""
+        largest = expected.abs().max().item() or 1.0
+        error, allowed = (got - expected).abs().max().item() / largest, tolerance(self.dtype)
+        if allowed < error <= MOST_EXCUSED * allowed:  # not so for a NaN
+            excused = TIMES_ROUNDING * self.moved.get(name, 0.0)
+            allowed = max(allowed, min(excused, MOST_EXCUSED * allowed))
+        return name, error, allowed
+
+    def same(self, answer: Answer, expected: Answer, prefix: str) -> list[tuple[str, float, float]]:
+        """All tensors of two answers whose names begin so.
+
+        Raises:
+            NotOffered: the layer gives none of them.
+        """
+        names = [name for name in answer if name.startswith(prefix) and name in expected]
+        if not names:
+            raise NotOffered("it returns no final states" if prefix == "final " else "its outputs have no gradient")
+        return [self.difference(name, answer[name], expected[name]) for name in names]
+
+
+def _beyond(y: Tensor, lengths: Tensor | None) -> Tensor:
+    """[T, B, 1], true on padding."""
+    T, B = y.shape[:2]
+    lengths = torch.full((B,), T) if lengths is None else lengths
+    return (torch.arange(T).unsqueeze(1) >= lengths).unsqueeze(2)

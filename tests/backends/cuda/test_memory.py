@@ -1,0 +1,131 @@
+"""Memory of a population: the formula is what its steps take, groups follow from it, scoring takes no more than learning."""
+
+import numpy as np
+import pytest
+import torch
+
+import lstm_odyssey as lo
+from lstm_odyssey.backends import BACKENDS
+from lstm_odyssey.backends.cuda import memory
+from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
+from lstm_odyssey.backends.cuda.kernels import kernel
+from lstm_odyssey.backends.cuda.shape import Shape
+from lstm_odyssey.backends.lowering import lower
+from lstm_odyssey.study.block import Block
+from lstm_odyssey.study.stored.store import Store
+from lstm_odyssey.study.stored.trials import comparable
+from lstm_odyssey.tasks import objectives
+from lstm_odyssey.training import batches
+from lstm_odyssey.training.loop import Trial, what_fits
+from lstm_odyssey.training.members.population import Population
+from lstm_odyssey.training.memory import load_of
+from lstm_odyssey.training.protocol import Protocol
+from tests.corpora import CORPORA
+from tests.small import settings
+
+SIZES = (3, 40, 7, 300)
+
+
+def population(cell, objective, bidirectional, batch, keeps=False, sizes=SIZES):
+    """Members of some classes, and of none, with what their memory follows from."""
+    corpus, cell, objective = CORPORA[objective](sizes=(5, 4, 3)), lo.variant(cell), objectives.get(objective)
+    trials = [
+        Trial(k, {"hidden_size": N, "learning_rate": 1e-3, "momentum": 0.5, "input_noise": 0.1})
+        for k, N in enumerate(sizes)
+    ]
+    made = Population(
+        cell, corpus, objective, trials, Protocol(epochs=1, batch=batch), seed=1, bidirectional=bidirectional,
+        backend="emulated", dtype=torch.float32, device="cpu", keep_weights=keeps,
+    )  # fmt: skip
+    load = load_of(
+        cell, corpus, objective, sizes, batch=batch, bidirectional=bidirectional, dtype=torch.float32, keeps=keeps,
+        sparing=True,
+    )  # fmt: skip
+    return made, load
+
+
+@pytest.mark.parametrize(
+    ("cell", "objective", "bidirectional", "batch"),
+    [
+        ("vanilla", "next_frame", True, 1),
+        ("gru", "frames", False, 3),
+        ("minlstm", "ctc", True, 2),
+        ("fgr", "next_frame", False, 2),
+    ],
+)
+def test_the_formula_is_what_a_step_takes(cell, objective, bidirectional, batch, on_cpu):
+    """To the byte: the rooms of the largest update and the largest score, but for inputs and targets, and all copies."""
+    made, load = population(cell, objective, bidirectional, batch, keeps=True)
+    (part,) = made.parts
+    step, kept = part.step, kernel(lower(made.cell.graph), torch.float32, "sm_90")
+    tables = [
+        len(launch.table.numbers) * launch.table.width
+        for shape in (Shape(step, *load.update, True), Shape(step, *load.scored, False))
+        for stages in shape.parts_of_a_step().values()
+        for stage in stages
+        for _, launches in stage
+        for launch in {id(launch): launch for launch in launches}.values()
+    ]
+    rooms = step.workspace._rooms
+    common = sum(
+        room.numel() * room.element_size() for (name, _), room in rooms.items() if name in ("x", "noise", "targets")
+    )
+    assert memory.rooms(kept, load).sum() == step.workspace.bytes() - common
+    tensors = (part.network.weights, part.network.gradients, part.velocity, part.best_weights)
+    assert memory.copies(kept, load) == sum(value.numel() * value.element_size() for value in tensors)
+    programs = len(SIZES) * load.directions
+    assert 0.2 * memory.TABLE < sum(tables) / 2 / programs < memory.TABLE, "of two shapes"
+
+
+def test_scoring_does_not_take_more_than_learning(on_cpu):
+    """A split is scored in batches of no more frames than the largest update, on the backend that is short of memory only."""
+    corpus = CORPORA["next_frame"](sizes=(5, 4, 3))
+    longest = max(len(features) for features, _ in corpus.train)
+    assert batches.scored_frames(corpus, 1, sparing=False) == batches.scored_frames(corpus, 9999, True) == 4096
+    assert batches.scored_frames(corpus, 1, sparing=True) == batches.LEAST_SCORED
+    many = -(-2000 // longest)
+    assert batches.scored_frames(corpus, many, sparing=True) == many * longest
+    order = [index for group in batches.groups(corpus.valid) for index in group]
+    few = batches.groups(corpus.valid, 1)
+    assert [index for group in few for index in group] == order and {len(group) for group in few} == {1}
+    assert BACKENDS["cuda"].sparing and not BACKENDS["numba"].sparing and not BACKENDS["eager"].sparing
+
+
+def test_groups_follow_from_what_is_free(on_cpu):
+    """All that fit, the largest of them together; one where not even one does; None is what the processor says."""
+    _, load = population("vanilla", "next_frame", True, 1)
+    made = kernel(lower(lo.variant("vanilla").graph), torch.float32, "sm_90")
+    needed, copies = np.sort(memory.workspace(made, load))[::-1], memory.copies(made, load) + load.corpus
+    for count in range(1, 5):
+        enough = int((copies + needed[:count].sum()) / memory.PART) + 1
+        assert memory.group(made, load, enough) == count
+        assert memory.group(made, load, int(enough - 0.1 * needed[count - 1])) == max(1, count - 1)
+    assert memory.group(made, load, 0) == 1
+    assert EmulatedDevice().free() is None
+
+
+def test_a_study_trains_in_the_groups_that_were_planned(on_cpu, tmp_path, monkeypatch):
+    """Groups of two from the start where two fit, half of that if it is wrong; the numbers are those of all at once."""
+    given, asked = {"variants": ["nog"], "trials": 3, "epochs": 1, "block_size": 3, "tasks": ["bach"]}, []
+    whole = Block.train
+
+    def train(self, *arguments, group=None, **options):
+        asked.append(group)
+        if group == 2 and len(asked) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, *arguments, group=group, **options)
+
+    monkeypatch.setattr(Block, "train", train)
+    monkeypatch.setattr(EmulatedDevice, "free", lambda device: 10**9)
+    lo.run(tmp_path / "roomy", settings(tmp_path, backend=on_cpu, **given))
+    monkeypatch.setattr(memory, "group", lambda made, load, free: 2)
+    asked.clear()
+    lo.run(tmp_path / "short", settings(tmp_path, backend=on_cpu, **given))
+    assert asked == [2, 1]
+    found, right = ({t["trial"]: comparable(t) for t in Store(tmp_path / of).trials()} for of in ("short", "roomy"))
+    assert found == right and len(found) == 3
+
+
+def test_what_pads_is_never_in_groups():
+    """Nothing is planned where a neighbour changes a number."""
+    assert what_fits(lambda group: group, 5, True, 2) is None and what_fits(lambda group: group, 5, False, 2) == 2
