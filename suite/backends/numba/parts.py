@@ -84,7 +84,6 @@ def summed_apart(rows: int) -> int:
     return max(rows // SUMMED_ROWS, 1)
 
 
-@lru_cache(maxsize=1024)
 def parts(rows: int, count: int, gap: int = 0, does: int = SCAN | PRODUCTS) -> tuple[Part, ...]:
     """A batch of so many rows in at most ``count`` parts; of one block of rows there is but one."""
     blocks = summed_apart(rows)
@@ -101,7 +100,6 @@ def parts(rows: int, count: int, gap: int = 0, does: int = SCAN | PRODUCTS) -> t
     )
 
 
-@lru_cache(maxsize=1024)
 def product_parts(rows: int, count: int) -> tuple[Part, ...]:
     """The products of a backward pass in so many shares."""
     return tuple(Part(0, rows, True, PRODUCTS, share, count) for share in range(count))
