@@ -83,7 +83,7 @@ def multiply(size: int) -> Callable[[], None]:
     return call
 
 
-def functions(count: int) -> Callable[[], None]:
-    """tanh of so many numbers."""
+def functions(count: int, repeats: int) -> Callable[[], None]:
+    """tanh of so many numbers, so many times."""
     x, y = (_numbers(_padded(count)) for _ in range(2))
-    return _called(_module().functions, [x.ctypes.data, y.ctypes.data, count], x, y)
+    return _called(_module().functions, [x.ctypes.data, y.ctypes.data, count, repeats], x, y)

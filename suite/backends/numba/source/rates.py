@@ -25,21 +25,22 @@ def stream(table):
 
 @cfunc(types.void(types.intp), {options})
 def functions(table):
-    """tanh of whole vectors of numbers."""
-    x, y, count = {functions}
-    for n in range(0, count, LANES):
-        store(y + n * SIZE, tanh(load(x + n * SIZE, first(LANES))), first(LANES))
+    """tanh of whole vectors of numbers, again and again."""
+    x, y, count, repeats = {functions}
+    for turn in range(repeats):
+        for n in range(0, count, LANES):
+            store(y + n * SIZE, tanh(load(x + n * SIZE, first(LANES))), first(LANES))
 '''
 
 
 def source(size: int, options: str) -> str:
     """The module's text for floats of ``size`` bytes."""
-    entries = {count: ", ".join(f"entry(table, {k})" for k in range(count)) for count in (3, 9)}
+    entries = {count: ", ".join(f"entry(table, {k})" for k in range(count)) for count in (4, 9)}
     return _SOURCE.format(
         size=size,
         lanes=vector_bytes() // size,
         bytes=vector_bytes(),
         options=options,
         stream=entries[9],
-        functions=entries[3],
+        functions=entries[4],
     )
