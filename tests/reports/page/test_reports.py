@@ -28,7 +28,7 @@ from lstm_odyssey.reports.plots import curves
 from lstm_odyssey.reports.plots import scores as figures
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
-from tests.conftest import framed_figures
+from tests.quick_pages import framed_figures
 
 pytestmark = pytest.mark.usefixtures("short_analyses")
 
