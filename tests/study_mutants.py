@@ -20,7 +20,7 @@ import torch
 from distributed.scheduler import KilledWorker
 
 from lstm_odyssey.study.stored.store import StoreError
-from tests.backends import test_training_step
+from tests.backends import test_cores, test_training_step
 from tests.layers import test_layer_memory
 from tests.reports.contract import test_schema
 from tests.study import test_blocks, test_search, test_store
@@ -876,7 +876,33 @@ LAYER = {
         "self.idle.index(block)",
         test_layer_memory.test_no_two_threads_have_the_same_memory,
     ),
+    "rows are summed in the order of the threads": Mutant(
+        "backends.numba.parts:parts",
+        "most=cuts[k + 1] - cuts[k] - 1",
+        "most=0",
+        test_cores.test_bits_do_not_depend_on_the_number_of_threads,
+        {"case": test_cores.CASES["rows"]},
+    ),
+    "a batch is cut inside a block of rows": Mutant(
+        "backends.numba.parts:parts",
+        "ends = [*(SUMMED_ROWS * cut for cut in cuts[:-1]), rows]",
+        "ends = [rows * k // count for k in range(count + 1)]",
+        test_cores.test_bits_do_not_depend_on_the_number_of_threads,
+        {"case": test_cores.CASES["rows"]},
+    ),
+    "a helper has its own way with the smallest numbers": Mutant(
+        "backends.numba.cores:run",
+        "torch.set_flush_denormal(flush)",
+        "torch.set_flush_denormal(False)",
+        test_cores.test_numbers_below_the_least_normal_one_are_the_callers,
+    ),
+    "a call that fails does not wait": Mutant(
+        "backends.numba.cores:_settle",
+        "wait([helper for helper in helpers if not helper.cancel()])",
+        "return",
+        test_cores.test_a_call_ends_when_nobody_computes_any_more,
+    ),
 }
-"""What the memory of a layer's calls does wrong."""
+"""What the memory and the threads of a layer's calls do wrong."""
 
 MUTANTS = {**TRAINER, **STORE, **STUDY, **LAYER}
