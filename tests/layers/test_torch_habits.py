@@ -3,6 +3,7 @@
 import copy
 import itertools
 import pickle
+import re
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import lstm_odyssey as lo
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.variants.declare import TraceError
+from tests.conftest import ROOT
+from tests.tools import swapped
 
 KINDS = (nn.LSTM, nn.GRU, nn.RNN)
 M, N, T, B = 5, 7, 4, 3
@@ -200,6 +203,15 @@ def test_a_bias_that_is_no_term_of_a_sum_stays():
 
 def lambda_free(x, y, *, W, R):
     return W.z @ x + R.z @ y
+
+
+def test_a_trained_network_is_swapped(capsys):
+    """What the page times: after the swap the loss is the same to every digit shown, here and on the page."""
+    swapped.main("--units 3 --epochs 1 --rounds 1 --pieces 4 --tested 6".split())
+    page = (ROOT / "docs" / "layer.md").read_text(encoding="utf-8")
+    for text in (capsys.readouterr().out, page.split("| times as fast |")[1].split("torch computes")[0]):
+        rows = [line.strip("| ").split(" | ") for line in text.splitlines() if re.match(r"\| \d", line)]
+        assert len(rows) == 3 and all(before == after and float(ratio) > 0 for _, before, after, ratio in rows)
 
 
 WRONG = [
