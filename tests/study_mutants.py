@@ -20,11 +20,18 @@ import torch
 from distributed.scheduler import KilledWorker
 
 from lstm_odyssey.study.stored.store import StoreError
-from tests.backends import test_training_step
+from tests.backends import test_cores, test_training_step
 from tests.layers import test_layer_memory
 from tests.reports.contract import test_schema
 from tests.study import test_blocks, test_search, test_store
-from tests.training import test_costs, test_hyperparameters, test_training, test_trial_records, test_views
+from tests.training import (
+    test_costs,
+    test_declared_starts,
+    test_hyperparameters,
+    test_training,
+    test_trial_records,
+    test_views,
+)
 
 
 @dataclass(frozen=True)
@@ -345,10 +352,36 @@ TRAINER = {
     ),
     "a start is ignored": Mutant(
         "training.network:Network.initialise",
-        "and parameter in begun",
-        "and not begun and parameter in begun",
+        "and parameter in start",
+        "and not start and parameter in start",
         test_hyperparameters.test_each_trial_is_trained_as_its_own_hyperparameters_say,
         {"backend": "eager"},
+    ),
+    "chrono's longest is one too long": Mutant(
+        "layers.starts:begun",
+        "longest - 2",
+        "longest - 1",
+        test_declared_starts.test_every_member_begins_as_declared_and_as_if_alone,
+    ),
+    "what a cell declares goes before a trial's own": Mutant(
+        "training.members.population:Population.__init__",
+        "declared | starts(trial.hyperparameters)",
+        "starts(trial.hyperparameters) | declared",
+        test_declared_starts.test_every_member_begins_as_declared_and_as_if_alone,
+    ),
+    "constants are trained": Mutant(
+        "backends.numba.training_step:TrainingStep._build",
+        "network.trained",
+        "network.weights.shape[1]",
+        test_declared_starts.test_all_backends_train_the_same_and_leave_constants_alone,
+        {"name": "damped"},
+    ),
+    "a trial's constant is the default": Mutant(
+        "training.hyperparameters:constants",
+        'trial.get(f"{CONSTANT}{name}", one.default)',
+        "one.default",
+        test_declared_starts.test_all_backends_train_the_same_and_leave_constants_alone,
+        {"name": "damped"},
     ),
     "the loss is averaged over a batch": Mutant(
         "training.members.lockstep:Lockstep.phases",
@@ -843,7 +876,33 @@ LAYER = {
         "self.idle.index(block)",
         test_layer_memory.test_no_two_threads_have_the_same_memory,
     ),
+    "rows are summed in the order of the threads": Mutant(
+        "backends.numba.parts:parts",
+        "most=cuts[k + 1] - cuts[k] - 1",
+        "most=0",
+        test_cores.test_bits_do_not_depend_on_the_number_of_threads,
+        {"case": test_cores.CASES["rows"]},
+    ),
+    "a batch is cut inside a block of rows": Mutant(
+        "backends.numba.parts:parts",
+        "ends = [*(SUMMED_ROWS * cut for cut in cuts[:-1]), rows]",
+        "ends = [rows * k // count for k in range(count + 1)]",
+        test_cores.test_bits_do_not_depend_on_the_number_of_threads,
+        {"case": test_cores.CASES["rows"]},
+    ),
+    "a helper has its own way with the smallest numbers": Mutant(
+        "backends.numba.cores:run",
+        "torch.set_flush_denormal(flush)",
+        "torch.set_flush_denormal(False)",
+        test_cores.test_numbers_below_the_least_normal_one_are_the_callers,
+    ),
+    "a call that fails does not wait": Mutant(
+        "backends.numba.cores:_settle",
+        "wait([helper for helper in helpers if not helper.cancel()])",
+        "return",
+        test_cores.test_a_call_ends_when_nobody_computes_any_more,
+    ),
 }
-"""What the memory of a layer's calls does wrong."""
+"""What the memory and the threads of a layer's calls do wrong."""
 
 MUTANTS = {**TRAINER, **STORE, **STUDY, **LAYER}

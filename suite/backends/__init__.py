@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -28,9 +28,9 @@ class Backend:
     Args:
         name: what it is asked for by, as ``backend=`` of a layer. It stands in the ids of a study's trials.
         home: the module that does it, imported when it is first needed. It has ``scan``, see ``backends.eager.scan`` for its
-            contract. It may have ``prepare(lowered, dtype, planned)``, which compiles, ``group(lowered, dtype, device, load)``
-            and ``trainer(dtype)``, see the methods of these names, and ``missing()``, what is not installed that it needs, in
-            words; empty if nothing is.
+            contract. It may have ``several(calls)``, ``prepare(lowered, dtype, planned)``, which compiles,
+            ``group(lowered, dtype, device, load)`` and ``trainer(dtype)``, see the methods of these names, and ``missing()``,
+            what is not installed that it needs, in words; empty if nothing is.
         devices: kinds of device it runs on, as ``"cpu"``; empty: all that torch has.
         dtypes: what it computes in, as ``"float32"``; empty: every floating type.
         pads: whether a member of N blocks is computed at the width of its largest neighbour, so that its rounding may depend
@@ -68,6 +68,11 @@ class Backend:
     def scan(self) -> Callable[..., Any]:
         """The scan of a lowered cell; see ``backends.eager.scan``."""
         return _scan(self.home)
+
+    def several(self, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """What ``scan`` makes of the arguments of each call; they need nothing of each other and may run at the same time."""
+        together = self._optional("several")
+        return [self.scan(*call) for call in calls] if together is None else together(calls)
 
     def prepare(self, lowered: Any, dtype: Any, planned: Any = None) -> None:
         """Compile what it compiles for a lowered cell: its scans, which are the most of what a study waits for.

@@ -117,6 +117,24 @@ def pairs(values: Iterable[str] | None) -> dict[str, str]:
     return found
 
 
+def places_of(data: Iterable[str] | None, tasks: Sequence[str]) -> dict[str, str]:
+    """Where the tasks' corpora lie, from ``--data TASK=PATH``.
+
+    Raises:
+        SettingsError: a path is given for a task that is not among them.
+    """
+    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.tasks.nearest import nearest
+
+    found = pairs(data)
+    unused = sorted(set(found) - set(tasks))
+    if unused:
+        raise SettingsError(
+            f"--data: got a path for {', '.join(unused)}; expected one of the tasks: {nearest(unused[0], list(tasks))}."
+        )
+    return found
+
+
 @contextmanager
 def writing(option: str, path: Path) -> Iterator[None]:
     """What the system refuses while files are written is the option's error, not a traceback."""

@@ -258,23 +258,20 @@ class RNN(Members):
             x = torch.where(active, x, torch.zeros((), dtype=x.dtype, device=x.device))
         lowered = lower(cell.graph)
         # asked before numba is imported: what it registers while torch looks into everything would stay wrong
-        scan = (plain() if observed() else record(self.backend, x.device, x.dtype)).scan
+        backend = plain() if observed() else record(self.backend, x.device, x.dtype)
         if len(directions) == 1 and not self.population:  # the states' first dimension is as good a P as any
-            y, final = scan(lowered, directions[0], x, initial, active, self.hidden_sizes)
+            y, final = backend.scan(lowered, directions[0], x, initial, active, self.hidden_sizes)
             return zeroed(y, active), final
-        outputs, finals = [], []
+        calls, backs = [], []
         for direction, weights in enumerate(directions):
             if inside is not None:
                 weights = {space: masked(space, value, inside) for space, value in weights.items()}
-            back = reversal(steps, rows, count, x.device) if direction else None
-            y, final = scan(
-                lowered,
-                weights,
-                x if back is None else reorder(x, back),
-                {name: value.select(0, direction) for name, value in initial.items()},
-                active,
-                self.hidden_sizes,
-            )
+            backs.append(reversal(steps, rows, count, x.device) if direction else None)
+            turned = x if backs[-1] is None else reorder(x, backs[-1])
+            own = {name: value.select(0, direction) for name, value in initial.items()}
+            calls.append((lowered, weights, turned, own, active, self.hidden_sizes))
+        outputs, finals = [], []
+        for (y, final), back in zip(backend.several(calls), backs, strict=True):
             outputs.append(y if back is None else reorder(y, back))
             finals.append(final)
         y = zeroed(torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0], active)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lstm_odyssey.backends.subnormals import flushes
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
@@ -17,13 +19,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def flushes() -> bool:
-    """Whether this thread takes numbers below the least normal one (float32: 1.2e-38) for 0."""
-    import torch
-
-    return not bool((torch.full((1,), 2.0**-130, dtype=torch.float32) * 2).item())
 
 
 @contextmanager

@@ -11,22 +11,24 @@ import torch
 
 from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.backends.numba.cache import module
-from lstm_odyssey.backends.numba.memory import LONG_SCAN, Block, Layout, borrow, give_back, layout
+from lstm_odyssey.backends.numba.memory import Block, Layout, borrow, give_back, layout
+from lstm_odyssey.backends.numba.parts import Ahead, Back, Part, summed_apart, whole_part
 from lstm_odyssey.backends.numba.source import products
-from lstm_odyssey.backends.numba.source.blocks import ACTIVE, COMMON, KEPT
+from lstm_odyssey.backends.numba.source.blocks import ACTIVE, COMMON, KEPT, OF_PART, PART, SUMMED_ROWS
 from lstm_odyssey.backends.numba.source.cell import source
-from lstm_odyssey.backends.numba.source.forward import AHEAD_ROWS
 from lstm_odyssey.backends.plan import Plan, plan
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.cell.symbols import VECTORS
 
+DELTAS = len(COMMON) + len(KEPT) + 1
+"""Where a backward pass's table has the address of its deltas."""
+
+POINTWISE = 50
+"""What a step's functions of one number cost, in multiplications and additions: what they are is of no matter here."""
+
 SIZES = {torch.float32: 4, torch.float64: 8}
 
 Sizes = tuple[int, int, int, int]
-
-PIECE_FRAMES, PIECE_STEPS = 2048, 32
-"""A forward pass without a gradient goes over so many frames at a time, and over no fewer steps: matrices are packed anew in
-each piece. What it needs meanwhile stays in the caches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +137,14 @@ def kernel(lowered: Lowered, dtype: torch.dtype) -> Kernel:
 class _Tables:
     """The tables of a scan of one shape in one block of memory, but for the addresses of the tensors of a call."""
 
-    def __init__(self, made: Kernel, sizes: Sizes, areas: Layout, base: int) -> None:
+    def __init__(self, made: Kernel, sizes: Sizes, areas: Layout, base: int, alone: bool) -> None:
         T, B, N, M = sizes
         head = {"T": T, "B": B, "N": N, "M": M, "product": made.product, "pack_lines": made.pack_lines,
-                "pack_columns": made.pack_columns}  # fmt: skip
+                "pack_columns": made.pack_columns, **dict(zip(PART, whole_part(B).entries, strict=True))}  # fmt: skip
         ahead, back = (
             [(head | {"copies": copies}).get(name, 0) for name in (*COMMON, *KEPT)] for copies in areas.copies
         )
-        shapes = made.plan.graph.parameters
+        shapes, behind = made.plan.graph.parameters, areas.backward if alone else areas.part
         lines = [n for name in made.matrices for n in (0, (M if shapes[name][1] == "M" else N) * made.size)]
         states, inputs, fixed = len(made.plan.graph.states), len(made.plan.inputs), len(made.plan.vectors)
         self.kept = areas.kept
@@ -150,28 +152,20 @@ class _Tables:
             *ahead, *(base + place for place in areas.forward), *[0] * (1 + states + inputs + fixed), *lines, *[0] * states
         ])  # fmt: skip
         self.backward = array("q", [
-            *back, *(base + place for place in areas.backward), *[0] * (1 + states + inputs + fixed), *lines,
+            *back, *(base + place for place in behind), *[0] * (1 + states + inputs + fixed), *lines,
             *[0] * (inputs + fixed), *lines, *[0] * states
         ])  # fmt: skip
-        self.forward_start, self.backward_start = len(ahead) + len(areas.forward), len(back) + len(areas.backward)
-
-
-def _filled(blank: array[int], places: tuple[int, ...], kept: int, active: int) -> array[int]:
-    table = blank[:]
-    table[ACTIVE] = active
-    table[len(COMMON) : len(COMMON) + len(KEPT)] = array("q", [kept + place for place in places])
-    return table
+        self.forward_start, self.backward_start = len(ahead) + len(areas.forward), len(back) + len(behind)
 
 
 class Member:
     """One member's scan: tensors without the member's dimension, contiguous, all of one dtype.
 
+    ``work`` is about how many floating-point operations a forward pass is; a backward pass is twice as many.
+
     Args:
         made: the compiled cell.
         sizes: T, B, N, M.
-
-    Addresses come in the order of ``Kernel.cuts``: inputs [T, B, M], fixed [N], matrices [N, M] or [N, N], states [B, N]; see
-    ``spread``. That of ``active``, [T, B] bytes, is 0 where there is no padding; that of ``kept`` is of ``kept_bytes``.
     """
 
     def __init__(self, made: Kernel, sizes: Sizes) -> None:
@@ -179,6 +173,13 @@ class Member:
         self.areas, self.offsets = layout(made, *sizes), made.offsets(*sizes[2:])
         self.kept_bytes = self.areas.kept_total * made.size
         self.scratch_bytes = max(self.areas.forward_total, self.areas.backward_total) * made.size
+        self.part_bytes = max(self.areas.forward_total, self.areas.part_total) * made.size
+        self.blocks = summed_apart(sizes[1])
+        T, B, N, M = sizes
+        recurrent, inputs = (
+            sum(len(run.parameters) for run in runs) for runs in (made.plan.recurrent, made.plan.input_runs)
+        )
+        self.work = 2 * T * B * N * (recurrent * N + inputs * M + POINTWISE)
 
     def spread(self, places: Sequence[int]) -> list[int]:
         """From the addresses of inputs, spaces and states to those of all that a scan is given; 0 stays 0."""
@@ -187,22 +188,48 @@ class Member:
         inner = [spaces[k] and spaces[k] + offset for k, offset in self.offsets]
         return [*places[:inputs], *inner, *places[end:]]
 
-    def _tables(self, block: Block) -> _Tables:
-        key = (self.made, self.sizes)
+    def _tables(self, block: Block, alone: bool = True) -> _Tables:
+        key = (self.made, self.sizes, alone)
         tables: _Tables | None = block.tables.get(key)
         if tables is None:
             if len(block.tables) >= 1024:
                 block.tables.clear()
-            tables = block.tables[key] = _Tables(self.made, self.sizes, self.areas, block.address)
+            tables = block.tables[key] = _Tables(self.made, self.sizes, self.areas, block.address, alone)
         return tables
 
-    def forward(self, addresses: Sequence[int], active: int, kept: int, y: int, final: Sequence[int]) -> None:
-        """Fill y [T, B, N], the final states, and in ``kept`` what the backward pass needs."""
+    def _filled(self, blank: array[int], given: Ahead | Back, part: Part | None) -> array[int]:
+        table, places, active = blank[:], self.areas.kept, given.active
+        if part is not None:
+            table[OF_PART : OF_PART + len(PART)] = part.entries
+            if part.first:
+                shift = part.first * self.sizes[2] * self.made.size
+                lines = (shift, self.made.plan.places * shift, shift)  # of history, slots, operands
+                places = tuple(place + line for place, line in zip(places, lines, strict=True))
+                active = active and active + part.first
+        table[ACTIVE] = active
+        table[len(COMMON) : len(COMMON) + len(KEPT)] = array("q", [given.kept + place for place in places])
+        return table
+
+    def _rows(self, addresses: Sequence[int], first: int) -> list[int]:
+        """Where rows of inputs and states begin, among all addresses; 0 stays 0."""
+        (_, _, N, M), (a, _, c), size = self.sizes, self.made.cuts, self.made.size
+        inputs, states = (
+            [place and place + first * line * size for place in of]
+            for of, line in ((addresses[:a], M), (addresses[c:], N))
+        )
+        return [*inputs, *addresses[a:c], *states]
+
+    def forward(self, given: Ahead, part: Part | None = None) -> None:
+        """Fill the outputs, the final states and what is kept, or a part of the rows of them."""
         a, b, c = self.made.cuts
-        block = borrow(self.scratch_bytes)
+        addresses, y, final = given.addresses, given.y, given.final
+        if part is not None and part.first:
+            shift = part.first * self.sizes[2] * self.made.size
+            addresses, y, final = self._rows(addresses, part.first), y and y + shift, [at + shift for at in final]
+        block = borrow(self.scratch_bytes if part is None else self.part_bytes)
         try:
-            tables = self._tables(block)
-            table = _filled(tables.forward, tables.kept, kept, active)
+            tables = self._tables(block, part is None)
+            table = self._filled(tables.forward, given, part)
             start = tables.forward_start
             inputs = addresses[:b] if self.made.plan.inputs else addresses[a:b]
             first = array("q", [y, *final, *inputs])
@@ -215,18 +242,22 @@ class Member:
         finally:
             give_back(block)
 
-    def backward(
-        self, addresses: Sequence[int], active: int, kept: int, dy: int, dfinal: Sequence[int], gradients: Sequence[int]
-    ) -> None:
-        """Fill the gradients, whose addresses come in the same order; those of address 0 are not computed.
-
-        Those of fixed vectors are all computed.
-        """
+    def backward(self, given: Back, part: Part | None = None) -> None:
+        """Fill the gradients, or do a part of that."""
         a, b, c = self.made.cuts
-        block = borrow(self.scratch_bytes)
+        addresses, dy, dfinal, gradients = given.addresses, given.dy, given.dfinal, given.gradients
+        shift = 0
+        if part is not None and part.first:
+            shift = part.first * self.sizes[2] * self.made.size
+            addresses, gradients = (self._rows(of, part.first) for of in (addresses, gradients))
+            gradients[a:b] = [at + part.first // SUMMED_ROWS * part.gap for at in gradients[a:b]]
+            dy, dfinal = dy + shift, [at and at + shift for at in dfinal]
+        block = borrow(self.part_bytes if given.deltas else self.scratch_bytes)
         try:
-            tables = self._tables(block)
-            table = _filled(tables.backward, tables.kept, kept, active)
+            tables = self._tables(block, not given.deltas)
+            table = self._filled(tables.backward, given, part)
+            if given.deltas:
+                table[DELTAS] = given.deltas + len(self.made.plan.accumulators) * shift
             start, skip = tables.backward_start, 0 if self.made.plan.inputs else a
             first = array("q", [dy, *dfinal, *addresses[skip:b]])
             lines = start + len(first)
@@ -248,26 +279,3 @@ class Member:
 def member(made: Kernel, sizes: Sizes) -> Member:
     """The scan of one member at these sizes."""
     return Member(made, sizes)
-
-
-def infer(made: Kernel, sizes: Sizes, addresses: Sequence[int], active: int, y: int, final: Sequence[int]) -> None:
-    """The scan alone, without a backward pass to come: piece by piece of the frames, so that it needs memory for one.
-
-    A piece is of whole rounds of the input product, and the last no shorter than a long scan: the bits are those of the whole.
-    """
-    T, B, N, M = sizes
-    a, _, c = made.cuts
-    rounds = 2 * max(2, AHEAD_ROWS // B)
-    most = -(-max(PIECE_FRAMES // B, PIECE_STEPS) // rounds) * rounds
-    start = 0
-    while start < T:
-        steps = most if T - start - most >= LONG_SCAN else T - start
-        piece = member(made, (steps, B, N, M))
-        given = [value + start * B * M * made.size for value in addresses[:a]] + [*addresses[a:c]]
-        given += final if start else addresses[c:]
-        kept = borrow(piece.kept_bytes)
-        try:
-            piece.forward(given, active and active + start * B, kept.address, y + start * B * N * made.size, final)
-        finally:
-            give_back(kept)
-        start += steps

@@ -61,7 +61,8 @@ class Compiled(Protocol):
 class Layout:
     """Where the areas of a call lie, in bytes from the beginning of a tensor, and how many floats each tensor has.
 
-    ``copies`` are those of the packed recurrent matrices, forward and backward; see ``spread_bytes``.
+    ``copies`` are those of the packed recurrent matrices, forward and backward; see ``spread_bytes``. ``part`` is what one
+    of several calls of a backward pass needs, which share its ``deltas``, so many floats.
     """
 
     kept: tuple[int, ...]
@@ -70,6 +71,9 @@ class Layout:
     forward_total: int
     backward: tuple[int, ...]
     backward_total: int
+    part: tuple[int, ...]
+    part_total: int
+    deltas: int
     copies: tuple[int, int]
 
 
@@ -102,12 +106,15 @@ def layout(made: Compiled, T: int, B: int, N: int, M: int) -> Layout:
     ahead, back = [packed(N, row) for row in rows], [packed(row, N) for row in rows]
     copies = tuple(_copies(sum(sizes) * made.size, T, B) for sizes in (ahead, back))
     waiting = len(the.operands) + len(the.back_means)
+    deltas, after = frames * count * N, (waiting * B * N, 2 * states * B * N, packed(count * N, M),
+                                         *(copies[1] * size for size in back))  # fmt: skip
     return Layout(
         *areas(states * (T + 1) * B * N, frames * the.places * N, len(the.operands) * frames * N),
         *areas(max(M, N), count * N, *(packed(M, len(run.parameters) * N) for run in the.input_runs),
                *(copies[0] * size for size in ahead)),
-        *areas(max(M, N), frames * count * N, waiting * B * N, 2 * states * B * N, packed(count * N, M),
-               *(copies[1] * size for size in back)),
+        *areas(max(M, N), deltas, *after),
+        *areas(max(M, N), 0, *after),
+        deltas,
         (copies[0], copies[1]),
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.backends.numba.loss import compiled, exact_losses
 from lstm_odyssey.backends.numba.member import Kernel, kernel
 from lstm_odyssey.backends.numba.memory import layout
+from lstm_odyssey.backends.numba.parts import whole_part
 from lstm_odyssey.backends.numba.source.blocks import ACTIVE as SCAN_ACTIVE
 from lstm_odyssey.backends.numba.source.losses import LOSSES
 from lstm_odyssey.backends.numba.source.training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE
@@ -220,7 +221,7 @@ class TrainingStep:
 
         begin_at = [network.rnn.cell.initial.get(name, 0.0) for name in network.rnn.cell.states]
         begun = [torch.full((B * N,), value, dtype=self.workspace.dtype, device="cpu") for value in begin_at]
-        head = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns]
+        head, whole_batch = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns], whole_part(B).entries
         places = {name: (value, gradient) for name, value, gradient in network.slices()}
         vectors = len(made.plan.vectors)
         scans: list[array[int]] = []
@@ -245,12 +246,14 @@ class TrainingStep:
             final = [at["final"] + k * B * N * size for k in range(states)]
             scratch = at["scratch"]
             scans.append(array("q", [
-                *head, areas.copies[0], *kept, *(scratch + place for place in areas.forward), 0, *final, *inputs, *weights[0],
+                *head, areas.copies[0], *whole_batch, *kept,
+                *(scratch + place for place in areas.forward), 0, *final, *inputs, *weights[0],
                 *lines[0], *(value.data_ptr() for value in begun),
             ]))  # fmt: skip
             dy = at["dy"] + d * frames * N * size
             scans.append(array("q", [
-                *head, areas.copies[1], *kept, *(scratch + place for place in areas.backward), dy, *[0] * states, *inputs,
+                *head, areas.copies[1], *whole_batch, *kept,
+                *(scratch + place for place in areas.backward), dy, *[0] * states, *inputs,
                 *weights[0], *lines[0], *[0] * len(inputs), *weights[1], *lines[1], *[0] * states,
             ]))  # fmt: skip
             histories.append(kept[0] + B * N * size)

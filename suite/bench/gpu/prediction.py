@@ -44,6 +44,9 @@ PRODUCTS = 0.4
 STEP, BARRIER = 600, 400
 """Clocks of latency of a step, and more of a cluster's barrier."""
 
+MEAN = 200
+"""Clocks of latency of a round of means over N, a cluster's barrier not counted."""
+
 LAUNCH, LAUNCHES = 1.5e-6, 30
 """Seconds from one kernel of a graph to the next, and kernels of an update."""
 
@@ -70,7 +73,7 @@ ASSUMED = {
     "products_part_of_fma": PRODUCTS, "step_latency_clocks": STEP, "cluster_barrier_clocks": BARRIER, "launch_seconds": LAUNCH,
     "host_calls_of_an_update": CALLS, "host_seconds_of_a_call": CALL,
     "host_seconds_of_a_pass": HOST, "cudnn_step_seconds": [CUDNN_FORWARD, CUDNN_BACKWARD], "plain_update_seconds": PLAIN,
-    "ctc_frame_seconds": CTC, "stepwise_launch_seconds": STEPWISE,
+    "ctc_frame_seconds": CTC, "stepwise_launch_seconds": STEPWISE, "mean_latency_clocks": MEAN,
 }  # fmt: skip
 
 
@@ -93,8 +96,9 @@ def step_clocks(layout: SizeClass, rows: int, blocks: int = 1) -> float:
 
 def scan_seconds(made: Kernel, sizes: Sequence[int], B: int, T: int) -> float:
     """Seconds of the scans of programs of these N, forward or backward; those that no class fits run step by step."""
-    rows = rows_of(B, made.matrices)
+    rows, plan = rows_of(B, made.matrices), made.plan
     tiles = -(-B // rows)
+    means = (len({plan.phase[n] for n in plan.means}) + len({plan.back[n] for n in plan.back_means})) / 2
     total = 0.0
     large = [N for N in sizes if made.layout(N) is None]
     if large:
@@ -106,7 +110,8 @@ def scan_seconds(made: Kernel, sizes: Sequence[int], B: int, T: int) -> float:
         blocks, most = count * tiles * layout.cluster, beside(layout)
         waves = math.ceil(blocks / (PROCESSORS * most))
         crowd = min(most, math.ceil(blocks / PROCESSORS))
-        total += waves * T * step_clocks(layout, rows, crowd) / CLOCK
+        clocks = step_clocks(layout, rows, crowd) + means * (MEAN + BARRIER * (layout.cluster > 1))
+        total += waves * T * clocks / CLOCK
     return total
 
 

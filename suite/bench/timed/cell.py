@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lstm_odyssey.bench.limit import Limit, limit
 from lstm_odyssey.bench.loop import Loop
 from lstm_odyssey.bench.region import Region, measure
 from lstm_odyssey.bench.samples import Timing
@@ -34,6 +35,9 @@ SIZES = (20, 50, 100, 150, 200)
 AGREE, AGREE_FRAMES = 1e-3, 50
 """How far two float32 outputs of one cell may lie apart, of values up to 1, over how many frames; a wrong cell is off by far
 more. Over hundreds of frames a cell without a forget gate makes a visible difference of any rounding."""
+
+LIMIT_TIME = 0.3
+"""How long the processor's rates are measured, as a part of the time for a cell."""
 
 Run = Callable[[Tensor, list[Tensor]], Tensor]
 
@@ -85,13 +89,23 @@ class Work:
 
 @dataclass(frozen=True)
 class Group:
-    """One cell at one N and B: how each way of computing it did, and why one could not."""
+    """One cell at one N and B: how each way of computing it did, why one could not, and what the processor allows."""
 
     variant: str
     hidden_size: int
     batch: int
     timings: dict[str, Timing]
     failed: dict[str, str] = field(default_factory=dict)
+    limit: Limit | None = None
+
+    def of_limit(self, phase: str | None = None) -> float | None:
+        """The least time that the processor's rates allow, over this package's; None where no rates are known."""
+        mine = self.timings[OURS]
+        if self.limit is None or phase == "backward":
+            return None
+        mine = mine.phases.get(phase, mine) if phase else mine
+        backward = phase is None and "backward" in self.timings[OURS].phases
+        return self.limit.seconds(backward) / mine.median
 
     def ratio(self, other: str, phase: str | None = None) -> float | None:
         """How many times as fast as ``other`` this package is, all of it or a phase."""
@@ -223,8 +237,11 @@ def contest(cell: Cell, size: int, batch: int, work: Work, on_doing: Callable[[s
     if on_doing is not None:
         on_doing("measuring")
     clock = timer_of(work.device, work.clock)
+    bound = None
+    if torch.device(work.device).type == "cpu":
+        bound = limit(cell, size, batch, work.frames, work.inputs, LIMIT_TIME * work.seconds, clock)
     found = measure(regions, relative_error=work.relative_error, seconds=work.seconds, clock=clock)
-    return Group(cell.name, size, batch, found, failed)
+    return Group(cell.name, size, batch, found, failed, bound)
 
 
 def contests(cells: Sequence[Cell], work: Work, on_doing: Callable[[str], None] | None = None) -> Iterator[Group]:

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from lstm_odyssey.bench.limit import FORMULA, Limit
 from lstm_odyssey.bench.samples import Timing, geometric_mean, outside
 from lstm_odyssey.bench.throughput import Throughput
 from lstm_odyssey.bench.timed.cell import OURS, Group, Work
@@ -61,7 +62,9 @@ def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]
         for words, phase in passes.items():
             title = f"{words}, batch {batch}, ms"
             lstm = ("lstm",) if "lstm" in work.against else ()
-            table = new_table("variant", "N", OURS, *lstm, *(f"x {other}" for other in work.against), title=title)
+            table = new_table(
+                "variant", "N", OURS, *lstm, "of limit", *(f"x {other}" for other in work.against), title=title
+            )
             everything: dict[str, list[float]] = {other: [] for other in work.against}
             for variant in order:
                 rows = [group for group in groups if group.variant == variant and group.batch == batch]
@@ -71,11 +74,12 @@ def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]
                 for group in rows:
                     times = [time(group.timings.get(name), 1e-3, phase) for name in (OURS, *lstm)]
                     ratios_shown = [_ratio(group.ratio(other, phase)) for other in work.against]
-                    table.add_row(Text(variant), str(group.hidden_size), *times, *ratios_shown)
+                    part = _ratio(group.of_limit(phase))
+                    table.add_row(Text(variant), str(group.hidden_size), *times, part, *ratios_shown)
                 if len(rows) > 1:
-                    table.add_row(Text(variant), "mean", "", *("" for _ in lstm), *_means(found), end_section=True)
+                    table.add_row(Text(variant), "mean", "", *("" for _ in lstm), "", *_means(found), end_section=True)
             if len(order) > 1:
-                table.add_row("all", "mean", "", *("" for _ in lstm), *_means(everything))
+                table.add_row("all", "mean", "", *("" for _ in lstm), "", *_means(everything))
             yield table
             yield Text("")
     measured = [timing for group in groups for timing in group.timings.values()]
@@ -84,11 +88,28 @@ def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]
         "Medians; x: how many times as fast as that way; mean: geometric, over N."
         f"{_other_mathematics(order) if 'lstm' in work.against else ''}{doubts(measured, work.relative_error)}"
     )
+    if limits := [group.limit for group in groups if group.limit is not None]:
+        yield Text(
+            f"of limit: {FORMULA}, as part of the time. passes and products: 1 and |W| forward, 2 and 3 |W| + |R| with the "
+            f"backward pass; |W|, |R|: numbers of the matrices; f: functions of a step. {_rates(limits)}."
+        )
     failures = dict.fromkeys(
         f"{group.variant} by {way}: {reason}" for group in groups for way, reason in group.failed.items()
     )
     if failures:
         yield Text("\n".join(f"not measured: {failure}" for failure in failures), style="red")
+
+
+def _rates(limits: Sequence[Limit]) -> str:
+    """From the least to the greatest that was reached, and by what."""
+    units = {"stream": ("GB/s", 1e9), "sgemm": ("GFLOP/s", 1e9), "functions": ("G/s", 1e9)}
+    said = []
+    for part, (unit, scale) in units.items():
+        found = sorted(limit.rates[part] / scale for limit in limits)
+        by = dict.fromkeys(limit.ways[part].partition(",")[0] for limit in limits)
+        span = f"{found[0]:.3g}" if len(found) == 1 else f"{found[0]:.3g} to {found[-1]:.3g}"
+        said.append(f"{part} {span} {unit} ({', '.join(by)})")
+    return "; ".join(said)
 
 
 def _other_mathematics(variants: Sequence[str]) -> str:
@@ -169,6 +190,7 @@ def cell_results(groups: Sequence[Group]) -> list[dict[str, Any]]:
             "way": way,
             "seconds": timing_record(timing),
             "ratio": group.ratio(way),
+            **(_limits(group) if way == OURS else {}),
         }
         for group in groups
         for way, timing in group.timings.items()
@@ -177,6 +199,14 @@ def cell_results(groups: Sequence[Group]) -> list[dict[str, Any]]:
         for g in groups
         for way, reason in g.failed.items()
     ]
+
+
+def _limits(group: Group) -> dict[str, Any]:
+    """What the processor allows, the rates it follows from, and what part of it was reached; nothing where it is not known."""
+    if group.limit is None:
+        return {}
+    phases = {"forward": "forward"} | ({"all": None} if "backward" in group.timings[OURS].phases else {})
+    return {"limit": group.limit.record, "of_limit": {name: group.of_limit(phase) for name, phase in phases.items()}}
 
 
 def epoch_results(found: Epochs) -> list[dict[str, Any]]:

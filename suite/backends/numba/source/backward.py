@@ -5,6 +5,9 @@ from __future__ import annotations
 from lstm_odyssey.backends.numba.source.blocks import (
     COMMON,
     KEPT,
+    PRODUCTS,
+    SCAN,
+    SUMMED_ROWS,
     Block,
     Pass,
     copied,
@@ -34,7 +37,7 @@ class Backward(Pass):
         roots = [*(number for number, _ in self._roots()), *(total.node for total in totals if total is not None)]
         blocks = 1 + max([0, *(self.back[number] for number in roots if number is not None)])
         arguments = ", ".join(("span", "state_line", "operand_line", "row_line", "s", "h", "o", "d", "u", "l", "l_out", "dy",
-                               *self.fixed.values(), *(f"d{name}" for name in self.fixed.values())))  # fmt: skip
+                               "g", *self.fixed.values(), *(f"d{name}" for name in self.fixed.values())))  # fmt: skip
         functions = [self._block(block, blocks).function(f"back{block}", arguments) for block in range(blocks)]
         runs = (*plan.input_runs, *plan.recurrent)
         parameters = list(dict.fromkeys(name for run in runs for name in run.parameters))
@@ -49,20 +52,24 @@ class Backward(Pass):
                 "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span",
                 f"lambda_bytes = {len(self.states)} * row_line", "wipe(zeros, max(M, N))",
                 *swinging(plan.recurrent).splitlines()]  # fmt: skip
+        steps = []
         for k in states:
-            body += [f"if dfinal{k}:", f"    move(lambdas + {k} * row_line, dfinal{k}, B * N)", "else:",
-                     f"    wipe(lambdas + {k} * row_line, B * N)"]  # fmt: skip
-        body += [f"wipe(d{name}, N)" for name in self.fixed.values()]
-        body += [f"call(pack_lines, ({word(name)}, {word(name)}_line, N, N, pack{k}, {row} * N, {len(run.parameters)} * N, B))"
-                 for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
+            steps += [f"if dfinal{k}:", f"    move(lambdas + {k} * row_line, dfinal{k}, rows * N)", "else:",
+                      f"    wipe(lambdas + {k} * row_line, rows * N)"]  # fmt: skip
+        steps += ["for block in range(most + 1):", "    g = block * gap"]
+        steps += [f"    wipe(d{name} + g, N)" for name in self.fixed.values()]
+        steps += [f"call(pack_lines, ({word(name)}, {word(name)}_line, N, N, pack{k}, {row} * N, {len(run.parameters)} * N, "
+                  "rows))"
+                  for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
         counts = [len(run.parameters) for run in plan.recurrent]
-        body += copied([f"{count} * N" for count in counts], ["N"] * len(counts))
+        steps += copied([f"{count} * N" for count in counts], ["N"] * len(counts))
         loop = ["t = T - 1 - turn", "frame, copy = t * B, t % copies", "before = lambdas + turn % 2 * lambda_bytes",
                 "after = lambdas + (turn + 1) % 2 * lambda_bytes"]  # fmt: skip
         rows = ["s = slots + (frame + b) * places * span", "h = history + (frame + b) * span",
                 "o = operands + (frame + b) * span",
                 "d = deltas + (frame + b) * count * span", "u = waiting + b * span", "l = before + b * span",
-                "l_out = after + b * span", "dy = dys + (frame + b) * span"]  # fmt: skip
+                "l_out = after + b * span", "dy = dys + (frame + b) * span",
+                f"g = min(b // {SUMMED_ROWS}, most) * gap"]  # fmt: skip
         for block in range(blocks):
             held = []
             if block == blocks - 1:
@@ -74,10 +81,12 @@ class Backward(Pass):
             loop += rows_loop(f"back{block}", arguments, rows, held, self._block(block, blocks).means)
             loop += self._products(block, blocks)
         text = "\n\n".join(functions) + f"\n\n@cfunc({options})\ndef backward(table):\n{indented(body, 4)}\n"
-        text += f"    for turn in range(T):\n{indented(loop, 8)}\n{indented(self._parameters(), 4)}\n"
-        end = [line for k in states for line in (
-            f"if dinitial{k}:", f"    move(dinitial{k}, lambdas + T % 2 * lambda_bytes + {k} * row_line, B * N)")]  # fmt: skip
-        return f"{text}{indented(end, 4)}\n"
+        steps += ["for turn in range(T):", *(f"    {line}" for line in loop)]
+        last = "lambdas + T % 2 * lambda_bytes"
+        steps += [line for k in states
+                  for line in (f"if dinitial{k}:", f"    move(dinitial{k}, {last} + {k} * row_line, rows * N)")]  # fmt: skip
+        text += f"    if does & {SCAN}:\n{indented(steps, 8)}\n"
+        return f"{text}    if does & {PRODUCTS}:\n{indented(self._parameters(), 8)}\n"
 
     def _roots(self) -> list[tuple[int | None, str]]:
         """What a step of the backward pass has to write, and where."""
@@ -123,7 +132,7 @@ class Backward(Pass):
             total = self.gradient.totals.get(vector)
             if total is not None and total.node is not None and self.back[total.node] == number:
                 value = block.value(total.node)
-                block.stores.append(f"    store(d{name} + at, load(d{name} + at, keep) + {value}, keep)")
+                block.stores.append(f"    store(d{name} + g + at, load(d{name} + g + at, keep) + {value}, keep)")
         return block
 
     def _mean(self, node: int) -> str:
@@ -149,22 +158,26 @@ class Backward(Pass):
                 at = f"deltas + (frame * count + {run.first}) * span"
                 lines = free if run.operand in self.state_of else ordered
                 lines.append(f"call(product, ({start}, {at}, count * span, SIZE, pack{k} + copy * gap{k}, 0, {to}, span, "
-                             f"B, {len(run.parameters)} * N, N, t % 2 * swing))")  # fmt: skip
+                             f"rows, {len(run.parameters)} * N, N, t % 2 * swing))")  # fmt: skip
         return ordered + to_and_fro(free)
 
     def _parameters(self) -> list[str]:
-        """After the loop: the gradients of x and of the matrices, each one product over all frames."""
-        plan, lines, begun = self.plan, [], set()
+        """After the loop: the gradients of x and of the matrices, each one product over all frames, or a share of its lines."""
+        plan, begun = self.plan, set()
+        lines = [
+            f"low{k}, high{k} = cut({of}, share, shares), cut({of}, share + 1, shares)"
+            for k, of in (("", "N"), ("_x", "frames"))
+        ]
         for run in plan.input_runs:
             x = f"dx{plan.inputs.index(run.operand)}"
             count = len(run.parameters)
-            start = f"{x}, M * SIZE" if x in begun else "zeros, 0"
+            start = f"{x} + low_x * M * SIZE, M * SIZE" if x in begun else "zeros, 0"
             begun.add(x)
-            lines.append(f"if {x}:")
+            lines.append(f"if {x} and high_x > low_x:")
             lines += [f"    call(pack_lines, ({word(name)}, {word(name)}_line, N, M, pack_x, {row} * N, {count} * N, frames))"
                       for row, name in enumerate(run.parameters)]  # fmt: skip
-            lines.append(f"    call(product, ({start}, deltas + {run.first} * span, count * span, SIZE, pack_x, 0, "
-                         f"{x}, M * SIZE, frames, {count} * N, M, 0))")  # fmt: skip
+            lines.append(f"    call(product, ({start}, deltas + ({run.first} + low_x * count) * span, count * span, SIZE, "
+                         f"pack_x, 0, {x} + low_x * M * SIZE, M * SIZE, high_x - low_x, {count} * N, M, 0))")  # fmt: skip
         for run in (*plan.input_runs, *plan.recurrent):
             if run.operand in self.state_of:
                 vector, columns = f"history + {self.state_of[run.operand]} * state_line", "N"
@@ -174,9 +187,10 @@ class Backward(Pass):
                 vector, columns = f"x{plan.inputs.index(run.operand)}", "M"
             for row, name in enumerate(run.parameters):
                 to = f"d{word(name)}"
-                start = f"{to}, {to}_line" if to in begun else "zeros, 0"
+                start = f"{to} + low * {to}_line, {to}_line" if to in begun else "zeros, 0"
                 begun.add(to)
-                lines.append(f"if {to}:")
-                lines.append(f"    call(product, ({start}, deltas + {run.first + row} * span, SIZE, count * span, {vector}, "
-                             f"{columns} * SIZE, {to}, {to}_line, N, frames, {columns}, 0))")  # fmt: skip
+                lines.append(f"if {to} and high > low:")
+                lines.append(f"    call(product, ({start}, deltas + {run.first + row} * span + low * SIZE, SIZE, count * span, "
+                             f"{vector}, {columns} * SIZE, {to} + low * {to}_line, {to}_line, high - low, frames, {columns}, "
+                             "0))")  # fmt: skip
         return lines

@@ -9,10 +9,18 @@ from lstm_odyssey.backends.plan import Run
 from lstm_odyssey.backends.processor import cache_bytes
 from lstm_odyssey.cell.graph import Node
 
-COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns", "copies")
+PART = ("rows", "together", "does", "share", "shares", "most", "gap")
+"""What of a batch a call computes: see ``backends.numba.shares.Part``."""
+COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns", "copies", *PART)
 KEPT = ("history", "slots", "operands")
 """The first entries of a scan's table: sizes and functions, then the addresses of what a forward pass keeps."""
-ACTIVE = COMMON.index("active")
+ACTIVE, OF_PART = COMMON.index("active"), COMMON.index(PART[0])
+
+SUMMED_ROWS = 8
+"""Rows of a batch whose gradients of vectors are summed apart, the last such block taking what is left over. Tiles of products
+are made of 4, 2 or 1 rows, and of fewer than 8 rows in another order: so parts of a batch are of whole blocks."""
+SCAN, PRODUCTS = 1, 2
+"""What a call of a backward pass does: the steps, and afterwards the gradients of inputs and matrices."""
 
 
 class Block(Values):
@@ -51,7 +59,7 @@ def rows_loop(
 
     Each of ``means`` is an address that gets a mean over N in all of its N places, of the sums that the block returns.
     """
-    lines = ["for b in range(B):", *(f"    {row}" for row in rows)]
+    lines = ["for b in range(rows):", *(f"    {row}" for row in rows)]
     lines += ["    if active == 0 or flag(active + t * B + b):"]
     sums = [f"m{k}" for k in range(len(means))]
     lines += [f"        {one} = fill(0.0)" for one in sums]

@@ -8,7 +8,7 @@ asked for. Both passes take one table of integers (sizes, addresses, strides); `
 from __future__ import annotations
 
 from lstm_odyssey.backends.numba.source.backward import Backward
-from lstm_odyssey.backends.numba.source.blocks import Block, indented
+from lstm_odyssey.backends.numba.source.blocks import SUMMED_ROWS, Block, indented
 from lstm_odyssey.backends.numba.source.forward import Forward
 from lstm_odyssey.backends.plan import Plan
 from lstm_odyssey.backends.processor import vector_bytes
@@ -39,6 +39,12 @@ def wipe(to, count):
     """Set numbers to 0."""
     for n in range(0, count, LANES):
         store(to + n * SIZE, fill(0.0), first(count - n))
+
+
+@njit(forceinline=True, error_model="numpy")
+def cut(count, share, shares):
+    """Where a share of so many lines begins: at a whole {rows} of them, and no share has fewer but none at all."""
+    return count if share == shares else min(count * share // shares, max(count - {rows}, 0)) // {rows} * {rows}
 '''
 _NORMS = "\n\nfrom lstm_odyssey.backends.numba.vectors.lanes import only, sqrt, total  # noqa: E402\n"
 OF_LANES = ("sqrt", "mean")
@@ -50,7 +56,8 @@ def source(plan: Plan, size: int) -> str:
     """The module for one float size, 4 or 8 bytes."""
     lanes = vector_bytes() // size
     words = sorted(name for name in (*FUNCTIONS, "sign") if OPS[name].kernel is not None and name not in OF_LANES)
-    head = _HEAD.format(size=size, lanes=lanes, bytes=vector_bytes(), names=", ".join(words), words=words, move=MOVE)
+    head = _HEAD.format(size=size, lanes=lanes, bytes=vector_bytes(), names=", ".join(words), words=words, move=MOVE,
+                        rows=SUMMED_ROWS)  # fmt: skip
     options = f"types.void(types.intp), {_OPTIONS}"
     used = {node.op for node in (*plan.graph.nodes, *plan.gradient.nodes)}
     head += _NORMS if used & set(OF_LANES) else ""

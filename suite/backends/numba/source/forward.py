@@ -39,11 +39,11 @@ class Forward(Pass):
                 "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span"]  # fmt: skip
         body += swinging(plan.recurrent).splitlines()
         body += ["wipe(zeros, max(M, N))", f"wipe(bias, {len(self.accumulators)} * N)"]
-        body += [f"move(history + {k} * state_line, initial{k}, B * N)" for k in states]
+        body += [f"move(history + {k} * state_line, initial{k}, rows * N)" for k in states]
         body += self._biases()
         body += [f"ready, chunk = 0, max(2, {AHEAD_ROWS} // B)"]
         body += [f"call(pack_columns, ({word(name)}, {word(name)}_line, N, N, pack{k}, {row} * N, "
-                 f"{len(run.parameters)} * N, B))"
+                 f"{len(run.parameters)} * N, rows))"
                  for k, run in enumerate(plan.recurrent) for row, name in enumerate(run.parameters)]  # fmt: skip
         counts = [len(run.parameters) for run in plan.recurrent]
         body += copied(["N"] * len(counts), [f"{count} * N" for count in counts])
@@ -64,8 +64,9 @@ class Forward(Pass):
         text = "\n\n".join(functions)
         text += f"\n\n@cfunc({options})\ndef forward(table):\n{indented(body, 4)}\n"
         text += f"    for t in range(T):\n{indented(loop, 8)}\n"
-        end = ["if y:", "    move(y, history + row_line, frames * N)"]
-        end += [f"move(final{k}, history + {k} * state_line + T * row_line, B * N)" for k in states]
+        end = ["if y:", "    for t in range(1 if together else T):",
+               "        move(y + t * row_line, history + (t + 1) * row_line, (frames if together else rows) * N)"]  # fmt: skip
+        end += [f"move(final{k}, history + {k} * state_line + T * row_line, rows * N)" for k in states]
         return f"{text}{indented(end, 4)}\n"
 
     def _block(self, number: int) -> Block:
@@ -111,23 +112,27 @@ class Forward(Pass):
         return lines
 
     def _starts(self) -> list[str]:
-        """The input product of a few dozen frames at once: as many as stay in a near cache until their step comes."""
+        """The input product of a few dozen frames at once: as many as stay in a near cache until their step comes.
+
+        Of some rows of the batch it is one product a step, since their frames do not lie one behind another.
+        """
         plan, count = self.plan, len(self.accumulators)
         lines = []
         started = bool(plan.input_runs) and len(plan.input_runs[0].parameters) == count
         if count and not started:
             lines.append(
-                f"call(product, (bias, 0, zeros, 0, 0, zeros, BYTES, ahead, places * span, rows, 0, {count} * N, 0))"
+                f"call(product, (bias, 0, zeros, 0, 0, zeros, BYTES, ahead, places * span, lines, 0, {count} * N, 0))"
             )
         for k, run in enumerate(plan.input_runs):
             to = f"ahead + {run.first} * span"
             start = "bias, 0" if started and k == 0 else f"{to}, places * span"
-            x = f"x{plan.inputs.index(run.operand)} + frame * M * SIZE"
-            lines.append(f"call(product, ({start}, {x}, M * SIZE, SIZE, input_pack{k}, 0, {to}, places * span, rows, M, "
+            x = f"x{plan.inputs.index(run.operand)} + (frame + piece * B) * M * SIZE"
+            lines.append(f"call(product, ({start}, {x}, M * SIZE, SIZE, input_pack{k}, 0, {to}, places * span, lines, M, "
                          f"{len(run.parameters)} * N, 0))")  # fmt: skip
-        take = ["take = chunk if T - t > chunk + 1 else T - t", "ready += take", "rows = take * B",
-                "ahead = slots + frame * places * span"]  # fmt: skip
-        return ["if t == ready:", *(f"    {line}" for line in (*take, *lines))] if lines else []
+        take = ["take = chunk if T - t > chunk + 1 else T - t", "ready += take",
+                "pieces, lines = (1, take * B) if together else (take, rows)", "for piece in range(pieces):",
+                "    ahead = slots + (frame + piece * B) * places * span", *(f"    {line}" for line in lines)]  # fmt: skip
+        return ["if t == ready:", *(f"    {line}" for line in take)] if lines else []
 
     def _products(self, operands: set[int]) -> list[str]:
         lines = []
@@ -139,5 +144,5 @@ class Forward(Pass):
                     vector = f"operands + {self.plan.operands.index(run.operand)} * operand_line + frame * span"
                 to = f"slots + frame * places * span + {run.first} * span"
                 lines.append(f"call(product, ({to}, places * span, {vector}, span, SIZE, pack{k} + copy * gap{k}, 0, {to}, "
-                             f"places * span, B, N, {len(run.parameters)} * N, t % 2 * swing))")  # fmt: skip
+                             f"places * span, rows, N, {len(run.parameters)} * N, t % 2 * swing))")  # fmt: skip
         return lines
