@@ -30,13 +30,22 @@ MAX_BYTES = 4 * 2**30
 
 
 @contextmanager
+def unpacked_folder(archive: Path) -> Iterator[Path]:
+    """A folder for what is unpacked of an archive; it is gone afterwards, so errors name the archive in its place."""
+    with TemporaryDirectory(prefix="lstm-odyssey-") as name:
+        try:
+            yield Path(name)
+        except CorpusError as error:
+            raise CorpusError(str(error).replace(name, str(archive))) from None
+
+
+@contextmanager
 def unpacked(task: str, archive: Path) -> Iterator[Path]:
     """A folder with all files of a .tar, .tar.gz, .tar.xz, .tar.bz2 or .zip; it is gone afterwards.
 
     Errors: `CorpusError` if it is none of these, is damaged or too large, or has a member that is not to be trusted.
     """
-    with TemporaryDirectory(prefix="lstm-odyssey-") as name:
-        folder = Path(name)
+    with unpacked_folder(archive) as folder:
         try:
             is_zip = zipfile.is_zipfile(archive)
             is_tar = not is_zip and tarfile.is_tarfile(archive)

@@ -24,6 +24,7 @@ import json
 import mmap
 import os
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -41,6 +42,8 @@ from lstm_odyssey.tasks.declare import Corpus, CorpusError, Pair
 MAGIC = b"lstm-odyssey features 2\n"
 START = len(MAGIC) + 64
 ALIGNED = 64
+ABANDONED = 3600
+"""Seconds after which a file that is not finished has no writer any more."""
 SPLITS = ("train", "valid", "test")
 NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -151,11 +154,17 @@ def kept(file_name: str, make: Callable[[], Assembled]) -> Corpus:
 
 
 def _forget_older(path: Path) -> None:
-    """Keep the last two files of a corpus at one place: each change of a source or a version makes another."""
+    """Keep the last two files of a corpus at one place: each change of a source or a version makes another.
+
+    What a process that was killed had not finished goes too: a file that nobody has written to for an hour.
+    """
     ours = f"{path.name.rpartition('-')[0]}-*.features"
     with contextlib.suppress(OSError):  # another process may be doing the same
         for older in sorted(path.parent.glob(ours), key=lambda each: each.stat().st_mtime_ns)[:-2]:
             older.unlink(missing_ok=True)
+        for partly in path.parent.glob("*.features-*"):
+            if partly.stat().st_mtime < time.time() - ABANDONED:
+                partly.unlink(missing_ok=True)
 
 
 def write(path: Path, made: Assembled) -> None:

@@ -32,8 +32,10 @@ def fault(subsets: Subsets, foldings: Foldings, labels: Sequence[str], test: Seq
     if both := sorted(set(subsets) & set(foldings)):
         return f"{both[0]!r} is a subset and a folding; expected two names. Rename one"
     for name, indices in subsets.items():
+        if not isinstance(indices, Sequence | np.ndarray) or isinstance(indices, str):
+            return f"subset {name!r} is {indices!r}; expected indices of test. Give a list of them"
         found = list(indices)
-        if not all(isinstance(index, int | np.integer) and 0 <= index < len(test) for index in found) or not found:
+        if not all(_is_index(index) and 0 <= index < len(test) for index in found) or not found:
             return (
                 f"subset {name!r} has {_first(found, len(test))}; expected indices of test, 0 to {len(test) - 1}, one or more. "
                 "Correct it, or leave it out"
@@ -41,6 +43,10 @@ def fault(subsets: Subsets, foldings: Foldings, labels: Sequence[str], test: Seq
         if len(set(found)) < len(found):
             return f"subset {name!r} has an index twice; expected each once. Correct it"
     for name, folding in foldings.items():
+        if not isinstance(folding, Mapping):
+            return f"folding {name!r} is {folding!r}; expected a mapping of labels to classes. Give a dict"
+        if wrong := [to for to in folding.values() if not (to is None or isinstance(to, str))]:
+            return f"folding {name!r} has the class {wrong[0]!r}; expected a name, or None. Correct it"
         if strange := [label for label in folding if label not in labels]:
             return f"folding {name!r} has {strange[0]!r}, which is no label; expected some of the labels. Correct it"
         _, index = folded(labels, folding)
@@ -49,8 +55,12 @@ def fault(subsets: Subsets, foldings: Foldings, labels: Sequence[str], test: Seq
     return ""
 
 
+def _is_index(index: Any) -> bool:
+    return isinstance(index, int | np.integer) and not isinstance(index, bool)
+
+
 def _first(indices: Sequence[Any], count: int) -> str:
-    wrong = (index for index in indices if not isinstance(index, int | np.integer) or not 0 <= index < count)
+    wrong = (index for index in indices if not _is_index(index) or not 0 <= index < count)
     return repr(next(wrong)) if indices else "no sequence"
 
 

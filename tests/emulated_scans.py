@@ -66,7 +66,11 @@ def drawn(cell, case):
     for space, names in lowered.graph.packed.items():
         gates = len(names)
         rest = {"W": (M,), "R": (width,)}.get(space, ())
-        value = normal(P, gates, width, *rest) * inside.view(P, 1, width, *[1] * len(rest))
+        value = normal(P, gates, width, *rest)
+        if space == "k":  # a constant is no draw
+            given = [cell.constants[name.removeprefix("k.")].default for name in names]
+            value = torch.tensor(given, dtype=torch.float64).view(1, -1, 1).expand_as(value)
+        value = value * inside.view(P, 1, width, *[1] * len(rest))
         if space == "R":
             value *= inside.view(P, 1, 1, width) / torch.tensor(case.sizes).view(P, 1, 1, 1) ** 0.5
         spaces[space] = value.reshape(P, gates * width, *rest)

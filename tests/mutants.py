@@ -7,14 +7,16 @@ right one with a small change of its graph.
 import inspect
 import math
 from dataclasses import replace
+from unittest import mock
 
 import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.cell.adjoint import Total, adjoint
 from lstm_odyssey.cell.graph import Node
-from lstm_odyssey.cell.ops import FUNCTIONS
+from lstm_odyssey.cell.ops import FUNCTIONS, OPS
 from lstm_odyssey.variants import ops
+from lstm_odyssey.variants.declare import Variant
 from tests.cells import ODD
 
 WRONG_CELLS = {
@@ -103,6 +105,29 @@ WRONG_CELLS = {
     "sLSTM normalised by the step before": ("slstm", ("c_t / n_t", "c_t / n")),
     "sLSTM with the tanh of an LSTM": ("slstm", ("c_t / n_t", "tanh(c_t / n_t)")),
     "sLSTM whose input gate is a σ": ("slstm", ("i = exp(log_i - m_t)", "i = sigmoid(log_i)")),
+    "IRNN with the tanh of a plain net": ("irnn", ("relu(", "tanh(")),
+    "IndRNN whose vector meets no past": ("indrnn", ("p.h * y", "p.h")),
+    "UGRNN with g and 1 - g swapped": ("ugrnn", ("g * y + (1 - g) * h", "(1 - g) * y + g * h")),
+    "coRNN that moves by the velocity before": ("cornn", ("y + k.dt * z_t", "y + k.dt * z")),
+    "coRNN without its damping": ("cornn", (" - k.epsilon * z", " - k.epsilon")),
+    "coRNN with frequency and damping exchanged": (
+        "cornn",
+        ("k.gamma * y - k.epsilon * z", "k.epsilon * y - k.gamma * z"),
+    ),
+    "Li-GRU that is not centred": ("ligru_ln", ("d = u - mean(u)", "d = u")),
+    "Li-GRU normalised by what is not centred": ("ligru_ln", ("rms(d)", "rms(u)")),
+    "Li-GRU whose norm has the recurrent part too": (
+        "ligru_ln",
+        ("u = W.z @ x", "u = W.z @ x + R.z @ y"),
+        (" + R.z @ y + b.z", " + b.z"),
+    ),
+    "LN-LSTM with a sum over the gates in place of a mean": ("ln_lstm", ("W.o @ x) / 4", "W.o @ x)")),
+    "LN-LSTM with a deviation of one gate": (
+        "ln_lstm",
+        ("mean(rz * rz + ri * ri + rf * rf + ro * ro) / 4", "mean(rz * rz)"),
+    ),
+    "LN-LSTM whose cell is not normalised": ("ln_lstm", ("d / rms(d)", "c_t")),
+    "LN-LSTM whose cell is not centred": ("ln_lstm", ("d = c_t - mean(c_t)", "d = c_t")),
 }
 
 
@@ -114,9 +139,10 @@ def wrong_cell(of, *changes):
     for before, after in changes:
         assert before in text, f"the text of {of} no longer has {before!r}; change the mutant with it"
         text = text.replace(before, after)
-    space = {name: getattr(ops, name) for name in FUNCTIONS}
+    space = {name: getattr(ops, name) for name in (*FUNCTIONS, "rms")}
     exec(compile(text, f"<wrong {of}>", "exec"), space)
-    return lo.as_cell(space[of])
+    constants = lo.variant(of).constants
+    return lo.as_cell(Variant(space[of], constants=constants) if constants else space[of])
 
 
 def with_parameters(change):
@@ -236,6 +262,13 @@ def without_second_delta(name):
     return derive
 
 
+def of_sums(graph, leaves=()):
+    """The right adjoint, made with a rule that forgets to divide by N."""
+    rule = replace(OPS["mean"], pullback=lambda d, out, a: (d.mean() + d.mean(),))  # of two, as the check has them
+    with mock.patch.dict(OPS, mean=rule):
+        return adjoint(graph, leaves)
+
+
 WRONG_ADJOINTS = {  # and the cell in which each is wrong
     "the adjoint term of the initial state is missing": (
         "vanilla",
@@ -289,6 +322,12 @@ WRONG_ADJOINTS = {  # and the cell in which each is wrong
         ),
     ),
     "the second use of a matrix has no part in its gradient": ("shared", without_second_delta("R.z")),
+    "a mean sends nothing back": ("norms", with_nodes(lambda graph, node: node.op == "mean" and nothing(node))),
+    "a mean sends each number its own": (
+        "norms",
+        with_nodes(lambda graph, node: node.op == "mean" and replace(node, op="mul", args=(*node.args, one(graph)))),
+    ),
+    "a mean sends back a sum": ("norms", of_sums),
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from lstm_odyssey.backends.cuda.emulation import ORDERS, EmulatedDevice
 from lstm_odyssey.backends.cuda.launch import KernelError
+from tests.cells import ODD
 from tests.emulated_scans import BOUNDS, Case, answer, drawn, errors
 
 CHECKS = (*ORDERS, "sanitize", "races")
@@ -97,6 +98,18 @@ FAULTS = {
         "races",
         case=Case((7,), B=1),
     ),
+    "a mean over what lies beyond N": Fault(
+        "forward", " = live ? v", " = true ? v", "in order", at=None, cell="ligru_ln"
+    ),
+    "a sum in place of a mean, forward": Fault("forward", " / real(N)", "", "in order", cell="ligru_ln"),
+    "a mean by the width of the class, backward": Fault(
+        "backward", "/ real(N)", "/ real(WIDTH)", "in order", cell="ligru_ln"
+    ),
+    "a barrier left out before a mean": Fault("forward", BARRIER, "", "shuffled 1", cell="ligru_ln"),
+    "what is averaged overwritten by the next step": Fault("backward", BARRIER, "", "greedy", at=-1, cell="centred"),
+    "a mean over the own block of a cluster": Fault(
+        "forward", ", block, live ? v", ", rank, live ? v", "in order", cell="ligru_ln", case=CLUSTER
+    ),
 }
 """By name."""
 
@@ -127,7 +140,7 @@ def printed(message: str) -> str:
 
 def said(fault: Fault, check: str) -> str:
     """What one of ``CHECKS`` says of a fault; empty if it finds nothing."""
-    problem = drawn(fault.cell, fault.case)
+    problem = drawn(ODD.get(fault.cell, fault.cell), fault.case)
     order, checks = (check, {}) if check in ORDERS else ("in order", {check: True})
     try:
         found = errors(problem, answer(problem, Planted(fault, order, **checks)))

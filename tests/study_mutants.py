@@ -24,7 +24,14 @@ from tests.backends import test_cores, test_training_step
 from tests.layers import test_layer_memory
 from tests.reports.contract import test_schema
 from tests.study import test_blocks, test_search, test_store
-from tests.training import test_costs, test_hyperparameters, test_training, test_trial_records, test_views
+from tests.training import (
+    test_costs,
+    test_declared_starts,
+    test_hyperparameters,
+    test_training,
+    test_trial_records,
+    test_views,
+)
 
 
 @dataclass(frozen=True)
@@ -345,10 +352,36 @@ TRAINER = {
     ),
     "a start is ignored": Mutant(
         "training.network:Network.initialise",
-        "and parameter in begun",
-        "and not begun and parameter in begun",
+        "and parameter in start",
+        "and not start and parameter in start",
         test_hyperparameters.test_each_trial_is_trained_as_its_own_hyperparameters_say,
         {"backend": "eager"},
+    ),
+    "chrono's longest is one too long": Mutant(
+        "layers.starts:begun",
+        "longest - 2",
+        "longest - 1",
+        test_declared_starts.test_every_member_begins_as_declared_and_as_if_alone,
+    ),
+    "what a cell declares goes before a trial's own": Mutant(
+        "training.members.population:Population.__init__",
+        "declared | starts(trial.hyperparameters)",
+        "starts(trial.hyperparameters) | declared",
+        test_declared_starts.test_every_member_begins_as_declared_and_as_if_alone,
+    ),
+    "constants are trained": Mutant(
+        "backends.numba.training_step:TrainingStep._build",
+        "network.trained",
+        "network.weights.shape[1]",
+        test_declared_starts.test_all_backends_train_the_same_and_leave_constants_alone,
+        {"name": "damped"},
+    ),
+    "a trial's constant is the default": Mutant(
+        "training.hyperparameters:constants",
+        'trial.get(f"{CONSTANT}{name}", one.default)',
+        "one.default",
+        test_declared_starts.test_all_backends_train_the_same_and_leave_constants_alone,
+        {"name": "damped"},
     ),
     "the loss is averaged over a batch": Mutant(
         "training.members.lockstep:Lockstep.phases",

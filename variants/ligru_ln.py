@@ -4,7 +4,7 @@ Parameters: 2(MN + N² + 2N).
 
 Source: Ravanelli et al. 2018, section III, equations of the Li-GRU: BN(W_z x_t) and BN(W_h x_t) are read as LN of the same
 vectors (Ba et al. 2016, equation (4)), each over its own N, with gain p and bias b. The root has 1e-5 added. Its h is y, its
-candidate h̃ is h. Without any norm: ligru. The gains start as every parameter does, unless a study says otherwise.
+candidate h̃ is h. Without any norm: ligru. Gains begin as 1.
 """
 
 from lstm_odyssey.variants.declare import Variant
@@ -40,4 +40,5 @@ variant = Variant(
         'J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016; arXiv 1607.06450'
     ),
     ties=("relu",),
+    start={"p.z": 1.0, "p.h": 1.0},
 )

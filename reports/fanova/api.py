@@ -14,8 +14,8 @@ decomposed (its trees one by one on request), and the measure is the draw's own,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy
 import xarray
@@ -26,7 +26,7 @@ from lstm_odyssey.reports.contract.nearest import nearest
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import hyperparameters as drawn_names
 from lstm_odyssey.reports.contract.variables import PACKAGE
-from lstm_odyssey.reports.fanova import layout
+from lstm_odyssey.reports.fanova import layout, searches
 from lstm_odyssey.reports.fanova import refits as bootstrap
 from lstm_odyssey.reports.fanova.analysis import DECOMPOSITIONS, Decomposition, analyse, view
 from lstm_odyssey.reports.fanova.cases import FACTOR, RESPONSES, Case, FanovaError, case, complete, drawn, factor
@@ -50,7 +50,7 @@ class Work(NamedTuple):
 
 
 def fanova(
-    study: xarray.Dataset,
+    study: Any,
     *,
     response: str = "best_test",
     decomposition: Decomposition = "forest",
@@ -66,13 +66,19 @@ def fanova(
     fewest: int = FEWEST,
     seed: int = 1,
     jobs: int = 1,
+    distributions: Mapping[str, Any] | None = None,
+    value: Any = None,
+    direction: str | None = None,
+    absent: str = "refuse",
+    failed: float | None = None,
     progress: Callable[[int, int], None] | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> xarray.Dataset:
     """Divide the variance of a response among the hyperparameters.
 
     Args:
-        study: a stored study, as ``open_study`` gives it, or a selection of one.
+        study: a stored study, as ``open_study`` gives it, or a selection of one; or somebody else's search: an optuna study, or
+            a ``pandas.DataFrame`` of parameters and values.
         response: a score (``best_test``, ``best_valid``, ...), with the chance level as its ceiling, or a measure as it
             stands (``seconds``, ``frames_per_second``, ``epochs`` ...).
         decomposition: ``forest``, of the forest's mean function, or ``per_tree``, the mean over trees of each tree's shares:
@@ -89,12 +95,19 @@ def fanova(
         fewest: cases of fewer finished trials are not analysed.
         seed: of everything random.
         jobs: worker processes for the refits; -1 for one a core.
+        distributions: of a search, what each parameter was drawn from: a distribution of optuna or of scipy.stats, a list of
+            choices, or ``{"kind": "log_uniform", "low": ..., "high": ...}``. An optuna study knows its own.
+        value: of a search, the column, the number of the objective, or a function of a trial.
+        direction: of a search, ``minimize`` or ``maximize``; an optuna study knows its own.
+        absent: what becomes of a parameter that only some trials of a search have: ``refuse``, or ``level``.
+        failed: the value at which trials of a search stand that failed, were pruned or are worse; None leaves them out.
         progress: called with (fits done, fits in all).
         cache: folder where refits are kept under a hash of what they depend on.
 
     Returns:
-        A dataset over (task, variant, clip, ...); see ``lstm_odyssey.reports.fanova.layout``. A case that cannot be analysed
-        is NaN, ``note`` says why, and a warning is issued. It can be written with ``to_netcdf(path, engine="h5netcdf")``.
+        A dataset over (task, variant, clip, ...), of a search over (clip, ...); see ``lstm_odyssey.reports.fanova.layout``.
+        A case that cannot be analysed is NaN, ``note`` says why, and a warning is issued. It can be written
+        with ``to_netcdf(path, engine="h5netcdf")``.
 
     Raises:
         SchemaError: ``study`` is no study, or lost what is needed of it.
@@ -106,6 +119,17 @@ def fanova(
         >>> found = lo.fanova(lo.open_study("study"))  # doctest: +SKIP
         >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
     """
+    search = None
+    if not isinstance(study, xarray.Dataset):
+        search = searches.searched(
+            study, distributions=distributions, value=value, direction=direction, absent=absent, failed=failed,
+            names=hyperparameters,
+        )  # fmt: skip
+        study = searches.as_study(search, failed)
+        hyperparameters = list(search.forms)
+    elif (distributions, value, direction, absent, failed) != (None, None, None, "refuse", None):
+        cure = "Leave distributions, value, direction, absent and failed out."
+        raise _error("fanova of a study", "options of a search", "none of them", cure)
     study = as_study(study, "status", "chance", "direction")
     if (given := draws.points(study)) is not None:
         got, expected = f"the rows of {given['file']}", "random draws, whose distribution is the measure of the shares"
@@ -174,11 +198,12 @@ def fanova(
             kept = None if cache is None else expanded(cache)
             again = bootstrap.replicates(work.asked, work.refits, jobs=jobs, progress=step, cache=kept)
             filling.bounds(work.at, again, work.case, level)
-    return filling.dataset({
+    result = filling.dataset({
         "title": "functional ANOVA", "package": PACKAGE, "response": response, "decomposition": decomposition,
         "trees": trees, "seed": seed, "replicates": replicates, "level": level, "flagged_below": POOR,
         "pooled": int(pooled), "measure": "the distribution from which each hyperparameter was drawn",
     })  # fmt: skip
+    return result if search is None else searches.told(search, result, value)
 
 
 def _error(subject: str, got: str, expected: str, cure: str) -> FanovaError:

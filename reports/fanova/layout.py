@@ -136,6 +136,15 @@ VARIABLES = (
 )  # fmt: skip
 
 
+def restored(effects: xarray.Dataset) -> xarray.Dataset:
+    """A result of a search, which has no dimensions ``task`` and ``variant``, as one of a study; any other as it is."""
+    for dim in CASE:
+        if dim not in effects.dims:
+            grown = {each.name: effects[each.name].expand_dims(dim) for each in VARIABLES if dim in each.dims}
+            effects = effects.drop_vars(dim).assign(grown).assign_coords({dim: [effects[dim].item()]})
+    return effects.transpose(*CASE, ...)
+
+
 def dataset(
     arrays: Mapping[str, numpy.ndarray[Any, Any]],
     coordinates: Mapping[str, Any],

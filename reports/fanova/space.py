@@ -22,6 +22,10 @@ MOST_CELLS = 256
 """Cells of an axis of numbers at most: steps of 0.4 % of the probability, far below what a forest resolves."""
 
 
+ABSENT = "(absent)"
+"""The level of a parameter that a trial does not have, among names; of numbers it is minus infinity."""
+
+
 class AxisError(ValueError):
     """A distribution or a value that no axis can be made of."""
 
@@ -162,6 +166,37 @@ class Levels(Axis):
         return numbers.astype(float)[level]
 
 
+class WithAbsent(Axis):
+    """A hyperparameter that a trial has with probability 1 - share; having none lies below all its values.
+
+    >>> axis({"kind": "absent", "share": 0.25, "distribution": {"kind": "uniform", "low": 0, "high": 3}}).quantile([0.1, 0.5])
+    array([nan,  1.])
+    """
+
+    def __init__(self, share: float, inner: Axis) -> None:
+        self.share, self.inner, self.scale = share, inner, inner.scale
+
+    def cells(self, values: ArrayLike) -> Cells:
+        values = numpy.asarray(values, float)
+        there = numpy.isfinite(values)
+        inner = self.inner.cells(values[there])
+        places = numpy.zeros(values.size, numpy.intp)
+        places[there] = inner.places + 1
+        return Cells(places, numpy.concatenate([[0.0], self.share + (1 - self.share) * inner.edges]))
+
+    def quantile(self, probability: ArrayLike) -> Floats:
+        beyond = (numpy.asarray(probability, float) - self.share) / (1 - self.share)
+        return numpy.where(beyond < 0, numpy.nan, self.inner.quantile(numpy.maximum(beyond, 0.0)))
+
+
+def absent(share: float, inner: Axis) -> Axis:
+    """An axis with a level for having none: one more name, or what lies below all numbers."""
+    if isinstance(inner, Levels) and inner.nominal:
+        masses = [share, *((1 - share) * numpy.diff(inner.edges))]
+        return Levels([ABSENT, *inner.values], masses)
+    return WithAbsent(share, inner)
+
+
 def even_integer(inner: Continuous) -> Levels:
     """2 round(X / 2): the level k has the mass F(k + 1) - F(k - 1)."""
     low, high = inner.quantile([0.0, 1.0])
@@ -190,6 +225,8 @@ def axis(form: Mapping[str, Any]) -> Axis:
         "one_minus": lambda: OneMinus(_continuous(form["distribution"])),
         "even_integer": lambda: even_integer(_continuous(form["distribution"])),
         "choice": lambda: _choice(form["values"]),
+        "levels": lambda: Levels(form["values"], form["masses"], form.get("scale", "levels")),
+        "absent": lambda: absent(float(form["share"]), axis(form["distribution"])),
     }
     kind = form.get("kind") if isinstance(form, Mapping) else None
     if kind not in makers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lstm_odyssey.reports.contract.variables import BOOLEAN
 from lstm_odyssey.reports.contract.wording import named
 from lstm_odyssey.reports.page import trials, words
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
+from lstm_odyssey.reports.page.on_a_gpu import on_a_gpu
 from lstm_odyssey.reports.page.section import section as task_section
 from lstm_odyssey.reports.paper.claims import BASELINE, CELLS
 from lstm_odyssey.reports.stats.contents import BETTER, OPEN, WORSE
@@ -40,6 +41,7 @@ def render(
     analyses: Analyses | None = None,
     *,
     live: bool = False,
+    gpu: Mapping[str, Any] | None = None,
 ) -> str:
     """The page as HTML; names and reasons, which are strangers' texts, come out escaped.
 
@@ -48,6 +50,7 @@ def render(
         order: the variants in the order of the tables and figures; by default the paper's.
         analyses: what was computed of it; by default ``analyse`` in its quick form.
         live: whether the page asks the browser to load it again every minute while trials are missing.
+        gpu: a record of ``python -m lstm_odyssey.bench.gpu``, for a table of how fast the cells are there.
     """
     dataset = as_study(dataset)
     order = list(order or paper_order(dataset))
@@ -84,6 +87,7 @@ def render(
         notes=sorted(
             {str(facts["space_note"]) for facts in attribute(dataset, "tasks").values() if facts.get("space_note")}
         ),
+        gpu=None if gpu is None else on_a_gpu(gpu, list(dict.fromkeys(draws.cell_of(dataset, row) for row in order))),
         cells=_cells(dataset, order),
         references=_references(dataset, order),
         protocol=words.flat(attribute(dataset, "protocol")),
@@ -131,10 +135,11 @@ def write(
     analyses: Analyses | None = None,
     *,
     live: bool = False,
+    gpu: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the page, whole or not at all: a browser that reloads never sees half of it."""
     target = expanded(path)
-    write_text(target, render(dataset, order, analyses, live=live))
+    write_text(target, render(dataset, order, analyses, live=live, gpu=gpu))
     return target
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas
 import xarray
 from matplotlib.figure import Figure
 
 from lstm_odyssey.reports import paper
-from lstm_odyssey.reports.contract import wording
+from lstm_odyssey.reports.contract import draws, wording
 from lstm_odyssey.reports.contract.files import expanded, write_text
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.page import paper_order, summary_texts, tables
 from lstm_odyssey.reports.page.analyses import Analyses
 from lstm_odyssey.reports.page.beside import beside
+from lstm_odyssey.reports.page.on_a_gpu import on_a_gpu
 from lstm_odyssey.reports.page.section import differing, drawn, drawn_of_cell
 from lstm_odyssey.reports.page.tables import Grid
 from lstm_odyssey.reports.plots import scores
@@ -26,16 +28,22 @@ from lstm_odyssey.reports.stats.contents import BOUND, CELL
 from lstm_odyssey.reports.stats.table import summary
 
 
-def write(study: xarray.Dataset, analyses: Analyses, path: str | os.PathLike[str], kind: str) -> Path:
+def write(
+    study: xarray.Dataset,
+    analyses: Analyses,
+    path: str | os.PathLike[str],
+    kind: str,
+    gpu: Mapping[str, Any] | None = None,
+) -> Path:
     """Write ``md`` or ``csv``, whole or not at all."""
-    text = markdown(study, analyses) if kind == "md" else numbers(study, analyses).to_csv(lineterminator="\n")
+    text = markdown(study, analyses, gpu) if kind == "md" else numbers(study, analyses).to_csv(lineterminator="\n")
     target = expanded(path)
     write_text(target, text)
     return target
 
 
-def markdown(study: xarray.Dataset, analyses: Analyses) -> str:
-    """The page's summary and tables as Markdown, legible in a terminal too."""
+def markdown(study: xarray.Dataset, analyses: Analyses, gpu: Mapping[str, Any] | None = None) -> str:
+    """The page's summary and tables as Markdown, legible in a terminal too; ``gpu`` is a record of a GPU."""
     study = as_study(study)
     order = paper_order(study)
     table = summary(study, order)
@@ -52,6 +60,9 @@ def markdown(study: xarray.Dataset, analyses: Analyses) -> str:
         blocks += [_table(grid) for grid in made if grid is not None]
         if mine := [row for row in claims if row.task == task]:
             blocks.append(f"The paper says, we find\n\n{paper.markdown(mine)}")
+    speeds = None if gpu is None else on_a_gpu(gpu, list(dict.fromkeys(draws.cell_of(study, row) for row in order)))
+    if speeds is not None:
+        blocks += ["## On a GPU", _table(speeds)]
     if analyses.refused:
         blocks.append(_plain(analyses.refused))
     return "\n\n".join(blocks) + "\n"

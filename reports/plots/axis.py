@@ -15,6 +15,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports.contract.wording import named
+from lstm_odyssey.reports.fanova.layout import restored
+from lstm_odyssey.reports.fanova.space import ABSENT
 from lstm_odyssey.reports.plots.style import BLUE, VERMILLION, blank, tag
 
 Numbers = NDArray[numpy.float64]
@@ -50,12 +52,17 @@ class Shown(NamedTuple):
 
     def place(self, value: float) -> float:
         """Where a value stands on the axis."""
-        return float(numpy.interp(value, self.positions, self.at))
+        there = numpy.isfinite(self.positions)
+        return float(numpy.interp(value, self.positions[there], self.at[there]))
 
     def ticks(self) -> tuple[list[float], list[str]]:
         """Both ends of the axis and its middle, or the levels, with their names."""
         if self.levels or self.at.size < 2:
             return self.at.tolist(), self.levels or [_tick(value, self.scale) for value in self.positions]
+        there = numpy.isfinite(self.positions)
+        if not there.all():  # on its low part the hyperparameter is absent
+            names = [ABSENT, *(_tick(value, self.scale) for value in self.positions[there][[0, -1]])]
+            return [0.0, float(self.at[there][0]), 1.0], names
         stretched = _stretch(self.positions, self.scale)
         line = numpy.polynomial.Polynomial.fit(self.at, stretched, 1 if self.scale else 0)
         middle = float(numpy.interp(0.5, self.at, stretched))
@@ -87,6 +94,12 @@ def _tick(value: float, scale: str) -> str:
     mantissa, exponent = f"{value:.1e}".split("e")
     power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return power if mantissa == "1.0" else f"{float(mantissa):g}·{power}"
+
+
+def only(effects: xarray.Dataset, task: str | None, variant: str | None) -> tuple[xarray.Dataset, str, str]:
+    """A result with its dimensions, and its task and cell; not given, the first: of somebody's search there is one."""
+    effects = restored(effects)
+    return effects, task or str(effects["task"].values[0]), variant or str(effects["variant"].values[0])
 
 
 def shown(effects: xarray.Dataset, task: str) -> list[Shown]:

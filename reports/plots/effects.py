@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from lstm_odyssey.reports.contract.variables import SCORES
 from lstm_odyssey.reports.contract.wording import fixed
-from lstm_odyssey.reports.plots.axis import DIVERGING, Shown, look, prepare, present, shown
+from lstm_odyssey.reports.plots.axis import DIVERGING, Shown, look, only, prepare, present, shown
 from lstm_odyssey.reports.plots.curves import GREY
 from lstm_odyssey.reports.plots.style import BLUE, GREEN, INK, SOFT, VERMILLION, blank, styled, tag
 
@@ -31,9 +32,9 @@ CLEAR = 0.07
 @styled
 def marginals(
     effects: xarray.Dataset,
-    times: xarray.Dataset | None,
-    task: str,
-    variant: str,
+    times: xarray.Dataset | None = None,
+    task: str | None = None,
+    variant: str | None = None,
     *,
     order: Sequence[str] | None = None,
 ) -> Figure:
@@ -41,10 +42,12 @@ def marginals(
 
     Line: mean over all other hyperparameters; band: standard deviation over trees; dotted: refit spread, where there
     is one; dot and black line: the best place and its refit spread. Each row names its own R². ``order`` has all cells,
-    by which the page's filter knows a line.
+    by which the page's filter knows a line. Task and cell may be left out of somebody's search.
     """
+    effects, task, variant = only(effects, task, variant)
     across = shown(effects, task)
-    rows = [(effects, BLUE, "test score")] + ([] if times is None else [(times, GREEN, "training time")])
+    explained = "test score" if effects.attrs["response"] in SCORES else effects.attrs["response"]
+    rows = [(effects, BLUE, explained)] + ([] if times is None else [(times, GREEN, "training time")])
     figure = blank(2.0 * max(1, len(across)) + 0.6, 1.75 * len(rows) + 0.4)
     grid = figure.subplots(len(rows), max(1, len(across)), squeeze=False, sharex="col", sharey="row")
     names = present(order, effects)
@@ -59,7 +62,8 @@ def marginals(
             _marginal(axes, one, part.sel(variant=variant), color)
             prepare(axes, one, label=row == len(rows) - 1)
         _explained(grid[row, -1], part.sel(variant=variant))
-        grid[row, 0].set_ylabel(f"{words}\n({result['response_units'].sel(task=task).item()})")
+        units = result["response_units"].sel(task=task).item()
+        grid[row, 0].set_ylabel(words if units == "1" else f"{words}\n({units})")
         grid[row, 0].yaxis.set_major_locator(MaxNLocator(5))
     return figure
 
@@ -103,11 +107,12 @@ def interacting(effects: xarray.Dataset, task: str, variant: str) -> list[int]:
 
 
 @styled
-def pairs(effects: xarray.Dataset, task: str, variant: str) -> Figure | None:
+def pairs(effects: xarray.Dataset, task: str | None = None, variant: str | None = None) -> Figure | None:
     """For each pair that interacts the joint marginal beside the pure interaction, one colour scale centred on 0.
 
     The joint marginal is drawn as its distance from the mean. None: no pair interacts by more than 1 %.
     """
+    effects, task, variant = only(effects, task, variant)
     couples = interacting(effects, task, variant)
     if not couples:
         return None
@@ -145,11 +150,12 @@ def pairs(effects: xarray.Dataset, task: str, variant: str) -> Figure | None:
 
 
 @styled
-def shares(effects: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
+def shares(effects: xarray.Dataset, task: str | None = None, *, order: Sequence[str] | None = None) -> Figure:
     """Shares of the predictable variance as stacked bars: the raw response, and beside it clipped ones.
 
     Bars in place of the paper's pies: nine cells stand one below the other and can be compared.
     """
+    effects, task, _ = only(effects, task, None)
     variants, clips = present(order, effects), effects["clip"].values.tolist()
     names = [one.name for one in shown(effects, task)]
     figure = blank(3.6 * len(clips) + 1.3, 0.95 + 0.27 * len(variants))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.commands.options import ListedPlugins, Plugins, names, pairs, writing
+from lstm_odyssey.commands.options import ListedPlugins, Plugins, names, places_of, writing
 from lstm_odyssey.plugins.paths import USER_PATH
 
 if TYPE_CHECKING:
@@ -113,8 +113,9 @@ def check(tasks: Chosen, places: Places = None, plugin: Plugins = None) -> None:
     from lstm_odyssey.commands.terminal.fitted import FittedTable, show
     from lstm_odyssey.plugins import registry
 
-    given = pairs(places)
-    for name in names([tasks]) or []:
+    chosen = names([tasks]) or []
+    given = places_of(places, chosen)
+    for name in chosen:
         corpus = registry.load_corpus(name, given.get(name))
         people = [PEOPLE.get(registry.task(name).family, "people")] if corpus.people else []
         table = FittedTable(("split", "sequences", "frames", "shortest", "longest", "labels", *people), name)
@@ -160,7 +161,7 @@ def show_(
     from lstm_odyssey.tasks.nearest import nearest
 
     named = registry.task(task)
-    corpus = registry.load_corpus(task, pairs(places).get(task))
+    corpus = registry.load_corpus(task, places_of(places, [task]).get(task))
     if split not in corpus.splits:
         raise SettingsError(f"--split: got {split!r}; expected one of {nearest(split, list(corpus.splits))}.")
     if index >= len(corpus.splits[split]):

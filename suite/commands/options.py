@@ -1,4 +1,4 @@
-"""Options of the command line that hold several values."""
+"""Options of the command line that hold several values, and files that they name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -117,6 +117,24 @@ def pairs(values: Iterable[str] | None) -> dict[str, str]:
     return found
 
 
+def places_of(data: Iterable[str] | None, tasks: Sequence[str]) -> dict[str, str]:
+    """Where the tasks' corpora lie, from ``--data TASK=PATH``.
+
+    Raises:
+        SettingsError: a path is given for a task that is not among them.
+    """
+    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.tasks.nearest import nearest
+
+    found = pairs(data)
+    unused = sorted(set(found) - set(tasks))
+    if unused:
+        raise SettingsError(
+            f"--data: got a path for {', '.join(unused)}; expected one of the tasks: {nearest(unused[0], list(tasks))}."
+        )
+    return found
+
+
 @contextmanager
 def writing(option: str, path: Path) -> Iterator[None]:
     """What the system refuses while files are written is the option's error, not a traceback."""
@@ -129,3 +147,20 @@ def writing(option: str, path: Path) -> Iterator[None]:
         raise SettingsError(
             f"{option}: got {path}; expected a place that can be written ({why}). Name another."
         ) from None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What ``python -m lstm_odyssey.bench.gpu`` has written.
+
+    Raises:
+        SettingsError: there is no such file, or it is another one.
+    """
+    from lstm_odyssey.bench.gpu.record import read
+    from lstm_odyssey.study.plan import SettingsError
+
+    try:
+        return read(path)
+    except OSError as error:
+        raise SettingsError(f"record {path}: {error.strerror}; expected a record of a GPU.") from error
+    except ValueError as error:
+        raise SettingsError(str(error)) from error

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.commands.options import writing
+from lstm_odyssey.commands.options import read_record, writing
+from lstm_odyssey.commands.rows import write_curves, write_points
 from lstm_odyssey.plugins.paths import USER_PATH
 from lstm_odyssey.tasks.nearest import nearest
 
@@ -71,6 +72,10 @@ def report(
         list[Path] | None,
         typer.Option("--reruns", help="A study of this one's best draws with another seed; repeatable."),
     ] = None,
+    gpu_record: Annotated[
+        Path | None,
+        typer.Option("--gpu-record", help="A record of python -m lstm_odyssey.bench.gpu: its frames/s.", **USER_PATH),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Write it again, in quick form, whenever the study changes; Ctrl-C ends.")
     ] = False,
@@ -109,7 +114,9 @@ def report(
     quick = quick or watch
     replicates = 0 if quick else REFITS if refits is None else refits
     options: dict[str, Any] = {"baseline": baseline, "quick": quick, "replicates": replicates, "few": small_forests}
-    options["reruns"] = reruns or []
+    options |= {"reruns": reruns or [], "gpu": None if gpu_record is None else read_record(gpu_record)}
+    if gpu_record is not None and kind not in ("html", "md"):
+        raise SettingsError(f"--gpu-record: got --format {kind}; expected html or md, which show it. Leave one out.")
     if not watch:
         options["cache"] = cache_folder(store)
         write_report(places, target, kind, figures, console, **options)
@@ -150,52 +157,23 @@ def write_report(
         with writing("--output", target):
             console.print(f"Record: {netcdf.save(netcdf.record(study), target)}", soft_wrap=True)
         return
-    again = [open_study(place) for place in options.pop("reruns", [])]
+    again, gpu = [open_study(place) for place in options.pop("reruns", [])], options.pop("gpu", None)
     with _progress(console) as progress:
         found = analyse(study, jobs=-1, progress=progress, **options)
     if again:
         found = found._replace(reruns=study.odyssey.reruns(again))
     with writing("--output", target):
         if kind == "html":
-            page.write(study, target, analyses=found, live=live)
+            page.write(study, target, analyses=found, live=live, gpu=gpu)
         elif kind == "nc":
             save(found, target)
         else:
-            export.write(study, found, target, kind)
+            export.write(study, found, target, kind, gpu)
     console.print(f"Report: {target}", soft_wrap=True)
     if figures is not None:
         with writing("--figures", figures):
             count = len(export.save_figures(study, found, figures))
         console.print(f"Figures: {count} files in {figures}", soft_wrap=True)
-
-
-def write_points(store: Path, target: Path, best: int | None, console: Console) -> None:
-    """Write a study's draws, or the best of each cell by validation, as a file of points."""
-    from lstm_odyssey.reports.contract.files import write_text
-    from lstm_odyssey.reports.stats.best_points import best_points
-    from lstm_odyssey.study.plan import SettingsError
-    from lstm_odyssey.study.results import open_study
-
-    study = open_study(store)
-    try:
-        points = best_points(study, best)
-    except ValueError as error:
-        raise SettingsError(f"--format points: {error}") from None
-    with writing("--output", target):
-        write_text(target, points.to_csv(index=False, lineterminator="\n"))
-    console.print(f"Points: {len(points)} rows in {target}", soft_wrap=True)
-
-
-def write_curves(stores: Sequence[Path], target: Path, console: Console) -> None:
-    """Write the curves of all trials, a row an epoch."""
-    from lstm_odyssey.reports.contract.files import write_text
-    from lstm_odyssey.reports.stats.learning import learning
-    from lstm_odyssey.study.results import open_study
-
-    rows = learning(open_study(*stores))
-    with writing("--output", target):
-        write_text(target, rows.to_csv(index=False, lineterminator="\n"))
-    console.print(f"Curves: {len(rows)} rows in {target}", soft_wrap=True)
 
 
 def made_folder(folder: Path, console: Console) -> None:

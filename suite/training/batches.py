@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from lstm_odyssey.tasks.declare import Corpus
 from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.training.random_streams import digest, stream
+from lstm_odyssey.training.resident import Frames, ahead
 
 SCORED_FRAMES = 4096  # padded frames a batch when a split is scored; padding changes nothing beyond rounding
 LEAST_SCORED = 1024  # where memory is short: four rows, which a GPU computes side by side, of 256 frames
@@ -91,11 +93,16 @@ class Batches:
     Args:
         objective: collates the targets.
         dtype, device: of the tensors.
+
+    Attributes:
+        resident: whether the training set lies on the device, so that no update copies features there.
     """
 
     def __init__(self, objective: Objective, dtype: torch.dtype, device: Any) -> None:
         self.objective, self.dtype, self.device = objective, dtype, device
+        self.resident = torch.device(device).type != "cpu"
         self._alone: tuple[Any, list[Batch]] | None = None
+        self._frames: tuple[Any, Frames] | None = None
 
     def make(self, pairs: Sequence[tuple[Any, Any]], noise: Sequence[np.ndarray[Any, Any]] | None = None) -> Batch:
         lengths = torch.tensor([len(features) for features, _ in pairs])
@@ -130,16 +137,51 @@ class Batches:
             return whole[frames[index] : frames[index + 1]]
 
         order = stream("order", seed, corpus, epoch).permutation(len(split))
+        if whole is not None and (batch == 1 or self.resident):
+            whole = self._moved(whole)  # once, not for each sequence
+        at_once = self.resident and whole is None
+        noises = (
+            ahead(order.tolist(), noise, self._moved) if at_once else (self._moved(noise(index)) for index in order)
+        )
         if batch == 1:  # batches that are the same in every epoch, but for their order and noise
             batches = self._singles(split)
-            if whole is not None:
-                whole = whole.to(device=self.device, dtype=self.dtype)  # once, not for each sequence
-            for index in order:
-                yield replace(batches[index], noise=noise(index).to(device=self.device, dtype=self.dtype).unsqueeze(1))
+            for index, own in zip(order, noises, strict=True):
+                yield replace(batches[index], noise=own.unsqueeze(1))
+            return
+        if self.resident:
+            yield from self._gathered(split, order, batch, frames, noises if whole is None else Frames(whole, frames))
             return
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
             yield self.make([split[index] for index in chosen], [noise(index).numpy() for index in chosen])
+
+    def _moved(self, value: Tensor) -> Tensor:
+        return value.to(device=self.device, dtype=self.dtype)
+
+    def _gathered(
+        self,
+        split: Sequence[tuple[Any, Any]],
+        order: np.ndarray[Any, Any],
+        batch: int,
+        frames: np.ndarray[Any, Any],
+        noises: Frames | Iterator[Tensor],
+    ) -> Iterator[Batch]:
+        """The same batches of a training set that lies on the device."""
+        if self._frames is None or self._frames[0] is not split:
+            rows = np.concatenate([features for features, _ in split])
+            self._frames = (split, Frames(self._tensor(rows), frames))
+        features = self._frames[1]
+        for start in range(0, len(order), batch):
+            chosen = order[start : start + batch]
+            lengths = torch.from_numpy(np.diff(frames)[chosen])
+            steps = int(lengths.max())
+            places = features.places(chosen, steps)
+            given = (
+                noises.padded(places) if isinstance(noises, Frames) else pad_sequence([next(noises) for _ in chosen])
+            )
+            wanted = [split[index][1] for index in chosen]
+            target = self.objective.collate(wanted, lengths, steps, self.dtype, self.device)
+            yield Batch(features.padded(places), target, lengths, given)
 
     def _singles(self, split: Sequence[tuple[Any, Any]]) -> list[Batch]:
         """A batch for every sequence, made once."""

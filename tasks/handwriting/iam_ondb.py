@@ -80,7 +80,7 @@ def read(file: Path) -> str:
 def forms(places: dict[str, Path]) -> dict[str, list[str]]:
     """The forms of each list.
 
-    Errors: `CorpusError` for what is no form, and for a form in two lists.
+    Errors: `CorpusError` for what is no form, and for a form that is listed twice.
     """
     found: dict[str, list[str]] = {}
     seen: dict[str, str] = {}
@@ -89,11 +89,12 @@ def forms(places: dict[str, Path]) -> dict[str, list[str]]:
         for form in found[name]:
             if not FORM.fullmatch(form):
                 raise CorpusError(f"task 'iam_ondb': {places[name]}: {form!r} is no form; expected a name as a01-020x.")
-            if seen.setdefault(form, name) != name:
+            if form in seen:
+                both = "twice in" if seen[form] == name else f"in {seen[form]}.txt and in"
                 raise CorpusError(
-                    f"task 'iam_ondb': form {form} is in {seen[form]}.txt and in {name}.txt; expected one. Use the "
-                    "original lists."
+                    f"task 'iam_ondb': form {form} is {both} {name}.txt; expected once. Use the original lists."
                 )
+            seen[form] = name
     return found
 
 
@@ -122,8 +123,9 @@ def strokes(file: Path) -> list[NDArray[np.int64]]:
     parser = import_module("defusedxml.ElementTree")
     refused = import_module("defusedxml.common").DefusedXmlException
     where = f"task 'iam_ondb': {file}"
+    content = read(file).encode("latin-1")
     try:
-        root = parser.fromstring(read(file).encode("latin-1"), forbid_dtd=False)
+        root = parser.fromstring(content, forbid_dtd=False)
     except refused as error:
         raise CorpusError(
             f"{where} declares entities ({type(error).__name__}), which may expand without end; expected plain XML. The file "

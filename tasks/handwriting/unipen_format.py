@@ -38,6 +38,8 @@ DEEPEST = 8
 """Includes within includes; UNIPEN's own have one level."""
 MAX_INCLUDES = 10_000
 """A file of ``data/`` may not include more, whatever their depth; those of cec, hpb and lex include three at most."""
+MOST_TEXTS = 8
+"""A file's texts may not have more points than so often all that it has and includes; in the corpus one or two"""
 MAX_BYTES = 256 * 2**20
 """A file of ``data/`` and all that it includes, each as often as it is included, may not be larger than this."""
 SEGMENT = re.compile(r'TEXT\s+(?P<range>[\d,:-]+)\s+(?P<quality>\S+)\s+"(?P<label>(?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -88,7 +90,7 @@ def folder(task: str, path: Path) -> Path:
             return place
     found = ", ".join(sorted(each.name for each in path.iterdir())[:5]) or "nothing"
     raise CorpusError(
-        f"task {task!r}: {path} holds {found}; expected UNIPEN's folders data/{CATEGORY}/ and include/. Pass the folder "
+        f"task {task!r}: {path} has {found}; expected UNIPEN's folders data/{CATEGORY}/ and include/. Pass the folder "
         f"train_r01_v07, an archive of it, or unipen_lines.npz, as --data {task}=PATH."
     )
 
@@ -102,13 +104,14 @@ def texts(task: str, root: Path, mixed: list[str]) -> Iterator[Text]:
     Errors: `CorpusError`, which names the file.
     """
     inside = root.resolve()
-    files = sorted(file for file in (root / "data" / CATEGORY).rglob("*.dat"))
+    files = sorted(file for file in (root / "data" / CATEGORY).rglob("*.dat") if file.name[0] != ".")
     if not files:
         raise CorpusError(f"task {task!r}: {root / 'data' / CATEGORY} has no file *.dat. Pass the whole corpus.")
     for file in files:
         where = f"task {task!r}: {file.relative_to(root).as_posix()}"
         ink = _Ink()
         _read(where, file, inside, ink, 0)
+        left = MOST_TEXTS * sum(len(part.points) for part in ink.components)
         contributor = file.relative_to(root / "data" / CATEGORY).parts[0].removesuffix(".dat")
         for segment in ink.segments:
             if segment["quality"] == "BAD":
@@ -116,6 +119,12 @@ def texts(task: str, root: Path, mixed: list[str]) -> Iterator[Text]:
             name = f"{where}#{segment['range']}"
             parts = [ink.components[index] for index in _components(name, segment["range"], len(ink.components))]
             parts = [part for part in parts if part.down]
+            left -= sum(len(part.points) for part in parts)
+            if left < 0:
+                raise CorpusError(
+                    f"{where}: its texts have the same ink more than {MOST_TEXTS} times; expected once or twice. The corpus "
+                    "may be hostile: get the original."
+                )
             if len({(ink.writer(part), part.rate) for part in parts}) > 1:
                 mixed.append(name)
             elif parts:
@@ -125,7 +134,8 @@ def texts(task: str, root: Path, mixed: list[str]) -> Iterator[Text]:
 
 
 def _components(name: str, ranges: str, count: int) -> Iterator[int]:
-    """The numbers of a segment's components, ``0-3,7`` being 0 1 2 3 7."""
+    """The numbers of a segment's components, ``0-3,7`` being 0 1 2 3 7; none occurs twice."""
+    seen: set[int] = set()
     for part in ranges.split(","):
         ends = [end.split(":")[0] for end in part.split("-")]
         if not all(end.isdecimal() for end in ends) or len(ends) > 2:
@@ -136,6 +146,9 @@ def _components(name: str, ranges: str, count: int) -> Iterator[int]:
                 f"{name}: components {first} to {last} of {count}; expected numbers from 0 to {count - 1}, in order. A file "
                 "that it includes is not the original: get it again."
             )
+        if twice := seen.intersection(range(first, last + 1)):
+            raise CorpusError(f"{name}: component {min(twice)} occurs twice; expected each once. Get the original.")
+        seen.update(range(first, last + 1))
         yield from range(first, last + 1)
 
 

@@ -25,6 +25,8 @@ FIELDS = {
     "writer": "U1", "split": "U1",
 }  # fmt: skip
 """The arrays, with kind and number of dimensions, as `npz.arrays` wants them."""
+COUNTS = {"points": "dx", "n_strokes": "stroke_len", "stroke_len": "dx"}
+"""Arrays that count the entries of another one."""
 
 
 def texts(task: str, file: Path) -> Iterator[tuple[str, Text]]:
@@ -55,13 +57,18 @@ def texts(task: str, file: Path) -> Iterator[tuple[str, Text]]:
         )
 
 
+def _within(counts: NDArray[Any], most: int) -> bool:
+    """Whether all are from 1 to ``most``: sums of them cannot overflow then."""
+    return bool(len(counts) and counts.min() >= 1 and counts.max() <= most)
+
+
 def _check(where: str, found: Mapping[str, NDArray[Any]]) -> None:
     """Raise `CorpusError` unless lines, strokes and points add up."""
     lines = {len(found[name]) for name in ("points", "n_strokes", "points_per_second", "label", "writer", "split")}
     sums = (
         len(lines) == 1
         and min(lines) > 0
-        and min(found["points"].min(), found["n_strokes"].min()) >= 1
+        and all(_within(found[counts], len(found[of])) for counts, of in COUNTS.items())
         and found["points"].sum(dtype=np.int64) == len(found["dx"]) == len(found["dy"])
         and found["n_strokes"].sum(dtype=np.int64) == len(found["stroke_len"])
     )

@@ -26,6 +26,8 @@ def _fault(found: Mapping[str, NDArray[Any]]) -> str:
         return "length, names and split have different sizes; expected one entry of each an utterance"
     if len(lengths) == 0 or lengths.min() < 2:
         return "an utterance has fewer than 2 frames, or there is none; expected at least 2"
+    if lengths.max() > len(features):  # so that the sum below cannot overflow
+        return f"an utterance has {lengths.max()} frames, feat {len(features)}; expected no more than these"
     if features.shape != (lengths.sum(), WIDTH) or len(classes) != lengths.sum():
         return f"feat has the shape {features.shape}, lab {classes.shape}; expected {lengths.sum()} frames of {WIDTH}"
     if not np.isfinite(features).all():

@@ -61,7 +61,7 @@ def voice(task: str, folder: Path) -> Path:
     if len(found) > 1:
         listed = ", ".join(str(each.relative_to(folder)) for each in sorted(found)[:5])
         raise CorpusError(
-            f"task {task!r}: {folder} has {len(found)} voices: {listed}; expected one. Pass --data {task}={min(found)}."
+            f"task {task!r}: {folder} has {len(found)} voices: {listed}; expected one. Pass the folder of one of them."
         )
     return found[0]
 
@@ -71,8 +71,14 @@ def pairs(task: str, folder: Path, splitter: Splitter) -> tuple[list[Recording],
 
     Errors: `CorpusError` if none has.
     """
-    sounds = {path.stem: path for path in sorted((folder / "wav").iterdir()) if path.suffix.lower() == ".wav"}
-    labels = {path.stem: path for path in sorted((folder / "lab").iterdir()) if path.suffix.lower() == ".lab"}
+    sounds, labels = (
+        {
+            path.stem: path
+            for path in sorted((folder / kind).iterdir())
+            if path.suffix.lower() == f".{kind}" and not path.name.startswith("._")  # macOS's notes on a file
+        }
+        for kind in ("wav", "lab")
+    )
     both = sorted(set(sounds) & set(labels))
     if len(both) < 3:
         raise CorpusError(

@@ -17,7 +17,6 @@ TIMIT's.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -90,9 +89,9 @@ def _from_deb(file: Path) -> Assembled:
     if file.parent == locate.cache_folder():
         locate.verify("festvox_ru", file, CHECKSUM)
     got = locate.checksum("festvox_ru", file, MAX_BYTES)
-    with tempfile.TemporaryDirectory() as folder:
-        archives.unpack_deb("festvox_ru", file, Path(folder), wanted, MAX_BYTES)
-        place = festvox.voice("festvox_ru", Path(folder))
+    with archives.unpacked_folder(file) as folder:
+        archives.unpack_deb("festvox_ru", file, folder, wanted, MAX_BYTES)
+        place = festvox.voice("festvox_ru", folder)
         recordings, warnings = festvox.pairs("festvox_ru", place, split)
         warnings += _warn(len(recordings))
         warnings += [] if got == CHECKSUM else [f"not Debian's {FILENAME}: {file.name}, sha256 {got}"]

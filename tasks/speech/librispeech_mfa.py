@@ -24,7 +24,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -147,13 +146,13 @@ def _downloaded() -> Corpus:
     recorded = f"no checksum of {ALIGNMENTS} is published; the first download's is {locate.recorded(grids)}"
 
     def make() -> Assembled:
-        with tempfile.TemporaryDirectory() as place:
+        with archives.unpacked_folder(grids.parent) as place:
             locate.verify(TASK, grids)
             for archive, told in zip(sounds, DOWNLOADS, strict=False):
                 locate.verify(TASK, archive, told.checksum)
-                archives.unpack_tar(TASK, archive, Path(place), _is_sound, MAX_BYTES)
-            archives.unpack_zip(TASK, grids, Path(place), _is_alignment, MAX_BYTES)
-            found, warnings = find(Path(place))
+                archives.unpack_tar(TASK, archive, place, _is_sound, MAX_BYTES)
+            archives.unpack_zip(TASK, grids, place, _is_alignment, MAX_BYTES)
+            found, warnings = find(place)
             return prepare(found, [*warnings, recorded])
 
     return cache.kept(cache.name(TASK, {"recorded": recorded}, [*sounds, grids], grids.parent), make)

@@ -83,7 +83,7 @@ def root(given: Path) -> Path:
 def recordings(top: Path) -> list[Recording]:
     """Every utterance that is used, in the order of split, speaker and sentence.
 
-    Errors: `CorpusError` if a sound has no .PHN or a .PHN no sound.
+    Errors: `CorpusError` if a sound has no .PHN or a .PHN no sound, or if a speaker has two folders.
     """
     found = []
     for part in sorted(top.iterdir()):
@@ -94,6 +94,14 @@ def recordings(top: Path) -> list[Recording]:
             split = "train" if part.name.upper() == "TRAIN" else _held_out(name)
             if split and SPEAKER.fullmatch(name) and speaker.is_dir():
                 found += _of_speaker(split, name, speaker)
+    places: dict[str, Path] = {}
+    for each in found:
+        if each.name in places:
+            raise CorpusError(
+                f"task 'timit': {places[each.name]} and {each.sound.parent} both have {each.name}; expected one folder "
+                "a speaker. Leave one out."
+            )
+        places[each.name] = each.sound.parent
     return sorted(found, key=lambda each: (SPLITS.index(each.split), each.name))
 
 

@@ -13,7 +13,7 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
-from lstm_odyssey.backends.cuda import nvrtc
+from lstm_odyssey.backends.cuda import memory, nvrtc
 from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.backends.cuda.training_step import PopulationStep
 from lstm_odyssey.bench.gpu import __main__ as command
@@ -431,7 +431,12 @@ def test_the_page_shows_the_prediction():
     assert len(shown) > 40 and set(shown) <= set(text(record).splitlines())
     study = next(row for row in record["parts"]["population"]["results"] if row.get("what") == "study")
     hours = [round(study[name]) for name in ("hours_of_all_epochs", "hours_with_early_stopping")]
-    assert f"to take {hours[0]} hours at 150 epochs each, and {hours[1]} if" in " ".join(page.split())
+    words = " ".join(page.split())
+    assert f"to take {hours[0]} hours at 150 epochs each, and {hours[1]} if" in words
+    (room,) = [row for row in record["parts"]["ceilings"]["results"] if row.get("what") == "memory"]
+    each, fit = round(room["bytes_of_a_member"] / 2**20), room["members_that_fit"]
+    assert f"TIMIT takes {each} MB, its longest sequence of {room['frames']} frames included: **{fit:,} fit" in words
+    assert f"tables | {8 * memory.TABLE:,} for each shape of batch, of {memory.MOST_SHAPES:,} at most" in words
 
 
 def test_bench_gpu_prints_a_record_again(odyssey, tmp_path):

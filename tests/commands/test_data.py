@@ -53,6 +53,13 @@ def test_check_counts_and_says_what_deviates(odyssey, tmp_path):
     assert ("note: " in found) is bool(corpus.warnings) and code == 0
 
 
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_a_path_for_another_task_is_one_error(odyssey, command):
+    """A misspelt name in --data is told, not passed over."""
+    code, _, error = odyssey("data", command, "bach", "--data", "bech=corpus.gz")
+    assert code == 2 and "got a path for bech; expected one of the tasks: bach." in error and error.count("\n") == 1
+
+
 def test_fetch_leaves_what_is_at_hand(odyssey):
     """The embedded corpus is not fetched; a task that there is none of is one error."""
     assert odyssey("data", "fetch", "bach") == (0, "bach: in the package\n", "")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
 
 import lstm_odyssey as lo
@@ -51,6 +52,39 @@ def test_a_package_is_a_few_small_files(tmp_path, kind):
     }
     assert project["dependencies"] == [f"lstm-odyssey>={lo.__version__}"]
     assert len((folder / "odyssey_dusk.py").read_text().splitlines()) <= 50
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"junk", "is no .npy file of numbers that can be read"),
+        (np.array([{"os": 1}], dtype=object), "is no .npy file of numbers that can be read"),
+        (np.array([["a"]]), "has <U1 of shape (1, 1); expected numbers [frames, width]"),
+        (np.ones((3, 2), complex), "has complex128 of shape (3, 2); expected numbers"),
+        (np.ones(3), "has float64 of shape (3,); expected numbers"),
+        (np.ones((0, 2)), "has float64 of shape (0, 2); expected numbers"),
+        (np.full((3, 2), np.nan), "has NaN, infinite or too large values"),
+        (np.full((3, 2), 1e300), "has NaN, infinite or too large values"),
+        (None, "has ['one', 'two']; expected two or more with .npy files"),
+    ],
+)
+def test_a_bad_file_of_a_new_task_is_named(tmp_path, odyssey, content, message):
+    """The first thing people train on is a folder of their own: what cannot be read of it is told with its name."""
+    folder = new.make("task", "circle", tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for k in range(20 if content is not None else 0):
+            np.save(tmp_path / "own" / name / f"{k}.npy", np.ones((3, 2)))
+    bad = tmp_path / "own" / "one" / "7.npy"
+    if isinstance(content, bytes):
+        bad.write_bytes(content)
+    elif content is not None:
+        np.save(bad, content, allow_pickle=True)
+    code, _, error = odyssey(
+        "data", "check", "circle", "--plugin", str(folder / "odyssey_circle.py"), "--data", f"circle={tmp_path / 'own'}"
+    )
+    assert code == 2 and error.count("\n") == 1 and message in error
+    assert (str(bad) if content is not None else str(bad.parents[1])) in error
 
 
 @pytest.mark.parametrize(

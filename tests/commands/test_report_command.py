@@ -20,6 +20,7 @@ from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.page import tables as grids
 from lstm_odyssey.reports.page.analyses import analyse
+from lstm_odyssey.reports.page.on_a_gpu import on_a_gpu
 from lstm_odyssey.reports.plots import scores
 from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
@@ -50,6 +51,68 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     with pytest.raises(SystemExit) as caught:
         cli.main()
     return int(caught.value.code or 0)
+
+
+GPU = {
+    "benchmark": "gpu", "format": 1, "date": "2031-02-03T04:05:06+00:00", "predicted": False,
+    "device": {"name": "NVIDIA H200", "driver_version": "580.1"}, "versions": {},
+    "parts": {
+        "cells": {"results": [
+            {"way": way, "variant": "vanilla", "batch": batch, "hidden_size": 64, "frames": 304, "both": seconds}
+            for way, batch, seconds in (("odyssey", 1, 5e-4), ("odyssey", 16, 8e-4), ("lstm", 1, 1e-9))
+        ]},
+        "population": {"results": [
+            {"shape": "TIMIT", "members": members, "member_frames_per_second": 1e5 * members} for members in (132, 32)
+        ]},
+    },
+}  # fmt: skip
+"""What ``python -m lstm_odyssey.bench.gpu`` writes, as much of it as the page reads."""
+
+
+@pytest.mark.parametrize("kind", ["html", "md"])
+@pytest.mark.parametrize("predicted", [False, True])
+def test_the_page_takes_a_gpus_frames_a_second_from_its_record(
+    predicted: bool, kind: str, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table of the study's cells with GPU and date; a prediction is called one, and cells it lacks are named."""
+    record = tmp_path / "gpu.json"
+    record.write_text(json.dumps(GPU | {"predicted": predicted}))
+    assert call(monkeypatch, study, "--quick", "--format", kind, "--gpu-record", record) == 0
+    text = (study.parent / f"report.{kind}").read_text(encoding="utf-8")
+    assert "On a GPU" in text
+    assert ("NVIDIA H200, predicted 2031-02-03, not measured." in text) == predicted
+    assert ("NVIDIA H200, measured 2031-02-03, driver 580.1." in text) == (not predicted)
+    assert "608,000" in text and "6,080,000" in text and "16 x N 64" in text
+    assert f"{'is to train' if predicted else 'trains'} so many frames a second" in text
+    assert "132 networks at once 13,200,000 on TIMIT" in text and "does not have gated." in text
+
+
+def test_without_a_record_the_page_says_nothing_of_a_gpu(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No table and no link to one, as with a record of other cells or of none."""
+    assert call(monkeypatch, study, "--quick") == 0
+    assert 'id="gpu"' not in (study.parent / "report.html").read_text(encoding="utf-8")
+    none = dict(GPU, parts={})
+    assert on_a_gpu(none, ["vanilla"]) is None and on_a_gpu(GPU, ["gated"]) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "message"),
+    [
+        ({"benchmark": "cell"}, "html", "expected one of 'gpu'"),
+        (None, "html", "No such file or directory; expected a record of a GPU"),
+        (GPU, "csv", "--gpu-record: got --format csv; expected html or md"),
+    ],
+)
+def test_a_wrong_gpu_record_is_one_line(
+    content: Any, kind: str, message: str, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Before anything is analysed."""
+    record = tmp_path / "gpu.json"
+    if content is not None:
+        record.write_text(json.dumps(content))
+    assert call(monkeypatch, study, "--format", kind, "--gpu-record", record) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_markdown(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,11 @@ import re
 
 import pytest
 
+import lstm_odyssey as lo
 from tests.benchmarks import test_analysis_speed as speed
 from tests.conftest import ROOT
 from tests.house.pages import table
-from tests.tools import ground_truths
+from tests.tools import beside_optuna, ground_truths
 
 PAGE = (ROOT / "docs" / "analysis.md").read_text(encoding="utf-8")
 
@@ -53,6 +54,37 @@ def test_the_ground_truths_are_recovered(capsys, monkeypatch):
         in flat
     )
     assert f"and {plain[1]} tree by tree; with as much noise as signal (`--noise 1`) {noisy[0]} and {noisy[1]}" in flat
+
+
+def beside():
+    """The rows of the table beside optuna: true, ours and optuna's shares by name, and the seconds of both."""
+    text = PAGE.split("## Somebody else's search")[1].split("## How fast it is")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table(text)[1:]]
+    return text, {row[0].split(" (")[0]: row[1:] for row in rows}
+
+
+def test_a_search_beside_optuna():
+    """The true shares and ours are what the command finds, the ratio of times is theirs to ours."""
+    text, rows = beside()
+    *_, ours, theirs = rows.pop("seconds")
+    (ratio,) = map(float, re.findall(r"is ([\d.]+) times as fast", text))
+    assert abs(float(theirs) / float(ours) - ratio) < 0.1 * ratio
+    found = beside_optuna.shares(lo.fanova(beside_optuna.search(200), clip=1, trees=64))
+    truth = beside_optuna.truth()
+    assert list(rows) == list(truth)
+    for name, (true, mine, _) in rows.items():
+        assert (true, mine) == (f"{100 * truth[name]:.1f}", f"{100 * found[name]:.1f}")
+
+
+@pytest.mark.long
+def test_the_search_beside_optuna_is_what_the_command_prints(capsys):
+    """Its shares, optuna's among them, are the page's; it says how many times as fast."""
+    _, rows = beside()
+    beside_optuna.main(["--rounds", "1"])
+    printed = capsys.readouterr().out
+    for name, shown in rows.items():
+        assert name == "seconds" or f"| {name} | {' | '.join(shown)} |" in printed
+    assert re.search(r"is [\d.]+ times as fast", printed)
 
 
 def test_the_speed_is_what_is_promised():

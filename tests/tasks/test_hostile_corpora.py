@@ -216,3 +216,26 @@ def test_an_array_of_objects_is_no_corpus() -> None:
     features = np.array([[None]], dtype=object)
     with pytest.raises(CorpusError, match="features is object"):
         Corpus([(features, features)], [(features, features)], [(features, features)])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"labels": ("a", "a")}, "labels has 'a' twice; expected names of different classes"),
+        ({"labels": (1, 2)}, "labels has 1; expected texts"),
+        ({"warnings": (b"x",)}, "warnings has b'x'; expected texts"),
+        ({"recorded": (1, 2)}, r"recorded is \(1, 2\); expected two arrays of 3 finite numbers"),
+        ({"recorded": 5}, "recorded is 5; expected two arrays of 3"),
+        ({"recorded": (np.zeros(3), np.full(3, np.nan))}, "recorded is .*; expected two arrays of 3 finite numbers"),
+        ({"subsets": {"f": 5}}, "subset 'f' is 5; expected indices of test"),
+        ({"subsets": {"f": (False,)}}, "subset 'f' has False; expected indices of test"),
+        ({"foldings": {"f": {"a": 1}}}, "folding 'f' has the class 1; expected a name, or None"),
+        ({"foldings": {"f": ("a", "b")}}, r"folding 'f' is \('a', 'b'\); expected a mapping"),
+    ],
+)
+def test_a_malformed_field_of_a_corpus_is_one_clear_error(fields: dict[str, Any], message: str) -> None:
+    """What is no name, no index, no array of the features' width: the field, what it has, what was expected."""
+    split = [(np.zeros((4, 3), np.float32), np.array([0, 1, 0, 1]))]
+    assert Corpus(split, split, split, ("a", "b")).labels == ("a", "b")
+    with pytest.raises(CorpusError, match=message):
+        Corpus(split, split, split, **{"labels": ("a", "b"), **fields})

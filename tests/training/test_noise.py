@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lstm_odyssey.tasks import objectives
-from lstm_odyssey.training import batches
+from lstm_odyssey.training import batches, resident
 from lstm_odyssey.training.random_streams import stream
 from tests.corpora import CORPORA
 
@@ -49,3 +49,35 @@ def test_a_small_corpus_keeps_its_one_stream(batch, monkeypatch):
     for index, (x, _) in enumerate(corpus.train):
         np.testing.assert_array_equal(found[index], whole[start : start + len(x)])
         start += len(x)
+
+
+@pytest.mark.parametrize("objective", ["frames", "next_frame", "ctc", "label_mean"])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("limit", [0, 2**30], ids=["a stream a sequence", "one stream"])
+def test_a_resident_training_set_gives_the_same_batches(limit, batch, objective, monkeypatch):
+    """Gathered on the device, its noise copied many sequences at a time: to the bit what is made for each update here."""
+    corpus, moved = CORPORA[objective](), []
+    monkeypatch.setattr(batches, "WHOLE_NOISE", limit)
+    monkeypatch.setattr(resident.ahead, "__defaults__", (400,))
+    whole = batches.Batches._moved
+    monkeypatch.setattr(batches.Batches, "_moved", lambda made, value: moved.append(len(value)) or whole(made, value))
+    made = [batches.Batches(objectives.get(objective), torch.float64, "cpu") for _ in range(2)]
+    made[1].resident = True
+    for epoch in (1, 2):
+        host = list(made[0].epoch(corpus.train, SEED, corpus.fingerprint, epoch, batch))
+        moved.clear()
+        there = list(made[1].epoch(corpus.train, SEED, corpus.fingerprint, epoch, batch))
+        assert len(host) == len(there) == -(-len(corpus.train) // batch)
+        for right, found in zip(host, there, strict=True):
+            for name in ("x", "noise", "lengths"):
+                assert torch.equal(getattr(found, name), getattr(right, name)), name
+            assert found.x.dtype == right.x.dtype and found.noise.dtype == right.noise.dtype
+            pairs = zip(found.target, right.target, strict=True)
+            assert all(one is other or torch.equal(one, other) for one, other in pairs)
+    frames = sum(len(x) for x, _ in corpus.train)
+    count = len(moved) - (batch == 1 and limit > 0) * len(
+        corpus.train
+    )  # slices of what has been moved do not move again
+    assert sum(moved[:count]) == frames and count < len(corpus.train), (
+        "noise goes in one piece, or many sequences a piece"
+    )

@@ -69,7 +69,9 @@ class Kernel:
         """The class of a member; None where none fits."""
         vectors = max(len(one.vectors) for one in self._passes)
         ahead = sum(len(run.parameters) for run in self.plan.input_runs) - self.matrices
-        return size_class(N, self.matrices, vectors, self.size, self.architecture, max(ahead, 0))
+        # what a step has read ahead stays in registers over the barriers of its means
+        held = self.plan.places if self.plan.means or self.plan.back_means else 0
+        return size_class(N, self.matrices, vectors, self.size, self.architecture, max(ahead, 0) + held)
 
     def compiled(self, layout: SizeClass, batch: int) -> Compiled:
         """The text for a class and a number of rows."""

@@ -7,7 +7,8 @@ M inputs, K outputs, w the bytes of a float, and per program, one member and dir
     scan      w N (f (places + operands) + (T + 1) B states)    what a scan keeps for its backward pass
     around    w (f M (1 + functions of the input) + f K)        inputs with noise, logits
     learning  w (u (N (1 + sums) + K) + tiles N vectors)        gradients of y, of sums, logits and vectors
-    tables    8 TABLE shapes                      where the kernels of each shape of batch find all that
+    tables    8 TABLE shapes                      where the kernels of each shape of batch find all that; a scan step by step
+                                                  has rooms beside them, w N B (4 states + 2 of what waits) for each shape
 
 A member is D programs; it adds its losses, and what torch makes of its logits when it scores, 18 s K + 48 s bytes, or where
 torch computes the loss, 8 w u K. All groups have their copies at once and share the rest. Beside them lies the corpus.
@@ -26,7 +27,7 @@ from lstm_odyssey.backends.trainer import Load
 PART = 0.9
 """Of the free memory, for all of it; the rest is for torch's allocator, whose blocks are larger than what is asked for."""
 
-TABLE, MOST_SHAPES = 400, 1024
+TABLE, MOST_SHAPES = 600, 1024
 """Numbers in the tables of a program, for one shape of batch; and shapes whose tables are kept (``training_step``)."""
 
 
@@ -54,7 +55,10 @@ def rooms(made: Kernel, load: Load) -> Numbers:
 def workspace(made: Kernel, load: Load) -> Numbers:
     """Bytes that each member takes while it is computed, [P]: workspace, tables, and what torch makes of its logits."""
     u, s, K = load.update[0] * load.update[1], load.scored[0] * load.scored[1], load.outputs
-    tables = 8 * TABLE * load.directions * min(load.shapes, MOST_SHAPES)
+    N, rows = np.array(load.sizes, np.int64), max(load.update[1], load.scored[1])
+    large = np.array([made.layout(int(n)) is None for n in N])  # two scans step by step, each with rooms of its own
+    waits = 2 * made.size * N * rows * (2 * len(made.plan.graph.states) + made.stepwise.waiting) * large
+    tables = load.directions * min(load.shapes, MOST_SHAPES) * (8 * TABLE + waits)
     learnt = 0 if load.objective.name in training.LOSSES else 8 * made.size * u * K
     return rooms(made, load) + tables + max(18 * s * K + 48 * s, learnt)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends.cuda.kernels import Kernel
+from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel
 from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value
 from lstm_odyssey.backends.cuda.programs import Programs, Rounds, collect
 from lstm_odyssey.backends.cuda.source import products, training
@@ -57,6 +57,7 @@ class Shape:
         self.N = np.array(network.sizes, np.int64)[self.members]
         self.P, self.D, self.K, self.M = P, D, K, M
 
+        self._countable()
         room = step.workspace.room
         learnt = (
             T * learns
@@ -92,6 +93,24 @@ class Shape:
             Column.filled(partial(room, name), count * self.programs.N) for name, count in counts.items()
         )
         self.gradients = gradients
+
+    def _countable(self) -> None:
+        """Kernels count the numbers of one network in 32 bits.
+
+        Raises:
+            ValueError: there are too many.
+        """
+        plan, frames, N = self.step.made.plan, (self.T + 1) * self.B, int(self.N.max())
+        kept = max(plan.places, len(plan.accumulators), len(plan.graph.states), len(plan.operands))
+        of_a_frame = kept * N, self.M, self.K
+        counts = {"a batch": frames * max(of_a_frame), "its weights": self.step.weights.shape[1]}
+        what, most = max(counts.items(), key=lambda one: one[1])
+        if most > LARGEST:
+            raise ValueError(
+                f"backend 'cuda': {what} takes {most:,} numbers of a network of N = {N}, of {self.T} frames x {self.B} "
+                f"sequences; expected at most {LARGEST:,}, as its kernels count in 32 bits. Use a smaller batch, shorter "
+                "sequences or backend='eager'."
+            )
 
     def _each(self, value: Tensor) -> Column:
         """Where each program's part of a tensor [D, P, ...] begins."""

@@ -20,6 +20,7 @@ from lstm_odyssey.backends.cuda.kernels import Kernel, kernel
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.bench.gpu.parts.population import SHAPES, Shape, drawn_sizes
 from lstm_odyssey.bench.gpu.parts.projection import projected
+from lstm_odyssey.bench.gpu.parts.room import load, of_the_largest, planned
 from lstm_odyssey.bench.gpu.record import PARTS, Record, Row
 from lstm_odyssey.bench.gpu.target import ANCHOR, FULL
 from lstm_odyssey.cell import Cell
@@ -43,8 +44,14 @@ PRODUCTS = 0.4
 STEP, BARRIER = 600, 400
 """Clocks of latency of a step, and more of a cluster's barrier."""
 
-LAUNCH, LAUNCHES = 5e-6, 30
-"""Seconds of a launch, and launches of an update."""
+MEAN = 200
+"""Clocks of latency of a round of means over N, a cluster's barrier not counted."""
+
+LAUNCH, LAUNCHES = 1.5e-6, 30
+"""Seconds from one kernel of a graph to the next, and kernels of an update."""
+
+CALLS, CALL = 8, 6e-6
+"""Calls of an update from Python, a graph and what torch copies and sums, and seconds that the host needs for one."""
 
 HOST = 3e-4
 """Seconds of Python around a layer's pass through autograd."""
@@ -64,8 +71,9 @@ STEPWISE = 3e-6
 ASSUMED = {
     "clocks_per_second": CLOCK, "multiprocessors": PROCESSORS, "copy_bytes_per_second": COPY, "fma_flop_per_second": FMA,
     "products_part_of_fma": PRODUCTS, "step_latency_clocks": STEP, "cluster_barrier_clocks": BARRIER, "launch_seconds": LAUNCH,
+    "host_calls_of_an_update": CALLS, "host_seconds_of_a_call": CALL,
     "host_seconds_of_a_pass": HOST, "cudnn_step_seconds": [CUDNN_FORWARD, CUDNN_BACKWARD], "plain_update_seconds": PLAIN,
-    "ctc_frame_seconds": CTC, "stepwise_launch_seconds": STEPWISE,
+    "ctc_frame_seconds": CTC, "stepwise_launch_seconds": STEPWISE, "mean_latency_clocks": MEAN,
 }  # fmt: skip
 
 
@@ -88,8 +96,9 @@ def step_clocks(layout: SizeClass, rows: int, blocks: int = 1) -> float:
 
 def scan_seconds(made: Kernel, sizes: Sequence[int], B: int, T: int) -> float:
     """Seconds of the scans of programs of these N, forward or backward; those that no class fits run step by step."""
-    rows = rows_of(B, made.matrices)
+    rows, plan = rows_of(B, made.matrices), made.plan
     tiles = -(-B // rows)
+    means = (len({plan.phase[n] for n in plan.means}) + len({plan.back[n] for n in plan.back_means})) / 2
     total = 0.0
     large = [N for N in sizes if made.layout(N) is None]
     if large:
@@ -101,7 +110,8 @@ def scan_seconds(made: Kernel, sizes: Sequence[int], B: int, T: int) -> float:
         blocks, most = count * tiles * layout.cluster, beside(layout)
         waves = math.ceil(blocks / (PROCESSORS * most))
         crowd = min(most, math.ceil(blocks / PROCESSORS))
-        total += waves * T * step_clocks(layout, rows, crowd) / CLOCK
+        clocks = step_clocks(layout, rows, crowd) + means * (MEAN + BARRIER * (layout.cluster > 1))
+        total += waves * T * clocks / CLOCK
     return total
 
 
@@ -152,17 +162,8 @@ def update_seconds(cell: Cell, shape: Shape, sizes: Sequence[int]) -> float:
     programs = list(sizes) * directions
     around = sum(product_seconds(made, programs, shape.T, shape.M, shape.K))
     ctc = shape.T * CTC if shape.objective == "ctc" else 0.0
-    return 2 * scan_seconds(made, programs, 1, shape.T) + around + ctc + LAUNCHES * LAUNCH
-
-
-def member_bytes(cell: Cell, shape: Shape, N: int) -> float:
-    """Bytes of a member: what scans keep, δ, outputs and inputs of every direction, weights three times."""
-    made, directions = of(cell), 1 + shape.bidirectional
-    plan = made.plan
-    numbers = plan.places + len(plan.graph.states) + len(plan.operands) + len(plan.accumulators) + 1
-    frames = shape.T * directions * (numbers * N + shape.M + 2 * shape.K)
-    weights = directions * (cell.count(shape.M, N) + N * shape.K)
-    return 4.0 * (frames + 3 * weights)
+    device = 2 * scan_seconds(made, programs, 1, shape.T) + around + ctc + LAUNCHES * LAUNCH
+    return max(device, CALLS * CALL)  # the host is ahead of the device, or the device waits for it
 
 
 def population(first: Cell, heaviest: Cell) -> list[Row]:
@@ -176,7 +177,7 @@ def population(first: Cell, heaviest: Cell) -> list[Row]:
             "item": name, "shape": shape.name, "variant": cell.name, "members": members,
             "stepwise": sum(of(cell).layout(N) is None for N in sizes), "mean_hidden_size": sum(sizes) / members,
             "seconds": seconds, "frames": shape.T, "member_frames_per_second": members * shape.T / seconds,
-            "memory": round(sum(member_bytes(cell, shape, N) for N in sizes)), "kernels": {},
+            "memory": round(members * planned(of(cell), load(cell, shape, sizes, (shape.T, 1)))), "kernels": {},
         }  # fmt: skip
 
     for shape in SHAPES:
@@ -219,9 +220,7 @@ def ceilings(first: Cell) -> list[Row]:
              "fraction_flop": flop / FMA}
             for name in ("forward", "backward")
         ]  # fmt: skip
-    each = member_bytes(first, SHAPES[0], 200)
-    return [*rows, {"item": "memory", "what": "memory", "shape": SHAPES[0].name, "variant": first.name, "hidden_size": 200,
-                    "bytes_of_a_member": each, "members_that_fit": int(0.95 * MEMORY / each)}]  # fmt: skip
+    return [*rows, {"item": "memory", **of_the_largest(made, first, int(MEMORY))}]
 
 
 def predicted(path: Path) -> Record:

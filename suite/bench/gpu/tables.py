@@ -164,7 +164,9 @@ def _ceilings(rows: Rows) -> Iterator[PlainTable]:
             found.append([f"{row['kernel']}, N {row['hidden_size']}, {row['members']} members", ", ".join(parts)])
         elif what == "memory":
             words = f"{row['bytes_of_a_member'] / 2**20:.0f} MB each, {row['members_that_fit']:,} fit"
-            found.append([f"{row['shape']} members of N {row['hidden_size']}", words])
+            if "measured" in row:
+                words += f" (measured {row['measured'] / 2**20:.1f} MB where {row['planned'] / 2**20:.1f} were planned)"
+            found.append([f"{row['shape']} members of N {row['hidden_size']}, {row['frames']} frames", words])
     yield PlainTable("ceilings", ("what", ""), found)
 
 

@@ -17,11 +17,10 @@ from lstm_odyssey.commands.bench.options import (
     Variants,
     chosen_cells,
     finish,
-    places,
     progress,
     timing_options,
 )
-from lstm_odyssey.commands.options import Plugins, names, numbers
+from lstm_odyssey.commands.options import Plugins, names, numbers, places_of
 
 bench = typer.Typer(
     help="How fast the cells are, and against what. One thread; all that is compared takes turns in one run.",
@@ -108,7 +107,7 @@ def epoch(
     from lstm_odyssey.training.threads import one_thread
 
     name = task or default_tasks()[0]
-    asked["data"] = places(data, [name]).get(name)
+    asked["data"] = places_of(data, [name]).get(name)
     cells = chosen_cells(variants)
     with one_thread(), progress(None) as (say, _):
         say(f"epochs of {counted(len(cells), 'variant')} and of plain torch in turn")
@@ -146,7 +145,7 @@ def step(
 
     asked["batch"] = batch
     cells, chosen = chosen_cells(variants), names(tasks) or list(default_tasks())
-    paths = places(data, chosen)
+    paths = places_of(data, chosen)
     found: list[Throughput] = []
     interrupted = False
     with progress(len(cells) * len(chosen)) as (say, advance):
@@ -212,7 +211,7 @@ def compare(
         known = nearest(unknown[0], [verdict.lower() for verdict in comparing.VERDICTS])
         raise SettingsError(f"--fail-on: got {', '.join(unknown)}; expected some of {known}.")
     name = task or default_tasks()[0]
-    asked |= {"batch": batch, "threshold": threshold, "launches": launches, "data": places(data, [name]).get(name)}
+    asked |= {"batch": batch, "threshold": threshold, "launches": launches, "data": places_of(data, [name]).get(name)}
     with progress(None) as (say, _):
         try:
             found = comparing.compare(baseline, contender, name, on_doing=say, **asked)

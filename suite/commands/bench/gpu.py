@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstm_odyssey.commands.options import read_record
 from lstm_odyssey.plugins.paths import USER_PATH
 
 if TYPE_CHECKING:
@@ -22,17 +23,9 @@ def gpu(
     """Print the tables of a GPU's record: what is right, how fast it is, what bounds it."""
     from rich.console import Console
 
-    from lstm_odyssey.bench.gpu.record import read
     from lstm_odyssey.commands.terminal import fitted
-    from lstm_odyssey.study.plan import SettingsError
 
-    try:
-        content = read(record)
-    except OSError as error:
-        raise SettingsError(f"record {record}: {error.strerror}; expected a record of a GPU.") from error
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
-    fitted.show(Console(), shown(content))
+    fitted.show(Console(), shown(read_record(record)))
 
 
 def shown(content: Mapping[str, Any]) -> Iterator[RenderableType]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.commands.options import Plugins, names, pairs
+from lstm_odyssey.commands.options import Plugins, names
 from lstm_odyssey.plugins.paths import USER_PATH
 
 if TYPE_CHECKING:
@@ -92,24 +92,6 @@ def chosen_cells(variants: list[str] | None) -> list[Cell]:
     from lstm_odyssey.study import plan
 
     return list(plan.chosen_cells(names(variants) or None).values())
-
-
-def places(data: list[str] | None, tasks: list[str]) -> dict[str, str]:
-    """Where the tasks' corpora lie, from ``--data TASK=PATH``.
-
-    Raises:
-        SettingsError: a path is given for a task that is not among them.
-    """
-    from lstm_odyssey.study.plan import SettingsError
-    from lstm_odyssey.tasks.nearest import nearest
-
-    found = pairs(data)
-    unused = sorted(set(found) - set(tasks))
-    if unused:
-        raise SettingsError(
-            f"--data: got a path for {', '.join(unused)}; expected one of the tasks: {nearest(unused[0], tasks)}."
-        )
-    return found
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """Memory of a population: the formula is what its steps take, groups follow from it, scoring takes no more than learning."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
-from lstm_odyssey.backends.cuda import memory
+from lstm_odyssey.backends.cuda import memory, shape
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
 from lstm_odyssey.backends.cuda.kernels import kernel
 from lstm_odyssey.backends.cuda.shape import Shape
@@ -51,6 +53,7 @@ def population(cell, objective, bidirectional, batch, keeps=False, sizes=SIZES):
         ("gru", "frames", False, 3),
         ("minlstm", "ctc", True, 2),
         ("fgr", "next_frame", False, 2),
+        ("ln_lstm", "frames", True, 2),
     ],
 )
 def test_the_formula_is_what_a_step_takes(cell, objective, bidirectional, batch, on_cpu):
@@ -124,6 +127,23 @@ def test_a_study_trains_in_the_groups_that_were_planned(on_cpu, tmp_path, monkey
     assert asked == [2, 1]
     found, right = ({t["trial"]: comparable(t) for t in Store(tmp_path / of).trials()} for of in ("short", "roomy"))
     assert found == right and len(found) == 3
+
+
+@pytest.mark.parametrize(("frames", "named"), [((900, 4), "a batch"), ((1, 1), "its weights")])
+def test_what_32_bits_cannot_count_is_refused(frames, named, on_cpu, monkeypatch):
+    """Before anything is launched: numbers, frames and sequences are named, and what to do; one number less goes through."""
+    made, _ = population("vanilla", "next_frame", False, 1, sizes=(40, 3))
+    step = made.parts[0].step
+    monkeypatch.setattr(shape, "LARGEST", 0)
+    with pytest.raises(ValueError, match=f"backend 'cuda': {named} takes") as told:
+        Shape(step, *frames)
+    most = int(re.search(r"takes ([\d,]+) numbers", str(told.value))[1].replace(",", ""))
+    assert f"{frames[0]} frames x {frames[1]} sequences" in str(told.value) and "Use a smaller batch" in str(told.value)
+    monkeypatch.setattr(shape, "LARGEST", most)
+    assert frames[0] == Shape(step, *frames).T
+    monkeypatch.setattr(shape, "LARGEST", most - 1)
+    with pytest.raises(ValueError, match="expected at most"):
+        Shape(step, *frames)
 
 
 def test_what_pads_is_never_in_groups():

@@ -166,7 +166,9 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no list": (lambda root: (root / "testset_t.txt").unlink(), r"has no testset_t\.txt; expected the folders"),
     "no ascii": (lambda root: (root / "ascii").rename(root / "other"), "has no ascii; expected"),
     "no form": (write("trainset.txt", "../../etc\n"), r"trainset\.txt: '\.\./\.\./etc' is no form; expected a name"),
-    "twice": (write("testset_f.txt", "a01-020x\n"), r"form a01-020x is in trainset\.txt and in testset_f\.txt; expected one"),
+    "twice": (write("testset_f.txt", "a01-020x\n"), r"form a01-020x is in trainset\.txt and in testset_f\.txt; expected once"),
+    "twice in a list": (write("trainset.txt", "a01-020x\na01-020x\n"), r"a01-020x is twice in trainset\.txt; expected once"),
+    "a folder": (lambda root: ((root / LINE).unlink(), (root / LINE).mkdir()), f"{LINE} cannot be read \\([^']*$"),
     "no test": (write("testset_f.txt", ""), "test has no line that can be read"),
 }  # fmt: skip
 

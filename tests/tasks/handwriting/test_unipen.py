@@ -163,11 +163,13 @@ BAD = {
     "missing include": (lambda root: tree(root).joinpath("include/cec/cec.doc").unlink(), "'cec/cec.doc' is missing from"),
     "beyond the end": (lambda root: tree(root, '.SEGMENT TEXT 2-9 ? "abc"\n'), "components 2 to 9 of 5; expected numbers"),
     "backwards": (lambda root: tree(root, '.SEGMENT TEXT 3-2 ? "abc"\n'), "components 3 to 2 of 5"),
+    "a component twice": (lambda root: tree(root, '.SEGMENT TEXT 0-2,1 ? "abc"\n'), "component 1 occurs twice"),
+    "one text many times": (lambda root: tree(root, '.SEGMENT TEXT 0-4 ? "abc"\n' * 9), "the same ink more than 8 times"),
     "no range": (lambda root: tree(root, '.SEGMENT TEXT 1-2-3 ? "abc"\n'), "'1-2-3' is no range"),
     "no lines": (lambda root: tree(root, ".COMMENT none\n"), "train has no line that can be read"),
     "no files": (lambda root: [file.unlink() for file in tree(root).glob("data/8/*/*.dat")], "has no file"),
-    "empty folder": (lambda root: None, r"holds nothing; expected UNIPEN's folders data/8/ and include/. Pass"),
-    "another corpus": (lambda root: (root / "lineStrokes").mkdir(), "holds lineStrokes; expected UNIPEN's folders"),
+    "empty folder": (lambda root: None, r"has nothing; expected UNIPEN's folders data/8/ and include/. Pass"),
+    "another corpus": (lambda root: (root / "lineStrokes").mkdir(), "has lineStrokes; expected UNIPEN's folders"),
     "itself": (lambda root: head(root, ".INCLUDE cec/cec.doc\n"), "does it include itself"),
     "leaving by ..": (
         lambda root: head(root, ".INCLUDE ../data/8/cec/SV3771.dat\n"),
@@ -286,6 +288,18 @@ def test_a_hostile_archive_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [file.name for file in tmp_path.rglob("*")] == ["inner", "unipen.tar"]
 
 
+def test_an_archive_of_something_else_is_named(tmp_path: Path) -> None:
+    """The error names the user's file and not the folder it was unpacked into."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "readme").write_text("x")
+    archive = tmp_path / "other.tar"
+    with tarfile.open(archive, "w") as packed:
+        packed.add(tmp_path / "other", "other")
+    with pytest.raises(CorpusError, match="has other; expected UNIPEN's folders") as error:
+        unipen.load(archive)
+    assert f"{archive} has" in str(error.value) and "lstm-odyssey-" not in str(error.value)
+
+
 @pytest.mark.parametrize("content", [b"", b"neither", b"PK\x03\x04 broken", b"\xfd7zXZ\x00 broken"])
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     """Nothing, a text, broken archives: one error."""
@@ -351,6 +365,8 @@ def test_the_file_of_lines_is_read(tmp_path: Path) -> None:
     assert corpus.subsets == {"unseen text": (0, 2)}
 
 
+OVERFLOWING = (("points", 240, [60, 60]), ("n_strokes", 8, [2, 2]))
+"""Counts whose sum is right only because it wraps."""
 DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
     "objects": (
         {"label": np.array([Path("x")] * 6, dtype=object)},
@@ -361,6 +377,14 @@ DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
     "floats": ({"points": np.ones(6)}, "points is float64"),
     "sums": ({"points": np.full(6, 61, np.int32)}, "lines, strokes and points do not add up"),
     "negative": ({"points": np.array([120, 0, 60, 60, 60, 60], np.int32)}, "do not add up"),
+    "sums that overflow": (
+        {name: np.array([2**62] * 3 + [2**62 + last] + ones, np.int64) for name, last, ones in OVERFLOWING},
+        "do not add up",
+    ),
+    "lengths that overflow": (
+        {"stroke_len": np.array([2**62, 2**62, 2**62, 2**62 + 120] + [40, 20] * 4, np.int64)},
+        "do not add up",
+    ),
     "strokes": ({"stroke_len": np.array([40, 30] + [40, 20] * 5, np.int32)}, "line 0 has strokes of 70 points"),
     "split": ({"split": np.array(["tran"] * 6)}, r"splits \['tran'\]; expected train, valid and test"),
     "rate": ({"points_per_second": np.full(6, np.nan, np.float32)}, "points_per_second has values below 1"),

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -87,6 +88,17 @@ def test_the_last_two_of_a_place_are_kept(voice, cache_folder, monkeypatch, tmp_
         festvox.load(voice)
         names.append(max(kept(cache_folder), key=lambda path: path.stat().st_mtime_ns))
     assert set(kept(cache_folder)) == {other, *names[-2:]}
+
+
+def test_what_a_killed_process_left_goes(voice, cache_folder):
+    """A file that was never finished, an hour old, is removed by whoever stores the next one; a young one has a writer."""
+    (cache_folder / "features").mkdir(parents=True)
+    old, young = (cache_folder / "features" / f"timit-1-2.features-{name}" for name in ("old", "young"))
+    for path, age in ((old, 2 * cache.ABANDONED), (young, 0)):
+        path.write_bytes(b"x")
+        os.utime(path, (time.time() - age,) * 2)
+    festvox.load(voice)
+    assert young in kept(cache_folder) and old not in kept(cache_folder)
 
 
 @pytest.mark.parametrize("damage", ["a bit", "cut", "empty", "another format", "header"])

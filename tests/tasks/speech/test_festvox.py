@@ -230,6 +230,15 @@ def test_a_voice_that_is_not_given_is_one_clear_error(tmp_path):
         festvox.load(tmp_path / "x.tar")
 
 
+def test_notes_of_macos_are_no_utterances(tmp_path):
+    """``._NAME`` beside a file, as an archive of macOS has it, changes nothing."""
+    folder = trees.festvox(tmp_path / "voice")
+    expected = festvox.load(folder).fingerprint
+    for kind in ("wav", "lab"):
+        (folder / kind / f"._ru_0001.{kind}").write_bytes(b"\0\5\x16\7")
+    assert festvox.load(folder).fingerprint == expected
+
+
 def test_utterances_without_a_partner_are_left_out_and_said(tmp_path):
     """A wav without labels costs one utterance and a warning with its name."""
     folder = trees.festvox(tmp_path / "voice")
@@ -312,7 +321,7 @@ def test_a_bad_package_is_one_clear_error(tmp_path, content, message):
     """Truncated, empty, of another compression, without a voice: one error that says what to do."""
     package = tmp_path / "festvox.deb"
     package.write_bytes(content)
-    with pytest.raises(CorpusError, match=message):
+    with pytest.raises(CorpusError, match=f"task 'festvox_ru': {package}.* {message}"):
         festvox_ru.load(package)
 
 
@@ -356,6 +365,11 @@ def test_a_download_that_changed_on_disk_is_refused(cache_folder):
         ({"length": np.array([154, 1])}, "different sizes"),
         ({"length": np.array([1, 60, 25, 69])}, "fewer than 2 frames"),
         ({"length": np.array([-30, 120, 25, 40])}, "fewer than 2 frames"),
+        (
+            {"length": np.array([2**62, 2**62, 2**62, 2**62 + 155])},
+            "an utterance has 4611686018427388059 frames, feat 155",
+        ),
+        ({"phones": np.array(["a", "a", "pau"])}, "labels has 'a' twice"),
         (
             {"split": np.array(["train", "train", "dev", "test"])},
             "split has dev, test, train; expected train, valid, test",

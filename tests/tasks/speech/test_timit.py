@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,10 @@ def test_the_lists_are_of_different_speakers():
 
 
 BAD = {
+    "a speaker twice": (
+        lambda tree: shutil.copytree(sound(tree).parent, sound(tree).parent.with_name(sound(tree).parent.name.lower())),
+        r" and .* both have FCJF0-S.*; expected one folder a speaker",
+    ),
     "no phn": (lambda t: sound(t).with_suffix(".PHN").unlink(), r"FCJF0 has no SX3.PHN; expected a sound and a .PHN"),
     "no sound": (lambda t: sound(t).unlink(), r"FCJF0 has only SX3.PHN; expected a sound"),
     "unknown phone": (

@@ -74,11 +74,16 @@ class Backward(Scan):
         return "\n".join([*self.head(self.names, "backward", late), *indented(body), "}"])
 
     def _step(self, reads: dict[str, str]) -> list[str]:
-        """One step's lines; ``reads`` gets what it reads from memory, ``@`` standing for the step."""
+        """One step's lines; ``reads`` gets what it reads from memory a step ahead, ``@`` standing for the step.
+
+        With means a step has several barriers, and so much read ahead would not fit the registers: it reads where it needs.
+        """
         plan, nodes = self.plan, self.gradient.nodes
         waited: dict[int, str] = {}
 
         def read(name: str, text: str) -> str:
+            if plan.means or plan.back_means:
+                return f"(live ? {text.replace('@', 't')} : real(0))"
             reads[name] = text
             return name
 

@@ -10,14 +10,13 @@ import torch
 from lstm_odyssey.bench.gpu.parts.check import around, build, texts
 from lstm_odyssey.bench.gpu.parts.population import SHAPES
 from lstm_odyssey.bench.gpu.parts.probes import CHAINS, THREADS, Probe
+from lstm_odyssey.bench.gpu.parts.room import measured
 from lstm_odyssey.bench.gpu.parts.training import Made, mixed, population
 from lstm_odyssey.bench.gpu.record import Item, Record, Row
 from lstm_odyssey.bench.gpu.target import Target, kernel_seconds, recorded
 from lstm_odyssey.cell import Cell
 
 FLOAT = 4
-KEPT_BACK = 0.95
-"""The part of the memory that members may take."""
 
 
 def copying(target: Target) -> Iterator[Row]:
@@ -98,27 +97,6 @@ def fractions(target: Target, record: Record, cell: Cell, N: int) -> Iterator[Ro
     yield {"what": "kernels", "variant": cell.name, "hidden_size": N, "members": members, "seconds": seconds}
 
 
-def memory(target: Target, cell: Cell) -> Iterator[Row]:
-    """The most memory of an update of a population of N = 200, and how many such members fit."""
-    target.only_on_a_gpu("the memory of torch's allocator")
-    shape, N = SHAPES[0], 200
-    peaks = {}
-    for members in (16, 64):
-        made = Made.drawn(shape.objective, 1, shape.T, shape.M, shape.K)
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(target.device)
-        with target.here():
-            ours = population(target, cell, made, mixed([N] * members, 1e-6), True)
-            ours.update(made.batches(torch.float32, target.device)[0])
-        target.wait()
-        peaks[members] = torch.cuda.max_memory_allocated(target.device)
-        del ours
-    each = (peaks[64] - peaks[16]) / 48
-    total = torch.cuda.get_device_properties(target.device).total_memory
-    yield {"what": "memory", "shape": shape.name, "variant": cell.name, "hidden_size": N, "bytes_of_a_member": each,
-           "bytes_of_the_device": total, "members_that_fit": int(KEPT_BACK * total / each)}  # fmt: skip
-
-
 def items(target: Target, record: Record) -> list[Item]:
     """The device's own limits, then what scans make of them."""
     found = []
@@ -136,5 +114,5 @@ def items(target: Target, record: Record) -> list[Item]:
     add("barriers", 6.0, barriers)
     for N in target.scale.sizes:
         add(f"fractions, N {N}", 5.0, fractions, record, target.first, N)
-    add("memory", 5.0, memory, target.first)
+    add("memory", 5.0, measured, target.first)
     return found
