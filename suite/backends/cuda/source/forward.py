@@ -114,11 +114,11 @@ class Forward(Scan):
                 lines.append(f"if (mine) operands[({k} * T + t) * B * N + at] = on ? {name} : real(0);")
                 lines += self.exchange(f"o{k}", name)
             means = {f"m{k}": number for k, number in enumerate(plan.means) if phase[number] == block + 1}
-            for place, number in means.items():
+            for mean, number in means.items():
                 name = values.value(self.nodes[number].args[0])
                 lines += values.lines[done:]
                 done = len(values.lines)
-                lines += self.exchange(place, name)
+                lines += self.exchange(mean, name)
             if ready or means:
                 lines.append(self.barrier)
                 lines += self.means(list(means)) if means else []
