@@ -1,4 +1,4 @@
-"""Pages with less work in them, for tests of all else. ``python -m tests.quick_pages run ...`` is the command with such pages."""
+"""Pages with less work in them, for tests of all else; ``python -m tests.quick_pages run ...`` is the command with them."""
 
 from contextlib import contextmanager
 from functools import partial
