@@ -13,8 +13,6 @@ import hypothesis
 import psutil
 import pytest
 
-from tests.quick_pages import framed_figures, short
-
 ROOT = Path(__file__).resolve().parent.parent
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
@@ -121,6 +119,8 @@ def odyssey(monkeypatch, capsys):
 @pytest.fixture(scope="module")
 def unpainted():
     """No test of the module paints a page's figures."""
+    from tests.quick_pages import framed_figures
+
     with framed_figures():
         yield
 
@@ -128,6 +128,8 @@ def unpainted():
 @pytest.fixture(scope="module")
 def short_analyses():
     """The tests of the module make a page's analyses with less; see ``quick_pages.short``."""
+    from tests.quick_pages import short
+
     with short():
         yield
 
