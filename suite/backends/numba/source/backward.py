@@ -122,9 +122,9 @@ class Backward(Pass):
             return None
 
         block = Block(nodes, available)
-        for node in self.plan.back_means:
-            if self.back[node] == number + 1:
-                block.mean(self._mean(node), nodes[node].args[0])
+        for mean in self.plan.back_means:
+            if self.back[mean] == number + 1:
+                block.mean(self._mean(mean), nodes[mean].args[0])
         for node, address in self._roots():
             if (blocks - 1 if node is None else self.back[node]) == number:
                 block.store(address, node)
