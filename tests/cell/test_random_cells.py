@@ -27,7 +27,12 @@ def check(seed, backend, norms=False):
     text = random_text(seed, norms=norms)
     cell, compared = lo.as_cell(compiled(text)), 0
     for draw in DRAWS:
-        problem = draw.problem(cell)
+        try:
+            problem = draw.problem(cell)
+        except ValueError as error:  # a tie that no draw keeps away from, as of the absolute of what is all but 0
+            if "of a kink" not in str(error):
+                raise
+            continue
         reference = ask_oracle(cell, problem)
         if not max(rounding_error(cell, problem).values()) < SAYS_NOTHING:
             continue

@@ -121,11 +121,11 @@ class Backward(Scan):
                     lines += self.exchange(f"d{place}", f"delta{place}")
             ready = [k for k, number in enumerate(plan.operands) if self._ready(number) == block]
             means = {f"m{k}": n for k, n in enumerate(plan.back_means) if self.back[n] == block + 1 <= last}
-            for mean, number in means.items():
-                name = values.value(nodes[number].args[0])
+            for one, mean in means.items():
+                name = values.value(nodes[mean].args[0])
                 lines += values.lines[done:]
                 done = len(values.lines)
-                lines += self.exchange(mean, name)
+                lines += self.exchange(one, name)
             if ready or means:
                 lines.append(self.barrier)
                 lines += self.means(list(means)) if means else []

@@ -114,16 +114,16 @@ class Forward(Scan):
                 lines.append(f"if (mine) operands[({k} * T + t) * B * N + at] = on ? {name} : real(0);")
                 lines += self.exchange(f"o{k}", name)
             means = {f"m{k}": number for k, number in enumerate(plan.means) if phase[number] == block + 1}
-            for mean, number in means.items():
+            for one, number in means.items():
                 name = values.value(self.nodes[number].args[0])
                 lines += values.lines[done:]
                 done = len(values.lines)
-                lines += self.exchange(mean, name)
+                lines += self.exchange(one, name)
             if ready or means:
                 lines.append(self.barrier)
                 lines += self.means(list(means)) if means else []
-                lines += [f"if (mine) slots[((t * B + b) * {plan.places} + {plan.kept[number]}) * N + unit] = mean_{place};"
-                          for place, number in means.items()]  # fmt: skip
+                lines += [f"if (mine) slots[((t * B + b) * {plan.places} + {plan.kept[number]}) * N + unit] = mean_{one};"
+                          for one, number in means.items()]  # fmt: skip
             if ready:
                 lines += self._round({plan.operands[k] for k in ready}, str(block + 1), sums)
         results = [values.value(number) for number in plan.graph.results]
