@@ -63,15 +63,15 @@ class Stepwise(Steps):
                     base = f"operands + ({plan.operands.index(operand)} * T + t) * B * N"
                 own = [(f"r{k}[unit * r{k}_line + column]", one.place) for k, one in which if one.operand == operand]
                 body += multiplied(f"({base})[(begin + r) * N + column]", own)
-            for place, begin in means.items():
-                body += multiplied(f"({begin})[(begin + r) * N + column]", [("real(1)", place)])
+            for one, begin in means.items():
+                body += multiplied(f"({begin})[(begin + r) * N + column]", [("real(1)", one)])
             body.append("}")
-            for place in (*places, *means):
-                body += [f"real sum{place} = real(0);", "#pragma unroll", "for (int r = 0; r < ROWS; ++r) {",
-                         f"    real whole = part{place}[r];",
+            for sum_ in (*places, *means):
+                body += [f"real sum{sum_} = real(0);", "#pragma unroll", "for (int r = 0; r < ROWS; ++r) {",
+                         f"    real whole = part{sum_}[r];",
                          f"    for (int lanes = {WARP // 2}; lanes; lanes /= 2)",
                          "        whole += __shfl_xor_sync(0xffffffffu, whole, lanes);",
-                         f"    if (r == row) sum{place} = whole;", "}"]  # fmt: skip
+                         f"    if (r == row) sum{sum_} = whole;", "}"]  # fmt: skip
         started = {run.first + row for run in plan.input_runs for row in range(len(run.parameters))}
         earlier = {p.place for p in self.products if self._round(p.operand) < block}
 
