@@ -22,6 +22,9 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt $(if $(TORC
 PARALLEL := --numprocesses auto --dist worksteal -rs
 NEEDS := $(VENV)/.created pyproject.toml constraints.txt
 
+# The tests start hundreds of processes, each of which would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: study test long emulation lint clean
 
@@ -48,7 +51,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .asv
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .nox .hypothesis .benchmarks .asv
 	find suite tasks variants reports tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: an install is repeated when pyproject.toml or constraints.txt is newer, and a larger one covers the smaller.

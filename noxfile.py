@@ -36,3 +36,9 @@ def kit(session: nox.Session) -> None:
     session.run(
         "odyssey", "run", "--variants", "vanilla", "--tasks", "bach", "--profile", "smoke", "--store", str(store)
     )
+
+
+@nox.session(python=PYTHONS)
+def cells(session: nox.Session) -> None:
+    """The cells as each Python reads them, one line each that is the same but for the version; nothing is installed."""
+    session.run("python", "-m", "tests.tools.pythons")

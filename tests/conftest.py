@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
@@ -117,51 +116,21 @@ def odyssey(monkeypatch, capsys):
     return run
 
 
-@contextmanager
-def framed_figures():
-    """Figures of a page are drawn, and framed in place of painted: half of a page's time, for tests of what else it says.
-
-    A decorator of one test, or of a module's tests by ``unpainted``. ``tests/reports/page`` and ``tests/reports/plots`` paint
-    every kind of figure, of odd studies too.
-    """
-    from markupsafe import Markup, escape
-
-    from lstm_odyssey.reports.page import section
-
-    def framed(figure, label, prefix):
-        return Markup('<svg role="img" aria-label="{}" id="{}"></svg>').format(escape(label), prefix)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(section, "_svg", framed)
-        yield
-
-
 @pytest.fixture(scope="module")
 def unpainted():
     """No test of the module paints a page's figures."""
+    from tests.quick_pages import framed_figures
+
     with framed_figures():
         yield
 
 
-TREES = 30
-"""Of a forest in ``short_analyses``; by default it has a hundred."""
-
-
 @pytest.fixture(scope="module")
 def short_analyses():
-    """The dear parts of what a page is made of are made with less, for tests of all else: where it stands, what is said.
+    """The tests of the module make a page's analyses with less; see ``quick_pages.short``."""
+    from tests.quick_pages import short
 
-    The curve over hours is simulated with a tenth of the searches, whose draws are the last of their stream, so that no other
-    number changes; forests are of ``TREES``. Tests of these two, in ``tests/reports/stats`` and ``fanova``, have them whole.
-    """
-    from functools import partial
-
-    from lstm_odyssey.reports.page import analyses
-    from lstm_odyssey.reports.stats import budget
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(budget, "OUTER", budget.OUTER // 10)
-        patch.setattr(analyses, "_fanova", partial(analyses._fanova, trees=TREES))
+    with short():
         yield
 
 

@@ -201,8 +201,8 @@ TRAINER = {
     ),
     "validation and test are exchanged": Mutant(
         "training.members.population:Population.__init__",
-        "self.batches.scored(corpus.valid), self.batches.scored(corpus.test)",
-        "self.batches.scored(corpus.test), self.batches.scored(corpus.valid)",
+        "for split in (corpus.valid, corpus.test)",
+        "for split in (corpus.test, corpus.valid)",
         test_trial_records.test_scores_are_those_of_the_weights_they_stand_beside,
         {"objective": "next_frame", "backend": "numba"},
     ),
@@ -262,8 +262,8 @@ TRAINER = {
     ),
     "a split is scored without its last batch": Mutant(
         "training.batches:Batches.scored",
-        "for group in groups(split)]",
-        "for group in groups(split)[: max(1, len(groups(split)) - 1)]]",
+        "for group in groups(split, frames)]",
+        "for group in groups(split, frames)[: max(1, len(groups(split, frames)) - 1)]]",
         test_trial_records.test_a_split_of_many_batches_is_scored_whole,
     ),
     "noise is of one strength for all trials": Mutant(
@@ -897,9 +897,9 @@ LAYER = {
         test_cores.test_numbers_below_the_least_normal_one_are_the_callers,
     ),
     "a call that fails does not wait": Mutant(
-        "backends.numba.cores:_settle",
-        "wait([helper for helper in helpers if not helper.cancel()])",
-        "return",
+        "backends.numba.cores:run",
+        "_settle(helpers)",
+        "pass",
         test_cores.test_a_call_ends_when_nobody_computes_any_more,
     ),
 }

@@ -41,10 +41,19 @@ def advice(study: xarray.Dataset, comparison: xarray.Dataset, task: str, order: 
         return f"On {task} nothing follows: the rows were chosen, not drawn."
     if not by[BETTER] + by[WORSE] + by[OPEN]:
         if not by[FEW]:
-            return f"On {task} nothing follows: there are no scores to compare."
+            scored = [name for name in order if part["selected"].sel(variant=name).item() > 0]
+            why = (
+                f"{baseline}, which cells are compared with, has no score"
+                if scored
+                else "there are no scores to compare"
+            )
+            return f"On {task} nothing follows{' yet' if scored else ''}: {why}."
         fewest = int(part["selected"].sel(variant=[*by[FEW], baseline]).min())
-        enough = count(int(comparison.attrs["enough"]))
-        return f"On {task} nothing follows yet: the best tenth of a cell is {count(fewest, 'trial')}, and {enough} are needed."
+        enough = int(comparison.attrs["enough"])
+        return (
+            f"On {task} nothing follows yet: the best tenth of a cell is {count(fewest, 'trial')}, and {count(enough)} are "
+            f"needed: about {10 * enough} trials a cell."
+        )
     pool = by[BETTER] or [name for name in order if name == baseline or name in by[OPEN]]
     chosen, why = _cheapest(study, part, task, pool)
     if len(pool) == 1:

@@ -186,7 +186,7 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
         made.append(Row(name, cells, one["verdict"].item() == BETTER))
     units = str(comparison["units"].sel(task=task).item())
     heads = [
-        ("cell", ""), (f"less {baseline}", f"difference of the means of the best 10 %, {units}"),
+        ("cell", ""), (f"less {baseline}", f"difference of the means of the best 10 %, in {units}"),
         ("corrected", "95 % joint bootstrap, each best tenth selected anew, Bonferroni over the cells: the verdict"),
         ("verdict", "by the corrected interval"),
     ]  # fmt: skip
@@ -197,7 +197,7 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
         ("Welch p", "the paper's test, uncorrected; coloured where it finds a difference at 5 %"),
         ("Hedges g", ""), ("Cliff's δ", ""),
     ]  # fmt: skip
-    return Grid(f"Differences to {baseline} of the mean test score of the best 10 %, {units}.", heads, made)
+    return Grid(f"Differences to {baseline} of the mean test score of the best 10 %, in {units}.", heads, made)
 
 
 def _verdict(one: xarray.Dataset) -> Cell:

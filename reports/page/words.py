@@ -107,11 +107,17 @@ def task_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> st
     text += "" if math.isnan(chance) else f"; the best constant prediction scores {score(chance)}"
     if math.isnan(chance):
         return text + "."
-    behind = [str(name) for name in rows.index[~rows["beats_chance"].astype(bool)]]
-    if not behind:
-        who = {1: "It beats", 2: "Both beat"}.get(len(rows), f"All {count(len(rows))} beat")
-        return f"{text}. {who} the chance level."
-    return f"{text}. The best trial of {listed(behind)} does not beat the chance level."
+    scored = rows[rows["mean_test"].notna()]
+    behind = [str(name) for name in scored.index[~scored["beats_chance"].astype(bool)]]
+    if behind:
+        text = f"{text}. The best trial of {listed(behind)} does not beat the chance level"
+    else:
+        who = {1: "It beats", 2: "Both beat"}.get(len(scored), f"All {count(len(scored))} beat")
+        text = f"{text}. {who} the chance level"
+    unscored = [str(name) for name in rows.index.difference(scored.index, sort=False)]
+    if unscored:
+        text = f"{text}. {listed(unscored)} {'has' if len(unscored) == 1 else 'have'} no score yet"
+    return f"{text}."
 
 
 def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:

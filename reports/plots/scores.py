@@ -155,7 +155,7 @@ def at_chance(dataset: xarray.Dataset, task: str, order: Sequence[str]) -> str:
             continue
         if len(counts) > SINGLY:
             few, many = (end(counts, key=lambda name: counts[name]) for end in (min, max))
-            parts.append(f"of {words} {counts[few]} (of {few}) to {counts[many]} (of {many})")
+            parts.append(f"of {words} {counts[few]} ({few}) to {counts[many]} ({many})")
         else:
             parts.append(f"of {words} " + listed(f"{count} of {name}" for name, count in counts.items() if count))
-    return f"At the chance level ({score(chance)}) or worse stand {'; '.join(parts)}." if parts else ""
+    return f"At the chance level ({score(chance)}) or worse: {'; '.join(parts)}." if parts else ""

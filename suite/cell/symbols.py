@@ -234,6 +234,10 @@ class Space:
         recorder, space = self._of
         recorder.fail(f"sets {space}.{gate}; a step only reads its parameters.")
 
+    def __getitem__(self, gate: Any) -> NoReturn:
+        recorder, space = self._of
+        recorder.fail(f"{space} is indexed by {gate!r}; expected a name after a dot, as {space}.z.")
+
     def refuse(self, op: str) -> NoReturn:
         recorder, space = self._of
         recorder.fail(f"{space} is used as a value ({op}); expected a parameter of it, as {space}.z.")

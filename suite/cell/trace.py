@@ -52,10 +52,17 @@ def _arguments(step: Callable[..., Any]) -> tuple[list[str], list[str]]:
             raise TraceError(f"{place(code, None)}: argument '{parameter.name}' has a default; expected none.")
         (spaces if parameter.kind is parameter.KEYWORD_ONLY else positional).append(parameter.name)
     unknown = [space for space in spaces if space not in SPACES]
-    if unknown or len(positional) < 2 or any(name in SPACES and name != CONSTANTS for name in positional):
+    if not spaces and (after := [name for name in positional if name in SPACES and name != CONSTANTS]):
+        states = ", ".join(name for name in positional if name not in after)
         raise TraceError(
-            f"{place(code, None)}: takes ({', '.join(positional)}, *, {', '.join(spaces)}); expected the input, one state or "
-            "more (the previous output first), and after * any of W, R, p, b, k."
+            f"{place(code, None)}: takes ({', '.join(positional)}); expected a * before {after[0]}: ({states}, *, "
+            f"{', '.join(after)})."
+        )
+    if unknown or len(positional) < 2 or any(name in SPACES and name != CONSTANTS for name in positional):
+        taken = ", ".join([*positional, "*", *spaces] if spaces else positional)
+        raise TraceError(
+            f"{place(code, None)}: takes ({taken}); expected the input, one state or more (the previous output first), and "
+            "after * any of W, R, p, b, k."
         )
     return positional, spaces
 

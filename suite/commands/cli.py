@@ -179,10 +179,17 @@ def run(
                 *(f"--plugin={path}" for path in options.get("plugins", ())),
             ]
         )
-        console.print(f"Stopped. Nothing finished is lost: go on with `{command}`.", highlight=False, soft_wrap=True)
+        kept = (place / "study.json").exists()  # a study of which nothing had finished is taken back
+        told = (
+            f"Nothing finished is lost: go on with `{command}`."
+            if kept
+            else "Nothing had finished, so nothing is kept."
+        )
+        console.print(f"Stopped. {told}", highlight=False, soft_wrap=True)
         if (place / "study.nc").exists():
             from lstm_odyssey.study.results import open_study
 
+            console.print("Writing the page; stop again to leave it.")
             refresher(place)(open_study(place / "study.nc"))
         raise SystemExit(getattr(stopped, "code", 130)) from None
 

@@ -20,6 +20,9 @@ corpora = typer.Typer(no_args_is_help=True, help="The corpora of the tasks: list
 Chosen = Annotated[str, typer.Argument(help="Tasks, separated by commas.", metavar="TASKS", show_default=False)]
 Places = Annotated[list[str] | None, typer.Option("--data", help="TASK=PATH: where a task's corpus lies.")]
 
+FORMATS = (".png", ".svg", ".pdf")
+"""What a drawing's name may end in."""
+
 PEOPLE = {"speech": "speakers", "handwriting": "writers"}
 """What the people of a family's corpora do."""
 
@@ -160,6 +163,9 @@ def show_(
     from lstm_odyssey.study.plan import SettingsError
     from lstm_odyssey.tasks.nearest import nearest
 
+    path = expanded(output or Path(f"{task}-{split}-{index}.png"))
+    if path.suffix not in FORMATS:
+        raise SettingsError(f"--output: got {path}; expected a name that ends in {', '.join(FORMATS)}.")
     named = registry.task(task)
     corpus = registry.load_corpus(task, places_of(places, [task]).get(task))
     if split not in corpus.splits:
@@ -180,7 +186,6 @@ def show_(
     )
     if split == "test" and (within := [name for name, found in corpus.subsets.items() if index in found]):
         typer.echo(f"test[{index}] is of: {', '.join(within)}")
-    path = expanded(output or Path(f"{task}-{split}-{index}.png"))
     with writing("--output", path):
         drawn.savefig(path, dpi=150)
     typer.echo(path)

@@ -45,12 +45,28 @@ class OfTorch(nn.Module):
         layers, directions = layer.num_layers, 1 + layer.bidirectional
         state = None
         if hx is not None:
-            values = dict(zip(names, hx if len(names) > 1 else (hx,), strict=True))
+            values = self._states(hx, len(names), layers * directions)
             shape = (layers, directions) if layers > 1 else (directions,)
-            state = {name: value.unflatten(0, shape) for name, value in values.items()}
+            state = {name: value.unflatten(0, shape) for name, value in zip(names, values, strict=True)}
         y, final = layer(input, state)
         last = [final[name].flatten(0, 1) if layers > 1 else final[name] for name in names]
         return y, tuple(last) if len(names) > 1 else last[0]
+
+    def _states(self, hx: Any, count: int, lines: int) -> tuple[Tensor, ...]:
+        """The tensors of ``hx``, each of ``lines`` times N numbers a sequence; the layer itself asks for the batch."""
+        kind, told = self.kind.__name__, "(h, c)" if count > 1 else "a tensor h"
+        given = tuple(hx) if count > 1 and isinstance(hx, tuple | list) else (hx,)
+        if len(given) != count or not all(isinstance(value, Tensor) for value in given):
+            got = f"{type(hx).__name__} of {len(hx)}" if isinstance(hx, tuple | list) else type(hx).__name__
+            raise TypeError(f"{kind}: hx is {got}; expected {told}, as torch.nn.{kind} takes it.")
+        for name, value in zip("hc", given, strict=False):
+            if value.dim() not in (2, 3) or value.shape[0] != lines or value.shape[-1] != self.hidden_size:
+                batch = "B, " if value.dim() != 2 else ""
+                raise ValueError(
+                    f"{kind}: {name} of hx has the shape {list(value.shape)}; expected [{lines}, {batch}{self.hidden_size}]: "
+                    "layers times directions, the batch, N."
+                )
+        return given
 
     def flatten_parameters(self) -> None:
         """Nothing: our parameters lie together. torch's layers have it, and training scripts call it."""
@@ -82,6 +98,7 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> OfTorch:
 
     Raises:
         ValueError: it is none of these, or has a projection.
+        TypeError, ValueError: when called, for an ``hx`` that torch's layer would not take.
 
     Example:
         >>> import torch, lstm_odyssey as lo
@@ -155,16 +172,15 @@ def cell_of(module: Any, kind: type | None = None) -> tuple[Cell, Limit]:
             raise ValueError(f"{name} has proj_size={module.proj_size}; expected 0. There is no such cell.")
         if getattr(module, "nonlinearity", "tanh") != "tanh":
             raise ValueError(
-                f"{name} has nonlinearity='{module.nonlinearity}'; expected 'tanh'. Write the cell: it is a line."
+                f"{name} has nonlinearity='{module.nonlinearity}'; expected 'tanh'. Write "
+                "the cell; docs/plugins.md shows how."
             )
-        for each in registry.variant_names():
-            cell = registry.variant(each)
+        for cell in registry.own_variants():
             for limit in cell.limits:
                 if limit.of == name and callable(limit.parameters) and _covers(cell, limit.parameters):
                     return cell, limit
-    raise ValueError(
-        f"a layer of torch: got {type(module).__name__}; expected torch.nn.LSTM, torch.nn.GRU or torch.nn.RNN."
-    )
+    got, made = (f"the class {module.__name__}", ", made") if isinstance(module, type) else (type(module).__name__, "")
+    raise ValueError(f"a layer of torch: got {got}; expected torch.nn.LSTM, torch.nn.GRU or torch.nn.RNN{made}.")
 
 
 def _covers(cell: Cell, to_torch: Callable[[Any], Any]) -> bool:

@@ -15,7 +15,7 @@ from lstm_odyssey.cell.graph import by_space
 from lstm_odyssey.cell.symbols import CONSTANTS
 from lstm_odyssey.cell.symbols import SPACES as SHAPES
 from lstm_odyssey.layers.masking import masked
-from lstm_odyssey.layers.starts import LONGEST, begun, of_torch, packed_constants
+from lstm_odyssey.layers.starts import LONGEST, begun, of_torch, packed_constants, read
 from lstm_odyssey.variants.declare import Start
 
 SIZES = "hidden_sizes"
@@ -231,8 +231,7 @@ class Members(nn.Module):
     def constants(self) -> dict[str, float | list[float]]:
         """The cell's constants as they are; of a population, by name one for each member."""
         tensors = self.directions()[0].tensors()
-        values = {name: tensors[f"{CONSTANTS}.{name}"][..., 0] for name in self.cell.constants}
-        return {name: value.tolist() for name, value in values.items()}
+        return {name: read(tensors[f"{CONSTANTS}.{name}"][..., 0]) for name in self.cell.constants}
 
     def extra_repr(self) -> str:
         text = f"'{self.cell.name}', {self.input_size}, {self.hidden_size}"

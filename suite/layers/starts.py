@@ -103,3 +103,12 @@ def packed_constants(cell: Cell, values: Mapping[str, Sequence[float]], width: i
     each = torch.tensor([values[name] for name in names], dtype=torch.float64, device="cpu")  # [G, P]
     whole = each.T.repeat_interleave(width, dim=1)
     return whole if population else whole[0]
+
+
+def read(value: Tensor) -> float | list[float]:
+    """A constant as numbers of Python, the shortest that are these in the tensor's dtype: 2.7, not 2.700000047683716."""
+    numbers = value.detach().cpu()
+    each = [
+        float(str(one)) for one in (numbers if numbers.dtype == torch.float64 else numbers.float()).reshape(-1).numpy()
+    ]
+    return each if value.ndim else each[0]

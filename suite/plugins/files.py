@@ -156,8 +156,26 @@ def _registered(module: ModuleType, bound: list[str], path: Path) -> dict[str, d
         raise PluginError(
             f"plugin {path}: it registers nothing; expected at its top level a step, as "
             "`def my_cell(x, y, c, *, W, R, p, b)`, or a Variant(...) or Task(...) in a variable of its own."
+            f"{_nearly(values)}"
         )
     return found
+
+
+def _nearly(values: dict[str, Any]) -> str:
+    """What makes the first function that is nearly a step none, in words; empty if there is no such function."""
+    for name, value in values.items():
+        if not inspect.isfunction(value):
+            continue
+        arguments = inspect.signature(value).parameters
+        if {"W", "R"} & set(arguments):
+            bare = [
+                each
+                for each in arguments
+                if each in SPACES and arguments[each].kind is not inspect.Parameter.KEYWORD_ONLY
+            ]
+            why = f"has no * before {bare[0]}" if bare else "takes others than x, states, and W, R, p, b, k after a *"
+            return f" {name}({', '.join(arguments)}) {why}."
+    return ""
 
 
 def _identifier(path: Path) -> str:

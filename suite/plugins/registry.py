@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from lstm_odyssey.plugins.discovery import (
     points,
     refuse_rivals,
 )
-from lstm_odyssey.plugins.files import PluginError
+from lstm_odyssey.plugins.files import GROUPS, PluginError
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.variants.declare import Variant
 
@@ -42,11 +42,16 @@ __all__ = [
     "load_plugin",
     "load_plugins",
     "origin",
+    "own_variants",
     "task",
     "task_names",
     "variant",
     "variant_names",
 ]
+
+
+OWN = "lstm_odyssey."
+"""What the modules of this package's own entry points begin with."""
 
 
 class UnknownNameError(LookupError):
@@ -157,6 +162,19 @@ def variant(name: str) -> Cell:
         raise _unknown("variant", name, variant_names())
     refuse_rivals("variant", name)
     return _cell(name, points("variant")[name])
+
+
+@cache
+def _own(point: EntryPoint) -> Cell:
+    loaded = point.load()
+    return Cell(loaded if isinstance(loaded, Variant) else Variant(loaded), point.name, origin_of(point))
+
+
+def own_variants() -> Iterator[Cell]:
+    """This package's variants in the order of their names; no plugin, broken or of the same name, comes between."""
+    found = {point.name: point for point in entry_points(group=GROUPS["variant"]) if point.value.startswith(OWN)}
+    for name in sorted(found):
+        yield _own(found[name])
 
 
 def as_cell(cell: str | Callable[..., Any] | Variant | Cell) -> Cell:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,50 +16,50 @@ from lstm_odyssey.training.protocol import Protocol
 
 if TYPE_CHECKING:
     from lstm_odyssey.cell import Cell
-    from lstm_odyssey.study.block import Block
-    from lstm_odyssey.study.stored.store import Store
     from lstm_odyssey.tasks.declare import Corpus
 
 
-def compiled(store: Store, block: Block, cell: Cell, corpus: Corpus, wanted: Sequence[int]) -> None:
+def compiled(
+    study: Mapping[str, Any], task: str, cell: Cell, corpus: Corpus, sizes: Sequence[int], tell: Callable[[str], None]
+) -> None:
     """Compile what some trials of a block need.
 
     Args:
-        store: is told how many kernels are compiled.
-        block, cell, corpus: what is trained on what.
-        wanted: indices of the trials.
+        study: the content of study.json.
+        task, cell, corpus: what is trained on what.
+        sizes: N of each trial.
+        tell: told what is done, and how many kernels are compiled.
     """
-    study = block.study
-    epochs = study["protocol"]["epochs"]
 
-    def tell(done: int, kernels: int) -> None:
-        store.report_progress(block.name, 0, epochs, float("inf"), f"compiling kernels {done} of {kernels}")
+    def count(done: int, kernels: int) -> None:
+        tell(f"compiling kernels {done} of {kernels}")
 
-    store.report_progress(block.name, 0, epochs, float("inf"), "compiling kernels")
+    tell("compiling kernels")
     batch = Protocol.from_dict(study["protocol"]).batch
     frames = scored_frames(corpus, batch, BACKENDS[study["backend"]].sparing)
     planned = Planned(
-        tuple(sorted({block.hyperparameters(index)["hidden_size"] for index in wanted})),
+        tuple(sorted(set(sizes))),
         tuple(numbers_of_rows(corpus, batch, frames)),
-        objectives.get(study["tasks"][block.task]["objective"]),
-        tell,
+        objectives.get(study["tasks"][task]["objective"]),
+        count,
     )
     prepare(study["backend"], cell.graph, getattr(torch, study["dtype"]), planned)
 
 
-def planned_group(block: Block, cell: Cell, corpus: Corpus, wanted: Sequence[int]) -> int | None:
-    """How many of some trials of a block are computed at once; None: all of them."""
-    study, task = block.study, block.study["tasks"][block.task]
-    dtype = getattr(torch, study["dtype"])
+def planned_group(study: Mapping[str, Any], task: str, cell: Cell, corpus: Corpus, sizes: Sequence[int]) -> int | None:
+    """How many of some trials of a block are computed at once; None: all of them. Arguments as of ``compiled``."""
+    if not BACKENDS[study["backend"]].sparing:
+        return None
+    facts, dtype = study["tasks"][task], getattr(torch, study["dtype"])
     load = memory.load_of(
         cell,
         corpus,
-        objectives.get(task["objective"]),
-        [block.hyperparameters(index)["hidden_size"] for index in wanted],
+        objectives.get(facts["objective"]),
+        sizes,
         batch=Protocol.from_dict(study["protocol"]).batch,
-        bidirectional=task["bidirectional"],
+        bidirectional=facts["bidirectional"],
         dtype=dtype,
         keeps=study["keep_weights"] == "best",
-        sparing=BACKENDS[study["backend"]].sparing,
+        sparing=True,
     )
     return memory.group(cell, study["backend"], study["device"], dtype, load)

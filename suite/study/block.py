@@ -254,12 +254,15 @@ def _run_claimed(store: Store, block: Block, data: str | None) -> int:
             store.report_progress(block.name, done, population.protocol.epochs, best)
 
     try:
-        compiled(store, block, cell, corpus, missing)
+        study, epochs = block.study, block.study["protocol"]["epochs"]
+        sizes = [block.hyperparameters(index)["hidden_size"] for index in missing]
+        given = (study, block.task, cell, corpus, sizes)
+        compiled(*given, lambda doing: store.report_progress(block.name, 0, epochs, float("inf"), doing))
         file = store.checkpoints_folder / f"{block.name}.npz"
-        options = {"keep_weights": block.study["keep_weights"] == "best", "checkpoint_file": file, "on_update": tell}
+        options = {"keep_weights": study["keep_weights"] == "best", "checkpoint_file": file, "on_update": tell}
         population = what_fits(
             lambda group: block.train(cell, corpus, missing, group=group, **options), len(missing), block.pads,
-            planned_group(block, cell, corpus, missing),
+            planned_group(*given),
         )  # fmt: skip
         _store(store, block, population, missing)
     except (StoreError, CorpusError):

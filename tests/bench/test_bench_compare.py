@@ -6,12 +6,11 @@ No figure that was measured is judged here.
 import functools
 import json
 import math
-import os
 import shutil
-import subprocess
 import sys
 
 import pytest
+import torch
 
 from lstm_odyssey.bench.samples import Timing
 from lstm_odyssey.bench.timed import compare as comparing
@@ -41,6 +40,38 @@ def made(medians, **other):
 def compared(odyssey):
     """Run the command in this process; returns exit code, output and error output."""
     return functools.partial(odyssey, "bench", "compare")
+
+
+class Here:
+    """A worker without a process, for what is not about processes: it does what ``turns`` does, and torch is imported once."""
+
+    started = 0
+
+    def __init__(self, name, python=""):
+        self.phases = {"call": lambda _: None}
+        type(self).started += 1
+
+    def ask(self, variant, task, clock, options):
+        self.asked = variant, task, options
+
+    def ready(self):
+        self.step, self.facts = turns.made(*self.asked)
+        return self.facts
+
+    def turn(self, seconds, clock, wall):
+        return 2 * [turns.take(self.step, seconds, turns.CLOCKS["wall"]) / self.facts["frames"]]
+
+    def close(self):
+        """Nothing was started."""
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """``compare`` starts no processes; torch keeps its threads."""
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
+    monkeypatch.setattr(comparing, "Worker", Here)
+    monkeypatch.setattr(Here, "started", 0)
+    return Here
 
 
 @pytest.mark.parametrize(
@@ -162,6 +193,7 @@ def test_variants_of_a_file_are_known_to_the_processes(tmp_path):
     assert [facts["variant"] for facts in found.facts] == ["elman", "nog"]
 
 
+@pytest.mark.usefixtures("here")
 def test_two_ways_to_compute_one_cell_have_one_loss():
     """Backends that are compared make the same update; the losses of the first ones say so."""
     found = compare("nog@numba", f"nog@eager@{sys.executable}", "bach", **SHORT)
@@ -245,12 +277,12 @@ def test_a_python_that_cannot_import_the_package_is_told(tmp_path):
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
     bare.chmod(0o755)
     with pytest.raises(TimingError, match=f"^nog@{bare}: ModuleNotFoundError: No module named"):
-        compare("nog", f"nog@{bare}", "bach", **SHORT)
+        compare(f"nog@{bare}", "nog", "bach", **SHORT)
     other = shutil.which("false")
     with pytest.raises(
         TimingError, match=f"nog@{other}: the process of {other} ended with code 1: it said nothing. Exp"
     ):
-        compare("nog", f"nog@{other}", "bach", **SHORT)
+        compare(f"nog@{other}", "nog", "bach", **SHORT)
 
 
 def test_a_process_that_is_killed_is_told():
@@ -267,7 +299,7 @@ def test_a_process_that_is_killed_is_told():
         worker.close()
 
 
-def test_what_a_library_prints_is_no_answer(tmp_path):
+def test_what_a_library_prints_is_no_answer(tmp_path, monkeypatch):
     """Words on the standard output of the process do not end up among its answers."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(
@@ -275,15 +307,16 @@ def test_what_a_library_prints_is_no_answer(tmp_path):
         "        if name == 'lstm_odyssey.bench.step':\n            import os; os.write(1, b'loud\\n'); print('loud')\n"
         "sys.meta_path.insert(0, Loud())\n"
     )
-    code = (
-        "from lstm_odyssey.bench.timed.compare import compare\n"
-        "print(len(compare('nog', 'nog', 'bach', hidden_size=3, seconds=0.1, launches=1).facts))"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0 and done.stdout == "2\n", done.stderr
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    worker = Worker("nog")
+    try:
+        worker.ask("nog", "bach", "wall", {"hidden_size": 3})
+        assert worker.ready()["variant"] == "nog"
+        assert worker.turn(0.01, lambda: 0.0, lambda: 0.0)[0] > 0
+        worker._errors.seek(0)
+        assert worker._errors.read().count(b"loud") == 2
+    finally:
+        worker.close()
 
 
 def test_a_turn_lasts_as_long_as_was_asked(monkeypatch):
@@ -315,7 +348,7 @@ def test_the_script_asks_little_of_the_version_it_measures():
     assert foreign == {"torch", "lstm_odyssey", "lstm_odyssey.bench"}
 
 
-def test_the_command_says_and_writes_what_it_found(compared, tmp_path):
+def test_the_command_says_and_writes_what_it_found(compared, here, tmp_path):
     """Two lines for the two, the verdict with its interval, and the same in the record with every ratio."""
     file = tmp_path / "compare.json"
     code, output, error = compared(
@@ -328,6 +361,7 @@ def test_the_command_says_and_writes_what_it_found(compared, tmp_path):
         and "95 %" not in output
         and "below 5 % is none" in output
     )
+    assert here.started == 4
     assert "Fewer than six launches" in output and f"Record: {file}" in output and "processes started 2 times" in output
     record = json.loads(file.read_text())
     assert record["benchmark"] == "compare" and record["asked"]["threshold"] == 0.05

@@ -59,7 +59,17 @@ def run(tmp_path_factory):
     (folder / "sitecustomize.py").write_text(BLOCK)
     path = folder / "record.json"
     around = os.environ | {"PYTHONPATH": str(folder)}
-    asked = [sys.executable, "-m", "lstm_odyssey.bench.gpu", "--device", "emulated", "--json", str(path)]
+    asked = [
+        sys.executable,
+        "-m",
+        "lstm_odyssey.bench.gpu",
+        "--device",
+        "emulated",
+        "--seconds",
+        "3000",
+        "--json",
+        str(path),
+    ]
     done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=900, env=around, cwd=folder)
     assert done.returncode == 0, (done.stdout, done.stderr)
     return done, read(path), sorted(file.name for file in folder.iterdir())
@@ -430,7 +440,7 @@ def test_the_page_shows_the_prediction():
     shown = page.split("```text\n")[1].split("```")[0].splitlines()
     assert len(shown) > 40 and set(shown) <= set(text(record).splitlines())
     study = next(row for row in record["parts"]["population"]["results"] if row.get("what") == "study")
-    hours = [round(study[name]) for name in ("hours_of_all_epochs", "hours_with_early_stopping")]
+    hours = [number(study[name]) for name in ("hours_of_all_epochs", "hours_with_early_stopping")]
     words = " ".join(page.split())
     assert f"to take {hours[0]} hours at 150 epochs each, and {hours[1]} if" in words
     (room,) = [row for row in record["parts"]["ceilings"]["results"] if row.get("what") == "memory"]

@@ -164,7 +164,7 @@ def test_a_broken_trainer_cannot_hide_behind_an_old_result(tmp_path):
         return trained
 
     before = error()
-    trainer = tmp_path / "lstm_odyssey" / "training" / "population.py"
+    trainer = tmp_path / "lstm_odyssey" / "training" / "members" / "population.py"
     text = trainer.read_text(encoding="utf-8")
     broken = text.replace("loss = part.update(batch)", "loss = part.update(batch); part.network.weights.mul_(0.9)")
     assert broken != text

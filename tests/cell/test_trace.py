@@ -398,7 +398,17 @@ def double_star(x, y, **spaces):
     return y
 
 
+def indexed(x, y, *, W):
+    return W["h"] @ x + y
+
+
+def no_star(x, y, W, R, b):
+    return y
+
+
 WRONG = {
+    indexed: "W is indexed by 'h'; expected a name after a dot, as W.z",
+    no_star: "takes (x, y, W, R, b); expected a * before W: (x, y, *, W, R, b).",
     swapped: "the new value of the state 'y' is y_t in the equations, and 'y_t' is another value",
     hides_a_result: "the new value of the state 'c' is c_t in the equations, and 'c_t' is another value",
     state_like_input: "the new value of the state 'x_t' is x_t in the equations, and 'x' is another value",

@@ -149,6 +149,7 @@ def test_show_draws_a_png(odyssey, tmp_path):
             str(tmp_path / "nowhere" / "x.png"),
             "--output: got .*nowhere.x.png; expected a place that can be written",
         ),
+        ("-o", str(tmp_path / "x.xyz"), "--output: got .*x.xyz; expected a name that ends in .png, .svg, .pdf"),
     ):
         code, _, error = odyssey("data", "show", "bach", option, value)
         assert code == 2 and re.search(message, error) and error.count("\n") == 1

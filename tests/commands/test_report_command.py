@@ -24,7 +24,7 @@ from lstm_odyssey.reports.page.on_a_gpu import on_a_gpu
 from lstm_odyssey.reports.plots import scores
 from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
-from tests.conftest import TREES
+from tests.quick_pages import TREES
 from tests.reports.stats import test_reruns
 
 pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")

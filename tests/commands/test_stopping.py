@@ -30,7 +30,7 @@ def command(folder, *more):
     return [
         sys.executable,
         "-m",
-        "lstm_odyssey.commands.cli",
+        "tests.quick_pages",
         "run",
         place,
         "--tasks=bach",

@@ -48,5 +48,5 @@ def test_the_counts_are_those_of_the_cells():
     }
     for name, formula in rows:
         terms = formula.replace("N²", "N**2").replace("MN", "(M * N)")
-        python = re.sub(r"(?<![*\d])(\d)(?=[(MN])", r"\1 * ", terms)
+        python = re.sub(r"(?<![*\d])(\d+)(?=[(MN])", r"\1 * ", terms)
         assert lo.variant(name).count(M=5, N=7) == eval(python, {"M": 5, "N": 7}), (name, python)

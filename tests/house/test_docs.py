@@ -22,7 +22,8 @@ import pytest
 from lstm_odyssey.backends.numba import cache
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.study import engine
-from tests.conftest import ROOT, framed_figures
+from tests.conftest import ROOT
+from tests.quick_pages import framed_figures
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 SHELL = ("records",)

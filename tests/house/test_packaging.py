@@ -3,12 +3,15 @@
 import configparser
 import email
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from tests.conftest import ROOT
 
@@ -89,6 +92,19 @@ def test_licence_and_notice_travel_with_the_wheel(members):
     assert corpora
     for corpus in corpora:
         assert f"{corpus.split('.', 1)[0]}.NOTICE" in members
+
+
+def test_every_python_of_the_metadata_is_told_of():
+    """The versions that the metadata names are those that pip admits, and docs/development.md says of each what was run."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    admits = SpecifierSet(project["requires-python"])
+    assert named == [f"3.{minor}" for minor in range(30) if f"3.{minor}.0" in admits] and len(named) > 3
+    section = (
+        (ROOT / "docs/development.md").read_text(encoding="utf-8").split("## Versions of Python")[1].split("\n## ")[0]
+    )
+    rows = re.findall(r"^\| ([\d., ]+) \|", section, re.MULTILINE)
+    assert [version for row in rows for version in row.split(", ")] == named
 
 
 def test_entry_points_lead_to_something(members, site):

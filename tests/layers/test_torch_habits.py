@@ -3,6 +3,7 @@
 import copy
 import itertools
 import pickle
+import re
 
 import pytest
 import torch
@@ -10,7 +11,10 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import lstm_odyssey as lo
+from lstm_odyssey.plugins import registry
 from lstm_odyssey.variants.declare import TraceError
+from tests.conftest import ROOT
+from tests.tools import swapped
 
 KINDS = (nn.LSTM, nn.GRU, nn.RNN)
 M, N, T, B = 5, 7, 4, 3
@@ -201,6 +205,15 @@ def lambda_free(x, y, *, W, R):
     return W.z @ x + R.z @ y
 
 
+def test_a_trained_network_is_swapped(capsys):
+    """What the page times: after the swap the loss is the same to every digit shown, here and on the page."""
+    swapped.main("--units 3 --epochs 1 --rounds 1 --pieces 4 --tested 6".split())
+    page = (ROOT / "docs" / "layer.md").read_text(encoding="utf-8")
+    for text in (capsys.readouterr().out, page.split("| times as fast |")[1].split("torch computes")[0]):
+        rows = [line.strip("| ").split(" | ") for line in text.splitlines() if re.match(r"\| \d", line)]
+        assert len(rows) == 3 and all(before == after and float(ratio) > 0 for _, before, after, ratio in rows)
+
+
 WRONG = [
     ({"num_layers": 0}, "num_layers is 0; expected a whole number"), ({"num_layers": True}, "num_layers is True"),
     ({"dropout": 1.5, "num_layers": 2}, "dropout is 1.5; expected a number from 0 to 1"),
@@ -246,3 +259,45 @@ def test_what_is_no_layer_of_torch_is_refused():
     with pytest.raises(ValueError, match="some parameters need gradients and others do not"):
         lo.from_torch(theirs)
     assert not any(value.requires_grad for value in lo.from_torch(theirs.requires_grad_(False)).parameters())
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoil", "error", "message"),
+    [
+        (nn.LSTM, lambda h, c: h, TypeError, r"LSTM: hx is Tensor; expected \(h, c\), as torch.nn.LSTM takes it"),
+        (nn.LSTM, lambda h, c: (h, c, c), TypeError, "LSTM: hx is tuple of 3; expected"),
+        (nn.LSTM, lambda h, c: {"h": h, "c": c}, TypeError, "LSTM: hx is dict; expected"),
+        (
+            nn.LSTM,
+            lambda h, c: (h[:1], c),
+            ValueError,
+            rf"LSTM: h of hx has the shape \[1, 3, 7\]; expected \[2, B, {N}\]",
+        ),
+        (nn.LSTM, lambda h, c: (h, c[..., 1:]), ValueError, "LSTM: c of hx has the shape"),
+        (nn.GRU, lambda h, c: (h, c), TypeError, "GRU: hx is tuple of 2; expected a tensor h"),
+        (nn.RNN, lambda h, c: h[0, 0], ValueError, "RNN: h of hx has the shape"),
+    ],
+)
+def test_wrong_states_of_a_swapped_layer_are_one_clear_error(kind, spoil, error, message):
+    """Too few, too many, another container, another number of layers or size: torch's name, what it is and what is expected."""
+    theirs = made(kind, num_layers=2)
+    h, c = torch.randn(2, 2, B, N, dtype=torch.float64)
+    with pytest.raises(error, match=message):
+        lo.from_torch(theirs)(torch.randn(T, B, M, dtype=torch.float64), spoil(h, c))
+
+
+def test_no_plugin_comes_between_a_torch_layer_and_its_cell(tmp_path, monkeypatch):
+    """A file whose cell cannot be traced, and one with a cell of the same name as ours, change nothing."""
+    broken = "def broken(x, y, *, W, R):\n    return y if y else x\n\n\ndef no_peepholes(x, y, *, W, R):\n    return R.a @ y\n"
+    file = tmp_path / "broken.py"
+    file.write_text(broken)
+    monkeypatch.setenv("ODYSSEY_PLUGINS", str(file))
+    registry.forget_plugins()
+    try:
+        theirs = made(nn.LSTM)
+        x = torch.randn(T, B, M, dtype=torch.float64)
+        assert "broken" in lo.variant_names()
+        torch.testing.assert_close(lo.from_torch(theirs)(x)[0], theirs(x)[0])
+    finally:
+        monkeypatch.undo()
+        registry.forget_plugins()

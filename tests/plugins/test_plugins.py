@@ -94,7 +94,8 @@ def test_an_unregistered_function_is_a_layer_and_is_timed(tmp_path):
     ("text", "message"),
     [
         ("light = 3\n", "it registers nothing; expected at its top level a step"),
-        ("def light(x, y, W, R):\n    return y\n", "it registers nothing"),
+        ("def light(x, y, W, R):\n    return y\n", r"it registers nothing.* light\(x, y, W, R\) has no \* before W\."),
+        ("def light(x, y, *, W, q):\n    return y\n", r"it registers nothing.* light\(x, y, W, q\) takes others than"),
         ("from lstm_odyssey.variants.cifg import cifg\n", "it registers nothing"),
         ("raise ValueError('no good')\n", "cannot be loaded: ValueError: no good"),
         ("import sys\nsys.exit('bye')\n", "cannot be loaded: SystemExit: bye"),

@@ -4,12 +4,14 @@ import inspect
 
 import pytest
 
+from tests.backends import test_cores
 from tests.reports.contract import test_schema
 from tests.study import test_blocks
 from tests.study_mutants import MUTANTS, changed, function_at
 from tests.training import test_costs
 
 counted, dataset, trainings = test_costs.counted, test_schema.dataset, test_blocks.trainings
+eager_to_share = test_cores.eager_to_share
 """Fixtures that the tests ask for, as in their modules."""
 
 

@@ -13,28 +13,25 @@ import warnings
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
 from lstm_odyssey.backends.cuda.launch import Device, KernelError, Runs
-
-if TYPE_CHECKING:
-    from lstm_odyssey.backends.cuda.driver import CudaDevice
 
 
 class Graph:
     """A captured graph.
 
     Args:
-        device: whose driver captures and launches it.
+        device: a ``driver.CudaDevice``, which captures and launches it.
         prepared: what it consists of; kept, as their tables are what the graph reads. None of it runs meanwhile.
 
     Raises:
         KernelError: the driver refuses the capture or the graph.
     """
 
-    def __init__(self, device: CudaDevice, prepared: Sequence[Runs]) -> None:
+    def __init__(self, device: Any, prepared: Sequence[Runs]) -> None:
         self._device, self._prepared = device, tuple(prepared)
         self._stream = torch.cuda.current_stream(device.device)
         side, mode = device.capturing, device.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL

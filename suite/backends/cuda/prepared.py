@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda.launch import Launch, Runs
 
-if TYPE_CHECKING:
-    from lstm_odyssey.backends.cuda.driver import CudaDevice
-
 
 class Prepared:
-    """Launches that are compiled, loaded and have their tables on the device."""
+    """Launches that are compiled, loaded and have their tables on the device, a ``driver.CudaDevice``."""
 
     def __init__(
         self,
-        device: CudaDevice,
+        device: Any,
         text: str,
         launches: Sequence[Launch],
         functions: list[Any],

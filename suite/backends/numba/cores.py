@@ -55,9 +55,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_helpers.forget)
 
 
+def little(work: float) -> bool:
+    """Whether so much work is one thread's, whatever torch may use."""
+    return work < 2 * LEAST_WORK
+
+
 def threads(work: float) -> int:
     """How many threads a call may use: one for little work, else as many as ``torch.get_num_threads()`` says now."""
-    return 1 if work < 2 * LEAST_WORK else max(1, min(torch.get_num_threads(), int(work // LEAST_WORK)))
+    return 1 if little(work) else max(1, min(torch.get_num_threads(), int(work // LEAST_WORK)))
 
 
 def run(jobs: Sequence[Callable[[], None]], count: int) -> None:

@@ -62,7 +62,7 @@ class _Scans(torch.autograd.Function):
         for one, places in networks:
             end, last = start + len(places), first + 1 + len(one.made.plan.graph.states)
             above, own = adjoints[first:last], (*saved[start:end], *saved[later : later + 2])
-            if any(value is not None for value in above):
+            if len(networks) == 1 or any(value is not None for value in above):
                 prepared.append(_Backward(one, places, above, own, ctx.needs_input_grad[1 + start : 1 + end]))
                 gradients += prepared[-1].gradients
             else:

@@ -68,6 +68,11 @@ def _run(given: Sequence[_Given]) -> list[tuple[Tensor, ...]]:
     Raises:
         NoAddress: a tensor has no memory of its own.
     """
+    if len(given) == 1:
+        network, own = _network(*given[0])
+        if torch.is_grad_enabled() and any(value.requires_grad for value in own):
+            return [apply((network,), *own)]
+        return _scans([network], [own])
     networks, tensors = zip(*(_network(*each) for each in given), strict=True)
     if len(networks) > 1 and not shared(sum(one.work for one, _, _ in networks)):
         return [result for each in zip(networks, tensors, strict=True) for result in _scans(*([one] for one in each))]
@@ -102,7 +107,15 @@ def scan(
     """
     if x.device.type != "cpu":
         raise ValueError(f"backend 'numba': x is on {x.device}; expected the CPU. Use backend='auto' or 'eager'.")
-    return several([(lowered, spaces, x, state, active, sizes)])[0]
+    if x.ndim != 3 or foreign((x, *spaces.values(), *state.values())):
+        return several([(lowered, spaces, x, state, active, sizes)])[0]
+    try:
+        made, names = kernel(lowered, x.dtype), lowered.states
+        mask = None if active is None else active.squeeze(2).to(torch.uint8).contiguous()
+        y, *final = _run([(made, mask, [*_given(made, spaces, x), *(state[name] for name in names)])])[0]
+        return y, dict(zip(names, final, strict=True))
+    except NoAddress:
+        return eager.scan(lowered, spaces, x, state, active, sizes)
 
 
 def several(calls: Sequence[tuple[Any, ...]]) -> list[tuple[Tensor, dict[str, Tensor]]]:

@@ -15,7 +15,7 @@ from lstm_odyssey.backends.numba import cores
 from lstm_odyssey.backends.numba.member import Kernel, Member, Sizes, member
 from lstm_odyssey.backends.numba.memory import LONG_SCAN, Block, borrow, give_back
 from lstm_odyssey.backends.numba.parts import Ahead, Back, Part, parts, product_parts
-from lstm_odyssey.backends.numba.source.blocks import SCAN
+from lstm_odyssey.backends.numba.source.blocks import SCAN, SUMMED_ROWS
 from lstm_odyssey.backends.numba.source.forward import AHEAD_ROWS
 
 PIECE_FRAMES, PIECE_STEPS = 2048, 32
@@ -43,6 +43,10 @@ def _run(jobs: list[tuple[float, Callable[[], None]]], threads: int) -> None:
 
 def ahead(calls: Sequence[tuple[Member, Ahead]]) -> None:
     """Forward passes whose results and memory are kept for backward passes."""
+    if len(calls) == 1 and cores.little(calls[0][0].work):
+        one, given = calls[0]
+        one.forward(given, None if one.blocks == 1 else parts(one.sizes[1], 1)[0])
+        return
     works = [float(one.work) for one, _ in calls]
     threads, jobs = cores.threads(sum(works)), list[tuple[float, Callable[[], None]]]()
     for (one, given), count, work in zip(calls, _divided(works, threads), works, strict=True):
@@ -59,6 +63,16 @@ def infer(calls: Sequence[tuple[Kernel, Sizes, Ahead]]) -> None:
     A piece is of whole rounds of the input product, and the last no shorter than a long scan: the bits are those of the whole.
     Of ``kept`` the addresses are not looked at.
     """
+    if len(calls) == 1 and calls[0][1][0] * calls[0][1][1] <= PIECE_FRAMES and calls[0][1][1] < 2 * SUMMED_ROWS:
+        made, sizes, given = calls[0]
+        whole = member(made, sizes)
+        if cores.little(whole.work):
+            block = borrow(whole.kept_bytes)
+            try:
+                whole.forward(given._replace(kept=block.address))
+            finally:
+                give_back(block)
+            return
     works = [float(member(made, sizes).work) for made, sizes, _ in calls]
     threads, jobs, held = cores.threads(sum(works)), list[tuple[float, Callable[[], None]]](), list[Block]()
     try:
@@ -101,6 +115,9 @@ def _pieces(made: Kernel, sizes: Sizes, given: Ahead) -> list[tuple[Member, Ahea
 
 def back(calls: Sequence[tuple[Member, Back]]) -> None:
     """Backward passes; of one with several blocks of rows, gradients of vectors are the sums of each, ``gap`` bytes apart."""
+    if len(calls) == 1 and calls[0][0].blocks == 1 and cores.little(2 * calls[0][0].work):
+        calls[0][0].backward(calls[0][1])
+        return
     works = [2.0 * one.work for one, _ in calls]
     threads, held = cores.threads(sum(works)), list[Block]()
     steps, after = list[tuple[float, Callable[[], None]]](), list[tuple[float, Callable[[], None]]]()

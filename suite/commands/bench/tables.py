@@ -58,13 +58,13 @@ def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]
     if work.backward:
         passes["forward and backward"] = None
     order = list(dict.fromkeys(group.variant for group in groups))
+    limits = [group.limit for group in groups if group.limit is not None]
     for batch in dict.fromkeys(group.batch for group in groups):
         for words, phase in passes.items():
             title = f"{words}, batch {batch}, ms"
             lstm = ("lstm",) if "lstm" in work.against else ()
-            table = new_table(
-                "variant", "N", OURS, *lstm, "of limit", *(f"x {other}" for other in work.against), title=title
-            )
+            beside = (*lstm, "of limit") if limits else lstm
+            table = new_table("variant", "N", OURS, *beside, *(f"x {other}" for other in work.against), title=title)
             everything: dict[str, list[float]] = {other: [] for other in work.against}
             for variant in order:
                 rows = [group for group in groups if group.variant == variant and group.batch == batch]
@@ -74,12 +74,12 @@ def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]
                 for group in rows:
                     times = [time(group.timings.get(name), 1e-3, phase) for name in (OURS, *lstm)]
                     ratios_shown = [_ratio(group.ratio(other, phase)) for other in work.against]
-                    part = _ratio(group.of_limit(phase))
-                    table.add_row(Text(variant), str(group.hidden_size), *times, part, *ratios_shown)
+                    part = [_ratio(group.of_limit(phase))] if limits else []
+                    table.add_row(Text(variant), str(group.hidden_size), *times, *part, *ratios_shown)
                 if len(rows) > 1:
-                    table.add_row(Text(variant), "mean", "", *("" for _ in lstm), "", *_means(found), end_section=True)
+                    table.add_row(Text(variant), "mean", "", *("" for _ in beside), *_means(found), end_section=True)
             if len(order) > 1:
-                table.add_row("all", "mean", "", *("" for _ in lstm), "", *_means(everything))
+                table.add_row("all", "mean", "", *("" for _ in beside), *_means(everything))
             yield table
             yield Text("")
     measured = [timing for group in groups for timing in group.timings.values()]
@@ -88,7 +88,7 @@ def cell_tables(groups: Sequence[Group], work: Work) -> Iterator[RenderableType]
         "Medians; x: how many times as fast as that way; mean: geometric, over N."
         f"{_other_mathematics(order) if 'lstm' in work.against else ''}{doubts(measured, work.relative_error)}"
     )
-    if limits := [group.limit for group in groups if group.limit is not None]:
+    if limits:
         yield Text(
             f"of limit: {FORMULA}, as part of the time. passes and products: 1 and |W| forward, 2 and 3 |W| + |R| with the "
             f"backward pass; |W|, |R|: numbers of the matrices; f: functions of a step. {_rates(limits)}."

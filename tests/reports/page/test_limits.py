@@ -10,10 +10,10 @@ import xarray
 
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import netcdf, schema
-from lstm_odyssey.reports.page import advice, importance
+from lstm_odyssey.reports.page import advice, importance, words
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
 from lstm_odyssey.reports.plots import forest
-from lstm_odyssey.reports.stats import epoch_cost
+from lstm_odyssey.reports.stats import epoch_cost, table
 from lstm_odyssey.reports.stats.compare import compare
 from lstm_odyssey.study.asked import points
 from tests import made_studies as made
@@ -129,7 +129,7 @@ def test_parameters_at_one_size(record: xarray.Dataset) -> None:
         (
             {"vanilla": 0.0, "bad": 2.0},
             40,
-            "nothing follows yet: the best tenth of a cell is four trials, and ten are needed.",
+            "nothing follows yet: the best tenth of a cell is four trials, and ten are needed: about 100 trials a cell.",
         ),
         ({"vanilla": 0.0}, 20, "On talk there is one cell, vanilla: nothing to compare it with."),
         ({"mine": 0.0, "yours": 0.0}, 20, "On talk nothing was compared: the study has no baseline"),
@@ -141,6 +141,20 @@ def test_advice(levels: dict[str, float], trials: int, said: str) -> None:
     found = compare(study, "vanilla" if "vanilla" in levels else None, replicates=499)
     text = advice.advice(study, found, "talk", list(levels))
     assert said in text and text.endswith(".")
+
+
+def test_a_page_of_an_unfinished_study_blames_nobody() -> None:
+    """Cells of which no trial has run beat nothing and fail nothing; without the baseline's scores the others wait."""
+    study, trials = made.searched({"vanilla": 0.0, "alike": 0.0, "bad": 0.0}, 20)
+    dataset = schema.build(study, [one for one in trials if one["variant"] == "alike"])
+    text = words.task_text(dataset, table.summary(dataset), "talk")
+    assert "It beats the chance level. vanilla and bad have no score yet." in text and "does not beat" not in text
+    found = compare(dataset, "vanilla", replicates=99)
+    said = advice.advice(dataset, found, "talk", ["alike", "vanilla", "bad"])
+    assert said == "On talk nothing follows yet: vanilla, which cells are compared with, has no score."
+    nothing = schema.build(study, [])
+    said = advice.advice(nothing, compare(nothing, "vanilla", replicates=99), "talk", ["alike", "vanilla", "bad"])
+    assert said == "On talk nothing follows: there are no scores to compare."
 
 
 def test_advice_takes_the_cheapest() -> None:

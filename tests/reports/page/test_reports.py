@@ -28,7 +28,7 @@ from lstm_odyssey.reports.plots import curves
 from lstm_odyssey.reports.plots import scores as figures
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
-from tests.conftest import framed_figures
+from tests.quick_pages import framed_figures
 
 pytestmark = pytest.mark.usefixtures("short_analyses")
 
@@ -185,7 +185,7 @@ def test_what_stands_at_chance_is_counted() -> None:
     assert counts[1] >= 3
     said = [f"{count} of {name}" for name, count in zip(("plain", "gated"), counts, strict=True) if count]
     text = figures.at_chance(dataset, "songs", ["plain", "gated"])
-    assert text.startswith(f"At the chance level (11.00) or worse stand of all finished trials {' and '.join(said)}")
+    assert text.startswith(f"At the chance level (11.00) or worse: of all finished trials {' and '.join(said)}")
     assert figures.at_chance(schema.build(made.study(), []), "songs", ["plain", "gated"]) == ""
 
 

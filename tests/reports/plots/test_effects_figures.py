@@ -23,7 +23,7 @@ from lstm_odyssey.reports.plots import effects as figures
 from lstm_odyssey.reports.plots.axis import shown
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
-from tests.conftest import TREES, framed_figures
+from tests.quick_pages import TREES, framed_figures
 
 pytestmark = pytest.mark.usefixtures("short_analyses")
 

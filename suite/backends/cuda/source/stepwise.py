@@ -54,7 +54,8 @@ class Stepwise(Steps):
         body: list[str] = []
         places = list(dict.fromkeys(one.place for _, one in which))
         if which or means:
-            body += [f"real part{place}[ROWS] = {{}};" for place in (*places, *means)]
+            summed = [*map(str, places), *means]
+            body += [f"real part{name}[ROWS] = {{}};" for name in summed]
             body.append(f"for (int column = lane; unit < N && column < N; column += {WARP}) {{")
             for operand in dict.fromkeys(one.operand for _, one in which):
                 if operand in self.state_of:
@@ -63,15 +64,15 @@ class Stepwise(Steps):
                     base = f"operands + ({plan.operands.index(operand)} * T + t) * B * N"
                 own = [(f"r{k}[unit * r{k}_line + column]", one.place) for k, one in which if one.operand == operand]
                 body += multiplied(f"({base})[(begin + r) * N + column]", own)
-            for one, begin in means.items():
-                body += multiplied(f"({begin})[(begin + r) * N + column]", [("real(1)", one)])
+            for name, begin in means.items():
+                body += multiplied(f"({begin})[(begin + r) * N + column]", [("real(1)", name)])
             body.append("}")
-            for sum_ in (*places, *means):
-                body += [f"real sum{sum_} = real(0);", "#pragma unroll", "for (int r = 0; r < ROWS; ++r) {",
-                         f"    real whole = part{sum_}[r];",
+            for name in summed:
+                body += [f"real sum{name} = real(0);", "#pragma unroll", "for (int r = 0; r < ROWS; ++r) {",
+                         f"    real whole = part{name}[r];",
                          f"    for (int lanes = {WARP // 2}; lanes; lanes /= 2)",
                          "        whole += __shfl_xor_sync(0xffffffffu, whole, lanes);",
-                         f"    if (r == row) sum{sum_} = whole;", "}"]  # fmt: skip
+                         f"    if (r == row) sum{name} = whole;", "}"]  # fmt: skip
         started = {run.first + row for run in plan.input_runs for row in range(len(run.parameters))}
         earlier = {p.place for p in self.products if self._round(p.operand) < block}
 
