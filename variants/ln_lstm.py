@@ -1,11 +1,9 @@
 """Layer-normalised LSTM: the sums of the gates and the cell are normalised over their numbers before a gate sees them.
 
-Parameters: 4(MN + N²) + 14N.
-
-Source: Ba et al. 2016, supplementary material, equations (20) to (22). W x_t and R y_{t-1} are normalised apart, each over
-the 4N numbers of all its gates together: a mean over N of a sum of four vectors, by four. Gains: α₁ is p_r*, α₂ is p_w*, α₃
-is p_c. β₃ is b_c; β₁ and β₂, which only add to the b of the gates, are left out. The root has 1e-5 added, as in torch. The
-paper's g is z. Gains begin as 1.
+Parameters: 4(MN + N²) + 14N. W x_t and R y_{t-1} are normalised apart, each over the 4N numbers of all its gates: a mean over
+N of a sum of four vectors, by four. The gains α₁ p_r*, α₂ p_w* and α₃ p_c begin as 1; β₃ is b_c; β₁ and β₂, which only add to
+the b of the gates, are left out. The root has 1e-5 added, as in torch. The paper's g is z.
+Source: Ba et al. 2016, supplementary material, equations (20) to (22).
 """
 
 from lstm_odyssey.variants.declare import Variant
@@ -56,9 +54,6 @@ def ln_lstm(x, y, c, *, W, R, p, b):
     return o * tanh(p.c * (d / rms(d)) + b.c), c_t
 
 
-variant = Variant(
-    ln_lstm,
-    collection="beyond-2024",
-    reference='J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016; arXiv 1607.06450',
-    start={f"p.{name}": 1.0 for name in ("wz", "wi", "wf", "wo", "rz", "ri", "rf", "ro", "c")},
-)
+GAINS = dict.fromkeys(("p.wz", "p.wi", "p.wf", "p.wo", "p.rz", "p.ri", "p.rf", "p.ro", "p.c"), 1.0)
+BA = 'J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016; arXiv 1607.06450'
+variant = Variant(ln_lstm, collection="beyond-2024", reference=BA, start=GAINS)
