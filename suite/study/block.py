@@ -71,19 +71,21 @@ class Block:
         """The hyperparameters of the cell's trials where they come from a file."""
         return points.rows(self.study["points"], self.task, self.variant) if "points" in self.study else []
 
+    @cached_property
+    def _drawn(self) -> dict[int, dict[str, Any]]:
+        return {}  # a trial is asked for many times, and a draw costs a millisecond
+
     def hyperparameters(self, index: int) -> dict[str, Any]:
         """What a trial is trained with: drawn, or a row of the study's points."""
         if self._rows:
             return dict(self._rows[index % len(self._rows)])  # beyond the last row only ghosts are asked for
-        space = {**self.study["tasks"][self.task]["space"], **self.study["variants"][self.variant].get("space", {})}
-        return draw(
-            {name: distribution_from_dict(content) for name, content in space.items()},
-            seed=self.study["seed"],
-            task=self.task,
-            variant=self.variant,
-            index=index,
-            draws=self.study["draws"],
-        )
+        if index not in self._drawn:
+            space = {**self.study["tasks"][self.task]["space"], **self.study["variants"][self.variant].get("space", {})}
+            self._drawn[index] = draw(
+                {name: distribution_from_dict(content) for name, content in space.items()}, seed=self.study["seed"],
+                task=self.task, variant=self.variant, index=index, draws=self.study["draws"],
+            )  # fmt: skip
+        return dict(self._drawn[index])
 
     def _pads(self, index: int) -> bool:
         """Whether a trial's rounding may depend on the others of its block."""
