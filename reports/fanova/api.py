@@ -120,7 +120,7 @@ def fanova(
         >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
     """
     search = None
-    if not isinstance(study, xarray.Dataset):
+    if not isinstance(study, xarray.Dataset | xarray.DataArray):
         search = searches.searched(
             study, distributions=distributions, value=value, direction=direction, absent=absent, failed=failed,
             names=hyperparameters,

@@ -36,8 +36,8 @@ Figures of {date}: {compiler}; NVRTC {nvrtc}. What a GPU takes for a step is not
 
 Outputs, final states and all gradients, T = {T}, {B} rows of different lengths. Each figure is the largest difference from
 the oracle, as part of the largest number of its tensor: the worst of all orders. Bounds: float32 {float32:.0e}, float64
-{float64:.0e}, or eight times what eager itself is off by where that is more. *steps* marks an N that has no size class and
-runs step by step.
+{float64:.0e}; with means in a cell eight times what eager is off by, where that is more. *steps* marks an N that has no size
+class and runs step by step.
 """
 
 
