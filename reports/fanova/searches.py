@@ -16,6 +16,7 @@ import numpy
 import pandas
 import xarray
 
+from lstm_odyssey.reports.contract.nearest import nearest
 from lstm_odyssey.reports.contract.variables import DIRECTIONS, PACKAGE, TRIAL
 from lstm_odyssey.reports.fanova.cases import FanovaError
 from lstm_odyssey.reports.fanova.forms import numeric
@@ -50,7 +51,7 @@ def searched(
     if absent not in ("refuse", "level"):
         raise FanovaError(f"absent: got {absent!r}; expected 'refuse' or 'level'.")
     if direction is not None and direction not in DIRECTIONS:
-        raise FanovaError(f"direction: got {direction!r}; expected one of {', '.join(DIRECTIONS)}.")
+        raise FanovaError(f"direction: got {direction!r}; expected one of {nearest(direction, DIRECTIONS)}.")
     if failed is not None and not math.isfinite(failed):
         raise FanovaError(f"failed: got {failed!r}; expected a number, the value at which failed trials stand.")
     wanted = [names] if isinstance(names, str) else names
