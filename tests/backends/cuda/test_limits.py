@@ -84,7 +84,7 @@ def test_the_drivers_own_lack_of_memory_is_torchs():
     device = CudaDevice.__new__(CudaDevice)
     device._driver = driver
     with pytest.raises(torch.OutOfMemoryError, match="cell x: cuModuleLoadData found no memory"):
-        device._checked("cuModuleLoadData", "cell x", b"")
+        device.checked("cuModuleLoadData", "cell x", b"")
 
 
 def test_places_of_a_subset_go_where_the_scores_are():
