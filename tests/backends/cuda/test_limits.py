@@ -82,7 +82,7 @@ def test_the_drivers_own_lack_of_memory_is_torchs():
         cuGetErrorString=lambda code: (Result.CUDA_SUCCESS, b"out of memory"),
     )
     device = CudaDevice.__new__(CudaDevice)
-    device._driver = driver
+    device.driver = driver
     with pytest.raises(torch.OutOfMemoryError, match="cell x: cuModuleLoadData found no memory"):
         device.checked("cuModuleLoadData", "cell x", b"")
 
