@@ -17,6 +17,7 @@ import pandas
 import xarray
 
 from lstm_odyssey.reports.contract.nearest import nearest
+from lstm_odyssey.reports.contract.validation import error
 from lstm_odyssey.reports.contract.variables import DIRECTIONS, PACKAGE, TRIAL
 from lstm_odyssey.reports.fanova.cases import FanovaError
 from lstm_odyssey.reports.fanova.forms import numeric
@@ -46,7 +47,8 @@ def searched(
     """What a search holds; the arguments are those of ``fanova``, ``names`` its hyperparameters.
 
     Raises:
-        FanovaError: it is no search, or one that cannot be analysed; the message says why.
+        SchemaError: it is neither a study nor a search.
+        FanovaError: it is a search that cannot be analysed; the message says why.
     """
     if absent not in ("refuse", "level"):
         raise FanovaError(f"absent: got {absent!r}; expected 'refuse' or 'level'.")
@@ -60,10 +62,8 @@ def searched(
     elif type(given).__module__.partition(".")[0] == "optuna" and hasattr(given, "trials"):
         search = of_optuna(given, distributions, value, direction, wanted)
     else:
-        kind = type(given).__name__
-        raise FanovaError(
-            f"fanova: got {kind}; expected a study, an optuna study or a pandas.DataFrame with distributions."
-        )
+        cure = "Open the study with lo.open_study, or give an optuna study, or a pandas.DataFrame with distributions."
+        raise error("study", f"{type(given).__name__} {given!r:.40}", "an xarray.Dataset", cure)
     if not search.parameters:
         raise FanovaError(f"search '{search.name}': got no parameter of more than one value; expected one or more.")
     search.counts["infinite"] = sum(map(math.isinf, search.values))

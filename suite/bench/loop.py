@@ -14,8 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.cell.declared import constant
-
 
 class Loop:
     """A step and its parameters.
@@ -33,7 +31,7 @@ class Loop:
             name: (value if value.ndim == 2 else value.unsqueeze(1)).detach().clone()
             for name, value in parameters.items()
         }
-        self.parameters = {name: value.requires_grad_() for name, value in copies.items() if not constant(name)}
+        self.parameters = {name: value.requires_grad_() for name, value in copies.items() if not name.startswith("k.")}
         self.spaces = {space: SimpleNamespace() for space in spaces}
         for name, value in copies.items():
             space, gate = name.split(".")

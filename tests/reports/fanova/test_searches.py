@@ -12,13 +12,14 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState, create_trial
 
 import lstm_odyssey as lo
+from lstm_odyssey.reports.contract.validation import SchemaError
 from lstm_odyssey.reports.fanova import forms
 from lstm_odyssey.reports.fanova.cases import FanovaError
 from lstm_odyssey.reports.fanova.layout import restored
 from lstm_odyssey.reports.fanova.space import axis
 from lstm_odyssey.reports.plots import effects as figures
 from lstm_odyssey.tasks import distributions as ours
-from tests.conftest import framed_figures
+from tests.quick_pages import framed_figures
 
 SPACE = {"x": FloatDistribution(0, 2), "rate": FloatDistribution(1e-5, 1e-1, log=True), "k": FloatDistribution(-1, 1)}
 TREES = 20
@@ -260,7 +261,7 @@ def test_a_parameter_of_two_distributions():
 
 TABLE = pandas.DataFrame({"x": [0.5, 1.0] * 10, "status": [1.0, 2.0] * 10, "value": numpy.arange(20.0)})
 WRONG = [
-    (([1, 2],), {}, "fanova: got list; expected a study, an optuna study or a pandas.DataFrame"),
+    (([1, 2],), {}, "study: found list [1, 2], expected an xarray.Dataset. Open the study with lo.open_study, or give"),
     ((TABLE,), {}, "fanova of a DataFrame: got no distributions"),
     ((TABLE,), {"distributions": {"y": FloatDistribution(0, 1)}}, "got the column 'y'; expected some of x, status"),
     ((TABLE,), {"distributions": {"x": FloatDistribution(0, 1)}, "value": "loss"}, "got the column 'loss'"),
@@ -281,7 +282,7 @@ WRONG = [
 @pytest.mark.parametrize(("given", "options", "message"), WRONG, ids=[message[:25] for *_, message in WRONG])
 def test_what_is_no_search_is_refused(given, options, message):
     """One sentence that names the part, before any forest is grown."""
-    with pytest.raises(FanovaError) as caught:
+    with pytest.raises((FanovaError, SchemaError)) as caught:
         lo.fanova(*given, **options)
     assert message in str(caught.value)
 
