@@ -61,7 +61,7 @@ class Corpus:
                 raise CorpusError(f"corpus: {name} is one text; expected a tuple of texts. Write ({name},).")
             texts = tuple(getattr(self, name))
             if strange := [each for each in texts if not isinstance(each, str)]:
-                raise CorpusError(f"corpus: {name} has {strange[0]!r}; expected texts. Write them as texts.")
+                raise CorpusError(f"corpus: {name} has {_short(strange[0])}; expected texts. Write them as texts.")
             object.__setattr__(self, name, tuple(map(str, texts)))
         if len(set(self.labels)) < len(self.labels):
             twice = next(label for label in self.labels if self.labels.count(label) > 1)
@@ -109,6 +109,12 @@ class Corpus:
         return digest.hexdigest()
 
 
+def _short(value: Any) -> str:
+    """A value in a sentence: its text, or of what is long its type."""
+    text = repr(value)
+    return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
+
+
 def _recorded(recorded: Any, width: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Mean and deviation as two arrays [M]. Raises `CorpusError` for anything else."""
     try:
@@ -118,8 +124,8 @@ def _recorded(recorded: Any, width: int) -> tuple[NDArray[Any], NDArray[Any]]:
         right = False
     if not right:
         raise CorpusError(
-            f"corpus: recorded is {recorded!r:.80}; expected two arrays of {width} finite numbers, mean and deviation. Correct "
-            "it, or leave it out."
+            f"corpus: recorded is {_short(recorded)}; expected two arrays of {width} finite numbers, mean and deviation. "
+            "Correct it, or leave it out."
         )
     return mean, deviation
 

@@ -72,7 +72,7 @@ def run(tmp_path_factory):
     ]
     done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=900, env=around, cwd=folder)
     assert done.returncode == 0, (done.stdout, done.stderr)
-    return done, read(path), sorted(file.name for file in folder.iterdir())
+    return done, read(path), sorted(file.name for file in folder.iterdir() if file.name != "__pycache__")
 
 
 def test_all_of_it_runs_without_a_gpu(run):

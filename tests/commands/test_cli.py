@@ -10,6 +10,7 @@ import lstm_odyssey as lo
 from lstm_odyssey.commands import cli
 from lstm_odyssey.commands.options import joined, names
 from lstm_odyssey.plugins import registry
+from lstm_odyssey.study import dispatch
 from lstm_odyssey.study.asked.config import read_config
 from lstm_odyssey.study.plan import SettingsError, chosen_cells
 from tests.made_plugins import HURRIED, RISING, write
@@ -215,7 +216,10 @@ def test_a_corpus_with_a_wrong_checksum_is_refused(odyssey, tmp_path):
             ("    def pair(seed)", "    open('/no/x')\n    def pair(seed)"),
             r"    open.*\n(.*\n)?FileNotFoundError: .*\n",
         ),
-        (("return lo.Corpus(", "return lo.Corpus(1, "), r"    return lo.Corpus\(1.*\n(.*\n)?TypeError: .*\n"),
+        (
+            ('provenance="made")', "nothing=1)"),
+            r"    return lo.Corpus\(.*nothing=1\)\n(.*\n)?TypeError: .*\n",
+        ),
     ],
     ids=["IndexError", "FileNotFoundError", "TypeError"],
 )
@@ -263,16 +267,23 @@ def test_a_programming_error_keeps_its_traceback(odyssey, monkeypatch):
 
 
 def test_ctrl_c_says_how_to_go_on(odyssey, ran, tmp_path, monkeypatch):
-    """An interrupt ends with code 130 and the command that resumes."""
+    """An interrupt ends with code 130 and the command that resumes; where nothing had finished nothing is kept."""
+    compute, left = dispatch.run_block, [1]
 
     def interrupted(*arguments):
-        raise KeyboardInterrupt
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return compute(*arguments)
 
     monkeypatch.setattr("lstm_odyssey.study.dispatch.run_block", interrupted)
     code, output, _ = odyssey(*small(tmp_path))
     assert code == 130
     assert "Nothing finished is lost: go on with" in output and "odyssey run --store" in output
     assert "--resume-from" not in output
+    code, output, _ = odyssey(*small(tmp_path / "fresh"))
+    assert code == 130 and "Stopped. Nothing had finished, so nothing is kept." in output
+    assert not (tmp_path / "fresh" / "store").exists()
     source = ran / "store"
     code, output, _ = odyssey(*small(tmp_path / "moved", f"--resume-from={source}", "--trials=3"))
     assert code == 130 and f"--resume-from={source}" in output
