@@ -50,12 +50,12 @@ def scan(
     """
     if x.ndim == 3:
         return of_one(scan, lowered, spaces, x, state, active)
-    names, members = (*spaces, *lowered.states), len(spaces)
+    first = 1 + len(spaces)
     tensors = [x, *spaces.values(), *(state[name] for name in lowered.states)]
 
     def run(values: Sequence[Tensor], apart: bool) -> list[Tensor]:
-        named = dict(zip(names, values[1:], strict=True))
-        y, final = _steps(lowered, named, values[0], [named[name] for name in names[members:]], active, apart, sizes)
+        given = dict(zip(spaces, values[1:first], strict=True))  # apart from states: one may be called k
+        y, final = _steps(lowered, given, values[0], list(values[first:]), active, apart, sizes)
         return [y, *final]
 
     y, *after = _Scan.apply(run, *tensors) if _once(tensors) else run(tensors, False)
