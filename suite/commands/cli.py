@@ -65,7 +65,7 @@ def run(
     ] = None,
     tasks: Annotated[
         list[str] | None,
-        typer.Option(help="Names, with commas or spaces between. (bach, festvox_ru_mini, hershey_mini)"),
+        typer.Option(help="Names, with commas or spaces between. (the paper's, where the package has the corpus)"),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Random-search trials for each variant and task. (profile)")
