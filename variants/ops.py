@@ -81,11 +81,11 @@ EPSILON = 1e-5
 
 
 def mean(a: Value) -> Value:
-    """The mean over the N numbers of a vector, in each of its N places: (Σ_n a_n) / N. Of [N, B] that of each column."""
+    """The mean over the N numbers of a vector, in each of its N places: (Σ_n a_n) / N."""
     _operand("mean", a)
     if _is_symbol(a):
         return a.record("mean")
-    return a.mean(0, keepdim=True).expand_as(a)
+    return a.mean(-1, keepdim=True).expand_as(a)
 
 
 def rms(a: Value) -> Value:

@@ -1,8 +1,8 @@
 """A cell as a loop in plain torch: the step's text, called as it is written, frame after frame.
 
-The text speaks of vectors. Here the rows of a batch are columns: x_t [M, B], states [N, B], W.g [N, M], R.g [N, N], and the
-vectors p.g and b.g are columns [N, 1], so that every product and every sum of the text means what it says for each column.
-Autograd differentiates. No tracer and no kernel of the package takes part.
+The text speaks of vectors. Here each row of a batch is one: x_t [B, M], states [B, N], p.g and b.g [N], and the product of a
+matrix with a vector is that with each row, so that every line of the text means what it says for each of them. From outside
+rows are columns, x_t [M, B]. Autograd differentiates. No tracer and no kernel of the package takes part.
 """
 
 from __future__ import annotations
@@ -13,6 +13,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+
+class Matrix:
+    """A matrix [N, M] whose product with rows [B, M] is [B, N]: that with each of them."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+
+    def __matmul__(self, rows: Tensor) -> Tensor:
+        return rows @ self.value.mT
 
 
 class Loop:
@@ -32,10 +42,7 @@ class Loop:
             for name, value in parameters.items()
         }
         self.parameters = {name: value.requires_grad_() for name, value in copies.items() if not name.startswith("k.")}
-        self.spaces = {space: SimpleNamespace() for space in spaces}
-        for name, value in copies.items():
-            space, gate = name.split(".")
-            setattr(self.spaces[space], gate, value)
+        self.names, self.copies = tuple(spaces), copies
 
     def __call__(self, x: Tensor, state: Iterable[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Run it.
@@ -47,10 +54,14 @@ class Loop:
         Returns:
             The output of every step [T, N, B], and the states after the last.
         """
-        values = list(state)
+        spaces = {space: SimpleNamespace() for space in self.names}
+        for name, value in self.copies.items():
+            space, gate = name.split(".")
+            setattr(spaces[space], gate, Matrix(value) if space in ("W", "R") else value[:, 0])
+        values = [value.mT for value in state]
         outputs = []
-        for x_t in x:
-            returned = self.step(x_t, *values, **self.spaces)
+        for x_t in x.mT:
+            returned = self.step(x_t, *values, **spaces)
             values = list(returned) if isinstance(returned, tuple) else [returned]
             outputs.append(values[0])
-        return torch.stack(outputs), values
+        return torch.stack(outputs).mT, [value.mT for value in values]
