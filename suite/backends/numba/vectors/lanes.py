@@ -13,6 +13,7 @@ from lstm_odyssey.backends.numba.vectors.types import (
     VECTORS,
     Vector,
     as_vector,
+    lane_by_lane,
     load8,
     masked_load,
     masked_store,
@@ -67,10 +68,7 @@ def sqrt(typing_context: Any, a: Any) -> Any:
     """The square root of each lane, rounded correctly."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector = sig.args[0]
-        kind = ir.FunctionType(vector.ir, [vector.ir])
-        name = f"llvm.sqrt.v{vector.lanes}f{8 * vector.size}"
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+        return lane_by_lane(builder, sig.args[0], "sqrt", args)
 
     return a(a), generate
 

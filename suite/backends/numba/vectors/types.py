@@ -217,15 +217,19 @@ def nan_of(typing_context: Any, a: Any, otherwise: Any) -> Any:
     return a(a, a), generate
 
 
+def lane_by_lane(builder: Any, vector: Any, word: str, args: Any) -> Any:
+    """LLVM's function of that name, of one vector."""
+    kind = ir.FunctionType(vector.ir, [vector.ir])
+    name = f"llvm.{word}.v{vector.lanes}f{8 * vector.size}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
 @intrinsic
 def natural_logarithm(typing_context: Any, a: Any) -> Any:
     """log by the mathematics library, lane by lane."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector = sig.args[0]
-        function_type = ir.FunctionType(vector.ir, [vector.ir])
-        name = f"llvm.log.v{vector.lanes}f{8 * vector.size}"
-        return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), args)
+        return lane_by_lane(builder, sig.args[0], "log", args)
 
     return a(a), generate
 
