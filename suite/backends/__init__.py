@@ -29,8 +29,8 @@ class Backend:
         name: what it is asked for by, as ``backend=`` of a layer. It stands in the ids of a study's trials.
         home: the module that does it, imported when it is first needed. It has ``scan``, see ``backends.eager.scan`` for its
             contract. It may have ``several(calls)``, ``prepare(lowered, dtype, planned)``, which compiles,
-            ``group(lowered, dtype, device, load)`` and ``trainer(dtype)``, see the methods of these names, and ``missing()``,
-            what is not installed that it needs, in words; empty if nothing is.
+            ``group(lowered, dtype, device, load)`` and ``trainer(dtype)``, see the methods of these names, ``direct``, see
+            ``direct`` here, and ``missing()``, what is not installed that it needs, in words; empty if nothing is.
         devices: kinds of device it runs on, as ``"cpu"``; empty: all that torch has.
         dtypes: what it computes in, as ``"float32"``; empty: every floating type.
         pads: whether a member of N blocks is computed at the width of its largest neighbour, so that its rounding may depend
@@ -168,6 +168,17 @@ def resolve(backend: str, device: Any = "cpu", dtype: Any = None) -> str:
 def record(backend: str, device: Any = "cpu", dtype: Any = None) -> Backend:
     """The record of the backend that runs when ``backend`` is asked for; see ``resolve``."""
     return BACKENDS[resolve(backend, device, dtype)]
+
+
+@cache
+def direct(backend: str) -> Callable[..., Any] | None:
+    """The shortest way to a scan on the CPU when ``backend`` is asked for; None where there is none.
+
+    It is called as ``direct(lowered, weights, x, M, N, initial)`` and returns what ``scan`` does, or None where ``scan`` is to
+    be asked; see ``backends.numba.direct``.
+    """
+    found: Callable[..., Any] | None = getattr(importlib.import_module(record(backend).home), "direct", None)
+    return found
 
 
 def prepare(backend: str, graph: Any, dtype: Any, planned: Any = None) -> None:

@@ -13,6 +13,8 @@ from lstm_odyssey.backends import record
 
 _transformed: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 _modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
+traced: Callable[[], bool] = torch.jit.is_tracing  # type: ignore[attr-defined]  # documented all the same
+"""Whether ``torch.jit.trace`` is at work."""
 _NO_DISPATCH = torch._C._disabled_torch_dispatch_impl
 ORDINARY = frozenset({Tensor, torch.nn.Parameter})
 
@@ -32,7 +34,7 @@ def observed() -> bool:
 
 def refused(backend: str, x: Any) -> str | None:
     """Why a layer with this backend, as it was asked for, cannot be called with x now; None if it can."""
-    if torch.jit.is_tracing():  # type: ignore[attr-defined]  # documented all the same
+    if traced():
         return (
             "called under torch.jit.trace, which would keep the number of frames of its example; expected a call outside a "
             "trace. Use torch.compile, or torch.export with backend='eager'."

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from lstm_odyssey.cell.bias import SPACE, NoBias, unbiased
@@ -145,6 +145,11 @@ class Cell:
     def initial(self) -> Mapping[str, float]:
         """What states are before the first frame where none is given; a state that is not there is 0."""
         return self.variant.initial
+
+    @cached_property
+    def resting(self) -> tuple[float, ...]:
+        """The same as numbers, one for each state in their order."""
+        return tuple(float(self.initial.get(name, 0.0)) for name in self.states)
 
     @property
     def ties(self) -> Sequence[str]:

@@ -173,28 +173,6 @@ class CellParameters(nn.Module):
             self.register_parameter(space, nn.Parameter(value, wanted))
 
 
-def uncalled_hook(cells: nn.Module) -> str:
-    """A hook that is never called, in words; empty if there is none.
-
-    It is one on the list of directions, or a backward hook on a direction: torch runs those of a module that returns tensors
-    or a tuple of them.
-    """
-    own = cells.__dict__
-    found = own["_forward_pre_hooks"] or own["_forward_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
-    what = "cells has a hook"
-    for place, direction in cells._modules.items():
-        own = direction.__dict__
-        if not found and (own["_backward_hooks"] or own["_backward_pre_hooks"]):
-            found, what = own["_backward_hooks"] or own["_backward_pre_hooks"], f"cells.{place} has a backward hook"
-    if not found:
-        return ""
-    hook = next(iter(found.values()))
-    return (
-        f"{what}, {getattr(hook, '__name__', type(hook).__name__)}; expected none, as it would never run. Forward hooks go to "
-        "the layer itself or to a direction, layer.cells[0]; backward hooks to the layer or, by register_hook, to a parameter."
-    )
-
-
 class Members(nn.Module):
     """A layer of members with sizes of their own, ``hidden_sizes``.
 

@@ -16,8 +16,9 @@ from lstm_odyssey.backends.tensors import observed, refused
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.layers.arguments import State, check_options, checked_input, checked_sizes, checked_state, counted
 from lstm_odyssey.layers.arranged import arranged, stacked
+from lstm_odyssey.layers.hooks import direct, uncalled_hook
 from lstm_odyssey.layers.masking import in_dtype, masked, reorder, reversal, zeroed
-from lstm_odyssey.layers.parameters import CellParameters, Members, uncalled_hook
+from lstm_odyssey.layers.parameters import CellParameters, Members
 from lstm_odyssey.layers.starts import LONGEST, checked_constants
 from lstm_odyssey.plugins.registry import as_cell
 from lstm_odyssey.tasks.nearest import nearest
@@ -208,6 +209,9 @@ class RNN(Members):
         Raises:
             ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
         """
+        alone = state is None and lengths is None and not torch.compiler.is_compiling()
+        if alone and (found := direct(self, x)) is not None:
+            return found
         usual = isinstance(x, Tensor) and x.ndim == 3 + self.population and not self.batch_first
         if usual or not (isinstance(x, PackedSequence) or (getattr(x, "ndim", 0) in (2, 3) and not self.population)):
             return self._plain(x, state, lengths)  # type: ignore[arg-type]  # which says what is wrong with anything else

@@ -25,11 +25,15 @@ from lstm_odyssey.backends.tensors import (
 
 
 class Network(NamedTuple):
-    """The scan of one network: tensors come as inputs, packed spaces, states, all contiguous, and these are their addresses."""
+    """The scan of one network: tensors come as inputs, packed spaces, states, all contiguous, and these are their addresses.
+
+    States at rest are no tensors: then only the first ``given`` addresses are of tensors.
+    """
 
     one: Member
     places: list[int]
     active: Tensor | None
+    given: int
 
 
 class _Scans(torch.autograd.Function):
@@ -38,15 +42,15 @@ class _Scans(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, networks: Sequence[Network], *tensors: Tensor) -> tuple[Tensor, ...]:
         calls, made, kept_for_later, start = [], [], [], 0
-        for one, places, active in networks:
-            y, final = room(one, tensors[start : start + len(places)])
-            start += len(places)
+        for one, places, active, count in networks:
+            y, final = room(one, tensors[start : start + count])
+            start += count
             memory = kept(one.kept_bytes)
             calls.append((one, given_ahead(one, places, active, y, final, memory.data_ptr())))
             made += [y, *final]
             kept_for_later += [active, memory]
         ahead(calls)
-        ctx.networks = [(one, places) for one, places, _ in networks]
+        ctx.networks = [(one, places, count) for one, places, _, count in networks]
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, *kept_for_later)
         return tuple(made)
@@ -59,14 +63,14 @@ class _Scans(torch.autograd.Function):
         saved, networks = ctx.saved_tensors, ctx.networks
         prepared, gradients = [], []
         start, first, later = 0, 0, len(saved) - 2 * len(networks)
-        for one, places in networks:
-            end, last = start + len(places), first + 1 + len(one.made.plan.graph.states)
+        for one, places, count in networks:
+            end, last = start + count, first + 1 + len(one.made.plan.graph.states)
             above, own = adjoints[first:last], (*saved[start:end], *saved[later : later + 2])
             if len(networks) == 1 or any(value is not None for value in above):
                 prepared.append(_Backward(one, places, above, own, ctx.needs_input_grad[1 + start : 1 + end]))
                 gradients += prepared[-1].gradients
             else:
-                gradients += [None] * len(places)
+                gradients += [None] * count
             start, first, later = end, last, later + 2
         back([(each.one, each.given) for each in prepared])
         for each in prepared:
@@ -109,6 +113,7 @@ class _Backward:
         if not made.plan.inputs and gradients[0] is not None:
             gradients[0].zero_()
         filled = [0 if value is None else value.data_ptr() for value in gradients]
+        filled += [0] * (len(places) - len(filled))  # of states at rest
         self.sums = VectorSums(one) if one.blocks > 1 else None
         if self.sums is not None:
             filled[a:b] = self.sums.addresses()
@@ -133,8 +138,10 @@ def given_ahead(
 def room(one: Member, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """Room for the outputs and for the final states."""
     T, B, N, _ = one.sizes
-    states = tensors[one.made.inputs + len(one.made.spaces) :]
-    return torch.empty((T, B, N), dtype=tensors[0].dtype, device="cpu"), [torch.empty_like(value) for value in states]
+    given = tensors[one.made.inputs + len(one.made.spaces) :]
+    shapes: list[Any] = [value.shape for value in given] or [(1, B, N)] * len(one.made.plan.graph.states)
+    y, *final = [tensors[0].new_empty(shape) for shape in ((T, B, N), *shapes)]
+    return y, final
 
 
 def _brought_back(
@@ -149,11 +156,11 @@ def _brought_back(
     T, B, N, M = one.sizes
     made, a, c = one.made, one.made.inputs, one.made.inputs + len(one.made.spaces)
     tensors = [value for value in inputs if value is not None]
-    if [value.data_ptr() for value in tensors] != places:
+    if [value.data_ptr() for value in tensors] != places[: len(tensors)]:
         states = [(1, B, N) if value.ndim == 3 else (B, N) for value in tensors[c:]]  # as the layer gives them
         shapes = [*[(T, B, M)] * a, *made.shapes(N, M), *states]
         tensors = [_as_saved(value, shape, made.dtype) for value, shape in zip(tensors, shapes, strict=True)]
-        places = addresses(tensors)
+        places = addresses(tensors) + places[len(tensors) :]
     assert memory is not None
     mask = None if active is None else _as_saved(active, (T, B), torch.uint8)
     return tensors, places, mask, _as_saved(memory, (one.kept_bytes,), torch.uint8)

@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 
 from lstm_odyssey.backends import eager
 from lstm_odyssey.backends.lowering import Lowered
+from lstm_odyssey.backends.numba.direct import direct
 from lstm_odyssey.backends.numba.function import Network, apply, given_ahead, room
 from lstm_odyssey.backends.numba.member import Kernel, kernel, member
 from lstm_odyssey.backends.numba.shares import infer, shared
@@ -47,6 +48,8 @@ def _ready(made: Kernel, tensors: Sequence[Tensor]) -> list[Tensor]:
     return [plain(value) for value in tensors]
 
 
+__all__ = ["direct", "prepare", "scan", "several", "trainer"]
+
 _Given = tuple[Kernel, Tensor | None, Sequence[Tensor]]
 """One network to be run: its cell, its padding, its tensors."""
 
@@ -59,7 +62,7 @@ def _network(made: Kernel, active: Tensor | None, given: Sequence[Tensor]) -> tu
     """
     tensors = _ready(made, given)
     (T, B, M), N = tensors[0].shape, tensors[-1].shape[-1]
-    return Network(member(made, (T, B, N, M)), addresses(tensors), active), tensors
+    return Network(member(made, (T, B, N, M)), addresses(tensors), active, len(tensors)), tensors
 
 
 def _run(given: Sequence[_Given]) -> list[tuple[Tensor, ...]]:
@@ -74,7 +77,7 @@ def _run(given: Sequence[_Given]) -> list[tuple[Tensor, ...]]:
             return [apply((network,), *own)]
         return _scans([network], [own])
     networks, tensors = zip(*(_network(*each) for each in given), strict=True)
-    if len(networks) > 1 and not shared(sum(one.work for one, _, _ in networks)):
+    if len(networks) > 1 and not shared(sum(one.work for one, *_ in networks)):
         return [result for each in zip(networks, tensors, strict=True) for result in _scans(*([one] for one in each))]
     return _scans(networks, tensors)
 
@@ -82,10 +85,10 @@ def _run(given: Sequence[_Given]) -> list[tuple[Tensor, ...]]:
 def _scans(networks: Sequence[Network], tensors: Sequence[list[Tensor]]) -> list[tuple[Tensor, ...]]:
     if torch.is_grad_enabled() and any(value.requires_grad for own in tensors for value in own):
         results = iter(apply(networks, *(value for own in tensors for value in own)))
-        return [tuple(next(results) for _ in range(1 + len(one.made.plan.graph.states))) for one, _, _ in networks]
-    found = [room(one, own) for (one, _, _), own in zip(networks, tensors, strict=True)]
+        return [tuple(next(results) for _ in range(1 + len(one.made.plan.graph.states))) for one, *_ in networks]
+    found = [room(one, own) for (one, *_), own in zip(networks, tensors, strict=True)]
     infer([(one.made, one.sizes, given_ahead(one, places, active, y, final, 0))
-           for (one, places, active), (y, final) in zip(networks, found, strict=True)])  # fmt: skip
+           for (one, places, active, _), (y, final) in zip(networks, found, strict=True)])  # fmt: skip
     return [(y, *final) for y, final in found]
 
 
