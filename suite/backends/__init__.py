@@ -174,8 +174,8 @@ def record(backend: str, device: Any = "cpu", dtype: Any = None) -> Backend:
 def direct(backend: str) -> Callable[..., Any] | None:
     """The shortest way to a scan on the CPU when ``backend`` is asked for; None where there is none.
 
-    It is called as ``direct(lowered, weights, x, M, N, initial)`` and returns what ``scan`` does, or None where ``scan`` is to
-    be asked; see ``backends.numba.direct``.
+    It is called as ``direct(lowered, weights, x, M, N, state, initial)`` and returns what ``scan`` does, or None where ``scan``
+    is to be asked; see ``backends.numba.direct``.
     """
     found: Callable[..., Any] | None = getattr(importlib.import_module(record(backend).home), "direct", None)
     return found

@@ -70,12 +70,14 @@ def unhooked(cells: nn.Module) -> Mapping[str, Tensor | None] | None:
     return {**found, **own["_buffers"]} if own["_buffers"] else found
 
 
-def direct(layer: Single, x: Any) -> tuple[Tensor, State] | None:
-    """Outputs and final states of a call with x alone, if nothing about it is unusual; None if something is, or x is wrong.
+def direct(layer: Single, x: Any, state: Any) -> tuple[Tensor, State] | None:
+    """Outputs and final states of a call without lengths, if nothing about it is unusual; None if it is, or something is wrong.
 
     The numbers are those of the layer's long way; see ``backends.numba.direct``.
     """
-    if type(x) is not Tensor or layer.population or layer.bidirectional or layer.num_layers > 1 or layer.batch_first:
+    if type(x) is not Tensor or (state is not None and type(state) is not dict):
+        return None
+    if layer.population or layer.bidirectional or layer.num_layers > 1 or layer.batch_first:
         return None
     run = backends.direct(layer.backend)
     if run is None or torch.is_autocast_enabled("cpu") or traced() or observed():
@@ -85,6 +87,6 @@ def direct(layer: Single, x: Any) -> tuple[Tensor, State] | None:
         return None
     cell = layer.cell
     found: tuple[Tensor, State] | None = run(
-        lower(cell.graph), weights, x, layer.input_size, layer.hidden_sizes[0], cell.resting
+        lower(cell.graph), weights, x, layer.input_size, layer.hidden_sizes[0], state, cell.resting
     )
     return found

@@ -1,5 +1,7 @@
 """The short way of a call is the long one in every bit, and is taken where nothing stands in its way."""
 
+import types
+
 import pytest
 import torch
 from torch.nn.utils import parametrizations
@@ -34,36 +36,33 @@ def make(cell="vanilla", **options):
     return layer, torch.randn(5, 2, 3, dtype=torch.float64)
 
 
-def results(layer, x, state=None):
-    """Outputs, final states, and the gradients of all that has one."""
+def results(layer, x, state=None, lengths=None):
+    """Outputs, final states, and the gradients of all that was given."""
     x = x.clone().requires_grad_()
-    y, final = layer(x, state)
-    wanted = [x, *layer.parameters()]
+    given = None if state is None else {name: value.clone().requires_grad_() for name, value in state.items()}
+    y, final = layer(x, given, lengths)
     over = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
     total = (y * over).sum() + sum((value * value).sum() for value in final.values())
-    return [y, *final.values(), *torch.autograd.grad(total, wanted)]
+    return [y, *final.values(), *torch.autograd.grad(total, [x, *layer.parameters(), *(given or {}).values()])]
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_numbers_are_those_of_the_long_way(cell, ways):
     layer, x = make(cell)
-    begun = layer.cell.initial
-    state = {name: torch.full((1, 2, 7), begun.get(name, 0.0), dtype=x.dtype) for name in layer.cell.states}
-    for ours, other in zip(results(layer, x), results(layer, x, state), strict=True):
-        assert torch.equal(ours, other)
-    with torch.no_grad():
-        assert torch.equal(layer(x)[0], layer(x, state)[0])
-    assert ways == [cell is not cells.shared] * 2  # torch makes its functions of x
+    names, domains = layer.cell.states, layer.cell.domains
+    drawn = {name: torch.randn(1, 2, 7, dtype=x.dtype).clamp(*domains.get(name, (-9, 9))) for name in names}
+    for state in (None, drawn, dict(reversed(drawn.items()))):
+        whole = results(layer, x, state, [5, 5])  # who gives lengths goes the long way
+        for ours, other in zip(results(layer, x, state), whole, strict=True):
+            assert torch.equal(ours, other)
+        with torch.no_grad():
+            assert torch.equal(layer(x, state)[0], whole[0])
+    assert ways == [cell is not cells.shared] * 6  # torch makes its functions of x
 
 
 def test_a_call_that_asks_for_more_goes_the_long_way(ways):
     layer, x = make()
-    calls = [
-        lambda: layer(x, lengths=[5, 3]),
-        lambda: layer(x, {name: torch.zeros(1, 2, 7, dtype=x.dtype) for name in layer.cell.states}),
-    ]
-    for call in calls:
-        call()
+    layer(x, lengths=[5, 3])
     assert not ways  # not even asked
     for options in ({"bidirectional": True}, {"batch_first": True}, {"backend": "eager"}):
         make(**options)[0](x)
@@ -71,9 +70,19 @@ def test_a_call_that_asks_for_more_goes_the_long_way(ways):
     with torch.autocast("cpu"):
         layer(x)
     layer(x[:, 0])
+    layer(x, types.MappingProxyType({name: torch.ones(1, 2, 7, dtype=x.dtype) for name in layer.cell.states}))
     assert ways and not any(ways)
     make(num_layers=2)[0](x)
     assert ways[-3:] == [False, True, True]  # each of the two by itself
+
+
+def test_a_population_goes_the_long_way(ways):
+    layer, x = make()
+    torch.manual_seed(3)
+    both = lo.RNN("vanilla", 3, [7, 4], initial_std=1.0, dtype=torch.float64)
+    both(x.unsqueeze(1).expand(5, 2, 2, 3))
+    layer(x)
+    assert ways == [False, True]
 
 
 def test_what_is_wrong_is_said_as_ever(ways):
@@ -81,6 +90,12 @@ def test_what_is_wrong_is_said_as_ever(ways):
     for wrong, words in ((x[..., :2], "shape"), (x.float(), "float32"), (x[:0], "shape"), (x.numpy(), "ndarray")):
         with pytest.raises(ValueError, match=words):
             layer(wrong)
+    good = torch.zeros(1, 2, 7, dtype=x.dtype)
+    for wrong, words in (({"y": good}, "expected all of"), ({"y": good, "c": good[..., :6]}, "state 'c'"),
+                         ({"y": good, "c": good.float()}, "float32"), ({"y": good, "c": None}, "NoneType"),
+                         ({"y": good, "c": good.to_sparse()}, "sparse"), ([good, good], "list")):  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            layer(x, wrong)
     layer.cells[0].R.data = layer.cells[0].R.data[:, :6].clone()
     with pytest.raises(ValueError, match=r"parameter 'R' is \[28, 6\]"):
         layer(x)

@@ -1,4 +1,4 @@
-"""The shortest way to a scan: one network without padding, whose states begin as the cell says.
+"""The shortest way to a scan: one network without padding.
 
 Between two scans the processor's caches hold nothing of the interpreter: what is looked up and checked costs several times what
 it costs in a loop of its own, more than a short scan. Here every question is asked once, and states at rest are no tensors.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -31,8 +32,18 @@ def _rest(values: tuple[float, ...], count: int, size: int) -> tuple[NDArray[np.
     return held, [held.ctypes.data + k * held.strides[0] for k in range(len(values))]
 
 
+def _usual(value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> TypeGuard[Tensor]:
+    return type(value) in ORDINARY and value.dtype is dtype and value.shape == shape and value.is_cpu  # type: ignore[no-any-return]
+
+
 def direct(
-    lowered: Lowered, weights: Mapping[str, Tensor | None], x: Tensor, M: int, N: int, initial: tuple[float, ...]
+    lowered: Lowered,
+    weights: Mapping[str, Tensor | None],
+    x: Tensor,
+    M: int,
+    N: int,
+    state: Mapping[str, Tensor] | None,
+    initial: tuple[float, ...],
 ) -> tuple[Tensor, dict[str, Tensor]] | None:
     """What ``scan`` makes of these, or None: then it is to be asked, which takes all there is or says what is wrong.
 
@@ -41,7 +52,8 @@ def direct(
         weights: its packed spaces.
         x: the input [T, B, M], of which nothing is known but that it is a tensor.
         M, N: inputs, and blocks.
-        initial: what each state is before the first frame.
+        state: initial states [1, B, N], of which nothing is known but that it is a mapping.
+        initial: what they are where none is given.
     """
     dtype = x.dtype
     if not x.is_cpu or dtype not in SIZES or x.layout is not torch.strided or x.is_nested or x.ndim != 3:
@@ -49,21 +61,33 @@ def direct(
     made = kernel(lowered, dtype)
     T, B, columns = x.shape
     count = B * N
-    if columns != M or made.plan.before or not T or not count or count * len(initial) > LARGEST_REST:
+    if columns != M or made.plan.before or not T or not count:
         return None
     tensors = [plain(x)]
     for space, shape in zip(made.spaces, made.shapes(N, M), strict=True):
         value = weights.get(space)
-        if value is None or type(value) not in ORDINARY:
-            return None
-        if value.dtype is not dtype or value.shape != shape or not value.is_cpu:
+        if not _usual(value, shape, dtype):
             return None
         tensors.append(plain(value))
-    one, (held, rest) = member(made, (T, B, N, M)), _rest(initial, count, made.size)
+    held, rest = None, list[int]()
+    if state is None:
+        if count * len(initial) > LARGEST_REST:
+            return None
+        held, rest = _rest(initial, count, made.size)
+    else:
+        names, shape = lowered.states, (1, B, N)
+        if len(state) != len(names):
+            return None
+        for name in names:
+            value = state.get(name)
+            if not _usual(value, shape, dtype) or value.layout is not torch.strided:
+                return None
+            tensors.append(plain(value))
     try:
         places = [*addresses(tensors), *rest]
     except NoAddress:
         return None
+    one = member(made, (T, B, N, M))
     network = Network(one, places, None, len(tensors))
     if torch.is_grad_enabled() and any(value.requires_grad for value in tensors):
         y, *final = apply((network,), *tensors)

@@ -138,10 +138,9 @@ def given_ahead(
 def room(one: Member, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """Room for the outputs and for the final states."""
     T, B, N, _ = one.sizes
-    given = tensors[one.made.inputs + len(one.made.spaces) :]
-    shapes: list[Any] = [value.shape for value in given] or [(1, B, N)] * len(one.made.plan.graph.states)
-    y, *final = [tensors[0].new_empty(shape) for shape in ((T, B, N), *shapes)]
-    return y, final
+    x, states = tensors[0], tensors[one.made.inputs + len(one.made.spaces) :]
+    final = [torch.empty_like(value) for value in states]
+    return x.new_empty((T, B, N)), final or [x.new_empty((1, B, N)) for _ in one.made.plan.graph.states]
 
 
 def _brought_back(
