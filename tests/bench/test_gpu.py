@@ -16,8 +16,9 @@ from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda import memory, nvrtc
 from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.backends.cuda.training_step import PopulationStep
+from lstm_odyssey.bench import cuda_probe
 from lstm_odyssey.bench.gpu import __main__ as command
-from lstm_odyssey.bench.gpu import facts, supervision
+from lstm_odyssey.bench.gpu import supervision
 from lstm_odyssey.bench.gpu.parts import cells, check, scans, training
 from lstm_odyssey.bench.gpu.parts.population import SHAPES, drawn_sizes
 from lstm_odyssey.bench.gpu.parts.probes import Probe
@@ -133,7 +134,7 @@ def test_what_is_missing_stands_in_the_record(run):
 
 def test_without_a_device_it_is_skipped(capsys, monkeypatch):
     """No GPU is no error: one line with the reason."""
-    monkeypatch.setattr(facts, "no_cuda", lambda: "no CUDA device: skipped (no driver)")
+    monkeypatch.setattr(cuda_probe, "no_cuda", lambda: "no CUDA device: skipped (no driver)")
     assert command.main([]) == 0
     assert capsys.readouterr().out == "no CUDA device: skipped (no driver)\n"
 

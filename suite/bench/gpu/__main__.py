@@ -54,9 +54,10 @@ def main(given: Sequence[str] | None = None) -> int:
 
         record = predicted(path)
         return _shown(record, "")
-    from lstm_odyssey.bench.gpu.facts import facts, skipped
+    from lstm_odyssey.bench.cuda_probe import unusable
+    from lstm_odyssey.bench.gpu.facts import facts
 
-    if asked.device == "cuda" and (why := skipped()):
+    if asked.device == "cuda" and (why := unusable()):
         sys.stdout.write(f"{why}\n")
         return 0
     if asked.until is not None or "small" in asked.part:
