@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,8 +19,8 @@ from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.backends.cuda.training_step import PopulationStep
 from lstm_odyssey.bench import cuda_probe
 from lstm_odyssey.bench.gpu import __main__ as command
-from lstm_odyssey.bench.gpu import supervision
-from lstm_odyssey.bench.gpu.parts import cells, check, scans, training
+from lstm_odyssey.bench.gpu import plan, supervision
+from lstm_odyssey.bench.gpu.parts import bits, ceilings, cells, check, curve, population, scans, training
 from lstm_odyssey.bench.gpu.parts.population import SHAPES, drawn_sizes
 from lstm_odyssey.bench.gpu.parts.probes import Probe
 from lstm_odyssey.bench.gpu.parts.projection import CORPORA, frames_an_epoch, projected
@@ -32,6 +33,7 @@ from lstm_odyssey.bench.gpu.record import (
     NotReachedError,
     Record,
     read,
+    run_all,
     run_part,
 )
 from lstm_odyssey.bench.gpu.tables import number, tables, text, troubles
@@ -83,7 +85,11 @@ def test_all_of_it_runs_without_a_gpu(run):
     assert all(known["results"] and not known["failed"] for known in record["parts"].values())
     checks = [row for known in record["parts"].values() for row in known["results"] if "passed" in row]
     assert len(checks) >= 8 and all(row["passed"] for row in checks)
-    assert done.stdout == text(record) + f"Record: {done.args[-1]}\n"
+    said, _, rest = done.stdout.partition("\n\n")
+    assert rest == text(record) + f"Record: {done.args[-1]}\n"
+    assert said.startswith("Plan for 2") and [line.split(":")[0].strip() for line in said.splitlines()[1:]] == list(
+        PARTS
+    )
     assert files == ["record.json", "sitecustomize.py"]
 
 
@@ -91,7 +97,7 @@ def test_what_only_a_gpu_has_is_named(run):
     """Compilation, sanitizer, FlashRNN, torch.compile, cuDNN's memory and a study's time stand among what was not reached."""
     _, record, _ = run
     left = {(part, row["item"]): row["why"] for part, known in record["parts"].items() for row in known["not_reached"]}
-    for part, item in (("check", "compile"), ("check", "sanitizer"), ("cells", "vanilla by compile"),
+    for part, item in (("check", "compile"), ("check", "sanitizer"), ("cells", "vanilla by compile, N 3, batch 1"),
                        ("cells", "flashrnn float32, N 64"), ("population", "projection"), ("ceilings", "memory")):  # fmt: skip
         assert left[part, item].endswith("is there on a GPU only")
 
@@ -100,7 +106,8 @@ def test_objectives_and_forms_of_momentum_are_checked(run):
     """The updates are those of each objective, in members that look ahead or not and are clipped or not."""
     _, record, _ = run
     rows = [row for row in record["parts"]["check"]["results"] if row.get("what") == "updates"]
-    assert {row["objective"] for row in rows} == set(LOSSES)
+    assert {row["objective"] for row in rows} == set(LOSSES) == set(training.OBJECTIVES)
+    assert {row["members"] for row in rows} == {len(TINY.members)} and len(FULL.members) == 8
     assert all(row["off"] < 1e-12 and row["moved"] > 1e-3 for row in rows)
     drawn = [trial.hyperparameters for trial in training.mixed(TINY.members, 0.1)]
     assert {(one["nesterov"], one["clip_gradient"]) for one in drawn} == {
@@ -113,7 +120,7 @@ def test_members_keep_their_bits_when_others_are_left_out(run, monkeypatch):
     needed.cxx()
     _, record, _ = run
     (row,) = [row for row in record["parts"]["check"]["results"] if row.get("what") == "neighbours"]
-    assert row["populations"] == ["1", "3", "1 left of 3"] and row["passed"]
+    assert row["populations"] == ["1", "3", "2 left of 3"] and row["watched"] == [4, 2] and row["passed"]
     target, only = Target("emulated"), PopulationStep.only
 
     def wrong(step, running):
@@ -121,8 +128,8 @@ def test_members_keep_their_bits_when_others_are_left_out(run, monkeypatch):
         step.weights[0, 0] += 1e-6
 
     monkeypatch.setattr(PopulationStep, "only", wrong)
-    (row,) = training.neighbours(target, target.first, "next_frame")
-    assert not row["passed"] and row["different"] == ["1 left of 3"]
+    (row,) = bits.neighbours(target, target.first, "next_frame")
+    assert not row["passed"] and row["different"] == {"2 left of 3": [4]}
 
 
 def test_what_is_missing_stands_in_the_record(run):
@@ -340,9 +347,9 @@ def test_no_item_is_begun_that_would_not_fit(tmp_path):
     """A part has its share of the time and what earlier ones left; what would take longer is named, and what fits is run."""
     now = [0.0]
     budget = Budget(520.0, list(PARTS), clock=lambda: now[0])
-    assert budget.begin("check") == 200.0
+    assert budget.begin("check") == 250.0
     now[0] = 100.0
-    assert budget.begin("cells") == pytest.approx(100 + 420 * 160 / 320)
+    assert budget.begin("cells") == pytest.approx(100 + 420 * 160 / 270)
     now[0] = 500.0
     record = Record(tmp_path / "record.json")
     long, short = Item("long", 30.0, lambda: [{"ran": 1}]), Item("short", 5.0, lambda: [{"ran": 1}])
@@ -350,6 +357,102 @@ def test_no_item_is_begun_that_would_not_fit(tmp_path):
     part = record.part("ceilings")
     assert part["not_reached"] == [{"item": "long", "why": "20 s were left, it may take 30 s"}]
     assert part["results"] == [{"item": "short", "ran": 1}]
+
+
+def test_what_a_part_leaves_is_for_what_did_not_fit_elsewhere(tmp_path):
+    """After all parts have had their shares the rest of the time goes to what was left, in order; then it is written down."""
+    now, ran = [0.0], []
+
+    def item(name, seconds, taken):
+        def run():
+            ran.append(name)
+            now[0] += taken
+            return []
+
+        return Item(name, seconds, run)
+
+    parts = {
+        "check": [item("a", 10.0, 240.0), item("b", 60.0, 60.0), item("c", 500.0, 0.0)],
+        "ceilings": [item("d", 5.0, 5.0)],
+    }
+    record = Record(tmp_path / "record.json")
+    run_all(record, parts, 320.0, clock=lambda: now[0])
+    assert ran == ["a", "d", "b"]
+    assert record.part("check")["not_reached"] == [{"item": "c", "why": "15 s were left, it may take 500 s"}]
+
+
+@pytest.fixture(scope="module")
+def as_on_an_h200():
+    """All items at full size, where everything is installed."""
+    target, record = OnTheCpu(), Record(ROOT / "no-record.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(check, "shutil", SimpleNamespace(which=lambda name: name))
+        made = {"check": check.items(target), "cells": cells.items(target)}
+    return record, made | {"population": population.items(target, record), "ceilings": ceilings.items(target, record)}
+
+
+def test_nine_minutes_reach_all_but_some_of_torch_compile(as_on_an_h200):
+    """By the estimates: all of the checks, every cell and N beside cuDNN and the loop, whole searches, and the ceilings."""
+    record, made = as_on_an_h200
+    found = plan.planned(record, made, 530.0 - command.START, clock=lambda: 0.0)
+    missed = {part: names for part, (_, _, names) in found.items() if names}
+    assert set(missed) <= {"cells"} and all(" by compile, N " in name for name in missed["cells"])
+    names = [item.name for item in made["cells"]]
+    for way in ("loop", "compile"):
+        for cell in ("vanilla", "fgr"):
+            assert {f"{cell} by {way}, N {N}, batch {B}" for N in (64, 100, 128, 200) for B in (1, 16)} <= set(names)
+    said = plan.words(found, 520.0).splitlines()
+    assert (
+        said[0] == "Plan for 520 s, at estimates for an H200 with 16 cores:"
+        and said[-2] == "  population: 23 items, 68 s"
+    )
+    assert f"  cells: {len(names)} items, 390 s; {len(missed['cells'])} not reached:" in said
+    assert f"    {missed['cells'][0]}" in said and not record.path.exists()
+
+
+def test_what_matters_most_comes_first(as_on_an_h200):
+    """With a third of the time updates and the sanitizer are still reached; what the record has is not planned again."""
+    record, made = as_on_an_h200
+    found = plan.planned(record, {"check": made["check"]}, 140.0, clock=lambda: 0.0)
+    count, seconds, missed = found["check"]
+    assert len(missed) > 20 and not {name for name in missed if name.startswith(("updates", "sanitizer", "compile"))}
+    known = Record(record.path)
+    known.part("check")["results"].append({"item": "sanitizer"})
+    assert plan.planned(known, made, 520.0, clock=lambda: 0.0)["check"][:2] == (
+        count - 1,
+        seconds - check.SANITIZER_SECONDS,
+    )
+
+
+def test_what_is_not_installed_takes_no_time(monkeypatch):
+    """Neither compute-sanitizer nor FlashRNN: nothing else is left out for them."""
+    target = OnTheCpu()
+    monkeypatch.setattr(check, "shutil", SimpleNamespace(which=lambda name: None))
+    monkeypatch.setattr(cells, "importlib", SimpleNamespace(util=SimpleNamespace(find_spec=lambda name: None)))
+    lacking = [item for item in (*check.items(target), *cells.items(target)) if item.seconds == 0]
+    assert [item.name.split()[0] for item in lacking] == ["sanitizer", *["flashrnn"] * 4]
+
+
+def test_a_curve_is_of_the_corpus_that_is_given(monkeypatch):
+    """``--data TASK=PATH`` loads from there; without it the embedded corpus, which is named; another objective is a reason."""
+    assert curve.chosen(None) == "bach" and [item.name for item in curve.items(Target("emulated"))] == ["curve bach"]
+    loaded, of_names = [], curve.registry.task
+    task = SimpleNamespace(objective="next_frame", load=lambda path: loaded.append(path) or "a corpus")
+    monkeypatch.setattr(curve.registry, "task", lambda name: of_names(name) if name == "bach" else task)
+    assert curve.corpus_of("jsb_chorales=some/JSB Chorales.pickle") == "a corpus"
+    assert loaded == ["some/JSB Chorales.pickle"] and curve.corpus_of(None).input_size == 88
+    task.objective = "frames"
+    for given, why in (("timit=x", "task 'timit' is one of frames"), ("jsb=x", "task 'jsb' is not installed")):
+        with pytest.raises(NotReachedError, match=why):
+            curve.corpus_of(given)
+
+
+@pytest.mark.parametrize("given", ["JSB Chorales.pickle", "=JSB", "jsb_chorales="])
+def test_data_names_a_task_and_a_path(given, capsys):
+    """Anything else is one line and code 2."""
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["--data", given])
+    assert f"--data: got '{given}'; expected TASK=PATH" in capsys.readouterr().err
 
 
 def test_a_lost_device_ends_the_process(tmp_path):

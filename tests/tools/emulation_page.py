@@ -41,8 +41,8 @@ class and runs step by step.
 """
 
 
-def page(record: Record) -> str:
-    """The page of a record."""
+def page(record: Record, lacking: dict[str, list[str]]) -> str:
+    """The page of a record that lacks these rows."""
     case = record["case"]
     head = _HEAD.format(**record, **{k: case[k] for k in "TB"}, **case["bounds"])
     return "\n".join([head, *_scans(record), *_checks(record), *_faults(record), *_cubins(record)]).rstrip() + "\n"

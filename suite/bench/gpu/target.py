@@ -39,7 +39,9 @@ class Scale:
         batch: B of the same.
         members: N of the eight members that are trained 20 times.
         updates, repeats: how often.
-        populations: P that a member has to be the same in; and those of *population*.
+        together, watched: P that a member has to have the same bits in, and N of the members that are looked at, one of each
+            class and one beyond the last.
+        populations: P of *population*.
         curve: N, epochs and sequences of the training curve, and the CPU's backend.
         layer: N, B, T and M of *cells*.
         shape: what T of *population* is divided by.
@@ -56,7 +58,8 @@ class Scale:
     updates: int = 20
     repeats: int = 100
     together: tuple[int, ...] = (1, 8, 264)
-    curve: tuple[int, int, int | None, str] = (24, 3, None, "auto")
+    watched: tuple[int, ...] = (20, 33, 65, 97, 131, 200, 257)
+    curve: tuple[int, int, int | None, str] = (100, 3, None, "auto")
     sizes: tuple[int, ...] = (64, 100, 128, 200)
     batches: tuple[int, ...] = (1, 16)
     layer_frames: int = 304
@@ -72,8 +75,8 @@ class Scale:
 FULL = Scale()
 TINY = Scale(
     cells=1, widths=1, beyond=257, frames=(3,), batch=(1,), members=(3, 1, 4, 2), updates=2, repeats=2, together=(1, 3),
-    curve=(3, 1, 2, "eager"), sizes=(3,), batches=(1,), layer_frames=4, inputs=3, populations=(1, 2), one_by_one=(3, 5),
-    shorter=60, rounds=1, least=0.0, large=0,
+    watched=(4, 2), curve=(3, 1, 2, "eager"), sizes=(3,), batches=(1,), layer_frames=4, inputs=3, populations=(1, 2),
+    one_by_one=(3, 5), shorter=60, rounds=1, least=0.0, large=0,
 )  # fmt: skip
 
 
