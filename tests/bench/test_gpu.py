@@ -15,11 +15,12 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda import memory, nvrtc
+from lstm_odyssey.backends.cuda.classes import WIDTHS
 from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.backends.cuda.training_step import PopulationStep
 from lstm_odyssey.bench import cuda_probe
 from lstm_odyssey.bench.gpu import __main__ as command
-from lstm_odyssey.bench.gpu import plan, supervision
+from lstm_odyssey.bench.gpu import plan, prediction, supervision
 from lstm_odyssey.bench.gpu.parts import bits, ceilings, cells, check, curve, population, scans, training
 from lstm_odyssey.bench.gpu.parts.population import SHAPES, drawn_sizes
 from lstm_odyssey.bench.gpu.parts.probes import Probe
@@ -42,26 +43,28 @@ from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.commands.bench import gpu as bench_gpu
 from tests import needed
 from tests.conftest import ROOT
+from tests.emulated_scans import fits
 
 PREDICTED = ROOT / "reports" / "records" / "bench-gpu-predicted-2026-11-29.json"
 
 BLOCK = """\
-import sys
+import atexit, os, sys
+atexit.register(lambda: open(os.environ["SEEN"], "a").write(f"{sys.modules['lstm_odyssey'].__file__}\\n"))
 for name in ("dask", "distributed", "pooch", "rapidfuzz", "h5netcdf", "matplotlib", "requests", "joblib", "jinja2", "rich",
              "typer", "optuna"):
     sys.modules[name] = None
 """
-"""What a machine with a GPU need not have, made unfindable for a process and those that it starts."""
+"""What a machine with a GPU need not have, made unfindable for a process and those that it starts; which package they had."""
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """The whole script on the emulated device, where most of the package's requirements are missing."""
+def run(tmp_path_factory, site):
+    """The whole script from a wheel's content, on the emulated device, where most of the package's requirements are missing."""
     needed.cxx()
-    folder = tmp_path_factory.mktemp("gpu")
+    folder, seen = tmp_path_factory.mktemp("gpu"), tmp_path_factory.mktemp("seen") / "packages"
     (folder / "sitecustomize.py").write_text(BLOCK)
     path = folder / "record.json"
-    around = os.environ | {"PYTHONPATH": str(folder)}
+    around = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (folder, site))), "SEEN": str(seen)}
     asked = [
         sys.executable,
         "-m",
@@ -75,6 +78,7 @@ def run(tmp_path_factory):
     ]
     done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=900, env=around, cwd=folder)
     assert done.returncode == 0, (done.stdout, done.stderr)
+    assert set(seen.read_text().split()) == {str(site / "lstm_odyssey" / "__init__.py")}
     return done, read(path), sorted(file.name for file in folder.iterdir() if file.name != "__pycache__")
 
 
@@ -130,6 +134,16 @@ def test_members_keep_their_bits_when_others_are_left_out(run, monkeypatch):
     monkeypatch.setattr(PopulationStep, "only", wrong)
     (row,) = bits.neighbours(target, target.first, "next_frame")
     assert not row["passed"] and row["different"] == {"2 left of 3": [4]}
+
+
+@pytest.mark.long
+def test_a_member_of_every_class_keeps_its_bits():
+    """As on a GPU, among fewer members: one of each class and one beyond them."""
+    needed.cxx()
+    target = Target("emulated", replace(TINY, watched=FULL.watched, together=(1, 8)))
+    (row,) = bits.neighbours(target, target.first, "next_frame")
+    assert row["passed"] and row["bitwise"] and set(row["classes"]) == {0, *WIDTHS}
+    assert {fits(target.first, N, "float32").width for N in FULL.members} == set(WIDTHS) and len(FULL.members) == 8
 
 
 def test_what_is_missing_stands_in_the_record(run):
@@ -526,16 +540,46 @@ def test_another_devices_record_is_not_gone_on_with(tmp_path, capsys):
 
 
 def test_the_prediction_is_the_one_that_is_stored(tmp_path, capsys):
-    """It has the form of a record; the stored one was made by this very command, from classes that may since have moved."""
+    """Every figure of the stored one is what this very command makes; where a class has moved, it is to be made again."""
     path = tmp_path / "predicted.json"
     assert command.main(["--predict", "--json", str(path)]) == 0
     made, stored = read(path), read(PREDICTED)
     assert capsys.readouterr().out == text(made) + f"Record: {path}\n"
     assert made["predicted"] and stored["predicted"] and made["assumed"] == stored["assumed"]
     for part in PARTS:
-        shapes = [[(row["item"], sorted(row)) for row in record["parts"][part]["results"]] for record in (made, stored)]
-        assert shapes[0] == shapes[1]
+        rows, before = (record["parts"][part]["results"] for record in (made, stored))
+        assert [row["item"] for row in rows] == [row["item"] for row in before]
+        for row, old in zip(rows, before, strict=True):
+            got, expected = flat(row), flat(old)
+            assert list(got) == list(expected), row["item"]
+            for name, value in got.items():
+                of = expected[name]
+                assert value == (pytest.approx(of, rel=1e-5) if isinstance(of, float) else of), (row["item"], name)
     assert {row["variant"] for row in made["parts"]["cells"]["results"]} == set(lo.variant_names())
+
+
+def flat(value, name=""):
+    """The entries of nested tables by their path."""
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        return {path: one for key, each in pairs for path, one in flat(each, f"{name}/{key}").items()}
+    return {name: value}
+
+
+def test_a_predicted_step_is_what_the_page_says():
+    """By hand: 128 multiplications and 128 bytes a clock, 600 clocks a step, 400 of a cluster's barrier, at 1.75 GHz."""
+    cell = lo.variant("vanilla")
+    made, T = prediction.of(cell), 304
+    one, spread = made.layout(64), made.layout(200)
+    assert (one.cluster, one.width, spread.cluster, spread.width) == (1, 64, 4, 224)
+    clocks = 4 * 64 * 64 / 128 + one.weights / 128 + 600
+    assert prediction.scan_seconds(made, [64], 1, T) == pytest.approx(T * clocks / 1.75e9)
+    clocks = 4 * 224 * 56 / 128 + spread.weights / 128 + 600 + 400
+    assert prediction.scan_seconds(made, [200], 1, T) == pytest.approx(T * clocks / 1.75e9)
+    fgr = prediction.of(lo.variant("fgr"))
+    launches, moved = fgr.stepwise.blocks + 1, 4.0 * 13 * 300**2 / 4.3e12
+    assert fgr.layout(300) is None
+    assert prediction.scan_seconds(fgr, [300], 1, T) == pytest.approx(T * (launches * 3e-6 + moved))
 
 
 def test_the_page_shows_the_prediction():

@@ -9,7 +9,7 @@ Run it as
     python -m tests.tools.emulation --part cubins --cells vanilla --architectures sm_90
 
 A row that the record has is made again only where the text that it was made of has changed, or with ``--again``. So a run that
-was stopped goes on where it was, and after a change of one cell only that cell is run.
+was stopped goes on where it was, and after a change of one cell only that cell is run. Rows that the record lacks come first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 import subprocess
 import sys
 import time
@@ -26,11 +25,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda import emulation, nvrtc
 from lstm_odyssey.backends.cuda.emulation import ORDERS
 from lstm_odyssey.plugins.registry import variant_names
 from lstm_odyssey.reports.contract.files import write_text
-from tests.emulated_scans import BEYOND, BOUNDS, CLASSES, FLOATS, Case
+from tests.emulated_scans import BOUNDS, CLASSES, FLOATS, Case
 from tests.tools import emulation_page
 from tests.tools.emulation_rows import PARTS, Key, Row, key
 
@@ -38,8 +38,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "reports" / "records" / "emulation-2026-11-29.json"
 PAGE = ROOT / "docs" / "gpu-emulation.md"
 
-SIZES = (1, 3, 33, 97, 100, 131, 200, BEYOND)
-"""The N that the backend's record names."""
+SIZES = BACKENDS["cuda"].sizes
+"""The N that the backend's record names: of each class, and one beyond them."""
 
 ARCHITECTURES = ("sm_90", *(name for name in nvrtc.ARCHITECTURES if name != "sm_90"))
 """In the order in which they are worth having."""
@@ -91,36 +91,38 @@ def main(arguments: list[str] | None = None) -> int:
         parts, asked.floats, asked.orders = asked.part or ["scans", "cubins"], ["float32"], ["shuffled 1", "greedy"]
         asked.sizes, asked.architectures = list(CLASSES), ["sm_90"]
     record = {} if asked.quick or not asked.out.exists() else json.loads(asked.out.read_text(encoding="utf-8"))
-    wrong = 0
+    rows = {part: {key(row): row for row in record.get(part, [])} for part in parts}
+    every = [(part, one) for part in parts for one in PARTS[part](asked)]
+    every.sort(
+        key=lambda each: key(each[1].keys) in rows[each[0]]
+    )  # what the record lacks comes before what may have changed
+    record, made, wrong, written = {**record, **_about()}, dict.fromkeys(parts, 0), 0, time.monotonic()
     with Progress(console=console) as bar:
-        for part in parts:
-            work = list(PARTS[part](asked))
-            rows = {key(row): row for row in record.get(part, [])}
-            task, begun, made = bar.add_task(part, total=len(work)), sum(os.times()[:4]), 0
-            record, written = {**record, **_about()}, time.monotonic()
-            try:
-                for one in work:
-                    of, known = one.of(), rows.get(key(one.keys))
-                    if asked.again or known is None or known.get("of") != of:
-                        known = rows[key(one.keys)] = {**one.keys, "of": of, **one.make()}
-                        made += 1
-                    if not known["right"]:
-                        wrong += 1
-                        bar.console.print(f"WRONG: {part}, {one.name}: {known}", markup=False)
-                    bar.advance(task)
-                    if time.monotonic() - written > SECONDS:
-                        written = _written(record, part, rows, asked)
-            finally:
-                _written(record, part, rows, asked)
-            seconds = sum(os.times()[:4]) - begun
-            kept_ones = f", {len(work) - made} were in the record" if made < len(work) else ""
-            bar.console.print(f"{part}: {made} of {len(work)} made{kept_ones}, {seconds:.0f} CPU s", markup=False)
+        task = bar.add_task("rows", total=len(every))
+        try:
+            for part, one in every:
+                of, known = one.of(), rows[part].get(key(one.keys))
+                if asked.again or known is None or known.get("of") != of:
+                    known = rows[part][key(one.keys)] = {**one.keys, "of": of, **one.make()}
+                    made[part] += 1
+                if not known["right"]:
+                    wrong += 1
+                    bar.console.print(f"WRONG: {part}, {one.name}: {known}", markup=False)
+                bar.advance(task)
+                if time.monotonic() - written > SECONDS:
+                    written = _written(record, rows, asked)
+        finally:
+            _written(record, rows, asked)
+    for part in parts:
+        total = sum(each == part for each, _ in every)
+        console.print(f"{part}: {made[part]} rows of {total} made, the others were in the record", markup=False)
     return 1 if wrong else 0
 
 
-def _written(record: Row, part: str, rows: dict[Key, Row], asked: argparse.Namespace) -> float:
+def _written(record: Row, rows: dict[str, dict[Key, Row]], asked: argparse.Namespace) -> float:
     """Put the rows into the record, and it and its page on disk; what time it is then."""
-    record[part] = sorted(rows.values(), key=lambda row: [str(each) for each in key(row)[:-1]] + [row.get("width", 0)])
+    for part, each in rows.items():
+        record[part] = sorted(each.values(), key=lambda row: [*map(str, key(row)[:-1]), row.get("width", 0)])
     if not asked.quick:
         write_text(asked.out, dumped(record))
         write_text(asked.page, emulation_page.page(record, lacking(record)))

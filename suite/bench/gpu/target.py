@@ -37,7 +37,7 @@ class Scale:
         widths: of the size classes, how many; and a size beyond the last one.
         frames: T of the draws of *check*.
         batch: B of the same.
-        members: N of the eight members that are trained 20 times.
+        members: N of the members that are trained *updates* times, all classes among them.
         updates, repeats: how often.
         together, watched: P that a member has to have the same bits in, and N of the members that are looked at, one of each
             class and one beyond the last.
@@ -54,7 +54,7 @@ class Scale:
     beyond: int = 257
     frames: tuple[int, ...] = (4, 11)
     batch: tuple[int, ...] = (3, 5)
-    members: tuple[int, ...] = (5, 20, 33, 64, 97, 100, 131, 200)
+    members: tuple[int, ...] = (5, 20, 33, 64, 80, 100, 131, 200)
     updates: int = 20
     repeats: int = 100
     together: tuple[int, ...] = (1, 8, 264)
