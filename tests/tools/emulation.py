@@ -57,8 +57,12 @@ def lacking(record: Row) -> dict[str, list[str]]:
     """Of each part the rows that a record of everything has and this one has not, by name."""
     asked, found = everything(), {}
     for part, make in PARTS.items():
-        known = {key(row) for row in record.get(part, [])}
+        known = {key(row): row for row in record.get(part, [])}
         found[part] = [work.name for work in make(asked) if key(work.keys) not in known]
+        for row in known.values() if part == "scans" else ():
+            missed = [N for N in asked.sizes if str(N) not in row["classes"]]
+            missed += [order for order in asked.orders if order not in row["errors"]]
+            found[part] += [f"{row['cell']}, {row['dtype']}: {', '.join(map(str, missed))}"] if missed else []
     return found
 
 
