@@ -37,8 +37,11 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--seconds", type=float, default=SECONDS, help=f"all parts together take at most ({SECONDS:.0f})"
     )
     parser.add_argument("--json", type=Path, help="the record; one that is there is gone on with")
-    parser.add_argument("--data", metavar="TASK=PATH", help="where a corpus lies that check trains on, as "
-                        'jsb_chorales="JSB Chorales.pickle"; without it one that is in the package')  # fmt: skip
+    parser.add_argument(
+        "--data",
+        metavar="TASK=PATH",
+        help="a corpus of next frames for the training curve (one that is in the package)",
+    )
     parser.add_argument("--predict", action="store_true", help="a record of what an H200 should do; needs no device")
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     asked = parser.parse_args(given)
