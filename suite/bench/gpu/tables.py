@@ -140,6 +140,16 @@ def _population(rows: Rows) -> Iterator[PlainTable]:
     )
     head = ("corpus", "variant", "members", "ms an update", "member-frames/s", "x one by one", "GB")
     yield PlainTable("population: training updates", head, found, note)
+    corpora = next((list(row["hours"]) for row in rows if row.get("what") == "cut"), [])
+    yield PlainTable("hours of the study", ("if", *corpora, "all epochs", "half of them"), _cuts(rows))
+
+
+def _cuts(rows: Rows) -> list[list[str]]:
+    return [
+        [row["name"], *(number(hours) for hours in row["hours"].values()), number(row["hours_of_all_epochs"]),
+         number(row["hours_with_early_stopping"])]
+        for row in rows if row.get("what") == "cut"
+    ]  # fmt: skip
 
 
 def _ours(times: Mapping[Any, Any], row: Mapping[str, Any]) -> Any:
