@@ -88,7 +88,9 @@ def graphs(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
 def items(target: Target) -> list[Item]:
     """Of each loss that the backend has, and of torch's."""
     objectives = ("next_frame",) if target.emulated else ("next_frame", "frames", "ctc", "label_mean")
-    found = [
-        Item(f"neighbours {each}", 5.0, lambda each=each: neighbours(target, target.first, each)) for each in objectives
-    ]
-    return [*found, Item("graphs next_frame", 4.0, lambda: graphs(target, target.first, "next_frame"))]
+
+    def one(objective: str) -> Item:
+        return Item(f"neighbours {objective}", 5.0, lambda: neighbours(target, target.first, objective))
+
+    graph = Item("graphs next_frame", 4.0, lambda: graphs(target, target.first, "next_frame"))
+    return [*map(one, objectives), graph]
