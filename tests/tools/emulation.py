@@ -119,7 +119,8 @@ def main(arguments: list[str] | None = None) -> int:
             _written(record, rows, asked)
     for part in parts:
         total = sum(each == part for each, _ in every)
-        console.print(f"{part}: {made[part]} rows of {total} made, the others were in the record", markup=False)
+        rest = "" if made[part] == total else ", the others stand in the record"
+        console.print(f"{part}: {made[part]} of {total} rows made{rest}", markup=False)
     return 1 if wrong else 0
 
 
