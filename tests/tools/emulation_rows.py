@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,17 +144,21 @@ def _fault(fault: Fault) -> Row:
 
 
 def cubins(asked: argparse.Namespace) -> Iterator[Work]:
-    """Each cell, architecture, float type and class: registers, shared memory, spills."""
-    for architecture in asked.architectures:
-        for dtype in asked.floats:
-            for cell in asked.cells:
-                for width in WIDTHS:
-                    keys = {"cell": cell, "architecture": architecture, "dtype": dtype, "width": width}
-                    yield Work(
-                        keys,
-                        lambda keys=keys: hashed(nvrtc.version(), kept.header("device.h"), _launched(**keys)),
-                        lambda keys=keys: cubin(**keys),
-                    )
+    """Each cell, architecture, float type and class: registers, shared memory, spills.
+
+    Every cell on the first architecture, then one of each kind on the others, then the rest.
+    """
+    kinds = [cell for cell in KINDS if cell in asked.cells]
+    rest = [cell for cell in asked.cells if cell not in kinds]
+    groups = [(asked.architectures[:1], asked.cells), (asked.architectures[1:], kinds), (asked.architectures[1:], rest)]
+    for architectures, cells in groups:
+        for architecture, dtype, cell, width in itertools.product(architectures, asked.floats, cells, WIDTHS):
+            keys = {"cell": cell, "architecture": architecture, "dtype": dtype, "width": width}
+            yield Work(
+                keys,
+                lambda keys=keys: hashed(nvrtc.version(), kept.header("device.h"), _launched(**keys)),
+                lambda keys=keys: cubin(**keys),
+            )
 
 
 def _launched(cell: str, architecture: str, dtype: str, width: int) -> Compiled | None:

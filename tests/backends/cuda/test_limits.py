@@ -25,6 +25,8 @@ from lstm_odyssey.backends.cuda.programs import Rounds, collect
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.training.members.lockstep import CompiledLockstep
 from lstm_odyssey.training.members.views import Views
+from tests.conftest import ROOT
+from tests.emulated_scans import fits
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,21 @@ def test_the_largest_n_that_fits(architecture, matrices, size, largest):
     """What is beyond it runs step by step: as the table of the page says."""
     fitting = [width for width in WIDTHS if size_class(width, matrices, 5, size, architecture)]
     assert max(fitting) == largest and size_class(225, matrices, 5, size, architecture) is None
+
+
+def test_the_page_names_what_runs_step_by_step():
+    """Cells and floats that have no class for N = 224 on sm_90."""
+    page = " ".join((ROOT / "docs" / "gpu.md").read_text(encoding="utf-8").split())
+    largest = {
+        (name, dtype): max(width for width in WIDTHS if fits(name, width, dtype))
+        for name in lo.variant_names() for dtype in ("float32", "float64")
+    }  # fmt: skip
+    short = {case: N for case, N in largest.items() if N < max(WIDTHS)}
+    assert {dtype for _, dtype in short} == {"float64"}
+    assert (
+        "in float64 on an H100 or H200 " + " and ".join(f"`{name}` beyond {N}" for (name, _), N in short.items())
+        in page
+    )
 
 
 def test_auto_leaves_an_old_gpu_to_eager(monkeypatch):
