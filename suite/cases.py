@@ -1,7 +1,7 @@
 """The benchmark for pytest: ``pytest --pyargs lstm_odyssey.cases --benchmark-only --odyssey-variant 'c*'``.
 
-Needs pytest-benchmark. Saved runs compare by the name ``task.variant.metric``, however the package is installed. No pattern of
-pytest's finds this file, so it runs only where it is asked for.
+Needs pytest-benchmark. Saved runs compare by the name ``task.variant.metric``, with ``_cuda`` behind it on a GPU, however the
+package is installed. No pattern of pytest's finds this file, so it runs only where it is asked for.
 """
 
 from __future__ import annotations

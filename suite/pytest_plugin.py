@@ -46,8 +46,8 @@ class Case:
     profile: Profile = PROFILES["standard"]
 
     def name(self, metric: str) -> str:
-        """What a benchmark of this case is called: ``task.variant.metric``."""
-        return f"{self.task}.{self.variant}.{metric}"
+        """As asv calls a benchmark of this case: ``task.variant.metric``, on a GPU ``task.variant.metric_cuda``."""
+        return f"{self.task}.{self.variant}.{metric}" + ("" if self.device == DEVICES[0] else f"_{self.device}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -125,13 +125,18 @@ def _default(name: str) -> bool:
 def odyssey_case(request: pytest.FixtureRequest, odyssey_variant: str, odyssey_task: str) -> Case:
     """One variant on one task, on the device of ``--odyssey-device``; a test for a GPU that is not there is skipped."""
     device = request.config.getoption("--odyssey-device")
-    if device == "cuda":
-        from lstm_odyssey.bench.cuda_probe import no_cuda
-
-        if reason := no_cuda():
-            pytest.skip(reason)
+    _skip_without(device)
     profile = PROFILES[request.config.getoption("--odyssey-profile")]
     return Case(odyssey_variant, odyssey_task, device, profile)
+
+
+def _skip_without(device: str) -> None:
+    """Skip the test, with the reason, where there is no such device, or torch cannot use it."""
+    if device == "cuda":
+        from lstm_odyssey.bench.cuda_probe import unusable
+
+        if reason := unusable():
+            pytest.skip(reason)
 
 
 @pytest.hookimpl(optionalhook=True)

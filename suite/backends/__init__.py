@@ -140,7 +140,7 @@ BACKENDS = {
             block=256,
             sparing=True,
             bits=("frames", "next_frame"),
-            sizes=(1, 3, 33, 97, 100, 131, 200, 257),
+            sizes=(1, 3, 33, 67, 97, 100, 131, 200, 257),
         ),
         Backend("eager", "lstm_odyssey.backends.eager", pads=always, together=True, plain=True),
     )

@@ -11,7 +11,7 @@ LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 def no_cuda(library: str = LIBRARY) -> str:
     """Why nothing can run on CUDA here; empty where something can.
 
-    ``CUDA_VISIBLE_DEVICES`` counts, as for torch. That torch itself was built for CUDA is another question.
+    ``CUDA_VISIBLE_DEVICES`` counts, as for torch. That torch itself was built for CUDA is another question: ``unusable``.
 
     Args:
         library: the driver's library.
@@ -30,3 +30,15 @@ def no_cuda(library: str = LIBRARY) -> str:
         if code:
             return f"no CUDA device: skipped (the driver's {function} returns error {code})"
     return "" if count.value else "no CUDA device: skipped (the driver sees none)"
+
+
+def unusable() -> str:
+    """Why nothing of torch's can run on CUDA here, as by a torch built for the CPU beside a driver; empty where it can.
+
+    torch is imported only where the driver has a device.
+    """
+    if why := no_cuda():
+        return why
+    import torch
+
+    return "" if torch.cuda.is_available() else f"no CUDA device: skipped (torch {torch.__version__} sees none)"

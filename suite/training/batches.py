@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lstm_odyssey.tasks.declare import Corpus
-from lstm_odyssey.tasks.objectives.base import Objective
+from lstm_odyssey.tasks.objectives.base import Objective, moved
 from lstm_odyssey.training.random_streams import digest, stream
 from lstm_odyssey.training.resident import Frames, ahead
 
@@ -112,7 +112,7 @@ class Batches:
         return Batch(x, target, lengths, None if noise is None else self._tensor(_pad(noise, steps)))
 
     def _tensor(self, array: np.ndarray[Any, Any]) -> Tensor:
-        return torch.from_numpy(array).to(device=self.device, dtype=self.dtype)
+        return moved(torch.from_numpy(array), self.device, self.dtype)
 
     def scored(self, split: Sequence[tuple[Any, Any]], frames: int = SCORED_FRAMES) -> list[Batch]:
         """A split in batches of sequences of like length, at most so many padded frames each."""
@@ -156,7 +156,7 @@ class Batches:
             yield self.make([split[index] for index in chosen], [noise(index).numpy() for index in chosen])
 
     def _moved(self, value: Tensor) -> Tensor:
-        return value.to(device=self.device, dtype=self.dtype)
+        return moved(value, self.device, self.dtype)
 
     def _gathered(
         self,

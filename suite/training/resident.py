@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lstm_odyssey.tasks.objectives.base import moved
+
 AHEAD = 8 * 2**20
 """Bytes of noise that are drawn and copied at once, at least, where each sequence has a stream of its own."""
 
@@ -34,7 +36,7 @@ class Frames:
         for row, index in enumerate(chosen):
             begin, end = self._ends[index], self._ends[index + 1]
             found[: end - begin, row] = np.arange(begin, end)
-        return torch.from_numpy(found).to(self._rows.device)
+        return moved(torch.from_numpy(found), self._rows.device)
 
 
 def ahead(

@@ -166,7 +166,17 @@ def padding(lengths: Tensor, n_frames: int, device: torch.device | str) -> Tenso
     if int(lengths.min()) == n_frames:
         return None
     mask = torch.arange(n_frames).unsqueeze(1) >= lengths
-    return mask[:, None, :, None].to(device)
+    return moved(mask[:, None, :, None], device)
+
+
+def moved(value: Tensor, device: torch.device | str, dtype: torch.dtype | None = None) -> Tensor:
+    """``value`` on the device. The host does not wait for a GPU: the copy is in order with its stream, from locked memory.
+
+    torch frees that memory when the copy is done; from ordinary memory it would wait for all that the stream has to do.
+    """
+    if torch.device(device).type != "cuda" or value.device.type != "cpu":
+        return value.to(device=device, dtype=dtype)
+    return value.to(dtype=dtype).pin_memory().to(device=device, non_blocking=True)
 
 
 def clear(values: Tensor, mask: Tensor | None) -> Tensor:

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn.functional import ctc_loss
 
 from lstm_odyssey.tasks.declare import Corpus, Split
-from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, padding
+from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, moved, padding
 from lstm_odyssey.tasks.objectives.names import NAMES
 
 BLANK = 0
@@ -97,7 +97,7 @@ class CTC(Objective):
                     "label: leave it out, and count from 0."
                 )
         greatest = int(labels.max()) if labels.numel() else BLANK
-        return CTCTarget(labels.to(device), label_lengths.to(device), mask, greatest)
+        return CTCTarget(moved(labels, device), moved(label_lengths, device), mask, greatest)
 
     def loss(self, logits: Tensor, target: CTCTarget, lengths: Tensor) -> Tensor:
         log_softmax = clear(logits, target.mask).log_softmax(-1)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lstm_odyssey.tasks.declare import Corpus, Split
-from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, padding, stack
+from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, moved, padding, stack
 from lstm_odyssey.tasks.objectives.names import NAMES
 
 
@@ -61,7 +61,7 @@ class Frames(Objective):
         classes = torch.zeros(n_frames, 1, len(targets), 1, dtype=torch.int64)
         for index, target in enumerate(targets):
             classes[: len(target), 0, index, 0] = torch.as_tensor(np.asarray(target, dtype=np.int64))
-        return FramesTarget(classes.to(device), mask)
+        return FramesTarget(moved(classes, device), mask)
 
     def loss(self, logits: Tensor, target: FramesTarget, lengths: Tensor) -> Tensor:
         log_softmax = clear(logits, target.mask).log_softmax(-1)

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lstm_odyssey.tasks.declare import Corpus, Split
-from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, padding, stack
+from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, moved, padding, stack
 from lstm_odyssey.tasks.objectives.names import NAMES
 
 
@@ -63,7 +63,7 @@ class Label(Objective):
     ) -> LabelTarget:
         check_targets(self.name, targets, lengths, framewise=False)
         classes = torch.from_numpy(np.asarray([[int(label) for label in target] for target in targets], dtype=np.int64))
-        return LabelTarget(classes.to(device), padding(lengths, n_frames, device))
+        return LabelTarget(moved(classes, device), padding(lengths, n_frames, device))
 
     def _pooled(self, logits: Tensor, target: LabelTarget, lengths: Tensor) -> Tensor:
         return self.pooled(clear(logits, target.mask), lengths.to(logits.device))

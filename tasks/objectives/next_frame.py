@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lstm_odyssey.tasks.declare import Corpus, CorpusError, Split
-from lstm_odyssey.tasks.objectives.base import Objective, check_targets, clear, padding, stack
+from lstm_odyssey.tasks.objectives.base import Objective, check_targets, clear, moved, padding, stack
 from lstm_odyssey.tasks.objectives.names import NAMES
 
 
@@ -68,7 +68,7 @@ class NextFrame(Objective):
         frames = torch.zeros(n_frames, 1, len(targets), targets[0].shape[1], dtype=dtype)
         for index, target in enumerate(targets):
             frames[: len(target), 0, index] = torch.as_tensor(target, dtype=dtype)
-        return NextFrameTarget(frames.to(device), mask)
+        return NextFrameTarget(moved(frames, device), mask)
 
     def loss(self, logits: Tensor, target: NextFrameTarget, lengths: Tensor) -> Tensor:
         logits = clear(logits, target.mask)

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,11 +15,13 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda import memory, nvrtc
+from lstm_odyssey.backends.cuda.classes import WIDTHS
 from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.backends.cuda.training_step import PopulationStep
+from lstm_odyssey.bench import cuda_probe
 from lstm_odyssey.bench.gpu import __main__ as command
-from lstm_odyssey.bench.gpu import facts, supervision
-from lstm_odyssey.bench.gpu.parts import cells, check, scans, training
+from lstm_odyssey.bench.gpu import model, plan, supervision
+from lstm_odyssey.bench.gpu.parts import bits, ceilings, cells, check, curve, population, scans, training
 from lstm_odyssey.bench.gpu.parts.population import SHAPES, drawn_sizes
 from lstm_odyssey.bench.gpu.parts.probes import Probe
 from lstm_odyssey.bench.gpu.parts.projection import CORPORA, frames_an_epoch, projected
@@ -31,6 +34,7 @@ from lstm_odyssey.bench.gpu.record import (
     NotReachedError,
     Record,
     read,
+    run_all,
     run_part,
 )
 from lstm_odyssey.bench.gpu.tables import number, tables, text, troubles
@@ -39,26 +43,28 @@ from lstm_odyssey.bench.plain_torch import PlainTorch
 from lstm_odyssey.commands.bench import gpu as bench_gpu
 from tests import needed
 from tests.conftest import ROOT
+from tests.emulated_scans import fits
 
 PREDICTED = ROOT / "reports" / "records" / "bench-gpu-predicted-2026-11-29.json"
 
 BLOCK = """\
-import sys
+import atexit, os, sys
+atexit.register(lambda: open(os.environ["SEEN"], "a").write(f"{sys.modules['lstm_odyssey'].__file__}\\n"))
 for name in ("dask", "distributed", "pooch", "rapidfuzz", "h5netcdf", "matplotlib", "requests", "joblib", "jinja2", "rich",
              "typer", "optuna"):
     sys.modules[name] = None
 """
-"""What a machine with a GPU need not have, made unfindable for a process and those that it starts."""
+"""What a machine with a GPU need not have, made unfindable for a process and those that it starts; which package they had."""
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """The whole script on the emulated device, where most of the package's requirements are missing."""
+def run(tmp_path_factory, site):
+    """The whole script from a wheel's content, on the emulated device, where most of the package's requirements are missing."""
     needed.cxx()
-    folder = tmp_path_factory.mktemp("gpu")
+    folder, seen = tmp_path_factory.mktemp("gpu"), tmp_path_factory.mktemp("seen") / "packages"
     (folder / "sitecustomize.py").write_text(BLOCK)
     path = folder / "record.json"
-    around = os.environ | {"PYTHONPATH": str(folder)}
+    around = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (folder, site))), "SEEN": str(seen)}
     asked = [
         sys.executable,
         "-m",
@@ -72,6 +78,7 @@ def run(tmp_path_factory):
     ]
     done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=900, env=around, cwd=folder)
     assert done.returncode == 0, (done.stdout, done.stderr)
+    assert set(seen.read_text().split()) == {str(site / "lstm_odyssey" / "__init__.py")}
     return done, read(path), sorted(file.name for file in folder.iterdir() if file.name != "__pycache__")
 
 
@@ -82,7 +89,11 @@ def test_all_of_it_runs_without_a_gpu(run):
     assert all(known["results"] and not known["failed"] for known in record["parts"].values())
     checks = [row for known in record["parts"].values() for row in known["results"] if "passed" in row]
     assert len(checks) >= 8 and all(row["passed"] for row in checks)
-    assert done.stdout == text(record) + f"Record: {done.args[-1]}\n"
+    said, _, rest = done.stdout.partition("\n\n")
+    assert rest == text(record) + f"Record: {done.args[-1]}\n"
+    assert said.startswith("Plan for 2") and [line.split(":")[0].strip() for line in said.splitlines()[1:]] == list(
+        PARTS
+    )
     assert files == ["record.json", "sitecustomize.py"]
 
 
@@ -90,7 +101,7 @@ def test_what_only_a_gpu_has_is_named(run):
     """Compilation, sanitizer, FlashRNN, torch.compile, cuDNN's memory and a study's time stand among what was not reached."""
     _, record, _ = run
     left = {(part, row["item"]): row["why"] for part, known in record["parts"].items() for row in known["not_reached"]}
-    for part, item in (("check", "compile"), ("check", "sanitizer"), ("cells", "vanilla by compile"),
+    for part, item in (("check", "compile"), ("check", "sanitizer"), ("cells", "vanilla by compile, N 3, batch 1"),
                        ("cells", "flashrnn float32, N 64"), ("population", "projection"), ("ceilings", "memory")):  # fmt: skip
         assert left[part, item].endswith("is there on a GPU only")
 
@@ -99,7 +110,8 @@ def test_objectives_and_forms_of_momentum_are_checked(run):
     """The updates are those of each objective, in members that look ahead or not and are clipped or not."""
     _, record, _ = run
     rows = [row for row in record["parts"]["check"]["results"] if row.get("what") == "updates"]
-    assert {row["objective"] for row in rows} == set(LOSSES)
+    assert {row["objective"] for row in rows} == set(LOSSES) == set(training.OBJECTIVES)
+    assert {row["members"] for row in rows} == {len(TINY.members)} and len(FULL.members) == 8
     assert all(row["off"] < 1e-12 and row["moved"] > 1e-3 for row in rows)
     drawn = [trial.hyperparameters for trial in training.mixed(TINY.members, 0.1)]
     assert {(one["nesterov"], one["clip_gradient"]) for one in drawn} == {
@@ -112,7 +124,7 @@ def test_members_keep_their_bits_when_others_are_left_out(run, monkeypatch):
     needed.cxx()
     _, record, _ = run
     (row,) = [row for row in record["parts"]["check"]["results"] if row.get("what") == "neighbours"]
-    assert row["populations"] == ["1", "3", "1 left of 3"] and row["passed"]
+    assert row["populations"] == ["1", "3", "2 left of 3"] and row["watched"] == [4, 2] and row["passed"]
     target, only = Target("emulated"), PopulationStep.only
 
     def wrong(step, running):
@@ -120,8 +132,18 @@ def test_members_keep_their_bits_when_others_are_left_out(run, monkeypatch):
         step.weights[0, 0] += 1e-6
 
     monkeypatch.setattr(PopulationStep, "only", wrong)
-    (row,) = training.neighbours(target, target.first, "next_frame")
-    assert not row["passed"] and row["different"] == ["1 left of 3"]
+    (row,) = bits.neighbours(target, target.first, "next_frame")
+    assert not row["passed"] and row["different"] == {"2 left of 3": [4]}
+
+
+@pytest.mark.long
+def test_a_member_of_every_class_keeps_its_bits():
+    """As on a GPU, among fewer members: one of each class and one beyond them."""
+    needed.cxx()
+    target = Target("emulated", replace(TINY, watched=FULL.watched, together=(1, 8)))
+    (row,) = bits.neighbours(target, target.first, "next_frame")
+    assert row["passed"] and row["bitwise"] and set(row["classes"]) == {0, *WIDTHS}
+    assert {fits(target.first, N, "float32").width for N in FULL.members} == set(WIDTHS) and len(FULL.members) == 8
 
 
 def test_what_is_missing_stands_in_the_record(run):
@@ -133,7 +155,7 @@ def test_what_is_missing_stands_in_the_record(run):
 
 def test_without_a_device_it_is_skipped(capsys, monkeypatch):
     """No GPU is no error: one line with the reason."""
-    monkeypatch.setattr(facts, "no_cuda", lambda: "no CUDA device: skipped (no driver)")
+    monkeypatch.setattr(cuda_probe, "no_cuda", lambda: "no CUDA device: skipped (no driver)")
     assert command.main([]) == 0
     assert capsys.readouterr().out == "no CUDA device: skipped (no driver)\n"
 
@@ -339,9 +361,9 @@ def test_no_item_is_begun_that_would_not_fit(tmp_path):
     """A part has its share of the time and what earlier ones left; what would take longer is named, and what fits is run."""
     now = [0.0]
     budget = Budget(520.0, list(PARTS), clock=lambda: now[0])
-    assert budget.begin("check") == 200.0
+    assert budget.begin("check") == 250.0
     now[0] = 100.0
-    assert budget.begin("cells") == pytest.approx(100 + 420 * 160 / 320)
+    assert budget.begin("cells") == pytest.approx(100 + 420 * 160 / 270)
     now[0] = 500.0
     record = Record(tmp_path / "record.json")
     long, short = Item("long", 30.0, lambda: [{"ran": 1}]), Item("short", 5.0, lambda: [{"ran": 1}])
@@ -349,6 +371,104 @@ def test_no_item_is_begun_that_would_not_fit(tmp_path):
     part = record.part("ceilings")
     assert part["not_reached"] == [{"item": "long", "why": "20 s were left, it may take 30 s"}]
     assert part["results"] == [{"item": "short", "ran": 1}]
+
+
+def test_what_a_part_leaves_is_for_what_did_not_fit_elsewhere(tmp_path):
+    """After all parts have had their shares the rest of the time goes to what was left, in order; then it is written down."""
+    now, ran = [0.0], []
+
+    def item(name, seconds, taken):
+        def run():
+            ran.append(name)
+            now[0] += taken
+            return []
+
+        return Item(name, seconds, run)
+
+    parts = {
+        "check": [item("a", 10.0, 240.0), item("b", 60.0, 60.0), item("c", 500.0, 0.0)],
+        "ceilings": [item("d", 5.0, 5.0)],
+    }
+    record = Record(tmp_path / "record.json")
+    run_all(record, parts, 320.0, clock=lambda: now[0])
+    assert ran == ["a", "d", "b"]
+    assert record.part("check")["not_reached"] == [{"item": "c", "why": "15 s were left, it may take 500 s"}]
+
+
+@pytest.fixture(scope="module")
+def as_on_an_h200():
+    """All items at full size, where everything is installed."""
+    target, record = OnTheCpu(), Record(ROOT / "no-record.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(check, "shutil", SimpleNamespace(which=lambda name: name))
+        made = {"check": check.items(target), "cells": cells.items(target)}
+    return record, made | {"population": population.items(target, record), "ceilings": ceilings.items(target, record)}
+
+
+def test_nine_minutes_reach_all_but_some_of_torch_compile(as_on_an_h200):
+    """By the estimates: all of the checks, every cell and N beside cuDNN and the loop, whole searches, and the ceilings."""
+    record, made = as_on_an_h200
+    found = plan.planned(record, made, 530.0 - command.START, clock=lambda: 0.0)
+    missed = {part: names for part, (_, _, names) in found.items() if names}
+    assert set(missed) <= {"cells"} and all(" by compile, N " in name for name in missed["cells"])
+    page = " ".join((ROOT / "docs" / "gpu.md").read_text(encoding="utf-8").split())
+    assert f"In nine minutes all is to be reached but {len(missed['cells'])} of the 16 torch.compile." in page
+    names = [item.name for item in made["cells"]]
+    for way in ("loop", "compile"):
+        for cell in ("vanilla", "fgr"):
+            assert {f"{cell} by {way}, N {N}, batch {B}" for N in (64, 100, 128, 200) for B in (1, 16)} <= set(names)
+    said = plan.words(found, 520.0).splitlines()
+    assert (
+        said[0] == "Plan for 520 s, at estimates for an H200 with 16 cores:"
+        and said[-2] == "  population: 23 items, 68 s"
+    )
+    assert f"  cells: {len(names)} items, 390 s; {len(missed['cells'])} not reached:" in said
+    assert f"    {missed['cells'][0]}" in said and not record.path.exists()
+
+
+def test_what_matters_most_comes_first(as_on_an_h200):
+    """With a third of the time updates and the sanitizer are still reached; what the record has is not planned again."""
+    record, made = as_on_an_h200
+    found = plan.planned(record, {"check": made["check"]}, 140.0, clock=lambda: 0.0)
+    count, seconds, missed = found["check"]
+    assert len(missed) > 20 and not {name for name in missed if name.startswith(("updates", "sanitizer", "compile"))}
+    known = Record(record.path)
+    known.part("check")["results"].append({"item": "sanitizer"})
+    assert plan.planned(known, made, 520.0, clock=lambda: 0.0)["check"][:2] == (
+        count - 1,
+        seconds - check.SANITIZER_SECONDS,
+    )
+
+
+def test_what_is_not_installed_takes_no_time(monkeypatch):
+    """Neither compute-sanitizer nor FlashRNN: nothing else is left out for them."""
+    target = OnTheCpu()
+    monkeypatch.setattr(check, "shutil", SimpleNamespace(which=lambda name: None))
+    monkeypatch.setattr(cells, "importlib", SimpleNamespace(util=SimpleNamespace(find_spec=lambda name: None)))
+    lacking = [item for item in (*check.items(target), *cells.items(target)) if item.seconds == 0]
+    assert [item.name.split()[0] for item in lacking] == ["sanitizer", *["flashrnn"] * 4]
+
+
+def test_a_curve_is_of_the_corpus_that_is_given(monkeypatch):
+    """``--data TASK=PATH`` loads from there; without it the embedded corpus, which is named; another objective is a reason."""
+    assert curve.chosen(None) == "bach" and [item.name for item in curve.items(Target("emulated"))] == ["curve bach"]
+    loaded, of_names = [], curve.registry.task
+    task = SimpleNamespace(objective="next_frame", load=lambda path: loaded.append(path) or "a corpus")
+    monkeypatch.setattr(curve.registry, "task", lambda name: of_names(name) if name == "bach" else task)
+    assert curve.corpus_of("jsb_chorales=some/JSB Chorales.pickle") == "a corpus"
+    assert loaded == ["some/JSB Chorales.pickle"] and curve.corpus_of(None).input_size == 88
+    task.objective = "frames"
+    for given, why in (("timit=x", "task 'timit' is one of frames"), ("jsb=x", "task 'jsb' is not installed")):
+        with pytest.raises(NotReachedError, match=why):
+            curve.corpus_of(given)
+
+
+@pytest.mark.parametrize("given", ["JSB Chorales.pickle", "=JSB", "jsb_chorales="])
+def test_data_names_a_task_and_a_path(given, capsys):
+    """Anything else is one line and code 2."""
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["--data", given])
+    assert f"--data: got '{given}'; expected TASK=PATH" in capsys.readouterr().err
 
 
 def test_a_lost_device_ends_the_process(tmp_path):
@@ -422,27 +542,76 @@ def test_another_devices_record_is_not_gone_on_with(tmp_path, capsys):
 
 
 def test_the_prediction_is_the_one_that_is_stored(tmp_path, capsys):
-    """It has the form of a record; the stored one was made by this very command, from classes that may since have moved."""
+    """Every figure of the stored one is what this very command makes; where a class has moved, it is to be made again."""
     path = tmp_path / "predicted.json"
     assert command.main(["--predict", "--json", str(path)]) == 0
     made, stored = read(path), read(PREDICTED)
     assert capsys.readouterr().out == text(made) + f"Record: {path}\n"
     assert made["predicted"] and stored["predicted"] and made["assumed"] == stored["assumed"]
     for part in PARTS:
-        shapes = [[(row["item"], sorted(row)) for row in record["parts"][part]["results"]] for record in (made, stored)]
-        assert shapes[0] == shapes[1]
+        rows, before = (record["parts"][part]["results"] for record in (made, stored))
+        assert [row["item"] for row in rows] == [row["item"] for row in before]
+        for row, old in zip(rows, before, strict=True):
+            got, expected = flat(row), flat(old)
+            assert list(got) == list(expected), row["item"]
+            for name, value in got.items():
+                of = expected[name]
+                assert value == (pytest.approx(of, rel=1e-5) if isinstance(of, float) else of), (row["item"], name)
     assert {row["variant"] for row in made["parts"]["cells"]["results"]} == set(lo.variant_names())
 
 
+def flat(value, name=""):
+    """The entries of nested tables by their path."""
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        return {path: one for key, each in pairs for path, one in flat(each, f"{name}/{key}").items()}
+    return {name: value}
+
+
+def test_a_predicted_step_is_what_the_page_says():
+    """By hand: 128 multiplications and 128 bytes a clock, 600 clocks a step, 400 of a cluster's barrier, at 1.75 GHz."""
+    cell = lo.variant("vanilla")
+    made, T = model.of(cell), 304
+    one, spread = made.layout(64), made.layout(200)
+    assert (one.cluster, one.width, spread.cluster, spread.width) == (1, 64, 4, 224)
+    clocks = 4 * 64 * 64 / 128 + one.weights / 128 + 600
+    assert model.scan_seconds(made, [64], 1, T) == pytest.approx(T * clocks / 1.75e9)
+    clocks = 4 * 224 * 56 / 128 + spread.weights / 128 + 600 + 400
+    assert model.scan_seconds(made, [200], 1, T) == pytest.approx(T * clocks / 1.75e9)
+    fgr = model.of(lo.variant("fgr"))
+    launches, moved = fgr.stepwise.blocks + 1, 4.0 * 13 * 300**2 / 4.3e12
+    assert fgr.layout(300) is None
+    assert model.scan_seconds(fgr, [300], 1, T) == pytest.approx(T * (launches * 3e-6 + moved))
+
+
 def test_the_page_shows_the_prediction():
-    """Every line of the page's tables is one of the stored prediction's, and so are the hours of its text."""
+    """Every line of the page's tables is one of the stored prediction's, and so are the figures of its text."""
     page, record = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8"), read(PREDICTED)
-    shown = page.split("```text\n")[1].split("```")[0].splitlines()
+    shown = [line for block in page.split("```text\n")[1:] for line in block.split("```")[0].splitlines()]
     assert len(shown) > 40 and set(shown) <= set(text(record).splitlines())
     study = next(row for row in record["parts"]["population"]["results"] if row.get("what") == "study")
     hours = [number(study[name]) for name in ("hours_of_all_epochs", "hours_with_early_stopping")]
     words = " ".join(page.split())
     assert f"to take {hours[0]} hours at 150 epochs each, and {hours[1]} if" in words
+    shares = [row["hours"] for row in record["parts"]["population"]["results"] if row.get("what") == "cut"]
+    assert 2 / 3 < shares[0]["IAM-OnDB"] / study["hours_of_all_epochs"] < 3 / 4
+    assert shares[2]["IAM-OnDB"] / shares[0]["IAM-OnDB"] == pytest.approx(4 / 5, abs=0.03), "a fifth is CTC's"
+    slower = {
+        name: [
+            model.loop_seconds(lo.variant(name))[1] / model.layer_seconds(lo.variant(name), B, N)[1]
+            for B in FULL.batches for N in FULL.sizes
+        ]
+        for name in lo.variant_names()
+    }  # fmt: skip
+    least, most = ({name: round(of(each)) for name, each in slower.items()} for of in (min, max))
+    assert (
+        f"take {least['vanilla']} to {most['vanilla']} times as long for `vanilla`, {least['fgr']} to {most['fgr']}"
+        in words
+    )
+    small = ("irnn", "tanh_rnn")
+    assert f"at least {min(value for name, value in least.items() if name not in small)} for all cells but" in words
+    assert {least[name] for name in small} == {28} and {most[name] for name in small} == {52}
+    assert "five operations: 28 at N = 200 and batch 16, 52 at N = 64 and batch 1" in words
     (room,) = [row for row in record["parts"]["ceilings"]["results"] if row.get("what") == "memory"]
     each, fit = round(room["bytes_of_a_member"] / 2**20), room["members_that_fit"]
     assert f"TIMIT takes {each} MB, its longest sequence of {room['frames']} frames included: **{fit:,} fit" in words

@@ -11,8 +11,11 @@ from importlib.metadata import version
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey import pytest_plugin
+from lstm_odyssey.bench import cuda_probe
 from lstm_odyssey.bench.cuda_probe import no_cuda
 from lstm_odyssey.bench.measured import measured_error
+from lstm_odyssey.benchmarks import steps, training
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.pytest_plugin import Case, chosen
 from lstm_odyssey.study.plan import default_tasks
@@ -155,6 +158,26 @@ def test_a_case_for_a_gpu_that_is_not_there_is_skipped_with_its_reason():
     done = run_pytest(ROOT.parent, *folder, "--odyssey-device=cuda", "-q", "-rs")
     assert done.returncode == 0 and "1 skipped" in done.stdout, done.stdout
     assert "no CUDA device: skipped (" in done.stdout
+
+
+def test_a_gpu_that_torch_cannot_use_is_skipped_too(monkeypatch):
+    """A torch built for the CPU beside a driver is named, as asv names it; a case for the CPU runs all the same."""
+    monkeypatch.setattr(cuda_probe, "no_cuda", lambda: "")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(pytest.skip.Exception, match=r"no CUDA device: skipped \(torch .* sees none\)"):
+        pytest_plugin._skip_without("cuda")
+    assert pytest_plugin._skip_without("cpu") is None
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert pytest_plugin._skip_without("cuda") is None
+
+
+def test_a_case_for_a_gpu_has_a_name_of_its_own():
+    """A run saved on a GPU is not compared with one of a CPU; the names are those that asv lists."""
+    assert Case("cifg", "bach", "cpu").name("time_train_step") == "bach.cifg.time_train_step"
+    assert Case("cifg", "bach", "cuda").name("time_train_step") == "bach.cifg.time_train_step_cuda"
+    for device in pytest_plugin.DEVICES:
+        name = Case("cifg", "bach", device).name("time_train_step")
+        assert training._stepped("cifg", "bach", steps.HIDDEN_SIZE, device).time_train_step.benchmark_name == name
 
 
 @pytest.mark.parametrize("option", ["--odyssey-device=tpu", "--odyssey-profile=hasty"])

@@ -1,12 +1,15 @@
 """The proof of the generated CUDA text that needs no GPU: every cell and size class in every order of threads, and cubins.
 
 The very text a GPU gets is run by the emulated device and compared with the float64 oracle, each member of a population by
-itself; sanitizers look at one cell of each kind; faults are planted and have to be killed; NVRTC says what each class takes.
+itself; sanitizers look for what changes no number; faults are planted and have to be killed; NVRTC says what each class takes.
 Run it as
 
     python -m tests.tools.emulation                 # all of it, into reports/records and docs/gpu-emulation.md
     python -m tests.tools.emulation --quick         # every cell at one N a class, two orders, sm_90: what CI does
     python -m tests.tools.emulation --part cubins --cells vanilla --architectures sm_90
+
+A row that the record has is made again only where the text that it was made of has changed, or with ``--again``. So a run that
+was stopped goes on where it was, and after a change of one cell only that cell is run. Rows that the record lacks come first.
 """
 
 from __future__ import annotations
@@ -14,127 +17,53 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda import emulation, nvrtc
-from lstm_odyssey.backends.cuda.classes import WIDTHS
-from lstm_odyssey.backends.cuda.emulation import ORDERS, EmulatedDevice
-from lstm_odyssey.backends.cuda.kernels import kernel
-from lstm_odyssey.backends.cuda.launch import KernelError
-from lstm_odyssey.backends.lowering import lower
-from lstm_odyssey.plugins.registry import as_cell, variant_names
-from tests.emulated_scans import BEYOND, BOUNDS, CLASSES, FLOATS, Case, answer, drawn, errors, fits
-from tests.planted_faults import CHECKS, FAULTS, printed, said
+from lstm_odyssey.backends.cuda.emulation import ORDERS
+from lstm_odyssey.plugins.registry import variant_names
+from lstm_odyssey.reports.contract.files import write_text
+from tests.emulated_scans import BOUNDS, CLASSES, FLOATS, Case
 from tests.tools import emulation_page
+from tests.tools.emulation_rows import PARTS, Key, Row, key
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "reports" / "records" / "emulation-2026-11-29.json"
 PAGE = ROOT / "docs" / "gpu-emulation.md"
 
-SIZES = (1, 3, 33, 97, 100, 131, 200, BEYOND)
-"""The N that the backend's record names."""
+SIZES = BACKENDS["cuda"].sizes
+"""The N that the backend's record names: of each class, and one beyond them."""
 
-KINDS = ("vanilla", "gru", "fgr", "minlstm")
-"""One cell of each kind: a sum a gate, two rounds in a step, many matrices, none."""
+ARCHITECTURES = ("sm_90", *(name for name in nvrtc.ARCHITECTURES if name != "sm_90"))
+"""In the order in which they are worth having."""
 
-TIMES_EAGER = 8
-"""Of eager's own error in the same float type, what a cell with means may miss of a bound; the ladder's factor."""
-
-PARTS = ("scans", "checks", "faults", "cubins")
-Row = dict[str, Any]
+SECONDS = 10.0
+"""Between two writings of the record."""
 
 
-def scans(asked: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Row]]]:
-    """Each cell and float type: the error of each N in each order."""
-    for cell in asked.cells:
-        for dtype in asked.floats:
-            yield f"{cell}, {dtype}", lambda cell=cell, dtype=dtype: _scan(cell, dtype, asked)
+def everything() -> argparse.Namespace:
+    """What is asked for when nothing is named."""
+    return options().parse_args([])
 
 
-def _scan(cell: str, dtype: str, asked: argparse.Namespace) -> Row:
-    problem, found = drawn(cell, Case(asked.sizes, dtype=dtype)), {}
-    oracle = None
-    for order in asked.orders:
-        got = answer(problem, EmulatedDevice(order))
-        if oracle is None or any(not torch.equal(got[name], value) for name, value in oracle[0].items()):
-            oracle = got, errors(problem, got)
-        found[order] = dict(zip(map(str, asked.sizes), oracle[1], strict=True))
-    widths = {str(N): one.width if (one := fits(cell, N, dtype)) else 0 for N in asked.sizes}
-    bounds = dict.fromkeys(widths, BOUNDS[dtype])
-    if any(node.op == "mean" for node in as_cell(cell).graph.nodes):
-        # by the scale of what is normalised a gradient is all but 0: as near as eager comes, as in the ladder
-        eager = errors(problem, answer(problem))
-        bounds = {N: max(bound, TIMES_EAGER * error) for (N, bound), error in zip(bounds.items(), eager, strict=True)}
-    right = all(value <= bounds[N] for each in found.values() for N, value in each.items())
-    return {"cell": cell, "dtype": dtype, "classes": widths, "errors": found, "right": right}
-
-
-def checks(asked: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Row]]]:
-    """The sanitizers over one cell of each kind, in a block and in a cluster."""
-    for cell in [cell for cell in KINDS if cell in asked.cells]:
-        for check in CHECKS[len(ORDERS) :]:
-            yield f"{cell}, {check}", lambda cell=cell, check=check: _check(cell, check)
-
-
-def _check(cell: str, check: str) -> Row:
-    sizes, words = (7, 131), ""
-    problem = drawn(cell, Case(sizes, T=2))
-    try:
-        answer(problem, EmulatedDevice("shuffled 1", **{check: True}))
-    except KernelError as error:
-        words = printed(str(error))
-    return {"cell": cell, "check": check, "sizes": sizes, "said": words, "right": not words}
-
-
-def faults(asked: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Row]]]:
-    """Each planted fault: what every order and sanitizer says of it."""
-    for name in FAULTS:
-        yield name, lambda name=name: _fault(name)
-
-
-def _fault(name: str) -> Row:
-    fault = FAULTS[name]
-    words = {check: said(fault, check) for check in dict.fromkeys((*ORDERS, fault.seen))}
-    return {"fault": name, "cell": FAULTS[name].cell, "said": words, "right": bool(words[FAULTS[name].seen])}
-
-
-def cubins(asked: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Row]]]:
-    """Each cell, architecture, float type and class: registers, shared memory, spills."""
-    for architecture in asked.architectures:
-        for cell in (
-            asked.cells if architecture == "sm_90" else [cell for cell in asked.cells if cell in asked.elsewhere]
-        ):
-            for dtype in asked.floats:
-                for width in WIDTHS:
-                    yield (f"{cell}, {architecture}, {dtype}, N <= {width}",
-                           lambda *given, c=cell, a=architecture, d=dtype, w=width: cubin(c, a, d, w))  # fmt: skip
-
-
-def cubin(cell: str, architecture: str, dtype: str, width: int) -> Row:
-    """What a cell's scans take in one class, with as many rows as a program may have."""
-    made = kernel(lower(as_cell(cell).graph), FLOATS[dtype], architecture)
-    layout, row = made.layout(width), {"cell": cell, "architecture": architecture, "dtype": dtype, "width": width}
-    if layout is None:
-        return {**row, "kernels": {}, "right": True}
-    compiled = made.compiled(layout, 4)
-    usage = nvrtc.compiled(compiled.text, architecture).usage
-    each = {
-        name: {"registers": one.registers, "spilled": one.spill_stores + one.spill_loads, "stack": one.stack,
-               "shared": compiled.shared[name == "backward"] + one.shared}
-        for name, one in usage.items()
-    }  # fmt: skip
-    taken = {"matrices": layout.matrices, "cluster": layout.cluster, "threads": layout.threads, "rows": compiled.rows}
-    return {**row, **taken, "kernels": each, "right": not any(one["spilled"] for one in each.values())}
+def lacking(record: Row) -> dict[str, list[str]]:
+    """Of each part the rows that a record of everything has and this one has not, by name."""
+    asked, found = everything(), {}
+    for part, make in PARTS.items():
+        known = {key(row): row for row in record.get(part, [])}
+        found[part] = [work.name for work in make(asked) if key(work.keys) not in known]
+        for row in known.values() if part == "scans" else ():
+            missed = [N for N in asked.sizes if str(N) not in row["classes"]]
+            missed += [order for order in asked.orders if order not in row["errors"]]
+            found[part] += [f"{row['cell']}, {row['dtype']}: {', '.join(map(str, missed))}"] if missed else []
+    return found
 
 
 def options() -> argparse.ArgumentParser:
@@ -148,10 +77,8 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--floats", nargs="+", choices=list(FLOATS), default=list(FLOATS))
     parser.add_argument("--orders", nargs="+", choices=ORDERS, default=list(ORDERS))
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
-    parser.add_argument("--architectures", nargs="+", choices=nvrtc.ARCHITECTURES, default=list(nvrtc.ARCHITECTURES))
-    parser.add_argument(
-        "--elsewhere", nargs="+", help="cells that are compiled for other architectures than sm_90; all"
-    )
+    parser.add_argument("--architectures", nargs="+", choices=nvrtc.ARCHITECTURES, default=list(ARCHITECTURES))
+    parser.add_argument("--again", action="store_true", help="make rows again that the record has")
     parser.add_argument("--out", type=Path, default=RECORD)
     parser.add_argument("--page", type=Path, default=PAGE)
     return parser
@@ -160,7 +87,6 @@ def options() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the parts; 1 if anything is wrong."""
     asked, console = options().parse_args(arguments), Console()
-    asked.elsewhere = asked.elsewhere or asked.cells
     if emulation.compiler() is None or nvrtc.missing():
         console.print(f"g++: {emulation.compiler() or 'not found'}; NVRTC: {nvrtc.missing() or 'there'}. Install both.")
         return 1
@@ -169,32 +95,53 @@ def main(arguments: list[str] | None = None) -> int:
         parts, asked.floats, asked.orders = asked.part or ["scans", "cubins"], ["float32"], ["shuffled 1", "greedy"]
         asked.sizes, asked.architectures = list(CLASSES), ["sm_90"]
     record = {} if asked.quick or not asked.out.exists() else json.loads(asked.out.read_text(encoding="utf-8"))
-    wrong = 0
+    rows = {part: {key(row): row for row in record.get(part, [])} for part in parts}
+    every = [(part, one) for part in parts for one in PARTS[part](asked)]
+    every.sort(
+        key=lambda each: key(each[1].keys) in rows[each[0]]
+    )  # what the record lacks comes before what may have changed
+    record, made, wrong, written = {**record, **_about()}, dict.fromkeys(parts, 0), 0, time.monotonic()
     with Progress(console=console) as bar:
-        for part in parts:
-            work = list(globals()[part](asked))
-            rows, task, begun = [], bar.add_task(part, total=len(work)), sum(os.times()[:4])
-            for name, make in work:
-                row = make()
-                if not row["right"]:
+        task = bar.add_task("rows", total=len(every))
+        try:
+            for part, one in every:
+                of, known = one.of(), rows[part].get(key(one.keys))
+                if asked.again or known is None or known.get("of") != of:
+                    known = rows[part][key(one.keys)] = {**one.keys, "of": of, **one.make()}
+                    made[part] += 1
+                if not known["right"]:
                     wrong += 1
-                    bar.console.print(f"WRONG: {part}, {name}: {row}", markup=False)
-                rows.append(row)
+                    bar.console.print(f"WRONG: {part}, {one.name}: {known}", markup=False)
                 bar.advance(task)
-            seconds = sum(os.times()[:4]) - begun
-            bar.console.print(f"{part}: {len(rows)} of {len(work)}, {seconds:.0f} CPU s", markup=False)
-            record = {**record, **_about(), part: [*_others(record.get(part, []), rows), *rows]}
-            if not asked.quick:
-                asked.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-                asked.page.write_text(emulation_page.page(record), encoding="utf-8")
+                if time.monotonic() - written > SECONDS:
+                    written = _written(record, rows, asked)
+        finally:
+            _written(record, rows, asked)
+    for part in parts:
+        total = sum(each == part for each, _ in every)
+        rest = "" if made[part] == total else ", the others stand in the record"
+        console.print(f"{part}: {made[part]} of {total} rows made{rest}", markup=False)
     return 1 if wrong else 0
 
 
-def _others(before: list[Row], now: list[Row]) -> list[Row]:
-    """The rows of an earlier call that this one has not made again."""
-    keys = ("cell", "dtype", "check", "fault", "architecture", "width")
-    made = {tuple(row.get(key) for key in keys) for row in now}
-    return [row for row in before if tuple(row.get(key) for key in keys) not in made]
+def _written(record: Row, rows: dict[str, dict[Key, Row]], asked: argparse.Namespace) -> float:
+    """Put the rows into the record, and it and its page on disk; what time it is then."""
+    for part, each in rows.items():
+        record[part] = sorted(each.values(), key=lambda row: [*map(str, key(row)[:-1]), row.get("width", 0)])
+    if not asked.quick:
+        write_text(asked.out, dumped(record))
+        write_text(asked.page, emulation_page.page(record, lacking(record)))
+    return time.monotonic()
+
+
+def dumped(record: Row) -> str:
+    """As JSON, a line for each row."""
+    lines = [
+        f" {json.dumps(name)}: "
+        + ("[\n" + ",\n".join(f"  {json.dumps(row)}" for row in value) + "\n ]" if name in PARTS else json.dumps(value))
+        for name, value in record.items()
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _about() -> Row:

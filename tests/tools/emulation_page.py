@@ -8,6 +8,10 @@ from typing import Any
 from lstm_odyssey.backends.cuda.emulation import ORDERS
 
 Record = dict[str, Any]
+WHOLE = "sm_90"
+"""The architecture that has a line for each class; the others have one for each cell."""
+MOST = 8
+"""Rows lacking of a part that are named."""
 
 _HEAD = """\
 # The CUDA text without a GPU
@@ -32,6 +36,8 @@ if compiler() is not None:  # g++, or what $CXX names
 
 Figures of {date}: {compiler}; NVRTC {nvrtc}. What a GPU takes for a step is not among them: nothing here was run on one.
 
+{covered}
+
 ## Scans
 
 Outputs, final states and all gradients, T = {T}, {B} rows of different lengths. Each figure is the largest difference from
@@ -41,11 +47,24 @@ class and runs step by step.
 """
 
 
-def page(record: Record) -> str:
-    """The page of a record."""
+def page(record: Record, lacking: dict[str, list[str]]) -> str:
+    """The page of a record that lacks these rows."""
     case = record["case"]
-    head = _HEAD.format(**record, **{k: case[k] for k in "TB"}, **case["bounds"])
+    head = _HEAD.format(**record, **{k: case[k] for k in "TB"}, **case["bounds"], covered=_covered(record, lacking))
     return "\n".join([head, *_scans(record), *_checks(record), *_faults(record), *_cubins(record)]).rstrip() + "\n"
+
+
+def _covered(record: Record, lacking: dict[str, list[str]]) -> str:
+    """How much of everything is there, in words, and what is not."""
+    parts = {part: (len(record.get(part, [])), left) for part, left in lacking.items()}
+    counts = ", ".join(f"{there:,} rows of {part}" for part, (there, _) in parts.items())
+    if not any(left for _, left in parts.values()):
+        return f"Here is all of it: {counts}."
+    lines = [f"**Not all of it is here.** There are {counts}; `make emulation` makes those that lack:", ""]
+    for part, (_, left) in parts.items():
+        more = f" and {len(left) - MOST} others" if len(left) > MOST else ""
+        lines += [f"* {part}: {'; '.join(left[:MOST])}{more}"] if left else []
+    return "\n".join(lines)
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -81,17 +100,17 @@ def _scans(record: Record) -> list[str]:
 
 
 def _checks(record: Record) -> list[str]:
-    rows = record.get("checks", [])
     about = (
         "AddressSanitizer with UndefinedBehaviorSanitizer, and ThreadSanitizer, to which a block's threads are threads."
     )
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for row in record.get("checks", []):
+        case = row["check"], ", ".join(map(str, row["sizes"])), _short(row["said"]) or "nothing"
+        found.setdefault(case, []).append(row["cell"])
     lines = ["## Sanitizers", "", about, ""]
     return lines + _table(
-        ["cell", "check", "N", "found"],
-        [
-            [row["cell"], row["check"], ", ".join(map(str, row["sizes"])), _short(row["said"]) or "nothing"]
-            for row in rows
-        ],
+        ["check", "cells", "N", "found"],
+        [[check, ", ".join(cells), sizes, said] for (check, sizes, said), cells in found.items()],
     )
 
 
@@ -114,29 +133,60 @@ def _short(words: str) -> str:
 def _cubins(record: Record) -> list[str]:
     rows = record.get("cubins", [])
     spilled = [row for row in rows if not row["right"]]
-    cells: dict[str, set[str]] = {}
-    for row in rows:
-        cells.setdefault(row["architecture"], set()).add(row["cell"])
-    about = "What ptxas says of both scans, as forward / backward; shared memory in bytes of a block."
-    lines = ["## Cubins", "", f"{about} Of {len(rows)} texts {len(spilled)} spill registers.", ""]
-    lines += [*(f"* {name}: {', '.join(sorted(own))}" for name, own in cells.items()), ""]
+    about = (
+        "What ptxas says of both scans, as forward / backward: registers of a thread, bytes of it that are spilled, bytes of "
+        "shared memory of a block."
+    )
+    count = sum(bool(row["kernels"]) for row in rows)
+    lines = ["## Cubins", "", f"{about} Of {count:,} texts {len(spilled)} spill registers.", ""]
     if spilled:
-        lines += ["Bytes that are spilled:", ""]
-        lines += _table(["cell", "class", "forward", "backward"], [
-            [row["cell"], _class(row), *(str(row["kernels"][name]["spilled"]) for name in ("forward", "backward"))]
-            for row in spilled
-        ])  # fmt: skip
+        lines += ["Where:", ""]
+        lines += _table(
+            ["cell", "architecture", "float", "class", "spilled"],
+            [
+                [row["cell"], row["architecture"], row["dtype"], f"N <= {row['width']}", _both(row, "spilled")]
+                for row in spilled
+            ],
+        )
+    whole = [row for row in rows if row["architecture"] == WHOLE]
+    lines += [f"### {WHOLE}", ""]
+    lines += _table(
+        ["cell", "float", "class", "matrices", "cluster", "threads", "rows", "registers", "spilled", "shared memory"],
+        [[row["cell"], row["dtype"], f"N <= {row['width']}",
+          *(str(row[key]) for key in ("matrices", "cluster", "threads", "rows")),
+          *(_both(row, what) for what in ("registers", "spilled", "shared"))] if row["kernels"] else
+         [row["cell"], row["dtype"], f"N <= {row['width']}", *[""] * 4, "steps", "", ""] for row in whole],
+    )  # fmt: skip
+    for architecture in dict.fromkeys(row["architecture"] for row in rows if row["architecture"] != WHOLE):
+        lines += [
+            f"### {architecture}",
+            "",
+            "Registers in each class; the most spilled bytes and shared memory.",
+            "",
+        ]
+        lines += _by_cell([row for row in rows if row["architecture"] == architecture])
+    return lines
 
-    def both(row: Record, what: str) -> str:
-        return " / ".join(str(row["kernels"][name][what]) for name in ("forward", "backward"))
 
-    return lines + _table(
-        ["cell", "class", "matrices", "cluster", "threads", "rows", "registers", "shared memory"],
-        [[row["cell"], _class(row), *(str(row[key]) for key in ("matrices", "cluster", "threads", "rows")),
-          both(row, "registers"), both(row, "shared")] if row["kernels"] else
-         [row["cell"], _class(row), "", "", "", "", "steps", ""] for row in rows],
+def _by_cell(rows: Sequence[Record]) -> list[str]:
+    """A line for each cell and float type of one architecture."""
+    widths = sorted({row["width"] for row in rows})
+    found: dict[tuple[str, str], dict[int, Record]] = {}
+    for row in rows:
+        found.setdefault((row["cell"], row["dtype"]), {})[row["width"]] = row
+
+    def most(each: dict[int, Record], what: str) -> str:
+        return str(max((one[what] for row in each.values() for one in row["kernels"].values()), default=""))
+
+    def figure(row: Record | None) -> str:
+        return "" if row is None else _both(row, "registers") if row["kernels"] else "steps"
+
+    return _table(
+        ["cell", "float", *(f"N <= {width}" for width in widths), "spilled", "shared memory"],
+        [[cell, dtype, *(figure(each.get(width)) for width in widths), most(each, "spilled"), most(each, "shared")]
+         for (cell, dtype), each in found.items()],
     )  # fmt: skip
 
 
-def _class(row: Record) -> str:
-    return f"{row['architecture']}, {row['dtype']}, N <= {row['width']}"
+def _both(row: Record, what: str) -> str:
+    return " / ".join(str(row["kernels"][name][what]) for name in ("forward", "backward"))

@@ -81,3 +81,31 @@ def test_a_resident_training_set_gives_the_same_batches(limit, batch, objective,
     assert sum(moved[:count]) == frames and count < len(corpus.train), (
         "noise goes in one piece, or many sequences a piece"
     )
+
+
+@pytest.mark.parametrize("objective", ["frames", "next_frame", "ctc", "label_mean"])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("limit", [0, 2**30], ids=["a stream a sequence", "one stream"])
+def test_no_copy_of_a_batch_waits_for_a_gpu(limit, batch, objective, monkeypatch):
+    """With the CPU as a stand-in: what goes to a GPU goes from locked memory and in order with its stream."""
+    to, locked, copies, places = torch.Tensor.to, [], [], []
+
+    def lock(value):
+        locked.append(value)
+        return value
+
+    def put(value, *given, **named):
+        if str(named.get("device", given[0] if given else "")).startswith("cuda"):
+            copies.append(named.get("non_blocking", False) and any(value is one for one in locked))
+            named["device"], given = "cpu", given[1:]
+        return to(value, *given, **named)
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lock)
+    monkeypatch.setattr(torch.Tensor, "to", put)
+    monkeypatch.setattr(batches, "WHOLE_NOISE", limit)
+    monkeypatch.setattr(resident, "moved", lambda value, device: places.append(value) or value)
+    corpus = CORPORA[objective]()
+    made = batches.Batches(objectives.get(objective), torch.float64, "cuda")
+    assert made.resident
+    count = len(list(made.epoch(corpus.train, SEED, corpus.fingerprint, EPOCH, batch)))
+    assert len(copies) > count and all(copies) and len(places) == (count if batch > 1 else 0)

@@ -40,7 +40,9 @@ _SANITIZER_OPTIONS = {
     "TSAN_OPTIONS": "halt_on_error=1:exitcode=3",
 }
 _MAPPED = "ThreadSanitizer: unexpected memory mapping"
-_HEADERS = ("device.h", "shim.h", "fiber.h", "guarded.h", "threads.h", "grid.h", "run.cpp")
+HEADERS = ("device.h", "shim.h", "fiber.h", "guarded.h", "threads.h", "grid.h", "run.cpp")
+"""What a program is compiled of besides the text."""
+
 _LONGEST_MESSAGE = 4000
 SECONDS = 1800.0
 """What a request may take: longer is a loop without end."""
@@ -132,7 +134,7 @@ class EmulatedDevice:
     def compiled(self, text: str) -> Path:
         """The program made of this text."""
         flags = (*_FLAGS, *(SANITIZERS if self.sanitize else RACES if self.races else ()))
-        depends = (_version(self._compiler), *flags, *_LINKED, *map(kept.header, _HEADERS))
+        depends = (_version(self._compiler), *flags, *_LINKED, *map(kept.header, HEADERS))
         told = ("-DSANITIZED",) if self.sanitize else ("-DRACES",) if self.races else ()
         quick = (*_FLAGS, *told)  # what runs the kernels need not be looked at
         runner = kept.kept(

@@ -20,6 +20,7 @@ from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers, R
 from lstm_odyssey.backends.cuda.shape import Columns, Shape, Workspace, losses
 from lstm_odyssey.backends.cuda.source import training
 from lstm_odyssey.backends.lowering import lower
+from lstm_odyssey.tasks.objectives.base import moved
 
 if TYPE_CHECKING:
     from lstm_odyssey.backends.trainer import Batch, Network
@@ -169,7 +170,7 @@ class PopulationStep:
         if learns and batch.noise is not None:
             shape.noise.copy_(batch.noise)
         if B > 1:
-            shape.lengths.copy_(batch.lengths)
+            shape.lengths.copy_(moved(batch.lengths, shape.lengths.device))
             shape.active.copy_(torch.arange(T, device=shape.lengths.device).unsqueeze(1) < shape.lengths)
         if learns and self.objective.name in training.LOSSES:
             shape.targets.copy_(self.objective.kernel_targets(batch.target).view(shape.targets.shape))

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lstm_odyssey.bench.gpu.record import PARTS, Budget, DeviceLostError, Item, Record, run_part
+from lstm_odyssey.bench.gpu.plan import planned, words
+from lstm_odyssey.bench.gpu.record import PARTS, DeviceLostError, Item, Record, run_all
 from lstm_odyssey.bench.gpu.supervision import LOST, announce, done, supervised
 from lstm_odyssey.bench.gpu.tables import text, troubles
 
@@ -36,9 +37,16 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--seconds", type=float, default=SECONDS, help=f"all parts together take at most ({SECONDS:.0f})"
     )
     parser.add_argument("--json", type=Path, help="the record; one that is there is gone on with")
+    parser.add_argument(
+        "--data",
+        metavar="TASK=PATH",
+        help="a corpus of next frames for the training curve (one that is in the package)",
+    )
     parser.add_argument("--predict", action="store_true", help="a record of what an H200 should do; needs no device")
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     asked = parser.parse_args(given)
+    if asked.data is not None and not all(asked.data.partition("=")):
+        parser.error(f"--data: got '{asked.data}'; expected TASK=PATH")
     asked.part = [part for part in (*PARTS, "small") if part in (asked.part or PARTS)]
     return asked
 
@@ -54,9 +62,10 @@ def main(given: Sequence[str] | None = None) -> int:
 
         record = predicted(path)
         return _shown(record, "")
-    from lstm_odyssey.bench.gpu.facts import facts, skipped
+    from lstm_odyssey.bench.cuda_probe import unusable
+    from lstm_odyssey.bench.gpu.facts import facts
 
-    if asked.device == "cuda" and (why := skipped()):
+    if asked.device == "cuda" and (why := unusable()):
         sys.stdout.write(f"{why}\n")
         return 0
     if asked.until is not None or "small" in asked.part:
@@ -71,7 +80,7 @@ def main(given: Sequence[str] | None = None) -> int:
     record.write()
     until = time.time() + asked.seconds - START
     command = [sys.executable, "-m", "lstm_odyssey.bench.gpu", "--device", asked.device, "--json", str(path), "--until",
-               str(until), "--part", *asked.part]  # fmt: skip
+               str(until), *(["--data", asked.data] if asked.data else []), "--part", *asked.part]  # fmt: skip
     left = supervised(path, command, until)
     return _shown(Record(path), left)
 
@@ -105,20 +114,21 @@ def work(asked: argparse.Namespace, path: Path) -> int:
         return 0
     record = Record(path)
     making = {
-        "check": lambda: check.items(target),
+        "check": lambda: check.items(target, asked.data),
         "cells": lambda: cells.items(target),
         "population": lambda: population.items(target, record),
         "ceilings": lambda: ceilings.items(target, record),
     }
-    budget = Budget(asked.until, asked.part)
+    items = {part: making[part]() for part in asked.part}
+    sys.stdout.write(words(planned(record, items, asked.until), asked.until - time.time()) + "\n")
+    sys.stdout.flush()
 
     def begun(part: str, item: Item) -> None:
         announce(path, part, item)
         sys.stderr.write(f"{asked.until - time.time():4.0f} s left; {part}: {item.name}\n")
 
     try:
-        for part in asked.part:
-            run_part(record, part, making[part](), budget, on_begin=begun, lost=target.lost)
+        run_all(record, items, asked.until, on_begin=begun, lost=target.lost)
     except DeviceLostError:
         return LOST
     done(path)

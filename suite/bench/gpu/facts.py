@@ -9,20 +9,10 @@ import subprocess
 from importlib import metadata
 from typing import Any
 
-from lstm_odyssey.bench.cuda_probe import no_cuda
 from lstm_odyssey.reports.contract.variables import PACKAGE
 from lstm_odyssey.training.environment import environment
 
 DISTRIBUTION = PACKAGE.replace("_", "-")
-
-
-def skipped() -> str:
-    """Why nothing can be measured on a GPU here; empty where it can."""
-    if why := no_cuda():
-        return why
-    import torch
-
-    return "" if torch.cuda.is_available() else f"no CUDA device: skipped (torch {torch.__version__} sees none)"
 
 
 def missing() -> list[str]:

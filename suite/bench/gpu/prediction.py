@@ -1,25 +1,40 @@
-"""What an H200 should do, in the form of a record: reckoned from size classes, bytes and FLOP, no device asked.
+"""What an H200 should do, in the form of a record: reckoned by ``model``, no device asked.
 
-A step of a scan takes as many clocks as its multiplications at 128 a clock and its shared memory at 128 bytes a clock, for all
-rows and blocks on one multiprocessor, and a latency on top; classes run one after the other. What goes around the scans runs
-at a part of the multiplication rate, or at the memory's speed, whichever is longer. The figures of cuDNN are public ones.
 It is kept beside what is measured later, so that it can be seen how wrong it was.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from lstm_odyssey.backends.cuda.classes import REGISTERS, REGISTERS_OF_THREAD, SizeClass, rows_of
-from lstm_odyssey.backends.cuda.kernels import Kernel, kernel
-from lstm_odyssey.backends.lowering import lower
+from lstm_odyssey.bench.gpu.model import (
+    ASSUMED,
+    BARRIER,
+    CALL,
+    CALLS,
+    CLOCK,
+    COPY,
+    CTC,
+    CUDNN_BACKWARD,
+    CUDNN_FORWARD,
+    EXPECTED,
+    FMA,
+    LAUNCH,
+    LAUNCHES,
+    MEMORY,
+    PLAIN,
+    PROCESSORS,
+    STEP,
+    Speed,
+    layer_seconds,
+    loop_seconds,
+    of,
+    product_seconds,
+    scan_seconds,
+)
 from lstm_odyssey.bench.gpu.parts.population import SHAPES, Shape, drawn_sizes
-from lstm_odyssey.bench.gpu.parts.projection import projected
+from lstm_odyssey.bench.gpu.parts.projection import HOURS, projected
 from lstm_odyssey.bench.gpu.parts.room import load, of_the_largest, planned
 from lstm_odyssey.bench.gpu.record import PARTS, Record, Row
 from lstm_odyssey.bench.gpu.target import ANCHOR, FULL
@@ -28,118 +43,20 @@ from lstm_odyssey.plugins import registry
 from lstm_odyssey.reports.contract.wording import counted
 from lstm_odyssey.training.environment import environment
 
-ARCHITECTURE = "sm_90"
-PROCESSORS, CLOCK = 132, 1.75e9
-"""Multiprocessors of an H200, and clocks a second under load."""
-
-COPY, MEMORY = 4.3e12, 141e9
-"""Bytes a second, read and written, and bytes, of its memory."""
-
-FMA = PROCESSORS * 128 * 2 * CLOCK
-"""FLOP a second of multiplications and additions in float32."""
-
-PRODUCTS = 0.4
-"""The part of it that the kernels of products are expected to reach."""
-
-STEP, BARRIER = 600, 400
-"""Clocks of latency of a step, and more of a cluster's barrier."""
-
-MEAN = 200
-"""Clocks of latency of a round of means over N, a cluster's barrier not counted."""
-
-LAUNCH, LAUNCHES = 1.5e-6, 30
-"""Seconds from one kernel of a graph to the next, and kernels of an update."""
-
-CALLS, CALL = 8, 6e-6
-"""Calls of an update from Python, a graph and what torch copies and sums, and seconds that the host needs for one."""
-
-HOST = 3e-4
-"""Seconds of Python around a layer's pass through autograd."""
-
-CUDNN_FORWARD, CUDNN_BACKWARD = 2.5e-6, 4e-6
-"""Seconds of a step of one network by cuDNN at N up to 200: 2.5 µs forward were measured by others on an H100 at N = 64."""
-
-PLAIN = 1e-3
-"""Seconds of the rest of an update of one network in torch: loss, autograd, SGD."""
-
-CTC = 6e-6
-"""Seconds of a frame of torch's CTC, both passes, of many members at once."""
-
-STEPWISE = 3e-6
-"""Seconds of a launch of a scan step by step, when many follow each other; on top, its matrices are read once a step."""
-
-ASSUMED = {
-    "clocks_per_second": CLOCK, "multiprocessors": PROCESSORS, "copy_bytes_per_second": COPY, "fma_flop_per_second": FMA,
-    "products_part_of_fma": PRODUCTS, "step_latency_clocks": STEP, "cluster_barrier_clocks": BARRIER, "launch_seconds": LAUNCH,
-    "host_calls_of_an_update": CALLS, "host_seconds_of_a_call": CALL,
-    "host_seconds_of_a_pass": HOST, "cudnn_step_seconds": [CUDNN_FORWARD, CUDNN_BACKWARD], "plain_update_seconds": PLAIN,
-    "ctc_frame_seconds": CTC, "stepwise_launch_seconds": STEPWISE, "mean_latency_clocks": MEAN,
-}  # fmt: skip
+CUTS = {
+    "as predicted": EXPECTED,
+    "classes side by side without a gap": Speed(beside=True),
+    "CTC in 1 µs a frame": Speed(ctc=1e-6),
+    "products at 0.8 of the rate": Speed(products=0.8),
+    "half the latency": Speed(step=STEP / 2, barrier=BARRIER / 2),
+    "all of these": Speed(STEP / 2, BARRIER / 2, 0.8, 1e-6, True),
+    "no latency, no CTC, products at the rate": Speed(0, 0, 1.0, 0.0, True),
+}
+"""What would have to change, and what the study would take then. Classes are launched side by side as it is."""
 
 
-def of(cell: Cell) -> Kernel:
-    """The cell in float32 for an H200."""
-    return kernel(lower(cell.graph), torch.float32, ARCHITECTURE)
-
-
-def beside(layout: SizeClass) -> int:
-    """Blocks of a class that one multiprocessor has registers for."""
-    threads = -(-layout.threads // 128) * 128
-    return max(1, REGISTERS // (threads * REGISTERS_OF_THREAD))
-
-
-def step_clocks(layout: SizeClass, rows: int, blocks: int = 1) -> float:
-    """Clocks of a step of a program, forward or backward, with so many blocks on a multiprocessor."""
-    products = layout.matrices * layout.width * layout.units / 128
-    return rows * blocks * products + blocks * layout.weights / 128 + STEP + BARRIER * (layout.cluster > 1)
-
-
-def scan_seconds(made: Kernel, sizes: Sequence[int], B: int, T: int) -> float:
-    """Seconds of the scans of programs of these N, forward or backward; those that no class fits run step by step."""
-    rows, plan = rows_of(B, made.matrices), made.plan
-    tiles = -(-B // rows)
-    means = (len({plan.phase[n] for n in plan.means}) + len({plan.back[n] for n in plan.back_means})) / 2
-    total = 0.0
-    large = [N for N in sizes if made.layout(N) is None]
-    if large:
-        launches = made.stepwise.blocks + 1
-        total += T * (STEPWISE * launches + sum(4.0 * made.matrices * N * N for N in large) / COPY)
-    for layout, count in Counter(made.layout(N) for N in sizes).items():
-        if layout is None:
-            continue
-        blocks, most = count * tiles * layout.cluster, beside(layout)
-        waves = math.ceil(blocks / (PROCESSORS * most))
-        crowd = min(most, math.ceil(blocks / PROCESSORS))
-        clocks = step_clocks(layout, rows, crowd) + means * (MEAN + BARRIER * (layout.cluster > 1))
-        total += waves * T * clocks / CLOCK
-    return total
-
-
-def product_seconds(made: Kernel, sizes: Sequence[int], frames: int, M: int, K: int) -> tuple[float, float]:
-    """Seconds of the input products and of the output layer, forward; and of all gradients, backward."""
-    inputs = sum(len(run.parameters) for run in made.plan.input_runs)
-    forward = sum(2.0 * frames * N * (inputs * M + K) for N in sizes)
-    backward = sum(2.0 * frames * N * (inputs * M + 2 * K + made.matrices * N) for N in sizes)
-    width = len(made.plan.accumulators) + made.plan.places
-    moved = sum(8.0 * frames * (N * width + M + 2 * K) for N in sizes)
-    rate = FMA * PRODUCTS
-    return max(forward / rate, moved / COPY), max(backward / rate, moved / COPY)
-
-
-def layer_seconds(cell: Cell, B: int, N: int) -> tuple[float, float]:
-    """Seconds of a layer forward, and forward and backward."""
-    made, T = of(cell), FULL.layer_frames
-    scan = scan_seconds(made, [N], B, T)
-    forward, backward = product_seconds(made, [N], T * B, FULL.inputs, 0)
-    least = max(
-        PROCESSORS / max(1, math.ceil(4 * N / 64) * math.ceil(T * B / 64)), 1.0
-    )  # few tiles fill few multiprocessors
-    first = scan + forward * least + HOST / 3
-    return first, first + scan + backward * least + HOST * 2 / 3
-
-
-def cells(variants: Sequence[Cell]) -> list[Row]:
-    """Rows of *cells*."""
+def cells(variants: Sequence[Cell], looped: Sequence[Cell]) -> list[Row]:
+    """Rows of *cells*, some of them with the eager loop."""
     rows: list[Row] = []
     for cell in variants:
         for B in FULL.batches:
@@ -153,26 +70,30 @@ def cells(variants: Sequence[Cell]) -> list[Row]:
                 )
                 steps = FULL.layer_frames * CUDNN_FORWARD, FULL.layer_frames * (CUDNN_FORWARD + CUDNN_BACKWARD)
                 rows.append({**about, "way": "lstm", "forward": steps[0], "both": steps[1]})
+                if cell in looped:
+                    forward, both = loop_seconds(cell)
+                    name = f"{cell.name} by loop, N {N}, batch {B}"
+                    rows.append({**about, "item": name, "way": "loop", "forward": forward, "both": both})
     return rows
 
 
-def update_seconds(cell: Cell, shape: Shape, sizes: Sequence[int]) -> float:
+def update_seconds(cell: Cell, shape: Shape, sizes: Sequence[int], speed: Speed = EXPECTED) -> float:
     """Seconds of an update of a population."""
     made, directions = of(cell), 1 + shape.bidirectional
     programs = list(sizes) * directions
-    around = sum(product_seconds(made, programs, shape.T, shape.M, shape.K))
-    ctc = shape.T * CTC if shape.objective == "ctc" else 0.0
-    device = 2 * scan_seconds(made, programs, 1, shape.T) + around + ctc + LAUNCHES * LAUNCH
+    around = sum(product_seconds(made, programs, shape.T, shape.M, shape.K, speed))
+    ctc = shape.T * speed.ctc if shape.objective == "ctc" else 0.0
+    device = 2 * scan_seconds(made, programs, 1, shape.T, speed) + around + ctc + LAUNCHES * LAUNCH
     return max(device, CALLS * CALL)  # the host is ahead of the device, or the device waits for it
 
 
-def population(first: Cell, heaviest: Cell) -> list[Row]:
+def population(first: Cell, heaviest: Cell, speed: Speed = EXPECTED) -> list[Row]:
     """Rows of *population*."""
     rows: list[Row] = []
 
     def row(cell: Cell, shape: Shape, members: int, name: str) -> Row:
         sizes = drawn_sizes(members)
-        seconds = update_seconds(cell, shape, sizes)
+        seconds = update_seconds(cell, shape, sizes, speed)
         return {
             "item": name, "shape": shape.name, "variant": cell.name, "members": members,
             "stepwise": sum(of(cell).layout(N) is None for N in sizes), "mean_hidden_size": sum(sizes) / members,
@@ -192,6 +113,16 @@ def population(first: Cell, heaviest: Cell) -> list[Row]:
         P = FULL.populations[len(FULL.populations) // 2]
         rows.append(row(heaviest, shape, P, f"{shape.name}, {P} members of {heaviest.name}"))
     return rows + [{"item": "projection", **each} for each in projected(rows, first.name)]
+
+
+def cuts(first: Cell, heaviest: Cell) -> list[Row]:
+    """Hours of a study if this or that were faster."""
+
+    def row(name: str, speed: Speed) -> Row:
+        study = next(row for row in population(first, heaviest, speed) if row.get("what") == "study")
+        return {"item": "cuts", "what": "cut", "name": name, **{key: study[key] for key in HOURS}}
+
+    return [row(name, speed) for name, speed in CUTS.items()]
 
 
 def ceilings(first: Cell) -> list[Row]:
@@ -238,8 +169,10 @@ def predicted(path: Path) -> Record:
     for part in PARTS:
         record.part(part)
     record.not_reached("check", "all", "a prediction checks nothing")
-    record.part("cells")["results"] = cells(sorted(variants, key=lambda cell: cell.name != first.name))
-    record.part("population")["results"] = population(first, heaviest)
+    record.part("cells")["results"] = cells(
+        sorted(variants, key=lambda cell: cell.name != first.name), [first, heaviest]
+    )
+    record.part("population")["results"] = [*population(first, heaviest), *cuts(first, heaviest)]
     record.part("ceilings")["results"] = ceilings(first)
     record.write()
     return Record(path)

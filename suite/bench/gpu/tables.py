@@ -62,7 +62,8 @@ def _check(rows: Rows) -> Iterator[PlainTable]:
     for row in rows:
         if row.get("what") in ("updates", "curve"):
             what = f"{row['item']}"
-            found.append([what, number(row["off"]), "", number(_ratio(row["off"], row["allowed"])), _passed(row)])
+            where = f"{row['sequences']} sequences, {row['frames']:,} frames" if row["what"] == "curve" else ""
+            found.append([what, number(row["off"]), where, number(_ratio(row["off"], row["allowed"])), _passed(row)])
         elif row.get("what") in ("neighbours", "graphs", "repeat", "memcheck", "racecheck"):
             found.append([f"{row['item']} {row.get('variant', '')}".strip(), "", _said(row), "", _passed(row)])
     note = "off: from the text in float64, in parts of the greatest entry; of what is allowed: float32, in parts of the bound."
@@ -77,7 +78,8 @@ def _said(row: Mapping[str, Any]) -> str:
     if row["what"] == "repeat":
         return f"N {row['hidden_size']}: {row['different']} of {row['runs']} differ"
     if row["what"] == "neighbours":
-        return "bit for bit" if row["bitwise"] else f"other bits among {row['different']}"
+        other = "; ".join(f"{', '.join(map(str, sizes))} among {way}" for way, sizes in row["different"].items())
+        return f"other bits of N {other}" if other else f"bit for bit, N {', '.join(map(str, row['watched']))}"
     if row["what"] == "graphs":
         host = "".join(f", host {1e6 * taken:.0f} µs by {way}" for way, taken in row["host_seconds"].items())
         return ("bit for bit" if row["bitwise"] else "other bits") + host
@@ -138,6 +140,16 @@ def _population(rows: Rows) -> Iterator[PlainTable]:
     )
     head = ("corpus", "variant", "members", "ms an update", "member-frames/s", "x one by one", "GB")
     yield PlainTable("population: training updates", head, found, note)
+    corpora = next((list(row["hours"]) for row in rows if row.get("what") == "cut"), [])
+    yield PlainTable("hours of the study", ("if", *corpora, "all epochs", "half of them"), _cuts(rows))
+
+
+def _cuts(rows: Rows) -> list[list[str]]:
+    return [
+        [row["name"], *(number(hours) for hours in row["hours"].values()), number(row["hours_of_all_epochs"]),
+         number(row["hours_with_early_stopping"])]
+        for row in rows if row.get("what") == "cut"
+    ]  # fmt: skip
 
 
 def _ours(times: Mapping[Any, Any], row: Mapping[str, Any]) -> Any:
@@ -198,10 +210,15 @@ def ends(content: Mapping[str, Any]) -> str:
     for part, known in content["parts"].items():
         left = known["not_reached"]
         if left:
-            named = "".join(f"  {row['item']}: {row['why']}\n" for row in left[:MOST_LINES])
-            more = f"  and {len(left) - MOST_LINES} others\n" if len(left) > MOST_LINES else ""
-            parts.append(f"{part}, not reached:\n{named}{more}")
+            named = "\n".join(some([f"{row['item']}: {row['why']}" for row in left], "  "))
+            parts.append(f"{part}, not reached:\n{named}\n")
     return "\n".join(parts)
+
+
+def some(lines: Sequence[str], start: str) -> list[str]:
+    """The first of many lines, and how many others there are."""
+    shown = [start + line for line in lines[:MOST_LINES]]
+    return shown if len(lines) <= MOST_LINES else [*shown, f"{start}and {len(lines) - MOST_LINES} others"]
 
 
 def text(content: Mapping[str, Any]) -> str:

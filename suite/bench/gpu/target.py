@@ -37,9 +37,11 @@ class Scale:
         widths: of the size classes, how many; and a size beyond the last one.
         frames: T of the draws of *check*.
         batch: B of the same.
-        members: N of the eight members that are trained 20 times.
+        members: N of the members that are trained *updates* times, all classes among them.
         updates, repeats: how often.
-        populations: P that a member has to be the same in; and those of *population*.
+        together, watched: P that a member has to have the same bits in, and N of the members that are looked at, one of each
+            class and one beyond the last.
+        populations: P of *population*.
         curve: N, epochs and sequences of the training curve, and the CPU's backend.
         layer: N, B, T and M of *cells*.
         shape: what T of *population* is divided by.
@@ -52,11 +54,12 @@ class Scale:
     beyond: int = 257
     frames: tuple[int, ...] = (4, 11)
     batch: tuple[int, ...] = (3, 5)
-    members: tuple[int, ...] = (5, 20, 33, 64, 97, 100, 131, 200)
+    members: tuple[int, ...] = (5, 20, 33, 64, 80, 100, 131, 200)
     updates: int = 20
     repeats: int = 100
     together: tuple[int, ...] = (1, 8, 264)
-    curve: tuple[int, int, int | None, str] = (24, 3, None, "auto")
+    watched: tuple[int, ...] = (20, 33, 65, 97, 131, 200, 257)
+    curve: tuple[int, int, int | None, str] = (100, 3, None, "auto")
     sizes: tuple[int, ...] = (64, 100, 128, 200)
     batches: tuple[int, ...] = (1, 16)
     layer_frames: int = 304
@@ -72,8 +75,8 @@ class Scale:
 FULL = Scale()
 TINY = Scale(
     cells=1, widths=1, beyond=257, frames=(3,), batch=(1,), members=(3, 1, 4, 2), updates=2, repeats=2, together=(1, 3),
-    curve=(3, 1, 2, "eager"), sizes=(3,), batches=(1,), layer_frames=4, inputs=3, populations=(1, 2), one_by_one=(3, 5),
-    shorter=60, rounds=1, least=0.0, large=0,
+    watched=(4, 2), curve=(3, 1, 2, "eager"), sizes=(3,), batches=(1,), layer_frames=4, inputs=3, populations=(1, 2),
+    one_by_one=(3, 5), shorter=60, rounds=1, least=0.0, large=0,
 )  # fmt: skip
 
 

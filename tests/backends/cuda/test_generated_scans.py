@@ -1,18 +1,20 @@
 """The very text that a GPU gets, on the emulated device: in several orders of threads, beside the oracle."""
 
 import os
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda.classes import WIDTHS
 from lstm_odyssey.backends.cuda.emulation import ORDERS, EmulatedDevice
 from lstm_odyssey.backends.cuda.kernels import Kernel
 from lstm_odyssey.conformance import kit
 from lstm_odyssey.conformance.answers import rounding_error
-from lstm_odyssey.conformance.draws import Draw
+from lstm_odyssey.conformance.draws import Draw, visits
 from lstm_odyssey.plugins.registry import variant_names
 from tests import needed
 from tests.cells import ODD
@@ -135,6 +137,28 @@ def test_the_kit_on_the_emulated_device(on_cpu):
     checked("gru", on_cpu, SHORT_CHECKS)
 
 
+@pytest.fixture
+def at_every_n(on_cpu, monkeypatch):
+    """The backend with the N that its record has the kit visit."""
+    monkeypatch.setitem(BACKENDS, on_cpu, replace(BACKENDS[on_cpu], sizes=BACKENDS["cuda"].sizes))
+    assert set(BACKENDS["cuda"].sizes) <= {draw.N for draw in visits(on_cpu)}
+    return on_cpu
+
+
+def test_the_kit_visits_every_class(at_every_n):
+    """The N of the record, by the kit's own draws: one of each class that the cell has, and one beyond them."""
+    layouts = {fits("tanh_rnn", N, "float64") for N in BACKENDS[at_every_n].sizes}
+    assert {0 if one is None else one.width for one in layouts} == {0, *WIDTHS}
+    checked("tanh_rnn", at_every_n, ["oracle"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("cell", variant_names())
+def test_the_kit_visits_every_class_of_every_cell(cell, at_every_n):
+    """The same for all of them, and in float32."""
+    checked(cell, at_every_n, ["oracle", "single_precision"])
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("cell", variant_names())
 def test_the_whole_kit_on_the_emulated_device(cell, on_cpu):
@@ -150,7 +174,7 @@ LONG = partial(pytest.mark.parametrize, "cell", variant_names())
 def test_every_cell_in_float64_and_every_order(cell):
     """All sizes that the record names, fused where a class fits, else step by step."""
     for order in ORDERS:
-        right(cell, Case((1, 3, 33, 97, 100, 131, 200, BEYOND), dtype="float64"), order)
+        right(cell, Case(BACKENDS["cuda"].sizes, dtype="float64"), order)
 
 
 @pytest.mark.long

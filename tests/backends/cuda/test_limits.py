@@ -1,6 +1,7 @@
 """What only a GPU would show, said without one: architectures that no table lists, indices of 32 bits, sizes of a grid."""
 
 import enum
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,13 +11,22 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.backends import eager
 from lstm_odyssey.backends.cuda import scan as ours
-from lstm_odyssey.backends.cuda.classes import ARCHITECTURES, limits_of, size_class
+from lstm_odyssey.backends.cuda.classes import (
+    ARCHITECTURES,
+    REGISTERS,
+    REGISTERS_OF_THREAD,
+    WIDTHS,
+    limits_of,
+    size_class,
+)
 from lstm_odyssey.backends.cuda.driver import CudaDevice
 from lstm_odyssey.backends.cuda.launch import MOST_PROGRAMS, Launch, Table
 from lstm_odyssey.backends.cuda.programs import Rounds, collect
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.training.members.lockstep import CompiledLockstep
 from lstm_odyssey.training.members.views import Views
+from tests.conftest import ROOT
+from tests.emulated_scans import fits
 
 
 @pytest.mark.parametrize(
@@ -28,6 +38,73 @@ def test_an_architecture_that_is_not_listed_has_the_limits_of_the_one_before(ask
     assert size_class(60, 4, 10, 4, asked) == size_class(60, 4, 10, 4, found) is not None
     with pytest.raises(KeyError):
         limits_of("sm_75")
+
+
+GUIDE = {
+    "sm_80": (163, False), "sm_86": (99, False), "sm_89": (99, False), "sm_90": (227, True), "sm_100": (227, True),
+    "sm_120": (99, True),
+}  # fmt: skip
+"""Kilobytes of shared memory that a block may have, and clusters: CUDA C++ Programming Guide, "Compute Capabilities"."""
+
+
+def test_the_limits_are_those_of_the_guide():
+    """Shared memory of a block and clusters; registers are the same for all."""
+    assert {name: (one.shared / 1024, one.clusters) for name, one in ARCHITECTURES.items()} == GUIDE
+    assert (REGISTERS, REGISTERS_OF_THREAD) == (65536, 255)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("size", [4, 8])
+def test_every_class_keeps_the_limits_of_its_architecture(architecture, size):
+    """Of cells of 0 to 16 matrices: threads, registers, shared memory, clusters; each weight has one place. Beyond an N that
+    has no class none has one.
+    """
+    shared, clusters = GUIDE[architecture]
+    found = 0
+    for matrices, vectors, width in itertools.product(range(17), (2, 10), WIDTHS):
+        one = size_class(width, matrices, vectors, size, architecture)
+        if one is None:
+            assert all(
+                size_class(wider, matrices, vectors, size, architecture) is None for wider in WIDTHS if wider > width
+            )
+            continue
+        found += 1
+        assert one == size_class(width - 1, matrices, vectors, size, architecture) and one.width == width
+        assert one.cluster in ((1, 2, 4, 8) if clusters else (1,)) and one.units * one.cluster == width
+        assert one.threads <= 1024 and one.threads % 32 == 0 and one.columns * one.lanes == width
+        assert one.shared(vectors) <= shared * 1024
+        in_registers = matrices * one.held * (size // 4)
+        assert in_registers + matrices * one.rows * (size // 4) < 255
+        assert -(-one.threads // 128) * 128 * (in_registers + matrices * one.rows * (size // 4)) < 65536
+        assert one.weights == matrices * size * width * one.units - size * in_registers // (size // 4) * one.threads
+    assert found > 60
+
+
+@pytest.mark.parametrize(
+    ("architecture", "matrices", "size", "largest"),
+    [("sm_80", 4, 4, 96), ("sm_86", 4, 4, 96), ("sm_86", 3, 4, 96), ("sm_80", 3, 4, 128), ("sm_90", 4, 4, 224),
+     ("sm_120", 4, 4, 224), ("sm_90", 13, 4, 224), ("sm_120", 13, 4, 160), ("sm_80", 13, 4, 64), ("sm_90", 13, 8, 128),
+     ("sm_86", 0, 8, 224)],
+)  # fmt: skip
+def test_the_largest_n_that_fits(architecture, matrices, size, largest):
+    """What is beyond it runs step by step: as the table of the page says."""
+    fitting = [width for width in WIDTHS if size_class(width, matrices, 5, size, architecture)]
+    assert max(fitting) == largest and size_class(225, matrices, 5, size, architecture) is None
+
+
+def test_the_page_names_what_runs_step_by_step():
+    """Cells and floats that have no class for N = 224 on sm_90."""
+    page = " ".join((ROOT / "docs" / "gpu.md").read_text(encoding="utf-8").split())
+    largest = {
+        (name, dtype): max(width for width in WIDTHS if fits(name, width, dtype))
+        for name in lo.variant_names() for dtype in ("float32", "float64")
+    }  # fmt: skip
+    short = {case: N for case, N in largest.items() if max(WIDTHS) > N}
+    assert {dtype for _, dtype in short} == {"float64"}
+    assert (
+        "in float64 on an H100 or H200 " + " and ".join(f"`{name}` beyond {N}" for (name, _), N in short.items())
+        in page
+    )
 
 
 def test_auto_leaves_an_old_gpu_to_eager(monkeypatch):

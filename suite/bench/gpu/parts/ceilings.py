@@ -108,11 +108,11 @@ def items(target: Target, record: Record) -> list[Item]:
         sources = texts(target, [target.first], target.scale.sizes, (1,), (torch.float32,))
         return build(target, [*sources, *around([SHAPES[0].objective], (4,))])
 
-    found.append(Item("compile", 5.0, compiling))
-    add("copy", 3.0, copying)
-    add("products", 5.0, products)
-    add("barriers", 6.0, barriers)
+    found.append(Item("compile", 2.0, compiling))
+    add("copy", 2.0, copying)
+    add("products", 3.0, products)
+    add("barriers", 4.0, barriers)
     for N in target.scale.sizes:
-        add(f"fractions, N {N}", 5.0, fractions, record, target.first, N)
+        add(f"fractions, N {N}", 3.0, fractions, record, target.first, N)
     add("memory", 5.0, measured, target.first)
     return found

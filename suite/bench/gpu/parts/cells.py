@@ -26,6 +26,8 @@ from lstm_odyssey.cell import Cell
 Pass = Callable[[], Any]
 
 OURS = "odyssey"
+COMPILE_SECONDS, FLASH_SECONDS = 15.0, 45.0
+"""Of torch.compile of a step, forward and backward; of a build of FlashRNN's, which bisects what fits."""
 
 
 class Layer:
@@ -179,7 +181,10 @@ def flash(target: Target, N: int, B: int, dtype: str) -> Iterator[Row]:
 
 
 def items(target: Target) -> list[Item]:
-    """Every cell at the first batch, then at the others; then the other ways of the first cell and of the heaviest."""
+    """Every cell at every N and batch; then the first cell's and the heaviest's loops, and torch.compile of them, likewise.
+
+    Of those the N in the middle come first, and one batch before the next.
+    """
     scale, found = target.scale, []
 
     def add(name: str, seconds: float, run: Any, *given: Any) -> None:
@@ -189,26 +194,23 @@ def items(target: Target) -> list[Item]:
         sources = texts(target, target.cells, scale.sizes, scale.batches, (torch.float32,))
         return build(target, [*sources, *around((), (4,))])
 
-    found.append(Item("compile", 30.0, compiling))
+    found.append(Item("compile", 10.0, compiling))
     for B in scale.batches:
         for cell in target.cells:
-            add(f"{cell.name}, batch {B}", 6.0, contest, cell, B)
+            add(f"{cell.name}, batch {B}", 2.0, contest, cell, B)
     heads = list(dict.fromkeys((target.first, target.heaviest)))
-    for way in ("loop", "eager"):
-        for cell in heads:
-            for N in scale.sizes[::2]:
-                add(f"{cell.name} by {way}, N {N}", 8.0, others, cell, way, N, scale.batches[0])
+    middle = len(scale.sizes) // 2
+    sizes = [*reversed(scale.sizes[:middle]), *scale.sizes[middle:]]
+    for way, seconds in (("loop", 2.0), ("compile", COMPILE_SECONDS)):
+        for B in scale.batches:
+            for N in sizes:
+                for cell in heads:
+                    add(f"{cell.name} by {way}, N {N}, batch {B}", seconds, others, cell, way, N, B)
+    for cell in heads:
+        add(f"{cell.name} by eager, N {sizes[0]}, batch {scale.batches[0]}", 2.0, others, cell, "eager", sizes[0],
+            scale.batches[0])  # fmt: skip
+    there = importlib.util.find_spec("flashrnn") is not None
     for dtype in ("float32", "bfloat16"):
         for N in (64, 128):
-            add(f"flashrnn {dtype}, N {N}", 45.0, flash, N, scale.batches[-1], dtype)
-    for cell in heads:
-        add(
-            f"{cell.name} by compile",
-            45.0,
-            others,
-            cell,
-            "compile",
-            scale.sizes[len(scale.sizes) // 2 - 1],
-            scale.batches[0],
-        )
+            add(f"flashrnn {dtype}, N {N}", FLASH_SECONDS * there, flash, N, scale.batches[-1], dtype)
     return found

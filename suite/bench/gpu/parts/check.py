@@ -15,11 +15,12 @@ import torch
 
 from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.cuda.source.training import source as training_source
-from lstm_odyssey.bench.gpu.parts import scans, training
+from lstm_odyssey.bench.gpu.parts import bits, curve, scans, training
 from lstm_odyssey.bench.gpu.record import Item, NotReachedError, Row
 from lstm_odyssey.bench.gpu.target import BACKEND, Target
 from lstm_odyssey.cell import Cell
 
+SANITIZER = "compute-sanitizer"
 TOOLS = ("memcheck", "racecheck")
 SANITIZER_SECONDS = 60.0
 
@@ -70,7 +71,7 @@ def build(target: Target, sources: Sequence[str]) -> Iterator[Row]:
     }  # fmt: skip
 
 
-def items(target: Target) -> list[Item]:
+def items(target: Target, data: str | None = None) -> list[Item]:
     """All of the part, what matters most first."""
     types = (torch.float32, torch.float64)
 
@@ -85,9 +86,16 @@ def items(target: Target) -> list[Item]:
             for N in target.scale.sizes[1::2] or target.scale.sizes:
                 yield scans.repeated(target, cell, N)
 
-    found = [Item("compile", 40.0, building), *scans.items(target), *training.items(target)]
-    found.append(Item("repeat", 15.0, again))
-    return [*found, Item("sanitizer", SANITIZER_SECONDS, lambda: sanitized(target))]
+    cleared = shutil.which(SANITIZER) is not None and not target.emulated
+    return [
+        Item("compile", 25.0, building),
+        *training.items(target),
+        Item("sanitizer", SANITIZER_SECONDS if cleared else 0.0, lambda: sanitized(target)),
+        *scans.items(target),
+        *bits.items(target),
+        Item("repeat", 5.0, again),
+        *curve.items(target, data),
+    ]
 
 
 def small(target: Target) -> Iterator[Row]:
@@ -107,10 +115,10 @@ def small(target: Target) -> Iterator[Row]:
 
 def sanitized(target: Target) -> Iterator[Row]:
     """A small run under each of the tools, side by side."""
-    target.only_on_a_gpu("compute-sanitizer")
-    program = shutil.which("compute-sanitizer")
+    target.only_on_a_gpu(SANITIZER)
+    program = shutil.which(SANITIZER)
     if program is None:
-        raise NotReachedError("compute-sanitizer is not on the PATH")
+        raise NotReachedError(f"{SANITIZER} is not on the PATH")
     left = []
     with ThreadPoolExecutor(len(TOOLS)) as pool:
         for tool, row in zip(TOOLS, pool.map(lambda tool: _under(program, tool), TOOLS), strict=True):

@@ -147,16 +147,16 @@ def items(target: Target, record: Record) -> list[Item]:
             sources += texts(target, [cell], sorted({*drawn_sizes(most), 100}), (1,), (torch.float32,))
         return build(target, [*sources, *around([shape.objective for shape in SHAPES], (4,))])
 
-    found.append(Item("compile", 15.0, compiling))
+    found.append(Item("compile", 5.0, compiling))
     for shape in SHAPES:
-        add(f"{shape.name}, one by one", 6.0, one_by_one, shape)
+        add(f"{shape.name}, one by one", 2.0, one_by_one, shape)
     for members in _middle_first(scale.populations):
         for shape in SHAPES:
-            add(f"{shape.name}, {counted(members, 'member')}", 10.0, updated, target.first, shape, members)
+            add(f"{shape.name}, {counted(members, 'member')}", 3.0, updated, target.first, shape, members)
     if target.heaviest is not target.first:
         for shape in SHAPES:
             P = scale.populations[len(scale.populations) // 2]
-            add(f"{shape.name}, {P} members of {target.heaviest.name}", 15.0, updated, target.heaviest, shape, P)
+            add(f"{shape.name}, {P} members of {target.heaviest.name}", 4.0, updated, target.heaviest, shape, P)
 
     def projecting() -> Iterator[Row]:
         target.only_on_a_gpu("the time of a study")

@@ -27,6 +27,9 @@ TESTED = 1 / 3
 STOPPED = 0.5
 """The part of the epochs that early stopping leaves."""
 
+HOURS = ("hours", "hours_of_all_epochs", "hours_with_early_stopping")
+"""Entries of the study's row."""
+
 ASSUMPTIONS = (
     f"{TRIALS} trials of each of {VARIANTS} variants on three corpora; {EPOCHS} epochs and, with early stopping, {STOPPED:g} "
     f"of them; frames of the paper's corpora at the mean length; a scored frame takes {FORWARD:.2f} of a training frame's "

@@ -191,12 +191,12 @@ def classes(target: Target, cell: Cell) -> dict[str, dict[str, Any]]:
 
 
 def items(target: Target) -> list[Item]:
-    """An item for each cell."""
+    """An item for each cell, that with the most matrices second."""
 
     def one(cell: Cell) -> Item:
-        return Item(f"scan {cell.name}", 8.0, lambda: scan(target, cell))
+        return Item(f"scan {cell.name}", 2.5, lambda: scan(target, cell))
 
-    return [one(cell) for cell in target.cells]
+    return [one(cell) for cell in dict.fromkeys((target.first, target.heaviest, *target.cells))]
 
 
 def repeated(target: Target, cell: Cell, N: int) -> Row:

@@ -1,8 +1,7 @@
-"""*check*, the training: updates against the plain transcription, a curve beside the CPU's, members and their neighbours."""
+"""*check*, the training: updates of members of different N against the plain transcription."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from lstm_odyssey.backends import BACKENDS, resolve
 from lstm_odyssey.bench.gpu.parts.transcription import LOSSES, Transcription
-from lstm_odyssey.bench.gpu.record import Item, NotReachedError, Row
+from lstm_odyssey.bench.gpu.record import Item, Row
 from lstm_odyssey.bench.gpu.target import BACKEND, Target
 from lstm_odyssey.cell import Cell
-from lstm_odyssey.plugins import registry
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.training.batches import Batch, Batches
 from lstm_odyssey.training.hyperparameters import CLIP
@@ -29,6 +26,11 @@ EXACT, TIMES_PLAIN = 1e-11, 8
 
 RATE = 0.01
 """Of the first member; at 0.05, or with weights of a greater spread, the larger networks are chaotic and no bound holds."""
+
+OBJECTIVES = {
+    "next_frame": False, "frames": True, "ctc": True, "label_last": False, "label_ends": True, "label_mean": True,
+}  # fmt: skip
+"""By name, and whether their networks read in both directions."""
 
 SEED = 1
 
@@ -160,134 +162,19 @@ def furthest(weights: Any, exact: Any) -> float:
     return float(torch.stack(each).nan_to_num(torch.inf).max())
 
 
-def neighbours(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
-    """One member alone, among others, and among those that are left of them: every bit of its weights has to be the same."""
-    count = max(target.scale.together)
-    made = Made.drawn(objective, 3, 12, 4, 5)
-    most = 4 if target.emulated else 200
-    generator = np.random.default_rng(2)
-    sizes = [min(most, max(1, int(N))) for N in np.exp(generator.uniform(0, np.log(most + 1), count))]
-    watched, trials = 0, mixed([most, *sizes[1:]], RATE)
-    with target.here():
-        batches = made.batches(torch.float32, target.device)
-
-        def trained(members: int, kept: int | None = None) -> tuple[Any, int]:
-            """The watched member's weights, and how many members were computed last."""
-            ours = population(target, cell, made, trials[:members], True)
-            for update, batch in enumerate(batches):
-                if update == 1 and kept is not None:
-                    ours.only(np.arange(members) % kept == watched)  # the others have stopped after the first update
-                ours.update(batch)
-            return ours.network.member_weights(watched), len(ours.step.members)  # type: ignore[attr-defined]  # cuda's
-
-        found = {str(members): trained(members)[0] for members in target.scale.together}
-        weights, left = trained(count, kept=3)
-        found[f"{left} left of {count}"] = weights
-    alone = found[str(min(target.scale.together))]
-    different = [
-        name for name, own in found.items() if any(not np.array_equal(own[each], alone[each]) for each in alone)
-    ]
-    yield {
-        "what": "neighbours", "variant": cell.name, "objective": objective, "populations": list(found),
-        "different": different, "bitwise": not different,
-        # a loss of torch's makes no such promise: it sums CTC's gradient on a GPU in an order of its own
-        "passed": left < count and (not different or objective not in target.backend.bits),
-    }  # fmt: skip
-
-
-def graphs(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
-    """Updates as one CUDA graph and launch by launch: the same bits; on a GPU also how long the host is at an update."""
-    made, weights, host = Made.drawn(objective, 2, 12, 4, 5), {}, {}
-    with target.here():
-        for way in ("graph", "launches"):
-            ours = population(target, cell, made, mixed(target.scale.members[:3], RATE), True)
-            ours.step.graphs = way == "graph"  # type: ignore[attr-defined]  # cuda's
-            batches = made.batches(torch.float32, target.device) * 3
-            for batch in batches:
-                ours.update(batch)
-            target.wait()
-            begun = time.perf_counter()
-            for batch in batches[:4] if not target.emulated else ():
-                ours.update(batch)
-            host[way] = (time.perf_counter() - begun) / 4
-            weights[way] = [ours.network.member_weights(member) for member in range(3)]
-    pairs = zip(weights["graph"], weights["launches"], strict=True)
-    same = all(np.array_equal(one[name], other[name]) for one, other in pairs for name in one)
-    yield {
-        "what": "graphs", "variant": cell.name, "objective": objective, "bitwise": same, "passed": same,
-        "host_seconds": {} if target.emulated else host,
-    }  # fmt: skip
-
-
-def curve(target: Target) -> Iterator[Row]:
-    """A trial on the embedded corpus of next frames beside the CPU's, with the same weights, order and noise."""
-    size, epochs, sequences, backend = target.scale.curve
-    tasks = map(registry.task, registry.task_names())
-    task = next((task for task in tasks if task.embedded and task.objective == "next_frame"), None)
-    if task is None:
-        raise NotReachedError("no corpus of next frames is embedded")
-    corpus = task.load()
-    train, valid = corpus.train[:sequences], corpus.valid[:sequences]
-    trial = Trial(0, {"hidden_size": size, "learning_rate": 1e-3, "momentum": 0.9, "input_noise": 0.1})
-    cpu = resolve(backend, "cpu", torch.float64)
-    ways = {
-        "device": (BACKEND, target.backend, target.device, torch.float32),
-        "float32": (cpu, BACKENDS[cpu], torch.device("cpu"), torch.float32),
-        "float64": (cpu, BACKENDS[cpu], torch.device("cpu"), torch.float64),
-    }
-    objective, found = objectives.get("next_frame"), {}
-    with one_thread(), target.here():
-        for way, (name, record, device, dtype) in ways.items():
-            network = Network(target.first, corpus.input_size, [size], corpus.input_size, False, name, dtype, device)
-            network.initialise(SEED, target.first.name, [0], 0.1)
-            steps = training_steps(record, device, dtype)(network, [trial], objective, Protocol(), False)
-            making = Batches(objective, dtype, device)
-            scored, losses = making.scored(valid), []
-            for epoch in range(1, epochs + 1):
-                each = [steps.update(b) for b in making.epoch(train, SEED, corpus.fingerprint, epoch, 1)]
-                losses.append(sum(float(torch.as_tensor(loss).sum()) for loss in each))
-            losses.append(float(steps.score(scored)[0][0]))
-            found[way] = losses
-    exact = np.array(found["float64"])
-    off, cpu_off = (
-        float(np.max(np.abs(np.array(found[way]) - exact) / np.abs(exact))) for way in ("device", "float32")
-    )
-    yield {
-        "what": "curve", "variant": target.first.name, "task": task.name, "hidden_size": size, "epochs": epochs,
-        "sequences": len(train), "curves": found, "off": off, "cpu_off": cpu_off, "allowed": 8 * cpu_off + 1e-5,
-        "passed": bool(off <= 8 * cpu_off + 1e-5),
-    }  # fmt: skip
-
-
 def items(target: Target) -> list[Item]:
-    """Updates of each objective, neighbours, the curve."""
+    """Updates of each objective by all members, those that every study has first."""
     found = []
 
-    def add(name: str, seconds: float, run: Any, *given: Any) -> None:
-        found.append(Item(name, seconds, lambda: run(target, *given)))
+    def add(cell: Cell, seconds: float, objective: str, both: bool, dtype: torch.dtype) -> None:
+        name = f"updates {cell.name} {objective} {str(dtype).removeprefix('torch.')}"
+        found.append(Item(name, seconds, lambda: updates(target, cell, objective, both, dtype, target.scale.members)))
 
-    every, half = target.scale.members, target.scale.members[1::2]
-    for objective, both in (("frames", True), ("next_frame", False), ("ctc", True)):
-        cell, name = target.first, f"updates {target.first.name} {objective}"
-        add(f"{name} float64", 15.0, updates, cell, objective, both, torch.float64, every)
-        if not target.emulated:
-            add(f"{name} float32", 15.0, updates, cell, objective, both, torch.float32, half)
-    for objective, both in (("label_last", False), ("label_ends", True), ("label_mean", True)):
-        add(
-            f"updates {target.first.name} {objective} float64",
-            8.0,
-            updates,
-            target.first,
-            objective,
-            both,
-            torch.float64,
-            half,
-        )
+    for objective, both in OBJECTIVES.items():
+        add(target.first, 4.0, objective, both, torch.float64)
     if target.heaviest is not target.first:
-        cell = target.heaviest
-        add(f"updates {cell.name} next_frame float64", 15.0, updates, cell, "next_frame", False, torch.float64, half)
-    for objective in ("next_frame",) if target.emulated else ("next_frame", "frames", "ctc", "label_mean"):
-        add(f"neighbours {objective}", 8.0, neighbours, target.first, objective)
-    add("graphs next_frame", 5.0, graphs, target.first, "next_frame")
-    add("curve", 20.0, curve)
+        add(target.heaviest, 5.0, "next_frame", False, torch.float64)
+    for objective, both in OBJECTIVES.items() if not target.emulated else ():
+        if not objective.startswith("label"):
+            add(target.first, 5.0, objective, both, torch.float32)
     return found

@@ -1,0 +1,189 @@
+"""The rows of ``tests.tools.emulation``: what each part has to make, what a row depends on, and how it is made."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lstm_odyssey.backends.cuda import emulation, kept, nvrtc
+from lstm_odyssey.backends.cuda.classes import WIDTHS
+from lstm_odyssey.backends.cuda.emulation import ORDERS, EmulatedDevice
+from lstm_odyssey.backends.cuda.kernels import Compiled, kernel
+from lstm_odyssey.backends.cuda.launch import KernelError
+from lstm_odyssey.backends.cuda.source import products
+from lstm_odyssey.backends.lowering import lower
+from lstm_odyssey.plugins.registry import as_cell
+from tests.cells import ODD
+from tests.emulated_scans import BOUNDS, FLOATS, Case, answer, drawn, errors, fits
+from tests.planted_faults import CHECKS, FAULTS, Fault, printed, said
+
+KINDS = ("vanilla", "gru", "fgr", "minlstm")
+"""One cell of each kind: a sum a gate, two rounds in a step, many matrices, none."""
+
+TIMES_EAGER = 8
+"""Of eager's own error in the same float type, what a cell with means may miss of a bound; the ladder's factor."""
+
+KEYS = ("cell", "dtype", "check", "fault", "architecture", "width")
+"""What tells a row of a part from the others."""
+
+Row = dict[str, Any]
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One row that is to be made.
+
+    Args:
+        keys: its entries among ``KEYS``.
+        of: what it depends on, hashed: a row of the record with the same one is kept.
+        make: the rest of the row.
+    """
+
+    keys: Row
+    of: Callable[[], str]
+    make: Callable[[], Row]
+
+    @property
+    def name(self) -> str:
+        """As a message has it."""
+        return ", ".join(map(str, self.keys.values()))
+
+
+def key(row: Row) -> Key:
+    """What tells it from other rows of its part."""
+    return tuple(row.get(name) for name in KEYS)
+
+
+def hashed(*parts: Any) -> str:
+    """Of texts and numbers; short, since two rows of one cell are all it has to tell apart."""
+    return kept.key(*map(str, parts))[:12]
+
+
+def texts(cell: str, dtype: str, case: Case) -> list[str]:
+    """All that the emulated device compiles for a case: the scans of each class, and the products around them."""
+    made = kernel(lower(as_cell(cell).graph), FLOATS[dtype], EmulatedDevice.architecture)
+    layouts = dict.fromkeys(map(made.layout, case.sizes))
+    scans = [made.stepwise_text if one is None else made.compiled(one, case.B).text for one in layouts]
+    return [*scans, products.source(made.size), *map(kept.header, emulation.HEADERS)]
+
+
+def scans(asked: argparse.Namespace) -> Iterator[Work]:
+    """Each cell and float type: the error of each N in each order."""
+    for dtype in asked.floats:
+        for cell in asked.cells:
+            case = Case(tuple(asked.sizes), dtype=dtype)
+            yield Work(
+                {"cell": cell, "dtype": dtype},
+                lambda case=case, cell=cell, dtype=dtype: hashed(case, asked.orders, *texts(cell, dtype, case)),
+                lambda case=case, cell=cell: _scan(cell, case, asked.orders),
+            )
+
+
+def _scan(cell: str, case: Case, orders: Sequence[str]) -> Row:
+    problem, found, dtype = drawn(cell, case), {}, case.dtype
+    oracle = None
+    for order in orders:
+        got = answer(problem, EmulatedDevice(order))
+        if oracle is None or any(not torch.equal(got[name], value) for name, value in oracle[0].items()):
+            oracle = got, errors(problem, got)
+        found[order] = dict(zip(map(str, case.sizes), oracle[1], strict=True))
+    widths = {str(N): one.width if (one := fits(cell, N, dtype)) else 0 for N in case.sizes}
+    bounds = dict.fromkeys(widths, BOUNDS[dtype])
+    if any(node.op == "mean" for node in as_cell(cell).graph.nodes):
+        # by the scale of what is normalised a gradient is all but 0: as near as eager comes, as in the ladder
+        eager = errors(problem, answer(problem))
+        bounds = {N: max(bound, TIMES_EAGER * error) for (N, bound), error in zip(bounds.items(), eager, strict=True)}
+    right = all(value <= bounds[N] for each in found.values() for N, value in each.items())
+    return {"classes": widths, "errors": found, "right": right}
+
+
+WATCHED = Case((7, 131), T=2)
+"""What the sanitizers look at: a block and a cluster."""
+
+
+def checks(asked: argparse.Namespace) -> Iterator[Work]:
+    """AddressSanitizer, UndefinedBehaviorSanitizer: over every cell. ThreadSanitizer, which is slow: over one of each kind."""
+    for check in CHECKS[len(ORDERS) :]:
+        for cell in asked.cells if check == "sanitize" else [cell for cell in KINDS if cell in asked.cells]:
+            yield Work(
+                {"cell": cell, "check": check},
+                lambda cell=cell: hashed(WATCHED, *texts(cell, WATCHED.dtype, WATCHED)),
+                lambda cell=cell, check=check: _check(cell, check),
+            )
+
+
+def _check(cell: str, check: str) -> Row:
+    problem, words = drawn(cell, WATCHED), ""
+    try:
+        answer(problem, EmulatedDevice("shuffled 1", **{check: True}))
+    except KernelError as error:
+        words = printed(str(error))
+    return {"sizes": WATCHED.sizes, "said": words, "right": not words}
+
+
+def faults(asked: argparse.Namespace) -> Iterator[Work]:
+    """Each planted fault: what every order and sanitizer says of it."""
+    for name, fault in FAULTS.items():
+        cell = ODD.get(fault.cell, fault.cell)
+        yield Work(
+            {"fault": name},
+            lambda fault=fault, cell=cell: hashed(fault, *texts(cell, fault.case.dtype, fault.case)),
+            lambda fault=fault: _fault(fault),
+        )
+
+
+def _fault(fault: Fault) -> Row:
+    words = {check: said(fault, check) for check in dict.fromkeys((*ORDERS, fault.seen))}
+    return {"cell": fault.cell, "said": words, "right": bool(words[fault.seen])}
+
+
+def cubins(asked: argparse.Namespace) -> Iterator[Work]:
+    """Each cell, architecture, float type and class: registers, shared memory, spills.
+
+    Every cell on the first architecture, then one of each kind on the others, then the rest.
+    """
+    kinds = [cell for cell in KINDS if cell in asked.cells]
+    rest = [cell for cell in asked.cells if cell not in kinds]
+    groups = [(asked.architectures[:1], asked.cells), (asked.architectures[1:], kinds), (asked.architectures[1:], rest)]
+    for architectures, cells in groups:
+        for architecture, dtype, cell, width in itertools.product(architectures, asked.floats, cells, WIDTHS):
+            keys = {"cell": cell, "architecture": architecture, "dtype": dtype, "width": width}
+            yield Work(
+                keys,
+                lambda keys=keys: hashed(nvrtc.version(), kept.header("device.h"), _launched(**keys)),
+                lambda keys=keys: cubin(**keys),
+            )
+
+
+def _launched(cell: str, architecture: str, dtype: str, width: int) -> Compiled | None:
+    """A cell's scans in one class, with as many rows as a program may have; None where no class fits."""
+    made = kernel(lower(as_cell(cell).graph), FLOATS[dtype], architecture)
+    layout = made.layout(width)
+    return None if layout is None else made.compiled(layout, 4)
+
+
+def cubin(cell: str, architecture: str, dtype: str, width: int) -> Row:
+    """What a cell's scans take in one class."""
+    compiled = _launched(cell, architecture, dtype, width)
+    if compiled is None:
+        return {"kernels": {}, "right": True}
+    usage, layout = nvrtc.compiled(compiled.text, architecture).usage, compiled.layout
+    each = {
+        name: {"registers": one.registers, "spilled": one.spill_stores + one.spill_loads, "stack": one.stack,
+               "shared": compiled.shared[name == "backward"] + one.shared}
+        for name, one in usage.items()
+    }  # fmt: skip
+    taken = {"matrices": layout.matrices, "cluster": layout.cluster, "threads": layout.threads, "rows": compiled.rows}
+    return {**taken, "kernels": each, "right": not any(one["spilled"] for one in each.values())}
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Work]]] = {
+    "scans": scans, "checks": checks, "faults": faults, "cubins": cubins,
+}  # fmt: skip
+"""By name, in the order in which they are made."""
