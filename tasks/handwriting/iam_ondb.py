@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_odyssey.tasks import cache, extra, locate
-from lstm_odyssey.tasks.cache import Assembled
+from lstm_odyssey.tasks import extra
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.files import cache, locate
+from lstm_odyssey.tasks.files.cache import Assembled
 from lstm_odyssey.tasks.handwriting import ink
 
 URL = "https://fki.tic.heia-fr.ch/databases/iam-on-line-handwriting-database"

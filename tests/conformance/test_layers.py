@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import lstm_odyssey as lo
-from lstm_odyssey.conformance.foreign_ladder import PROMISES
-from lstm_odyssey.conformance.mapping import LayerError
+from lstm_odyssey.conformance.foreign.ladder import PROMISES
+from lstm_odyssey.conformance.foreign.mapping import LayerError
 
 M, N = 3, 5
 GATES = {

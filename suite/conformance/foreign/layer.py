@@ -1,6 +1,6 @@
 """Somebody else's layer, asked in the kit's way: where a cell's parameters lie in it, and how it is called.
 
-``lstm_odyssey.conformance.layers`` checks such a layer; what may be written is said there.
+``lstm_odyssey.conformance.foreign.check`` checks such a layer; what may be written is said there.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from lstm_odyssey.cell import Cell
-from lstm_odyssey.conformance.calls import Call, NotOffered, plain_call, takes, torchs_call
-from lstm_odyssey.conformance.mapping import LayerError, Rows, Values, of_torch
+from lstm_odyssey.conformance.foreign.calls import Call, NotOffered, plain_call, takes, torchs_call
+from lstm_odyssey.conformance.foreign.mapping import LayerError, Rows, Values, of_torch
 from lstm_odyssey.plugins.registry import as_cell
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.conformance.calls import Call, NotOffered
-from lstm_odyssey.conformance.findings import LayerReport
-from lstm_odyssey.conformance.foreign import Foreign, foreign
-from lstm_odyssey.conformance.foreign_cases import Case, tolerance
-from lstm_odyssey.conformance.foreign_ladder import PROMISES
-from lstm_odyssey.conformance.mapping import LayerError
+from lstm_odyssey.conformance.foreign.calls import Call, NotOffered
+from lstm_odyssey.conformance.foreign.cases import Case, tolerance
+from lstm_odyssey.conformance.foreign.findings import LayerReport
+from lstm_odyssey.conformance.foreign.ladder import PROMISES
+from lstm_odyssey.conformance.foreign.layer import Foreign, foreign
+from lstm_odyssey.conformance.foreign.mapping import LayerError
 
 SHAPES = ((2, 2), (4, 3), (12, 3))
 """[T, B] of what is asked."""
