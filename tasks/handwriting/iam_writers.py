@@ -3,8 +3,8 @@
     forms.txt                                      a form and its writer a line, for all forms
     original/a01/a01-000/strokesu.xml              General, Form writerID="10001"; some forms have none there
 
-Source: the corpus's page, "Download the IAM On-Line Handwriting Database", which says of forms.txt that it maps all forms to writers;
-that a line begins with the form and goes on with the writer is taken from that.
+Source: the corpus's page, "Download the IAM On-Line Handwriting Database". It says that forms.txt maps all forms to writers;
+that a line is a form and then its writer is our reading.
 """
 
 from __future__ import annotations
