@@ -117,7 +117,7 @@ def test_the_new_task_keeps_its_promises(tmp_path):
 
 
 def test_its_tests_ask_recordings_of_ones_own(tmp_path):
-    """What ``--odyssey-data`` names goes to every promise; the chance level that is declared, of what is made up, is none of theirs."""
+    """What ``--odyssey-data`` names goes to every promise: the declared chance level is that of what is made up."""
     folder = new.make("task", "circle", tmp_path)
     lo.load_plugin(folder / "odyssey_circle.py")
     for name, count in (("one", 40), ("two", 20)):
