@@ -255,8 +255,8 @@ def compare_members(
     by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
     gradients = named({name: value.cpu() for name, value in by.items()}, axes)
     for m, size in enumerate(sizes):
-        more = {"constants": own_constants[m]} if constants else {}
-        one = make(cell, backend, *(p.parameters for p in members[m]), dtype=dtype, **more)
+        alike = {"constants": own_constants[m]} if constants else {}
+        one = make(cell, backend, *(p.parameters for p in members[m]), dtype=dtype, **alike)
         alone = ask(one, *members[m], lengths=lengths)
         for d in range(directions):
             found = {"y": (y[d, m], [2]), "gradient of x": (by["x"][:, m], [])}

@@ -187,16 +187,16 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
         raise locate.missing("iam_ondb", "no folder given; it is licensed for research, after a registration", URL)
     places = _places(root)
     files = [file for place in places.values() for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
-    told = [*_every(root, iam_writers.FORMS), *_every(root, iam_writers.ORIGINAL)]
-    files = [file for file in [*files, *iam_writers.files(told)] if file.is_file()]
-    return cache.kept(cache.name("iam_ondb", {}, files, root), lambda: _read(root, places, told))
+    metadata = [*_every(root, iam_writers.FORMS), *_every(root, iam_writers.ORIGINAL)]
+    files = [file for file in [*files, *iam_writers.files(metadata)] if file.is_file()]
+    return cache.kept(cache.name("iam_ondb", {}, files, root), lambda: _read(root, places, metadata))
 
 
-def _read(root: Path, places: dict[str, Path], told: list[Path]) -> Assembled:
+def _read(root: Path, places: dict[str, Path], metadata: list[Path]) -> Assembled:
     """The lines of the lists' forms."""
     listed = forms(places)
     every = [form for each in listed.values() for form in each if form not in LEFT_OUT]
-    writers = iam_writers.writers(told, every)
+    writers = iam_writers.writers(metadata, every)
     warnings, empty = [], []
     splits: dict[str, list[ink.Line]] = {}
     for split, names in LISTS.items():
@@ -206,7 +206,7 @@ def _read(root: Path, places: dict[str, Path], told: list[Path]) -> Assembled:
             splits[split] += found
             if not found:
                 empty.append(form)
-    if nameless := [form for form in every if form not in writers] if told else []:
+    if nameless := [form for form in every if form not in writers] if metadata else []:
         warnings.append(
             f"{len(nameless)} forms of the lists have no writer, first {nameless[0]}: writers are not counted"
         )
