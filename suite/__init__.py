@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from lstm_odyssey.backends.numba.memory import free_memory as free_memory
     from lstm_odyssey.bench.throughput import throughput as throughput
     from lstm_odyssey.cell import Cell as Cell
+    from lstm_odyssey.conformance.foreign.check import check_layer as check_layer
     from lstm_odyssey.conformance.kit import check_variant as check_variant
-    from lstm_odyssey.conformance.layers import check_layer as check_layer
     from lstm_odyssey.conformance.tasks import check_task as check_task
     from lstm_odyssey.layers.of_torch import from_torch as from_torch
     from lstm_odyssey.layers.oracle import oracle as oracle
@@ -60,7 +60,7 @@ _HOMES = {
     "check_task": "conformance.tasks",
     "citation": "reports.citation",
     "check_variant": "conformance.kit",
-    "check_layer": "conformance.layers",
+    "check_layer": "conformance.foreign.check",
     "throughput": "bench.throughput",
     "Limit": "variants.declare",
     "TraceError": "variants.declare",

@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixtures ``odyssey_variant``, ``odyssey_task`` and ``odyssey_case`` for tests that ask for them.
+"""The pytest plugin: the fixtures ``odyssey_variant``, ``odyssey_task``, ``odyssey_case`` and ``odyssey_data``.
 
 It is loaded wherever the package is installed, so it imports neither torch nor any variant or task until a test wants one
 of its fixtures, and all it adds is named ``odyssey``.
@@ -61,6 +61,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     one = {"default": "standard", "choices": tuple(PROFILES)}
     more = {"action": "append", "metavar": "FILE", "default": []}
     group.addoption("--odyssey-plugin", help="a file whose variants and tasks are known too; its code is run", **more)
+    more = {"action": "append", "metavar": "TASK=PATH", "default": []}
+    group.addoption("--odyssey-data", help="where a task's corpus lies; may be repeated", **more)
     group.addoption("--odyssey-profile", help="how thoroughly cases are measured (standard)", **one)
 
 
@@ -77,6 +79,24 @@ def pytest_configure(config: pytest.Config) -> None:
     for kind in ("task", "variant"):
         if patterns := config.getoption(f"--odyssey-{kind}"):
             chosen(kind, patterns)
+    if given := config.getoption("--odyssey-data"):
+        places(given)
+
+
+def places(given: Sequence[str]) -> dict[str, str]:
+    """Where tasks' corpora lie, from ``TASK=PATH``.
+
+    Raises:
+        pytest.UsageError: a value is not of this form, or there is no such task.
+    """
+    from lstm_odyssey.commands.options import places_of
+    from lstm_odyssey.plugins import registry
+    from lstm_odyssey.study.plan import SettingsError
+
+    try:
+        return places_of(given, registry.task_names())
+    except SettingsError as error:
+        raise pytest.UsageError(f"--odyssey-{str(error).removeprefix('--')}") from error
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -119,6 +139,12 @@ def _default(name: str) -> bool:
         return bool(task.embedded and task.collection in (None, COLLECTION))
     except registry.PluginError:
         return True
+
+
+@pytest.fixture(scope="session")
+def odyssey_data(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Where the corpora of ``--odyssey-data TASK=PATH`` lie, by task: ``check(task, path=odyssey_data.get(task))``."""
+    return places(request.config.getoption("--odyssey-data"))
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lstm_odyssey.tasks import locate, music
+from lstm_odyssey.tasks import music
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.files import locate
 
 FILE = Path(__file__).parent / "corpora" / "bach_music21_quarter.json.gz"
 CHECKSUM = "2b7637ca6a037842f6f2532b18c531e8a076234be6986bbbc7025e7a17e06f53"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,9 +23,8 @@ from lstm_odyssey.tasks.distributions import (
     Uniform,
     distribution_from_dict,
 )
+from lstm_odyssey.tasks.names import NAMES
 from lstm_odyssey.tasks.nearest import nearest
-from lstm_odyssey.tasks.objectives.names import NAMES
-from lstm_odyssey.tasks.transfer import Download
 
 __all__ = [
     "PAPER_SPACE",
@@ -33,6 +33,7 @@ __all__ = [
     "Corpus",
     "CorpusError",
     "Distribution",
+    "Download",
     "EvenInteger",
     "LogUniform",
     "OneMinus",
@@ -55,13 +56,28 @@ Source: Greff et al., "LSTM: A Search Space Odyssey", section IV (arXiv 1503.040
 """
 
 
+class Download(NamedTuple):
+    """One file of a corpus that may be had freely: its name in the user's cache, and where from.
+
+    ``checksum`` is its sha256 (hex); None where none is published, and then the first download's is recorded. ``size`` is in
+    bytes, exact; ``max_bytes`` bounds a file whose size is not known.
+    """
+
+    file: str
+    url: str
+    checksum: str | None = None
+    mirror: str | None = None
+    size: int | None = None
+    max_bytes: int | None = None
+
+
 @dataclass(frozen=True)
 class Task:
     """A named corpus bound to one objective.
 
     Args:
         load: ``load(path) -> Corpus``; path None means the default place: the embedded file, ``$ODYSSEY_DATA``, or a
-            download (see ``locate``).
+            download (see ``files.locate``).
         objective: ``"next_frame"``, ``"frames"``, ``"ctc"``, or ``"label_last"``, ``"label_ends"``, ``"label_mean"``.
         family: the paper's task it stands for: music, speech, handwriting, or a name of your own.
         bidirectional: whether nets read the sequence in both directions (never for ``next_frame``).

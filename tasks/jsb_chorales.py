@@ -24,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from lstm_odyssey.tasks import locate, music
+from lstm_odyssey.tasks import music
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.files import locate
 
 FILENAME = "JSB Chorales.pickle"
 URL = "http://www-etud.iro.umontreal.ca/~boulanni/JSB%20Chorales.pickle"

@@ -18,6 +18,9 @@ FLOATS = {"float32": torch.float32, "float64": torch.float64}
 BOUNDS = {"float32": 1e-5, "float64": 1e-12}
 """Of the largest difference of a tensor, as part of its largest number."""
 
+ROUNDINGS = 8
+"""Of the largest number of a whole gradient: by so many a part of it may be off that is all but 0, as its terms cancel."""
+
 CLASSES = (3, 33, 67, 100, 131, 200)
 """An N of each size class, none of which fills it."""
 
@@ -158,17 +161,25 @@ def of_member(problem, found, p):
     return own
 
 
-def errors(problem, found):
-    """The largest difference from the oracle for each member, as part of the largest number of the tensor that has it."""
-    worst = []
+def errors(problem, found, *, cancels=False):
+    """The largest difference from the oracle for each member, as part of the largest number of the tensor that has it.
+
+    With ``cancels`` some of a gradient's tensors may be all but 0 beside the terms that they are sums of, as is what a
+    normalised vector sends back to its own scale. Then a tensor of the gradient may be off by ``BOUNDS`` of its own largest
+    number or by ``ROUNDINGS`` roundings of the whole gradient's; the part told here is of whichever is more.
+    """
+    worst, dtype = [], problem.case.dtype
+    share = ROUNDINGS * torch.finfo(FLOATS[dtype]).eps / BOUNDS[dtype] if cancels else 0.0
     for p in range(len(problem.case.sizes)):
         oracle, own = answer(cast(member(problem, p), "float64")), of_member(problem, found, p)
+        gradient = [name for name in oracle if name.startswith("gradient of ")]
+        whole = max(oracle[name].abs().max().item() for name in gradient)
         each = []
         for name, right in oracle.items():
             got = own[name].double()
             assert got.shape == right.shape, (name, got.shape, right.shape)
-            difference = (got - right).abs().nan_to_num(nan=torch.inf).max() / right.abs().max().clamp(min=1e-3)
-            each.append(difference.item())
+            scale = max(right.abs().max().item(), 1e-3, share * whole if name in gradient else 0.0)
+            each.append((got - right).abs().nan_to_num(nan=torch.inf).max().item() / scale)
         worst.append(max(each))
     return worst
 

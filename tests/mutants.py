@@ -618,6 +618,23 @@ class MixesLastBits(lo.RNN):
         return (y * (1 + 2 * torch.finfo(y.dtype).eps * (x[:, 1:2].sum() > 0)) if self.population else y), final
 
 
+class ForgetsConstants(lo.RNN):
+    """The cell's constants have their defaults, whatever is given."""
+
+    def __init__(self, *args, constants=None, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+class FirstMembersConstants(lo.RNN):
+    """All members of a population have the constants of the first."""
+
+    def __init__(self, *args, constants=None, **kwargs):
+        each = {
+            name: [value[0]] * len(value) if isinstance(value, list) else value for name, value in constants.items()
+        }
+        super().__init__(*args, constants=each, **kwargs)
+
+
 WRONG_LAYERS = {  # and the check that is there to catch each
     RoundsToFloat32: "oracle",
     IgnoresState: "oracle",
@@ -649,6 +666,8 @@ WRONG_LAYERS = {  # and the check that is there to catch each
     ShortExponential: "nonlinearities",
     ComputesAtTheWidest: "member_bits",
     MixesLastBits: "member_bits",
+    ForgetsConstants: "constants",
+    FirstMembersConstants: "constants",
 }
 
 WRONG_CTC = {  # a slip in the text of the compiled CTC: what stands there once, and what instead

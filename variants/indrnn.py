@@ -2,11 +2,12 @@
 
 Parameters: MN + 2N. Equal to irnn with a diagonal R.
 
-Source: Li et al. 2018, section 3, equation (2), with relu. Its h is y, its vector u is p. The paper bounds |u| by a root of
-2 so that long sequences do not overflow; that is a rule of training and no part of the step.
+Source: Li et al. 2018, with relu. Its h is y, its vector u is p, which begins uniform in [0, 1], as in the authors' code for
+relu (github.com/Sunnydreamrain/IndRNN_pytorch), so that blocks remember for different times. There |u| is also kept below the
+T-th root of 2 in training; that is no part of the step, and nothing does so here.
 """
 
-from lstm_odyssey.variants.declare import Limit, Variant
+from lstm_odyssey.variants.declare import Limit, Variant, uniform
 from lstm_odyssey.variants.ops import relu
 
 
@@ -32,4 +33,5 @@ variant = Variant(
     ),
     limits=(Limit(of="irnn", parameters=as_irnn),),
     ties=("relu",),
+    start={"p.h": uniform(0.0, 1.0)},
 )

@@ -2,7 +2,7 @@
 
 Parameters: MN + N² + N.
 
-Source: Le et al. 2015, section 3. With the identity for R and 0 for b a step begins by adding what it sees to what it was.
+Source: Le et al. 2015. With the identity for R and 0 for b a step begins by adding what it sees to what it was.
 W begins as every matrix does; the paper draws it with a standard deviation of .001.
 """
 

@@ -2,9 +2,9 @@
 
 Parameters: 2(MN + N² + 2N).
 
-Source: Ravanelli et al. 2018, section III, equations of the Li-GRU: BN(W_z x_t) and BN(W_h x_t) are read as LN of the same
-vectors (Ba et al. 2016, equation (4)), each over its own N, with gain p and bias b. The root has 1e-5 added. Its h is y, its
-candidate h̃ is h. Without any norm: ligru. Gains begin as 1.
+Source: Ravanelli et al. 2018, equations of the Li-GRU: BN(W_z x_t) and BN(W_h x_t) are read as LN of the same vectors (Ba et
+al. 2016), each over its own N, with gain p and bias b. The root has 1e-5 added. Its h is y, its candidate h̃ is h. Without any
+norm: ligru. Gains begin as 1.
 """
 
 from lstm_odyssey.variants.declare import Variant

@@ -2,7 +2,7 @@
 
 Parameters: 2(MN + N² + N). With its gate shut to the past it is tanh_rnn.
 
-Source: Collins, Sohl-Dickstein and Sussillo 2017, section 2, "UGRNN". Its h is y, its candidate c is h.
+Source: Collins, Sohl-Dickstein and Sussillo 2017, who call it UGRNN. Its h is y, its candidate c is h.
 """
 
 from lstm_odyssey.variants.declare import Limit, Variant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_odyssey.commands.bench.options import progress
-from lstm_odyssey.commands.options import Plugins, names, pairs
+from lstm_odyssey.commands.options import Plugins, names, places_of
 from lstm_odyssey.commands.terminal.blame import own_part
 from lstm_odyssey.plugins.paths import USER_PATH
 from lstm_odyssey.tasks.nearest import nearest
@@ -75,9 +75,9 @@ class Planned:
 
 
 def plan(
-    asked: Sequence[str], backends: Sequence[str] | None, data: dict[str, str], device: str = "cpu"
+    asked: Sequence[str], backends: Sequence[str] | None, data: Iterable[str] | None = None, device: str = "cpu"
 ) -> list[Planned]:
-    """All promises of the variants and tasks of these names; those of variants on a device.
+    """All promises of the variants and tasks of these names, whose corpora lie at TASK=PATH; those of variants on a device.
 
     Raises:
         UnknownNameError: a name is neither a variant nor a task.
@@ -111,13 +111,11 @@ def plan(
         ) from missing
     found: list[Planned] = []
     tasks = [name for name in asked if name in registry.task_names()]
-    unused = sorted(set(data) - set(tasks))
-    if unused:
-        raise SettingsError(f"--data: got a path for {', '.join(unused)}; expected one of the tasks that are checked.")
+    places = places_of(data, tasks)
     for name in dict.fromkeys(asked):
         if name in tasks:
-            error = _load_error(name, data.get(name))
-            for promise, ask in task_checks(data.get(name)):
+            error = _load_error(name, places.get(name))
+            for promise, ask in task_checks(places.get(name)):
                 if error is None or ask.func is check_space:
                     found.append(Planned("task", name, promise, "", ask))
                 elif ask.func is check_corpus:
@@ -203,7 +201,7 @@ def check(
     from lstm_odyssey.commands.terminal.fitted import show
 
     console = Console()
-    planned = plan(names(name) or [], names(backend) or None, pairs(data), device)
+    planned = plan(names(name) or [], names(backend) or None, data, device)
     results = []
     interrupted = False
     with progress(len(planned)) as (say, advance):

@@ -33,7 +33,7 @@ def place(task: NamedTask) -> str:
     Raises:
         CorpusError: ``$ODYSSEY_DATA`` is no folder, or holds two that fit.
     """
-    from lstm_odyssey.tasks import locate
+    from lstm_odyssey.tasks.files import locate
 
     if task.embedded:
         return "in the package"
@@ -48,7 +48,7 @@ def place(task: NamedTask) -> str:
 
 def size(task: NamedTask) -> str:
     """How large a task's corpus is: the embedded file, what is downloaded, or the file that was given."""
-    from lstm_odyssey.tasks import locate
+    from lstm_odyssey.tasks.files import locate
 
     given = None if task.embedded else locate.locate(task.name)
     if given is not None and given.is_file():
@@ -90,7 +90,7 @@ def list_(plugin: ListedPlugins = None) -> None:
 def fetch(tasks: Chosen, plugin: Plugins = None) -> None:
     """Download what may be had freely, and check it; a file that is there and whole is not fetched again. Nothing is parsed."""
     from lstm_odyssey.plugins import registry
-    from lstm_odyssey.tasks import locate
+    from lstm_odyssey.tasks.files import locate
 
     for name in names([tasks]) or []:
         task = registry.task(name)

@@ -123,15 +123,10 @@ def places_of(data: Iterable[str] | None, tasks: Sequence[str]) -> dict[str, str
     Raises:
         SettingsError: a path is given for a task that is not among them.
     """
-    from lstm_odyssey.study.plan import SettingsError
-    from lstm_odyssey.tasks.nearest import nearest
+    from lstm_odyssey.study.plan import refuse_unasked
 
     found = pairs(data)
-    unused = sorted(set(found) - set(tasks))
-    if unused:
-        raise SettingsError(
-            f"--data: got a path for {', '.join(unused)}; expected one of the tasks: {nearest(unused[0], list(tasks))}."
-        )
+    refuse_unasked(found, tasks)
     return found
 
 

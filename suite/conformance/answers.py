@@ -44,15 +44,16 @@ def make(
     backend: Any,
     *parameters: Mapping[str, Tensor],
     dtype: torch.dtype = torch.float64,
+    **options: Any,
 ) -> torch.nn.Module:
-    """A layer with these parameters, one dict a direction.
+    """A layer with these parameters, one dict a direction; options as ``lo.RNN`` takes them.
 
     ``backend`` is the name of one, or any callable that takes ``lo.RNN``'s arguments and returns such a layer. Wherever it
     lies, problems and answers lie on the CPU.
     """
     shapes = {axis: size for name, value in parameters[0].items()
               for axis, size in zip(cell.parameters[name], value.shape, strict=True)}  # fmt: skip
-    layer = build(cell, backend, shapes.get("M", 1), shapes["N"], dtype, bidirectional=len(parameters) == 2)
+    layer = build(cell, backend, shapes.get("M", 1), shapes["N"], dtype, bidirectional=len(parameters) == 2, **options)
     load(layer, *parameters)
     return layer
 
@@ -106,7 +107,8 @@ def ask_oracle(cell: Any, problem: Problem) -> Answer:
     """The oracle's answer: the cell's own text, example by example, and autograd."""
     leaves = fresh({"x": problem.x, **{f"initial {name}": value for name, value in problem.state.items()}})
     parameters = fresh(problem.parameters)
-    states = lo.oracle(cell, leaves["x"], {name: leaves[f"initial {name}"] for name in problem.state}, parameters)
+    given = {**problem.constants, **parameters}
+    states = lo.oracle(cell, leaves["x"], {name: leaves[f"initial {name}"] for name in problem.state}, given)
     total = (states[cell.states[0]] * problem.adjoint_y).sum()
     total = total + sum((states[name][-1] * problem.adjoint_state[name]).sum() for name in cell.states)
     gradients = differentiate(total, {**leaves, **parameters})

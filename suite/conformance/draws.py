@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,13 +29,17 @@ def flip(tensor: Tensor, lengths: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Problem:
-    """One cell's inputs in float64: x [T,B,M], states [B,N], parameters, and what stands for the loss's derivatives."""
+    """One cell's inputs in float64: x [T,B,M], states [B,N], parameters, and what stands for the loss's derivatives.
+
+    ``constants`` are values of the cell's, ``{"k.gamma": 2.0}`` as tensors of no dimension; those left out have their default.
+    """
 
     x: Tensor
     state: Mapping[str, Tensor]
     parameters: Mapping[str, Tensor]
     adjoint_y: Tensor
     adjoint_state: Mapping[str, Tensor]
+    constants: Mapping[str, Tensor] = field(default_factory=dict)
 
     def rows(self, index: Sequence[int]) -> Problem:
         """The same problem for some rows of the batch, in the order of ``index``."""
@@ -64,6 +68,7 @@ class Problem:
             each(self.parameters),
             self.adjoint_y.to(dtype),
             each(self.adjoint_state),
+            each(self.constants),
         )
 
     def jittered(self, generator: torch.Generator) -> Problem:
@@ -77,6 +82,7 @@ class Problem:
             x=jitter(self.x),
             state={name: jitter(value) for name, value in self.state.items()},
             parameters={name: jitter(value) for name, value in self.parameters.items()},
+            constants={name: jitter(value) for name, value in self.constants.items()},
         )
 
     def alone(self, lengths: Tensor) -> list[Problem]:
@@ -107,15 +113,20 @@ class Draw:
         if self.T < 2:
             raise ValueError(f"Draw: got T = {self.T}, expected 2 or more; one step cannot tell right from wrong.")
 
-    def problem(self, cell: Any) -> Problem:
+    def problem(self, cell: Any, constants: Mapping[str, float] | None = None) -> Problem:
         """The problem itself, the same for the same draw and cell on every machine; away from the cell's declared ties.
+
+        Args:
+            cell: what it is a problem for.
+            constants: of the cell, ``{"gamma": 2.0}``; no other number depends on them.
 
         Raises:
             ValueError: whatever is drawn, the cell meets a tie.
         """
         generator = torch.Generator().manual_seed(self.seed)
+        given = {f"k.{name}": torch.tensor(value, dtype=torch.float64) for name, value in (constants or {}).items()}
         for _ in range(20):
-            problem = self._drawn(cell, generator)
+            problem = replace(self._drawn(cell, generator), constants=given)
             if distance(cell, problem) > NEAR:
                 return problem
         raise ValueError(

@@ -28,6 +28,7 @@ from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance import ladder_limits, ladder_structure
 from lstm_odyssey.conformance.answers import About, ask, ask_oracle, compare, make, require
 from lstm_odyssey.conformance.draws import FIXED, SIZES, Draw, visits
+from lstm_odyssey.conformance.ladder_constants import check_constants
 from lstm_odyssey.conformance.ladder_exactness import check_adjoint
 from lstm_odyssey.conformance.ladder_precision import check_nonlinearities, check_single_precision
 from lstm_odyssey.conformance.placed import Placed, placed, record_of, shown
@@ -120,7 +121,7 @@ def check_default_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED[
 STEPS: dict[int, tuple[Callable[..., None], ...]] = {
     1: (check_adjoint,),
     2: (check_equations,),
-    3: (check_oracle, check_long_sequences, check_default_state),
+    3: (check_oracle, check_long_sequences, check_default_state, check_constants),
     4: (check_single_precision, check_nonlinearities),
     5: (
         ladder_structure.check_rows,

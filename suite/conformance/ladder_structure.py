@@ -6,7 +6,7 @@ Each promise is a function of a cell, a backend and draws, and raises AssertionE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -145,7 +145,7 @@ def check_population(cell: Any, backend: Any = "eager", draws: Draws | None = No
     cell = lo.as_cell(cell)
     for draw in visits(backend, draws):
         for directions in (1, 2):
-            _check_members(cell, backend, replace(draw, B=max(draw.B, 2)), directions, compare)
+            compare_members(cell, backend, replace(draw, B=max(draw.B, 2)), directions, compare)
 
 
 def check_member_bits(cell: Any, backend: Any = "auto", draws: Draws | None = None) -> None:
@@ -165,7 +165,7 @@ def check_member_bits(cell: Any, backend: Any = "auto", draws: Draws | None = No
     for draw in asked:
         for directions in (1, 2):
             for dtype in (torch.float64, torch.float32):
-                _check_members(cell, backend, draw, directions, _same_bits, dtype)
+                compare_members(cell, backend, draw, directions, _same_bits, dtype)
 
 
 def _same_bits(answer: Answer, reference: Answer, about: About) -> None:
@@ -182,19 +182,31 @@ def _sizes(draw: Draw) -> list[int]:
     return [draw.N, 2 if draw.N == 1 else 1, 5]
 
 
-def _check_members(
+def compare_members(
     cell: Any,
     backend: Any,
     draw: Draw,
     directions: int,
     same: Callable[[Answer, Answer, About], None],
     dtype: torch.dtype = torch.float64,
+    constants: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
+    """A population of the draw's three sizes beside each of its members alone.
+
+    Args:
+        directions: 1 or 2.
+        same: raises where two answers are not as equal as they have to be.
+        constants: of the cell, by name one for each member.
+    """
     sizes = _sizes(draw)
     width, lengths = max(sizes), draw.lengths() if directions == 2 and draw.B > 1 else None
     valid = torch.full((draw.B,), draw.T) if lengths is None else lengths
+    own_constants = [{name: each[m] for name, each in (constants or {}).items()} for m in range(len(sizes))]
     members = [
-        [replace(draw, N=size, seed=draw.seed + 2 * m + d).problem(cell).to(dtype) for d in range(directions)]
+        [
+            replace(draw, N=size, seed=draw.seed + 2 * m + d).problem(cell, own_constants[m]).to(dtype)
+            for d in range(directions)
+        ]
         for m, size in enumerate(sizes)
     ]
     axes = {name: [k for k, axis in enumerate(shape) if axis == "N"] for name, shape in cell.parameters.items()}
@@ -221,7 +233,8 @@ def _check_members(
         require(zero_beyond, f"{about}: {what} is not exactly 0 beyond the member's N = {size}")
         return part
 
-    layer = build(cell, backend, members[0][0].x.shape[-1], sizes, dtype, bidirectional=directions == 2)
+    more = {"constants": constants} if constants else {}
+    layer = build(cell, backend, members[0][0].x.shape[-1], sizes, dtype, bidirectional=directions == 2, **more)
     parameters, device = dict(layer.named_parameters()), device_of(layer)
     for name, value in named(parameters, axes).items():
         for m, size in enumerate(sizes):
@@ -242,7 +255,8 @@ def _check_members(
     by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
     gradients = named({name: value.cpu() for name, value in by.items()}, axes)
     for m, size in enumerate(sizes):
-        one = make(cell, backend, *(p.parameters for p in members[m]), dtype=dtype)
+        alike = {"constants": own_constants[m]} if constants else {}
+        one = make(cell, backend, *(p.parameters for p in members[m]), dtype=dtype, **alike)
         alone = ask(one, *members[m], lengths=lengths)
         for d in range(directions):
             found = {"y": (y[d, m], [2]), "gradient of x": (by["x"][:, m], [])}

@@ -23,10 +23,10 @@ def distance(cell: Any, problem: Any) -> float:
     if not cell.ties:
         return float("inf")
     nodes = cell.graph.nodes
-    after = oracle(cell, problem.x, problem.state, problem.parameters)
+    after = oracle(cell, problem.x, problem.state, {**problem.constants, **problem.parameters})
     before = {name: torch.cat([problem.state[name][None], value[:-1]]) for name, value in after.items()}
     given = {f"k.{name}": torch.tensor(one.default, dtype=torch.float64) for name, one in cell.constants.items()}
-    given |= problem.parameters
+    given |= {**problem.constants, **problem.parameters}
     values: list[Any] = []
     found = [torch.tensor(float("inf"), dtype=torch.float64)]
     for node in nodes:

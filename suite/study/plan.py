@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,16 @@ from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.environment import environment
 from lstm_odyssey.training.protocol import Protocol
 
-__all__ = ["DTYPES", "Plan", "Settings", "SettingsError", "chosen_cells", "default_tasks", "make_plan"]
+__all__ = [
+    "DTYPES",
+    "Plan",
+    "Settings",
+    "SettingsError",
+    "chosen_cells",
+    "default_tasks",
+    "make_plan",
+    "refuse_unasked",
+]
 
 
 @dataclass(frozen=True)
@@ -68,11 +77,7 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
     if tuple(tasks) == ("all",):
         tasks = registry.task_names()
     origins.refuse_twice("task", tasks)
-    unused = sorted(set(settings.data) - set(tasks))
-    if unused:
-        raise SettingsError(
-            f"--data: got a path for {', '.join(unused)}; expected one of the study's tasks: {nearest(unused[0], tasks)}."
-        )
+    refuse_unasked(settings.data, tasks)
     for cell in cells.values():
         _extend(store, study, "variants", cell.name, variant_facts(cell, study), ("signature",))
     same = ("checksum", "objective", "bidirectional", "direction", "space")
@@ -260,3 +265,11 @@ def _extend(
                 "changed, so this is another study. Choose another --store, or bring the old one back."
             )
     study[kind] = {**study[kind], name: there or facts}
+
+
+def refuse_unasked(data: Iterable[str], tasks: Sequence[str]) -> None:
+    """Raise `SettingsError` if a path is given for a task that is not asked for."""
+    unused = sorted(set(data) - set(tasks))
+    if unused:
+        among = f"one of the tasks: {nearest(unused[0], list(tasks))}" if tasks else "none, as no task is asked for"
+        raise SettingsError(f"--data: got a path for {', '.join(unused)}; expected {among}.")

@@ -26,8 +26,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_odyssey.tasks import cache, locate
-from lstm_odyssey.tasks.cache import SPLITS
 from lstm_odyssey.tasks.declare import (
     PAPER_SPACE,
     Corpus,
@@ -37,6 +35,8 @@ from lstm_odyssey.tasks.declare import (
     Task,
     Uniform,
 )
+from lstm_odyssey.tasks.files import cache, locate
+from lstm_odyssey.tasks.files.cache import SPLITS
 from lstm_odyssey.tasks.handwriting import hershey_hand, ink
 from lstm_odyssey.tasks.handwriting.hershey_text import Draws, text
 

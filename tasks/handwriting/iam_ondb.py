@@ -11,6 +11,8 @@ other counts than these are a warning. The corpus is licensed, so the user gives
     ascii/a01/a01-020/a01-020x.txt               after "CSR:" and an empty line, text line k is that of file k
     trainset.txt testset_v.txt testset_t.txt testset_f.txt      one form a line, anywhere in the folder
 
+Where forms.txt or the folder original lies there too, writers are counted (see ``iam_writers``).
+
 Source: Liwicki and Bunke, "IAM-OnDB - an on-line English sentence database acquired from handwritten text on a whiteboard",
 ICDAR 2005. Departure from the paper: none known but the readings in ``ink``.
 """
@@ -27,10 +29,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_odyssey.tasks import cache, extra, locate
-from lstm_odyssey.tasks.cache import Assembled
+from lstm_odyssey.tasks import extra
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
-from lstm_odyssey.tasks.handwriting import ink
+from lstm_odyssey.tasks.files import cache, locate
+from lstm_odyssey.tasks.files.cache import Assembled
+from lstm_odyssey.tasks.handwriting import iam_writers, ink
 
 URL = "https://fki.tic.heia-fr.ch/databases/iam-on-line-handwriting-database"
 LISTS = {"train": ("trainset",), "valid": ("testset_v", "testset_t"), "test": ("testset_f",)}
@@ -45,12 +48,9 @@ DEEP = 4
 SPACE = PAPER_SPACE
 
 
-def _find(root: Path, name: str) -> Path | None:
-    """The first folder or file of that name, the least deep and then the first by name."""
-    for depth in range(DEEP):
-        if found := sorted(root.glob("*/" * depth + name)):
-            return found[0]
-    return None
+def _every(root: Path, name: str) -> list[Path]:
+    """All folders and files of that name, the least deep and then the first by name before the others."""
+    return [place for depth in range(DEEP) for place in sorted(root.glob("*/" * depth + name))]
 
 
 def _places(root: Path) -> dict[str, Path]:
@@ -59,7 +59,7 @@ def _places(root: Path) -> dict[str, Path]:
     Errors: `CorpusError`, which names all that are missing.
     """
     names = {"lineStrokes": "lineStrokes", "ascii": "ascii", **{each: f"{each}.txt" for each in FORMS}}
-    found = {key: _find(root, name) for key, name in names.items()}
+    found = {key: next(iter(_every(root, name)), None) for key, name in names.items()}
     if missing := [names[key] for key, place in found.items() if place is None]:
         raise CorpusError(
             f"task 'iam_ondb': {root} has no {', '.join(missing)}; expected the folders lineStrokes and ascii and the lists "
@@ -154,8 +154,8 @@ def _points(where: str, stroke: Any) -> NDArray[np.int64]:
     return np.rint(points * [1, 1, 1000]).astype(np.int64)
 
 
-def _lines(places: dict[str, Path], form: str) -> Iterator[ink.Line]:
-    """The lines of a form for which there are strokes."""
+def _lines(places: dict[str, Path], form: str, writer: str = "") -> Iterator[ink.Line]:
+    """The lines of a form for which there are strokes; its writer is empty if it is not known."""
     inner = Path(form[:3]) / form[:7]
     files = sorted((places["lineStrokes"] / inner).glob(f"{form}-[0-9][0-9].xml"))
     if not files:
@@ -173,9 +173,8 @@ def _lines(places: dict[str, Path], form: str) -> Iterator[ink.Line]:
         started = [int(stroke[0, 2]) for stroke in whole]
         where = f"task 'iam_ondb': {file.name}"
         ink.encode(where, texts[number - 1])
-        yield ink.Line(
-            where, ink.features(where, np.concatenate(kept), list(map(len, kept)), started), texts[number - 1]
-        )
+        features = ink.features(where, np.concatenate(kept), list(map(len, kept)), started)
+        yield ink.Line(where, features, texts[number - 1], writer)
 
 
 def load(path: str | PathLike[str] | None = None) -> Corpus:
@@ -188,22 +187,29 @@ def load(path: str | PathLike[str] | None = None) -> Corpus:
         raise locate.missing("iam_ondb", "no folder given; it is licensed for research, after a registration", URL)
     places = _places(root)
     files = [file for place in places.values() for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
-    files = [file for file in files if file.is_file()]
-    return cache.kept(cache.name("iam_ondb", {}, files, root), lambda: _read(root, places))
+    metadata = [*_every(root, iam_writers.FORMS), *_every(root, iam_writers.ORIGINAL)]
+    files = [file for file in [*files, *iam_writers.files(metadata)] if file.is_file()]
+    return cache.kept(cache.name("iam_ondb", {}, files, root), lambda: _read(root, places, metadata))
 
 
-def _read(root: Path, places: dict[str, Path]) -> Assembled:
+def _read(root: Path, places: dict[str, Path], metadata: list[Path]) -> Assembled:
     """The lines of the lists' forms."""
     listed = forms(places)
+    every = [form for each in listed.values() for form in each if form not in LEFT_OUT]
+    writers = iam_writers.writers(metadata, every)
     warnings, empty = [], []
     splits: dict[str, list[ink.Line]] = {}
     for split, names in LISTS.items():
         splits[split] = []
         for form in (form for name in names for form in listed[name] if form not in LEFT_OUT):
-            found = list(_lines(places, form))
+            found = list(_lines(places, form, writers.get(form, "")))
             splits[split] += found
             if not found:
                 empty.append(form)
+    if nameless := [form for form in every if form not in writers] if metadata else []:
+        warnings.append(
+            f"{len(nameless)} forms of the lists have no writer, first {nameless[0]}: writers are not counted"
+        )
     if empty:
         warnings.append(f"{len(empty)} forms of the lists have no file in lineStrokes, first {empty[0]}")
     for what, got, usual in (

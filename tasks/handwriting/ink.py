@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lstm_odyssey.tasks.cache import SPLITS, Assembled
 from lstm_odyssey.tasks.declare import CorpusError, Pair
+from lstm_odyssey.tasks.files.cache import SPLITS, Assembled
 
 CHARACTERS = tuple(string.ascii_lowercase + string.ascii_uppercase + string.digits + " !\"#&'()*+,-./[]:;?")
 """The 81 characters of IAM-OnDB."""

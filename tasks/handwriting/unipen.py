@@ -27,9 +27,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_odyssey.tasks import archives, cache, locate
-from lstm_odyssey.tasks.cache import SPLITS, Assembled
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, Task
+from lstm_odyssey.tasks.files import archives, cache, locate
+from lstm_odyssey.tasks.files.cache import SPLITS, Assembled
 from lstm_odyssey.tasks.handwriting import ink, unipen_format, unipen_lines
 from lstm_odyssey.tasks.handwriting.unipen_format import Text
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_odyssey.tasks import locate, npz
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files import locate, npz
 from lstm_odyssey.tasks.handwriting.unipen_format import Text
 
 MAX_BYTES = 2**30

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from os import PathLike
 
-from lstm_odyssey.tasks import locate
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, Task
+from lstm_odyssey.tasks.files import locate
 from lstm_odyssey.tasks.memory import machine
 
 TABLE = ((0, 1), (1, 0))

@@ -16,8 +16,8 @@ from __future__ import annotations
 from itertools import permutations
 from os import PathLike
 
-from lstm_odyssey.tasks import locate
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, Task
+from lstm_odyssey.tasks.files import locate
 from lstm_odyssey.tasks.memory import machine
 
 ORDERS = tuple("".join(order) for order in permutations("abcde"))

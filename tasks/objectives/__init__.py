@@ -8,8 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from lstm_odyssey.tasks.names import NAMES
 from lstm_odyssey.tasks.nearest import nearest
-from lstm_odyssey.tasks.objectives.names import NAMES
 
 if TYPE_CHECKING:
     from lstm_odyssey.tasks.objectives.base import Objective

@@ -25,8 +25,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lstm_odyssey.tasks.declare import Corpus, Split
+from lstm_odyssey.tasks.names import NAMES
 from lstm_odyssey.tasks.objectives.base import Objective, check_labels, check_targets, clear, moved, padding, stack
-from lstm_odyssey.tasks.objectives.names import NAMES
 
 
 class LabelTarget(NamedTuple):

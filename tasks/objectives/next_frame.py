@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lstm_odyssey.tasks.declare import Corpus, CorpusError, Split
+from lstm_odyssey.tasks.names import NAMES
 from lstm_odyssey.tasks.objectives.base import Objective, check_targets, clear, moved, padding, stack
-from lstm_odyssey.tasks.objectives.names import NAMES
 
 
 class NextFrameTarget(NamedTuple):

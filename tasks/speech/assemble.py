@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_odyssey.tasks.cache import SPLITS, Assembled
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files.cache import SPLITS, Assembled
 from lstm_odyssey.tasks.speech.features import SHIFT, WIDTH, with_differences
 from lstm_odyssey.tasks.speech.recordings import Utterance
 

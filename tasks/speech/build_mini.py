@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_odyssey.tasks import archives, npz
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files import archives, npz
 from lstm_odyssey.tasks.speech import computed, festvox, festvox_ru, festvox_ru_mini, transcripts
 from lstm_odyssey.tasks.speech.recordings import utterances
 

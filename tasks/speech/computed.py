@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_odyssey.tasks.cache import SPLITS
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files.cache import SPLITS
 from lstm_odyssey.tasks.speech.features import WIDTH
 from lstm_odyssey.tasks.speech.recordings import Utterance
 

@@ -19,9 +19,9 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from lstm_odyssey.tasks import cache, locate
-from lstm_odyssey.tasks.cache import Assembled
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.files import cache, locate
+from lstm_odyssey.tasks.files.cache import Assembled
 from lstm_odyssey.tasks.speech import transcripts
 from lstm_odyssey.tasks.speech.assemble import assemble
 from lstm_odyssey.tasks.speech.recordings import Recording, utterances

@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from lstm_odyssey.tasks import archives, cache, locate, npz
-from lstm_odyssey.tasks.cache import Assembled
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, Task
+from lstm_odyssey.tasks.files import archives, cache, locate, npz
+from lstm_odyssey.tasks.files.cache import Assembled
 from lstm_odyssey.tasks.speech import computed, festvox
 from lstm_odyssey.tasks.speech.assemble import assemble
 

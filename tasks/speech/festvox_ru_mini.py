@@ -18,9 +18,9 @@ import hashlib
 from os import PathLike
 from pathlib import Path
 
-from lstm_odyssey.tasks import locate, npz
-from lstm_odyssey.tasks.cache import corpus
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, EvenInteger, LogUniform, Task
+from lstm_odyssey.tasks.files import locate, npz
+from lstm_odyssey.tasks.files.cache import corpus
 from lstm_odyssey.tasks.speech import computed, festvox_ru
 from lstm_odyssey.tasks.speech.assemble import assemble
 from lstm_odyssey.tasks.speech.recordings import Utterance

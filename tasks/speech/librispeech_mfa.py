@@ -28,15 +28,14 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from lstm_odyssey.tasks import archives, cache, locate
-from lstm_odyssey.tasks.cache import SPLITS, Assembled
-from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Download, Task
+from lstm_odyssey.tasks.files import archives, cache, locate
+from lstm_odyssey.tasks.files.cache import SPLITS, Assembled
 from lstm_odyssey.tasks.speech import transcripts
 from lstm_odyssey.tasks.speech.assemble import assemble
 from lstm_odyssey.tasks.speech.features import Segment
 from lstm_odyssey.tasks.speech.phones import ARPABET
 from lstm_odyssey.tasks.speech.recordings import Recording, check_phones, utterances
-from lstm_odyssey.tasks.transfer import Download
 
 TASK = "librispeech_mfa"
 URL = "https://www.openslr.org/12"

@@ -25,9 +25,9 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from lstm_odyssey.tasks import cache, locate
-from lstm_odyssey.tasks.cache import SPLITS, Assembled
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Choice, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.files import cache, locate
+from lstm_odyssey.tasks.files.cache import SPLITS, Assembled
 from lstm_odyssey.tasks.speech import audio, transcripts
 from lstm_odyssey.tasks.speech.assemble import assemble
 from lstm_odyssey.tasks.speech.phones import FOLDING, TIMIT

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lstm_odyssey.tasks import locate
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files import locate
 from lstm_odyssey.tasks.speech.features import Segment
 
 MAX_BYTES = 2**20

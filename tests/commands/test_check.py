@@ -115,7 +115,7 @@ def test_the_cell_of_the_readme_keeps_its_promises(odyssey, tmp_path):
 
 def test_an_alias_and_a_name_given_twice_are_checked_once(odyssey):
     """np is no_peepholes, and its promises are listed once."""
-    planned = check.plan(["np", "np"], ["eager"], {})
+    planned = check.plan(["np", "np"], ["eager"])
     assert {each.name for each in planned} == {"no_peepholes"}
     assert len({(each.promise, each.backend) for each in planned}) == len(planned)
 
@@ -132,7 +132,9 @@ def test_an_alias_and_a_name_given_twice_are_checked_once(odyssey):
             ["cifg", "--device=meta", "--backend=numba"],
             "--backend: checks: backend 'numba' does not run on meta; expected one of eager",
         ),
-        (["cifg", "--data=bach=x"], "--data: got a path for bach; expected one of the tasks that are checked"),
+        (["cifg", "--data=bach=x"], "--data: got a path for bach; expected none, as no task is asked for."),
+        (["cifg", "bach", "--data=bech=x"], "--data: got a path for bech; expected one of the tasks: bach."),
+        (["bach", "--data=bach=x", "--data=bach=y"], "--data: got two paths for bach"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_two(odyssey, arguments, message):

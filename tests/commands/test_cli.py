@@ -172,7 +172,7 @@ def test_a_wrong_study_file_is_one_clear_error(tmp_path, text, message):
         (["--device=tpu"], r"--device: got 'tpu'; expected one of cpu, cuda"),
         (["--keep-weights=all"], r"--keep-weights: got 'all'; expected one of best, none"),
         (["--data=bach"], r"--data: got 'bach'; expected TASK=PATH"),
-        (["--data=timit=x"], r"--data: got a path for timit; expected one of the study's tasks: bach"),
+        (["--data=timit=x"], r"--data: got a path for timit; expected one of the tasks: bach"),
         (["--data=bach=/nowhere/x.json.gz"], r"task 'bach': .*nowhere"),
         (["--variants="], r"--variants: got no name"),
         (["/nowhere/study.toml"], r"/nowhere/study.toml: there is no such file"),

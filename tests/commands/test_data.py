@@ -11,7 +11,7 @@ from matplotlib.image import imread
 from lstm_odyssey.commands import data as command
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.reports.plots.sequence import sequence
-from lstm_odyssey.tasks import locate, transfer
+from lstm_odyssey.tasks.files import locate, transfer
 from tests.corpora import CORPORA, made_task
 from tests.small import chorales
 
@@ -69,8 +69,7 @@ def test_fetch_leaves_what_is_at_hand(odyssey):
 
 PLUGIN = """
 import lstm_odyssey as lo
-from lstm_odyssey.tasks.declare import PAPER_SPACE
-from lstm_odyssey.tasks.transfer import Download
+from lstm_odyssey.tasks import PAPER_SPACE, Download
 
 
 def load(path=None):

@@ -15,6 +15,8 @@ from lstm_odyssey.backends.numba import cache
 from lstm_odyssey.benchmarks.steps import TASKS
 from lstm_odyssey.commands import new
 from lstm_odyssey.plugins import registry
+from lstm_odyssey.pytest_plugin import places
+from lstm_odyssey.testing import task_checks
 from tests.made_plugins import LIGHT, write
 
 
@@ -112,6 +114,39 @@ def test_the_new_task_keeps_its_promises(tmp_path):
     """Given as a file, the module registers the task under its own name; all promises hold, the chance level among them."""
     lo.load_plugin(new.make("task", "circle", tmp_path) / "odyssey_circle.py")
     lo.check_task("circle")
+
+
+def test_its_tests_ask_recordings_of_ones_own(tmp_path):
+    """What ``--odyssey-data`` names goes to every promise: the declared chance level is that of what is made up."""
+    folder = new.make("task", "circle", tmp_path)
+    lo.load_plugin(folder / "odyssey_circle.py")
+    for name, count in (("one", 40), ("two", 20)):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for k in range(count):
+            np.save(tmp_path / "own" / name / f"{k}.npy", np.random.default_rng([count, k]).normal(size=(3 + k, 2)))
+    written = {}
+    exec((folder / "tests" / "test_circle.py").read_text(), written)
+    given, broken = places([f"circle={tmp_path / 'own'}"]), []
+    for name, check in task_checks():
+        try:
+            written["test_circle_keeps_its_promises"]("circle", check, given)
+        except AssertionError as error:
+            broken.append((name, str(error)))
+    ((name, message),) = broken
+    assert name == "chance" and "chance is 50.0; 40.0000 was computed from its corpus" in message
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("bech=x", "--odyssey-data: got a path for bech; expected one of the tasks: bach"),
+        ("bach", "--odyssey-data: got 'bach'"),
+    ],
+)
+def test_a_path_for_no_task_is_one_clear_error(value, message):
+    """As on the command line."""
+    with pytest.raises(pytest.UsageError, match=message):
+        places([value])
 
 
 def test_the_new_variant_keeps_its_promises(tmp_path):

@@ -37,6 +37,11 @@ def test_the_plugin_is_installed(pytestconfig):
     assert pytestconfig.getoption("--odyssey-device") == "cpu"
 
 
+def test_where_corpora_lie_is_a_fixture(odyssey_data):
+    """Without the option no task has a place."""
+    assert odyssey_data == {}
+
+
 def test_everything_it_adds_is_named_odyssey():
     """Options and fixtures have names that no other project uses."""
     added = []
@@ -54,7 +59,7 @@ def test_everything_it_adds_is_named_odyssey():
     pytest_plugin.pytest_addoption(Parser())
     assert added and all(name.startswith("--odyssey-") for name in added)
     fixtures = [name for name, value in vars(pytest_plugin).items() if "fixture" in type(value).__name__.lower()]
-    assert fixtures == ["odyssey_case"]
+    assert fixtures == ["odyssey_data", "odyssey_case"]
 
 
 def test_loading_it_costs_nothing():

@@ -86,7 +86,7 @@ def test_every_step_of_the_ladder_is_there():
     names = {
         1: {"adjoint"},
         2: {"equations"},
-        3: {"oracle", "long_sequences", "default_state"},
+        3: {"oracle", "long_sequences", "default_state", "constants"},
         4: {"single_precision", "nonlinearities"},
         5: {"rows", "permutation", "carried_state", "causality", "padding", "bidirectional", "population", "member_bits",
             "repeated_call"},

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import lstm_odyssey as lo
-from lstm_odyssey.conformance.foreign_ladder import PROMISES
-from lstm_odyssey.conformance.mapping import LayerError
+from lstm_odyssey.conformance.foreign.ladder import PROMISES
+from lstm_odyssey.conformance.foreign.mapping import LayerError
 
 M, N = 3, 5
 GATES = {
@@ -205,6 +205,59 @@ def test_a_mapping_may_be_a_function_of_all_parameters():
     assert lo.check_layer(made(), "no_peepholes", mapping, call=call, weights="own", shapes=[(3, 2)])
 
 
+class Oscillator(nn.Module):
+    """coRNN as its authors wrote it, with constants of its own: ε a buffer, γ and Δt numbers that are trained."""
+
+    def __init__(self, wrong=0.0):
+        super().__init__()
+        self.i2h, self.h2h = nn.Linear(M + N, N), nn.Linear(N, N, bias=False)
+        self.gamma, self.dt = nn.Parameter(torch.tensor(1.7)), nn.Parameter(torch.tensor([0.1]))
+        self.register_buffer("epsilon", torch.tensor(3.1))
+        self.wrong = wrong
+
+    def forward(self, x, state=None):
+        hy, hz = (x.new_zeros(x.shape[1], N),) * 2 if state is None else (value[0] for value in state)
+        outputs = []
+        for frame in x:
+            force = torch.tanh(self.i2h(torch.cat([frame, hz], 1)) + self.h2h(hy))
+            hz = hz + self.dt * (force - (self.gamma + self.wrong) * hy - self.epsilon * hz)
+            hy = hy + self.dt * hz
+            outputs.append(hy)
+        return torch.stack(outputs), (hy, hz)
+
+
+CONSTANTS = {"k.gamma": "gamma", "k.dt": "dt", "k.epsilon": "epsilon"}
+CORNN = {
+    "W.h": ("i2h.weight", lambda value: value[:, :M]),
+    "R.z": ("i2h.weight", lambda value: value[:, M:]),
+    "R.y": "h2h.weight",
+    "b.h": "i2h.bias",
+}
+
+
+def test_a_mapping_sets_constants():
+    """Buffers, numbers and parameters, whose gradients count too; without them the text has its defaults, another cell's."""
+    given = {"weights": "own", "shapes": [(4, 3)]}
+    report = lo.check_layer(Oscillator(), "cornn", {**CORNN, **CONSTANTS}, **given)
+    assert report and report.status("gradient of parameters") == "holds", report
+    numbers = {"k.gamma": 1.7, "k.dt": 0.1, "k.epsilon": 3.1}
+    frozen = lo.check_layer(Oscillator(), "cornn", {**CORNN, **numbers}, **given)
+    assert frozen.status("outputs") == "holds" and frozen.status("gradient of parameters") == "broken"
+    found = [lo.check_layer(layer, "cornn", mapping, **given).status("outputs")
+             for layer, mapping in ((Oscillator(), CORNN), (Oscillator(1e-3), {**CORNN, **CONSTANTS}))]  # fmt: skip
+    assert found == ["broken", "broken"]
+
+
+def test_a_constant_may_come_from_a_function():
+    """A mapping that is a function may leave constants out, or give some."""
+
+    def mapping(values):
+        own = {"W.h": values["i2h.weight"][:, :M], "R.z": values["i2h.weight"][:, M:], "R.y": values["h2h.weight"]}
+        return {**own, "b.h": values["i2h.bias"], **{f"k.{name}": values[name] for name in ("gamma", "dt", "epsilon")}}
+
+    assert lo.check_layer(Oscillator(), "cornn", mapping, weights="own", shapes=[(3, 2)])
+
+
 def test_bfloat16_is_held_to_its_own_tolerance():
     """A layer's own dtype has a bound of its own; in float64 the same layer is exact."""
     report = lo.check_layer(made(dtype=torch.bfloat16), "no_peepholes", GATES, call=call, shapes=[(2, 2)])
@@ -226,6 +279,11 @@ WRONG = [
     ((made(), "no_peepholes", GATES), {"call": lambda layer: layer}, "the call takes 1 arguments"),
     ((made(), "no_peepholes", GATES), {"call": lambda layer, x: (x, x, x)}, "returned tuple; expected outputs"),
     ((made(), "no_peepholes", GATES), {"call": lambda layer, x: x}, "returned (2, 2, 3); expected outputs [T, B, N] = (2"),
+    ((Oscillator(), "cornn", {**CORNN, "k.gama": 1.7}), {}, "the mapping has 'k.gama'; expected some of k.gamma"),
+    ((Oscillator(), "cornn", {**CORNN, "k.gamma": 0}), {}, "'k.gamma' is 0 by the mapping; expected a number from 0.1 to 100"),
+    ((Oscillator(), "cornn", {**CORNN, "k.gamma": "i2h.bias"}), {}, "'k.gamma' is (5,) by the mapping; expected one number"),
+    ((Oscillator(), "cornn", lambda values: {"k.gama": values["dt"]}), {}, "of constants k.gamma"),
+    ((Oscillator(), "cornn", {**CORNN, **CONSTANTS}), {}, "checked with weights='own'"),
     ((nn.GRU(M, N),), {"weights": "mine"}, "weights is 'mine'; expected 'drawn' or 'own'"),
     ((nn.GRU(M, N),), {"shapes": [(1, 2)]}, "expected pairs of T, 2 or more"),
 ]  # fmt: skip

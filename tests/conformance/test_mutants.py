@@ -10,6 +10,7 @@ from lstm_odyssey.conformance.ladder_precision import check_single_precision
 from lstm_odyssey.conformance.ladder_structure import check_member_bits
 from lstm_odyssey.variants.ops import sigmoid, tanh
 from tests.cell.test_reference import compare_with_reference
+from tests.cells import OSCILLATOR
 from tests.mutants import WRONG_ADJOINTS, WRONG_CALLS, WRONG_CELLS, WRONG_LAYERS, TransposesR, wrong_cell
 from tests.reference import NAMES
 
@@ -54,8 +55,9 @@ def test_wrong_calls_are_killed(name, slip):
 def test_wrong_layers_are_killed(layer):
     """The check that is there for it catches a wrong layer, and says which cell, layer and draw it was."""
     draw = r"Draw\(T=\d+, B=\d+, M=\d+, N=\d+, seed=\d+\)"
-    with pytest.raises(AssertionError, match=rf"^vanilla on {layer.__name__}, .*{draw}: "):
-        kit(layer)[WRONG_LAYERS[layer]]("vanilla")
+    cell = lo.as_cell(OSCILLATOR if WRONG_LAYERS[layer] == "constants" else "vanilla")
+    with pytest.raises(AssertionError, match=rf"^{cell.name} on {layer.__name__}, .*{draw}: "):
+        kit(layer)[WRONG_LAYERS[layer]](cell)
 
 
 def test_check_variant_kills_a_wrong_layer():

@@ -1,11 +1,13 @@
 """What is imported when: the package costs nothing until a part of it is used, and reading results needs no torch."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey import tasks
 from tests.conftest import ROOT
 
 RECORD = ROOT / "reports" / "records" / "jsb-chorales-paper.nc"
@@ -112,17 +114,31 @@ def test_what_computes_nothing_needs_no_torch(word, without):
     assert "typer" in loaded and not loaded & without
 
 
-@pytest.mark.parametrize("name", lo.__all__)
-def test_every_public_name_resolves(name):
-    """Each name of the face exists, is listed by dir(), and is what its home module calls by that name."""
-    assert getattr(lo, name) is not None
-    assert name in dir(lo)
+@pytest.mark.parametrize(("face", "name"), [(face, name) for face in (lo, tasks) for name in face.__all__])
+def test_every_public_name_resolves(face, name):
+    """Each name of a face exists, is listed by dir(), and is what its home module calls by that name."""
+    assert getattr(face, name) is not None
+    assert name in dir(face)
 
 
-def test_an_unknown_name_is_an_attribute_error():
-    """The lazy face refuses what it does not have, as any module does."""
+@pytest.mark.parametrize("face", [lo, tasks])
+def test_an_unknown_name_is_an_attribute_error(face):
+    """A lazy face refuses what it does not have, as any module does."""
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        _ = lo.nothing
+        _ = face.nothing
+
+
+def test_a_task_of_ones_own_needs_one_name():
+    """What the docs and the template of a new task import of tasks is on the face, and no other module is told of."""
+    texts = [ROOT / "docs" / "plugins.md", *(ROOT / "suite/plugins/templates/task").iterdir()]
+    told = {
+        name
+        for path in texts
+        for name in re.findall(r"lstm_odyssey\.tasks\S* import .*", path.read_text(encoding="utf-8"))
+    }
+    asked = {name for line in told for name in line.partition(" import ")[2].split(", ")}
+    assert {line.split()[0] for line in told} == {"lstm_odyssey.tasks"}
+    assert {"locate", "read", "missing", "recording", "PAPER_SPACE", "Task"} <= asked <= set(tasks.__all__)
 
 
 def test_the_kit_is_found_under_its_public_name():

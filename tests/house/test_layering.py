@@ -23,11 +23,13 @@ ROOMS = {
 BESIDE = ""
 INNER = {
     "suite/commands": ("cli", "check", "bench", BESIDE, "terminal"),
+    "suite/conformance": ("foreign", BESIDE),
     "suite/bench": ("gpu", "timed", BESIDE),
     "suite/bench/gpu": ("__main__", "prediction", "parts", BESIDE),
     "suite/study": (BESIDE, "stored", "asked"),
     "suite/training": ("loop", "members", BESIDE),
     "suite/backends/numba": (BESIDE, "source", "vectors"),
+    "tasks": ("bach", "jsb_chorales", "handwriting", "memory", "speech", "files", "objectives", BESIDE),
 }
 """Rooms within a room, in the same order; ``BESIDE`` stands for the modules that lie beside them and are not named."""
 DOORS = {
@@ -239,12 +241,16 @@ def test_inner_rooms_are_there_and_their_arrows_are_held():
         ("suite/bench/region.py", "import lstm_odyssey.bench.timed.cell"),
         ("suite/bench/timed/cell.py", "from lstm_odyssey.bench.gpu.record import Row"),
         ("suite/bench/gpu/parts/cells.py", "from lstm_odyssey.bench.gpu.prediction import predicted"),
+        ("suite/conformance/answers.py", "from lstm_odyssey.conformance.foreign.cases import Case"),
+        ("tasks/declare.py", "from lstm_odyssey.tasks.files.transfer import fetch"),
+        ("tasks/files/cache.py", "from lstm_odyssey.tasks.speech import audio"),
     ):
         assert len(against_the_inner_order(place, source)) == 1, source
     for place, source in (
         ("suite/study/stored/store.py", "from lstm_odyssey.study.asked import points"),
         ("suite/bench/gpu/parts/cells.py", "from lstm_odyssey.bench.loop import Loop"),
         ("suite/training/members/lockstep.py", "from lstm_odyssey.training.network import Network"),
+        ("tasks/speech/timit.py", "from lstm_odyssey.tasks.files import cache, locate"),
     ):
         assert against_the_inner_order(place, source) == [], source
 

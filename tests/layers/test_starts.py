@@ -127,3 +127,9 @@ def test_constants_that_do_not_fit_are_refused(given, size, message):
     with pytest.raises(ValueError, match="got 'gamma'; expected none, as the cell has no constants"):
         lo.RNN("vanilla", 3, 4, constants={"gamma": 1.0})
     assert set(CONSTANTS) == {"gamma", "epsilon", "rate"}
+
+
+def test_indrnn_begins_with_memories_of_all_lengths():
+    """Its vector is uniform in [0, 1], of which Normal(0, 0.1) would leave half below 0 and none near 1."""
+    vector = lo.RNN("indrnn", 3, 1000).weight("p.h").detach()
+    assert vector.min() >= 0 and vector.max() > 0.98 and abs(vector.mean() - 0.5) < 0.05

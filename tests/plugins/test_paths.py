@@ -19,7 +19,7 @@ from lstm_odyssey.study.asked.config import read_config
 from lstm_odyssey.study.plan import SettingsError
 from lstm_odyssey.study.stored.store import Store
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Task
-from lstm_odyssey.tasks.locate import locate
+from lstm_odyssey.tasks.files.locate import locate
 from tests.small import chorales, settings
 
 pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lstm_odyssey.tasks import locate
+from lstm_odyssey.tasks.files import locate
 
 
 @pytest.fixture(autouse=True)

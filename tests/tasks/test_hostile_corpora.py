@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lstm_odyssey.tasks import bach, jsb_chorales, locate
+from lstm_odyssey.tasks import bach, jsb_chorales
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
+from lstm_odyssey.tasks.files import locate
 from tests.corpora import real_file
 
 JSB = "JSB Chorales.pickle"

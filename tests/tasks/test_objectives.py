@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
+from lstm_odyssey.tasks.names import NAMES
 from lstm_odyssey.tasks.objectives import get
 from lstm_odyssey.tasks.objectives.ctc import decode
-from lstm_odyssey.tasks.objectives.names import NAMES
 from tests.corpora import CORPORA, ctc_corpus, frames_corpus, made_task, next_frame_corpus
 
 CLOSE: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-12}

@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lstm_odyssey.tasks import bach, build_bach, declare, jsb_chorales, locate, music
+from lstm_odyssey.tasks import bach, build_bach, declare, jsb_chorales, music
 from lstm_odyssey.tasks.declare import (
     PAPER_SPACE,
     Choice,
@@ -37,6 +37,7 @@ from lstm_odyssey.tasks.declare import (
     Uniform,
     distribution_from_dict,
 )
+from lstm_odyssey.tasks.files import locate
 from lstm_odyssey.tasks.objectives import get
 from tests.corpora import CORPORA, ROOT, made_task, next_frame_corpus, real_file
 

@@ -11,8 +11,8 @@ import threading
 import numpy as np
 import pytest
 
-from lstm_odyssey.tasks import locate, transfer
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files import locate, transfer
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
 CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
@@ -198,7 +198,7 @@ def test_a_server_that_says_no_length_is_believed_by_the_checksum(server, file):
 def test_two_processes_take_turns(server, file):
     """Two that start together bring the file once, or one after the other, and neither spoils the other's part."""
     code = (
-        "import sys; from pathlib import Path; from lstm_odyssey.tasks import transfer; "
+        "import sys; from pathlib import Path; from lstm_odyssey.tasks.files import transfer; "
         f"print(transfer.fetch({server.url!r}, Path({str(file)!r}), {CHECKSUM!r}, 10**6))"
     )
     running = [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lstm_odyssey.backends.cuda.emulation import ORDERS
+from tests.emulated_scans import ROUNDINGS
 
 Record = dict[str, Any]
 WHOLE = "sm_90"
@@ -42,15 +43,17 @@ Figures of {date}: {compiler}; NVRTC {nvrtc}. What a GPU takes for a step is not
 
 Outputs, final states and all gradients, T = {T}, {B} rows of different lengths. Each figure is the largest difference from
 the oracle, as part of the largest number of its tensor: the worst of all orders. Bounds: float32 {float32:.0e}, float64
-{float64:.0e}; with means in a cell eight times what eager is off by, where that is more. *steps* marks an N that has no size
-class and runs step by step.
+{float64:.0e}. In a cell with means a gradient may be all but 0 beside the terms that it is a sum of, as that by the scale
+of what is normalised: such a tensor may be off by {roundings} roundings of the largest number of all gradients, if that is
+more. *steps* marks an N that has no size class and runs step by step.
 """
 
 
 def page(record: Record, lacking: dict[str, list[str]]) -> str:
     """The page of a record that lacks these rows."""
     case = record["case"]
-    head = _HEAD.format(**record, **{k: case[k] for k in "TB"}, **case["bounds"], covered=_covered(record, lacking))
+    words = {"covered": _covered(record, lacking), "roundings": ROUNDINGS}
+    head = _HEAD.format(**record, **{k: case[k] for k in "TB"}, **case["bounds"], **words)
     return "\n".join([head, *_scans(record), *_checks(record), *_faults(record), *_cubins(record)]).rstrip() + "\n"
 
 

@@ -73,7 +73,7 @@ def variant_list() -> Iterator[RenderableType]:
 def task_list() -> Iterator[RenderableType]:
     """Every task: family, objective, chance level, where the corpus comes from and under which licence."""
     from lstm_odyssey.plugins import registry
-    from lstm_odyssey.tasks.objectives.names import NAMES
+    from lstm_odyssey.tasks.names import NAMES
 
     for name in registry.task_names():
         try:

@@ -18,7 +18,7 @@ from lstm_odyssey.conformance.draws import Draw, visits
 from lstm_odyssey.plugins.registry import variant_names
 from tests import needed
 from tests.cells import ODD
-from tests.emulated_scans import BEYOND, CLASSES, Case, answer, drawn, fits, right, same_alone
+from tests.emulated_scans import BEYOND, BOUNDS, CLASSES, Case, answer, drawn, errors, fits, right, same_alone
 from tests.random_cells import compiled, random_text
 
 KINDS = ("vanilla", "gru", "fgr", "minlstm")
@@ -94,6 +94,17 @@ def drawn_cell(seed, norms=False):
         error.add_note(text)
         raise
     return True
+
+
+def test_a_gradient_that_cancels_is_measured_by_the_whole():
+    """Of one block what a norm sends back is all but 0, and right; one part in a thousand more of any tensor is still seen."""
+    problem = drawn("ln_lstm", Case((1, 3)))
+    found = answer(problem)
+    assert errors(problem, found)[0] > BOUNDS["float32"] > max(errors(problem, found, cancels=True))
+    for name, value in found.items():
+        wrong = errors(problem, {**found, name: value * 1.001}, cancels=True)
+        assert wrong[1] > BOUNDS["float32"], name
+        assert wrong[0] > BOUNDS["float32"] or name == "gradient of initial y", name
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -12,8 +12,8 @@ import pytest
 import lstm_odyssey as lo
 from lstm_odyssey.commands.terminal import tables
 from lstm_odyssey.reports.contract import schema
-from lstm_odyssey.tasks.cache import SPLITS
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files.cache import SPLITS
 from lstm_odyssey.tasks.handwriting import build_hershey, hershey, hershey_hand, ink
 from lstm_odyssey.tasks.handwriting.hershey_text import ORDER, Draws, signs, text
 from tests import made_studies as made

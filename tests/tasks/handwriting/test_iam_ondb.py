@@ -137,6 +137,46 @@ def test_lines_too_short_for_ctc_are_counted(tmp_path: Path) -> None:
     assert corpus.warnings[-1] == "lines with fewer points than their text needs were left out: 1 of train"
 
 
+WRITERS = {"a01-020x": "10001", "b02-001": "10002", "c03-002z": "10002", "d04-003z": "10003"}
+
+
+def original(root: Path, form: str, writer: str | None, head: str = "") -> None:
+    """A form as the recording system has it, with its writer unless there is none."""
+    place = root / form[:3] / form[:7]
+    place.mkdir(parents=True, exist_ok=True)
+    general = "" if writer is None else f'<General><Form id="{form}" writerID="{writer}"/></General>'
+    content = xml(drawn(1), head).replace("<WhiteboardDescription>", f"{general}<WhiteboardDescription>", 1)
+    (place / f"strokes{form[7:]}.xml").write_text(content, encoding="latin-1")
+
+
+@pytest.mark.parametrize("told", ["forms.txt", "original", "both"])
+def test_writers_are_counted_from_what_the_corpus_says(tmp_path: Path, told: str, odyssey: Any) -> None:
+    """From the list of all forms, from the forms themselves, or some from either; the command shows them."""
+    root = tree(tmp_path / "iam", above=True)
+    listed = WRITERS if told == "forms.txt" else dict([*WRITERS.items()][:2])
+    if told != "original":
+        lines = [f"{form} {writer}" for form, writer in listed.items()]
+        (root / "forms.txt").write_text("\n".join(["# form writer", *lines, "z99-999z 10009"]) + "\n")
+    if told != "forms.txt":
+        for form, writer in WRITERS.items():
+            known = None if told == "both" and form in listed else writer
+            original(root / "original-xml-part" / "original", form, known)
+    corpus = iam_ondb.load(root)
+    assert corpus.people == {"train": 1, "valid": 1, "test": 1} and len(corpus.warnings) == 2
+    code, output, _ = odyssey("data", "check", "iam_ondb", "--data", f"iam_ondb={root}")
+    assert code == 0 and "writers" in output
+
+
+def test_writers_that_are_not_all_known_are_not_counted(tmp_path: Path) -> None:
+    """A form without a writer is told; the features are what they were without any of this."""
+    plain = iam_ondb.load(tree(tmp_path))
+    original(tmp_path / "original", "a01-020x", "10001")
+    original(tmp_path / "original", "b02-001", None)
+    corpus = iam_ondb.load(tmp_path)
+    assert corpus.people == {} == plain.people and corpus.fingerprint == plain.fingerprint
+    assert corpus.warnings[0] == "3 forms of the lists have no writer, first b02-001: writers are not counted"
+
+
 LINE = "lineStrokes/a01/a01-020/a01-020x-02.xml"
 TEXT = "ascii/a01/a01-020/a01-020x.txt"
 LAUGHS = '<!DOCTYPE x [<!ENTITY a "haha"><!ENTITY b "&a;&a;&a;&a;">]>\n'
@@ -169,6 +209,13 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "twice": (write("testset_f.txt", "a01-020x\n"), r"form a01-020x is in trainset\.txt and in testset_f\.txt; expected once"),
     "twice in a list": (write("trainset.txt", "a01-020x\na01-020x\n"), r"a01-020x is twice in trainset\.txt; expected once"),
     "a folder": (lambda root: ((root / LINE).unlink(), (root / LINE).mkdir()), f"{LINE} cannot be read \\([^']*$"),
+    "a broken original": (
+        lambda root: (original(root / "original", "a01-020x", "1"), write("original/a01/a01-020/strokesx.xml", "hm")(root)),
+        r"original/a01/a01-020/strokesx\.xml is no XML that can be read",
+    ),
+    "entities in an original": (
+        lambda root: original(root / "original", "a01-020x", "1", LAUGHS), "strokesx.xml declares entities .* may be hostile",
+    ),
     "no test": (write("testset_f.txt", ""), "test has no line that can be read"),
 }  # fmt: skip
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_odyssey.tasks import cache
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files import cache
 from lstm_odyssey.tasks.handwriting import ink
 from lstm_odyssey.tasks.objectives import get
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_odyssey.tasks import archives, locate
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
+from lstm_odyssey.tasks.files import archives, locate
 from lstm_odyssey.tasks.handwriting import unipen, unipen_format, unipen_lines
 from tests.corpora import real_file
 

@@ -8,20 +8,22 @@ import pickle
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lstm_odyssey.tasks import cache, locate
-from lstm_odyssey.tasks.cache import Assembled, corpus
 from lstm_odyssey.tasks.declare import CorpusError
-from lstm_odyssey.tasks.speech import festvox, recordings
+from lstm_odyssey.tasks.files import cache, locate
+from lstm_odyssey.tasks.files.cache import Assembled, corpus
+from lstm_odyssey.tasks.handwriting import ink
+from lstm_odyssey.tasks.speech import audio, festvox, recordings
 from tests.tasks.speech import trees
 
 FILL = """
 import sys
 from pathlib import Path
-from lstm_odyssey.tasks import cache, locate
+from lstm_odyssey.tasks.files import cache, locate
 from lstm_odyssey.tasks.speech import festvox
 locate.cache_folder = lambda: Path(sys.argv[2])
 print(festvox.load(sys.argv[1]).fingerprint)
@@ -76,6 +78,11 @@ def test_what_features_are_made_of_is_their_name(voice, cache_folder, monkeypatc
         monkeypatch.setattr(cache, "_library", lambda: "99")
     festvox.load(voice)
     assert len(kept(cache_folder)) == 2
+
+
+def test_any_module_of_the_tasks_is_a_source():
+    """What reads a corpus is part of the name of its features, wherever among the tasks it lies."""
+    assert {Path(module.__file__) for module in (cache, locate, festvox, audio, ink)} <= set(cache._modules())
 
 
 def test_the_last_two_of_a_place_are_kept(voice, cache_folder, monkeypatch, tmp_path):

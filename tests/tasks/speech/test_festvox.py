@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.tasks import npz
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files import npz
 from lstm_odyssey.tasks.objectives import get
 from lstm_odyssey.tasks.speech import build_mini, features, festvox, festvox_ru, festvox_ru_mini
 from tests.corpora import ROOT, real_file

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey.tasks import archives, locate
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files import archives, locate
 from lstm_odyssey.tasks.speech import librispeech_mfa, phones
 from tests.tasks.speech import trees
 

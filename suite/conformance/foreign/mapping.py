@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lstm_odyssey.cell import Cell
+from lstm_odyssey.cell.symbols import CONSTANTS
 from lstm_odyssey.layers.of_torch import cell_of, gathered
 from lstm_odyssey.plugins.registry import as_cell
 from lstm_odyssey.tasks.nearest import nearest
@@ -50,12 +51,12 @@ class Rows:
     def __init__(self, cell: Cell, rows: Mapping[str, Any], layer: Any) -> None:
         self.rows = {tuple(key.split()): self._sources(source) for key, source in dict(rows).items()}
         own = layer if isinstance(layer, dict) else {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
+        known = [*cell.parameters, *(f"{CONSTANTS}.{name}" for name in cell.constants)]
         for key, sources in self.rows.items():
             for name in key:
-                if name not in cell.parameters:
+                if name not in known:
                     raise LayerError(
-                        f"check_layer: the mapping has '{name}'; expected some of "
-                        f"{nearest(name, list(cell.parameters), 'and')}."
+                        f"check_layer: the mapping has '{name}'; expected some of {nearest(name, known, 'and')}."
                     )
             for source, _ in sources:
                 if isinstance(source, str) and source not in own:
@@ -69,7 +70,7 @@ class Rows:
         return [each if isinstance(each, tuple) else (each, lambda value: value) for each in listed]
 
     def __call__(self, values: Values) -> dict[str, Tensor]:
-        """The cell's parameters."""
+        """The cell's parameters, and the constants that are mapped."""
         found: dict[str, Tensor] = {}
         for names, sources in self.rows.items():
             whole: Any = sum(

@@ -12,23 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-
-
-class Download(NamedTuple):
-    """One file of a corpus that may be had freely: its name in the user's cache, and where from.
-
-    ``checksum`` is its sha256 (hex); None where none is published, and then the first download's is recorded. ``size`` is in
-    bytes, exact; ``max_bytes`` bounds a file whose size is not known.
-    """
-
-    file: str
-    url: str
-    checksum: str | None = None
-    mirror: str | None = None
-    size: int | None = None
-    max_bytes: int | None = None
-
+from typing import Any
 
 CHUNK = 2**16
 """Bytes; of a broken transfer so many at most are lost."""

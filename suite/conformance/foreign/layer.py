@@ -1,6 +1,6 @@
 """Somebody else's layer, asked in the kit's way: where a cell's parameters lie in it, and how it is called.
 
-``lstm_odyssey.conformance.layers`` checks such a layer; what may be written is said there.
+``lstm_odyssey.conformance.foreign.check`` checks such a layer; what may be written is said there.
 """
 
 from __future__ import annotations
@@ -13,9 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from lstm_odyssey.cell import Cell
-from lstm_odyssey.conformance.calls import Call, NotOffered, plain_call, takes, torchs_call
-from lstm_odyssey.conformance.mapping import LayerError, Rows, Values, of_torch
+from lstm_odyssey.cell.symbols import CONSTANTS
+from lstm_odyssey.conformance.foreign.calls import Call, NotOffered, plain_call, takes, torchs_call
+from lstm_odyssey.conformance.foreign.mapping import LayerError, Rows, Values, of_torch
 from lstm_odyssey.plugins.registry import as_cell
+from lstm_odyssey.tasks.nearest import nearest
+from lstm_odyssey.variants.declare import Constant
+
+ROUNDED = 16
+"""So many ε of its dtype a constant may lie beyond its range: it is rounded, and its last bits are changed."""
 
 
 class Foreign:
@@ -48,19 +54,24 @@ class Foreign:
         return dict(self.layer.named_parameters()) if isinstance(self.layer, nn.Module) else dict(self.layer)
 
     def as_cell(self, values: Values) -> dict[str, Tensor]:
-        """The cell's parameters out of values of the layer's, on the CPU."""
+        """The cell's parameters out of values of the layer's, and of its constants those that are mapped; on the CPU."""
         any_of = next(iter(values.values()))
         fixed = {name: value.to(any_of) if value.is_floating_point() else value for name, value in self.fixed.items()}
         found = self.mapping({**fixed, **values})
-        unknown = sorted(set(found) - set(self.cell.parameters))
+        constants = {f"{CONSTANTS}.{name}": one for name, one in self.cell.constants.items()}
+        unknown = sorted(set(found) - set(self.cell.parameters) - set(constants))
         missing = sorted(set(self.cell.parameters) - set(found))
         if unknown or missing:
             what = f"has '{unknown[0]}'" if unknown else f"lacks '{missing[0]}'"
             raise LayerError(
-                f"check_layer: the mapping {what}; expected all of {', '.join(self.cell.parameters)} and no other. "
+                f"check_layer: the mapping {what}; expected all of {', '.join(self.cell.parameters)} and "
+                f"{f'of constants {nearest(unknown[0] if unknown else None, list(constants))}' if constants else 'no other'}. "
                 "A parameter that the layer does not have is a number, as {'p.i p.f p.o': 0}."
             )
-        return {name: _filled(found[name], name, self) for name in self.cell.parameters}
+        own = {name: _filled(found[name], name, self) for name in self.cell.parameters}
+        return own | {
+            name: _constant(found[name], name, one, self.dtype) for name, one in constants.items() if name in found
+        }
 
     def copied(self, dtype: torch.dtype, values: Values) -> Foreign:
         """A copy in another dtype with other values of its parameters, all of which one may differentiate by."""
@@ -121,9 +132,9 @@ class Foreign:
         self.M, self.N = 0, 0  # not known yet
         sizes: dict[str, int] = {}
         for name, value in self.as_cell(self.parameters).items():
-            shape = self.cell.parameters[name]
-            if value.ndim == 0:
+            if value.ndim == 0:  # of a number, which has any size, or a constant
                 continue
+            shape = self.cell.parameters[name]
             for axis, size in zip(shape, value.shape, strict=False):
                 if value.ndim != len(shape) or sizes.setdefault(axis, size) != size:
                     known = ", ".join(f"{axis} = {size}" for axis, size in sizes.items())
@@ -142,6 +153,20 @@ def _filled(value: Any, name: str, layer: Foreign) -> Tensor:
     if found.ndim == 0 and layer.N:
         found = found.double().expand(layer.cell.shape(name, layer.M, layer.N))
     return found
+
+
+def _constant(value: Any, name: str, constant: Constant, dtype: torch.dtype) -> Tensor:
+    """A constant of the cell as a tensor of no dimension; the ends of its range count as rounded to a dtype."""
+    found: Tensor = torch.as_tensor(value).cpu().double()
+    if found.numel() != 1:
+        raise LayerError(f"check_layer: '{name}' is {tuple(found.shape)} by the mapping; expected one number.")
+    number, slack = found.item(), ROUNDED * torch.finfo(dtype).eps
+    if not constant.low - slack * abs(constant.low) <= number <= constant.high + slack * abs(constant.high):
+        raise LayerError(
+            f"check_layer: '{name}' is {number:.6g} by the mapping; expected a number from {constant.low:g} to "
+            f"{constant.high:g}. A layer that trains it is checked with weights='own'."
+        )
+    return found.reshape(())
 
 
 def foreign(

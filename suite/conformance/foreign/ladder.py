@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.conformance.answers import Answer, differentiate, join
-from lstm_odyssey.conformance.calls import NotOffered
-from lstm_odyssey.conformance.foreign_cases import Case
+from lstm_odyssey.conformance.foreign.calls import NotOffered
+from lstm_odyssey.conformance.foreign.cases import Case
 
 Seen = tuple[str, float, float]
 """What is compared, its error and what is allowed."""

@@ -36,8 +36,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_odyssey.tasks import extra, locate, views
+from lstm_odyssey.tasks import extra, views
 from lstm_odyssey.tasks.declare import Corpus, CorpusError, Pair
+from lstm_odyssey.tasks.files import locate
 
 MAGIC = b"lstm-odyssey features 2\n"
 START = len(MAGIC) + 64
@@ -116,9 +117,14 @@ def _hash(text: str) -> str:
 @cache
 def _sources() -> str:
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
+    for file in _modules():
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _modules() -> list[Path]:
+    """All of the tasks' modules: any of them may be what reads a corpus."""
+    return sorted(Path(__file__).parents[1].rglob("*.py"))
 
 
 def _library() -> str:

@@ -11,12 +11,8 @@ import hashlib
 import os
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from lstm_odyssey.tasks.declare import CorpusError
-
-if TYPE_CHECKING:
-    from lstm_odyssey.tasks.transfer import Download
+from lstm_odyssey.tasks.declare import CorpusError, Download
 
 MAX_BYTES = 64 * 2**20
 """A file that is read whole may not be larger than this, unless its task says otherwise."""
@@ -162,7 +158,7 @@ def download(
 
     Errors: `CorpusError` when ``ODYSSEY_OFFLINE`` forbids it or no address delivers the file with this sha256.
     """
-    from lstm_odyssey.tasks import transfer
+    from lstm_odyssey.tasks.files import transfer
 
     cached = cache_folder() / filename
     if cached.is_file() and (lazily or transfer.digest(cached) == (checksum or recorded(cached))):
@@ -193,7 +189,7 @@ def _record(file: Path, got: str) -> None:
 
 def recorded(file: Path) -> str:
     """The sha256 of a file of the cache when it was downloaded; recorded now if it never was."""
-    from lstm_odyssey.tasks import transfer
+    from lstm_odyssey.tasks.files import transfer
 
     beside = file.with_name(f"{file.name}.sha256")
     if not beside.is_file():
@@ -203,7 +199,7 @@ def recorded(file: Path) -> str:
 
 def verify(task: str, file: Path, checksum: str | None = None) -> None:
     """Raise `CorpusError` unless a file of the cache has this sha256, by default the recorded one."""
-    from lstm_odyssey.tasks import transfer
+    from lstm_odyssey.tasks.files import transfer
 
     expected, got = checksum or recorded(file), transfer.digest(file)
     if got != expected:

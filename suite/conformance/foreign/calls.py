@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lstm_odyssey.cell import Cell
-from lstm_odyssey.conformance.mapping import LayerError, Values
+from lstm_odyssey.conformance.foreign.mapping import LayerError, Values
 
 Call = Callable[..., Any]
 

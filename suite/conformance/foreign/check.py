@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.conformance.calls import Call, NotOffered
-from lstm_odyssey.conformance.findings import LayerReport
-from lstm_odyssey.conformance.foreign import Foreign, foreign
-from lstm_odyssey.conformance.foreign_cases import Case, tolerance
-from lstm_odyssey.conformance.foreign_ladder import PROMISES
-from lstm_odyssey.conformance.mapping import LayerError
+from lstm_odyssey.conformance.foreign.calls import Call, NotOffered
+from lstm_odyssey.conformance.foreign.cases import Case, tolerance
+from lstm_odyssey.conformance.foreign.findings import LayerReport
+from lstm_odyssey.conformance.foreign.ladder import PROMISES
+from lstm_odyssey.conformance.foreign.layer import Foreign, foreign
+from lstm_odyssey.conformance.foreign.mapping import LayerError
 
 SHAPES = ((2, 2), (4, 3), (12, 3))
 """[T, B] of what is asked."""
@@ -41,8 +41,9 @@ def check_layer(
         cell: a name, a step function, a ``Variant`` or a ``Cell``. torch's LSTM, GRU and RNN with tanh need none.
         mapping: where the cell's parameters lie, a dict ``{"W.i W.f W.z W.o": "weight_ih"}``: names of the cell's, which lie
             one under another by rows, and the layer's parameter. That may also be ``("kernel", torch.t)``, to be turned first;
-            a list, to be summed; a number. Or a function from the dict of the layer's parameters to that of the cell's, by
-            operations of torch. torch's layers need none.
+            a list, to be summed; a number. The cell's constants, ``"k.gamma"``, may be among them; else they have their
+            defaults. Or a function from the dict of the layer's parameters to that of the cell's, by operations of torch.
+            torch's layers need none.
         call: how the layer is called where that is not as torch's: ``call(layer, x, state, lengths)`` with x [T, B, M] and
             states by the cell's names, [B, N] each, or None: returns y [T, B, N] and the final states, a dict or a tuple in
             the cell's order. It may leave out lengths, and the states, and may return y alone; that is then not offered.

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.conformance.answers import TIMES_ROUNDING, Answer, ask_oracle, fresh
-from lstm_odyssey.conformance.calls import NotOffered
 from lstm_odyssey.conformance.draws import Draw, Problem
-from lstm_odyssey.conformance.foreign import Foreign
-from lstm_odyssey.conformance.mapping import LayerError
+from lstm_odyssey.conformance.foreign.calls import NotOffered
+from lstm_odyssey.conformance.foreign.layer import Foreign
+from lstm_odyssey.conformance.foreign.mapping import LayerError
 from lstm_odyssey.conformance.ties import NEAR, distance
 
 MOST_EXCUSED = 1000

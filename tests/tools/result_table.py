@@ -1,0 +1,96 @@
+"""The README's table of results, made of the stored studies: ``python -m tests.tools.result_table`` prints it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lstm_odyssey as lo
+
+RECORDS = Path(__file__).resolve().parents[2] / "reports" / "records"
+FULL = "jsb-chorales-paper"
+"""The study whose differences are shown; others have their means."""
+
+FAMILIES = ("music", "speech", "handwriting")
+CHANGES = {
+    "vanilla": "nothing",
+    "nig": "no input gate",
+    "nfg": "no forget gate",
+    "nog": "no output gate",
+    "niaf": "no input activation function",
+    "noaf": "no output activation function",
+    "no_peepholes": "no peepholes",
+    "cifg": "input and forget gate coupled",
+    "fgr": "full gate recurrence",
+}
+
+
+def studies() -> dict[str, Any]:
+    """The stored studies by name."""
+    return {path.stem: lo.open_study(path) for path in sorted(RECORDS.glob("*.nc"))}
+
+
+def stored(study: Any) -> tuple[int, int]:
+    """How many trials have ended, and how many there are to be."""
+    return int((study["status"] != "missing").sum()), study["status"].size
+
+
+def family(study: Any) -> str:
+    """Of its one task."""
+    ((_, task),) = json.loads(study.attrs["tasks"]).items()
+    return str(task["family"])
+
+
+def compared(study: Any) -> Any:
+    """The comparison with vanilla, of its one task."""
+    return lo.compare(study, baseline="vanilla").isel(task=0)
+
+
+def lines(known: dict[str, Any], full: Any = None) -> list[str]:
+    """The table: a row a cell in the order of its music, a column a family; ``full`` is the comparison, if it is at hand."""
+    full = compared(known[FULL]) if full is None else full
+    others = {name: next((each for each in known.values() if family(each) == name), None) for name in FAMILIES[1:]}
+    means = {name: compared(each)["mean_test"] for name, each in others.items() if each is not None}
+    heads = [
+        f"{name}, unfinished" if each is not None and stored(each)[0] < stored(each)[1] else name
+        for name, each in others.items()
+    ]
+    found = [f"| cell | what it changes in the LSTM | music | difference to vanilla | verdict | {' | '.join(heads)} |"]
+    found.append("|---" * (5 + len(heads)) + "|")
+    for cell in full["variant"].values[full["mean_test"].values.argsort()]:
+        one = full.sel(variant=cell)
+        low, high = one["difference_corrected_interval"].values.tolist()
+        apart = f"{one['difference'].item():+.3f} ({low:.3f} to {high:.3f})".replace("-", "−")
+        row = [f"`{cell}`", CHANGES[cell], f"{one['mean_test'].item():.2f}", "" if cell == "vanilla" else apart]
+        row.append(one["verdict"].item())
+        row += [f"{means[name].sel(variant=cell).item():.1f}" if name in means else "–" for name in FAMILIES[1:]]
+        found.append(f"| {' | '.join(row)} |".replace("|  |", "| |"))
+    return found
+
+
+def so_far(known: dict[str, Any]) -> str:
+    """The sentence of how much is stored of what is not finished."""
+    parts = []
+    for name in FAMILIES:
+        every = [stored(each) for key, each in known.items() if key != FULL and family(each) == name]
+        second = "a second study of " if name == full_family(known) else ""
+        parts += [f"{done:,} of {all_:,} of {second}{name}" for done, all_ in every if done < all_]
+        if not every and not second:
+            parts.append(f"none of {name}")
+    return f"Trials that are stored of what is unfinished: {', '.join(parts)}." if parts else ""
+
+
+def full_family(known: dict[str, Any]) -> str:
+    """Of the study that is shown in full."""
+    return family(known[FULL])
+
+
+def main() -> None:
+    """Print what belongs into the README."""
+    known = studies()
+    print("\n".join([*lines(known), "", so_far(known)]))
+
+
+if __name__ == "__main__":
+    main()
