@@ -62,7 +62,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": score, "equation": words.equation}
+    environment.filters |= {"score": score, "equation": words.equation, "unbroken": words.unbroken}
     table = summary(dataset, order)
     tasks = dataset["task"].values.tolist()
     return environment.get_template("page.html.j2").render(
