@@ -49,7 +49,7 @@ PAPER_SPACE: dict[str, Distribution] = {
     "momentum": OneMinus(LogUniform(0.01, 1)),
     "input_noise": Uniform(0, 1),
 }
-"""The paper's search space: N blocks, even as the authors drew it; learning rate; momentum; input noise's deviation.
+"""The paper's search space: N units, even as the authors drew it; learning rate; momentum; input noise's deviation.
 
 Source: Greff et al., "LSTM: A Search Space Odyssey", section IV (arXiv 1503.04069).
 """

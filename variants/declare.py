@@ -113,7 +113,7 @@ class Limit(Declared):
             ``"torch.nn.GRU"``, whose states are ``h`` and, of the LSTM, ``c``.
         parameters: what to change, ``{"b.i": 40, "W.i": 0}`` (every entry set to that number; parameters the other
             cell does not have are then dropped), or a function from the dict of this cell's parameters to the dict of
-            the other's. For a torch layer a value may be a list of blocks, which are stacked by rows; parameters of
+            the other's. For a torch layer a value may be a list of matrices, which are stacked by rows; parameters of
             the layer that the dict leaves out are zero.
         states: this cell's states and what they are called there; by default the states both have.
     """

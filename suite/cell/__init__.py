@@ -81,12 +81,12 @@ class Cell:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """Names of the states, the block's output first."""
+        """Names of the states, the output first."""
         return self.graph.states
 
     @property
     def parameters(self) -> dict[str, tuple[str, ...]]:
-        """Parameters and their shapes in the letters M (inputs) and N (blocks): ``{"W.z": ("N", "M"), ...}``."""
+        """Parameters and their shapes in the letters M (inputs) and N (units): ``{"W.z": ("N", "M"), ...}``."""
         return {name: shape for name, shape in self.graph.parameters.items() if not constant(name)}
 
     @property
@@ -152,11 +152,11 @@ class Cell:
         return self.variant.ties
 
     def shape(self, parameter: str, M: int, N: int) -> tuple[int, ...]:
-        """Shape of one parameter at M inputs and N blocks."""
+        """Shape of one parameter at M inputs and N units."""
         return tuple({"M": M, "N": N}[size] for size in self.graph.parameters[parameter])
 
     def count(self, M: int, N: int) -> int:
-        """Number of parameters of one layer and direction with M inputs and N blocks."""
+        """Number of parameters of one layer and direction with M inputs and N units."""
         return sum(math.prod(self.shape(name, M, N)) for name in self.parameters)
 
     def starts(self) -> dict[str, Any]:

@@ -112,24 +112,29 @@ def run(
     plugin: Plugins = None,
 ) -> None:
     """Run a study, or go on with one: what is stored is never run again."""
-    from rich.console import Console
-
-    from lstm_odyssey.study.asked.config import read_config
-    from lstm_odyssey.study.engine import default_workers, engine
-    from lstm_odyssey.study.plan import Settings, SettingsError
-    from lstm_odyssey.study.progress import StudyProgress
-    from lstm_odyssey.study.run import run as run_study
+    from lstm_odyssey.study.asked.config import blamed, read_config
 
     options = read_config(config) if config is not None else {}
     said: dict[str, Any] = {
         "variants": names(variants), "tasks": names(tasks), "trials": trials, "epochs": epochs, "seed": seed,
         "profile": profile, "draws": draws, "points": points and str(points), "workers": workers,
-        "scheduler": scheduler, "device": device,
-        "backend": backend, "dtype": dtype, "block_size": block_size, "keep_weights": keep_weights, "store": store,
+        "scheduler": scheduler, "device": device, "backend": backend, "dtype": dtype, "block_size": block_size, "keep_weights": keep_weights, "store": store,
         "resume_from": resume_from, "plugins": plugin or None,
     }  # fmt: skip
-    options |= {name: value for name, value in said.items() if value is not None}
-    options["data"] = {**options.get("data", {}), **pairs(data)}
+    said = {name: value for name, value in said.items() if value is not None}
+    with blamed(config, set(options) - set(said) - ({"data"} if data else set())):
+        _run({**options, **said, "data": {**options.get("data", {}), **pairs(data)}})
+
+
+def _run(options: dict[str, Any]) -> None:
+    """Run what the command line and its file ask for."""
+    from rich.console import Console
+
+    from lstm_odyssey.study.engine import default_workers, engine
+    from lstm_odyssey.study.plan import Settings, SettingsError
+    from lstm_odyssey.study.progress import StudyProgress
+    from lstm_odyssey.study.run import run as run_study
+
     place = Path(options.pop("store", "study"))
     count, address = options.pop("workers", None), options.pop("scheduler", None)
     source = options.pop("resume_from", None)

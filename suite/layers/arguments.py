@@ -131,7 +131,7 @@ def checked_state(
         return initial
     ghost = inside.view(1, -1, 1, width)
     return {
-        # blocks beyond a member's N run along and are cut off; they start where the state may be
+        # units beyond a member's N run along and are cut off; they start where the state may be
         name: torch.where(ghost, value, x.new_tensor(sum(cell.domains.get(name, (0.0, 0.0))) / 2))
         for name, value in initial.items()
     }

@@ -30,7 +30,7 @@ class RNN(Members):
     Args:
         cell: a name (``"cifg"``), a step function, a ``Variant`` or a ``Cell``.
         input_size: M, length of the input vectors.
-        hidden_size: N, blocks per direction; or a list of P of them: a population of P independent networks, which the
+        hidden_size: N, units per direction; or a list of P of them: a population of P independent networks, which the
             backend runs in lockstep.
         bidirectional: run a second set of weights backwards over each sequence and set its output beside the first.
         backend: ``"auto"``, ``"numba"`` (compiled for the CPU; the choice of auto there) or ``"eager"`` (torch, any device).

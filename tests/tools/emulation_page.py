@@ -83,7 +83,7 @@ def _scans(record: Record) -> list[str]:
 def _checks(record: Record) -> list[str]:
     rows = record.get("checks", [])
     about = (
-        "AddressSanitizer with UndefinedBehaviorSanitizer, and ThreadSanitizer, to which a block's threads are threads."
+        "AddressSanitizer with UndefinedBehaviorSanitizer, and ThreadSanitizer, to which a thread block's threads are threads."
     )
     lines = ["## Sanitizers", "", about, ""]
     return lines + _table(
@@ -117,7 +117,7 @@ def _cubins(record: Record) -> list[str]:
     cells: dict[str, set[str]] = {}
     for row in rows:
         cells.setdefault(row["architecture"], set()).add(row["cell"])
-    about = "What ptxas says of both scans, as forward / backward; shared memory in bytes of a block."
+    about = "What ptxas says of both scans, as forward / backward; shared memory in bytes of a thread block."
     lines = ["## Cubins", "", f"{about} Of {len(rows)} texts {len(spilled)} spill registers.", ""]
     lines += [*(f"* {name}: {', '.join(sorted(own))}" for name, own in cells.items()), ""]
     if spilled:
