@@ -22,6 +22,7 @@ from lstm_odyssey.tasks.distributions import (
     Uniform,
     distribution_from_dict,
 )
+from lstm_odyssey.tasks.kinds import refuse_kind
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.tasks.objectives.names import NAMES
 from lstm_odyssey.tasks.transfer import Download
@@ -109,6 +110,13 @@ class Task:
     def __post_init__(self) -> None:
         if not callable(self.load):
             raise TypeError(f"Task: load is {self.load!r}; expected a function load(path) -> Corpus. Pass it itself.")
+        refuse_kind("Task", "a text", objective=self.objective)
+        refuse_kind("Task", "a mapping", narrowed=self.narrowed)
+        refuse_kind("Task", "True or False", bidirectional=self.bidirectional, embedded=self.embedded)
+        for kind, names in (("a text", ("url", "mirror", "file", "reference")), ("a whole number", ("size",)),
+                            ("a number", ("chance",))):  # fmt: skip
+            told = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+            refuse_kind("Task", kind, **told)
         if self.objective not in NAMES:
             raise ValueError(
                 f"Task: objective is {self.objective!r}; expected one of {nearest(self.objective, NAMES)}."

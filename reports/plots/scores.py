@@ -134,7 +134,7 @@ def _frame(axes: Axes, spans: numpy.ndarray, chance: float, *, maximize: bool) -
 
 
 def _outside(axes: Axes, spans: Mapping[int, Sequence[float]], *, maximize: bool) -> None:
-    """Name, where its box would be, each cell of which nothing is within the frame: all its scores are at chance, or near it."""
+    """Name, where its box would be, each cell of which nothing is within the frame: its scores are at chance, or near it."""
     low, high = axes.get_ylim()
     for place, (least, _, _, most) in spans.items():
         if most < low or least > high:

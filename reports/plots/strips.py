@@ -5,6 +5,7 @@ Nothing is drawn twice: a strip is an SVG that shows a part of the figure that s
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from matplotlib.artist import Artist
@@ -51,15 +52,19 @@ def strips(figure: Figure) -> list[list[Window]]:
     frames = sorted(columns)
     labels = [min(_window(axes, figure).x for axes in columns[frame]) for frame in frames]
     above = [_window(one, figure) for one in figure.legends]
-    shared = figure._supxlabel if figure.get_supxlabel() else None  # type: ignore[attr-defined]  # matplotlib has no public way
-    below = [] if shared is None else [_window(shared, figure)]
+    label = figure.get_supxlabel()
+    below = [_window(text, figure) for text in figure.texts if label and text.get_text() == label]
     top = max((one.y + one.height for one in above), default=0.0)
     bottom = min((one.y for one in below), default=height)
     axis = Window(0.0, top, frames[0] - EDGE, bottom - top)
-    ends = [axis.width, *(min(frame - EDGE, label - ROOM) for frame, label in zip(frames[1:], labels[1:], strict=True)), width]
+    ends = [
+        axis.width,
+        *(min(frame - EDGE, label - ROOM) for frame, label in zip(frames[1:], labels[1:], strict=True)),
+        width,
+    ]
     made: list[list[Window]] = [[one] for one in above]
     part = Window(ends[0], top, 0.0, bottom - top)
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         if part.width and axis.width + end - part.x > POINTS * WIDEST:
             made.append([axis, part])
             part = part._replace(x=start)
@@ -78,7 +83,9 @@ def _window(artist: Artist, figure: Figure) -> Window:
     """Where an artist stands, its labels included."""
     box = artist.get_tightbbox() or artist.get_window_extent()
     scale = POINTS / figure.dpi
-    return Window(box.x0 * scale, POINTS * figure.get_figheight() - box.y1 * scale, box.width * scale, box.height * scale)
+    return Window(
+        box.x0 * scale, POINTS * figure.get_figheight() - box.y1 * scale, box.width * scale, box.height * scale
+    )
 
 
 def written(found: list[list[Window]], content: str) -> str:

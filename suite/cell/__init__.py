@@ -15,6 +15,7 @@ from lstm_odyssey.cell.declared import constant, refuse_undeclared
 from lstm_odyssey.cell.graph import Graph, build
 from lstm_odyssey.cell.text import equations
 from lstm_odyssey.cell.trace import trace
+from lstm_odyssey.tasks.kinds import refuse_kind
 from lstm_odyssey.variants.declare import Constant, Limit, Start, Variant
 
 __all__ = ["Cell"]
@@ -51,6 +52,11 @@ class Cell:
     def __init__(
         self, variant: Variant, name: str | None = None, origin: Mapping[str, str] | None = None, bias: bool = True
     ) -> None:
+        if not isinstance(variant, Variant):
+            raise TypeError(f"Cell: variant is {variant!r}; expected an lo.Variant. Use lo.as_cell(...) for others.")
+        refuse_kind("Cell", "True or False", bias=bias)
+        refuse_kind("Cell", "a text", **({} if name is None else {"name": name}))
+        refuse_kind("Cell", "a mapping", **({} if origin is None else {"origin": origin}))
         self.variant, self.bias = variant, bias
         traced = trace(variant.step) if bias else unbiased(trace(variant.step))
         self.name = name or variant.step.__name__
@@ -68,6 +74,10 @@ class Cell:
         if self.bias or SPACE not in self.variant.step.__code__.co_varnames:
             return self.variant.step
         return partial(self.variant.step, **{SPACE: NoBias()})
+
+    def is_torchs(self, name: str) -> bool:
+        """Whether it equals, under one of its limits, the recurrent layer that torch calls so, in whatever case."""
+        return any(limit.of.casefold() == f"torch.nn.{name}".casefold() for limit in self.variant.limits)
 
     def without_bias(self) -> Cell:
         """The same cell without the parameters of b; itself if it has none.

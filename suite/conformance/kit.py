@@ -185,9 +185,19 @@ def asked_for(backends: Iterable[Any] | None, device: Any = "cpu") -> list[Any]:
     Raises:
         ValueError: one that is named does not run there.
     """
+    try:
+        torch.device(device)
+    except (RuntimeError, TypeError) as wrong:
+        raise TypeError(f"device is {device!r}; expected one there is, as 'cpu' or 'cuda'.") from wrong
     if backends is None:
         return [name for name, each in BACKENDS.items() if each.runs(device)]
-    given = list(backends)
+    try:
+        given = [backends] if isinstance(backends, str) else list(backends)
+        strange = [each for each in given if not isinstance(each, str) and not callable(each)]
+    except TypeError:
+        strange = [backends]
+    if strange:
+        raise TypeError(f"backends has {strange[0]!r}; expected names, as ['eager'], or callables that make a layer.")
     for backend in given:
         found = record_of(backend)
         if found is not None and not found.runs(device):

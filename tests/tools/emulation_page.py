@@ -83,7 +83,8 @@ def _scans(record: Record) -> list[str]:
 def _checks(record: Record) -> list[str]:
     rows = record.get("checks", [])
     about = (
-        "AddressSanitizer with UndefinedBehaviorSanitizer, and ThreadSanitizer, to which a thread block's threads are threads."
+        "AddressSanitizer with UndefinedBehaviorSanitizer, and ThreadSanitizer, to which a thread block's "
+        "threads are threads."
     )
     lines = ["## Sanitizers", "", about, ""]
     return lines + _table(

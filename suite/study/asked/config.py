@@ -119,7 +119,11 @@ def in_file(text: str, path: Path, names: Collection[str]) -> str:
             return found[0]
         if found.start() == 0:
             return f"{path}: {name} = {value}" if value else f"{path}: {name}"
-        return f"{name} = {value} in {path}" if value and not value.isalpha() else f"{name} of {path} {value or ''}".rstrip()
+        return (
+            f"{name} = {value} in {path}"
+            if value and not value.isalpha()
+            else f"{name} of {path} {value or ''}".rstrip()
+        )
 
     if re.match(rf"({'|'.join(['space', 'protocol', *names])})[ .:]", text):
         text = f"{path}: {text}"
