@@ -105,12 +105,10 @@ def _unknown(kind: str, name: str, known: tuple[str, ...]) -> UnknownNameError:
     for alias, homes in (_aliases() if kind == "variant" else {}).items():
         for home in homes:
             spellings[home].append(alias)
-    torchs = "".join(
-        f"torch's is {cell.name}; " for cell in own_variants() if kind == "variant" and cell.is_torchs(name)
-    )
+    torchs = [f"torch's is {cell.name}; " for cell in own_variants() if kind == "variant" and cell.is_torchs(name)]
     broken = "".join(f" This file is not usable: {path}." for path in broken_files())
     return UnknownNameError(
-        f"{kind} '{name}': unknown; {torchs}expected one of {nearest(name, spellings)}. "
+        f"{kind} '{name}': unknown; {''.join(torchs)}expected one of {nearest(name, spellings)}. "
         f"`odyssey {kind}s` shows all; a plugin's package has to be installed, or its file given with --plugin.{broken}"
     )
 
