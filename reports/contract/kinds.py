@@ -42,7 +42,7 @@ def _texts(values: Iterable[Any]) -> bool:
         return False
 
 
-def refuse_kind(subject: str, kind: str, raised: type[Exception] = TypeError, **given: Any) -> None:
+def refuse_kind(subject: str, kind: str, raised: type[Exception] = TypeError, /, **given: Any) -> None:
     """Raise for the first argument that is not of a kind: subject, got, expected, what to do.
 
     Args:

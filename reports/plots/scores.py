@@ -138,7 +138,7 @@ def _outside(axes: Axes, spans: Mapping[int, Sequence[float]], *, maximize: bool
     low, high = axes.get_ylim()
     for place, (least, _, _, most) in spans.items():
         if most < low or least > high:
-            side = {"va": "bottom", "xytext": (0, 3)} if maximize else {"va": "top", "xytext": (0, -3)}
+            side: dict[str, Any] = {"va": "bottom", "xytext": (0, 3)} if maximize else {"va": "top", "xytext": (0, -3)}
             words = axes.annotate("no better than chance", (place, 0 if maximize else 1), textcoords="offset points",
                                   xycoords=("data", "axes fraction"), ha="center", rotation=90, fontsize=7.5,
                                   color=VERMILLION, **side)  # fmt: skip
