@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_odyssey.tasks import views
+from lstm_odyssey.tasks.kinds import refuse_kind
 
 Pair = tuple[NDArray[np.float32], NDArray[Any]]
 """One sequence: its features [T, M] and its target."""
@@ -59,16 +60,15 @@ class Corpus:
         for name in ("labels", "warnings"):
             if isinstance(getattr(self, name), str):
                 raise CorpusError(f"corpus: {name} is one text; expected a tuple of texts. Write ({name},).")
+            refuse_kind("corpus", "names", CorpusError, **{name: getattr(self, name)})
             texts = tuple(getattr(self, name))
-            if strange := [each for each in texts if not isinstance(each, str)]:
-                raise CorpusError(f"corpus: {name} has {_short(strange[0])}; expected texts. Write them as texts.")
             object.__setattr__(self, name, tuple(map(str, texts)))
         if len(set(self.labels)) < len(self.labels):
             twice = next(label for label in self.labels if self.labels.count(label) > 1)
             raise CorpusError(f"corpus: labels has {twice!r} twice; expected names of different classes. Rename one.")
         widths: dict[str, int] = {}
         for name, split in self.splits.items():
-            pairs = tuple(tuple(pair) for pair in split)
+            pairs = _pairs(name, split)
             if not pairs:
                 raise CorpusError(f"corpus: split {name} is empty; expected at least one sequence. Check the loader.")
             for index, pair in enumerate(pairs):
@@ -76,6 +76,9 @@ class Corpus:
             object.__setattr__(self, name, pairs)
         if self.recorded is not None:
             object.__setattr__(self, "recorded", _recorded(self.recorded, self.input_size))
+        refuse_kind("corpus", "a text", CorpusError, provenance=self.provenance)
+        views_and_people = {"subsets": self.subsets, "foldings": self.foldings, "people": self.people}
+        refuse_kind("corpus", "a mapping", CorpusError, **views_and_people)
         if wrong := views.fault(self.subsets, self.foldings, self.labels, self.test):
             raise CorpusError(f"corpus: {wrong}.")
         object.__setattr__(self, "subsets", {name: tuple(map(int, found)) for name, found in self.subsets.items()})
@@ -107,6 +110,19 @@ class Corpus:
                     digest.update(f"{little.dtype.str} {little.shape};".encode())
                     digest.update(little.tobytes())
         return digest.hexdigest()
+
+
+def _pairs(name: str, split: Any) -> tuple[tuple[Any, ...], ...]:
+    """The sequences of a split. Raises `CorpusError` where there are none to be had, or one is no pair."""
+    where, cure = f"corpus: {name}", "Give a list of (features, target)."
+    try:
+        pairs = tuple(split)
+    except TypeError:
+        raise CorpusError(f"{where} is {_short(split)}; expected pairs (features, target). {cure}") from None
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list):
+            raise CorpusError(f"{where}[{index}] is {_short(pair)}; expected a pair (features, target). {cure}")
+    return tuple(map(tuple, pairs))
 
 
 def _short(value: Any) -> str:

@@ -23,6 +23,7 @@ from lstm_odyssey.tasks.distributions import (
     Uniform,
     distribution_from_dict,
 )
+from lstm_odyssey.tasks.kinds import refuse_kind
 from lstm_odyssey.tasks.names import NAMES
 from lstm_odyssey.tasks.nearest import nearest
 
@@ -50,7 +51,7 @@ PAPER_SPACE: dict[str, Distribution] = {
     "momentum": OneMinus(LogUniform(0.01, 1)),
     "input_noise": Uniform(0, 1),
 }
-"""The paper's search space: N blocks, even as the authors drew it; learning rate; momentum; input noise's deviation.
+"""The paper's search space: N units, even as the authors drew it; learning rate; momentum; input noise's deviation.
 
 Source: Greff et al., "LSTM: A Search Space Odyssey", section IV (arXiv 1503.04069).
 """
@@ -125,6 +126,13 @@ class Task:
     def __post_init__(self) -> None:
         if not callable(self.load):
             raise TypeError(f"Task: load is {self.load!r}; expected a function load(path) -> Corpus. Pass it itself.")
+        refuse_kind("Task", "a text", objective=self.objective)
+        refuse_kind("Task", "a mapping", narrowed=self.narrowed)
+        refuse_kind("Task", "True or False", bidirectional=self.bidirectional, embedded=self.embedded)
+        for kind, names in (("a text", ("url", "mirror", "file", "reference")), ("a whole number", ("size",)),
+                            ("a number", ("chance",))):  # fmt: skip
+            told = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+            refuse_kind("Task", kind, **told)
         if self.objective not in NAMES:
             raise ValueError(
                 f"Task: objective is {self.objective!r}; expected one of {nearest(self.objective, NAMES)}."

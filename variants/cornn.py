@@ -4,7 +4,7 @@ Parameters: MN + 2N² + N.
 
 Source: Rusch and Mishra 2021, equation (3), with tanh and its n̄ = n - 1, as the authors' code has it
 (github.com/tk-rusch/coRNN). Its 𝒲 is R_z, its W is R_y, its V is W_h. Its Δt is dt, a step in time; γ is a frequency, ε a
-damping. The authors tune all three for each task; the defaults are their code's for sequential MNIST with 256 blocks.
+damping. The authors tune all three for each task; the defaults are their code's for sequential MNIST with 256 units.
 """
 
 from lstm_odyssey.variants.declare import Constant, Variant

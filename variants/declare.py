@@ -27,6 +27,11 @@ class Declared:
             return super().__new__(cls)
 
 
+def _expect(what: str, value: Any, kind: type, words: str) -> None:
+    if not isinstance(value, kind) or isinstance(value, str) is not (kind is str):
+        raise TypeError(f"{what} is {value!r}; expected {words}.")
+
+
 def _finite(what: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise TypeError(f"{what} is {value!r}; expected a finite number.")
@@ -113,7 +118,7 @@ class Limit(Declared):
             ``"torch.nn.GRU"``, whose states are ``h`` and, of the LSTM, ``c``.
         parameters: what to change, ``{"b.i": 40, "W.i": 0}`` (every entry set to that number; parameters the other
             cell does not have are then dropped), or a function from the dict of this cell's parameters to the dict of
-            the other's. For a torch layer a value may be a list of blocks, which are stacked by rows; parameters of
+            the other's. For a torch layer a value may be a list of matrices, which are stacked by rows; parameters of
             the layer that the dict leaves out are zero.
         states: this cell's states and what they are called there; by default the states both have.
     """
@@ -121,6 +126,15 @@ class Limit(Declared):
     of: str
     parameters: Mapping[str, float] | Callable[[Mapping[str, Any]], Mapping[str, Any]]
     states: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        _expect("Limit: of", self.of, str, "the name of a variant or of a layer of torch")
+        if not isinstance(self.parameters, Mapping) and not callable(self.parameters):
+            raise TypeError(
+                f"Limit: parameters is {self.parameters!r}; expected a dict, as {{'b.i': 40}}, or a function."
+            )
+        if self.states is not None:
+            _expect("Limit: states", self.states, Mapping, "a dict of names, or None")
 
 
 @dataclass(frozen=True)
@@ -165,6 +179,15 @@ class Variant(Declared):
             raise TypeError(f"Variant: aliases is the text {self.aliases!r}; expected a tuple, as ({self.aliases!r},).")
         if isinstance(self.ties, str):
             raise TypeError(f"Variant: ties is the text {self.ties!r}; expected a tuple, as ({self.ties!r},).")
+        for name in ("aliases", "limits", "ties"):
+            _expect(f"Variant: {name}", getattr(self, name), Sequence, "a tuple")
+        for name in ("domains", "initial", "start", "constants"):
+            _expect(f"Variant: {name}", getattr(self, name), Mapping, "a dict by name")
+        for name in ("collection", "reference"):
+            if getattr(self, name) is not None:
+                _expect(f"Variant: {name}", getattr(self, name), str, "a text, or None")
+        for one in self.limits:
+            _expect("Variant: an entry of limits", one, Limit, "Limit(of, parameters)")
         for name, value in self.start.items():
             if not isinstance(value, Start):
                 _finite(f"Variant: start of {name}", value)

@@ -1,4 +1,4 @@
-"""IndRNN: each block sees its own past alone, a number in place of a recurrent matrix.
+"""IndRNN: each unit sees its own past alone, a number in place of a recurrent matrix.
 
 Parameters: MN + 2N. Equal to irnn with a diagonal R.
 

@@ -25,7 +25,7 @@ def ln_lstm(x, y, c, *, W, R, p, b):
     rf_t = R_f y_{t-1} - r_t
     ro_t = R_o y_{t-1} - r_t
     s_t = sqrt(mean(rz_t ⊙ rz_t + ri_t ⊙ ri_t + rf_t ⊙ rf_t + ro_t ⊙ ro_t) / 4 + 1e-05)  its deviation
-    z_t = tanh(p_wz ⊙ (wz_t / v_t) + p_rz ⊙ (rz_t / s_t) + b_z)  block input
+    z_t = tanh(p_wz ⊙ (wz_t / v_t) + p_rz ⊙ (rz_t / s_t) + b_z)  cell input
     i_t = σ(p_wi ⊙ (wi_t / v_t) + p_ri ⊙ (ri_t / s_t) + b_i)  input gate
     f_t = σ(p_wf ⊙ (wf_t / v_t) + p_rf ⊙ (rf_t / s_t) + b_f)  forget gate
     o_t = σ(p_wo ⊙ (wo_t / v_t) + p_ro ⊙ (ro_t / s_t) + b_o)  output gate

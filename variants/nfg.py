@@ -12,11 +12,11 @@ from lstm_odyssey.variants.ops import sigmoid, tanh
 def nfg(x, y, c, *, W, R, p, b):
     """One step of one example: x [M], every state [N], W [N, M], R [N, N], p and b [N].
 
-    z_t = tanh(W_z x_t + R_z y_{t-1} + b_z)  block input
+    z_t = tanh(W_z x_t + R_z y_{t-1} + b_z)  cell input
     i_t = σ(W_i x_t + R_i y_{t-1} + p_i ⊙ c_{t-1} + b_i)  input gate
     c_t = z_t ⊙ i_t + c_{t-1}  cell
     o_t = σ(W_o x_t + R_o y_{t-1} + p_o ⊙ c_t + b_o)  output gate; its peephole sees the new cell
-    y_t = tanh(c_t) ⊙ o_t  block output
+    y_t = tanh(c_t) ⊙ o_t  cell output
     """
     z = tanh(W.z @ x + R.z @ y + b.z)
     i = sigmoid(W.i @ x + R.i @ y + p.i * c + b.i)

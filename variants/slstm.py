@@ -16,7 +16,7 @@ from lstm_odyssey.variants.ops import exp, maximum, sigmoid, softplus, tanh
 def slstm(x, y, c, n, m, *, W, R, b):
     """One step of one example: x [M], every state [N], W [N, M], R [N, N], b [N].
 
-    z_t = tanh(W_z x_t + R_z y_{t-1} + b_z)  block input
+    z_t = tanh(W_z x_t + R_z y_{t-1} + b_z)  cell input
     log_i_t = W_i x_t + R_i y_{t-1} + b_i  logarithm of the input gate, an exp
     log_f_t = -softplus(-(W_f x_t + R_f y_{t-1} + b_f))  logarithm of the forget gate, a σ
     o_t = σ(W_o x_t + R_o y_{t-1} + b_o)  output gate

@@ -110,7 +110,12 @@ VARIABLES = (
     Variable("training_seconds", "number", TRIAL, "processor time of the trial's own updates", "s", timed=True),
     Variable("wall_seconds", "number", TRIAL, "time of day that passed in own updates and scoring", "s", timed=True),
     Variable(
-        "shared_seconds", "number", TRIAL, "processor time of order, noise and batches, once a block", "s", timed=True
+        "shared_seconds",
+        "number",
+        TRIAL,
+        "processor time of order, noise and batches, once a block of trials",
+        "s",
+        timed=True,
     ),
     Variable("frames_per_second", "number", TRIAL, "training frames by training_seconds", "frames/s", timed=True),
     Variable("environment", "whole", TRIAL, "index into the attribute 'environments', -1 if none", "1", timed=True),
@@ -129,7 +134,7 @@ VIEWS = (
 """The variables of the dimension ``view``, NaN of a task that has another view."""
 
 WORDS: dict[str, tuple[str, str]] = {
-    "hidden_size": ("blocks per layer and direction", "1"),
+    "hidden_size": ("hidden units per layer and direction", "1"),
     "learning_rate": ("learning rate", "1"),
     "momentum": ("momentum", "1"),
     "input_noise": ("standard deviation of the input noise", "1"),

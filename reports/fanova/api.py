@@ -14,7 +14,7 @@ decomposed (its trees one by one on request), and the measure is the draw's own,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -22,6 +22,7 @@ import xarray
 
 from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.files import expanded
+from lstm_odyssey.reports.contract.kinds import refuse_kind
 from lstm_odyssey.reports.contract.nearest import nearest
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import hyperparameters as drawn_names
@@ -120,6 +121,7 @@ def fanova(
         >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
     """
     search = None
+    options = (distributions, value, direction, absent, failed)
     if not isinstance(study, xarray.Dataset | xarray.DataArray):
         search = searches.searched(
             study, distributions=distributions, value=value, direction=direction, absent=absent, failed=failed,
@@ -127,15 +129,19 @@ def fanova(
         )  # fmt: skip
         study = searches.as_study(search, failed)
         hyperparameters = list(search.forms)
-    elif (distributions, value, direction, absent, failed) != (None, None, None, "refuse", None):
+    elif not (isinstance(absent, str) and absent == "refuse" and all(each is None for each in (*options[:3], failed))):
         cure = "Leave distributions, value, direction, absent and failed out."
         raise _error("fanova of a study", "options of a search", "none of them", cure)
     study = as_study(study, "status", "chance", "direction")
     if (given := draws.points(study)) is not None:
         got, expected = f"the rows of {given['file']}", "random draws, whose distribution is the measure of the shares"
         raise _error("functional ANOVA", got, expected, "Analyse the study that the rows come from.")
-    clip = [float(quantile) for quantile in ([clip] if isinstance(clip, int | float) else clip)]
-    _check(study, response, decomposition, clip, trees, points, replicates, level)
+    clip = _quantiles(clip)
+    refuse_kind("fanova", "True or False", pooled=pooled)
+    refuse_kind("fanova", "a number", level=level)
+    refuse_kind("fanova", "a whole number", fewest=fewest, seed=seed, jobs=jobs)
+    refuse_kind("fanova", "a function", **({} if progress is None else {"progress": progress}))
+    _check(study, response, decomposition, clip, trees, points, replicates, level, seed)
     tasks = _chosen("task", tasks, study["task"].values.tolist())
     variants = _chosen("variant", variants, study["variant"].values.tolist())
     if hyperparameters is None:
@@ -218,10 +224,25 @@ def _too_little(each: Case, fewest: int, drawn_there: bool) -> str:
     return f"too few finished trials with a response (n = {each.response.size}; {fewest} are needed)"
 
 
+def _quantiles(clip: Any) -> list[float]:
+    """The quantiles of one argument, a number or several."""
+    several = [clip] if isinstance(clip, int | float) else clip
+    if isinstance(several, Iterable) and not isinstance(several, str | bytes | Mapping):
+        try:
+            return [float(quantile) for quantile in several]
+        except (TypeError, ValueError):
+            pass
+    raise _error(
+        "clip", f"a {type(clip).__name__}", "one number or several", "0.75 sets the worst quarter to the quantile."
+    )
+
+
 def _chosen(kind: str, asked: Names, known: Sequence[str]) -> list[str]:
     """The names asked for, each once; all that are known, if none was asked for."""
     if asked is None:
         return list(known)
+    if not isinstance(asked, str):
+        refuse_kind("fanova", "names", **{f"{kind}s": asked})
     found = list(dict.fromkeys([asked] if isinstance(asked, str) else asked))
     strange = next((name for name in found if name not in known), None)
     if strange is not None or not found:
@@ -241,13 +262,14 @@ def _check(
     points: int,
     replicates: int,
     level: float,
+    seed: int,
 ) -> None:
     """Raise at the first argument that makes no sense."""
     for name, value, allowed in (
         ("response", response, RESPONSES),
         ("decomposition", decomposition, DECOMPOSITIONS),
     ):
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise _error(name, repr(value), f"one of {nearest(value, allowed)}", "Choose one of them.")
     if response not in study:
         raise _error(f"response '{response}'", "a study without it", "a variable of the study", "Choose another.")
@@ -257,5 +279,7 @@ def _check(
     if not clip or len(set(clip)) < len(clip) or not all(0 < quantile <= 1 for quantile in clip):
         cure = "1 does not clip; 0.75 sets the worst quarter to the quantile."
         raise _error("clip", repr(list(clip)), "different quantiles above 0, at most 1", cure)
+    if not 0 <= seed < 2**32:
+        raise _error("seed", repr(seed), "a whole number from 0 to 4,294,967,295", "Give another.")
     if not 0 < level < 1:
         raise _error("level", repr(level), "a probability between 0 and 1", "0.95 is usual.")

@@ -18,7 +18,7 @@ from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.files import expanded, write_text
 from lstm_odyssey.reports.contract.schema import attribute, hyperparameters
 from lstm_odyssey.reports.contract.selection import as_study
-from lstm_odyssey.reports.contract.variables import BOOLEAN
+from lstm_odyssey.reports.contract.variables import BOOLEAN, WORDS
 from lstm_odyssey.reports.contract.wording import named
 from lstm_odyssey.reports.page import trials, words
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
@@ -62,7 +62,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"score": score, "equation": words.equation}
+    environment.filters |= {"score": score, "equation": words.equation, "unbroken": words.unbroken}
     table = summary(dataset, order)
     tasks = dataset["task"].values.tolist()
     return environment.get_template("page.html.j2").render(
@@ -184,7 +184,7 @@ def _range(drawn: xarray.DataArray) -> str:
 
 def _meaning(dataset: xarray.Dataset, name: str) -> str:
     """A hyperparameter as the page calls it, with its long name where that says more."""
-    short, long = named(name), str(dataset[name].attrs["long_name"])
+    short, long = named(name), WORDS.get(name, (str(dataset[name].attrs["long_name"]),))[0]
     return short if short == long else f"{short}: {long}"
 
 

@@ -16,6 +16,7 @@ from lstm_odyssey.reports import paper
 from lstm_odyssey.reports.contract import draws, wording
 from lstm_odyssey.reports.contract.files import expanded, write_text
 from lstm_odyssey.reports.contract.selection import as_study
+from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.page import paper_order, summary_texts, tables
 from lstm_odyssey.reports.page.analyses import Analyses
 from lstm_odyssey.reports.page.beside import beside
@@ -120,6 +121,8 @@ def save_figures(study: xarray.Dataset, analyses: Analyses, folder: str | os.Pat
     apart = {task: differing(analyses.comparison, task) for task in tasks}
     _save({"boxes": scores.box_plots(study, order=order, apart=apart)}, folder, ["all-tasks"], written)
     for place, task in enumerate(tasks):
+        if not study["status"].sel(task=task).isin(FINISHED).any():
+            continue  # no trial of it has a score: there is nothing to draw
         _save(drawn(study, analyses, task, order), folder, [_file(task, place)], written)
         for number, variant in enumerate(order):
             _save(

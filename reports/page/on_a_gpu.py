@@ -25,7 +25,7 @@ def on_a_gpu(content: Mapping[str, Any], cells: Sequence[str]) -> Grid | None:
     known = [cell for cell in cells if any((cell, *size) in speed for size in sizes)]
     if not known:
         return None
-    heads = [("cell", ""), *((f"{B} x N {N}", f"{B} sequences at once, {N} blocks") for B, N in sizes)]
+    heads = [("cell", ""), *((f"{B} x N {N}", f"{B} sequences at once, {N} units") for B, N in sizes)]
     lines = [Row(cell, [_cell(speed.get((cell, *size))) for size in sizes]) for cell in known]
     left = [cell for cell in cells if cell not in known]
     also = f" The record does not have {', '.join(left)}." if left else ""

@@ -107,13 +107,15 @@ def section(
     """What the template of a task is filled with."""
     part, comparison = dataset.sel(task=task), analyses.comparison
     chance = float(part["chance"])
-    made = drawn(dataset, analyses, task, order)
+    scored = bool(table.loc[task]["finished"].any())
+    made = drawn(dataset, analyses, task, order) if scored else {}
     facts = attribute(dataset, "tasks")[task]
     return {
         "name": task,
         "anchor": f"task-{place}",
         "chance_known": not math.isnan(chance),
         "advice": advice.advice(dataset, comparison, task, order),
+        "scores": scored,
         "points": advice.points(dataset, task, order),
         "scored": words.task_text(dataset, table, task),
         "at_chance": scores.at_chance(dataset, task, order),

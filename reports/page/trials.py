@@ -78,8 +78,11 @@ def _plain(values: numpy.ndarray[Any, Any]) -> list[Any]:
     """Numbers to five digits, whole ones as such, what is not finite as null; texts as they are."""
     if values.dtype.kind not in "fiu":
         return [str(value) for value in values.tolist()]
-    found = [float(f"{value:.5g}") if math.isfinite(value) else None for value in values.astype(float).tolist()]
-    return [int(value) if value is not None and value % 1 == 0 and abs(value) < 1e12 else value for value in found]
+    numbers = (value if math.isfinite(value) else None for value in values.astype(float).tolist())
+    return [
+        value if value is None else int(value) if value % 1 == 0 and abs(value) < 1e12 else float(f"{value:.5g}")
+        for value in numbers
+    ]
 
 
 def _curves(

@@ -25,7 +25,7 @@ from lstm_odyssey.reports.stats.table import maximizes, score
 
 __all__ = [
     "caption", "cells", "commands", "comparison_text", "count", "distribution", "equation", "flat", "importance_text",
-    "lacks", "listed", "parameters", "summary_text", "task_text",
+    "lacks", "listed", "parameters", "summary_text", "task_text", "unbroken",
 ]  # fmt: skip
 
 
@@ -152,6 +152,15 @@ def distribution(space: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(json.dumps(value) for value in space.get("values", ()))
     others = {name: value for name, value in space.items() if name != "kind"}
     return kind.replace("_", " ") + (f" {json.dumps(others, ensure_ascii=False)}" if others else "")
+
+
+def unbroken(text: str) -> str:
+    """A head of which a number and its sign stay on one line.
+
+    >>> unbroken("mean of best 10 %") == "mean of best 10\N{NO-BREAK SPACE}%"
+    True
+    """
+    return re.sub(r" (?=%|= )|(?<==) ", "\N{NO-BREAK SPACE}", text)
 
 
 def equation(text: str) -> Markup:

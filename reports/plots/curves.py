@@ -13,12 +13,15 @@ from matplotlib.ticker import MaxNLocator
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
 from lstm_odyssey.reports.contract.wording import signed
 from lstm_odyssey.reports.plots.axis import multiples, present
-from lstm_odyssey.reports.plots.style import BLUE, INK, SOFT, styled
+from lstm_odyssey.reports.plots.style import BLUE, INK, SOFT, VERMILLION, styled
 from lstm_odyssey.reports.stats.contents import NOTHING
 from lstm_odyssey.reports.stats.table import SCORED, maximizes, ranking
 
 GREY = "#B8B8B8"
 """What a panel is compared with."""
+
+PLAIN = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.9}
+"""Behind words in a panel, so that no line runs through them."""
 
 
 @styled
@@ -38,6 +41,7 @@ def learning_curves(
     shown = [name for name in names if name != baseline] or names
     figure, panels = multiples(shown, names)
     seen: list[float] = []
+    drawn = []
     for name, axes in panels:
         if baseline in curves and name != baseline:
             axes.plot(*curves[baseline], color=GREY, linewidth=1.2, label="_baseline")
@@ -49,6 +53,7 @@ def learning_curves(
         best = numpy.argmax(curve) if maximize else numpy.argmin(curve)
         axes.plot(epochs[best], curve[best], "o", color=BLUE, markersize=3.5, label="_best")
         seen += curve[min(1, curve.size - 1) :].tolist()
+        drawn.append((axes, curve))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     if seen and baseline in curves:
         seen += curves[baseline][1][1:].tolist()
@@ -58,6 +63,11 @@ def learning_curves(
             low, high = (max(low, chance), high) if maximize else (low, min(high, chance))
         room = 0.08 * abs(high - low) or 0.08 * abs(high) or 1.0
         figure.axes[0].set_ylim(min(low, high) - room, max(low, high) + room)
+        for axes, curve in drawn:
+            bottom, top = axes.get_ylim()
+            if not ((curve >= bottom) & (curve <= top)).any():
+                axes.annotate("no better\nthan chance", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center",
+                              fontsize=7.5, color=VERMILLION, bbox=PLAIN)  # fmt: skip
     _label(figure, "epochs trained", f"validation score ({part['units'].item()})")
     return figure
 
@@ -99,7 +109,7 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
     for axes, last, number in ends:  # above or below, where the curve is not
         height, place = (0.04, "bottom") if last > numpy.mean(axes.get_ylim()) else (0.96, "top")
         axes.annotate(f"{signed(last)} at {number}", (0.97, height), xycoords="axes fraction", ha="right", va=place,
-                      fontsize=7.5, color=INK)  # fmt: skip
+                      fontsize=7.5, color=INK, bbox=PLAIN)  # fmt: skip
     _label(figure, "draws of a search", f"less {baseline} ({part['units'].item()})")
     return figure
 

@@ -48,7 +48,7 @@ def marginals(
     across = shown(effects, task)
     explained = "test score" if effects.attrs["response"] in SCORES else effects.attrs["response"]
     rows = [(effects, BLUE, explained)] + ([] if times is None else [(times, GREEN, "training time")])
-    figure = blank(2.0 * max(1, len(across)) + 0.6, 1.75 * len(rows) + 0.4)
+    figure = blank(1.85 * max(1, len(across)) + 0.7, 1.75 * len(rows) + 0.4)
     grid = figure.subplots(len(rows), max(1, len(across)), squeeze=False, sharex="col", sharey="row")
     names = present(order, effects)
     for row, (result, color, words) in enumerate(rows):
@@ -187,7 +187,7 @@ def shares(effects: xarray.Dataset, task: str | None = None, *, order: Sequence[
         axes.set_xlabel("share of the predictable variance")
     handles = [grid[0].barh(0, 0, **_look(place, len(names))) for place in range(len(names) + 2)]
     labels = [one.label for one in shown(effects, task)] + ["interactions of two", "of three and more"]
-    columns = min(len(labels), max(2, int(figure.get_figwidth() // 1.2)))
+    columns = min(len(labels), max(2, int(figure.get_figwidth() // 2.2)))
     figure.legend(
         handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=7.5, columnspacing=1.2,
         handlelength=1.4,

@@ -19,8 +19,11 @@ from lstm_odyssey.reports.stats.stability import told
 from lstm_odyssey.reports.stats.table import whole
 
 LOOKS = {BETTER: BLUE, WORSE: VERMILLION}
-POINTS = {"difference": 118, "cost": 46, "unstable": 66, "parameters": 62}
-"""Width of each column in points."""
+LETTER, GAP = 4.7, 10.0
+"""Points of a letter of a column and between two columns: a column is as wide as its longest line."""
+
+NARROW, POINTS = 3.7, 72
+"""Inches of the plot for a telephone, and points of an inch."""
 
 LONG = 18
 """From so many letters on a name is written smaller on a telephone."""
@@ -99,33 +102,38 @@ def forest(
     heads = {"difference": "difference", "cost": f"s/epoch\nat N = {size}", "unstable": "P(unstable)"}
     heads["parameters"] = f"parameters\nat N = {size}"
     shown = [name for name in Standing._fields if any(getattr(row, name) for row in rows)]
-    figure = blank(3.7, 0.46 * len(names) + 0.75) if narrow else blank(8.2, 0.28 * len(names) + 1.0)
+    figure = blank(NARROW, 0.46 * len(names) + 0.75) if narrow else blank(8.2, 0.28 * len(names) + 1.0)
     axes = figure.add_subplot()
-    axes.axvline(0, color=INK, linewidth=0.9, linestyle=(0, (4, 2.5)))
+    ends = [(place - 0.22, place + 0.45) for place in range(len(names))] if narrow else [(-0.75, len(names) - 0.45)]
+    for start, end in ends:  # on a telephone it is interrupted by the lines of text
+        axes.plot([0, 0], [start, end], color=INK, linewidth=0.9, linestyle=(0, (4, 2.5)), label="_zero", zorder=1)
+    widths = {
+        field: GAP
+        + LETTER * max(len(line) for row in rows for line in (*heads[field].split("\n"), getattr(row, field)))
+        for field in shown
+    }
     for place, (name, row) in enumerate(zip(names, rows, strict=True)):
         drawn = _interval(axes, part.sel(variant=name), place)
         if narrow:
             across = ("axes fraction", "data")
-            plain = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # the line at 0 does not cross a name
             style: dict[str, Any] = {
                 "va": "center",
                 "weight": "bold",
                 "fontsize": 8 if len(name) < LONG else 7,
-                "bbox": plain,
             }
             drawn.append(axes.annotate(name, (0, place - 0.42), xycoords=across, **style))
-            words = " · ".join(f"{getattr(row, field)} {UNITS[field]}" for field in shown[1:] if getattr(row, field))
+            words = _beside(name, [f"{getattr(row, one)} {UNITS[one]}" for one in shown[1:] if getattr(row, one)])
             drawn.append(axes.annotate(words, (1, place - 0.42), xycoords=across, va="center", ha="right", fontsize=7))
         else:
             left = 8.0
             for field in shown:
-                left += POINTS[field]
+                left += widths[field]
                 drawn.append(_write(axes, left, place, getattr(row, field)))
         tag(place, "row", drawn)
     if not narrow:
         left = 8.0
         for field in shown:
-            left += POINTS[field]
+            left += widths[field]
             _write(axes, left, -0.95, heads[field], color=SOFT)
     axes.set_yticks(range(len(names)), [""] * len(names) if narrow else names)
     axes.tick_params("y", length=0)
@@ -139,6 +147,13 @@ def forest(
     words = f"best tenth less that of {baseline}" if not narrow else f"difference to {baseline}"
     axes.set_xlabel(f"{words} ({units}){join}{better} of 0 is better")
     return figure
+
+
+def _beside(name: str, words: list[str]) -> str:
+    """What stands in a line with a name on a telephone: what has no room there is left to the table."""
+    while words and LETTER * (1.25 * len(name) + 0.9 * len(" · ".join(words))) > POINTS * NARROW - 2 * GAP:
+        words = words[:-1]
+    return " · ".join(words)
 
 
 def _write(axes, left: float, place: float, text: str, color: str = INK):  # type: ignore[no-untyped-def]

@@ -26,6 +26,9 @@ __all__ = ["at_chance", "box_plot", "box_plots", "draw_boxes", "save", "svg"]
 FEW = 20
 """Up to this many trials are drawn as points as well: a box of two trials hides that they are two."""
 
+WIDTH = 0.34
+"""Inches of a box plot for each cell."""
+
 SINGLY = 12
 """Up to so many cells a caption has a number for each."""
 
@@ -52,7 +55,7 @@ def box_plot(
     variants = list(order or dataset["variant"].values.tolist())
     refuse_absent(dataset, "task", task)
     refuse_absent(dataset, "variant", *variants)
-    figure = blank(max(3.4, 1.2 + 0.42 * len(variants)), 3.3)
+    figure = blank(max(3.4, 1.1 + WIDTH * len(variants)), 3.3)
     draw_boxes(figure.add_subplot(), dataset, task, variants, best=best, apart=apart)
     return figure
 
@@ -66,7 +69,7 @@ def box_plots(
     variants = list(order or dataset["variant"].values.tolist())
     refuse_absent(dataset, "variant", *variants)
     tasks = dataset["task"].values.tolist()
-    figure = blank(len(tasks) * max(3.4, 1.2 + 0.42 * len(variants)), 6.4)
+    figure = blank(len(tasks) * max(3.4, 1.1 + WIDTH * len(variants)), 6.4)
     grid = figure.subplots(2, len(tasks), squeeze=False)
     for task, column in zip(tasks, grid.T, strict=True):
         for axes, best in zip(column, (False, True), strict=True):
@@ -83,7 +86,7 @@ def draw_boxes(
     The frame ends a little beyond the boxes: whiskers to the chance level would press them flat.
     """
     part = dataset.sel(task=task)
-    spans = []
+    spans: dict[int, list[float]] = {}
     for place, variant in enumerate(variants):
         values = box_values(dataset, task, variant, best=best)
         if not values.size:
@@ -103,8 +106,10 @@ def draw_boxes(
             shift = 0.28 * ((numpy.arange(values.size) * 0.618) % 1 - 0.5)  # the golden ratio spreads without chance
             style: dict[str, Any] = {"color": INK, "markersize": 3, "alpha": 0.45, "zorder": 5, "label": "_trials"}
             tag(place, "trials", axes.plot(place + shift, values, ".", **style))
-        spans.append([values.min(), *numpy.quantile(values, [0.25, 0.75]), values.max()])
-    _frame(axes, numpy.array(spans), float(part["chance"]), maximize=str(part["direction"].item()) == "maximize")
+        spans[place] = [values.min(), *numpy.quantile(values, [0.25, 0.75]), values.max()]
+    maximize = str(part["direction"].item()) == "maximize"
+    _frame(axes, numpy.array(list(spans.values())), float(part["chance"]), maximize=maximize)
+    _outside(axes, spans, maximize=maximize)
     slanted = len("".join(variants)) > 16
     axes.set_xticks(range(len(variants)), variants, rotation=40 if slanted else 0,
                     ha="right" if slanted else "center", rotation_mode="anchor")  # fmt: skip
@@ -124,8 +129,20 @@ def _frame(axes: Axes, spans: numpy.ndarray, chance: float, *, maximize: bool) -
     away = boxes[boxes < (-chance if maximize else chance) - 1e-9 * abs(chance)]
     low, high = float(ends.min()), float((away if away.size else boxes).max())
     room = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
-    low, high = low - room, min(high + room, max(float(ends.max()) + 0.1 * room, high))
+    low, high = low - room, min(high + room, max(float(ends.max()) + 0.35 * room, high))
     axes.set_ylim(*((-high, -low) if maximize else (low, high)))
+
+
+def _outside(axes: Axes, spans: Mapping[int, Sequence[float]], *, maximize: bool) -> None:
+    """Name, where its box would be, each cell of which nothing is within the frame: its scores are at chance, or near it."""
+    low, high = axes.get_ylim()
+    for place, (least, _, _, most) in spans.items():
+        if most < low or least > high:
+            side: dict[str, Any] = {"va": "bottom", "xytext": (0, 3)} if maximize else {"va": "top", "xytext": (0, -3)}
+            words = axes.annotate("no better than chance", (place, 0 if maximize else 1), textcoords="offset points",
+                                  xycoords=("data", "axes fraction"), ha="center", rotation=90, fontsize=7.5,
+                                  color=VERMILLION, **side)  # fmt: skip
+            tag(place, "outside", [words])
 
 
 def _bars(axes: Axes, heights: Sequence[float]) -> None:

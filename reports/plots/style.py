@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lstm_odyssey.reports.contract.files import expanded
+from lstm_odyssey.reports.plots.strips import strips, written
 
 BLUE, VERMILLION, GREEN, BARS, INK, SOFT = "#0072B2", "#D55E00", "#009E73", "#E6E6E6", "#222222", "#777777"
 """Okabe and Ito's colours, and greys."""
@@ -99,6 +100,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 def svg(figure: Figure, label: str, prefix: str) -> str:
     """A figure as an SVG element to stand in a page, its identifiers prefixed so that several may stand there.
 
+    A wide figure of several columns is followed by strips of it, which the page shows in its place in a narrow window.
+
     Args:
         figure: what to draw.
         label: what a screen reader says.
@@ -106,6 +109,7 @@ def svg(figure: Figure, label: str, prefix: str) -> str:
     """
     buffer = io.StringIO()
     with arranged(figure):
+        parts = strips(figure)
         figure.savefig(
             buffer, format="svg", dpi=RASTER_DPI, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )
@@ -115,7 +119,13 @@ def svg(figure: Figure, label: str, prefix: str) -> str:
     text = re.sub(r"<[^<>]+>", lambda found: _lean(found[0], needed, prefix), re.sub(r">\s+<", "><", text))
     spoken = label.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     width = f"max-width: {7.6 * figure.get_figwidth():.1f}rem"
-    return text.replace("<svg ", f'<svg role="img" aria-label="{spoken}" style="{width}" ', 1)
+    kind = ' class="whole"' if parts else ""
+    text = text.replace("<svg ", f'<svg{kind} role="img" aria-label="{spoken}" style="{width}" ', 1).strip()
+    if not parts:
+        return text
+    head, inside = text.split(">", 1)
+    content = f"{prefix}-whole"
+    return f'{head}><g id="{content}">{inside.removesuffix("</svg>")}</g></svg>{written(parts, content)}'
 
 
 def _lean(element: str, needed: Collection[str], prefix: str) -> str:

@@ -33,6 +33,7 @@ import xarray
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports.contract import draws
+from lstm_odyssey.reports.contract.kinds import refuse_kind
 from lstm_odyssey.reports.contract.nearest import nearest
 from lstm_odyssey.reports.contract.schema import validate
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
@@ -85,7 +86,7 @@ def compare(
     study = as_study(study)
     validate(study)
     study = _chosen(study, tasks)
-    _check(study, baseline, confidence, replicates)
+    _check(study, baseline, confidence, replicates, seed)
     costs = epoch_costs(study)
     study = study.assign(unstable=stability.unstable(study))
     variants: list[str] = study["variant"].values.tolist()
@@ -156,6 +157,8 @@ def compare(
 
 def _chosen(study: xarray.Dataset, tasks: str | Sequence[str] | None) -> xarray.Dataset:
     """The study at some of its tasks."""
+    if tasks is not None and not isinstance(tasks, str):
+        refuse_kind("compare", "names", tasks=tasks)
     wanted = study["task"].values.tolist() if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
     refuse_absent(study, "task", *wanted)
     if not wanted or len(set(wanted)) < len(wanted):
@@ -163,7 +166,10 @@ def _chosen(study: xarray.Dataset, tasks: str | Sequence[str] | None) -> xarray.
     return study.sel(task=wanted)
 
 
-def _check(study: xarray.Dataset, baseline: str | None, confidence: float, replicates: int) -> None:
+def _check(study: xarray.Dataset, baseline: str | None, confidence: float, replicates: int, seed: int) -> None:
+    refuse_kind("compare", "a text", **({} if baseline is None else {"baseline": baseline}))
+    refuse_kind("compare", "a number", confidence=confidence)
+    refuse_kind("compare", "a whole number", replicates=replicates, seed=seed)
     variants = study["variant"].values.tolist()
     if baseline is not None and baseline not in variants:
         raise ValueError(
@@ -172,6 +178,8 @@ def _check(study: xarray.Dataset, baseline: str | None, confidence: float, repli
         )
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: got {confidence!r}; expected a number between 0 and 1. Pass 0.95 for 95 %.")
+    if seed < 0:
+        raise ValueError(f"seed: got {seed!r}; expected a whole number of at least 0. Pass another.")
     if replicates < 1:
         raise ValueError(f"replicates: got {replicates!r}; expected at least 1. Pass 1,000 or more for an interval.")
 

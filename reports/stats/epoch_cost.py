@@ -1,6 +1,6 @@
 """What an epoch costs and how large a network is at one N: what can be compared between cells, whatever sizes trials drew.
 
-For each task one regression of the processor time of an epoch's updates on the number of blocks, over all its trials:
+For each task one regression of the processor time of an epoch's updates on the number of units, over all its trials:
 
     log s = a_cell + b_cell·l + c_cell·l² + g_processor,   l = log(N / at)
 
@@ -23,7 +23,7 @@ from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import attribute
 
 AT = 100
-"""The number of blocks that a cost is given at, where a task's sizes reach it."""
+"""The number of units that a cost is given at, where a task's sizes reach it."""
 
 DEGREE = 2
 CELL_COSTS = ("epoch_cost", "epoch_cost_residual")
@@ -156,7 +156,7 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
 
     Args:
         study: a valid one, or a selection of one.
-        at: the number of blocks; by default ``reference_size`` of each task's space.
+        at: the number of units; by default ``reference_size`` of each task's space.
 
     Returns:
         ``epoch_cost`` [task, variant] in seconds, ``epoch_cost_residual`` (relative), ``epoch_cost_trials``, missing where no
@@ -166,7 +166,7 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
         ValueError: ``at`` is not above 0.
     """
     if at is not None and not at > 0:
-        raise ValueError(f"at is {at!r}; expected a number of blocks above 0.")
+        raise ValueError(f"at is {at!r}; expected a number of units above 0.")
     study = as_study(study, "training_seconds", "epochs", "hidden_size", "environment")
     tasks, variants = study["task"].values.tolist(), study["variant"].values.tolist()
     spaces = attribute(study, "distributions")
@@ -192,7 +192,7 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
     }
     ran = [SEPARATOR.join(processors(study.sel(task=task))) for task in tasks]
     variables |= {
-        "epoch_cost_at": ("task", sizes, {"long_name": "number of blocks that costs are given at", "units": "1"}),
+        "epoch_cost_at": ("task", sizes, {"long_name": "number of units that costs are given at", "units": "1"}),
         "epoch_cost_processor": ("task", [str(one["processor"]) for one in found], {"long_name": "of these times"}),
         "epoch_cost_processors": ("task", ran, {"long_name": "all that measured trials ran on"}),
     }

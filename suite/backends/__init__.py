@@ -156,6 +156,8 @@ def resolve(backend: str, device: Any = "cpu", dtype: Any = None) -> str:
     Raises:
         ValueError: there is no such backend.
     """
+    if not isinstance(backend, str):
+        raise TypeError(f"backend is {backend!r}; expected auto or one of {', '.join(BACKENDS)}. Write it in quotes.")
     if backend == "auto":
         return next(name for name, each in BACKENDS.items() if each.runs(device, dtype) and not each.missing())
     if backend not in BACKENDS:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-INPUTS, BLOCKS = 39, 100
+INPUTS, UNITS = 39, 100
 MEGABYTE = 1e6
 TORCH = "nn.LSTM"
 """What stands for torch's own layer where a cell is named."""
@@ -27,10 +27,10 @@ TORCH = "nn.LSTM"
 
 def _layer(kind: str, inputs: int) -> torch.nn.Module:
     if kind == TORCH:
-        return torch.nn.LSTM(inputs, BLOCKS)
+        return torch.nn.LSTM(inputs, UNITS)
     from lstm_odyssey.layers.rnn import RNN
 
-    return RNN(kind, inputs, BLOCKS)
+    return RNN(kind, inputs, UNITS)
 
 
 def losses_kept(kind: str, steps: int = 2000, count: int = 40) -> Any:
@@ -46,8 +46,8 @@ def losses_kept(kind: str, steps: int = 2000, count: int = 40) -> Any:
 
 def checkpointed(kind: str, steps: int = 2000, count: int = 8) -> Any:
     """8 layers one on the other at T = 2,000, each under checkpoint(use_reentrant=False)."""
-    layers = [_layer(kind, BLOCKS) for _ in range(count)]
-    x = torch.randn(steps, 1, BLOCKS, requires_grad=True)
+    layers = [_layer(kind, UNITS) for _ in range(count)]
+    x = torch.randn(steps, 1, UNITS, requires_grad=True)
     for layer in layers:
         x = checkpoint(lambda value, layer=layer: layer(value)[0], x, use_reentrant=False)
     x.square().sum().backward()
@@ -66,8 +66,8 @@ def inferred(kind: str, steps: int = 20_000, count: int = 3) -> Any:
 
 def stacked(kind: str, steps: int = 10_000, count: int = 8) -> Any:
     """One training step of 8 layers one on the other at T = 10,000."""
-    layers = [_layer(kind, BLOCKS) for _ in range(count)]
-    x = torch.randn(steps, 1, BLOCKS)
+    layers = [_layer(kind, UNITS) for _ in range(count)]
+    x = torch.randn(steps, 1, UNITS)
     for layer in layers:
         x = layer(x)[0]
     x.square().sum().backward()

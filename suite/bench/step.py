@@ -51,7 +51,7 @@ class Setting:
         for what, value in (("hidden_size", hidden_size), ("batch", batch)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise TimingError(f"{what} is {value!r}; expected a whole number of at least 1.")
-        if dtype not in DTYPES:
+        if not isinstance(dtype, str) or dtype not in DTYPES:
             raise TimingError(f"dtype is {dtype!r}; expected one of {nearest(dtype, DTYPES)}.")
         check_device(device)
         try:

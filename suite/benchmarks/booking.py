@@ -40,7 +40,7 @@ def _trained(sizes: tuple[int, ...]) -> list[float]:
 
 @cache
 def ratios() -> dict[int, float]:
-    """By the number of blocks N: what is booked beside the other size, over what is booked alone."""
+    """By the number of units N: what is booked beside the other size, over what is booked alone."""
     together: dict[int, list[float]] = {SMALL: [], LARGE: []}
     alone: dict[int, list[float]] = {SMALL: [], LARGE: []}
     for _ in range(ROUNDS + 1):  # the first compiles

@@ -38,7 +38,7 @@ def asked() -> list[str]:
 
 
 def sizes() -> tuple[int, ...]:
-    """The numbers of blocks N that are tracked."""
+    """The numbers of units N that are tracked."""
     return (HIDDEN_SIZE, LARGER) if full() else (HIDDEN_SIZE,)
 
 

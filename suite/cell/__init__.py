@@ -15,6 +15,7 @@ from lstm_odyssey.cell.declared import constant, refuse_undeclared
 from lstm_odyssey.cell.graph import Graph, build
 from lstm_odyssey.cell.text import equations
 from lstm_odyssey.cell.trace import trace
+from lstm_odyssey.tasks.kinds import refuse_kind
 from lstm_odyssey.variants.declare import Constant, Limit, Start, Variant
 
 __all__ = ["Cell"]
@@ -51,6 +52,11 @@ class Cell:
     def __init__(
         self, variant: Variant, name: str | None = None, origin: Mapping[str, str] | None = None, bias: bool = True
     ) -> None:
+        if not isinstance(variant, Variant):
+            raise TypeError(f"Cell: variant is {variant!r}; expected an lo.Variant. Use lo.as_cell(...) for others.")
+        refuse_kind("Cell", "True or False", bias=bias)
+        refuse_kind("Cell", "a text", **({} if name is None else {"name": name}))
+        refuse_kind("Cell", "a mapping", **({} if origin is None else {"origin": origin}))
         self.variant, self.bias = variant, bias
         traced = trace(variant.step) if bias else unbiased(trace(variant.step))
         self.name = name or variant.step.__name__
@@ -69,6 +75,10 @@ class Cell:
             return self.variant.step
         return partial(self.variant.step, **{SPACE: NoBias()})
 
+    def is_torchs(self, name: str) -> bool:
+        """Whether it equals, under one of its limits, the recurrent layer that torch calls so, in whatever case."""
+        return any(limit.of.casefold() == f"torch.nn.{name}".casefold() for limit in self.variant.limits)
+
     def without_bias(self) -> Cell:
         """The same cell without the parameters of b; itself if it has none.
 
@@ -81,12 +91,12 @@ class Cell:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """Names of the states, the block's output first."""
+        """Names of the states, the output first."""
         return self.graph.states
 
     @property
     def parameters(self) -> dict[str, tuple[str, ...]]:
-        """Parameters and their shapes in the letters M (inputs) and N (blocks): ``{"W.z": ("N", "M"), ...}``."""
+        """Parameters and their shapes in the letters M (inputs) and N (units): ``{"W.z": ("N", "M"), ...}``."""
         return {name: shape for name, shape in self.graph.parameters.items() if not constant(name)}
 
     @property
@@ -157,11 +167,11 @@ class Cell:
         return self.variant.ties
 
     def shape(self, parameter: str, M: int, N: int) -> tuple[int, ...]:
-        """Shape of one parameter at M inputs and N blocks."""
+        """Shape of one parameter at M inputs and N units."""
         return tuple({"M": M, "N": N}[size] for size in self.graph.parameters[parameter])
 
     def count(self, M: int, N: int) -> int:
-        """Number of parameters of one layer and direction with M inputs and N blocks."""
+        """Number of parameters of one layer and direction with M inputs and N units."""
         return sum(math.prod(self.shape(name, M, N)) for name in self.parameters)
 
     def starts(self) -> dict[str, Any]:

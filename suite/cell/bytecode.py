@@ -82,4 +82,4 @@ def check_straight_line(step: Callable[..., Any]) -> None:
                 )
             bound[name] = f"bound in line {line}"
     if getattr(code, "co_exceptiontable", b""):
-        raise TraceError(f"{place(code, None)}: a try or with block; expected straight-line code.")
+        raise TraceError(f"{place(code, None)}: a `try` or `with` statement; expected straight-line code.")

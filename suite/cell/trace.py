@@ -114,7 +114,7 @@ def trace(step: Callable[..., Any]) -> Trace:
     if len(results) != len(states):
         raise TraceError(
             f"{where}: returns {len(results)} value(s); expected {len(states)}, one for each state "
-            f"({', '.join(state_names)}), the block's output first."
+            f"({', '.join(state_names)}), the output first."
         )
     for name, result in zip(state_names, results, strict=True):
         if not isinstance(result, Symbol) or result.size != "N":

@@ -15,7 +15,7 @@ from lstm_odyssey.commands.check import check
 from lstm_odyssey.commands.data import corpora
 from lstm_odyssey.commands.export import export
 from lstm_odyssey.commands.new import new
-from lstm_odyssey.commands.options import ListedPlugins, Plugins, joined, names, pairs
+from lstm_odyssey.commands.options import Commands, ListedPlugins, Plugins, joined, names, pairs
 from lstm_odyssey.commands.report import refresher, report
 from lstm_odyssey.commands.terminal.blame import own_part
 from lstm_odyssey.commands.terminal.output import steady_output
@@ -24,6 +24,7 @@ from lstm_odyssey.commands.verify import verify
 from lstm_odyssey.plugins.paths import USER_PATH
 
 app = typer.Typer(
+    cls=Commands,
     help="Which recurrent cell, on which task, at which cost?",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -112,24 +113,29 @@ def run(
     plugin: Plugins = None,
 ) -> None:
     """Run a study, or go on with one: what is stored is never run again."""
-    from rich.console import Console
-
-    from lstm_odyssey.study.asked.config import read_config
-    from lstm_odyssey.study.engine import default_workers, engine
-    from lstm_odyssey.study.plan import Settings, SettingsError
-    from lstm_odyssey.study.progress import StudyProgress
-    from lstm_odyssey.study.run import run as run_study
+    from lstm_odyssey.study.asked.config import blamed, read_config
 
     options = read_config(config) if config is not None else {}
     said: dict[str, Any] = {
         "variants": names(variants), "tasks": names(tasks), "trials": trials, "epochs": epochs, "seed": seed,
         "profile": profile, "draws": draws, "points": points and str(points), "workers": workers,
-        "scheduler": scheduler, "device": device,
-        "backend": backend, "dtype": dtype, "block_size": block_size, "keep_weights": keep_weights, "store": store,
-        "resume_from": resume_from, "plugins": plugin or None,
+        "scheduler": scheduler, "device": device, "backend": backend, "dtype": dtype, "block_size": block_size,
+        "keep_weights": keep_weights, "store": store, "resume_from": resume_from, "plugins": plugin or None,
     }  # fmt: skip
-    options |= {name: value for name, value in said.items() if value is not None}
-    options["data"] = {**options.get("data", {}), **pairs(data)}
+    said = {name: value for name, value in said.items() if value is not None}
+    with blamed(config, set(options) - set(said) - ({"data"} if data else set())):
+        _run({**options, **said, "data": {**options.get("data", {}), **pairs(data)}})
+
+
+def _run(options: dict[str, Any]) -> None:
+    """Run what the command line and its file ask for."""
+    from rich.console import Console
+
+    from lstm_odyssey.study.engine import default_workers, engine
+    from lstm_odyssey.study.plan import Settings, SettingsError
+    from lstm_odyssey.study.progress import StudyProgress
+    from lstm_odyssey.study.run import run as run_study
+
     place = Path(options.pop("store", "study"))
     count, address = options.pop("workers", None), options.pop("scheduler", None)
     source = options.pop("resume_from", None)
@@ -140,8 +146,7 @@ def run(
         options["device"] = "cuda"
         if address is None:
             chosen = _gpus(asked)  # once: what it sets for this process changes what is seen
-    console = Console()
-    progress = StudyProgress(console)
+    progress = StudyProgress(console := Console())
 
     def workers_for(store: Any, plan: Any, todo: Any) -> Any:
         number, gpus = count, []

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstm_odyssey.commands.options import ListedPlugins, Plugins, names, places_of, writing
+from lstm_odyssey.commands.options import Commands, ListedPlugins, Plugins, names, places_of, writing
 from lstm_odyssey.plugins.paths import USER_PATH
 
 if TYPE_CHECKING:
     from lstm_odyssey.plugins.registry import NamedTask
     from lstm_odyssey.tasks.declare import Corpus
 
-corpora = typer.Typer(no_args_is_help=True, help="The corpora of the tasks: list them, fetch, check and show them.")
+corpora = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="The corpora of the tasks: list them, fetch, check and show them."
+)
 
 Chosen = Annotated[str, typer.Argument(help="Tasks, separated by commas.", metavar="TASKS", show_default=False)]
 Places = Annotated[list[str] | None, typer.Option("--data", help="TASK=PATH: where a task's corpus lies.")]
@@ -75,15 +77,23 @@ def list_(plugin: ListedPlugins = None) -> None:
     from lstm_odyssey.commands.terminal.fitted import FittedTable, show
     from lstm_odyssey.plugins import registry
 
-    table = FittedTable(("task", "family", "size", "licence", "at hand", "source"), None, ("task", "at hand"))
+    table = FittedTable(("task", "family", "size", "at hand"))
+    sources = []
     for name in registry.task_names():
         try:
             task = registry.task(name)
         except registry.PluginError as error:
-            table.add_row(name, "–", "–", "–", "cannot be loaded", str(error))
+            table.add_row(name, "–", "–", "cannot be loaded")
+            sources.append(f"{name}: {error}")
             continue
-        table.add_row(name, task.family, size(task), task.licence, place(task) or "no", task.url or "–")
-    show(Console(), [table])
+        there = place(task)
+        table.add_row(name, task.family, size(task), there if there == "in the package" else "yes" if there else "no")
+        told = (task.licence, task.url, there if there != "in the package" else "")
+        sources.append(f"{name}: " + "; ".join(filter(None, told)))
+    console = Console()
+    show(console, [table])
+    for line in ("", *sources):  # each on a line of its own, whatever its length: an address is not broken
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 @corpora.command()

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstm_odyssey.commands.options import Commands
 from lstm_odyssey.plugins.paths import USER_PATH
 
 if TYPE_CHECKING:
     import xarray
 
-export = typer.Typer(help="Hand a finished study to another tool.", no_args_is_help=True)
+export = typer.Typer(cls=Commands, help="Hand a finished study to another tool.", no_args_is_help=True)
 
 COST = "track_study_seconds_per_epoch"
 MEASURED = "processor time of a trial's own updates, fitted on log N"

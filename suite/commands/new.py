@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from lstm_odyssey.commands.options import Commands
 from lstm_odyssey.plugins.paths import USER_PATH
 
 Kind = Literal["variant", "task"]
@@ -102,7 +103,9 @@ def check_name(kind: Kind, name: str) -> None:
     )
 
 
-new = typer.Typer(help="Write a small package with a variant or a task of your own.", no_args_is_help=True)
+new = typer.Typer(
+    cls=Commands, help="Write a small package with a variant or a task of your own.", no_args_is_help=True
+)
 Name = Annotated[str, typer.Argument(help="What it will be called in studies; a Python name.", show_default=False)]
 Into = Annotated[Path, typer.Option(help="The folder that the package's folder is made in.", **USER_PATH)]
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from lstm_odyssey.plugins.paths import expanded
+from lstm_odyssey.tasks.nearest import nearest
 
 
 def load_files(values: list[str] | None) -> list[str]:
@@ -159,3 +161,24 @@ def read_record(path: Path) -> dict[str, Any]:
         raise SettingsError(f"record {path}: {error.strerror}; expected a record of a GPU.") from error
     except ValueError as error:
         raise SettingsError(str(error)) from error
+
+
+MEANT = {"cell": "variant", "cells": "variants", "corpus": "data", "corpora": "data"}
+"""Words for what a command calls otherwise."""
+
+
+class Commands(TyperGroup):
+    """Commands whose unknown one is answered with the one that is meant, and with all there are."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's; its error says what to write."""
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:
+            if args and args[0] not in self.commands and hasattr(error, "message"):
+                meant = MEANT.get(args[0], "")
+                cure = f" Write {ctx.command_path} {meant}." if meant in self.commands else ""
+                error.message = (
+                    f"No such command '{args[0]}'; expected one of {nearest(args[0], list(self.commands))}.{cure}"
+                )
+            raise

@@ -62,18 +62,18 @@ def check_declaration(cell: Any, backend: Any = "eager", draws: Draws = ()) -> N
 
 
 def check_equations(cell: Any, backend: Any = "eager", draws: Draws = ()) -> None:
-    """Step 2: the equations read off the text are those of its docstring's block, character by character."""
+    """Step 2: the equations read off the text are those of its docstring, character by character."""
     cell = lo.as_cell(cell)
     lines = (line.strip().split("  ")[0] for line in (cell.step.__doc__ or "").splitlines())
     block = [line for line in lines if line.partition(" = ")[0].rstrip().endswith("_t") and " = " in line]
     rendered = "\n    ".join(cell.equations)
     require(
         bool(block),
-        f"{cell.name}: the docstring of the step has no equations; expected the block\n    {rendered}\nPaste it in.",
+        f"{cell.name}: the docstring of the step has no equations; expected\n    {rendered}\nPaste it in.",
     )
     require(
         block == list(cell.equations),
-        f"{cell.name}: the docstring's block and the text say different things. The docstring of the step says\n    "
+        f"{cell.name}: the docstring and the text say different things. The docstring of the step says\n    "
         + ("\n    ".join(block) or "(no line 'n_t = ...')")
         + f"\nand the text\n    {rendered}\nMend whichever is wrong.",
     )
@@ -186,9 +186,19 @@ def asked_for(backends: Iterable[Any] | None, device: Any = "cpu") -> list[Any]:
     Raises:
         ValueError: one that is named does not run there.
     """
+    try:
+        torch.device(device)
+    except (RuntimeError, TypeError) as wrong:
+        raise TypeError(f"device is {device!r}; expected one there is, as 'cpu' or 'cuda'.") from wrong
     if backends is None:
         return [name for name, each in BACKENDS.items() if each.runs(device)]
-    given = list(backends)
+    try:
+        given = [backends] if isinstance(backends, str) else list(backends)
+        strange = [each for each in given if not isinstance(each, str) and not callable(each)]
+    except TypeError:
+        strange = [backends]
+    if strange:
+        raise TypeError(f"backends has {strange[0]!r}; expected names, as ['eager'], or callables that make a layer.")
     for backend in given:
         found = record_of(backend)
         if found is not None and not found.runs(device):

@@ -21,7 +21,7 @@ from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance.answers import require
 
 SIZE = 2
-"""Blocks and inputs: at 1 a matrix is its own transpose."""
+"""Units and inputs: at 1 a matrix is its own transpose."""
 
 OF_POLYNOMIALS = ("add", "sub", "mul", "neg", "matmul", "transposed", "constant", "mean")
 """What makes no new generator."""

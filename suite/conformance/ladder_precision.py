@@ -38,7 +38,7 @@ UNITS = 8
 with an exponential of degree 7 3.8 and 2.8, of degree 6 5.8 and 3.2, of degree 5 38 to 106 and 2.7 to 54; torch's own 2.2."""
 
 ALONE = Draw(64, 125, 1, 17)
-"""Frames, rows and blocks at which a nonlinearity is measured: 8,000 numbers, on full vectors and on what is left of one."""
+"""Frames, rows and units at which a nonlinearity is measured: 8,000 numbers, on full vectors and on what is left of one."""
 
 
 @one_thread()  # with more, these small products take ten times as long

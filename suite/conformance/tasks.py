@@ -23,6 +23,7 @@ from lstm_odyssey.plugins import registry
 from lstm_odyssey.tasks import objectives
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
 from lstm_odyssey.tasks.distributions import distribution_from_dict
+from lstm_odyssey.tasks.kinds import refuse_kind
 from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.training.hyperparameters import missing, trainable
 from lstm_odyssey.training.random_streams import stream
@@ -53,6 +54,7 @@ def loaded(task: Any, path: Path = None) -> tuple[registry.NamedTask, Corpus]:
         AssertionError: ``load`` returns something else than a ``Corpus``.
         CorpusError: the corpus is missing, damaged or malformed, as the task says it.
     """
+    refuse_kind("check_task", "a path", **({} if path is None else {"path": path}))
     named = registry.as_task(task)
     corpus = registry.corpus_of(named, None if path is None else os.fspath(path))
     require(isinstance(corpus, Corpus), f"{named.name}: load returned {type(corpus).__name__}; expected an lo.Corpus")

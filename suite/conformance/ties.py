@@ -19,7 +19,7 @@ NEAR = 1e-6
 
 
 def distance(cell: Any, problem: Any) -> float:
-    """The least distance to a kink of the ops in ``cell.ties``, over all steps, rows and blocks; infinite without any."""
+    """The least distance to a kink of the ops in ``cell.ties``, over all steps, rows and units; infinite without any."""
     if not cell.ties:
         return float("inf")
     nodes = cell.graph.nodes

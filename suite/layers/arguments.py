@@ -35,18 +35,28 @@ def check_options(
     dtype: Any,
     num_layers: Any,
     dropout: Any,
-    batch_first: bool,
+    batch_first: Any,
     population: bool,
-    proj_size: int,
+    bias: Any,
+    proj_size: Any,
+    constants: Any,
+    device: Any,
     fail: Fail,
 ) -> None:
     """Refuse options that no layer has, and what of torch's is not had."""
-    if not isinstance(bidirectional, bool):
-        raise fail(f"bidirectional is {bidirectional!r}; expected True or False.")
-    if not initial_std >= 0:
+    for name, flag in (("bidirectional", bidirectional), ("batch_first", batch_first), ("bias", bias)):
+        if not isinstance(flag, bool):
+            raise fail(f"{name} is {flag!r}; expected True or False.")
+    if isinstance(initial_std, bool) or not isinstance(initial_std, float | int) or not initial_std >= 0:
         raise fail(f"initial_std is {initial_std!r}; expected a number of at least 0.")
-    if dtype is not None and not dtype.is_floating_point:
-        raise fail(f"dtype is {dtype}; expected one of floating point.")
+    if dtype is not None and (not isinstance(dtype, torch.dtype) or not dtype.is_floating_point):
+        raise fail(f"dtype is {dtype!r}; expected one of floating point, as torch.float64.")
+    if constants is not None and not isinstance(constants, Mapping):
+        raise fail(f"constants is {constants!r}; expected a mapping, as {{'gamma': 2.0}}.")
+    try:
+        torch.device("cpu" if device is None else device)
+    except (RuntimeError, TypeError) as wrong:
+        raise fail(f"device is {device!r}; expected one there is, as 'cpu' or 'cuda:0'.") from wrong
     if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
         raise fail(f"num_layers is {num_layers!r}; expected a whole number of at least 1.")
     if isinstance(dropout, bool) or not isinstance(dropout, float | int) or not 0 <= dropout <= 1:
@@ -55,7 +65,7 @@ def check_options(
         raise fail("dropout with one layer; expected num_layers of at least 2, as it lies between layers.")
     if population and (num_layers > 1 or batch_first):
         raise fail("a population has one layer and time first; expected num_layers=1 and batch_first=False.")
-    if proj_size:
+    if isinstance(proj_size, bool) or not isinstance(proj_size, int) or proj_size:
         raise fail(f"proj_size is {proj_size!r}; expected none. Put a torch.nn.Linear on the layer.")
 
 
@@ -131,7 +141,7 @@ def checked_state(
         return initial
     ghost = inside.view(1, -1, 1, width)
     return {
-        # blocks beyond a member's N run along and are cut off; they start where the state may be
+        # units beyond a member's N run along and are cut off; they start where the state may be
         name: torch.where(ghost, value, x.new_tensor(sum(cell.domains.get(name, (0.0, 0.0))) / 2))
         for name, value in initial.items()
     }

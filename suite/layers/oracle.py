@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from lstm_odyssey.tasks.kinds import refuse_kind
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -50,7 +52,10 @@ def oracle(cell: Any, x: Any, state: Mapping[str, Any], parameters: Mapping[str,
     from lstm_odyssey.plugins.registry import as_cell
 
     cell = as_cell(cell)
-    x = torch.as_tensor(x, dtype=torch.float64)
+    refuse_kind(f"oracle of '{cell.name}'", "a mapping", state=state, parameters=parameters)
+    x = _numbers(cell, x)
+    parameters = {name: _numbers(cell, value, name) for name, value in parameters.items()}
+    state = {name: _numbers(cell, value, name) for name, value in state.items()}
     if x.ndim != 3:
         raise ValueError(f"oracle of '{cell.name}': x has shape {tuple(x.shape)}; expected [T, B, M].")
     given = {f"k.{name}": constant.default for name, constant in cell.constants.items()} | dict(parameters)
@@ -72,3 +77,15 @@ def oracle(cell: Any, x: Any, state: Mapping[str, Any], parameters: Mapping[str,
             steps.append(values)
         rows.append([torch.stack([step[k] for step in steps]) for k in range(len(cell.states))])
     return {name: torch.stack([row[k] for row in rows], dim=1) for k, name in enumerate(cell.states)}
+
+
+def _numbers(cell: Any, value: Any, name: str = "x") -> Any:
+    """What torch makes a tensor of, in float64."""
+    import torch
+
+    try:
+        return torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as wrong:
+        raise TypeError(
+            f"oracle of '{cell.name}': {name} is a {type(value).__name__}; expected a tensor, or what torch makes one of."
+        ) from wrong

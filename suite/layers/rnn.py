@@ -31,7 +31,7 @@ class RNN(Members):
     Args:
         cell: a name (``"cifg"``), a step function, a ``Variant`` or a ``Cell``.
         input_size: M, length of the input vectors.
-        hidden_size: N, blocks per direction; or a list of P of them: a population of P independent networks, which the
+        hidden_size: N, units per direction; or a list of P of them: a population of P independent networks, which the
             backend runs in lockstep.
         bidirectional: run a second set of weights backwards over each sequence and set its output beside the first.
         backend: ``"auto"``, ``"numba"`` (compiled for the CPU; the choice of auto there) or ``"eager"`` (torch, any device).
@@ -115,9 +115,10 @@ class RNN(Members):
         self.initial_std, self.longest = initial_std, longest
         self.backend = backend
         resolve(backend)
-        self.num_layers, self.dropout, self.batch_first, self.bias = num_layers, dropout, batch_first, bias
         check_options(bidirectional=bidirectional, initial_std=initial_std, dtype=dtype, num_layers=num_layers, dropout=dropout,
-                      batch_first=batch_first, population=self.population, proj_size=proj_size, fail=self._fail)  # fmt: skip
+                      batch_first=batch_first, population=self.population, bias=bias, proj_size=proj_size, device=device,
+                      constants=constants, fail=self._fail)  # fmt: skip
+        self.num_layers, self.dropout, self.batch_first, self.bias = num_layers, dropout, batch_first, bias
         if not bias:
             self.cell = self.cell.without_bias()
         given = checked_constants(self.cell, constants, sizes, self._fail)

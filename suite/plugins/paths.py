@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from lstm_odyssey.tasks.kinds import refuse_kind
+
 
 class PathError(LookupError):
     """A path cannot be what it says; the message says subject, got, expected, what to do."""
@@ -21,6 +23,7 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     Raises:
         PathError: there is no such user, or no home folder.
     """
+    refuse_kind("file or folder", "a path", path=path)
     text = os.path.expanduser(path)  # noqa: PTH111 - a Path forgets the ./ of a folder that is really called ~x
     if text.startswith("~"):
         start = Path(text).parts[0]

@@ -22,6 +22,7 @@ from lstm_odyssey.plugins.discovery import (
     refuse_rivals,
 )
 from lstm_odyssey.plugins.files import GROUPS, PluginError
+from lstm_odyssey.tasks.kinds import refuse_kind
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.variants.declare import Variant
 
@@ -104,9 +105,10 @@ def _unknown(kind: str, name: str, known: tuple[str, ...]) -> UnknownNameError:
     for alias, homes in (_aliases() if kind == "variant" else {}).items():
         for home in homes:
             spellings[home].append(alias)
+    torchs = [f"torch's is {cell.name}; " for cell in own_variants() if kind == "variant" and cell.is_torchs(name)]
     broken = "".join(f" This file is not usable: {path}." for path in broken_files())
     return UnknownNameError(
-        f"{kind} '{name}': unknown; expected one of {nearest(name, spellings)}. "
+        f"{kind} '{name}': unknown; {''.join(torchs)}expected one of {nearest(name, spellings)}. "
         f"`odyssey {kind}s` shows all; a plugin's package has to be installed, or its file given with --plugin.{broken}"
     )
 
@@ -150,13 +152,11 @@ def variant(name: str) -> Cell:
         >>> lo.variant("np").name
         'no_peepholes'
     """
+    refuse_kind("lo.variant", "a text", name=name)
     if name not in variant_names():
         homes = _aliases().get(name, [])
         if len(homes) > 1:
-            raise PluginError(
-                f"variant '{name}': an alias of {' and of '.join(homes)}; expected one. Use the full name, or ask an author to "
-                "rename the alias."
-            )
+            raise PluginError(f"variant '{name}': an alias of {' and of '.join(homes)}; expected one. Use a full name.")
         name = homes[0] if homes else name
     if name not in variant_names():
         raise _unknown("variant", name, variant_names())
@@ -217,7 +217,7 @@ def task(name: str) -> NamedTask:
         >>> lo.task("bach").objective
         'next_frame'
     """
-    if name not in task_names():
+    if not isinstance(name, str) or name not in task_names():
         raise _unknown("task", name, task_names())
     refuse_rivals("task", name)
     return _task(name, points("task")[name])

@@ -28,7 +28,7 @@ def clock_of(device: Any = "cpu", kind: str = "wall") -> Clock:
     Raises:
         TimingError: there is no such clock, or no such device here.
     """
-    if kind not in CLOCKS:
+    if not isinstance(kind, str) or kind not in CLOCKS:
         raise TimingError(f"clock {kind!r}: unknown; expected one of {nearest(kind, CLOCKS)}.")
     if check_device(device) == "cpu":
         return time.perf_counter if kind == "wall" else time.thread_time

@@ -31,7 +31,7 @@ CLIP = 1.0
 """Where ``clip_gradient`` cuts each component of the gradient, on both sides."""
 
 LARGEST_SIZE = 100_000
-"""Blocks of a layer beyond which a number is a mistake: a square matrix of that side has 40 GB in float32."""
+"""Units of a layer beyond which a number is a mistake: a square matrix of that side has 40 GB in float32."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,10 @@ def test_every_corpus_is_listed_with_where_it_is(odyssey, tmp_path, monkeypatch)
         ("festvox_ru", " 178.7 MB "), ("librispeech_mfa", " 683.0 MB "), ("parity", " computed "), ("timit", " – "),
     ):  # fmt: skip
         assert size in sizes[name], name
+    assert max(len(line) for line in found.split("\n\n")[0].splitlines()) <= 80, (
+        "a table of numbers, addresses below it"
+    )
+    assert all(f"{name}: " in found for name in registry.task_names())
     task = registry.task("jsb_chorales")
     assert command.place(task) == ""
     locate.cache_folder().mkdir(parents=True)

@@ -285,3 +285,16 @@ def follow_asv(package, site):
     done("-m", "asv", "run", "--python=same", "--show-stderr", *where, cwd=package, environment=around)
     (file,) = (package / ".asv" / "results").glob("*/*-existing*.json")
     return {name for name, row in json.loads(file.read_text())["results"].items() if row[0][0] > 0}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [(["new", "cell", "x"], "odyssey new variant"), (["cells"], "odyssey variants")]
+)
+def test_a_command_that_is_not_there_says_which_is_meant(typed, meant):
+    """Who writes the field's word for a variant is told the command."""
+    from typer.testing import CliRunner
+
+    from lstm_odyssey.commands.cli import app
+
+    found = CliRunner().invoke(app, typed, prog_name="odyssey", env={"COLUMNS": "200"})
+    assert found.exit_code == 2 and f"Write {meant}." in found.output

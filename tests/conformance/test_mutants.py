@@ -150,7 +150,7 @@ WRONG_DECLARATIONS = {
     "a beginning of no state": ("declaration", lo.Variant(right, initial={"n": 1.0}), "initial has 'n'"),
     "an empty domain": ("declaration", lo.Variant(right, domains={"c": (1, 1)}), "the lesser bound first"),
     "equations that are another cell's": ("equations", says_another_thing, r"y_t = σ\(W_z x_t \+ R_z y_\{t-1\}\)"),
-    "no equations": ("equations", says_nothing, "has no equations; expected the block"),
+    "no equations": ("equations", says_nothing, "has no equations; expected\n"),
     "a parameter without effect": ("draws_say_something", has_a_dead_parameter, r"gradient of b.z\| is 0"),
 }
 

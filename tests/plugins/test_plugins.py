@@ -430,3 +430,13 @@ def test_names_of_what_is_installed_are_read_without_running_it(tmp_path, monkey
     assert os.environ["LAZY_RAN"] == ""
     lo.variant("light")
     assert os.environ["LAZY_RAN"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("lstm", "no_peepholes"), ("LSTM", "no_peepholes"), ("GRU", "gru_reset_after"), ("rnn", "tanh_rnn")],
+)
+def test_torchs_names_are_answered_with_the_cell_that_it_is(typed, meant):
+    """What torch calls LSTM, GRU and RNN has a name here; the message says which, as the cells' limits declare it."""
+    with pytest.raises(LookupError, match=f"torch's is {meant}; expected one of"):
+        lo.variant(typed)

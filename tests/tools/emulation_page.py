@@ -104,7 +104,8 @@ def _scans(record: Record) -> list[str]:
 
 def _checks(record: Record) -> list[str]:
     about = (
-        "AddressSanitizer with UndefinedBehaviorSanitizer, and ThreadSanitizer, to which a block's threads are threads."
+        "AddressSanitizer with UndefinedBehaviorSanitizer, and ThreadSanitizer, to which a thread block's "
+        "threads are threads."
     )
     found: dict[tuple[str, str, str], list[str]] = {}
     for row in record.get("checks", []):
@@ -138,7 +139,7 @@ def _cubins(record: Record) -> list[str]:
     spilled = [row for row in rows if not row["right"]]
     about = (
         "What ptxas says of both scans, as forward / backward: registers of a thread, bytes of it that are spilled, bytes of "
-        "shared memory of a block."
+        "shared memory of a thread block."
     )
     count = sum(bool(row["kernels"]) for row in rows)
     lines = ["## Cubins", "", f"{about} Of {count:,} texts {len(spilled)} spill registers.", ""]

@@ -31,6 +31,25 @@
     });
   });
 
+  // A table that is wider than its place is set tighter, and if that does not do becomes a list: no number is cut or broken in two.
+  function fit() {
+    document.querySelectorAll(".scroll").forEach(function (place) {
+      if (!place.querySelector(".sortable, .sortless")) return;
+      var wide = function () { return place.clientWidth > 0 && place.scrollWidth > place.clientWidth + 1; };
+      place.classList.remove("stacked", "tight");
+      if (wide()) place.classList.add("tight");
+      if (wide()) { place.classList.remove("tight"); place.classList.add("stacked"); }
+    });
+  }
+  window.addEventListener("resize", fit);
+  document.addEventListener("change", fit);
+  document.addEventListener("listed", fit);
+  window.addEventListener("beforeprint", function () {
+    document.querySelectorAll(".stacked, .tight").forEach(function (place) { place.classList.remove("stacked", "tight"); });
+  });
+  window.addEventListener("afterprint", fit);
+  fit();
+
   // Filters: what belongs to a task or a cell that is not ticked is hidden, in tables, cards, figures and their legends.
   var form = document.getElementById("filters");
   if (!form) return;

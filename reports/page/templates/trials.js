@@ -7,9 +7,10 @@
   var get = function (name) { return document.getElementById("trials-" + name); };
   var task, facts, columns, curves, order, brushed, sorted, shown, parallel, chart;
   var wide = function () { return get("parallel").clientWidth > 600; };
+  function plain(value) { return Number.isInteger(value) ? String(value) : Math.abs(value) < 0.001 ? value.toExponential(3) : String(+value.toPrecision(4)); }
   function text(column, row) {
     var value = column.values[row];
-    return column.levels ? column.levels[value] : value === null ? "–" : typeof value === "number" ? String(+value.toPrecision(4)) : value;
+    return column.levels ? column.levels[value] : value === null ? "–" : typeof value === "number" ? plain(value) : value;
   }
   function decode(packed) {
     var bytes = Uint8Array.from(atob(packed), function (c) { return c.charCodeAt(0); }), view = new DataView(bytes.buffer);
@@ -51,13 +52,13 @@
       tooltip: { trigger: "item", renderMode: "richText", formatter: function (p) { return columns.map(function (c) { return c.name + " " + text(c, p.dataIndex); }).join("\n"); } },
       parallel: { left: wide() ? 60 : 90, right: wide() ? 60 : 40, top: 40, bottom: 30, layout: wide() ? "horizontal" : "vertical" },
       parallelAxis: axes.map(function (c, k) {
-        return { dim: k, name: c.name, type: c.levels ? "category" : c.log ? "log" : "value", data: c.levels, inverse: !!c.mirrored, scale: true,
+        return { dim: k, zlevel: 1, name: c.name, type: c.levels ? "category" : c.log ? "log" : "value", data: c.levels, inverse: !!c.mirrored, scale: true,
           nameLocation: wide() !== !!c.mirrored ? "end" : "start", min: c.levels ? undefined : "dataMin", max: c.levels ? undefined : "dataMax",
-          axisLabel: { showMinLabel: true, hideOverlap: true, backgroundColor: "rgba(255,255,255,.75)", formatter: c.levels ? undefined : tick(c) } };
+          axisLabel: { showMinLabel: true, hideOverlap: true, backgroundColor: "rgba(255,255,255,.93)", padding: [1, 3], formatter: c.levels ? undefined : tick(c) } };
       }),
       visualMap: scores.length ? { show: false, dimension: score, min: Math.min.apply(null, scores), max: Math.max.apply(null, scores),
         inRange: { color: facts.maximize ? ["#c9ccd1", "#0072B2"] : ["#0072B2", "#c9ccd1"] } } : undefined,
-      series: [{ type: "parallel", data: rows, lineStyle: { width: 1, opacity: 0.4 }, inactiveOpacity: 0.03, activeOpacity: 0.8, emphasis: { lineStyle: { width: 2.5, opacity: 1 } } }]
+      series: [{ type: "parallel", progressive: 0, data: rows, lineStyle: { width: 1, opacity: 0.4 }, inactiveOpacity: 0.03, activeOpacity: 0.8, emphasis: { lineStyle: { width: 2.5, opacity: 1 } } }]
     });
     parallel.on("axisareaselected", function () {
       var series = parallel.getModel().getSeries()[0], active = series.getRawIndicesByActiveState("active");
@@ -105,6 +106,7 @@
     table.replaceChild(body, table.tBodies[0]);
     get("count").textContent = rows.length + " of " + order.length + " trials";
     get("more").classList.toggle("shown", rows.length > shown);
+    document.dispatchEvent(new Event("listed"));
   }
   function place() { return Array.prototype.find.call(document.querySelectorAll("[data-trials]"), function (part) { return part.dataset.trials === task; }); }
   function show() {

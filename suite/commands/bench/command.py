@@ -20,9 +20,10 @@ from lstm_odyssey.commands.bench.options import (
     progress,
     timing_options,
 )
-from lstm_odyssey.commands.options import Plugins, names, numbers, places_of
+from lstm_odyssey.commands.options import Commands, Plugins, names, numbers, places_of
 
 bench = typer.Typer(
+    cls=Commands,
     help="How fast the cells are, and against what. One thread; all that is compared takes turns in one run.",
     no_args_is_help=True,
 )

@@ -64,9 +64,9 @@ def check_layer(
         >>> bool(report), report.status("padding")
         (True, 'holds')
     """
-    if weights not in ("drawn", "own"):
+    if not isinstance(weights, str) or weights not in ("drawn", "own"):
         raise LayerError(f"check_layer: weights is {weights!r}; expected 'drawn' or 'own'.")
-    if not shapes or any(T < 2 or B < 1 for T, B in shapes):
+    if not _are_shapes(shapes):
         raise LayerError(f"check_layer: shapes is {shapes!r}; expected pairs of T, 2 or more, and B, 1 or more.")
     given = foreign(layer, cell, mapping, call, parameters)
     name = getattr(layer, "__name__", type(layer).__name__)
@@ -79,6 +79,14 @@ def check_layer(
         for promise, check in PROMISES.items():
             report.add(promise, column, [(str(case), _asked(check, case, reason)) for case in cases])
     return report
+
+
+def _are_shapes(shapes: Any) -> bool:
+    """Whether there are some, each T of 2 or more and B of 1 or more."""
+    try:
+        return bool(shapes) and all(T >= 2 and B >= 1 for T, B in shapes)
+    except (TypeError, ValueError, RuntimeError):  # no pairs, or not of numbers
+        return False
 
 
 def _asked(check: Callable[[Case], Any], case: Case, reason: str) -> Any:

@@ -17,6 +17,7 @@ from lstm_odyssey.cell.symbols import CONSTANTS
 from lstm_odyssey.conformance.foreign.calls import Call, NotOffered, plain_call, takes, torchs_call
 from lstm_odyssey.conformance.foreign.mapping import LayerError, Rows, Values, of_torch
 from lstm_odyssey.plugins.registry import as_cell
+from lstm_odyssey.tasks.kinds import refuse_kind
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.variants.declare import Constant
 
@@ -58,6 +59,10 @@ class Foreign:
         any_of = next(iter(values.values()))
         fixed = {name: value.to(any_of) if value.is_floating_point() else value for name, value in self.fixed.items()}
         found = self.mapping({**fixed, **values})
+        if not isinstance(found, Mapping):
+            raise LayerError(
+                f"check_layer: the mapping returned a {type(found).__name__}; expected a dict of the cell's tensors."
+            )
         constants = {f"{CONSTANTS}.{name}": one for name, one in self.cell.constants.items()}
         unknown = sorted(set(found) - set(self.cell.parameters) - set(constants))
         missing = sorted(set(self.cell.parameters) - set(found))
@@ -173,7 +178,10 @@ def foreign(
     layer: Any, cell: Any = None, mapping: Any = None, call: Call | None = None, parameters: Any = None
 ) -> Foreign:
     """A layer, with what is known of torch's own filled in; the arguments are those of ``check_layer``."""
+    if call is not None and not callable(call):
+        raise LayerError(f"check_layer: call is {call!r}; expected a function call(layer, x, state, lengths).")
     if parameters is not None:
+        refuse_kind("check_layer", "a mapping", LayerError, parameters=parameters)
         layer, call = dict(parameters), call or layer
     elif not isinstance(layer, nn.Module):
         raise LayerError(

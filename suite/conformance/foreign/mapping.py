@@ -12,6 +12,7 @@ from lstm_odyssey.cell import Cell
 from lstm_odyssey.cell.symbols import CONSTANTS
 from lstm_odyssey.layers.of_torch import cell_of, gathered
 from lstm_odyssey.plugins.registry import as_cell
+from lstm_odyssey.tasks.kinds import refuse_kind
 from lstm_odyssey.tasks.nearest import nearest
 
 Values = Mapping[str, Tensor]
@@ -49,6 +50,7 @@ class Rows:
     """``{"W.i W.f": "weight_ih", "b.i": ["bias_ih", "bias_hh"], "R.i": ("kernel", torch.t), "p.i": 0}`` as a function."""
 
     def __init__(self, cell: Cell, rows: Mapping[str, Any], layer: Any) -> None:
+        refuse_kind("check_layer", "a mapping", LayerError, mapping=rows)
         self.rows = {tuple(key.split()): self._sources(source) for key, source in dict(rows).items()}
         own = layer if isinstance(layer, dict) else {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
         known = [*cell.parameters, *(f"{CONSTANTS}.{name}" for name in cell.constants)]

@@ -215,12 +215,17 @@ def test_an_axis_is_brushed_with_the_mouse(reader: browser.Browser) -> None:
     assert reader.run(COUNT) == "36 of 36 trials"
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, 800, 1280])
 def test_no_table_is_cut_off(reader: browser.Browser, width: int) -> None:
     """On a telephone and on a desk every table fits where it stands, and the forest plot is the one for it."""
     reader.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
     cut = "[...document.querySelectorAll('.scroll')].filter(s => s.checkVisibility() && s.scrollWidth > s.clientWidth + 1)"
     assert reader.run(f"{cut}.map(s => s.textContent.slice(0, 60))") == []
+    broken = "[...document.querySelectorAll('.scroll:not(.stacked) .sortable td')].filter(d => d.checkVisibility())"
+    tops = "(d => { r = document.createRange(); r.selectNodeContents(d); return [...r.getClientRects()].map(b => b.top) })(d)"
+    lines = f"{broken}.filter(d => new Set({tops}).size > 1).map(d => d.textContent)"
+    assert reader.run(lines) == [], "a number that is broken into two lines"
+    assert reader.run(f"{broken}.length") > 0 or width < 600
     seen = "['wide', 'narrow'].map(n => !!document.querySelector('.forest .' + n)?.checkVisibility())"
     assert reader.run(seen) == [width > 600, width < 600]
     reader.call("Emulation.clearDeviceMetricsOverride")
@@ -236,6 +241,20 @@ def test_page_fits_the_window(reader: browser.Browser, width: int) -> None:
     image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
     assert image.width == width
     assert len(image.getcolors(2**24) or []) > 50
+    reader.call("Emulation.clearDeviceMetricsOverride")
+
+
+@pytest.mark.parametrize("width", [400, 800])
+def test_figures_fit_and_can_be_read(reader: browser.Browser, width: int) -> None:
+    """On a telephone a wide figure stands in strips, none of it beyond the window, no letter smaller than nine pixels."""
+    reader.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+    drawn = "[...document.querySelectorAll('figure svg')].filter(s => s.checkVisibility() && s.clientWidth > 50)"
+    beyond = f"{drawn}.filter(s => s.getBoundingClientRect().right > innerWidth + 1).map(s => s.outerHTML.slice(0, 90))"
+    assert reader.run(beyond) == []
+    strips, whole = (f"{drawn}.filter(s => s.classList.contains('{kind}')).length" for kind in ("strip", "whole"))
+    assert (reader.run(strips) > 3, reader.run(whole) > 3) == (width < 600, width > 600)
+    small = f"{drawn}.flatMap(s => [...s.querySelectorAll('text')].map(t => t.getBoundingClientRect().height))"
+    assert [height for height in reader.run(small) if 0 < height < 9] == []
     reader.call("Emulation.clearDeviceMetricsOverride")
 
 

@@ -86,7 +86,7 @@ class One(torch.nn.Module):
     """A network of torch's own layers, updated by torch's own SGD with Nesterov's momentum.
 
     Args:
-        shape: the corpus. N: blocks of a direction. device: where.
+        shape: the corpus. N: units of a direction. device: where.
     """
 
     def __init__(self, shape: Shape, N: int, device: Any) -> None:
