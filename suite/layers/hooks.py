@@ -75,7 +75,7 @@ def direct(layer: Single, x: Any, state: Any) -> tuple[Tensor, State] | None:
 
     The numbers are those of the layer's long way; see ``backends.numba.direct``.
     """
-    if type(x) is not Tensor or (state is not None and type(state) is not dict):
+    if torch.compiler.is_compiling() or type(x) is not Tensor or (state is not None and type(state) is not dict):
         return None
     if layer.population or layer.bidirectional or layer.num_layers > 1 or layer.batch_first:
         return None

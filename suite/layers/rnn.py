@@ -210,8 +210,7 @@ class RNN(Members):
         Raises:
             ValueError: a shape, dtype, device or length does not fit; the message says which, and what was expected.
         """
-        alone = lengths is None and not torch.compiler.is_compiling()
-        if alone and (found := direct(self, x, state)) is not None:
+        if lengths is None and (found := direct(self, x, state)) is not None:
             return found
         usual = isinstance(x, Tensor) and x.ndim == 3 + self.population and not self.batch_first
         if usual or not (isinstance(x, PackedSequence) or (getattr(x, "ndim", 0) in (2, 3) and not self.population)):

@@ -48,6 +48,7 @@ def results(layer, x, state=None, lengths=None):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_numbers_are_those_of_the_long_way(cell, ways):
+    """Outputs, final states and every gradient, with states given or at rest."""
     layer, x = make(cell)
     names, domains = layer.cell.states, layer.cell.domains
     drawn = {name: torch.randn(1, 2, 7, dtype=x.dtype).clamp(*domains.get(name, (-9, 9))) for name in names}
@@ -61,6 +62,7 @@ def test_the_numbers_are_those_of_the_long_way(cell, ways):
 
 
 def test_a_call_that_asks_for_more_goes_the_long_way(ways):
+    """Lengths, two directions, [B, T, M], another backend, a transform, autocast, one sequence, a mapping that is no dict."""
     layer, x = make()
     layer(x, lengths=[5, 3])
     assert not ways  # not even asked
@@ -77,6 +79,7 @@ def test_a_call_that_asks_for_more_goes_the_long_way(ways):
 
 
 def test_a_population_goes_the_long_way(ways):
+    """Its members have sizes of their own."""
     layer, x = make()
     torch.manual_seed(3)
     both = lo.RNN("vanilla", 3, [7, 4], initial_std=1.0, dtype=torch.float64)
@@ -86,6 +89,7 @@ def test_a_population_goes_the_long_way(ways):
 
 
 def test_what_is_wrong_is_said_as_ever(ways):
+    """A wrong x, state or parameter is the long way's to answer."""
     layer, x = make()
     for wrong, words in ((x[..., :2], "shape"), (x.float(), "float32"), (x[:0], "shape"), (x.numpy(), "ndarray")):
         with pytest.raises(ValueError, match=words):
@@ -103,6 +107,7 @@ def test_what_is_wrong_is_said_as_ever(ways):
 
 
 def test_hooks_run_and_computed_parameters_are_used(ways):
+    """Hooks of a direction, of all modules and of the layer, and a parametrization."""
     layer, x = make()
     ran = []
     handle = layer.cells[0].register_forward_hook(lambda *_: ran.append("direction"))
@@ -125,6 +130,8 @@ def test_hooks_run_and_computed_parameters_are_used(ways):
 
 
 def test_a_direction_that_computes_its_own_is_asked(ways):
+    """One of a class with another forward gives what that returns."""
+
     class Doubled(type(make()[0].cells[0])):
         def forward(self):
             return {space: 2 * value for space, value in super().forward().items()}
@@ -141,6 +148,7 @@ def test_a_direction_that_computes_its_own_is_asked(ways):
 
 
 def test_states_at_rest_outlive_what_other_calls_push_out():
+    """Their memory is there as long as a pass reads it."""
     layer, x = make("slstm")
     whole = results(layer, x)
     y, final = layer(x)
@@ -154,6 +162,7 @@ def test_states_at_rest_outlive_what_other_calls_push_out():
 
 
 def test_many_states_are_made_for_a_call(monkeypatch, ways):
+    """Large ones are not kept."""
     layer, x = make()
     y = layer(x)[0]
     monkeypatch.setattr(short, "LARGEST_REST", 2 * 2 * 7 - 1)
