@@ -34,12 +34,14 @@ class Architecture:
         shared: bytes of shared memory that one block may have.
         clusters: whether blocks can read each other's shared memory.
         spent: registers that ptxas spends on addresses and counters of a scan; with fewer it spilled in some class.
+        means: of those more, where a step has means over N.
     """
 
     name: str
     shared: int
     clusters: bool
     spent: int = 56
+    means: int = 0
 
 
 ARCHITECTURES = {
@@ -49,7 +51,7 @@ ARCHITECTURES = {
         Architecture("sm_86", 99 * 1024, False),
         Architecture("sm_89", 99 * 1024, False),
         Architecture("sm_90", 227 * 1024, True),
-        Architecture("sm_100", 227 * 1024, True, spent=60),
+        Architecture("sm_100", 227 * 1024, True, spent=60, means=12),
         Architecture("sm_120", 99 * 1024, True, spent=60),
     )
 }

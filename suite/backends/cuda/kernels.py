@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 
 import torch
 
-from lstm_odyssey.backends.cuda.classes import SizeClass, rows_of, size_class
+from lstm_odyssey.backends.cuda.classes import SizeClass, limits_of, rows_of, size_class
 from lstm_odyssey.backends.cuda.source.backward import Backward
 from lstm_odyssey.backends.cuda.source.cell import source
 from lstm_odyssey.backends.cuda.source.forward import Forward
@@ -70,7 +70,8 @@ class Kernel:
         vectors = max(len(one.vectors) for one in self._passes)
         ahead = sum(len(run.parameters) for run in self.plan.input_runs) - self.matrices
         # what a step has read ahead stays in registers over the barriers of its means
-        held = self.plan.places if self.plan.means or self.plan.back_means else 0
+        means = bool(self.plan.means or self.plan.back_means)
+        held = (self.plan.places + limits_of(self.architecture).means) if means else 0
         return size_class(N, self.matrices, vectors, self.size, self.architecture, max(ahead, 0) + held)
 
     def compiled(self, layout: SizeClass, batch: int) -> Compiled:

@@ -6,7 +6,7 @@ from lstm_odyssey.backends.cuda import nvrtc
 from lstm_odyssey.backends.cuda.classes import ARCHITECTURES, WIDTHS, size_class
 from lstm_odyssey.plugins.registry import variant_names
 from tests import needed
-from tests.tools.emulation import KINDS, cubin
+from tests.tools.emulation_rows import KINDS, cubin
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +33,8 @@ def test_what_spilled_once_does_not():
     """The cells and architectures in which ptxas wanted more registers than a class had left."""
     for cell, architecture, dtype, width in (
         ("vanilla", "sm_120", "float32", 96),
+        ("ln_lstm", "sm_100", "float32", 160),
+        ("ln_lstm", "sm_100", "float32", 224),
         ("gru", "sm_100", "float32", 224),
         ("mut1", "sm_90", "float32", 224),
         ("minlstm", "sm_90", "float64", 224),
