@@ -33,7 +33,9 @@ def _rest(values: tuple[float, ...], count: int, size: int) -> tuple[NDArray[np.
 
 
 def _usual(value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> TypeGuard[Tensor]:
-    return type(value) in ORDINARY and value.dtype is dtype and value.shape == shape and value.is_cpu  # type: ignore[no-any-return]
+    if type(value) not in ORDINARY or value.is_nested or value.dtype is not dtype:
+        return False
+    return value.shape == shape and value.is_cpu  # type: ignore[no-any-return]
 
 
 def direct(
