@@ -35,7 +35,6 @@ class Architecture:
         clusters: whether blocks can read each other's shared memory.
         spent: registers that ptxas spends on addresses and counters of a scan; with fewer it spilled in some class.
         means: of those more, where a step has means over N.
-        vectors: of those more, for each vector that forward exchanges beyond what backward does.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Architecture:
     clusters: bool
     spent: int = 56
     means: int = 0
-    vectors: int = 0
 
 
 ARCHITECTURES = {
@@ -54,7 +52,7 @@ ARCHITECTURES = {
         Architecture("sm_89", 99 * 1024, False),
         Architecture("sm_90", 227 * 1024, True),
         Architecture("sm_100", 227 * 1024, True, spent=60, means=12),
-        Architecture("sm_120", 99 * 1024, True, spent=60, vectors=4),
+        Architecture("sm_120", 99 * 1024, True, spent=66),
     )
 }
 """By name."""

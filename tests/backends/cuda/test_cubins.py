@@ -34,6 +34,7 @@ def test_what_spilled_once_does_not():
     for cell, architecture, dtype, width in (
         ("vanilla", "sm_120", "float32", 96),
         ("cornn", "sm_120", "float32", 128),
+        ("mgu", "sm_120", "float32", 128),
         ("ln_lstm", "sm_100", "float32", 160),
         ("ln_lstm", "sm_100", "float32", 224),
         ("gru", "sm_100", "float32", 224),
