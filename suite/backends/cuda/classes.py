@@ -52,7 +52,7 @@ ARCHITECTURES = {
         Architecture("sm_89", 99 * 1024, False),
         Architecture("sm_90", 227 * 1024, True),
         Architecture("sm_100", 227 * 1024, True, spent=60, means=12),
-        Architecture("sm_120", 99 * 1024, True, spent=60),
+        Architecture("sm_120", 99 * 1024, True, spent=66),
     )
 }
 """By name."""

@@ -67,11 +67,11 @@ class Kernel:
 
     def layout(self, N: int) -> SizeClass | None:
         """The class of a member; None where none fits."""
-        vectors = max(len(one.vectors) for one in self._passes)
+        limits = limits_of(self.architecture)
         ahead = sum(len(run.parameters) for run in self.plan.input_runs) - self.matrices
         # what a step has read ahead stays in registers over the barriers of its means
-        means = bool(self.plan.means or self.plan.back_means)
-        held = (self.plan.places + limits_of(self.architecture).means) if means else 0
+        held = self.plan.places + limits.means if self.plan.means or self.plan.back_means else 0
+        vectors = max(len(one.vectors) for one in self._passes)
         return size_class(N, self.matrices, vectors, self.size, self.architecture, max(ahead, 0) + held)
 
     def compiled(self, layout: SizeClass, batch: int) -> Compiled:
