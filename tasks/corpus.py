@@ -60,8 +60,13 @@ class Corpus:
         for name in ("labels", "warnings"):
             if isinstance(getattr(self, name), str):
                 raise CorpusError(f"corpus: {name} is one text; expected a tuple of texts. Write ({name},).")
-            refuse_kind("corpus", "names", CorpusError, **{name: getattr(self, name)})
-            texts = tuple(getattr(self, name))
+            try:
+                texts = tuple(getattr(self, name))
+            except TypeError:
+                what = _short(getattr(self, name))
+                raise CorpusError(f"corpus: {name} is {what}; expected texts. Write them as a list.") from None
+            if strange := [each for each in texts if not isinstance(each, str)]:
+                raise CorpusError(f"corpus: {name} has {_short(strange[0])}; expected texts. Write them as texts.")
             object.__setattr__(self, name, tuple(map(str, texts)))
         if len(set(self.labels)) < len(self.labels):
             twice = next(label for label in self.labels if self.labels.count(label) > 1)

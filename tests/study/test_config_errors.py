@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lstm_odyssey.commands import cli
+from lstm_odyssey.plugins.discovery import forget_plugins
 
 WRONG = {
     "trials": ("trials = 0", "trials: got 0; expected a whole number"),
@@ -51,6 +52,13 @@ def run(tmp_path: Path, text: str, *more: str) -> str:
     result = CliRunner().invoke(cli.app, ["run", str(file), *store, *more])
     assert isinstance(result.exception, Exception), result.output
     return str(result.exception)
+
+
+@pytest.fixture(autouse=True)
+def _no_plugin_is_left():
+    """A file that could not be loaded is not seen by the tests after it."""
+    yield
+    forget_plugins()
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -124,7 +124,7 @@ def faults(asked: argparse.Namespace) -> Iterator[Work]:
     for name, fault in FAULTS.items():
         cell = ODD.get(fault.cell, fault.cell)
         yield Work(
-            {"fault": name},
+            {"fault": name, "cell": fault.cell},
             lambda fault=fault, cell=cell: hashed(fault, *texts(cell, fault.case.dtype, fault.case)),
             lambda fault=fault: _fault(fault),
         )
@@ -132,7 +132,7 @@ def faults(asked: argparse.Namespace) -> Iterator[Work]:
 
 def _fault(fault: Fault) -> Row:
     words = {check: said(fault, check) for check in dict.fromkeys((*ORDERS, fault.seen))}
-    return {"cell": fault.cell, "said": words, "right": bool(words[fault.seen])}
+    return {"said": words, "right": bool(words[fault.seen])}
 
 
 def cubins(asked: argparse.Namespace) -> Iterator[Work]:
