@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,13 +43,17 @@ def test_the_lines_are_the_same_on_every_machine(name: str) -> None:
 
 @pytest.mark.parametrize("name", BOTH)
 def test_the_corpus_is_the_one_of_its_docstring(name: str) -> None:
-    """Counts of lines, all 81 characters in training, 22 characters and 250 frames a line, each text once, lifts."""
+    """Counts of lines, all 81 characters in training, fewest and most of a line, 250 frames a line, each text once, lifts."""
+    said = re.search(r"IAM-OnDB, (\d+) to (\d+) a line \(``hershey_mini``: (\d+) to (\d+)\)", hershey.__doc__ or "")
+    assert said is not None
+    expected = [int(said[place]) for place in {"hershey": (1, 2), "hershey_mini": (3, 4)}[name]]
     lines = hershey.lines(hershey.WRITERS[name])
     counts = {"hershey": [2400, 400, 400], "hershey_mini": [60, 15, 15]}[name]
     assert [len(lines[split]) for split in SPLITS] == counts
     assert set("".join(line.text for line in lines["train"])) == set(ink.CHARACTERS)
     every = [line for split in lines.values() for line in split]
-    assert min(len(line.text) for line in every) >= 22
+    lengths = [len(line.text) for line in every]
+    assert [min(lengths), max(lengths)] == expected and min(lengths) >= 20
     assert min(len(line.features) for line in every) >= 250
     assert len({line.text for line in every}) == len(every)
     assert all(line.features[-1, 3] == 1 and line.features[0, :2].tolist() == [0, 0] for line in every)
