@@ -83,12 +83,12 @@ def opened(task: str, path: Path, unread: str = "Check its permissions.") -> Ite
 
     What is no regular file is not opened: a named pipe, a socket or a device may make its reader wait for ever.
 
-    Errors: `CorpusError`, which ends with ``unread``, if it is none or cannot be read.
+    Errors: `CorpusError` if it is none, or cannot be read, and then it ends with ``unread``.
     """
     where = f"task {task!r}: {path} cannot be read"
     try:
         if not S_ISREG(path.stat().st_mode):
-            raise CorpusError(f"{where} (it is not a regular file). {unread}")
+            raise CorpusError(f"{where} (it is not a regular file). Put the original file in its place.")
         with path.open("rb") as file:
             yield file
     except OSError as error:
