@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,16 @@ class CorpusError(ValueError):
     """A corpus is missing, damaged, foreign or malformed; the message says what to do."""
 
 
+def called(name: str, told: str) -> str:
+    """A task's name as it is printed, with what its licence or its corpus's provenance begins by: a word and a colon.
+
+    >>> called("mine", "synthetic: drawn by a program"), called("yours", "CC BY 4.0, https://example.org")
+    ('mine (synthetic)', 'yours')
+    """
+    word = re.match(r"(\w+): ", told)
+    return f"{name} ({word[1]})" if word else name
+
+
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """Three splits of sequences, each a pair (features, target).
@@ -34,7 +45,8 @@ class Corpus:
             [T, K], finite.
         labels: the names of the classes; empty for ``next_frame``.
         warnings: what a reader of a result must know (other counts than usual, a corpus the user changed).
-        provenance: where the sequences come from, in words.
+        provenance: where the sequences come from, in words; as in a licence, a word and a colon at its beginning, as
+            ``synthetic: ``, is printed beside the task's name, see `called`.
         recorded: mean and deviation, each [M], by which features were normalised: ``features * deviation + mean`` is what was
             recorded. None: they are as recorded.
         subsets: further scores, each of some sequences of test alone: name -> their indices.

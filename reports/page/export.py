@@ -16,6 +16,7 @@ from lstm_odyssey.reports import paper
 from lstm_odyssey.reports.contract import draws, wording
 from lstm_odyssey.reports.contract.files import expanded, write_text
 from lstm_odyssey.reports.contract.selection import as_study
+from lstm_odyssey.reports.contract.validation import attribute
 from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.page import paper_order, summary_texts, tables
 from lstm_odyssey.reports.page.analyses import Analyses
@@ -50,8 +51,9 @@ def markdown(study: xarray.Dataset, analyses: Analyses, gpu: Mapping[str, Any] |
     table = summary(study, order)
     claims = paper.rows(study, analyses.comparison, analyses.per_tree, analyses.reruns)
     blocks = ["\n\n".join(_plain(text) for text in summary_texts(study, table, analyses))]
+    warnings = _warnings(study)
     for task in study["task"].values.tolist():
-        blocks.append(f"## {_plain(task)}")
+        blocks += [f"## {_plain(task)}", *map(_plain, warnings[task])]
         made = [
             tables.results(study, table, analyses.comparison, task, analyses.reruns),
             beside(study, task, order),
@@ -69,6 +71,11 @@ def markdown(study: xarray.Dataset, analyses: Analyses, gpu: Mapping[str, Any] |
     return "\n\n".join(blocks) + "\n"
 
 
+def _warnings(study: xarray.Dataset) -> dict[str, list[str]]:
+    """By task what a reader of its results must know."""
+    return {task: facts.get("warnings") or [] for task, facts in attribute(study, "tasks").items()}
+
+
 def _table(grid: Grid) -> str:
     lines = [
         [name for name, _ in grid.heads],
@@ -83,7 +90,7 @@ def _plain(text: str) -> str:
 
 
 def numbers(study: xarray.Dataset, analyses: Analyses) -> pandas.DataFrame:
-    """One row for each task and cell: all of the comparison but its curves, then R² and the shares of the variance."""
+    """One row for each task and cell: all of the comparison but its curves, R², the shares, the corpus's warnings."""
     study, comparison = as_study(study), analyses.comparison
     order = paper_order(study)
     columns: dict[str, xarray.DataArray] = {}
@@ -104,7 +111,8 @@ def numbers(study: xarray.Dataset, analyses: Analyses) -> pandas.DataFrame:
         )
     index = pandas.MultiIndex.from_product([study["task"].values.tolist(), order], names=CELL)
     values = {name: part.sel(variant=order).transpose(*CELL).values.ravel() for name, part in columns.items()}
-    return pandas.DataFrame(values, index=index)
+    warnings = _warnings(study)
+    return pandas.DataFrame(values, index=index).assign(warnings=["; ".join(warnings[task]) for task, _ in index])
 
 
 def save_figures(study: xarray.Dataset, analyses: Analyses, folder: str | os.PathLike[str]) -> list[Path]:

@@ -76,6 +76,7 @@ def list_(plugin: ListedPlugins = None) -> None:
 
     from lstm_odyssey.commands.terminal.fitted import FittedTable, show
     from lstm_odyssey.plugins import registry
+    from lstm_odyssey.tasks.corpus import called
 
     table = FittedTable(("task", "family", "size", "at hand"))
     sources = []
@@ -87,7 +88,12 @@ def list_(plugin: ListedPlugins = None) -> None:
             sources.append(f"{name}: {error}")
             continue
         there = place(task)
-        table.add_row(name, task.family, size(task), there if there == "in the package" else "yes" if there else "no")
+        table.add_row(
+            called(name, task.licence),
+            task.family,
+            size(task),
+            there if there == "in the package" else "yes" if there else "no",
+        )
         told = (task.licence, task.url, there if there != "in the package" else "")
         sources.append(f"{name}: " + "; ".join(filter(None, told)))
     console = Console()
@@ -100,22 +106,24 @@ def list_(plugin: ListedPlugins = None) -> None:
 def fetch(tasks: Chosen, plugin: Plugins = None) -> None:
     """Download what may be had freely, and check it; a file that is there and whole is not fetched again. Nothing is parsed."""
     from lstm_odyssey.plugins import registry
+    from lstm_odyssey.tasks.corpus import called
     from lstm_odyssey.tasks.files import locate
 
     for name in names([tasks]) or []:
         task = registry.task(name)
+        shown = called(name, task.licence)
         wanted = () if task.embedded or locate.locate(name) is not None else task.declaration.fetched
         for each in wanted:
             file = locate.fetch(name, each)
             said = (
                 "its sha256 holds" if each.checksum else f"sha256 {locate.recorded(file)}, as it was first downloaded"
             )
-            typer.echo(f"{name}: {file}, {in_bytes(file.stat().st_size)}, {said}")
+            typer.echo(f"{shown}: {file}, {in_bytes(file.stat().st_size)}, {said}")
         if not wanted:
             there = place(task)
             if not there:
                 registry.load_corpus(name, None)  # it downloads in a way of its own, or says what is to be given
-            typer.echo(f"{name}: {there or 'read'}")
+            typer.echo(f"{shown}: {there or 'read'}")
 
 
 @corpora.command()
@@ -125,13 +133,15 @@ def check(tasks: Chosen, places: Places = None, plugin: Plugins = None) -> None:
 
     from lstm_odyssey.commands.terminal.fitted import FittedTable, show
     from lstm_odyssey.plugins import registry
+    from lstm_odyssey.tasks.corpus import called
 
     chosen = names([tasks]) or []
     given = places_of(places, chosen)
     for name in chosen:
         corpus = registry.load_corpus(name, given.get(name))
         people = [PEOPLE.get(registry.task(name).family, "people")] if corpus.people else []
-        table = FittedTable(("split", "sequences", "frames", "shortest", "longest", "labels", *people), name)
+        heads = ("split", "sequences", "frames", "shortest", "longest", "labels", *people)
+        table = FittedTable(heads, called(name, corpus.provenance))
         for row in _counts(corpus):
             table.add_row(*row)
         show(Console(), [table])
@@ -171,6 +181,7 @@ def show_(
     from lstm_odyssey.plugins.paths import expanded
     from lstm_odyssey.reports.plots.sequence import sequence
     from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.tasks.corpus import called
     from lstm_odyssey.tasks.nearest import nearest
 
     path = expanded(output or Path(f"{task}-{split}-{index}.png"))
@@ -192,7 +203,7 @@ def show_(
         corpus.labels,
         family=named.family,
         objective=named.objective,
-        title=f"{task}, {split}[{index}]",
+        title=f"{called(task, corpus.provenance)}, {split}[{index}]",
     )
     if split == "test" and (within := [name for name, found in corpus.subsets.items() if index in found]):
         typer.echo(f"test[{index}] is of: {', '.join(within)}")

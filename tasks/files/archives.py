@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files import locate
 
 Wanted = Callable[[str], bool]
 """Whether a member's name is one to unpack."""
@@ -47,8 +48,10 @@ def unpacked(task: str, archive: Path) -> Iterator[Path]:
     """
     with unpacked_folder(archive) as folder:
         try:
-            is_zip = zipfile.is_zipfile(archive)
-            is_tar = not is_zip and tarfile.is_tarfile(archive)
+            with locate.opened(task, archive) as file:
+                is_zip = zipfile.is_zipfile(file)
+                file.seek(0)
+                is_tar = not is_zip and tarfile.is_tarfile(file)
         except BROKEN as error:  # the beginning of a truncated one is unpacked to see what it is
             raise _broken(f"task {task!r}: {archive}", error) from None
         if not is_zip and not is_tar:
@@ -77,11 +80,8 @@ class Part(io.RawIOBase):
 
 def is_deb(task: str, path: Path) -> bool:
     """Whether a file is an ar archive, as every .deb is. Errors: `CorpusError` if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(AR)) == AR
-    except OSError as error:
-        raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). Check its permissions.") from None
+    with locate.opened(task, path) as file:
+        return file.read(len(AR)) == AR
 
 
 def unpack_deb(task: str, path: Path, folder: Path, wanted: Wanted, max_bytes: int) -> int:
@@ -93,7 +93,7 @@ def unpack_deb(task: str, path: Path, folder: Path, wanted: Wanted, max_bytes: i
     Errors: `CorpusError`, which names the file.
     """
     where = f"task {task!r}: {path}"
-    with path.open("rb") as file:
+    with locate.opened(task, path) as file:
         file.seek(len(AR))
         while len(head := file.read(60)) == 60:
             name, size = head[:16].decode("latin-1").strip().rstrip("/"), head[48:58].decode("latin-1").strip()
@@ -112,7 +112,7 @@ def unpack_deb(task: str, path: Path, folder: Path, wanted: Wanted, max_bytes: i
 
 def unpack_tar(task: str, path: Path, folder: Path, wanted: Wanted, max_bytes: int) -> int:
     """The same of a .tar, compressed or not."""
-    with path.open("rb") as file:
+    with locate.opened(task, path) as file:
         return _untar(f"task {task!r}: {path}", file, folder, wanted, max_bytes)
 
 
@@ -121,7 +121,7 @@ def unpack_zip(task: str, path: Path, folder: Path, wanted: Wanted, max_bytes: i
     where = f"task {task!r}: {path}"
     count = 0
     try:
-        with zipfile.ZipFile(path) as archive:
+        with locate.opened(task, path) as file, zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
                 _check_name(where, member.filename)
                 if member.is_dir() or not wanted(member.filename):

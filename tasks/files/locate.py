@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from os import PathLike
 from pathlib import Path
+from stat import S_ISREG
 
 from lstm_odyssey.tasks.declare import CorpusError, Download
 
@@ -73,6 +77,24 @@ def refuse(task: str, path: str | PathLike[str] | None, why: str, instead: str =
         raise CorpusError(f"task {task!r}: {given} was given, and {why}. Leave the path out{instead}.")
 
 
+@contextmanager
+def opened(task: str, path: Path, unread: str = "Check its permissions.") -> Iterator[BufferedReader]:
+    """A file of a corpus, open for reading: whatever reads one opens it here.
+
+    What is no regular file is not opened: a named pipe, a socket or a device may make its reader wait for ever.
+
+    Errors: `CorpusError` if it is none, or cannot be read, and then it ends with ``unread``.
+    """
+    where = f"task {task!r}: {path} cannot be read"
+    try:
+        if not S_ISREG(path.stat().st_mode):
+            raise CorpusError(f"{where} (it is not a regular file). Put the original file in its place.")
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise CorpusError(f"{where} ({error.strerror or error}). {unread}") from None
+
+
 def bounded(
     task: str,
     path: Path,
@@ -84,11 +106,8 @@ def bounded(
 
     Errors: `CorpusError`, which ends with ``too_large`` or, where the file cannot be read, with ``unread``.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). {unread}") from None
+    with opened(task, path, unread) as file:
+        data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise CorpusError(f"task {task!r}: {path} is larger than {max_bytes} bytes; {too_large}")
     return data
@@ -122,15 +141,12 @@ def checksum(task: str, path: Path, max_bytes: int) -> str:
 
     Errors: as `read`.
     """
-    try:
-        if path.stat().st_size > max_bytes:
+    with opened(task, path) as file:
+        if os.fstat(file.fileno()).st_size > max_bytes:
             raise CorpusError(
                 f"task {task!r}: {path} is larger than {max_bytes} bytes; it is not the corpus. Pass its file."
             )
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CorpusError(f"task {task!r}: {path} cannot be read ({error.strerror}). Check its permissions.") from None
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_odyssey.tasks.corpus import CorpusError
+from lstm_odyssey.tasks.files import locate
 
 
 def recording(task: str, file: Path) -> NDArray[np.float32]:
@@ -20,8 +21,11 @@ def recording(task: str, file: Path) -> NDArray[np.float32]:
     Errors: `CorpusError`, which names the file.
     """
     try:
-        found = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with locate.opened(task, file) as content:
+            found = np.load(content, allow_pickle=False)
+    except CorpusError:
+        raise
+    except (ValueError, EOFError):
         raise CorpusError(
             f"task {task!r}: {file} is no .npy file of numbers that can be read. Write it with numpy.save, or leave it out."
         ) from None

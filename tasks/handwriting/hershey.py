@@ -4,9 +4,9 @@
     score = 100 Σ edit distance / Σ length, character error rate of the best path, %
 
 ``hershey``: 3,200 lines, 2,400/400/400, of 640 writers, five lines each. ``hershey_mini``: 90 of them, 60/15/15, the
-first 12/3/3 writers of each split. The 81 characters of IAM-OnDB, 22 to 40 a line, at least 250 frames. Writers and texts
-of valid and test are unseen in training. Words of ten languages, pangrams, names, numbers and signs: `hershey_text`; what
-is a writer's and what is a line's: `hershey_hand`.
+first 12/3/3 writers of each split. The 81 characters of IAM-OnDB, 22 to 45 a line (``hershey_mini``: 25 to 39), at least
+250 frames. Writers and texts of valid and test are unseen in training. Words of ten languages, pangrams, names, numbers and
+signs: `hershey_text`; what is a writer's and what is a line's: `hershey_hand`.
 
 Lines are drawn when the corpus is loaded, from a fixed seed and the glyphs in ``corpora/hershey_glyphs.json.gz``, which
 ``build_hershey`` makes of the package Hershey-Fonts.

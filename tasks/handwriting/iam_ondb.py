@@ -4,8 +4,9 @@
     score = 100 Σ edit distance / Σ length, character error rate of the best path, %
 
 5,355/2,956/3,859 lines of 775/408/544 forms, 81 characters. Validation joins the lists ``testset_v`` and ``testset_t``;
-form a08-551z is left out, its transcript is a row of percent signs. Lines shorter than CTC needs are left out and counted;
-other counts than these are a warning. The corpus is licensed, so the user gives its folder:
+form a08-551z is left out, its transcript is a row of percent signs. Lines shorter than CTC needs, and files of strokes whose
+text line is missing or empty, are left out and counted; other counts than these are a warning. The corpus is licensed, so
+the user gives its folder:
 
     lineStrokes/a01/a01-020/a01-020x-01.xml      one file a line; a folder lineStrokes-all may lie above
     ascii/a01/a01-020/a01-020x.txt               after "CSR:" and an empty line, text line k is that of file k
@@ -154,25 +155,34 @@ def _points(where: str, stroke: Any) -> NDArray[np.int64]:
     return np.rint(points * [1, 1, 1000]).astype(np.int64)
 
 
-def _lines(places: dict[str, Path], form: str, writer: str = "") -> Iterator[ink.Line]:
-    """The lines of a form for which there are strokes; its writer is empty if it is not known."""
-    inner = Path(form[:3]) / form[:7]
-    files = sorted((places["lineStrokes"] / inner).glob(f"{form}-[0-9][0-9].xml"))
-    if not files:
+def _files(places: dict[str, Path], form: str) -> list[Path]:
+    """The files of a form's strokes, one a line."""
+    return sorted((places["lineStrokes"] / form[:3] / form[:7]).glob(f"{form}-[0-9][0-9].xml"))
+
+
+def _lines(places: dict[str, Path], form: str, unpaired: list[str], writer: str = "") -> Iterator[ink.Line]:
+    """The lines of a form for which there are strokes and a text.
+
+    Args:
+        places: as of `_places`.
+        form: its name.
+        unpaired: takes the names of the files of strokes for whose line there is no text.
+        writer: empty if it is not known.
+    """
+    if not (files := _files(places, form)):
         return
-    texts = transcript(places["ascii"] / inner / f"{form}.txt")
+    written = places["ascii"] / form[:3] / form[:7] / f"{form}.txt"
+    texts = transcript(written)
     for file in files:
         number = int(file.stem[-2:])
         if not 1 <= number <= len(texts) or not texts[number - 1]:
-            raise CorpusError(
-                f"task 'iam_ondb': {file} is line {number}, {form}.txt has {len(texts)} lines; expected a text for each file. "
-                "Get the transcript again."
-            )
+            unpaired.append(file.name)
+            continue
         whole = strokes(file)
         kept = ink.every_second(whole)
         started = [int(stroke[0, 2]) for stroke in whole]
-        where = f"task 'iam_ondb': {file.name}"
-        ink.encode(where, texts[number - 1])
+        where = f"task 'iam_ondb': {file}"
+        ink.encode(f"task 'iam_ondb': {written}, line {number}", texts[number - 1])
         features = ink.features(where, np.concatenate(kept), list(map(len, kept)), started)
         yield ink.Line(where, features, texts[number - 1], writer)
 
@@ -197,14 +207,15 @@ def _read(root: Path, places: dict[str, Path], metadata: list[Path]) -> Assemble
     listed = forms(places)
     every = [form for each in listed.values() for form in each if form not in LEFT_OUT]
     writers = iam_writers.writers(metadata, every)
-    warnings, empty = [], []
+    warnings: list[str] = []
+    empty: list[str] = []
+    unpaired: list[str] = []
     splits: dict[str, list[ink.Line]] = {}
     for split, names in LISTS.items():
         splits[split] = []
         for form in (form for name in names for form in listed[name] if form not in LEFT_OUT):
-            found = list(_lines(places, form, writers.get(form, "")))
-            splits[split] += found
-            if not found:
+            splits[split] += _lines(places, form, unpaired, writers.get(form, ""))
+            if not _files(places, form):
                 empty.append(form)
     if nameless := [form for form in every if form not in writers] if metadata else []:
         warnings.append(
@@ -212,6 +223,10 @@ def _read(root: Path, places: dict[str, Path], metadata: list[Path]) -> Assemble
         )
     if empty:
         warnings.append(f"{len(empty)} forms of the lists have no file in lineStrokes, first {empty[0]}")
+    if unpaired:
+        warnings.append(
+            f"{len(unpaired)} files of strokes have no text in their form's transcript and were left out, first {unpaired[0]}"
+        )
     for what, got, usual in (
         ("forms", {name: len(each) for name, each in listed.items()}, FORMS),
         ("lines", {split: len(lines) for split, lines in splits.items()}, LINES),

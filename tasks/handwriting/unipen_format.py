@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files import locate
 
 CATEGORY = "8"
 """The category of free text."""
@@ -194,7 +196,9 @@ def _statements(where: str, file: Path, inside: Path, ink: _Ink) -> Iterator[tup
             f"{where} and what it includes have {ink.n_bytes} bytes, at {file.name}; expected at most {MAX_BYTES}. Get "
             "the original."
         )
-    for statement in re.split(r"^\.", file.read_text(encoding="latin-1"), flags=re.MULTILINE)[1:]:
+    with locate.opened("unipen", file) as opened, TextIOWrapper(opened, encoding="latin-1") as text:
+        content = text.read()
+    for statement in re.split(r"^\.", content, flags=re.MULTILINE)[1:]:
         keyword = re.match(r"\w*", statement)[0]  # type: ignore[index]  # it matches the empty text
         yield keyword, statement[len(keyword) :]
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lstm_odyssey.tasks import extra
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files import locate
 
 MAX_SAMPLES = 2**25
 """No file may have more: 35 minutes at 16 kHz."""
@@ -34,11 +35,8 @@ def read(task: str, path: Path) -> tuple[NDArray[np.float32], int]:
     of a rate below `MIN_RATE` or cannot be decoded, or if soundfile is not installed.
     """
     where = f"task {task!r}: {path}"
-    try:
-        with path.open("rb") as file:
-            claimed = _claimed(where, file)
-    except OSError as error:
-        raise CorpusError(f"{where} cannot be read ({error.strerror}). Check its permissions.") from None
+    with locate.opened(task, path) as file:
+        claimed = _claimed(where, file)
     if claimed > MAX_SAMPLES:
         raise CorpusError(
             f"{where}: the header claims {claimed} samples; expected at most {MAX_SAMPLES}. Use the original file."
@@ -64,9 +62,9 @@ def read(task: str, path: Path) -> tuple[NDArray[np.float32], int]:
     return np.ascontiguousarray(samples[:, 0] * np.float32(INT16)), int(rate)
 
 
-def kind(path: Path) -> str:
-    """``nist``, ``riff`` or ``flac`` by the first bytes; empty for anything else."""
-    with path.open("rb") as file:
+def kind(task: str, path: Path) -> str:
+    """``nist``, ``riff`` or ``flac`` by the first bytes; empty for anything else. Errors: as `locate.opened`."""
+    with locate.opened(task, path) as file:
         return _kind(file.read(12))
 
 

@@ -130,7 +130,7 @@ def _of_speaker(split: str, speaker: str, folder: Path) -> list[Recording]:
 
 def _original(paths: Sequence[Path]) -> Path:
     """Of twins the one as distributed, NIST SPHERE; else the first."""
-    return next((path for path in paths if len(paths) > 1 and audio.kind(path) == "nist"), paths[0])
+    return next((path for path in paths if len(paths) > 1 and audio.kind("timit", path) == "nist"), paths[0])
 
 
 def _speaker(utterance: str) -> str:

@@ -66,7 +66,8 @@ def test_every_command_of_the_readme_is_run_by_ci():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     pages = (README, (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8"))
-    lines = [line.split() for page in pages for block in blocks(page, "console") for line in block.splitlines()]
+    whole = [block.replace("\\\n", " ") for page in pages for block in blocks(page, "console")]
+    lines = [line.split() for block in whole for line in block.splitlines()]
     shown = {tuple(words[: 3 if words[1] == "bench" else 2]) for words in lines}
     assert len(shown) >= 8, "the README shows no command"
     for program, *verbs in shown:

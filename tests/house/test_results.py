@@ -175,6 +175,7 @@ def test_the_table_of_the_readme_is_the_records(found):
     known = result_table.studies()
     assert table(text) == table("\n".join(result_table.lines(known, found.compare)))
     assert result_table.so_far(known) in " ".join(text.split())
+    assert result_table.corpora(known) in " ".join(text.split())
     for name in known.keys() - {result_table.FULL}:
         done, every = result_table.stored(known[name])
         assert done == every or f"{done:,} of {every:,}" in text, name

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import lstm_odyssey as lo
+from lstm_odyssey.tasks.corpus import called
 
 RECORDS = Path(__file__).resolve().parents[2] / "reports" / "records"
 FULL = "jsb-chorales-paper"
 """The study whose differences are shown; others have their means."""
 
 FAMILIES = ("music", "speech", "handwriting")
+BEGUN = {"handwriting": "hershey"}
+"""The corpora of studies of which nothing is stored yet."""
+UNITS = {"frames": "frames", "ctc": "characters"}
 CHANGES = {
     "vanilla": "nothing",
     "nig": "no input gate",
@@ -86,10 +90,21 @@ def full_family(known: dict[str, Any]) -> str:
     return family(known[FULL])
 
 
+def corpora(known: dict[str, Any]) -> str:
+    """The sentences of what the columns beside the full study are measured on, and in which unit."""
+    said = []
+    for name in FAMILIES[1:]:
+        tasks = [next(iter(json.loads(each.attrs["tasks"]))) for each in known.values() if family(each) == name]
+        task = lo.task(tasks[0] if tasks else BEGUN[name])
+        shown = called(f"`{task.name}`", task.licence)
+        said.append(f"{name.capitalize()} is {shown}, in % of {UNITS[task.objective]}.")
+    return " ".join(said)
+
+
 def main() -> None:
     """Print what belongs into the README."""
     known = studies()
-    print("\n".join([*lines(known), "", so_far(known)]))
+    print("\n".join([corpora(known), "", *lines(known), "", so_far(known)]))
 
 
 if __name__ == "__main__":

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray
+from markupsafe import escape
 
 import lstm_odyssey as lo
 from lstm_odyssey.commands.terminal import tables
+from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import schema
+from lstm_odyssey.reports.page import export
+from lstm_odyssey.reports.page.analyses import analyse
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.files.cache import SPLITS
 from lstm_odyssey.tasks.handwriting import build_hershey, hershey, hershey_hand, ink
@@ -42,13 +48,17 @@ def test_the_lines_are_the_same_on_every_machine(name: str) -> None:
 
 @pytest.mark.parametrize("name", BOTH)
 def test_the_corpus_is_the_one_of_its_docstring(name: str) -> None:
-    """Counts of lines, all 81 characters in training, 22 characters and 250 frames a line, each text once, lifts."""
+    """Counts of lines, all 81 characters in training, fewest and most of a line, 250 frames a line, each text once, lifts."""
+    said = re.search(r"IAM-OnDB, (\d+) to (\d+) a line \(``hershey_mini``: (\d+) to (\d+)\)", hershey.__doc__ or "")
+    assert said is not None
+    expected = [int(said[place]) for place in {"hershey": (1, 2), "hershey_mini": (3, 4)}[name]]
     lines = hershey.lines(hershey.WRITERS[name])
     counts = {"hershey": [2400, 400, 400], "hershey_mini": [60, 15, 15]}[name]
     assert [len(lines[split]) for split in SPLITS] == counts
     assert set("".join(line.text for line in lines["train"])) == set(ink.CHARACTERS)
     every = [line for split in lines.values() for line in split]
-    assert min(len(line.text) for line in every) >= 22
+    lengths = [len(line.text) for line in every]
+    assert [min(lengths), max(lengths)] == expected and min(lengths) >= 20
     assert min(len(line.features) for line in every) >= 250
     assert len({line.text for line in every}) == len(every)
     assert all(line.features[-1, 3] == 1 and line.features[0, :2].tolist() == [0, 0] for line in every)
@@ -141,7 +151,49 @@ def test_the_embedded_glyphs_are_those_of_the_package(tmp_path: Path, capsys: py
     assert gzip.decompress((tmp_path / "out.json.gz").read_bytes()) == gzip.decompress(hershey.FILE.read_bytes())
 
 
-def test_it_says_synthetic_wherever_its_name_is_printed(odyssey) -> None:
+@pytest.fixture(scope="module")
+def stored() -> xarray.Dataset:
+    """A made study of hershey_mini and of another task, with the warnings of both."""
+    facts = made.PEN | {"warnings": list(lo.task("hershey_mini").load().warnings)}
+    study = made.study({"songs": made.MUSIC | {"warnings": []}, "hershey_mini": facts}, trials=2)
+    return schema.build(study, [made.trial(study, *place) for place in made.places(study)])
+
+
+def test_a_report_says_synthetic_in_every_form(stored: xarray.Dataset) -> None:
+    """Page and Markdown below the task's heading, the csv in each row of it; not of another task."""
+    found = analyse(stored, quick=True)
+    text = export.markdown(stored, found)
+    assert f"## hershey_mini\n\n{hershey.SYNTHETIC}\n\n" in text and text.count(hershey.SYNTHETIC) == 1
+    rows = export.numbers(stored, found)["warnings"]
+    assert set(rows.loc["hershey_mini"]) == {hershey.SYNTHETIC} and set(rows.loc["songs"]) == {""}
+    assert "\nhershey_mini,plain," in (csv := export.numbers(stored, found).to_csv())
+    assert all(hershey.SYNTHETIC in line for line in csv.splitlines() if line.startswith("hershey_mini"))
+    assert f'<p class="warning">{escape(hershey.SYNTHETIC)}</p>' in page.render(stored, analyses=found)
+
+
+def test_the_commands_for_data_say_synthetic_beside_its_name(odyssey, tmp_path: Path) -> None:
+    """The list in the row, the picture in its title, and what is fetched and checked; a real corpus has its name alone."""
+    code, output, _ = odyssey("data", "list")
+    rows = {line.split()[0]: line for line in output.partition("\n\n")[0].splitlines()}
+    assert code == 0 and all(f"{name} (synthetic)" in rows[name] for name in NAMES) and "(" not in rows["bach"]
+    for command in ("fetch", "check"):
+        assert "hershey_mini (synthetic)" in odyssey("data", command, "hershey_mini")[1]
+    for name, title in (("hershey_mini", "hershey_mini (synthetic), train[0]"), ("bach", "bach, train[0]")):
+        assert odyssey("data", "show", name, "-o", tmp_path / f"{name}.svg")[0] == 0
+        assert f"<!-- {title} -->" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "page_of", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+)
+def test_a_page_says_synthetic_where_its_name_first_stands(page_of: str) -> None:
+    """In that paragraph or before it."""
+    paragraphs = (ROOT / page_of).read_text(encoding="utf-8").split("\n\n")
+    first = next((place for place, text in enumerate(paragraphs) if re.search(r"\bhershey(_mini)?\b", text)), None)
+    assert first is None or "synthetic" in "".join(paragraphs[: first + 1])
+
+
+def test_it_says_synthetic_wherever_its_name_is_printed(odyssey, stored: xarray.Dataset) -> None:
     """In the list of tasks, in the provenance and as a warning, which tables and pages print."""
     corpus = lo.task("hershey_mini").load()
     assert corpus.provenance.startswith("synthetic: 90 lines")
@@ -149,11 +201,8 @@ def test_it_says_synthetic_wherever_its_name_is_printed(odyssey) -> None:
     code, output, _ = odyssey("tasks")
     parts = [part for part in output.split("\n\n") if part.startswith("hershey")]
     assert code == 0 and len(parts) == 2 and all("licence  synthetic" in part for part in parts)
-    facts = made.MUSIC | {"warnings": list(corpus.warnings)}
-    study = made.study({"hershey_mini": facts}, trials=2)
-    trials = [made.trial(study, *place) for place in made.places(study)]
-    told = [str(part) for part in tables.results(schema.build(study, trials))]
-    assert told[0] == f"\nhershey_mini: {hershey.SYNTHETIC}"
+    told = [str(part) for part in tables.results(stored)]
+    assert f"\nhershey_mini: {hershey.SYNTHETIC}" in told
 
 
 def test_the_tasks_are_what_they_declare() -> None:

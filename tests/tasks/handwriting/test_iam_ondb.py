@@ -113,7 +113,7 @@ def test_a_line_has_the_features_of_its_points(tmp_path: Path) -> None:
     features = ink.features("line", np.concatenate(kept), [len(each) for each in kept], [1000, 2500])
     assert features.tolist() == [[0, 0, 0, 0], [3, 4, 20, 1], [27, -15, 20, 1]]
     places = {"lineStrokes": root / "lineStrokes", "ascii": root / "ascii"}
-    line = list(iam_ondb._lines(places, "a01-020x"))[1]
+    line = list(iam_ondb._lines(places, "a01-020x", []))[1]
     assert line.text == "A MOVE to stop" and line.features.shape == (6 + 4, 4) and line.features[:, 3].sum() == 2
 
 
@@ -126,6 +126,39 @@ def test_a_missing_line_is_a_warning(tmp_path: Path) -> None:
     assert texts(corpus, "train") == [TEXTS["a01-020x"][0], TEXTS["a01-020x"][2]]
     assert corpus.warnings[0] == "1 forms of the lists have no file in lineStrokes, first c03-002z"
     assert "2/2/2 lines; the corpus has" in corpus.warnings[2]
+
+
+@pytest.mark.parametrize(
+    ("written", "kept", "count", "first"),
+    [
+        ("By\n", ["By"], 2, "a01-020x-02.xml"),
+        ("By\n\nMr\n", ["By", "Mr"], 1, "a01-020x-02.xml"),
+        ("By\n   \nMr\nand more\n\n", ["By", "Mr"], 1, "a01-020x-02.xml"),
+    ],
+    ids=["too few lines", "an empty line", "blanks, and too many lines"],
+)
+def test_strokes_without_a_text_are_a_warning(
+    tmp_path: Path, written: str, kept: list[str], count: int, first: str
+) -> None:
+    """They are left out and counted; every other line keeps its own text, and its form is not said to be without a file."""
+    write(TEXT, f"CSR:\n\n{written}")(tree(tmp_path))
+    corpus = iam_ondb.load(tmp_path)
+    assert texts(corpus, "train") == kept
+    assert corpus.warnings == (
+        f"{count} files of strokes have no text in their form's transcript and were left out, first {first}",
+        "2/1/1/1 forms; the corpus has 775/192/216/544",
+        f"{len(kept)}/3/2 lines; the corpus has 5,355/2,956/3,859",
+    )
+
+
+def test_a_form_of_which_no_line_has_a_text_is_no_form_without_files(tmp_path: Path) -> None:
+    """Its strokes are there: only these are counted."""
+    write("ascii/b02/b02-001/b02-001.txt", "CSR:\n\n")(tree(tmp_path))
+    corpus = iam_ondb.load(tmp_path)
+    assert texts(corpus, "valid") == TEXTS["c03-002z"]
+    assert corpus.warnings[0].startswith("2 files of strokes have no text") and "lineStrokes" not in "".join(
+        corpus.warnings
+    )
 
 
 def test_lines_too_short_for_ctc_are_counted(tmp_path: Path) -> None:
@@ -179,6 +212,7 @@ def test_writers_that_are_not_all_known_are_not_counted(tmp_path: Path) -> None:
 
 LINE = "lineStrokes/a01/a01-020/a01-020x-02.xml"
 TEXT = "ascii/a01/a01-020/a01-020x.txt"
+FAR = [(0, 0, 1.0), (5, 5, 1.1), (2**21, 0, 1.2)]
 LAUGHS = '<!DOCTYPE x [<!ENTITY a "haha"><!ENTITY b "&a;&a;&a;&a;">]>\n'
 OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>\n'
 
@@ -198,10 +232,11 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "outside": (write(LINE, xml(drawn(1), OUTSIDE)), "declares entities .* may be hostile"),
     "unknown": (
         write(TEXT, "CSR:\n\nBy\nA 50% M\nMr\n"),
-        r"a01-020x-02\.xml: the text 'A 50% M' has '%'; expected only the 81 characters .* Correct the transcript",
+        f"{TEXT}, line 2: the text 'A 50% M' has '%'; expected only the 81 characters .* Correct the transcript",
     ),
     "no CSR": (write(TEXT, "OCR:\n\nBy\n"), f"{TEXT} has no line CSR:; expected the text after it"),
-    "too few lines": (write(TEXT, "CSR:\n\nBy\n"), r"is line 2, a01-020x\.txt has 1 lines; expected a text for each"),
+    "apart": (write(LINE, xml([FAR] * 9)), f"{LINE}: two points are .* units or .* get it again"),
+    "no text at all": (write(TEXT, "CSR:\n\n"), "train has no line that can be read"),
     "no text": (lambda root: (root / TEXT).unlink(), f"{TEXT} cannot be read"),
     "no list": (lambda root: (root / "testset_t.txt").unlink(), r"has no testset_t\.txt; expected the folders"),
     "no ascii": (lambda root: (root / "ascii").rename(root / "other"), "has no ascii; expected"),

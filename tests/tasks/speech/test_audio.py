@@ -21,7 +21,7 @@ KINDS = {"WAV": "riff", "NIST": "nist", "FLAC": "flac"}
 def sound(request, tmp_path):
     """A file of each format under a name that says nothing."""
     trees.write_sound(tmp_path / "sound", SAMPLES, request.param)
-    assert audio.kind(tmp_path / "sound") == KINDS[request.param]
+    assert audio.kind("made", tmp_path / "sound") == KINDS[request.param]
     return tmp_path / "sound"
 
 
