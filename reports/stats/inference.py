@@ -195,10 +195,17 @@ def corrected(confidence: float, comparisons: int) -> float:
 
 
 def percentiles(replicates: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
-    """The percentile interval of bootstrap replicates; NaN if there are none."""
+    """The percentile interval of bootstrap replicates; NaN if there are none, or if all are the same.
+
+    One trial drawn anew is that trial again, and trials that are all at the chance level stay there: that says nothing of how
+    sure the number is.
+
+    >>> percentiles([0.4] * 9)
+    (nan, nan)
+    """
     values = numpy.asarray(replicates, float)
     values = values[numpy.isfinite(values)]
-    if not values.size:
+    if not values.size or numpy.ptp(values) == 0:
         return math.nan, math.nan
     low, high = numpy.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

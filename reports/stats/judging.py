@@ -128,9 +128,11 @@ def judge(interval: tuple[float, float], *, maximize: bool = False) -> str:
 
     >>> judge((0.1, 0.3)), judge((0.1, 0.3), maximize=True), judge((-0.1, 0.3))
     ('worse', 'better', 'open')
+    >>> judge((math.nan, math.nan))
+    'open'
     """
     low, high = interval
-    if low <= 0 <= high:
+    if not (low > 0 or high < 0):  # so of an interval that is none
         return OPEN
     return BETTER if (low > 0) == maximize else WORSE
 

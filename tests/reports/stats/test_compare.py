@@ -183,6 +183,15 @@ def test_what_is_worse_than_chance_counts_as_chance() -> None:
     )
 
 
+def test_one_trial_has_no_interval() -> None:
+    """Drawn anew it is itself: of a study that has just begun there are scores and differences, and no interval."""
+    found = compare(schema.build(*made.searched({"vanilla": 0, "other": 0}, 1)), **QUICK).isel(task=0)
+    assert numpy.isfinite(found["difference"].values[1])
+    for name in ("mean_test_interval", "difference_interval", "difference_corrected_interval"):
+        assert numpy.isnan(found[name].values[1]).all(), name
+    assert found["verdict"].values.tolist() == [SELF, "too few trials"]
+
+
 def test_all_diverged() -> None:
     """Where all trials diverged every score is the chance level: nothing differs, nothing breaks."""
     facts, _ = made.searched({"vanilla": 0, "wild": 0}, 100)
@@ -194,7 +203,8 @@ def test_all_diverged() -> None:
     assert found["verdict"].values.tolist() == [[SELF, OPEN]] and found["verdict_welch"].values.tolist() == [
         [SELF, SAME]
     ]
-    assert found["difference_corrected_interval"].values[0, 1].tolist() == [0, 0]
+    # drawn anew they are all the same: that says nothing of how sure it is
+    assert numpy.isnan(found["difference_corrected_interval"].values[0, 1]).all()
     assert math.isnan(found["welch_p"].values[0, 1])
 
 
