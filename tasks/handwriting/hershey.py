@@ -96,24 +96,29 @@ def lines(writers: Mapping[str, int]) -> dict[str, list[ink.Line]]:
 
 
 def load(path: str | PathLike[str] | None = None) -> Corpus:
-    """The 3,200 lines, drawn now.
+    """The 3,200 lines: drawn once, which takes seconds, and kept in the cache.
 
     Errors: `CorpusError` if a path is given: there is nothing to read.
     """
-    return _drawn("hershey", path)
+    _refuse("hershey", path)
+    return cache.kept(cache.name("hershey", {"seed": SEED}, [FILE], FILE.parent), lambda: _drawn("hershey"))
 
 
 def load_mini(path: str | PathLike[str] | None = None) -> Corpus:
-    """The 90 lines; as `load`."""
-    return _drawn("hershey_mini", path)
+    """The 90 lines, drawn now; else as `load`."""
+    _refuse("hershey_mini", path)
+    return cache.corpus(_drawn("hershey_mini"))
 
 
-def _drawn(name: str, path: str | PathLike[str] | None) -> Corpus:
+def _refuse(name: str, path: str | PathLike[str] | None) -> None:
     own = "; lines of your own are a task of your own (odyssey new task)"
     locate.refuse(name, path, "its lines are drawn, not read", own)
+
+
+def _drawn(name: str) -> cache.Assembled:
     writers = WRITERS[name]
     provenance = f"synthetic: {LINES * sum(writers.values())} lines drawn with the glyphs of {FILE.name}, seed {SEED}"
-    return cache.corpus(ink.assembled(f"task {name!r}", lines(writers), provenance, [SYNTHETIC]))
+    return ink.assembled(f"task {name!r}", lines(writers), provenance, [SYNTHETIC])
 
 
 def _task(read: Callable[[str | PathLike[str] | None], Corpus], collection: str, chance: float) -> Task:

@@ -19,6 +19,7 @@ from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.page import export
 from lstm_odyssey.reports.page.analyses import analyse
 from lstm_odyssey.tasks.declare import CorpusError
+from lstm_odyssey.tasks.files import cache
 from lstm_odyssey.tasks.files.cache import SPLITS
 from lstm_odyssey.tasks.handwriting import build_hershey, hershey, hershey_hand, ink
 from lstm_odyssey.tasks.handwriting.hershey_text import ORDER, Draws, signs, text
@@ -44,6 +45,21 @@ def mini() -> dict[str, list[ink.Line]]:
 def test_the_lines_are_the_same_on_every_machine(name: str) -> None:
     """The corpus has the fingerprint it had where it was made."""
     assert lo.task(name).load().fingerprint == FINGERPRINTS[name]
+
+
+def test_the_lines_are_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second load of hershey reads the cache, with the first one's people and warnings; drawn anew they are the same."""
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path / "features")
+    monkeypatch.setitem(hershey.WRITERS, "hershey", hershey.WRITERS["hershey_mini"])
+    drawn = lo.task("hershey").load()
+    assert len(list((tmp_path / "features").iterdir())) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(hershey, "lines", lambda _: pytest.fail("drawn again"))
+        kept = lo.task("hershey").load()
+    assert kept.fingerprint == drawn.fingerprint == lo.task("hershey_mini").load().fingerprint
+    assert (kept.people, kept.warnings, kept.provenance) == (drawn.people, drawn.warnings, drawn.provenance)
+    monkeypatch.setattr(hershey, "SEED", hershey.SEED + 1)
+    assert lo.task("hershey").load().fingerprint != drawn.fingerprint
 
 
 @pytest.mark.parametrize("name", BOTH)
