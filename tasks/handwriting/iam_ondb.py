@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstm_odyssey.tasks import extra
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
 from lstm_odyssey.tasks.files import cache, locate
 from lstm_odyssey.tasks.files.cache import Assembled
@@ -120,20 +118,10 @@ def strokes(file: Path) -> list[NDArray[np.int64]]:
 
     Errors: `CorpusError` for broken XML, entities, and what is no number.
     """
-    extra.package("iam_ondb", "defusedxml")
-    parser = import_module("defusedxml.ElementTree")
-    refused = import_module("defusedxml.common").DefusedXmlException
     where = f"task 'iam_ondb': {file}"
     content = read(file).encode("latin-1")
-    try:
+    with iam_writers.xml(file, "Get the file again.") as parser:
         root = parser.fromstring(content, forbid_dtd=False)
-    except refused as error:
-        raise CorpusError(
-            f"{where} declares entities ({type(error).__name__}), which may expand without end; expected plain XML. The file "
-            "may be hostile: get the original."
-        ) from None
-    except (parser.ParseError, ValueError, LookupError) as error:
-        raise CorpusError(f"{where} is no XML that can be read ({error}). Get the file again.") from None
     found = [_points(where, stroke) for stroke in root.iter("Stroke")]
     if not (found := [points for points in found if len(points)]):
         raise CorpusError(f"{where} has no stroke with a point; expected StrokeSet, Stroke, Point. Get the file again.")

@@ -10,10 +10,12 @@ that a line is a form and then its writer is our reading.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from lstm_odyssey.tasks import extra
 from lstm_odyssey.tasks.declare import CorpusError
@@ -61,24 +63,31 @@ def _read(file: Path) -> bytes:
     return locate.bounded("iam_ondb", file, MAX_BYTES, "it is not the corpus. Get it again.", "Get it again.")
 
 
+@contextmanager
+def xml(file: Path, cure: str) -> Iterator[Any]:
+    """defusedxml's parser of a stranger's file. Errors: `CorpusError` for what it refuses or cannot read."""
+    extra.package("iam_ondb", "defusedxml")
+    refused = import_module("defusedxml.common").DefusedXmlException
+    parser = import_module("defusedxml.ElementTree")
+    where = f"task 'iam_ondb': {file}"
+    try:
+        yield parser
+    except refused as error:
+        raise CorpusError(
+            f"{where} declares entities ({type(error).__name__}), which may expand without end; expected plain XML. The file "
+            "may be hostile: get the original."
+        ) from None
+    except (parser.ParseError, ValueError, LookupError) as error:
+        raise CorpusError(f"{where} is no XML that can be read ({error}). {cure}") from None
+
+
 def _writer(file: Path) -> str:
     """What stands as ``writerID`` of the form; empty if nothing does. What follows the first stroke is not parsed."""
-    extra.package("iam_ondb", "defusedxml")
-    parser = import_module("defusedxml.ElementTree")
-    refused = import_module("defusedxml.common").DefusedXmlException
-    try:
-        for _, element in parser.iterparse(BytesIO(_read(file)), events=("start",), forbid_dtd=False):
+    content = BytesIO(_read(file))
+    with xml(file, "Get the file again, or take it out.") as parser:
+        for _, element in parser.iterparse(content, events=("start",), forbid_dtd=False):
             if element.tag == "Form":
                 return str(element.attrib.get("writerID", ""))
             if element.tag == "StrokeSet":
                 break
-    except refused as error:
-        raise CorpusError(
-            f"task 'iam_ondb': {file} declares entities ({type(error).__name__}), which may expand without end; expected plain "
-            "XML. The file may be hostile: get the original."
-        ) from None
-    except (parser.ParseError, ValueError, LookupError) as error:
-        raise CorpusError(
-            f"task 'iam_ondb': {file} is no XML that can be read ({error}). Get the file again, or take it out."
-        ) from None
     return ""
