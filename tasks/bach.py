@@ -28,6 +28,7 @@ from typing import Any
 
 from lstm_odyssey.tasks import music
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Corpus, CorpusError, Task
+from lstm_odyssey.tasks.distributions import EvenInteger, LogUniform
 from lstm_odyssey.tasks.files import locate
 
 FILE = Path(__file__).parent / "corpora" / "bach_music21_quarter.json.gz"
@@ -97,6 +98,7 @@ task = Task(
     objective="next_frame",
     family="music",
     space=PAPER_SPACE,
+    narrowed={"hidden_size": EvenInteger(LogUniform(20, 100)), "learning_rate": LogUniform(1e-3, 1e-2)},
     url="https://pypi.org/project/music21/10.5.1/",
     checksum=CHECKSUM,
     size=FILE.stat().st_size,
