@@ -16,7 +16,7 @@ MEANING = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "sigmoid": expit,
     "tanh": np.tanh, "exp": np.exp, "log": np.log, "relu": lambda a: np.maximum(a, 0), "absolute": np.absolute,
     "softplus": lambda a: np.logaddexp(a, 0), "maximum": np.maximum, "minimum": np.minimum, "sign": np.sign,
-    "mean": lambda a: np.broadcast_to(a.mean(-1, keepdims=True), a.shape),
+    "sqrt": np.sqrt, "mean": lambda a: np.broadcast_to(a.mean(-1, keepdims=True), a.shape),
 }  # fmt: skip
 
 
