@@ -57,14 +57,15 @@ def unhooked(cells: nn.Module) -> Mapping[str, Tensor | None] | None:
 
     What a parametrization computes in the place of a space is not among them.
     """
-    listed = vars(cells)
-    direction = listed["_modules"]["0"]
+    direction = vars(cells)["_modules"]["0"]
     own = vars(direction)
     if (
-        own["_forward_pre_hooks"] or own["_forward_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]
-        or listed["_forward_pre_hooks"] or listed["_forward_hooks"] or listed["_backward_hooks"]
-        or listed["_backward_pre_hooks"] or _has_any_global_hook() or type(direction).forward is not CellParameters.forward
-    ):  # fmt: skip
+        uncalled_hook(cells)
+        or own["_forward_pre_hooks"]
+        or own["_forward_hooks"]
+        or _has_any_global_hook()
+        or type(direction).forward is not CellParameters.forward
+    ):
         return None
     found: Mapping[str, Tensor | None] = own["_parameters"]
     return {**found, **own["_buffers"]} if own["_buffers"] else found

@@ -33,7 +33,7 @@ def _rest(values: tuple[float, ...], count: int, size: int) -> tuple[NDArray[np.
 
 
 def _usual(value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> TypeGuard[Tensor]:
-    if type(value) not in ORDINARY or value.is_nested or value.dtype is not dtype:
+    if type(value) not in ORDINARY or value.is_nested or value.layout is not torch.strided or value.dtype is not dtype:
         return False
     return value.shape == shape and value.is_cpu  # type: ignore[no-any-return]
 
@@ -53,7 +53,7 @@ def direct(
         lowered: the cell.
         weights: its packed spaces.
         x: the input [T, B, M], of which nothing is known but that it is a tensor.
-        M, N: inputs, and blocks.
+        M, N: inputs, and units.
         state: initial states [1, B, N], of which nothing is known but that it is a mapping.
         initial: what they are where none is given.
     """
@@ -82,7 +82,7 @@ def direct(
             return None
         for name in names:
             value = state.get(name)
-            if not _usual(value, shape, dtype) or value.layout is not torch.strided:
+            if not _usual(value, shape, dtype):
                 return None
             tensors.append(plain(value))
     try:
