@@ -148,17 +148,17 @@ def _files(places: dict[str, Path], form: str) -> list[Path]:
     return sorted((places["lineStrokes"] / form[:3] / form[:7]).glob(f"{form}-[0-9][0-9].xml"))
 
 
-def _lines(places: dict[str, Path], form: str, unpaired: list[str], writer: str = "") -> Iterator[ink.Line]:
+def _lines(
+    places: dict[str, Path], form: str, files: list[Path], unpaired: list[str], writer: str = ""
+) -> Iterator[ink.Line]:
     """The lines of a form for which there are strokes and a text.
 
     Args:
         places: as of `_places`.
-        form: its name.
+        form: its name. files: those of `_files`, one at least.
         unpaired: takes the names of the files of strokes for whose line there is no text.
         writer: empty if it is not known.
     """
-    if not (files := _files(places, form)):
-        return
     written = places["ascii"] / form[:3] / form[:7] / f"{form}.txt"
     texts = transcript(written)
     for file in files:
@@ -202,8 +202,9 @@ def _read(root: Path, places: dict[str, Path], metadata: list[Path]) -> Assemble
     for split, names in LISTS.items():
         splits[split] = []
         for form in (form for name in names for form in listed[name] if form not in LEFT_OUT):
-            splits[split] += _lines(places, form, unpaired, writers.get(form, ""))
-            if not _files(places, form):
+            if files := _files(places, form):
+                splits[split] += _lines(places, form, files, unpaired, writers.get(form, ""))
+            else:
                 empty.append(form)
     if nameless := [form for form in every if form not in writers] if metadata else []:
         warnings.append(

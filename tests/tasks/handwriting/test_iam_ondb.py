@@ -113,7 +113,7 @@ def test_a_line_has_the_features_of_its_points(tmp_path: Path) -> None:
     features = ink.features("line", np.concatenate(kept), [len(each) for each in kept], [1000, 2500])
     assert features.tolist() == [[0, 0, 0, 0], [3, 4, 20, 1], [27, -15, 20, 1]]
     places = {"lineStrokes": root / "lineStrokes", "ascii": root / "ascii"}
-    line = list(iam_ondb._lines(places, "a01-020x", []))[1]
+    line = list(iam_ondb._lines(places, "a01-020x", iam_ondb._files(places, "a01-020x"), []))[1]
     assert line.text == "A MOVE to stop" and line.features.shape == (6 + 4, 4) and line.features[:, 3].sum() == 2
 
 
