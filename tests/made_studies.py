@@ -238,7 +238,7 @@ def analysable(draw: st.DrawFn) -> Made:
         valid = {"none": valid, "some": round(valid, -1), "all": 50.0}[ties]
         test: float | None = 50.0 if ties == "all" else valid + float(random.normal(0, 2))
         if status == "failed" or (status == "diverged" and random.random() < 0.5):
-            valid, test = None, None  # type: ignore[assignment]
+            valid, test = None, None  # type: ignore[assignment]  # a trial that has no score
         elif random.random() < 0.05:
             test = None
         one = {"ok": trial, "diverged": diverged, "failed": failed}[str(status)](made, task, variant, index)

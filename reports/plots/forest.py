@@ -156,7 +156,7 @@ def _beside(name: str, words: list[str]) -> str:
     return " · ".join(words)
 
 
-def _write(axes, left: float, place: float, text: str, color: str = INK):  # type: ignore[no-untyped-def]
+def _write(axes, left: float, place: float, text: str, color: str = INK):  # type: ignore[no-untyped-def]  # matplotlib's
     """A number of a column whose right edge is so many points from the frame."""
     return axes.annotate(
         text, (1, place), (left, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
@@ -164,7 +164,7 @@ def _write(axes, left: float, place: float, text: str, color: str = INK):  # typ
     )  # fmt: skip
 
 
-def _interval(axes, one: xarray.Dataset, place: int):  # type: ignore[no-untyped-def]
+def _interval(axes, one: xarray.Dataset, place: int):  # type: ignore[no-untyped-def]  # matplotlib's
     """Draw a cell's difference with both of its intervals; returns what was drawn, nothing where there is no difference."""
     value = float(one["difference"])
     if one["is_baseline"]:

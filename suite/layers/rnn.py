@@ -229,7 +229,7 @@ class RNN(Members):
             raise RuntimeError(f"RNN '{self.cell.name}': {why}")
         if torch.compiler.is_compiling():
             # the loop over time would be unrolled, and a compiled kernel cannot be traced
-            return torch.compiler.disable(self._run)(x, state, lengths)  # type: ignore[no-any-return]
+            return torch.compiler.disable(self._run)(x, state, lengths)  # type: ignore[no-any-return]  # torch types it as Any
         kind = x.device.type if isinstance(x, Tensor) else "cpu"
         if kind != "meta" and torch.is_autocast_enabled(kind):
             with torch.autocast(kind, enabled=False):

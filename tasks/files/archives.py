@@ -71,7 +71,7 @@ class Part(io.RawIOBase):
         return True
 
     def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer)  # type: ignore[arg-type]
+        view = memoryview(buffer)  # type: ignore[arg-type]  # a Buffer, 3.12's name
         content = self.file.read(min(len(view), self.left))
         view[: len(content)] = content
         self.left -= len(content)

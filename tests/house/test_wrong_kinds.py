@@ -131,13 +131,13 @@ def test_wrong_kinds_are_answered_in_our_words(name: str, tmp_path: Path, monkey
 def test_raw_lists_are_no_corpus() -> None:
     """The first thing that somebody tries says which split is wrong, and how a right one looks."""
     with pytest.raises(ValueError, match=r"corpus: train\[0\] is 1; expected a pair"):
-        lo.Corpus([1], [2], [3])  # type: ignore[arg-type]
+        lo.Corpus([1], [2], [3])  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_a_trained_failure_is_told_from_ours() -> None:
     """The check above can fail: what Python raises by itself is not ours."""
     with pytest.raises(TypeError) as raised:
-        len(3)  # type: ignore[arg-type]
+        len(3)  # type: ignore[arg-type]  # wrong on purpose
     assert not ours(raised.value)
 
 

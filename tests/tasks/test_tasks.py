@@ -473,9 +473,9 @@ def test_distributions_read_well() -> None:
         lambda: Uniform(1, 1),
         lambda: Uniform(0, float("inf")),
         lambda: LogUniform(0, 1),
-        lambda: LogUniform("a", 1),  # type: ignore[arg-type]
-        lambda: OneMinus(Choice((1, 2))),  # type: ignore[arg-type]
-        lambda: EvenInteger(SIZES),  # type: ignore[arg-type]
+        lambda: LogUniform("a", 1),  # type: ignore[arg-type]  # wrong on purpose
+        lambda: OneMinus(Choice((1, 2))),  # type: ignore[arg-type]  # wrong on purpose
+        lambda: EvenInteger(SIZES),  # type: ignore[arg-type]  # wrong on purpose
         lambda: Choice(()),
         lambda: Choice((1, True)),
         lambda: distribution_from_dict({"kind": "normal", "low": 0}),

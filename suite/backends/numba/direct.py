@@ -35,7 +35,7 @@ def _rest(values: tuple[float, ...], count: int, size: int) -> tuple[NDArray[np.
 def _usual(value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> TypeGuard[Tensor]:
     if type(value) not in ORDINARY or value.is_nested or value.layout is not torch.strided or value.dtype is not dtype:
         return False
-    return value.shape == shape and value.is_cpu  # type: ignore[no-any-return]
+    return value.shape == shape and value.is_cpu  # type: ignore[no-any-return]  # of an Any
 
 
 def direct(

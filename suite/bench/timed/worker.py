@@ -73,7 +73,7 @@ class Worker:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             with suppress(OSError):  # what was not written any more is for nobody
-                stream.close()  # type: ignore[union-attr]
+                stream.close()  # type: ignore[union-attr]  # made as pipes
 
     def _send(self, **content: Any) -> None:
         assert self._process.stdin is not None

@@ -81,7 +81,7 @@ def timing_options(
             command(**asked)
 
         keyword_only = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in (*own, *shared.values())]
-        called.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
+        called.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]  # what typer reads
         return called
 
     return with_options

@@ -61,7 +61,7 @@ def comes_back(tmp_path_factory: pytest.TempPathFactory, study: made.Made, rando
     facts, trials = study
     built = schema.build(facts, trials)
     shuffled = list(trials)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis's, of no public type
     assert_same(built, schema.build(facts, shuffled))
     path = schema.save(built, tmp_path_factory.mktemp("study") / "study.nc")
     assert_same(built, schema.load(path))

@@ -492,6 +492,7 @@ def test_the_refit_spread_is_no_interval() -> None:
                 "refit spread" in variable.attrs["long_name"]
                 and "bootstrap interval" not in variable.attrs["long_name"]
             ), name
+    # a name with a type, as the function that takes it wants
     score: Score = lambda u, v: u["learning_rate"] + 0.15 * u["input_noise"]  # noqa: E731
     missed = 0
     for seed in range(6):

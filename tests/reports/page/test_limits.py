@@ -71,7 +71,7 @@ def test_nothing_is_said_where_trials_stopped_by_themselves() -> None:
     assert not importance.limited(schema.build(facts, trials)).any()
 
 
-def lines(figure, label):  # type: ignore[no-untyped-def]
+def lines(figure, label):  # type: ignore[no-untyped-def]  # matplotlib's
     return [line for line in figure.axes[0].lines if line.get_label() == label]
 
 

@@ -313,7 +313,7 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) ->
 def test_a_truncated_archive_is_one_clear_error(tmp_path: Path, kind: str, kept: float) -> None:
     """Cut off within its header, its first block or in the middle: one error that names the file."""
     file = tmp_path / f"unipen.tar.{kind}"
-    with tarfile.open(file, f"w:{kind}") as packed:  # type: ignore[call-overload]
+    with tarfile.open(file, f"w:{kind}") as packed:  # type: ignore[call-overload]  # a mode made here
         packed.add(tree(tmp_path / "corpus"), "corpus")
     content = file.read_bytes()
     file.write_bytes(content[: int(kept if kept > 1 else kept * len(content))])

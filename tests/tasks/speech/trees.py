@@ -67,7 +67,7 @@ def festvox(
 def tar(members: Mapping[str, bytes] | Sequence[tarfile.TarInfo], compression: str = "xz") -> bytes:
     """An archive of files, or of members as they are."""
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode=f"w:{compression}") as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=file, mode=f"w:{compression}") as archive:  # type: ignore[call-overload]  # a mode made here
         if isinstance(members, Mapping):
             for name, content in members.items():
                 info = tarfile.TarInfo(name)
