@@ -62,7 +62,7 @@ def build(study: Mapping[str, Any], trials: Iterable[Mapping[str, Any]]) -> xarr
     placed = _place(study, trials)
     tasks, variants = list(study["tasks"]), list(study["variants"])
     indices = 1 + max([int(study.get("trials") or 0) - 1, 0, *(place[2] for place in placed)])
-    epochs = max([1, *(len(curve or ()) for trial in placed.values() for curve in _curves(trial).values())])
+    epochs = max([1, *(len(curve or ()) for trial in placed.values() for curve in _every_curve(trial))])
     sizes = {"task": len(tasks), "variant": len(variants), "trial": indices, "epoch": epochs}
     views = _views(study, placed.values())
     sizes |= {"view": len(views)} if views else {}
@@ -194,6 +194,11 @@ def _kind(values: Iterable[Any]) -> str:
 
 def _curves(trial: Mapping[str, Any]) -> Mapping[str, Any]:
     return trial.get("curves") or {}
+
+
+def _every_curve(trial: Mapping[str, Any]) -> Iterable[Any]:
+    """Each list over epochs that a trial wrote: its curves, and its test scores in each view."""
+    return [*_curves(trial).values(), *(view["test"] for view in (trial.get("views") or {}).values())]
 
 
 def _value(value: Any, kind: str) -> Any:

@@ -156,6 +156,18 @@ def test_holes_are_missing() -> None:
     assert len(schema.frame(dataset)) == 1
 
 
+def test_a_view_may_be_the_longest_curve() -> None:
+    """The epochs are as many as the longest list of any trial, a view's too, where its own curves are shorter or none."""
+    study = made.study(trials=1)
+    views = {"part": {"best_test": 2.0, "test": [3.0, 2.0]}}
+    empty = dict.fromkeys(("train_loss", "valid", "test"), ())
+    (one, *_) = made.whole(study)[1]
+    dataset = schema.build(study, [one | {"curves": empty, "views": views}])
+    schema.validate(dataset)
+    assert dataset.sizes["epoch"] == 2
+    assert dataset["test_view"].sel(view="part").dropna("variant", how="all").values.ravel().tolist() == [3.0, 2.0]
+
+
 def test_no_trials_yet() -> None:
     """A study that has just begun is a valid dataset of holes."""
     dataset = schema.build(made.study(trials=2), [])
