@@ -146,5 +146,3 @@ ODD = {step.__name__: Variant(step) for step in (gru, minimal, elman, blind, poi
 ODD["late"] = Variant(late, initial={"c": 0.5})
 ODD |= DECLARING
 ODD["every_op"] = Variant(every_op, ties=("relu", "absolute", "maximum", "minimum"))
-CHAOTIC = frozenset({"every_op"})
-"""Cells in which two roundings part over fifty frames, so that only short sequences can be compared."""

@@ -29,9 +29,13 @@ TIMES_ROUNDING = 8
 """Where rounding alone moves the oracle further than that, so many times as far; seen: 2.5 times."""
 
 USELESS = 1e-4
-"""A draw whose rounding moves the oracle by more parts than this can excuse nothing: it says nothing."""
+"""A draw in which an error of more parts than this may come of rounding says nothing."""
 
 Answer = dict[str, Tensor]
+
+
+class Chaotic(AssertionError):
+    """Nothing can be compared at a draw: the oracle itself gives another answer once its inputs' last bits change."""
 
 
 def fresh(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -179,6 +183,10 @@ def compare(answer: Answer, reference: Answer, about: About) -> None:
     Some draws amplify rounding: a saturated gate's derivative is a difference of almost equal numbers, and a cell whose
     output is not bounded may be chaotic over hundreds of frames. So where the bound is missed, the oracle is asked
     again with inputs that differ in their last bits, and the error may be ``TIMES_ROUNDING`` times what that makes.
+
+    Raises:
+        AssertionError: a tensor has another shape, or is further off than that.
+        Chaotic: one is off by more than ``USELESS``, and by rounding alone may be.
     """
     rounding: dict[str, float] | None = None
     for name, expected in reference.items():
@@ -187,15 +195,13 @@ def compare(answer: Answer, reference: Answer, about: About) -> None:
         error = (got - expected).abs().max().item()
         if math.isfinite(largest) and error <= BOUND * largest:
             continue  # not so for a NaN, wherever it is
-        allowed = BOUND
-        if error <= USELESS * largest:
-            rounding = rounding or rounding_error(about.cell, *(about.problems or [about.draw.problem(about.cell)]))
-            allowed = max(BOUND, TIMES_ROUNDING * rounding.get(name, 0.0))
-        require(
-            error <= min(allowed, USELESS) * largest,
-            f"{about}: {name} is off by {error:.3g}; {allowed * largest:.3g} is allowed "
-            f"({allowed:.1e} of max |reference| = {largest:.3g})",
-        )
+        rounding = rounding or rounding_error(about.cell, *(about.problems or [about.draw.problem(about.cell)]))
+        allowed = max(BOUND, TIMES_ROUNDING * rounding.get(name, 0.0))
+        if not error <= min(allowed, USELESS) * largest:
+            raise (Chaotic if allowed > USELESS else AssertionError)(
+                f"{about}: {name} is off by {error:.3g}; {allowed * largest:.3g} is allowed "
+                f"({allowed:.1e} of max |reference| = {largest:.3g})"
+            )
 
 
 def rounding_error(cell: Any, *problems: Problem) -> dict[str, float]:

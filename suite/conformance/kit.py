@@ -26,7 +26,7 @@ import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS, Backend, always
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance import ladder_limits, ladder_structure
-from lstm_odyssey.conformance.answers import About, ask, ask_oracle, compare, make, require
+from lstm_odyssey.conformance.answers import About, Chaotic, ask, ask_oracle, compare, make, require
 from lstm_odyssey.conformance.draws import FIXED, SIZES, Draw, visits
 from lstm_odyssey.conformance.ladder_constants import check_constants
 from lstm_odyssey.conformance.ladder_exactness import check_adjoint
@@ -98,8 +98,16 @@ def check_oracle(cell: Any, backend: Any = "eager", draws: Draws | None = None) 
 
 
 def check_long_sequences(cell: Any, backend: Any = "eager", draws: Draws = LONG) -> None:
-    """Step 3 over 50 to 300 frames."""
-    check_oracle(cell, backend, draws)
+    """Step 3 over 50 to 300 frames; of a cell that is chaotic over so many, over as many as can be compared."""
+    waiting = list(draws)
+    while waiting:
+        draw = waiting.pop()
+        try:
+            check_oracle(cell, backend, [draw])
+        except Chaotic:
+            if draw.T // 2 <= max(usual.T for usual in FIXED):  # check_oracle itself visits those
+                raise
+            waiting.append(replace(draw, T=draw.T // 2))
 
 
 def check_default_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED[:1]) -> None:

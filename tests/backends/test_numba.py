@@ -34,7 +34,7 @@ from lstm_odyssey.conformance import ladder_structure
 from lstm_odyssey.conformance.answers import About, ask, compare, make
 from lstm_odyssey.conformance.draws import Draw
 from lstm_odyssey.variants.ops import exp, relu
-from tests.cells import CHAOTIC, ODD
+from tests.cells import ODD
 
 CELLS = {**{name: name for name in lo.variant_names()}, **ODD}
 DRAWS = (Draw(2, 2, 1, 3), Draw(4, 3, 17, 1, seed=1), Draw(4, 1, 3, 17, seed=2), Draw(12, 5, 3, 33, seed=3),
@@ -47,9 +47,9 @@ def test_the_compiled_scan_is_the_oracle(name):
     testing.check_oracle(CELLS[name], "numba", DRAWS)
 
 
-@pytest.mark.parametrize("name", sorted({*ODD} - CHAOTIC))
+@pytest.mark.parametrize("name", sorted(ODD))
 def test_long_sequences(name):
-    """The same over 50 to 300 frames, where two roundings do not part by themselves."""
+    """The same over 50 to 300 frames, or as many as two roundings do not part over by themselves."""
     testing.check_long_sequences(CELLS[name], "numba")
 
 
@@ -82,7 +82,7 @@ def test_copies_of_packed_matrices_change_no_number(name, monkeypatch):
     ladder_structure.check_carried_state, ladder_structure.check_repeated_call, ladder_structure.check_member_bits,
     precision.check_single_precision,
 ])  # fmt: skip
-@pytest.mark.parametrize("name", sorted({*ODD} - CHAOTIC))
+@pytest.mark.parametrize("name", sorted(ODD))
 def test_structure(name, check):
     """Padding, directions, rows, carried states, members and float32 are right for each kind of graph."""
     check(CELLS[name], "numba")
