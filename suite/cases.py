@@ -39,14 +39,15 @@ def test_train_step(benchmark: Any, odyssey_case: Case) -> None:
     benchmark.name = benchmark.fullname = case.name("time_train_step")
     _clocks[:] = [timer_of(case.device)]
     with one_thread():
-        step = TimedStep(case.variant, case.task, profile.hidden_size, device=case.device)
+        step = TimedStep(case.variant, case.task, profile.hidden_size, device=case.device, data=case.data)
         if benchmark.enabled:
             measure({"step": Region.of(step)}, seconds=1.0, rounds=1)  # warms up; rounds are planned by the first call
         assert math.isfinite(benchmark(step))
     if benchmark.enabled:
         size = profile.hidden_size
-        speed = throughput(case.variant, case.task, hidden_size=size, device=case.device, seconds=profile.seconds)
-        trained = measured_error(case.variant, case.task, device=case.device, hidden_size=size, epochs=profile.epochs)
+        which: dict[str, Any] = {"hidden_size": size, "device": case.device, "data": case.data}
+        speed = throughput(case.variant, case.task, seconds=profile.seconds, **which)
+        trained = measured_error(case.variant, case.task, epochs=profile.epochs, **which)
         benchmark.extra_info |= {
             "error": trained.best_test,
             "error_metric": trained.metric,

@@ -38,12 +38,13 @@ PROFILES = {"smoke": Profile(64, 1, 1.0), "standard": Profile(64, 5, 3.0), "pape
 
 @dataclass(frozen=True)
 class Case:
-    """One variant on one task, the device it is to run on, and how thoroughly it is measured."""
+    """One variant on one task, the device it is to run on, how thoroughly it is measured, and where the corpus lies."""
 
     variant: str
     task: str
     device: str
     profile: Profile = PROFILES["standard"]
+    data: str | None = None
 
     def name(self, metric: str) -> str:
         """As asv calls a benchmark of this case: ``task.variant.metric``, on a GPU ``task.variant.metric_cuda``."""
@@ -148,12 +149,14 @@ def odyssey_data(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def odyssey_case(request: pytest.FixtureRequest, odyssey_variant: str, odyssey_task: str) -> Case:
+def odyssey_case(
+    request: pytest.FixtureRequest, odyssey_variant: str, odyssey_task: str, odyssey_data: dict[str, str]
+) -> Case:
     """One variant on one task, on the device of ``--odyssey-device``; a test for a GPU that is not there is skipped."""
     device = request.config.getoption("--odyssey-device")
     _skip_without(device)
     profile = PROFILES[request.config.getoption("--odyssey-profile")]
-    return Case(odyssey_variant, odyssey_task, device, profile)
+    return Case(odyssey_variant, odyssey_task, device, profile, odyssey_data.get(odyssey_task))
 
 
 def _skip_without(device: str) -> None:

@@ -61,6 +61,7 @@ def measured_error(
     dtype: str = "float32",
     hidden_size: int = HIDDEN_SIZE,
     epochs: int = EPOCHS,
+    data: str | None = None,
 ) -> Measured:
     """Train one network by a short fixed protocol, or read what came of it if that was done before.
 
@@ -69,6 +70,7 @@ def measured_error(
         seed: of the initial weights, the order and the noise.
         device, dtype: as in ``lo.RNN``; the dtype by its name.
         hidden_size: N. epochs: passes over the training set.
+        data: where the task's corpus lies, if it is not embedded.
 
     Raises:
         TimingError: an argument is out of range, or there is no such device.
@@ -83,7 +85,7 @@ def measured_error(
 
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TimingError(f"seed is {seed!r}; expected a whole number.")
-    setting = Setting(variant, task, hidden_size=hidden_size, device=device, dtype=dtype)
+    setting = Setting(variant, task, hidden_size=hidden_size, device=device, dtype=dtype, data=data)
     protocol = _protocol(epochs)
     drawn = {"hidden_size": hidden_size, **HYPERPARAMETERS}
     identity = trial_id(

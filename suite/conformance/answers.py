@@ -34,7 +34,7 @@ USELESS = 1e-4
 Answer = dict[str, Tensor]
 
 
-class Chaotic(AssertionError):
+class ChaoticDrawError(AssertionError):
     """Nothing can be compared at a draw: the oracle itself gives another answer once its inputs' last bits change."""
 
 
@@ -186,7 +186,7 @@ def compare(answer: Answer, reference: Answer, about: About) -> None:
 
     Raises:
         AssertionError: a tensor has another shape, or is further off than that.
-        Chaotic: one is off by more than ``USELESS``, and by rounding alone may be.
+        ChaoticDrawError: one is off by more than ``USELESS``, and by rounding alone may be.
     """
     rounding: dict[str, float] | None = None
     for name, expected in reference.items():
@@ -198,7 +198,7 @@ def compare(answer: Answer, reference: Answer, about: About) -> None:
         rounding = rounding or rounding_error(about.cell, *(about.problems or [about.draw.problem(about.cell)]))
         allowed = max(BOUND, TIMES_ROUNDING * rounding.get(name, 0.0))
         if not error <= min(allowed, USELESS) * largest:
-            raise (Chaotic if allowed > USELESS else AssertionError)(
+            raise (ChaoticDrawError if allowed > USELESS else AssertionError)(
                 f"{about}: {name} is off by {error:.3g}; {allowed * largest:.3g} is allowed "
                 f"({allowed:.1e} of max |reference| = {largest:.3g})"
             )

@@ -24,6 +24,7 @@ from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.reports.contract.netcdf import rounded
 from lstm_odyssey.reports.contract.variables import MEASURED
 from lstm_odyssey.study.block import Block
+from lstm_odyssey.study.plan import refuse_unasked
 from lstm_odyssey.study.results import open_study
 from lstm_odyssey.study.resume import Seed, seed_of
 from lstm_odyssey.study.stored.trials import CURVES, FINISHED, comparable
@@ -77,10 +78,12 @@ def verify(
 
     Raises:
         StoreError, SchemaError: there is no study, or it contradicts itself.
+        SettingsError: data has a task that the study has not.
     """
     source = expanded(path)
     dataset = open_study(source)
     study = seed_of(source, dataset)
+    refuse_unasked(data or {}, dataset["task"].values.tolist())
     small = {name for name in CURVES if dataset[name].dtype == numpy.float32}
     chosen = _chosen(study, sample, seed)
     found = []

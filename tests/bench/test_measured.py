@@ -14,6 +14,7 @@ from lstm_odyssey.bench.measured import measured_error
 from lstm_odyssey.training.clocks import TimingError
 from lstm_odyssey.training.environment import hash_of_sources
 from tests.conftest import ROOT
+from tests.small import chorales
 
 FOLDERS = {"": "suite", "variants": "variants", "tasks": "tasks", "reports": "reports"}
 SMALL = {"hidden_size": 5, "epochs": 1}
@@ -64,6 +65,13 @@ def test_another_question_is_another_training(place, trainings, other):
     second = measured_error("nog", "bach", **{**SMALL, **other})
     assert len(trainings) == 2
     assert second.trial_id != first.trial_id and second.best_test != first.best_test
+
+
+def test_another_corpus_is_another_training(place, trainings, tmp_path):
+    """A corpus that lies elsewhere is trained on, and told apart from the embedded one by its checksum."""
+    first = measured_error("nog", "bach", **SMALL)
+    second = measured_error("nog", "bach", data=str(chorales(tmp_path, pieces=6)), **SMALL)
+    assert len(trainings) == 2 and second.trial_id != first.trial_id
 
 
 def test_another_variant_of_one_shape_is_another_training(place, trainings):

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from fnmatch import fnmatch
 from importlib.metadata import version
+from unittest.mock import MagicMock
 
 import pytest
 
 import lstm_odyssey as lo
-from lstm_odyssey import pytest_plugin
+from lstm_odyssey import cases, pytest_plugin
 from lstm_odyssey.bench import cuda_probe
 from lstm_odyssey.bench.cuda_probe import no_cuda
 from lstm_odyssey.bench.measured import measured_error
@@ -20,6 +21,7 @@ from lstm_odyssey.plugins import registry
 from lstm_odyssey.pytest_plugin import Case, chosen
 from lstm_odyssey.study.plan import default_tasks
 from tests.conftest import ROOT
+from tests.small import chorales
 
 DEFAULT = list(default_tasks())
 
@@ -121,9 +123,10 @@ def test_a_test_gets_the_variants_and_tasks_chosen(tmp_path):
         "def test_task(odyssey_task):\n    assert odyssey_task\n"
         "def test_case(odyssey_case):\n"
         "    assert odyssey_case.name('x') == f'bach.{odyssey_case.variant}.x' and odyssey_case.device == 'cpu'\n"
-        "    assert odyssey_case.profile.epochs == 1\n"
+        "    assert odyssey_case.profile.epochs == 1 and odyssey_case.data.endswith('here')\n"
     )
-    arguments = ("--odyssey-variant=no[g]", "--odyssey-variant=nig", "--odyssey-task=bach", "--odyssey-profile=smoke")
+    arguments = ("--odyssey-variant=no[g]", "--odyssey-variant=nig", "--odyssey-task=bach", "--odyssey-profile=smoke",
+                 "--odyssey-data=bach=here")  # fmt: skip
     done = run_pytest(tmp_path, "-q", "-rA", *arguments)
     assert done.returncode == 0, done.stdout
     ids = re.findall(r"^PASSED test_fixtures.py::(\S+)", done.stdout, flags=re.MULTILINE)
@@ -154,6 +157,32 @@ def test_a_broken_file_is_one_clear_error(tmp_path):
     done = run_pytest(tmp_path, "--odyssey-plugin=mine.py")
     assert done.returncode == 4 and "mine.py: cannot be loaded: ZeroDivisionError" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_case_runs_on_the_corpus_that_is_given(tmp_path, monkeypatch):
+    """The update that is timed, the throughput and the training all read it there, not the embedded one."""
+    place = str(chorales(tmp_path, pieces=6))  # of at most 11 frames
+    case = Case("nog", "bach", "cpu", pytest_plugin.PROFILES["smoke"], place)
+    timed, asked = [], []
+
+    class Benchmark:
+        """pytest-benchmark's fixture, as far as a case uses it."""
+
+        enabled, extra_info = True, {}
+
+        def __call__(self, step):
+            timed.append(step.frames)
+            return step()
+
+    def answer(*_, data, **__):
+        asked.append(data)
+        return MagicMock()
+
+    monkeypatch.setattr("lstm_odyssey.bench.region.measure", lambda *_, **__: None)
+    monkeypatch.setattr("lstm_odyssey.bench.throughput.throughput", answer)
+    monkeypatch.setattr("lstm_odyssey.bench.measured.measured_error", answer)
+    cases.test_train_step(Benchmark(), case)
+    assert timed[0] <= 11 and asked == [place, place]
 
 
 @pytest.mark.skipif(not no_cuda(), reason="there is a CUDA device")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 import lstm_odyssey as lo
 from lstm_odyssey.conformance import answers as conformance
 from lstm_odyssey.conformance import kit, ladder_structure
-from lstm_odyssey.conformance.answers import Chaotic, ask
+from lstm_odyssey.conformance.answers import ChaoticDrawError, ask
 from lstm_odyssey.conformance.draws import FIXED
 from lstm_odyssey.conformance.kit import (
     CHECKS,
@@ -181,7 +181,7 @@ def test_a_chaotic_cell_is_compared_over_fewer_frames(monkeypatch):
     """Where rounding alone moves the oracle by as much as its outputs are, no backend is blamed: half the frames are taken."""
     asked, cell = [], lo.as_cell(ODD["every_op"])
     (draw,) = [each for each in kit.LONG if each.T == 300]
-    with pytest.raises(Chaotic, match=r"T=300.*: y is off by"):
+    with pytest.raises(ChaoticDrawError, match=r"T=300.*: y is off by"):
         check_oracle(cell, "eager", [draw])
     whole = kit.check_oracle
     monkeypatch.setattr(kit, "check_oracle", lambda *given: (asked.append(given[-1][0].T), whole(*given)))
@@ -197,10 +197,10 @@ def test_what_is_chaotic_from_the_beginning_is_said(monkeypatch):
     """If no number of frames can be compared, the cell is at fault and the last draw is named."""
 
     def chaotic(cell, backend, draws):
-        raise Chaotic(f"{draws[0]}: off")
+        raise ChaoticDrawError(f"{draws[0]}: off")
 
     monkeypatch.setattr(kit, "check_oracle", chaotic)
-    with pytest.raises(Chaotic, match="T=18"):
+    with pytest.raises(ChaoticDrawError, match="T=18"):
         check_long_sequences("vanilla", "eager")
 
 

@@ -111,6 +111,12 @@ def test_what_cannot_be_run_is_named(folder, odyssey, tmp_path):
     assert "0 trials run again of 2 trials chosen: 2 not run" in output
 
 
+def test_a_corpus_of_a_task_that_the_study_has_not(folder, odyssey):
+    """A path that would be read by nobody is an error, not passed over."""
+    code, _, error = odyssey("verify", folder / "store", "--data=bahc=here", "--sample=2")
+    assert code == 2 and "--data: got a path for bahc; expected one of the tasks: bach" in error
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [("backend", "abacus", "backend 'abacus' is not here"), ("device", "cuda", "device 'cuda' is not here")],
