@@ -12,13 +12,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda import nvrtc
 from lstm_odyssey.backends.cuda.graphs import Graph
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Runs, about
+from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Numbers, Runs, Table, Work, about, unrolled
+from lstm_odyssey.backends.cuda.loops import Loops
 from lstm_odyssey.backends.cuda.prepared import Prepared, Together
 
 _WITHOUT_ASKING = 48 * 1024
@@ -75,6 +75,7 @@ class CudaDevice:
         self._lock = threading.Lock()
         self._streams: list[Any] = []
         self._capturing: Any = None
+        self._loops = Loops(self)
 
     @classmethod
     def of(cls, device: torch.device) -> CudaDevice:
@@ -88,26 +89,29 @@ class CudaDevice:
     def __repr__(self) -> str:
         return f"CudaDevice({str(self.device)!r})"
 
-    def run(self, text: str, launches: Sequence[Launch]) -> None:
-        """Compile the text if it is new and put the launches onto torch's current stream, in turn.
+    def run(self, text: str, work: Sequence[Work]) -> None:
+        """Compile the text if it is new and put the launches onto torch's current stream, in turn; a loop by ``loops``.
 
         Raises:
             KernelError: the text does not compile, or the driver refuses a launch. What goes wrong while a kernel runs, the
                 driver tells at a later call, torch's own included.
         """
-        self.prepare(text, launches).run()
+        if torch.cuda.is_current_stream_capturing():  # somebody's graph, which holds no graphs of ours
+            self.prepare(text, work).run()
+        else:
+            self._loops.run(text, work)
 
-    def prepare(self, text: str, launches: Sequence[Launch]) -> Prepared:
+    def prepare(self, text: str, work: Sequence[Work]) -> Prepared:
         """Compile, load and copy the tables, so that ``run()`` of what is returned only launches, as often as wanted.
 
         That is what a CUDA graph may capture. The caller keeps the returned object and the tables' tensors for as long.
         """
-        stream = torch.cuda.current_stream(self.device)
+        stream, launches = torch.cuda.current_stream(self.device), unrolled(work)
         with torch.cuda.device(self.device), self.current():
             functions = [self._function(text, launch) for launch in launches]
-            once = {id(launch): launch for launch in launches}  # a scan step by step has the same ones many times
-            uploaded = {key: self._upload(self._addresses(launch)) for key, launch in once.items()}
-            tables = [uploaded[id(launch)] for launch in launches]
+            once = {id(launch.table): launch for launch in launches}  # the steps of a scan share one
+            uploaded = {key: self.upload(launch.kernel, launch.made) for key, launch in once.items()}
+            tables = [uploaded[id(launch.table)] for launch in launches]
         return Prepared(self, text, launches, functions, tables, stream)
 
     def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
@@ -140,18 +144,23 @@ class CudaDevice:
             self._capturing = torch.cuda.Stream(self.device)
         return self._capturing
 
-    def _upload(self, rows: np.ndarray[Any, Any]) -> Tensor:
-        """A table in the device's memory; the copy is in order with the stream, from memory that torch frees after it."""
-        return torch.from_numpy(rows).pin_memory().to(self.device, non_blocking=True)
+    def upload(self, kernel: str, table: Table, place: Tensor | None = None) -> Tensor:
+        """A kernel's table in the device's memory, in place of another if there is a place.
 
-    def _addresses(self, launch: Launch) -> np.ndarray[Any, Any]:
-        table = launch.made
+        Raises:
+            ValueError: a tensor of the table is on another device.
+        """
         for tensor in table.tensors:
             if tensor.device != self.device:
                 raise ValueError(
-                    f"kernel '{launch.kernel}': a tensor of its table is on {tensor.device}; expected {self.device}."
+                    f"kernel '{kernel}': a tensor of its table is on {tensor.device}; expected {self.device}."
                 )
-        return table.addresses()
+        return self._copied(table.addresses(), place)
+
+    def _copied(self, rows: Numbers, place: Tensor | None) -> Tensor:
+        """The copy is in order with the stream, from memory that torch frees after it."""
+        pinned = torch.from_numpy(rows).pin_memory()
+        return pinned.to(self.device, non_blocking=True) if place is None else place.copy_(pinned, non_blocking=True)
 
     def _function(self, text: str, launch: Launch) -> Any:
         """The kernel's handle, allowed the launch's shared memory and cluster."""

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache as once
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from lstm_odyssey.backends.cuda import kept
 from lstm_odyssey.backends.cuda.graphs import OneByOne
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Runs, about
+from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Runs, Table, Work, about, unrolled
 from lstm_odyssey.tasks.nearest import nearest
 
 ORDERS = ("in order", "reversed", "shuffled 1", "shuffled 2", "greedy")
@@ -90,14 +91,14 @@ class EmulatedDevice:
         checks = f"{', sanitize=True' if self.sanitize else ''}{', races=True' if self.races else ''}"
         return f"EmulatedDevice({self.order!r}{checks})"
 
-    def run(self, text: str, launches: Sequence[Launch]) -> None:
+    def run(self, text: str, work: Sequence[Work]) -> None:
         """Compile the text (it is kept) and run the launches in turn, in one process.
 
         Raises:
             KernelError: the text does not compile, or a kernel fails: a thread waits where others do not, an address is
                 wrong, a block of a cluster has ended too early.
         """
-        program = self.compiled(text)
+        program, launches = self.compiled(text), unrolled(work)
         with tempfile.TemporaryDirectory(prefix="lstm-odyssey-") as scratch:
             request, answer = Path(scratch, "request"), Path(scratch, "answer")
             with open(request, "wb") as file:
@@ -108,9 +109,9 @@ class EmulatedDevice:
                     if file.readinto(_bytes(address, size)) != size:
                         raise KernelError(f"{self!r}: the answer is shorter than the buffers.")
 
-    def prepare(self, text: str, launches: Sequence[Launch]) -> Prepared:
+    def prepare(self, text: str, work: Sequence[Work]) -> Prepared:
         """What runs the launches each time it is asked to."""
-        return Prepared(self, text, launches)
+        return Prepared(self, text, unrolled(work))
 
     def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
         """Compile many texts on all cores."""
@@ -216,7 +217,12 @@ class Prepared:
 
     def __init__(self, device: EmulatedDevice, text: str, launches: Sequence[Launch]) -> None:
         self._device, self._text, self._launches = device, text, launches
-        self._tensors = list({id(tensor): tensor for launch in launches for tensor in launch.tensors}.values())
+        self.fill([launch.made for launch in launches])
+
+    def fill(self, tables: Sequence[Table]) -> None:
+        """Run with these tables from now on, one a launch, and with the addresses that they have now."""
+        self._launches = [replace(launch, table=table) for launch, table in zip(self._launches, tables, strict=True)]
+        self._tensors = list({id(tensor): tensor for table in tables for tensor in table.tensors}.values())
         self._addresses = [tensor.data_ptr() for tensor in self._tensors]
 
     def run(self) -> None:

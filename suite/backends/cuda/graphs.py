@@ -95,15 +95,17 @@ class Sequences:
             self._ran.add(names)  # a shape of batch that comes once is not worth a graph
             return
         if names not in self._graphs:
-            self._graphs[names] = self._made(found)
+            self._graphs[names] = as_graph(self._device, found)
         self._graphs[names].run()
 
-    def _made(self, prepared: list[Runs]) -> Runs:
-        try:
-            return self._device.graph(prepared)
-        except KernelError as error:  # nothing has run, and what comes is the same, bit by bit
-            warnings.warn(f"{error} Its kernels are launched one by one, which takes longer.", stacklevel=2)
-            return OneByOne(prepared)
+
+def as_graph(device: Device, prepared: Sequence[Runs]) -> Runs:
+    """All of them as one graph; where the device refuses, one by one, with a warning."""
+    try:
+        return device.graph(prepared)
+    except KernelError as error:  # nothing has run, and what comes is the same, bit by bit
+        warnings.warn(f"{error} Its kernels are launched one by one, which takes longer.", stacklevel=2)
+        return OneByOne(prepared)
 
 
 class OneByOne:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -90,6 +90,10 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def blank(self) -> Table:
+        """One of this shape with 0 everywhere, which holds no tensor."""
+        return type(self)(np.zeros_like(self.numbers), np.full_like(self.of, -1), ())
 
     def rows(self, which: Numbers | slice) -> Table:
         """Some of the rows."""
@@ -196,6 +200,22 @@ class Launch:
         return list(self.made.tensors)
 
 
+@dataclass(frozen=True)
+class Loop:
+    """Launches that are run in turn, so many times: the same kernels with the same tables."""
+
+    launches: tuple[Launch, ...]
+    times: int
+
+
+Work = Launch | Loop
+
+
+def unrolled(work: Iterable[Work]) -> list[Launch]:
+    """The launches one by one."""
+    return [launch for one in work for launch in (one.launches * one.times if isinstance(one, Loop) else (one,))]
+
+
 class Runs(Protocol):
     """Launches that are compiled and have their tables where a kernel reads them."""
 
@@ -203,19 +223,26 @@ class Runs(Protocol):
         """Run them in turn."""
 
 
+class Refilled(Runs, Protocol):
+    """Launches whose tables may be written anew."""
+
+    def fill(self, tables: Sequence[Table]) -> None:
+        """Write these, one a launch and of the same shape, where the kernels read them, after what has been run."""
+
+
 class Device(Protocol):
     """What compiles a text (once, it is kept) and runs kernels of it in turn. They write into the tables' tensors."""
 
     architecture: str
 
-    def run(self, text: str, launches: Sequence[Launch]) -> None:
+    def run(self, text: str, work: Sequence[Work]) -> None:
         """Compile the text and run the launches.
 
         Raises:
             KernelError: the text does not compile, or a launch fails; the message names kernel and device.
         """
 
-    def prepare(self, text: str, launches: Sequence[Launch]) -> Runs:
+    def prepare(self, text: str, work: Sequence[Work]) -> Refilled:
         """Compile the text, and make what runs the launches as often as wanted."""
 
     def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:

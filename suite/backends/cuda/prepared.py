@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends.cuda.launch import Launch, Runs
+from lstm_odyssey.backends.cuda.launch import Launch, Runs, Table
 
 
 class Prepared:
@@ -33,14 +33,29 @@ class Prepared:
         Raises:
             KernelError: the driver refuses a launch.
         """
+        self._wait()
+        with self._device.current():
+            for launch, function, table, config in self._launches:
+                self._device.launch(self._text, launch, function, table, config)
+
+    def fill(self, tables: Sequence[Table]) -> None:
+        """Write other tables, one a launch, where the kernels read them: in order with torch's current stream, and after what
+        was run of them on another. Launches that have one table in common still have.
+        """
+        self._wait()
+        each = zip(self._launches, tables, strict=True)
+        once = {id(place): (launch.kernel, table, place) for (launch, _, place, _), table in each}
+        for kernel, table, place in once.values():
+            self._device.upload(kernel, table, place)
+
+    def _wait(self) -> None:
+        """Let torch's current stream wait for the one that has used the tables last."""
         stream = torch.cuda.current_stream(self._device.device)
         if stream != self._stream and not torch.cuda.is_current_stream_capturing():
             stream.wait_stream(self._stream)
             for _, _, table, _ in self._launches:
                 table.record_stream(stream)
-        with self._device.current():
-            for launch, function, table, config in self._launches:
-                self._device.launch(self._text, launch, function, table, config)
+            self._stream = stream
 
 
 class Together:

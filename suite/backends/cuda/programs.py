@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lstm_odyssey.backends.cuda.classes import SizeClass
 from lstm_odyssey.backends.cuda.kernels import Kernel
-from lstm_odyssey.backends.cuda.launch import MOST_PROGRAMS, Column, Launch, Numbers, Table, Value
+from lstm_odyssey.backends.cuda.launch import MOST_PROGRAMS, Column, Launch, Loop, Numbers, Table, Value, Work
 from lstm_odyssey.backends.cuda.source import products, stepwise
 from lstm_odyssey.backends.plan import Run
 
@@ -86,7 +86,7 @@ class Programs:
             found.append((row, 1, name))
         return found
 
-    def scans(self, which: int, columns: Mapping[str, Value]) -> list[tuple[str, list[Launch]]]:
+    def scans(self, which: int, columns: Mapping[str, Value]) -> list[tuple[str, list[Work]]]:
         """The launches of the scans ``which``, 0 forward and 1 backward, of each class with its text.
 
         Args:
@@ -104,7 +104,7 @@ class Programs:
         known |= columns
         names = self.made.names[which]
         table = Table.of_columns([known[name] for name in names], len(self.N))
-        found = []
+        found: list[tuple[str, list[Work]]] = []
         for layout, members in self.classes.items():
             made = self.made.compiled(layout, self.B)
             own = table.rows(members)
@@ -116,7 +116,7 @@ class Programs:
             found.append((self.made.stepwise_text, self._step_by_step(which, known)))
         return found
 
-    def _step_by_step(self, which: int, known: dict[str, Value]) -> list[Launch]:
+    def _step_by_step(self, which: int, known: dict[str, Value]) -> list[Work]:
         """The launches of all steps of what no class has room for."""
         made, states, waiting = self.made.stepwise, self.states, self.made.stepwise.waiting
         assert self.kept is not None
@@ -139,10 +139,10 @@ class Programs:
         count = Table.of_columns([-1 if which else 1, Column(clock)], 1)
         tick = Launch("tick", 1, 1, 32, 1, 0, count)
         back = bool(which)
-        step = [*(launch(name, back) for name in made.kernels[which]), tick]
+        step = (*(launch(name, back) for name in made.kernels[which]), tick)
         reset = Launch("tick", 1, 1, 32, 1, 0, Table.of_columns([self.T if back else -self.T, Column(clock)], 1))
         first, last = (launch(name, True) for name in stepwise.ENDS[2 * which : 2 * which + 2])
-        return [first, *step * self.T, last, reset]  # so that the same launches may be run again
+        return [first, Loop(step, self.T), last, reset]  # so that the same launches may be run again
 
     def tiles(self) -> Numbers:
         """Of rows, of each program."""

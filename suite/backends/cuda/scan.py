@@ -20,7 +20,7 @@ from lstm_odyssey.backends import eager
 from lstm_odyssey.backends.cuda import memory
 from lstm_odyssey.backends.cuda.classes import WIDTHS
 from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel, kernel
-from lstm_odyssey.backends.cuda.launch import Column, Device, Launch
+from lstm_odyssey.backends.cuda.launch import Column, Device, Work
 from lstm_odyssey.backends.cuda.programs import Programs
 from lstm_odyssey.backends.cuda.source import products, training
 from lstm_odyssey.backends.lowering import Lowered
@@ -104,7 +104,7 @@ class Call:
         mask = None if active is None else self.each(active) if len(active) > 1 else Column(active)
         return {"LINE": width, "STEP": self.P * self.B * width, "active": mask}
 
-    def run(self, launches: Sequence[tuple[str, list[Launch]]]) -> None:
+    def run(self, launches: Sequence[tuple[str, list[Work]]]) -> None:
         """Run launches, each with its text."""
         for text, own in launches:
             self.device.run(text, own)

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel
-from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value
+from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value, Work
 from lstm_odyssey.backends.cuda.programs import Programs, Rounds, collect
 from lstm_odyssey.backends.cuda.source import products, training
 
 Columns = dict[str, Value]
+
+Stage = Sequence[tuple[str, Sequence[Work]]]
+"""Launches with their texts, which may run side by side."""
 
 
 class Step(Protocol):
@@ -116,12 +119,12 @@ class Shape:
         """Where each program's part of a tensor [D, P, ...] begins."""
         return Column(value, np.arange(self.D * self.P) * value[0, 0].numel())
 
-    def parts_of_a_step(self) -> dict[str, list[list[tuple[str, list[Launch]]]]]:
+    def parts_of_a_step(self) -> dict[str, Sequence[Stage]]:
         """The launches of each part, with their texts: ``ahead input plain scan loss backward update``.
 
         Where nothing is learnt there are ``plain`` and ``scan``.
 
-        A part is done in turn; what stands in one list of it may run side by side: the size classes of a scan.
+        A part is done stage by stage; the size classes of a scan are one stage.
         """
         step, made, plan, network = self.step, self.step.made, self.step.made.plan, self.step.network
         T, B, P, D, K, M, frames = self.T, self.B, self.P, self.D, self.K, self.M, self.T * self.B
@@ -172,7 +175,7 @@ class Shape:
         add = _launch("turn", training.TURN,
                            {**shape, **turn, "ADD": 1, "to": Column(self.logits, members * frames * K)}, P,
                            training.blocks(frames * K)) if D == 2 else None  # fmt: skip
-        forward = {
+        forward: dict[str, Sequence[Stage]] = {
             "plain": [[(text, [plain])]],
             "scan": [*([[(around, self.programs.input_products())]] if plan.input_runs else []), scan,
                      [(around, outputs.launches())], *([[(text, [add])]] if add else [])],

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lstm_odyssey.backends.cuda.graphs import Sequences
 from lstm_odyssey.backends.cuda.kernels import kernel
-from lstm_odyssey.backends.cuda.launch import Column, Device, Launch, Numbers, Runs
-from lstm_odyssey.backends.cuda.shape import Columns, Shape, Workspace, losses
+from lstm_odyssey.backends.cuda.launch import Column, Device, Numbers, Runs
+from lstm_odyssey.backends.cuda.shape import Columns, Shape, Stage, Workspace, losses
 from lstm_odyssey.backends.cuda.source import training
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.tasks.objectives.base import moved
@@ -176,9 +176,9 @@ class PopulationStep:
             shape.targets.copy_(self.objective.kernel_targets(batch.target).view(shape.targets.shape))
         return shape, ready
 
-    def _prepared(self, stage: Sequence[tuple[str, list[Launch]]]) -> Runs:
+    def _prepared(self, stage: Stage) -> Runs:
         """What runs a stage: launches of several texts side by side."""
-        found = [self.device.prepare(text, launches) for text, launches in stage if launches]
+        found: list[Runs] = [self.device.prepare(text, launches) for text, launches in stage if launches]
         return found[0] if len(found) == 1 else self.device.together(found)
 
     def _made_of(self) -> tuple[int, ...]:

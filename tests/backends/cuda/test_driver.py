@@ -12,7 +12,7 @@ import torch
 from lstm_odyssey.backends.cuda import driver as ours
 from lstm_odyssey.backends.cuda import nvrtc
 from lstm_odyssey.backends.cuda.driver import CudaDevice
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch
+from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Loop
 
 TEXT = "// cell x, class y\n"
 GRAPHS = ("cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate", "cuGraphLaunch", "cuGraphDestroy",
@@ -52,7 +52,7 @@ class Driver:
     CUlaunchAttribute = staticmethod(attribute)
 
     def __init__(self):
-        self.calls = []
+        self.calls, self.places = [], []
         self.refused = None
 
     def __getattr__(self, name):
@@ -64,6 +64,7 @@ class Driver:
             if name == "cuLaunchKernelEx":  # the table is there while it is launched
                 (address,), (kind,) = arguments[2]
                 assert kind is ctypes.c_void_p
+                self.places.append(address)
                 arguments = (*arguments[:2], (ctypes.c_longlong * 2).from_address(address)[:2], arguments[3])
             self.calls.append((name, *arguments))
             if name == "cuStreamBeginCapture":
@@ -114,7 +115,11 @@ def cuda(monkeypatch):
     }
     for name, answer in answers.items():
         monkeypatch.setattr(torch.cuda, name, answer)
-    monkeypatch.setattr(CudaDevice, "_upload", lambda self, rows: torch.tensor(rows))
+
+    def copied(self, rows, place):
+        return torch.tensor(rows) if place is None else place.copy_(torch.tensor(rows))
+
+    monkeypatch.setattr(CudaDevice, "_copied", copied)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
     monkeypatch.setattr(
         nvrtc, "compiled", lambda text, architecture: nvrtc.Cubin(f"{architecture} {text}".encode(), {})
@@ -259,6 +264,50 @@ def test_a_capture_that_is_refused_is_ended(refused, cuda, streams):
     destroyed = [graph for (graph,) in cuda.named("cuGraphDestroy")]
     assert destroyed == ([] if refused in GRAPHS[:2] else ["cuStreamEndCapture 513"])
     assert len(cuda.named("cuCtxPushCurrent")) == len(cuda.named("cuCtxPopCurrent")) and cuda.stream.cuda_stream == 0x77
+
+
+def loop(times, *numbers):
+    """Two kernels with one table, and one with its own."""
+    shared = [[numbers[0], 1]]
+    own = [Launch(name, 1, 1, 32, 1, 0, shared) for name in ("one", "two")]
+    return Loop((*own, Launch("tick", 1, 1, 32, 1, 0, [[numbers[1], 2]])), times)
+
+
+def test_a_loop_is_graphs_of_powers_of_two_from_its_second_time_on(cuda, streams):
+    """Whatever its tables say and however many turns it has: a call writes them in place, and the graphs read them there."""
+    device = CudaDevice()
+    begin = Launch("begin", 1, 1, 32, 1, 0, [[5, 5]])
+    device.run(TEXT, [begin, loop(5, 3, 4)])
+    tables = [call[2] for call in cuda.named("cuLaunchKernelEx")]
+    assert tables == [[5, 5], *[[3, 1], [3, 1], [4, 2]] * 5] and cuda.named("cuGraphLaunch") == []
+    one, two, tick = cuda.places[1:4]
+    assert one == two != tick and set(cuda.places[1:]) == {one, tick}
+
+    def now():
+        return [list((ctypes.c_longlong * 2).from_address(place)) for place in (one, tick)]
+
+    del cuda.calls[:], cuda.places[:]
+    device.run(TEXT, [loop(6, 7, 8), begin])
+    assert now() == [[7, 1], [8, 2]] and set(cuda.places[:-1]) == {one, tick}
+    captured = [call[0] for call in cuda.calls if call[0].startswith("cu") and "Ctx" not in call[0]]
+    assert captured.count("cuStreamBeginCapture") == 2 and captured.count("cuGraphLaunch") == 2
+    assert captured.count("cuLaunchKernelEx") == 3 * (4 + 2) + 1
+    del cuda.calls[:]
+    device.run(TEXT, [loop(4, 9, 9)])
+    assert now() == [[9, 1], [9, 2]] and len(cuda.named("cuGraphLaunch")) == 1 and not cuda.named("cuLaunchKernelEx")
+    cuda.stream, before = Stream(), cuda.stream
+    device.run(TEXT, [loop(4, 10, 9)])
+    assert before in cuda.stream.waited, "what runs of it on another stream reads the tables"
+
+
+def test_inside_somebody_s_capture_a_loop_is_launches(cuda):
+    """A graph is not captured into another, and its tables are its own."""
+    device = CudaDevice()
+    device.run(TEXT, [loop(2, 3, 4)])
+    del cuda.calls[:]
+    cuda.capturing = True
+    device.run(TEXT, [loop(2, 5, 6)])
+    assert len(cuda.named("cuLaunchKernelEx")) == 6 and not cuda.named("cuStreamBeginCapture")
 
 
 def test_size_classes_run_side_by_side(cuda, monkeypatch):

@@ -11,6 +11,7 @@ from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda import memory, shape
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
 from lstm_odyssey.backends.cuda.kernels import kernel
+from lstm_odyssey.backends.cuda.launch import unrolled
 from lstm_odyssey.backends.cuda.shape import Shape
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.study.block import Block
@@ -67,7 +68,7 @@ def test_the_formula_is_what_a_step_takes(cell, objective, bidirectional, batch,
         for stages in shape.parts_of_a_step().values()
         for stage in stages
         for _, launches in stage
-        for launch in {id(launch): launch for launch in launches}.values()
+        for launch in {id(launch.table): launch for launch in unrolled(launches)}.values()
     ]
     rooms = step.workspace._rooms
     common = sum(
