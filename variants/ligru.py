@@ -2,7 +2,7 @@
 
 Parameters: 2(MN + N² + N).
 
-Source: Ravanelli et al. 2018, section III. The paper normalises W_z x_t and W_h x_t over the batch; a step speaks of one
+Source: Ravanelli et al. 2018. The paper normalises W_z x_t and W_h x_t over the batch; a step speaks of one
 example, so that what is left of it here are the biases. Nothing bounds the output: the paper relies on the normalisation
 for that, and without it the cell diverges where others learn. Its h is y, its candidate h̃ is h.
 """
