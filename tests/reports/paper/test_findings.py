@@ -158,6 +158,20 @@ def test_importance_in_words(shares: xarray.Dataset) -> None:
     assert words.importance_text(shares) == ["On talk there is nothing to divide: constant response."]
 
 
+def test_a_small_forest_has_no_headline(shares: xarray.Dataset) -> None:
+    """Of a cell with fewer than 50 finished trials nothing is said, and of two such cells there is no sentence."""
+    shares = shares.copy(deep=True)
+    at = {"task": 0, "clip": 0}
+    shares["main_share"][at] = [[0.1, 0.7, 0.0, 0.05], [0.12, 0.6, 0.004, 0.06]]
+    shares["r_squared"][at], shares["flagged"][at] = [0.8, 0.7], False
+    shares["n"][{"task": 0}] = [50, 49]
+    (text,) = words.importance_text(shares)
+    assert text.startswith("On talk a forest predicts 80 % of the variance of the test score of vanilla. ")
+    assert "learning rate 70 %" in text and "gated" not in text
+    shares["n"][{"task": 0}] = [49, 10]
+    assert words.importance_text(shares) == []
+
+
 def test_nothing_predicted_has_no_shares(shares: xarray.Dataset) -> None:
     """Where R² is not above 0 the sentence says that nothing is predicted, with a real minus sign, and tells no shares."""
     shares = shares.copy(deep=True)
