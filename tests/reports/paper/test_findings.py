@@ -204,6 +204,30 @@ def test_a_front_member_that_is_worse_is_told_as_such() -> None:
 
 
 @pytest.mark.parametrize(
+    ("level", "cheap", "said"),
+    [
+        (-0.001, "a", "a alone is beaten by none; no verdict says that its scores are better."),
+        (0.001, "vanilla", "vanilla alone is beaten by none; no verdict says that its scores are better."),
+        (-3.0, "a", "a alone is beaten by none."),
+        (3.0, "vanilla", "vanilla alone is beaten by none."),
+    ],
+)
+def test_no_winner_by_rounding_of_score_and_cost(level: float, cheap: str, said: str) -> None:
+    """A cell that is cheaper and a thousandth better is called the best by no sentence, unless a verdict says so."""
+    study = searched({"vanilla": 0, "a": level}, spread=0.5)
+    for name in ("best_valid", "best_test"):  # the same draws of both, so that the level is all that differs
+        study[name].loc[{"variant": "a"}] = study[name].sel(variant="vanilla").values + level
+    cost = xarray.DataArray([0.1 if name == cheap else 0.5 for name in ("vanilla", "a")], dims="variant")
+    booked = (cost * study["epochs"] * study["hidden_size"] / 100).transpose(*study["epochs"].dims)
+    study["training_seconds"].values[:] = booked.values
+    comparison = compare(study, **QUICK)
+    assert (comparison["verdict"].sel(variant="a") == OPEN).all() == (abs(level) < 1)
+    (text,) = (text for text in words.comparison_text(comparison) if "beaten by" in text)
+    assert f"By mean score and cost together, at N = {comparison['epoch_cost_at'].item()}, {said}" in text
+    assert "is the best" not in text
+
+
+@pytest.mark.parametrize(
     ("levels", "said"),
     [
         ((8.0, 8.001), "On songs the best 10 % of each cell's trials score all 8.00 nats/frame on the test set"),
