@@ -24,7 +24,7 @@ def test_an_environment_names_no_host(monkeypatch):
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_a_record_names_no_host(path):
-    """Of the committed studies as well, those of before that rule included: no field and no text has a kernel's release."""
+    """Of the committed studies as well, those of before that rule included: no kernel's release; and one source made each."""
     study = netcdf.load(path)
     held = [json.loads(study.attrs["environment"]), *json.loads(study.attrs["environments"])]
     assert len(held) >= 2
@@ -34,6 +34,8 @@ def test_a_record_names_no_host(path):
             value for name, value in one.items() if name != "source" and re.search(r"\d+\.\d+\.\d+-\d", str(value))
         ]
         assert kernels == []
+    sources = {one["source"] for one in held if "source" in one}
+    assert len(sources) <= 1, "a study goes on with the wheel that it began with"
 
 
 @pytest.mark.parametrize("name", COMPUTING)
