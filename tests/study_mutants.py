@@ -524,6 +524,20 @@ STORE = {
             "processor": '"environment": {**environment(), **of_device(population.device)},',
         }.items()
     },
+    **{
+        f"a checkpoint's identity lacks its {what}": Mutant(
+            "training.members.checkpoint:identity",
+            text,
+            "",
+            test_training.test_a_checkpoint_of_another_training_is_set_aside,
+            {"change": what},
+        )
+        for what, text in {
+            "objective": '"objective": population.objective.name,',
+            "direction": '"bidirectional": population.network.rnn.bidirectional,',
+            "name": "population.cell.name, ",
+        }.items()
+    },
     "a checkpoint does not know its trials": Mutant(
         "training.members.checkpoint:_trials",
         "[trial.index, dict(trial.hyperparameters)]",

@@ -21,7 +21,7 @@ from lstm_odyssey.reports.page import advice, tables, words
 from lstm_odyssey.reports.page.analyses import GOOD, Analyses
 from lstm_odyssey.reports.page.beside import beside
 from lstm_odyssey.reports.page.importance import analysed, limit_text, spread
-from lstm_odyssey.reports.plots import curves, effects, forest, scores
+from lstm_odyssey.reports.plots import curves, effects, forest, same_draws, scores
 from lstm_odyssey.reports.plots.axis import present
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, OPEN, WORSE
 from lstm_odyssey.reports.stats.table import score
@@ -49,6 +49,8 @@ def drawn(dataset: xarray.Dataset, analyses: Analyses, task: str, order: Sequenc
             comparison["best_of_difference"].sel(task=task).notnull().any("variant").sum() > 1
         ):  # one draw makes no curve
             made["expected"] = curves.expected_best(comparison, task, order=order)
+        if same_draws.sharing(dataset, comparison, task, order):
+            made["draws"] = same_draws.scatter(dataset, comparison, task, order=order)
     if analyses.effects is not None and analyses.cuts is not None and analysed(analyses.effects, task):
         made["shares"] = effects.shares(analyses.cuts.sel(clip=[1.0, GOOD]), task, order=order)
     return made
@@ -95,6 +97,7 @@ LABELS = {
     "best": "Box plot: test scores of the best 10 % of the trials on {}",
     "curves": "Learning curves of the best trial of each cell on {}",
     "expected": "Expected best test score against draws, less the baseline's, on {}",
+    "draws": "Scatter: test scores of the same draws on {}",
     "shares": "Stacked bars: shares of the variance on {}",
     "marginals": "Marginals of test score and training time of {} on {}",
     "pairs": "Joint marginals and pure interactions of {} on {}",

@@ -142,16 +142,27 @@ def _welch(part: xarray.Dataset) -> str:
 
 
 def _front(part: xarray.Dataset) -> str:
+    """Who is beaten by none in mean score and cost; where one cell alone is, whether the verdicts say so too."""
     front = part["variant"].values[part["pareto"].values].tolist()
     if not front:
         return ""
-    if len(front) == 1:
-        return f"{front[0]} is the best and, at N = {int(part['epoch_cost_at'])}, the fastest to train."
-    worse = [name for name in front if name in _by(part, "verdict", WORSE)]
-    text = f"Against accuracy and cost together, at N = {int(part['epoch_cost_at'])}, {listed(front)} are beaten by "
-    text += "none"
     baseline = str(part.attrs["baseline"])
-    return f"{text}, though {listed(worse)} {_verb(worse, 'is', 'are')} worse than {baseline}." if worse else f"{text}."
+    text = f"By mean score and cost together, at N = {int(part['epoch_cost_at'])}, {listed(front)} "
+    worse = [name for name in front if name in _by(part, "verdict", WORSE)]
+    if len(front) > 1:
+        text += "are beaten by none"
+        return (
+            f"{text}, though {listed(worse)} {_verb(worse, 'is', 'are')} worse than {baseline}."
+            if worse
+            else f"{text}."
+        )
+    others = [name for name in part["variant"].values.tolist() if name not in (front[0], baseline)]
+    told = (
+        front[0] in _by(part, "verdict", BETTER)
+        if front[0] != baseline
+        else set(others) <= {*_by(part, "verdict", WORSE)}
+    )
+    return f"{text}alone is beaten by none{'' if told else '; no verdict says that its scores are better'}."
 
 
 def _diverged(part: xarray.Dataset) -> str:

@@ -117,6 +117,7 @@ def svg(figure: Figure, label: str, prefix: str) -> str:
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     needed = {*re.findall(r'(?:href="#|url\(#)([^")]+)', text), *re.findall(r'id="(cell[^"]+)"', text)}
     text = re.sub(r"<[^<>]+>", lambda found: _lean(found[0], needed, prefix), re.sub(r">\s+<", "><", text))
+    text = re.sub(r'<use [^<>]* style="([^"]*)"/>(?:<use [^<>]* style="\1"/>)+', _grouped, text)
     spoken = label.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     width = f"max-width: {7.6 * figure.get_figwidth():.1f}rem"
     kind = ' class="whole"' if parts else ""
@@ -126,6 +127,17 @@ def svg(figure: Figure, label: str, prefix: str) -> str:
     head, inside = text.split(">", 1)
     content = f"{prefix}-whole"
     return f'{head}><g id="{content}">{inside.removesuffix("</svg>")}</g></svg>{written(parts, content)}'
+
+
+def _grouped(found: re.Match[str]) -> str:
+    """Marks of one look, one after another: the look is said once, of a group of them.
+
+    >>> marks = '<use x="1" style="fill:red"/><use x="2" style="fill:red"/>'
+    >>> _grouped(re.match(".*(fill:red).*", marks))
+    '<g style="fill:red"><use x="1"/><use x="2"/></g>'
+    """
+    marks = found[0].replace(f' style="{found[1]}"', "")
+    return f'<g style="{found[1]}">{marks}</g>'
 
 
 def _lean(element: str, needed: Collection[str], prefix: str) -> str:

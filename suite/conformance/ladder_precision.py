@@ -1,8 +1,8 @@
 """Step 4 of the equality ladder: in float32 a fast path is as exact as the eager backend, by the median over many draws.
 
 A single draw has no bound: two orders of one float32 sum differ by factors of 30. That hides a coarse nonlinearity: with an
-exponential of degree 5, whose tanh is off by 105 units in the last place, the medians of a cell are 1.4 to 4 times the eager
-backend's, with one of degree 7 0.4 to 0.9 times. So each nonlinearity is measured alone too, where no sum is in the way.
+exponential of degree 5, whose tanh is off by 105 units in the last place, the medians of two cells (vanilla, gru) are 1.9 to 7
+times the eager backend's, below the 8 that are allowed. So each nonlinearity is measured alone too, where no sum is in the way.
 ``lstm_odyssey.conformance.kit`` is the way in.
 """
 
@@ -35,7 +35,10 @@ SINGLE = tuple(Draw(2 + k % 11, 1 + k % 3, SIZES[k % 4], SIZES[k // 4 % 4], seed
 
 UNITS = 8
 """Units in the last place by which a nonlinearity may be off, and of its derivative, in parts of 1 or of itself, of eps. Seen:
-with an exponential of degree 7 3.8 and 2.8, of degree 6 5.8 and 3.2, of degree 5 38 to 106 and 2.7 to 54; torch's own 2.2."""
+with an exponential of degree 7 3.8 and 2.8, of degree 6 5.8 and 3.2, of degree 5 38 to 106 and 2.7 to 54; torch's own 2.2.
+
+Degree 6 passes since nothing is lost by it: the medians of two whole cells (vanilla, gru) are 0.7 to 1.5 times the eager
+backend's, with degree 7 0.8 to 1.4 times. A bound between the two would refuse what is sound."""
 
 ALONE = Draw(64, 125, 1, 17)
 """Frames, rows and units at which a nonlinearity is measured: 8,000 numbers, on full vectors and on what is left of one."""

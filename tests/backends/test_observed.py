@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends import Backend
 from tests.cells import ON_CPU
 from tests.conftest import ROOT
 from tests.observed_cases import CASES
@@ -81,6 +82,21 @@ def test_an_export_is_refused_before_numba_is_touched(tmp_path):
     said, shape = done.stdout.splitlines()
     assert said.startswith("RNN 'vanilla': called under torch.export with backend='auto'; expected 'eager'")
     assert shape == "2 2 4"
+
+
+@pytest.mark.parametrize("backend", ["auto", "numba"])
+def test_under_an_export_no_backend_is_asked(backend, monkeypatch):
+    """The refusal comes before anything of a compiled scan is imported, which under torch's eyes would stay wrong."""
+    layer, x = lo.RNN("vanilla", 3, 4, backend=backend), torch.randn(5, 2, 3)
+    expected = layer(x)[0]
+    with monkeypatch.context() as exporting:
+        for name in ("is_exporting", "is_compiling"):
+            exporting.setattr(torch.compiler, name, lambda: True)
+        for name in ("scan", "several"):
+            exporting.setattr(Backend, name, lambda *_, **__: pytest.fail("a backend was asked"))
+        with pytest.raises(RuntimeError, match=f"called under torch.export with backend='{backend}'; expected 'eager'"):
+            layer(x)
+    assert torch.equal(layer(x)[0], expected)
 
 
 @pytest.mark.parametrize("layout", [torch.strided, torch.jagged])

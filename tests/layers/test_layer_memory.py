@@ -137,6 +137,7 @@ def test_without_a_gradient_nothing_is_kept_and_the_bits_are_the_same(cell, rows
 
 def test_idle_memory_is_bounded_and_can_be_emptied(monkeypatch):
     """What lies idle never exceeds the bound, however large a call was; lo.free_memory() leaves nothing."""
+    assert memory.SCRATCH.limit + memory.KEPT.limit == 128 * 2**20, "what lo.free_memory says"
     monkeypatch.setattr(memory, "SCRATCH", memory.Pool(2**20))
     monkeypatch.setattr(memory, "KEPT", memory.Pool(2**20))
     layer = lo.RNN("vanilla", 3, 40, backend="numba")

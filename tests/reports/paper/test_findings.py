@@ -158,6 +158,20 @@ def test_importance_in_words(shares: xarray.Dataset) -> None:
     assert words.importance_text(shares) == ["On talk there is nothing to divide: constant response."]
 
 
+def test_a_small_forest_has_no_headline(shares: xarray.Dataset) -> None:
+    """Of a cell with fewer than 50 finished trials nothing is said, and of two such cells there is no sentence."""
+    shares = shares.copy(deep=True)
+    at = {"task": 0, "clip": 0}
+    shares["main_share"][at] = [[0.1, 0.7, 0.0, 0.05], [0.12, 0.6, 0.004, 0.06]]
+    shares["r_squared"][at], shares["flagged"][at] = [0.8, 0.7], False
+    shares["n"][{"task": 0}] = [50, 49]
+    (text,) = words.importance_text(shares)
+    assert text.startswith("On talk a forest predicts 80 % of the variance of the test score of vanilla. ")
+    assert "learning rate 70 %" in text and "gated" not in text
+    shares["n"][{"task": 0}] = [49, 10]
+    assert words.importance_text(shares) == []
+
+
 def test_nothing_predicted_has_no_shares(shares: xarray.Dataset) -> None:
     """Where R² is not above 0 the sentence says that nothing is predicted, with a real minus sign, and tells no shares."""
     shares = shares.copy(deep=True)
@@ -187,6 +201,30 @@ def test_a_front_member_that_is_worse_is_told_as_such() -> None:
         f"at N = {comparison['epoch_cost_at'].item()}, vanilla and quick are beaten by none, though quick is worse than "
         "vanilla." in text
     )
+
+
+@pytest.mark.parametrize(
+    ("level", "cheap", "said"),
+    [
+        (-0.001, "a", "a alone is beaten by none; no verdict says that its scores are better."),
+        (0.001, "vanilla", "vanilla alone is beaten by none; no verdict says that its scores are better."),
+        (-3.0, "a", "a alone is beaten by none."),
+        (3.0, "vanilla", "vanilla alone is beaten by none."),
+    ],
+)
+def test_no_winner_by_rounding_of_score_and_cost(level: float, cheap: str, said: str) -> None:
+    """A cell that is cheaper and a thousandth better is called the best by no sentence, unless a verdict says so."""
+    study = searched({"vanilla": 0, "a": level}, spread=0.5)
+    for name in ("best_valid", "best_test"):  # the same draws of both, so that the level is all that differs
+        study[name].loc[{"variant": "a"}] = study[name].sel(variant="vanilla").values + level
+    cost = xarray.DataArray([0.1 if name == cheap else 0.5 for name in ("vanilla", "a")], dims="variant")
+    booked = (cost * study["epochs"] * study["hidden_size"] / 100).transpose(*study["epochs"].dims)
+    study["training_seconds"].values[:] = booked.values
+    comparison = compare(study, **QUICK)
+    assert (comparison["verdict"].sel(variant="a") == OPEN).all() == (abs(level) < 1)
+    (text,) = (text for text in words.comparison_text(comparison) if "beaten by" in text)
+    assert f"By mean score and cost together, at N = {comparison['epoch_cost_at'].item()}, {said}" in text
+    assert "is the best" not in text
 
 
 @pytest.mark.parametrize(

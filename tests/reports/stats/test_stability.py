@@ -16,8 +16,9 @@ from scipy import stats
 from lstm_odyssey.commands.terminal import tables
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import netcdf, schema
-from lstm_odyssey.reports.page import sentences, words
+from lstm_odyssey.reports.page import section, sentences, words
 from lstm_odyssey.reports.page import tables as grids
+from lstm_odyssey.reports.page.analyses import analyse
 from lstm_odyssey.reports.stats import stability
 from lstm_odyssey.reports.stats.compare import compare
 from lstm_odyssey.reports.stats.table import instability, summary
@@ -137,6 +138,27 @@ def test_the_score_stays_what_validation_kept() -> None:
     vanilla = study.sel(task="talk", variant="vanilla")
     expected = best - vanilla["best_test"].values[numpy.argsort(vanilla["best_valid"].values)[:10]].mean()
     assert found["stable_difference"].item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_its_forest_says_what_the_ceiling_does() -> None:
+    """Beside the shares of a cell with unstable trials stands how many there are, and how many scores are at the ceiling."""
+    facts, trials = made.searched({"vanilla": 0, "wild": 0}, 60)
+    wild = [one for one in trials if one["variant"] == "wild"]
+    for place, one in enumerate(sorted(wild, key=lambda one: -float(one["hyperparameters"]["learning_rate"]))):
+        if place < 21:
+            one["curves"] = one["curves"] | {"valid": [90.0, 50.0, 130.0]}
+        if place < 15:
+            one |= {"best_valid": 95.0, "best_test": 95.0}
+    study = schema.build(facts, trials)
+    found = analyse(study)
+    assert found.effects is not None and found.effects["main_share"].sel(variant="wild").notnull().any()
+    assert found.comparison.attrs["replicates"] == 9999, "what a page rests on"
+    told = "21 of 60 trials are unstable, and 25% of the scores stand at the chance level, their ceiling"
+    (note,) = (text for text in section._notes(found, "talk", ["vanilla", "wild"]) if "unstable" in text)
+    assert (
+        note.startswith("wild: ") and told in note and "its forest and shares tell which draws score anything" in note
+    )
+    assert told in page.render(study, analyses=found)
 
 
 def test_without_a_chance_level_nothing_is_known() -> None:
