@@ -34,19 +34,17 @@ class Scale:
 
     Args:
         cells: how many variants; None: all.
-        widths: of the size classes, how many; and a size beyond the last one.
-        frames: T of the draws of *check*.
-        batch: B of the same.
-        members: N of the members that are trained *updates* times, all classes among them.
-        updates, repeats: how often.
+        widths: of the size classes, how many; None: all. beyond: an N beyond the last class.
+        frames, batch: T and B of the draws of *check*.
+        members: N of the members that are trained, all classes among them.
+        updates, repeats: how often they are, and how often a scan is run again.
         together, watched: P that a member has to have the same bits in, and N of the members that are looked at, one of each
             class and one beyond the last.
-        populations: P of *population*.
         curve: N, epochs and sequences of the training curve, and the CPU's backend.
-        layer: N, B, T and M of *cells*.
-        shape: what T of *population* is divided by.
-        rounds: of what is timed, in turn; least: seconds of a turn.
-        large: by what the sizes of *ceilings* are multiplied.
+        sizes, batches, layer_frames, inputs: N, B, T and M of *cells*.
+        populations: P of *population*. one_by_one: N of cuDNN's networks beside them. shorter: what T is divided by.
+        rounds: of what is timed, in turn. least: seconds of a turn.
+        large: 1 where *ceilings* are of sizes that fill a GPU, 0 where they only have to run.
     """
 
     cells: int | None = None
@@ -74,7 +72,7 @@ class Scale:
 
 FULL = Scale()
 TINY = Scale(
-    cells=1, widths=1, beyond=257, frames=(3,), batch=(1,), members=(3, 1, 4, 2), updates=2, repeats=2, together=(1, 3),
+    cells=1, widths=1, frames=(3,), batch=(1,), members=(3, 1, 4, 2), updates=2, repeats=2, together=(1, 3),
     watched=(4, 2), curve=(3, 1, 2, "eager"), sizes=(3,), batches=(1,), layer_frames=4, inputs=3, populations=(1, 2),
     one_by_one=(3, 5), shorter=60, rounds=1, least=0.0, large=0,
 )  # fmt: skip

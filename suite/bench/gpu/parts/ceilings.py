@@ -71,7 +71,7 @@ def scan_bytes(target: Target, cell: Cell, N: int, frames: int) -> dict[str, flo
 
 
 def fractions(target: Target, record: Record, cell: Cell, N: int) -> Iterator[Row]:
-    """Of 132 members of one size, in one direction: FLOP and bytes a second of the scans, in parts of the ceilings."""
+    """FLOP and bytes a second of the scans of a member for each multiprocessor, all of one size, in parts of the ceilings."""
     shape = SHAPES[0]
     T, members = max(shape.T // target.scale.shorter, 4), target.processors
     made = Made.drawn(shape.objective, 1, T, shape.M, shape.K)
