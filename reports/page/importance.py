@@ -9,6 +9,7 @@ from lstm_odyssey.reports.contract.validation import attribute, hyperparameters
 from lstm_odyssey.reports.contract.variables import FINISHED, TRIAL
 from lstm_odyssey.reports.contract.wording import fixed, listed, named, percent, span
 from lstm_odyssey.reports.fanova.refits import ENOUGH
+from lstm_odyssey.reports.page.analyses import GOOD
 
 RESPONSES = {
     "best_test": "the test score",
@@ -94,11 +95,11 @@ def _shares(shown: xarray.Dataset, response: str, bound: float) -> str:
     return text
 
 
-def learning_rate_share(cuts: xarray.Dataset | None, task: str, clip: float = 0.5) -> str:
-    """The learning rate's share over the cells where the response is clipped at a quantile; empty where it is not known."""
-    if cuts is None or clip not in cuts["clip"].values or "learning_rate" not in cuts["hyperparameter"].values:
+def learning_rate_share(cuts: xarray.Dataset | None, task: str) -> str:
+    """The learning rate's share over the cells where the response is clipped at ``GOOD``; empty where it is not known."""
+    if cuts is None or GOOD not in cuts["clip"].values or RATE not in cuts["hyperparameter"].values:
         return ""
-    shares = cuts["main_share"].sel(task=task, clip=clip, hyperparameter="learning_rate").values
+    shares = cuts["main_share"].sel(task=task, clip=GOOD, hyperparameter=RATE).values
     return percent(shares.tolist()) if numpy.isfinite(shares).any() else ""
 
 

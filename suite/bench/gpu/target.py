@@ -22,7 +22,6 @@ from lstm_odyssey.cell import Cell
 from lstm_odyssey.plugins import registry
 
 BACKEND = "cuda"
-KINDS = ("cuda", "emulated")
 ANCHOR = "torch.nn.LSTM"
 TICK = "tick"
 """The kernel that counts the steps of a scan step by step."""
@@ -82,7 +81,7 @@ class Target:
     """A device under test.
 
     Args:
-        kind: one of ``KINDS``.
+        kind: ``cuda`` or ``emulated``.
         scale: by default ``FULL`` on a GPU and ``TINY`` elsewhere.
 
     Raises:
@@ -191,7 +190,7 @@ class Target:
         return {name: statistics.median(taken) for name, taken in samples.items()}
 
 
-def _wall(function: Callable[[], Any], wait: Callable[[], None] = lambda: None) -> float:
+def _wall(function: Callable[[], Any], wait: Callable[[], None]) -> float:
     begun = time.perf_counter()
     function()
     wait()
