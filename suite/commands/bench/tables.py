@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from lstm_odyssey.bench.limit import FORMULA, Limit
-from lstm_odyssey.bench.samples import Timing, geometric_mean, outside
+from lstm_odyssey.bench.samples import Timing, outside
 from lstm_odyssey.bench.throughput import Throughput
 from lstm_odyssey.bench.timed.cell import OURS, Group, Work
 from lstm_odyssey.bench.timed.compare import Comparison
