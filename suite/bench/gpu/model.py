@@ -30,11 +30,11 @@ COPY, MEMORY = 4.3e12, 141e9
 FMA = PROCESSORS * 128 * 2 * CLOCK
 """FLOP a second of multiplications and additions in float32."""
 
-PRODUCTS = 0.4
-"""The part of it that the kernels of products are expected to reach."""
+PRODUCTS, SGEMM = 0.4, 0.85
+"""The parts of it that our kernels of products are expected to reach, and cuBLAS at a large product."""
 
-STEP, BARRIER = 600, 400
-"""Clocks of latency of a step, and more of a cluster's barrier."""
+STEP, BARRIER, BLOCK_BARRIER = 600, 400, 30
+"""Clocks of latency of a step, more of a cluster's barrier, and of a barrier of one block."""
 
 MEAN = 200
 """Clocks of latency of a round of means over N, a cluster's barrier not counted."""
@@ -50,6 +50,9 @@ HOST = 3e-4
 
 CUDNN_FORWARD, CUDNN_BACKWARD = 2.5e-6, 4e-6
 """Seconds of a step of one network by cuDNN at N up to 200: 2.5 µs forward were measured by others on an H100 at N = 64."""
+
+CUDNN_BOTH = 1.3
+"""Times of that which a step of both directions is taken to need."""
 
 PLAIN = 1e-3
 """Seconds of the rest of an update of one network in torch: loss, autograd, SGD."""

@@ -77,6 +77,12 @@ TINY = Scale(
 )  # fmt: skip
 
 
+def first_of(cells: Sequence[Cell]) -> Cell:
+    """The cell others are compared with: torch's LSTM is a limit of one of its limits."""
+    anchors = [cell.name for cell in cells if any(limit.of == ANCHOR for limit in cell.limits)]
+    return next(cell for cell in cells if any(limit.of in anchors for limit in cell.limits))
+
+
 class Target:
     """A device under test.
 
@@ -153,14 +159,18 @@ class Target:
 
     @cached_property
     def first(self) -> Cell:
-        """The cell others are compared with: torch's LSTM is a limit of one of its limits."""
-        anchors = [cell.name for cell in self.all_cells if any(limit.of == ANCHOR for limit in cell.limits)]
-        return next(cell for cell in self.all_cells if any(limit.of in anchors for limit in cell.limits))
+        """The cell others are compared with."""
+        return first_of(self.all_cells)
 
     @property
     def heaviest(self) -> Cell:
         """Of the variants under test the one with the most recurrent matrices."""
         return max(self.cells, key=lambda cell: self.kernel(cell).matrices)
+
+    @property
+    def examples(self) -> list[Cell]:
+        """The first cell and the heaviest, which stand for the others; they may be one."""
+        return list(dict.fromkeys((self.first, self.heaviest)))
 
     def kernel(self, cell: Cell, dtype: torch.dtype = torch.float32) -> Kernel:
         """What the backend makes of a cell."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -102,7 +103,7 @@ def items(target: Target, record: Record) -> list[Item]:
     found = []
 
     def add(name: str, seconds: float, run: Any, *given: Any) -> None:
-        found.append(Item(name, seconds, lambda: run(target, *given)))
+        found.append(Item(name, seconds, partial(run, target, *given)))
 
     def compiling() -> Iterator[Row]:
         sources = texts(target, [target.first], target.scale.sizes, (1,), (torch.float32,))

@@ -78,11 +78,11 @@ def items(target: Target, data: str | None = None) -> list[Item]:
     def building() -> Iterator[Row]:
         sizes = [N for _, _, N in scans.sizes(target)]
         sources = texts(target, target.cells, sizes, target.scale.batch[:1], types)
-        trained = texts(target, {target.first, target.heaviest}, target.scale.members, (1,), types)
+        trained = texts(target, target.examples, target.scale.members, (1,), types)
         return build(target, [*sources, *trained, *around(("frames", "next_frame", "ctc"))])
 
     def again() -> Iterator[Row]:
-        for cell in dict.fromkeys((target.first, target.heaviest)):
+        for cell in target.examples:
             for N in target.scale.sizes[1::2] or target.scale.sizes:
                 yield scans.repeated(target, cell, N)
 
