@@ -148,8 +148,9 @@ def _front(part: xarray.Dataset) -> str:
     if len(front) == 1:
         return f"{front[0]} is the best and, at N = {int(part['epoch_cost_at'])}, the fastest to train."
     worse = [name for name in front if name in _by(part, "verdict", WORSE)]
-    text = f"Against accuracy and cost together, at N = {int(part['epoch_cost_at'])}, {listed(front)} are beaten by "
-    text += "none"
+    text = (
+        f"Against accuracy and cost together, at N = {int(part['epoch_cost_at'])}, {listed(front)} are beaten by none"
+    )
     baseline = str(part.attrs["baseline"])
     return f"{text}, though {listed(worse)} {_verb(worse, 'is', 'are')} worse than {baseline}." if worse else f"{text}."
 

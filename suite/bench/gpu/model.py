@@ -33,6 +33,9 @@ FMA = PROCESSORS * 128 * 2 * CLOCK
 PRODUCTS, SGEMM = 0.4, 0.85
 """The parts of it that our kernels of products are expected to reach, and cuBLAS at a large product."""
 
+TILE = 64
+"""Rows and columns of a product that one multiprocessor computes at a time."""
+
 STEP, BARRIER, BLOCK_BARRIER = 600, 400, 30
 """Clocks of latency of a step, more of a cluster's barrier, and of a barrier of one block."""
 
@@ -160,11 +163,10 @@ def layer_seconds(cell: Cell, B: int, N: int) -> tuple[float, float]:
     made, T = of(cell), FULL.layer_frames
     scan = scan_seconds(made, [N], B, T)
     forward, backward = product_seconds(made, [N], T * B, FULL.inputs, 0)
-    least = max(
-        PROCESSORS / max(1, math.ceil(4 * N / 64) * math.ceil(T * B / 64)), 1.0
-    )  # few tiles fill few multiprocessors
-    first = scan + forward * least + HOST / 3
-    return first, first + scan + backward * least + HOST * 2 / 3
+    tiles = math.ceil(4 * N / TILE) * math.ceil(T * B / TILE)
+    idle = max(PROCESSORS / tiles, 1.0)  # few tiles fill few multiprocessors
+    first = scan + forward * idle + HOST / 3
+    return first, first + scan + backward * idle + HOST * 2 / 3
 
 
 def loop_seconds(cell: Cell) -> tuple[float, float]:

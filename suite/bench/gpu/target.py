@@ -214,9 +214,8 @@ def recorded(device: Device) -> Iterator[list[tuple[Any, Any]]]:
     prepare = device.prepare
 
     def keep(text: str, launches: Sequence[Any]) -> Any:
-        alone = {
-            id(launch): prepare(text, [launch]) for launch in launches
-        }  # a step's launches are there once for all steps
+        # a step's launches are there once for all steps
+        alone = {id(launch): prepare(text, [launch]) for launch in launches}
         made.extend((launch, alone[id(launch)]) for launch in launches)
         return prepare(text, launches)
 

@@ -135,7 +135,7 @@ def _under(program: str, tool: str) -> Row | str:
     command = [program, "--tool", tool, "--error-exitcode", "9", "--print-limit", "20", sys.executable, "-m",
                "lstm_odyssey.bench.gpu", "--part", "small"]  # fmt: skip
     # without torch's pool each tensor is an allocation of its own, so that a step beyond it is seen
-    around = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    variables = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     begun = time.perf_counter()
     try:
         done = subprocess.run(
@@ -145,7 +145,7 @@ def _under(program: str, tool: str) -> Row | str:
             errors="replace",
             check=False,
             timeout=SANITIZER_SECONDS,
-            env=around,
+            env=variables,
         )
     except subprocess.TimeoutExpired:
         return f"it did not end within {SANITIZER_SECONDS:.0f} s"
