@@ -66,7 +66,7 @@ class Odyssey:
         return found
 
     def reruns(self, again: xarray.Dataset | Sequence[xarray.Dataset], **options: Any) -> xarray.Dataset:
-        """Whether the best scores are luck, by studies of its best draws with other seeds: see ``reports.reruns.reruns``."""
+        """Whether the best scores are luck, by their draws run again: see ``lstm_odyssey.reports.stats.reruns.reruns``."""
         from lstm_odyssey.reports.stats.reruns import reruns
 
         return reruns(self._study, again, **options)

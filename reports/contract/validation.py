@@ -126,10 +126,9 @@ def _described(dataset: xarray.Dataset) -> None:
 
 def _measured(dataset: xarray.Dataset, drawn: list[str]) -> None:
     """Each value that was drawn has the distribution it was drawn from: it is the measure of every analysis."""
-    rows_of_a_file = (
-        str(dataset.attrs.get("draws")) == FROM_FILE
-    )  # have no distribution, and no analysis takes them for draws
-    for task in dataset["task"].values.tolist() if not rows_of_a_file else ():
+    if str(dataset.attrs.get("draws")) == FROM_FILE:
+        return  # rows of a file have no distribution, and no analysis takes them for draws
+    for task in dataset["task"].values.tolist():
         common = space(dataset, task)
         for name in (name for name in drawn if name not in common):
             without = [v for v in dataset["variant"].values.tolist() if name not in space(dataset, task, v)]

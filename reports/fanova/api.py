@@ -14,7 +14,7 @@ decomposed (its trees one by one on request), and the measure is the draw's own,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -23,22 +23,21 @@ import xarray
 from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.files import expanded
 from lstm_odyssey.reports.contract.kinds import refuse_kind
-from lstm_odyssey.reports.contract.nearest import nearest
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import hyperparameters as drawn_names
 from lstm_odyssey.reports.contract.variables import PACKAGE
 from lstm_odyssey.reports.fanova import layout, searches
 from lstm_odyssey.reports.fanova import refits as bootstrap
-from lstm_odyssey.reports.fanova.analysis import DECOMPOSITIONS, Decomposition, analyse, view
-from lstm_odyssey.reports.fanova.cases import FACTOR, RESPONSES, Case, FanovaError, case, complete, drawn, factor
+from lstm_odyssey.reports.fanova.analysis import Decomposition, analyse, view
+from lstm_odyssey.reports.fanova.arguments import Names, check, chosen, quantiles, refused
+from lstm_odyssey.reports.fanova.cases import FACTOR, Case, FanovaError, case, complete, drawn, factor
 from lstm_odyssey.reports.fanova.filling import POOR, Filling
+from lstm_odyssey.reports.fanova.sources import Search
 
 __all__ = ["FanovaError", "fanova"]
 
 FEWEST = 10
 """Below this many finished trials nothing is analysed, unless more are asked for."""
-
-Names = str | Sequence[str] | None
 
 
 class Work(NamedTuple):
@@ -120,33 +119,30 @@ def fanova(
         >>> found = lo.fanova(lo.open_study("study"))  # doctest: +SKIP
         >>> found.main_share.sel(task="bach", variant="vanilla", clip=1)  # doctest: +SKIP
     """
-    search = None
-    options = (distributions, value, direction, absent, failed)
-    if not isinstance(study, xarray.Dataset | xarray.DataArray):
-        search = searches.searched(
-            study, distributions=distributions, value=value, direction=direction, absent=absent, failed=failed,
-            names=hyperparameters,
-        )  # fmt: skip
-        study = searches.as_study(search, failed)
-        hyperparameters = list(search.forms)
-    elif not (isinstance(absent, str) and absent == "refuse" and all(each is None for each in (*options[:3], failed))):
-        cure = "Leave distributions, value, direction, absent and failed out."
-        raise _error("fanova of a study", "options of a search", "none of them", cure)
+    study, hyperparameters, search = _opened(
+        study,
+        hyperparameters,
+        distributions=distributions,
+        value=value,
+        direction=direction,
+        absent=absent,
+        failed=failed,
+    )
     study = as_study(study, "status", "chance", "direction")
     if (given := draws.points(study)) is not None:
         got, expected = f"the rows of {given['file']}", "random draws, whose distribution is the measure of the shares"
-        raise _error("functional ANOVA", got, expected, "Analyse the study that the rows come from.")
-    clip = _quantiles(clip)
+        raise refused("functional ANOVA", got, expected, "Analyse the study that the rows come from.")
+    clip = quantiles(clip)
     refuse_kind("fanova", "True or False", pooled=pooled)
     refuse_kind("fanova", "a number", level=level)
     refuse_kind("fanova", "a whole number", fewest=fewest, seed=seed, jobs=jobs)
     refuse_kind("fanova", "a function", **({} if progress is None else {"progress": progress}))
-    _check(study, response, decomposition, clip, trees, points, replicates, level, seed)
-    tasks = _chosen("task", tasks, study["task"].values.tolist())
-    variants = _chosen("variant", variants, study["variant"].values.tolist())
+    check(study, response, decomposition, clip, trees, points, replicates, level, seed)
+    tasks = chosen("task", tasks, study["task"].values.tolist())
+    variants = chosen("variant", variants, study["variant"].values.tolist())
     if hyperparameters is None:
         complete(study, tasks)
-    wanted = _chosen("hyperparameter", hyperparameters, drawn_names(study))
+    wanted = chosen("hyperparameter", hyperparameters, drawn_names(study))
     labels = [layout.POOLED] if pooled else variants
     axes = {(task, label): drawn(study, task, wanted, "" if pooled else label) for task in tasks for label in labels}
     names = [name for name in wanted if any(name in found for found in axes.values())]
@@ -154,7 +150,7 @@ def fanova(
         names.append(FACTOR)
         axes = {place: {**found, FACTOR: factor(variants)} for place, found in axes.items()}
     if not names:
-        raise _error(
+        raise refused(
             f"hyperparameters {wanted!r}", f"none that was drawn on {tasks!r}", "one or more", "Choose others."
         )
     cases = {
@@ -166,14 +162,44 @@ def fanova(
     if most < fewest:
         cure = "Run more trials" + ("." if pooled else ", or pass pooled=True to analyse the cells together.")
         found = f"at most {most} finished trials with a response"
-        raise _error(f"functional ANOVA of '{response}'", found, f"{fewest} or more of a cell", cure)
+        raise refused(f"functional ANOVA of '{response}'", found, f"{fewest} or more of a cell", cure)
 
     filling = Filling(study, response, tasks, labels, clip, names, axes, points)
-    works = []
+    works = list(_planned(filling, cases, fewest, replicates, points, (decomposition, trees, seed)))
+    _analysed(filling, works, replicates, level, jobs=jobs, progress=progress, cache=cache)
+    result = filling.dataset({
+        "title": "functional ANOVA", "package": PACKAGE, "response": response, "decomposition": decomposition,
+        "trees": trees, "seed": seed, "replicates": replicates, "level": level, "flagged_below": POOR,
+        "pooled": int(pooled), "measure": "the distribution from which each hyperparameter was drawn",
+    })  # fmt: skip
+    return result if search is None else searches.told(search, result, value)
+
+
+def _opened(study: Any, names: Names, **options: Any) -> tuple[xarray.Dataset, Names, Search | None]:
+    """A study, or a search as one with the names of its parameters; ``options`` are those of a search."""
+    if not isinstance(study, xarray.Dataset | xarray.DataArray):
+        search = searches.searched(study, names=names, **options)
+        return searches.as_study(search, options["failed"]), list(search.forms), search
+    absent = options.pop("absent")
+    if not (isinstance(absent, str) and absent == "refuse" and all(each is None for each in options.values())):
+        cure = "Leave distributions, value, direction, absent and failed out."
+        raise refused("fanova of a study", "options of a search", "none of them", cure)
+    return study, names, None
+
+
+def _planned(
+    filling: Filling,
+    cases: Mapping[tuple[int, int], Case],
+    fewest: int,
+    replicates: int,
+    points: int,
+    how: tuple[Decomposition, int, int],
+) -> Iterator[Work]:
+    """The analyses of all cases at all cut-offs; a case without one is remarked on. ``how``: decomposition, trees, seed."""
     for (t, v), each in cases.items():
-        own = axes[tasks[t], labels[v]]
+        own = filling.axes[filling.tasks[t], filling.labels[v]]
         filling.count((t, v), each)
-        for c, quantile in enumerate(clip):
+        for c, quantile in enumerate(filling.clip):
             if each.response.size < fewest or not own:
                 filling.remark((t, v, c), _too_little(each, fewest, bool(own)))
                 continue
@@ -181,9 +207,20 @@ def fanova(
             refits = 0 if numpy.ptp(clipped) == 0 or each.response.size < bootstrap.ENOUGH else replicates
             nominal = tuple(j for j, axis in enumerate(own.values()) if axis.nominal)
             shown = tuple(view(axis, points) for axis in own.values())
-            asked = bootstrap.Question(each.cells, clipped, shown, nominal, decomposition, trees, seed)
-            works.append(Work((t, v, c), each, asked, refits))
+            yield Work((t, v, c), each, bootstrap.Question(each.cells, clipped, shown, nominal, *how), refits)
 
+
+def _analysed(
+    filling: Filling,
+    works: Sequence[Work],
+    replicates: int,
+    level: float,
+    *,
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+    cache: str | os.PathLike[str] | None,
+) -> None:
+    """Make the analyses and their refits, and write what they find."""
     total, done = sum(1 + work.refits for work in works), 0
 
     def step() -> None:
@@ -193,8 +230,8 @@ def fanova(
             progress(done, total)
 
     for work in works:
-        filling.result(work.at, analyse(**work.asked._asdict()), work.case, decomposition)
-        if clip[work.at[2]] < 1 and numpy.array_equal(work.asked.response, work.case.response):
+        filling.result(work.at, analyse(**work.asked._asdict()), work.case, work.asked.decomposition)
+        if filling.clip[work.at[2]] < 1 and numpy.array_equal(work.asked.response, work.case.response):
             filling.remark(
                 work.at, "more trials than that stand at the worst response: clipping changes nothing", warn=False
             )
@@ -204,17 +241,6 @@ def fanova(
             kept = None if cache is None else expanded(cache)
             again = bootstrap.replicates(work.asked, work.refits, jobs=jobs, progress=step, cache=kept)
             filling.bounds(work.at, again, work.case, level)
-    result = filling.dataset({
-        "title": "functional ANOVA", "package": PACKAGE, "response": response, "decomposition": decomposition,
-        "trees": trees, "seed": seed, "replicates": replicates, "level": level, "flagged_below": POOR,
-        "pooled": int(pooled), "measure": "the distribution from which each hyperparameter was drawn",
-    })  # fmt: skip
-    return result if search is None else searches.told(search, result, value)
-
-
-def _error(subject: str, got: str, expected: str, cure: str) -> FanovaError:
-    """The one form of what is raised: subject, got, expected, what to do."""
-    return FanovaError(f"{subject}: got {got}; expected {expected}.", cure)
 
 
 def _too_little(each: Case, fewest: int, drawn_there: bool) -> str:
@@ -222,64 +248,3 @@ def _too_little(each: Case, fewest: int, drawn_there: bool) -> str:
     if not drawn_there:
         return "none of the hyperparameters was drawn here"
     return f"too few finished trials with a response (n = {each.response.size}; {fewest} are needed)"
-
-
-def _quantiles(clip: Any) -> list[float]:
-    """The quantiles of one argument, a number or several."""
-    several = [clip] if isinstance(clip, int | float) else clip
-    if isinstance(several, Iterable) and not isinstance(several, str | bytes | Mapping):
-        try:
-            return [float(quantile) for quantile in several]
-        except (TypeError, ValueError):
-            pass
-    raise _error(
-        "clip", f"a {type(clip).__name__}", "one number or several", "0.75 sets the worst quarter to the quantile."
-    )
-
-
-def _chosen(kind: str, asked: Names, known: Sequence[str]) -> list[str]:
-    """The names asked for, each once; all that are known, if none was asked for."""
-    if asked is None:
-        return list(known)
-    if not isinstance(asked, str):
-        refuse_kind("fanova", "names", **{f"{kind}s": asked})
-    found = list(dict.fromkeys([asked] if isinstance(asked, str) else asked))
-    strange = next((name for name in found if name not in known), None)
-    if strange is not None or not found:
-        got = "none" if strange is None else repr(strange)
-        raise _error(
-            f"{kind}s to analyse", got, f"some of {nearest(strange, known, 'and')}", f"Name a {kind} of the study."
-        )
-    return found
-
-
-def _check(
-    study: xarray.Dataset,
-    response: str,
-    decomposition: str,
-    clip: Sequence[float],
-    trees: int,
-    points: int,
-    replicates: int,
-    level: float,
-    seed: int,
-) -> None:
-    """Raise at the first argument that makes no sense."""
-    for name, value, allowed in (
-        ("response", response, RESPONSES),
-        ("decomposition", decomposition, DECOMPOSITIONS),
-    ):
-        if not isinstance(value, str) or value not in allowed:
-            raise _error(name, repr(value), f"one of {nearest(value, allowed)}", "Choose one of them.")
-    if response not in study:
-        raise _error(f"response '{response}'", "a study without it", "a variable of the study", "Choose another.")
-    for name, number, least in (("trees", trees, 1), ("points", points, 2), ("replicates", replicates, 0)):
-        if isinstance(number, bool) or not isinstance(number, int | numpy.integer) or number < least:
-            raise _error(name, repr(number), f"a whole number, {least} or more", "Give one.")
-    if not clip or len(set(clip)) < len(clip) or not all(0 < quantile <= 1 for quantile in clip):
-        cure = "1 does not clip; 0.75 sets the worst quarter to the quantile."
-        raise _error("clip", repr(list(clip)), "different quantiles above 0, at most 1", cure)
-    if not 0 <= seed < 2**32:
-        raise _error("seed", repr(seed), "a whole number from 0 to 4,294,967,295", "Give another.")
-    if not 0 < level < 1:
-        raise _error("level", repr(level), "a probability between 0 and 1", "0.95 is usual.")

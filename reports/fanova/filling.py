@@ -101,7 +101,7 @@ class Filling:
         self.arrays["note"][at] = f"{known}; {note}" if known else note
         if warn:
             subject = f"task '{self.tasks[at[0]]}', variant '{self.labels[at[1]]}', clip {self.clip[at[2]]:g}"
-            warnings.warn(f"functional ANOVA of {subject}: {note}", stacklevel=3)
+            warnings.warn(f"functional ANOVA of {subject}: {note}", stacklevel=4)
 
     def result(self, at: Place, found: Analysis, case: Case, decomposition: Decomposition) -> None:
         """Write what one analysis found, with what a reader must know of it."""

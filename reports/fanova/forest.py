@@ -1,6 +1,6 @@
 """Random forests on sampling axes, and their leaves as boxes: arrays, from which all variances follow without a tree.
 
-A tree partitions the cells of the axes (``axes.Cells``) into boxes, one a leaf, and is constant on each. The boxes of all
+A tree partitions the cells of the axes (``space.Cells``) into boxes, one a leaf, and is constant on each. The boxes of all
 trees of a forest are read level by level off the concatenated arrays of scikit-learn's trees.
 
 The forest is a ``RandomForestRegressor`` grown to purity on bootstrap samples with every hyperparameter a candidate of every

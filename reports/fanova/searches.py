@@ -127,7 +127,7 @@ def _spread(search: Search) -> None:
             + ": shares are still of the whole stated space, most of which the forest has seen little of"
         )
         search.remarks.append(text)
-        warnings.warn(f"functional ANOVA: {text}", stacklevel=4)
+        warnings.warn(f"functional ANOVA: {text}", stacklevel=5)
 
 
 def _within(given: Axis, values: numpy.ndarray[Any, Any]) -> Cells:

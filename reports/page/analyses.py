@@ -20,9 +20,6 @@ from lstm_odyssey.reports.fanova.refits import ENOUGH
 from lstm_odyssey.reports.paper.claims import BASELINE
 from lstm_odyssey.reports.stats.compare import compare
 
-REPLICATES = 200
-"""Refits of the spread of a functional ANOVA."""
-
 CUTS = (1.0, 0.9, 0.75, 0.5, 0.25, 0.1)
 """Quantiles at which the response is clipped for the shares that ``--format nc`` holds; 1: as it is."""
 

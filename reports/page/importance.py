@@ -9,6 +9,7 @@ from lstm_odyssey.reports.contract.validation import attribute, hyperparameters
 from lstm_odyssey.reports.contract.variables import FINISHED, TRIAL
 from lstm_odyssey.reports.contract.wording import fixed, listed, named, percent, span
 from lstm_odyssey.reports.fanova.refits import ENOUGH
+from lstm_odyssey.reports.page.analyses import GOOD
 
 RESPONSES = {
     "best_test": "the test score",
@@ -42,24 +43,24 @@ def importance_text(importance: xarray.Dataset) -> list[str]:
         part = part.isel(variant=(part["n"].values >= ENOUGH))
         if not part.sizes["variant"]:
             continue
-        analysed = part["main_share"].notnull().any("hyperparameter").values | (part["r_squared"].values <= 0)
-        if not analysed.any():
+        known = part["main_share"].notnull().any("hyperparameter").values | (part["r_squared"].values <= 0)
+        if not known.any():
             notes = sorted({str(note) for note in part["note"].values if note}) or ["no finished trials"]
             texts.append(f"On {task} there is nothing to divide: {listed(notes)}.")
             continue
         told = part["r_squared"].values > 0
-        explained, unexplained = (part.isel(variant=analysed & chosen) for chosen in (told, ~told))
+        explained, unexplained = (part.isel(variant=known & chosen) for chosen in (told, ~told))
         text = f"On {task} "
         if explained.sizes["variant"]:
             text += _shares(explained, response, importance.attrs["flagged_below"])
         if unexplained.sizes["variant"]:
-            names, span = unexplained["variant"].values.tolist(), spread(unexplained)
+            names, seen = unexplained["variant"].values.tolist(), spread(unexplained)
             if explained.sizes["variant"]:
-                text += f" Of {listed(names)} it predicts nothing (R² {span})."
+                text += f" Of {listed(names)} it predicts nothing (R² {seen})."
             else:
                 whose = f" of {names[0]}" if len(names) == 1 else " of any cell"
-                text += f"a forest predicts nothing of {response}{whose} (R² {span}): there are no shares to tell."
-        if lost := part["variant"].values[~analysed].tolist():
+                text += f"a forest predicts nothing of {response}{whose} (R² {seen}): there are no shares to tell."
+        if lost := part["variant"].values[~known].tolist():
             text += f" No analysis of {listed(lost)}."
         texts.append(text)
     return texts
@@ -94,11 +95,11 @@ def _shares(shown: xarray.Dataset, response: str, bound: float) -> str:
     return text
 
 
-def learning_rate_share(cuts: xarray.Dataset | None, task: str, clip: float = 0.5) -> str:
-    """The learning rate's share over the cells where the response is clipped at a quantile; empty where it is not known."""
-    if cuts is None or clip not in cuts["clip"].values or "learning_rate" not in cuts["hyperparameter"].values:
+def learning_rate_share(cuts: xarray.Dataset | None, task: str) -> str:
+    """The learning rate's share over the cells where the response is clipped at ``GOOD``; empty where it is not known."""
+    if cuts is None or GOOD not in cuts["clip"].values or RATE not in cuts["hyperparameter"].values:
         return ""
-    shares = cuts["main_share"].sel(task=task, clip=clip, hyperparameter="learning_rate").values
+    shares = cuts["main_share"].sel(task=task, clip=GOOD, hyperparameter=RATE).values
     return percent(shares.tolist()) if numpy.isfinite(shares).any() else ""
 
 

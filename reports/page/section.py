@@ -45,9 +45,8 @@ def drawn(dataset: xarray.Dataset, analyses: Analyses, task: str, order: Sequenc
     if compared(comparison):
         made["forest"] = forest.forest(dataset, comparison, task, order=order)
         made["narrow"] = forest.forest(dataset, comparison, task, order=order, narrow=True)
-        if (
-            comparison["best_of_difference"].sel(task=task).notnull().any("variant").sum() > 1
-        ):  # one draw makes no curve
+        draws = int(comparison["best_of_difference"].sel(task=task).notnull().any("variant").sum())
+        if draws > 1:  # one makes no curve
             made["expected"] = curves.expected_best(comparison, task, order=order)
         if same_draws.sharing(dataset, comparison, task, order):
             made["draws"] = same_draws.scatter(dataset, comparison, task, order=order)
@@ -160,14 +159,15 @@ def _svg(figure: Figure, label: str, prefix: str) -> Markup:
 
 def _cell(analyses: Analyses, task: str, variant: str, place: int, number: int, order: Sequence[str]) -> dict[str, Any]:
     made = drawn_of_cell(analyses, task, variant, order)
-    drawn = {key: _svg(made[key], LABELS[key].format(variant, task), f"f{place}{key}{number}") for key in made}
-    score = time = ""
+    figures = {key: _svg(made[key], LABELS[key].format(variant, task), f"f{place}{key}{number}") for key in made}
+    of_score = of_time = ""
     if made and analyses.effects is not None:
         part = analyses.effects.sel(task=task, variant=variant).isel(clip=0)
-        score = f"n = {int(part['n'])}; score {_r_squared(part)}"
+        of_score = f"n = {int(part['n'])}; score {_r_squared(part)}"
         if analyses.times is not None:
-            time = f"time {_r_squared(analyses.times.sel(task=task, variant=variant).isel(clip=0))}"
-    return {"name": variant, "figures": drawn, "score": score, "words": "; ".join(filter(None, (score, time)))}
+            of_time = f"time {_r_squared(analyses.times.sel(task=task, variant=variant).isel(clip=0))}"
+    said = "; ".join(filter(None, (of_score, of_time)))
+    return {"name": variant, "figures": figures, "score": of_score, "words": said}
 
 
 def _r_squared(part: xarray.Dataset) -> str:

@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """A table; the first head stands over the names of the variants, ``notes`` say what the heads mean."""
+    """A table; each head is a name and what it means, empty where the name says it. The first stands over the variants."""
 
     caption: str
     heads: list[tuple[str, str]]

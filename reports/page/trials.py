@@ -111,8 +111,7 @@ def _curves(
 
 def best_rows(study: xarray.Dataset, task: str, order: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Heads and rows of the best tenth of each cell: the table that is there without a script."""
-    facts = json.loads(packed(study.sel(task=[task]), order))["tasks"][task]
-    columns, part = facts["columns"], study.sel(task=task)
+    columns, part = _task(study, task, order)["columns"], study.sel(task=task)
     chosen = set()
     for number, name in enumerate(order):
         one = part.sel(variant=name)

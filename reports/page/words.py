@@ -101,9 +101,9 @@ def task_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> st
     if not means:
         return f"On {task} no trial has a score yet."
     ends = list(dict.fromkeys(score(mean) for mean in (means[0], means[-1])))
-    span = f"all {ends[0]}" if len(ends) == 1 else f"{ends[0]} to {ends[1]}"
+    every = f"all {ends[0]}" if len(ends) == 1 else f"{ends[0]} to {ends[1]}"
     whose = "the best 10 % of each cell's trials score" if len(means) > 1 else "the best 10 % of the trials score"
-    text = f"On {task} {whose} {span if len(means) > 1 else ends[0]} {units} on the test set, on average"
+    text = f"On {task} {whose} {every if len(means) > 1 else ends[0]} {units} on the test set, on average"
     text += "" if math.isnan(chance) else f"; the best constant prediction scores {score(chance)}"
     if math.isnan(chance):
         return text + "."

@@ -123,6 +123,6 @@ def _limit(study: xarray.Dataset, task: str, cell: str) -> str:
     """How many of the cell's best trials were stopped by the limit of epochs."""
     limit = attribute(study, "protocol").get("epochs")
     part = study.sel(task=task, variant=cell)
-    best = ranking(study, task, cell)
-    stopped = int((part["epochs"].values[best.trial[: best.k]] == limit).sum()) if limit else 0
-    return f"; {stopped} of its best {best.k} trials ended at the limit of {limit} epochs" if stopped else ""
+    one = ranking(study, task, cell)
+    stopped = int((part["epochs"].values[one.trial[: one.k]] == limit).sum()) if limit else 0
+    return f"; {stopped} of its best {one.k} trials ended at the limit of {limit} epochs" if stopped else ""

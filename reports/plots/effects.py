@@ -102,8 +102,8 @@ def _marginal(axes: Axes, one: Shown, part: xarray.Dataset, color: str) -> None:
 
 def interacting(effects: xarray.Dataset, task: str, variant: str) -> list[int]:
     """The places of the pairs whose interaction takes more than ``LEAST`` of the variance."""
-    shares = effects["pair_share"].sel(task=task, variant=variant).isel(clip=0).values
-    return [int(place) for place in numpy.flatnonzero(shares > LEAST)]
+    taken = effects["pair_share"].sel(task=task, variant=variant).isel(clip=0).values
+    return numpy.flatnonzero(taken > LEAST).tolist()
 
 
 @styled

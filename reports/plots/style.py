@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import io
 import os
 import re
@@ -118,10 +119,9 @@ def svg(figure: Figure, label: str, prefix: str) -> str:
     needed = {*re.findall(r'(?:href="#|url\(#)([^")]+)', text), *re.findall(r'id="(cell[^"]+)"', text)}
     text = re.sub(r"<[^<>]+>", lambda found: _lean(found[0], needed, prefix), re.sub(r">\s+<", "><", text))
     text = re.sub(r'<use [^<>]* style="([^"]*)"/>(?:<use [^<>]* style="\1"/>)+', _grouped, text)
-    spoken = label.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     width = f"max-width: {7.6 * figure.get_figwidth():.1f}rem"
     kind = ' class="whole"' if parts else ""
-    text = text.replace("<svg ", f'<svg{kind} role="img" aria-label="{spoken}" style="{width}" ', 1).strip()
+    text = text.replace("<svg ", f'<svg{kind} role="img" aria-label="{html.escape(label)}" style="{width}" ', 1).strip()
     if not parts:
         return text
     head, inside = text.split(">", 1)

@@ -62,10 +62,7 @@ def best_points(study: xarray.Dataset, best: int | None = None) -> pandas.DataFr
             "Go on with the study, or ask for fewer of the best."
         )
     frame = pandas.DataFrame(rows)
-    kinds: dict[str, Any] = {
-        BOOLEAN: ("bool", "boolean"),
-        WHOLE: ("int64", "Int64"),
-    }  # the latter of each has empty cells
+    kinds: dict[str, Any] = {BOOLEAN: ("bool", "boolean"), WHOLE: ("int64", "Int64")}  # the latter has empty cells
     for name in names:
         if frame[name].dtype.kind == "f" and (frame[name] % 1 == 0).all():
             frame[name] = frame[name].astype("int64")

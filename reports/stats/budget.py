@@ -19,9 +19,7 @@ from typing import NamedTuple
 import numpy
 from numpy.typing import NDArray
 
-from lstm_odyssey.reports.stats.inference import Ranked
-
-Numbers = NDArray[numpy.float64]
+from lstm_odyssey.reports.stats.inference import Numbers, Ranked
 
 REPLICATES = 999
 """Bootstrap replicates of a curve's band."""

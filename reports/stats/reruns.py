@@ -22,11 +22,9 @@ from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import attribute, error, hyperparameters, validate
 from lstm_odyssey.reports.contract.variables import FINISHED, PACKAGE, SCORES
 from lstm_odyssey.reports.stats.best_points import draws, ranked
-from lstm_odyssey.reports.stats.inference import capped
+from lstm_odyssey.reports.stats.inference import Numbers, capped, mean
 from lstm_odyssey.reports.stats.seed_deviation import half_width, seed_deviation
 from lstm_odyssey.reports.stats.table import maximizes
-
-Numbers = NDArray[numpy.float64]
 
 CELL = ("task", "variant")
 
@@ -177,11 +175,10 @@ def _told(cell: _Cell, confidence: float, *, maximize: bool) -> xarray.Dataset:
     sign = -1.0 if maximize else 1.0
     deviation = seed_deviation(cell.scores, confidence)
     counts = (~numpy.isnan(cell.scores)).sum(1)
-    means = numpy.where(counts > 0, numpy.nansum(cell.scores, axis=1) / numpy.maximum(counts, 1), math.nan)
+    means = mean(cell.scores)
     widths = numpy.array([half_width(deviation, int(count), confidence) for count in counts])
     ends = numpy.stack([means - widths, means + widths], axis=1)
-    known = ~numpy.isnan(cell.test)
-    place = int(numpy.argmin(numpy.where(known, sign * cell.test, math.inf))) if known.any() else None
+    place = None if numpy.isnan(cell.test).all() else int(numpy.nanargmin(sign * cell.test))
     best = math.nan if place is None else float(cell.test[place])
     best_mean = math.nan if place is None else float(means[place])
     bound = [math.nan, math.nan] if place is None else ends[place]

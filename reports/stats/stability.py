@@ -25,16 +25,13 @@ RULE = (
 )
 
 
-def collapsed(
-    valid: ArrayLike, chance: ArrayLike, *, maximize: bool = False, margin: float = MARGIN
-) -> NDArray[numpy.bool_]:
-    """Which curves [..., epoch] collapse: any epoch worse than chance and than the best before it by the margin.
+def collapsed(valid: ArrayLike, chance: ArrayLike, *, maximize: bool = False) -> NDArray[numpy.bool_]:
+    """Which curves [..., epoch] collapse: any epoch worse than chance and than the best before it by ``MARGIN``.
 
     Args:
         valid: validation scores, epoch by epoch; NaN where there is none, an infinite one counts.
         chance: score of the best constant prediction [...]; where it is NaN nothing can be said, and the answer is no.
         maximize: whether larger scores are better.
-        margin: in chance scores.
 
     >>> collapsed([[60.0, 9.0, 30.0, 8.5], [60.0, 59.0, 12.0, 9.0]], 11.0).tolist()
     [True, False]
@@ -44,7 +41,7 @@ def collapsed(
     before = numpy.fmin.accumulate(scores, axis=-1)[..., :-1]
     now = scores[..., 1:]
     with numpy.errstate(invalid="ignore"):  # infinity less infinity
-        far = (now > bound) & (now - before > margin * numpy.abs(bound))
+        far = (now > bound) & (now - before > MARGIN * numpy.abs(bound))
     return numpy.asarray(far.any(axis=-1), bool)
 
 

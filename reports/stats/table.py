@@ -122,7 +122,7 @@ def summarise(
     best = int(scored[numpy.argmin(sign * test[scored])]) if scored.size else None
     measured = math.nan if best is None else float(test[best])
     scores = capped(test, chance, maximize=maximize)
-    counted = scores[chosen][~numpy.isnan(scores[chosen])]
+    known = scores[chosen][~numpy.isnan(scores[chosen])]
     collapsed = int(numpy.asarray(unstable, bool).sum())
     probability = stability.proportion(collapsed, 0 if math.isnan(chance) else int(finished.sum()))
     trials, failed = status.size if planned is None else planned, int((status == "failed").sum())
@@ -136,7 +136,7 @@ def summarise(
         **dict(zip(("instability", "instability_low", "instability_high"), probability, strict=True)),
         "selected": chosen.size,
         "mean_test": float(mean([mean(scores[part]) for part in own if part.size])),
-        "best_test": sign * float((sign * counted).min()) if counted.size else math.nan,
+        "best_test": sign * float((sign * known).min()) if known.size else math.nan,
         "best_trial": -1 if best is None else best,
         "chosen_test": float(mean([mean(scores[part[:1]]) for part in own if part.size])),
         "chance": chance,

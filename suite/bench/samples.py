@@ -89,13 +89,3 @@ def _interval(samples: Sequence[float]) -> tuple[float, float]:
     ordered = sorted(samples)
     ends = max(1, outside(len(ordered)))
     return ordered[ends - 1], ordered[-ends]
-
-
-def geometric_mean(values: Sequence[float]) -> float:
-    """exp of the mean logarithm, as ratios are averaged.
-
-    Example:
-        >>> round(geometric_mean([0.5, 2.0]), 12)
-        1.0
-    """
-    return math.exp(statistics.fmean(map(math.log, values)))

@@ -84,12 +84,6 @@ def plan(
         SettingsError: no name is given, a backend is none or does not run on the device, the device is not there, or there
             is a path for a task that is not asked for.
     """
-    import torch
-
-    from lstm_odyssey.backends import BACKENDS
-    from lstm_odyssey.conformance.kit import checks, task_checks
-    from lstm_odyssey.conformance.placed import shown
-    from lstm_odyssey.conformance.tasks import check_corpus, check_space
     from lstm_odyssey.plugins import registry
     from lstm_odyssey.study.plan import SettingsError
 
@@ -97,48 +91,73 @@ def plan(
         raise SettingsError(
             "check: got no name; expected a variant or a task, as `odyssey variants` and `tasks` list them."
         )
+    asks = _asked_of_cells(backends, device)
+    found: list[Planned] = []
+    tasks = [name for name in asked if name in registry.task_names()]
+    places = places_of(data, tasks)
+    for name in dict.fromkeys(asked):
+        if name in tasks:
+            found += _of_task(name, places.get(name))
+        if name not in tasks or name in registry.variant_names():
+            found += _of_variant(name, asks)
+    return found
+
+
+def _asked_of_cells(backends: Sequence[str] | None, device: str) -> list[tuple[str, Callable[..., None]]]:
+    """Every promise of a cell on every backend."""
+    import torch
+
+    from lstm_odyssey.backends import BACKENDS
+    from lstm_odyssey.conformance.kit import checks
+    from lstm_odyssey.study.plan import SettingsError
+
     for backend in backends or ():
         if backend not in BACKENDS:
             raise SettingsError(f"--backend: got {backend!r}; expected one of {nearest(backend, sorted(BACKENDS))}.")
     try:
         torch.empty(0, device=device)
-        asks = list(checks(backends, device))
+        return list(checks(backends, device))
     except ValueError as wrong:
         raise SettingsError(f"--backend: {wrong}") from wrong
     except (RuntimeError, AssertionError) as missing:
         raise SettingsError(
             f"--device: got {device!r} ({str(missing).splitlines()[0]}); expected a device torch has here, as cpu or cuda."
         ) from missing
-    found: list[Planned] = []
-    tasks = [name for name in asked if name in registry.task_names()]
-    places = places_of(data, tasks)
-    for name in dict.fromkeys(asked):
-        if name in tasks:
-            error = _load_error(name, places.get(name))
-            for promise, ask in task_checks(places.get(name)):
-                if error is None or ask.func is check_space:
-                    found.append(Planned("task", name, promise, "", ask))
-                elif ask.func is check_corpus:
-                    found.append(Planned("task", name, promise, "", partial(_fail, error)))
-                else:
-                    found.append(Planned("task", name, promise, "", ask, not_asked="no corpus"))
-            if name not in registry.variant_names():
-                continue
-        try:
-            home = registry.variant(name).name
-        except registry.UnknownNameError:
-            known = (*registry.variant_names(), *registry.task_names())
-            raise registry.UnknownNameError(
-                f"check: '{name}' is neither a variant nor a task; expected one of {nearest(name, known)}. `odyssey variants` "
-                "and `odyssey tasks` show all; a plugin's package has to be installed, or its file given with --plugin."
-            ) from None
-        except Exception as error:  # noqa: BLE001 - whatever an author's text raises is its result, and the others are asked
-            found.append(Planned("variant", name, "text", "", partial(_fail, error)))
-            continue
-        for label, each in asks:
-            backend = shown(getattr(each, "keywords", {}).get("backend", ""))
-            found.append(Planned("variant", home, label.removesuffix(f"-{backend}"), backend, each))
-    return found
+
+
+def _of_task(name: str, path: str | None) -> Iterator[Planned]:
+    """The promises of a task; where its corpus cannot be loaded those that need none, and why."""
+    from lstm_odyssey.conformance.tasks import check_corpus, check_space, task_checks
+
+    error = _load_error(name, path)
+    for promise, ask in task_checks(path):
+        if error is None or ask.func is check_space:
+            yield Planned("task", name, promise, "", ask)
+        elif ask.func is check_corpus:
+            yield Planned("task", name, promise, "", partial(_fail, error))
+        else:
+            yield Planned("task", name, promise, "", ask, not_asked="no corpus")
+
+
+def _of_variant(name: str, asks: Iterable[tuple[str, Callable[..., None]]]) -> Iterator[Planned]:
+    """The promises of a variant; of one whose text cannot be read this alone, and why."""
+    from lstm_odyssey.conformance.placed import shown
+    from lstm_odyssey.plugins import registry
+
+    try:
+        home = registry.variant(name).name
+    except registry.UnknownNameError:
+        known = (*registry.variant_names(), *registry.task_names())
+        raise registry.UnknownNameError(
+            f"check: '{name}' is neither a variant nor a task; expected one of {nearest(name, known)}. `odyssey variants` "
+            "and `odyssey tasks` show all; a plugin's package has to be installed, or its file given with --plugin."
+        ) from None
+    except Exception as error:  # noqa: BLE001 - whatever an author's text raises is its result, and the others are asked
+        yield Planned("variant", name, "text", "", partial(_fail, error))
+        return
+    for label, each in asks:
+        backend = shown(getattr(each, "keywords", {}).get("backend", ""))
+        yield Planned("variant", home, label.removesuffix(f"-{backend}"), backend, each)
 
 
 def _load_error(name: str, path: str | None) -> Exception | None:

@@ -173,30 +173,24 @@ def _run(options: dict[str, Any]) -> None:
             )
         _conclude(console, study, place)
     except KeyboardInterrupt as stopped:
-        command = shlex.join(
-            [
-                "odyssey",
-                "run",
-                "--store",
-                str(place),
-                *([f"--resume-from={source}"] if source is not None else []),
-                *(f"--data={name}={path}" for name, path in options["data"].items()),
-                *(f"--plugin={path}" for path in options.get("plugins", ())),
-            ]
-        )
-        kept = (place / "study.json").exists()  # a study of which nothing had finished is taken back
-        told = (
-            f"Nothing finished is lost: go on with `{command}`."
-            if kept
-            else "Nothing had finished, so nothing is kept."
-        )
-        console.print(f"Stopped. {told}", highlight=False, soft_wrap=True)
-        if (place / "study.nc").exists():
-            from lstm_odyssey.study.results import open_study
-
-            console.print("Writing the page; stop again to leave it.")
-            refresher(place)(open_study(place / "study.nc"))
+        command = ["odyssey", "run", "--store", str(place)]
+        command += [f"--resume-from={source}"] if source is not None else []
+        command += [f"--data={name}={path}" for name, path in options["data"].items()]
+        command += [f"--plugin={path}" for path in options.get("plugins", ())]
+        _stop(console, place, shlex.join(command))
         raise SystemExit(getattr(stopped, "code", 130)) from None
+
+
+def _stop(console: Any, place: Path, command: str) -> None:
+    """Say what is kept of a study that was stopped, and by which command it goes on; then write its page."""
+    kept = (place / "study.json").exists()  # a study of which nothing had finished is taken back
+    told = f"Nothing finished is lost: go on with `{command}`." if kept else "Nothing had finished, so nothing is kept."
+    console.print(f"Stopped. {told}", highlight=False, soft_wrap=True)
+    if (place / "study.nc").exists():
+        from lstm_odyssey.study.results import open_study
+
+        console.print("Writing the page; stop again to leave it.")
+        refresher(place)(open_study(place / "study.nc"))
 
 
 def _conclude(console: Any, study: Any, place: Path) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("html", "md", "csv", "nc", "record", "points", "curves")
 REFITS = 200
+"""Of the trials' bootstrap samples, for the spread of the variance shares."""
+
 WAIT_SECONDS = 2.0
 """How often ``--watch`` looks whether the study changed."""
 
@@ -230,7 +232,7 @@ def conclude_page(store: Path, say: Callable[[str], None]) -> None:
             shown = now
 
 
-def changes(store: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
+def changes(store: Path) -> Iterator[None]:
     """Yield once at the start and then whenever the study's files have changed, for ever."""
     before: object = None
     while True:
@@ -238,7 +240,7 @@ def changes(store: Path, wait: float = WAIT_SECONDS) -> Iterator[None]:
         if now != before:
             before = now
             yield
-        time.sleep(wait)
+        time.sleep(WAIT_SECONDS)
 
 
 def _state(store: Path) -> tuple[tuple[str, int, int], ...]:

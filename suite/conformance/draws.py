@@ -27,6 +27,11 @@ def flip(tensor: Tensor, lengths: Tensor) -> Tensor:
     return flipped
 
 
+def beyond(T: int, lengths: Tensor) -> Tensor:
+    """[T,B,1], true on padding: on the frames behind each row's last."""
+    return (torch.arange(T)[:, None] >= lengths)[:, :, None]
+
+
 @dataclass(frozen=True)
 class Problem:
     """One cell's inputs in float64: x [T,B,M], states [B,N], parameters, and what stands for the loss's derivatives.
@@ -88,6 +93,13 @@ class Problem:
     def alone(self, lengths: Tensor) -> list[Problem]:
         """One problem for each row, as long as the row is."""
         return [self.rows([row]).frames(length) for row, length in enumerate(lengths.tolist())]
+
+    def by_default(self, cell: Any) -> Problem:
+        """The same problem from the states a cell begins with where none are given: what it declares, or 0."""
+        return replace(
+            self,
+            state={name: torch.full_like(value, cell.initial.get(name, 0.0)) for name, value in self.state.items()},
+        )
 
     def turned(self, x: Tensor, lengths: Tensor) -> Problem:
         """The same problem for ``x``, in which time runs backwards within each row's length."""

@@ -16,7 +16,6 @@ The promises of tasks stand in ``conformance.tasks``: ``check_task``, ``parametr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -117,8 +116,7 @@ def check_default_state(cell: Any, backend: Any = "eager", draws: Draws = FIXED[
     for draw in draws:
         problem = draw.problem(cell)
         layer = make(cell, backend, problem.parameters)
-        start = {name: torch.full_like(value, cell.initial.get(name, 0.0)) for name, value in problem.state.items()}
-        usual = replace(problem, state=start)
+        usual = problem.by_default(cell)
         (answer,) = ask(layer, usual, run=lambda x, state, lengths, layer=layer: layer(x))
         for name in cell.states:
             del answer[f"gradient of initial {name}"]  # there is none to differentiate by

@@ -29,7 +29,7 @@ from lstm_odyssey.conformance.answers import (
     named,
     require,
 )
-from lstm_odyssey.conformance.draws import Draw, flip, visits
+from lstm_odyssey.conformance.draws import Draw, beyond, flip, visits
 from lstm_odyssey.conformance.placed import device_of, record_of, shown
 
 Draws = Sequence[Draw]
@@ -110,7 +110,7 @@ def check_padding(cell: Any, backend: Any = "eager", draws: Draws | None = None)
         for lengths in (draw.lengths(), draw.lengths().clamp(max=draw.T - 1)):  # the longest may be shorter than T
             parts = problem.alone(lengths)
             expected = join([ask(layer, part)[0] for part in parts], draw.T)
-            padding = (torch.arange(draw.T)[:, None] >= lengths)[:, :, None]
+            padding = beyond(draw.T, lengths)
             for filler in (float("nan"), 1e3):
                 padded = replace(problem, x=problem.x.masked_fill(padding, filler))
                 (answer,) = ask(layer, padded, lengths=lengths)

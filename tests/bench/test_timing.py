@@ -14,7 +14,7 @@ import lstm_odyssey as lo
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
 from lstm_odyssey.backends.cuda.launch import KernelError
 from lstm_odyssey.bench.region import MOST_CALLS, WINDOW, Region, measure
-from lstm_odyssey.bench.samples import Timing, geometric_mean, outside
+from lstm_odyssey.bench.samples import Timing, outside
 from lstm_odyssey.training.clocks import Events, TimingError, check_device, clock_of, timer_of
 from lstm_odyssey.training.threads import one_thread
 from tests import needed
@@ -88,11 +88,6 @@ def test_drift_is_noted():
     mixed = [*early, *late]
     random.Random(0).shuffle(mixed)
     assert "second half" not in Timing(tuple(mixed), 0.15).unstable
-
-
-def test_ratios_are_averaged_geometrically():
-    """Twice as fast and half as fast are as fast."""
-    assert geometric_mean([2.0, 0.5, 1.0]) == pytest.approx(1.0)
 
 
 def test_functions_take_turns():

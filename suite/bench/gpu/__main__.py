@@ -70,8 +70,9 @@ def main(given: Sequence[str] | None = None) -> int:
         return 0
     if asked.until is not None or "small" in asked.part:
         return work(asked, path)
-    record = Record(path, facts(asked.device))
-    if different := _different(record.content, facts(asked.device)):
+    now = facts(asked.device)
+    record = Record(path, now)
+    if different := _different(record.content, now):
         sys.stdout.write(f"record {path}: {different}; expected that of the record. Choose another --json.\n")
         return 2
     for part in asked.part:  # what was left, or came to an error, is tried again

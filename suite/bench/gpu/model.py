@@ -30,11 +30,14 @@ COPY, MEMORY = 4.3e12, 141e9
 FMA = PROCESSORS * 128 * 2 * CLOCK
 """FLOP a second of multiplications and additions in float32."""
 
-PRODUCTS = 0.4
-"""The part of it that the kernels of products are expected to reach."""
+PRODUCTS, SGEMM = 0.4, 0.85
+"""The parts of it that our kernels of products are expected to reach, and cuBLAS at a large product."""
 
-STEP, BARRIER = 600, 400
-"""Clocks of latency of a step, and more of a cluster's barrier."""
+TILE = 64
+"""Rows and columns of a product that one multiprocessor computes at a time."""
+
+STEP, BARRIER, BLOCK_BARRIER = 600, 400, 30
+"""Clocks of latency of a step, more of a cluster's barrier, and of a barrier of one block."""
 
 MEAN = 200
 """Clocks of latency of a round of means over N, a cluster's barrier not counted."""
@@ -50,6 +53,9 @@ HOST = 3e-4
 
 CUDNN_FORWARD, CUDNN_BACKWARD = 2.5e-6, 4e-6
 """Seconds of a step of one network by cuDNN at N up to 200: 2.5 µs forward were measured by others on an H100 at N = 64."""
+
+CUDNN_BOTH = 1.3
+"""Times of that which a step of both directions is taken to need."""
 
 PLAIN = 1e-3
 """Seconds of the rest of an update of one network in torch: loss, autograd, SGD."""
@@ -157,11 +163,10 @@ def layer_seconds(cell: Cell, B: int, N: int) -> tuple[float, float]:
     made, T = of(cell), FULL.layer_frames
     scan = scan_seconds(made, [N], B, T)
     forward, backward = product_seconds(made, [N], T * B, FULL.inputs, 0)
-    least = max(
-        PROCESSORS / max(1, math.ceil(4 * N / 64) * math.ceil(T * B / 64)), 1.0
-    )  # few tiles fill few multiprocessors
-    first = scan + forward * least + HOST / 3
-    return first, first + scan + backward * least + HOST * 2 / 3
+    tiles = math.ceil(4 * N / TILE) * math.ceil(T * B / TILE)
+    idle = max(PROCESSORS / tiles, 1.0)  # few tiles fill few multiprocessors
+    first = scan + forward * idle + HOST / 3
+    return first, first + scan + backward * idle + HOST * 2 / 3
 
 
 def loop_seconds(cell: Cell) -> tuple[float, float]:

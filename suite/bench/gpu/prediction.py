@@ -11,12 +11,14 @@ from pathlib import Path
 from lstm_odyssey.bench.gpu.model import (
     ASSUMED,
     BARRIER,
+    BLOCK_BARRIER,
     CALL,
     CALLS,
     CLOCK,
     COPY,
     CTC,
     CUDNN_BACKWARD,
+    CUDNN_BOTH,
     CUDNN_FORWARD,
     EXPECTED,
     FMA,
@@ -25,6 +27,7 @@ from lstm_odyssey.bench.gpu.model import (
     MEMORY,
     PLAIN,
     PROCESSORS,
+    SGEMM,
     STEP,
     Speed,
     layer_seconds,
@@ -37,7 +40,7 @@ from lstm_odyssey.bench.gpu.parts.population import SHAPES, Shape, drawn_sizes
 from lstm_odyssey.bench.gpu.parts.projection import HOURS, projected
 from lstm_odyssey.bench.gpu.parts.room import load, of_the_largest, planned
 from lstm_odyssey.bench.gpu.record import PARTS, Record, Row
-from lstm_odyssey.bench.gpu.target import ANCHOR, FULL
+from lstm_odyssey.bench.gpu.target import FULL, first_of
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.reports.contract.wording import counted
@@ -102,7 +105,7 @@ def population(first: Cell, heaviest: Cell, speed: Speed = EXPECTED) -> list[Row
         }  # fmt: skip
 
     for shape in SHAPES:
-        passes = shape.T * (CUDNN_FORWARD + CUDNN_BACKWARD) * (1.3 if shape.bidirectional else 1)
+        passes = shape.T * (CUDNN_FORWARD + CUDNN_BACKWARD) * (CUDNN_BOTH if shape.bidirectional else 1)
         alone = passes + PLAIN + (shape.T * CTC if shape.objective == "ctc" else 0.0)
         rows += [
             {"item": f"{shape.name}, one by one", "shape": shape.name, "way": "one by one", "hidden_size": N, "seconds": alone,
@@ -129,9 +132,16 @@ def ceilings(first: Cell) -> list[Row]:
     """Rows of *ceilings*."""
     rows: list[Row] = [
         {"item": "copy", "what": "copy", "bytes_per_second": COPY},
-        {"item": "products", "what": "sgemm", "flop_per_second": 0.85 * FMA},
+        {"item": "products", "what": "sgemm", "flop_per_second": SGEMM * FMA},
         {"item": "products", "what": "fma", "flop_per_second": FMA},
-        {"item": "barriers", "what": "barrier", "kind": "block", "cluster": 1, "clusters": 1, "seconds": 30 / CLOCK},
+        {
+            "item": "barriers",
+            "what": "barrier",
+            "kind": "block",
+            "cluster": 1,
+            "clusters": 1,
+            "seconds": BLOCK_BARRIER / CLOCK,
+        },
         {
             "item": "barriers",
             "what": "barrier",
@@ -158,9 +168,7 @@ def predicted(path: Path) -> Record:
     """Write the record of what an H200 should do, over one that is there."""
     path.unlink(missing_ok=True)
     variants = [registry.variant(name) for name in registry.variant_names()]
-    anchors = [cell.name for cell in variants if any(limit.of == ANCHOR for limit in cell.limits)]
-    first = next(cell for cell in variants if any(limit.of in anchors for limit in cell.limits))
-    heaviest = max(variants, key=lambda cell: of(cell).matrices)
+    first, heaviest = first_of(variants), max(variants, key=lambda cell: of(cell).matrices)
     known = environment()
     versions = {name: known[name] for name in ("python", "torch", "source") if name in known}
     record = Record(

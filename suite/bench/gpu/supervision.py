@@ -25,6 +25,7 @@ PATIENCE, LEAST = 4.0, 60.0
 """How many times what an item is expected to take it may take, and seconds that any may."""
 
 MOST_STARTS = 12
+
 GRACE = 10.0
 """Seconds after all of the time for what is running then."""
 
@@ -102,12 +103,10 @@ def _waited(child: subprocess.Popen[bytes], path: Path, until: float, poll: floa
         while child.poll() is None:
             at, now = running(path), time.time()
             if now > min(at.get("limit", until + GRACE), until + GRACE):
-                child.kill()
-                child.wait()
                 return "it did not end in its time"
             time.sleep(poll)
-    except BaseException:
-        child.kill()
-        child.wait()
-        raise
-    return ""
+        return ""
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()

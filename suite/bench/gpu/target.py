@@ -22,7 +22,6 @@ from lstm_odyssey.cell import Cell
 from lstm_odyssey.plugins import registry
 
 BACKEND = "cuda"
-KINDS = ("cuda", "emulated")
 ANCHOR = "torch.nn.LSTM"
 TICK = "tick"
 """The kernel that counts the steps of a scan step by step."""
@@ -34,19 +33,17 @@ class Scale:
 
     Args:
         cells: how many variants; None: all.
-        widths: of the size classes, how many; and a size beyond the last one.
-        frames: T of the draws of *check*.
-        batch: B of the same.
-        members: N of the members that are trained *updates* times, all classes among them.
-        updates, repeats: how often.
+        widths: of the size classes, how many; None: all. beyond: an N beyond the last class.
+        frames, batch: T and B of the draws of *check*.
+        members: N of the members that are trained, all classes among them.
+        updates, repeats: how often they are, and how often a scan is run again.
         together, watched: P that a member has to have the same bits in, and N of the members that are looked at, one of each
             class and one beyond the last.
-        populations: P of *population*.
         curve: N, epochs and sequences of the training curve, and the CPU's backend.
-        layer: N, B, T and M of *cells*.
-        shape: what T of *population* is divided by.
-        rounds: of what is timed, in turn; least: seconds of a turn.
-        large: by what the sizes of *ceilings* are multiplied.
+        sizes, batches, layer_frames, inputs: N, B, T and M of *cells*.
+        populations: P of *population*. one_by_one: N of cuDNN's networks beside them. shorter: what T is divided by.
+        rounds: of what is timed, in turn. least: seconds of a turn.
+        large: 1 where *ceilings* are of sizes that fill a GPU, 0 where they only have to run.
     """
 
     cells: int | None = None
@@ -74,17 +71,23 @@ class Scale:
 
 FULL = Scale()
 TINY = Scale(
-    cells=1, widths=1, beyond=257, frames=(3,), batch=(1,), members=(3, 1, 4, 2), updates=2, repeats=2, together=(1, 3),
+    cells=1, widths=1, frames=(3,), batch=(1,), members=(3, 1, 4, 2), updates=2, repeats=2, together=(1, 3),
     watched=(4, 2), curve=(3, 1, 2, "eager"), sizes=(3,), batches=(1,), layer_frames=4, inputs=3, populations=(1, 2),
     one_by_one=(3, 5), shorter=60, rounds=1, least=0.0, large=0,
 )  # fmt: skip
+
+
+def first_of(cells: Sequence[Cell]) -> Cell:
+    """The cell others are compared with: torch's LSTM is a limit of one of its limits."""
+    anchors = [cell.name for cell in cells if any(limit.of == ANCHOR for limit in cell.limits)]
+    return next(cell for cell in cells if any(limit.of in anchors for limit in cell.limits))
 
 
 class Target:
     """A device under test.
 
     Args:
-        kind: one of ``KINDS``.
+        kind: ``cuda`` or ``emulated``.
         scale: by default ``FULL`` on a GPU and ``TINY`` elsewhere.
 
     Raises:
@@ -156,14 +159,18 @@ class Target:
 
     @cached_property
     def first(self) -> Cell:
-        """The cell others are compared with: torch's LSTM is a limit of one of its limits."""
-        anchors = [cell.name for cell in self.all_cells if any(limit.of == ANCHOR for limit in cell.limits)]
-        return next(cell for cell in self.all_cells if any(limit.of in anchors for limit in cell.limits))
+        """The cell others are compared with."""
+        return first_of(self.all_cells)
 
     @property
     def heaviest(self) -> Cell:
         """Of the variants under test the one with the most recurrent matrices."""
         return max(self.cells, key=lambda cell: self.kernel(cell).matrices)
+
+    @property
+    def examples(self) -> list[Cell]:
+        """The first cell and the heaviest, which stand for the others; they may be one."""
+        return list(dict.fromkeys((self.first, self.heaviest)))
 
     def kernel(self, cell: Cell, dtype: torch.dtype = torch.float32) -> Kernel:
         """What the backend makes of a cell."""
@@ -193,7 +200,7 @@ class Target:
         return {name: statistics.median(taken) for name, taken in samples.items()}
 
 
-def _wall(function: Callable[[], Any], wait: Callable[[], None] = lambda: None) -> float:
+def _wall(function: Callable[[], Any], wait: Callable[[], None]) -> float:
     begun = time.perf_counter()
     function()
     wait()
@@ -207,9 +214,8 @@ def recorded(device: Device) -> Iterator[list[tuple[Any, Any]]]:
     prepare = device.prepare
 
     def keep(text: str, launches: Sequence[Any]) -> Any:
-        alone = {
-            id(launch): prepare(text, [launch]) for launch in launches
-        }  # a step's launches are there once for all steps
+        # a step's launches are there once for all steps
+        alone = {id(launch): prepare(text, [launch]) for launch in launches}
         made.extend((launch, alone[id(launch)]) for launch in launches)
         return prepare(text, launches)
 

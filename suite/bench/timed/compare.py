@@ -67,7 +67,7 @@ class Side:
         backend, _, path = rest.partition("@")
         if backend not in ("", "auto", *BACKENDS):
             backend, path = "", rest
-        if not variant or (text.endswith("@")):
+        if not variant or text.endswith("@"):
             raise TimingError(f"{text!r}: got an empty part; expected VARIANT[@BACKEND][@PYTHON].")
         return cls(text, variant, backend, _interpreter(text, path) if path else "")
 
@@ -83,9 +83,8 @@ def _interpreter(text: str, path: str) -> str:
             f"{text!r}: got {path!r}; expected a backend (auto, {known}), or the path of a Python interpreter "
             "or of a virtual environment."
         )
-    return str(
-        Path(found).absolute()
-    )  # not resolved: a virtual environment is told by where the link to its Python lies
+    # not resolved: a virtual environment is told by where the link to its Python lies
+    return str(Path(found).absolute())
 
 
 @dataclass(frozen=True)

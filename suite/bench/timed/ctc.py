@@ -27,6 +27,8 @@ from lstm_odyssey.training.network import Network
 LINES = ((170, 20), (334, 22), (334, 30), (500, 30), (700, 30))
 """T and U, from a short line of handwriting to a long one."""
 OUTPUTS, INPUTS = 82, 4
+"""K, the blank among them, and M: those of handwriting."""
+
 OURS, TORCH, REST = "odyssey", "torch", "rest of the step"
 
 
@@ -54,14 +56,12 @@ class Work:
 
     Args:
         variant: a ``Cell``. frames, labels: T and U. hidden_size: N.
-        outputs, inputs: K and M.
 
     Raises:
         TimingError: the line has too few frames for its labels, or the two ways compute different things.
     """
 
-    def __init__(self, variant: Any, frames: int, labels: int, hidden_size: int, outputs: int = OUTPUTS,
-                 inputs: int = INPUTS) -> None:  # fmt: skip
+    def __init__(self, variant: Any, frames: int, labels: int, hidden_size: int) -> None:
         if not 0 < 2 * labels <= frames or hidden_size < 1:
             raise TimingError(
                 f"a line of {frames} frames, {labels} labels and N = {hidden_size}; expected at least two frames a label, "
@@ -69,11 +69,11 @@ class Work:
             )
         objective, dtype = objectives.get("ctc"), torch.float32
         generator = np.random.default_rng(1)
-        x = generator.normal(size=(frames, inputs)).astype(np.float32)
+        x = generator.normal(size=(frames, INPUTS)).astype(np.float32)
         noise = [generator.standard_normal(x.shape)]
-        pair = x, generator.integers(outputs - 1, size=labels)
+        pair = x, generator.integers(OUTPUTS - 1, size=labels)
         batch = Batches(objective, dtype, "cpu").make([pair], noise)
-        network = Network(variant, inputs, [hidden_size], outputs, True, "numba", dtype, "cpu")
+        network = Network(variant, INPUTS, [hidden_size], OUTPUTS, True, "numba", dtype, "cpu")
         network.initialise(1, variant.name, [0], 0.1)
         options = {"momentum": 0.9, "rate": 1e-6, "noise": 0.1, "nesterov": True}
         step = trainer(dtype)(network, objective, torch.zeros_like(network.weights), **options)

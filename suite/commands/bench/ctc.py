@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import geometric_mean
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,7 +88,6 @@ def table(found: Sequence[Lines], asked: dict[str, Any]) -> Iterator[RenderableT
     """Times of both, the ratio, and the share of an update."""
     from rich.text import Text
 
-    from lstm_odyssey.bench.samples import geometric_mean
     from lstm_odyssey.bench.timed.ctc import OURS, OUTPUTS, REST, TORCH
     from lstm_odyssey.commands.bench.tables import doubts, place, time
     from lstm_odyssey.commands.terminal.tables import new_table

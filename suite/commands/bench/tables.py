@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from lstm_odyssey.bench.limit import FORMULA, Limit
-from lstm_odyssey.bench.samples import Timing, geometric_mean, outside
+from lstm_odyssey.bench.samples import Timing, outside
 from lstm_odyssey.bench.throughput import Throughput
 from lstm_odyssey.bench.timed.cell import OURS, Group, Work
 from lstm_odyssey.bench.timed.compare import Comparison
@@ -41,10 +42,12 @@ def time(timing: Timing | None, unit: float, phase: str | None = None) -> str:
 def doubts(timings: Sequence[Timing], asked: float) -> str:
     """How many of the medians are to be doubted, as a sentence; empty if none is."""
     doubted = sum(bool(timing.unstable) for timing in timings)
-    words = (
-        f"{doubted} of {len(timings)} medians (~) are known worse than ±{100 * asked:g} %, or drift." if doubted else ""
+    if not doubted:
+        return ""
+    return (
+        f" {doubted} of {len(timings)} medians (~) are known worse than ±{100 * asked:g} %, or drift. "
+        "More --seconds make them better."
     )
-    return f" {words} More --seconds make them better." if words else ""
 
 
 def place(device: str, clock: str) -> str:
@@ -150,12 +153,12 @@ def step_table(found: Sequence[Throughput], clock: str) -> Iterator[RenderableTy
         table = new_table("variant", *head, title=title, least=least)
         for each in rows:
             phases = [f"{1e6 * each.phases[name]:.2f}" if name in each.phases else "–" for name in head[1:4]]
-            time = f"{1e6 * each.seconds_per_frame:.2f}{'~' if each.unstable else ' '}"
+            whole = f"{1e6 * each.seconds_per_frame:.2f}{'~' if each.unstable else ' '}"
             parts = [
                 "–" if part is None else f"{max(0.0, part):.0%}" for part in (each.recurrent, each.loss, each.python)
             ]
             table.add_row(
-                Text(each.variant), time, *phases, *parts, f"{each.frames_per_second:,.0f}", _ratio(each.ratio)
+                Text(each.variant), whole, *phases, *parts, f"{each.frames_per_second:,.0f}", _ratio(each.ratio)
             )
         yield table
     yield Text(

@@ -218,9 +218,9 @@ def _space(study: xarray.Dataset, task: str) -> str:
     if told := draws.sentence(study):
         return told
     spaces: dict[str, Any] = json.loads(study.attrs["distributions"])[task]
-    words = "; ".join(f"{name} {distribution_from_dict(content)}" for name, content in spaces.items())
+    drawn = "; ".join(f"{name} {distribution_from_dict(content)}" for name, content in spaces.items())
     for cell, facts in json.loads(study.attrs["variants"]).items():
         for name, content in (facts.get("space") or {}).items():
-            words += f"; of {cell} {name} {distribution_from_dict(content)}"
+            drawn += f"; of {cell} {name} {distribution_from_dict(content)}"
     note = json.loads(study.attrs["tasks"])[task].get("space_note", "")
-    return f"Drawn from: {words}" + (f" ({note})." if note else ".")
+    return f"Drawn from: {drawn}" + (f" ({note})." if note else ".")

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.conformance.answers import TIMES_ROUNDING, Answer, ask_oracle, fresh
-from lstm_odyssey.conformance.draws import Draw, Problem
+from lstm_odyssey.conformance.answers import TIMES_ROUNDING, Answer, ask_oracle, fresh, join
+from lstm_odyssey.conformance.draws import Draw, Problem, beyond
 from lstm_odyssey.conformance.foreign.calls import NotOffered
 from lstm_odyssey.conformance.foreign.layer import Foreign
 from lstm_odyssey.conformance.foreign.mapping import LayerError
@@ -20,6 +20,9 @@ from lstm_odyssey.conformance.ties import NEAR, distance
 
 MOST_EXCUSED = 1000
 """So many times the tolerance at most is allowed where rounding alone moves the text that far."""
+
+FILLER = 1e3
+"""What padding holds, where it is a number."""
 
 Run = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 
@@ -80,7 +83,8 @@ class Case:
         leaves = fresh({"x": problem.x, **{f"initial {name}": value for name, value in start.items()}})
         values = {name: self.given(leaves[f"initial {name}"]) for name in start}
         y, final = (run or self.layer.run)(self.given(leaves["x"]), values if state else None, lengths)
-        total = (y.cpu().double() * problem.adjoint_y).masked_fill(_beyond(y, lengths), 0.0).sum()
+        heard = y.cpu().double() * problem.adjoint_y
+        total = (heard if lengths is None else heard.masked_fill(beyond(len(y), lengths), 0.0)).sum()
         for name, value in final.items():
             total = total + (value.cpu().double() * problem.adjoint_state[name]).sum()
         answer = {
@@ -101,15 +105,26 @@ class Case:
     @cached_property
     def default(self) -> Problem:
         """The problem whose states are what the cell begins with where none are given."""
-        start = {
-            name: torch.full_like(value, self.cell.initial.get(name, 0.0)) for name, value in self.problem.state.items()
-        }
-        return replace(self.problem, state=start)
+        return self.problem.by_default(self.cell)
 
     @property
     def asked(self) -> Problem:
         """What ``answer`` is the answer to."""
         return self.problem if self.layer.takes > 1 else self.default
+
+    @cached_property
+    def padded(self) -> tuple[Answer, Answer]:
+        """``with_padding`` of numbers that are far from any frame's."""
+        return self.with_padding(FILLER)
+
+    def with_padding(self, filler: float) -> tuple[Answer, Answer]:
+        """The layer's answer to rows of several lengths, filled up to T, and those to its rows alone, joined."""
+        lengths, state = replace(self.draw, B=max(self.B, 2)).lengths()[-self.B :], self.layer.takes > 1
+        padding = beyond(self.T, lengths)
+        filled = replace(self.asked, x=self.asked.x.masked_fill(padding, filler))
+        answer = self.ask(filled, state=state, lengths=lengths)
+        answer["y"] = answer["y"].masked_fill(padding, 0.0)  # what a layer puts there is its own affair
+        return answer, join([self.ask(part, state=state) for part in self.asked.alone(lengths)], self.T)
 
     def reference(self, problem: Problem, values: Mapping[str, Tensor], final: Any) -> Answer:
         """The text's answer, with gradients by the layer's names: those of the cell's pulled back through the mapping."""
@@ -180,10 +195,3 @@ class Case:
         if not names:
             raise NotOffered("it returns no final states" if prefix == "final " else "its outputs have no gradient")
         return [self.difference(name, answer[name], expected[name]) for name in names]
-
-
-def _beyond(y: Tensor, lengths: Tensor | None) -> Tensor:
-    """[T, B, 1], true on padding."""
-    T, B = y.shape[:2]
-    lengths = torch.full((B,), T) if lengths is None else lengths
-    return (torch.arange(T).unsqueeze(1) >= lengths).unsqueeze(2)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lstm_odyssey.conformance.answers import Answer, differentiate, join
+from lstm_odyssey.conformance.answers import differentiate, join
 from lstm_odyssey.conformance.foreign.calls import NotOffered
 from lstm_odyssey.conformance.foreign.cases import Case
 
@@ -93,35 +93,22 @@ def two_parts(case: Case) -> list[Seen]:
 
 def padding_outputs(case: Case) -> list[Seen]:
     """With lengths, each row's outputs are those it has alone."""
-    answer, expected = _padded(case, 1e3)
-    return case.same(answer, expected, "y")
+    return case.same(*case.padded, "y")
 
 
 def padding_states(case: Case) -> list[Seen]:
     """A row's final states are those after its last frame, not after the padding."""
-    answer, expected = _padded(case, 1e3)
-    return case.same(answer, expected, "final ")
+    return case.same(*case.padded, "final ")
 
 
 def padding_gradients(case: Case) -> list[Seen]:
     """Gradients are those of the rows alone, and 0 on padding."""
-    answer, expected = _padded(case, 1e3)
-    return case.same(answer, expected, "gradient of ")
+    return case.same(*case.padded, "gradient of ")
 
 
 def padding_of_nan(case: Case) -> list[Seen]:
     """All of that where the padding holds NaN."""
-    answer, expected = _padded(case, float("nan"))
-    return case.same(answer, expected, "")
-
-
-def _padded(case: Case, filler: float) -> tuple[Answer, Answer]:
-    lengths, state = replace(case.draw, B=max(case.B, 2)).lengths()[-case.B :], case.layer.takes > 1
-    beyond = (torch.arange(case.T).unsqueeze(1) >= lengths).unsqueeze(2)
-    answer = case.ask(replace(case.asked, x=case.asked.x.masked_fill(beyond, filler)), state=state, lengths=lengths)
-    expected = join([case.ask(part, state=state) for part in case.asked.alone(lengths)], case.T)
-    answer["y"] = answer["y"].masked_fill(beyond, 0.0)  # what a layer puts there is its own affair
-    return answer, expected
+    return case.same(*case.with_padding(float("nan")), "")
 
 
 def repeated_call(case: Case) -> list[Seen]:

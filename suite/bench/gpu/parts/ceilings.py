@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -71,7 +72,7 @@ def scan_bytes(target: Target, cell: Cell, N: int, frames: int) -> dict[str, flo
 
 
 def fractions(target: Target, record: Record, cell: Cell, N: int) -> Iterator[Row]:
-    """Of 132 members of one size, in one direction: FLOP and bytes a second of the scans, in parts of the ceilings."""
+    """FLOP and bytes a second of the scans of a member for each multiprocessor, all of one size, in parts of the ceilings."""
     shape = SHAPES[0]
     T, members = max(shape.T // target.scale.shorter, 4), target.processors
     made = Made.drawn(shape.objective, 1, T, shape.M, shape.K)
@@ -102,7 +103,7 @@ def items(target: Target, record: Record) -> list[Item]:
     found = []
 
     def add(name: str, seconds: float, run: Any, *given: Any) -> None:
-        found.append(Item(name, seconds, lambda: run(target, *given)))
+        found.append(Item(name, seconds, partial(run, target, *given)))
 
     def compiling() -> Iterator[Row]:
         sources = texts(target, [target.first], target.scale.sizes, (1,), (torch.float32,))

@@ -7,10 +7,12 @@ otherwise: ``lstm`` is float32, ``lstm TF32`` what torch does by default.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -148,9 +150,7 @@ def flash(target: Target, N: int, B: int, dtype: str) -> Iterator[Row]:
     target.only_on_a_gpu("FlashRNN")
     if importlib.util.find_spec("flashrnn") is None:
         raise NotReachedError("flashrnn cannot be imported")
-    from importlib import import_module
-
-    run = import_module("flashrnn").flashrnn
+    run = importlib.import_module("flashrnn").flashrnn
     layer = Layer(target, target.first, B, N)
     of = getattr(torch, dtype)
     generator = torch.Generator().manual_seed(1)
@@ -185,10 +185,10 @@ def items(target: Target) -> list[Item]:
 
     Of those the N in the middle come first, and one batch before the next.
     """
-    scale, found = target.scale, []
+    scale, examples, found = target.scale, target.examples, []
 
     def add(name: str, seconds: float, run: Any, *given: Any) -> None:
-        found.append(Item(name, seconds, lambda: run(target, *given)))
+        found.append(Item(name, seconds, partial(run, target, *given)))
 
     def compiling() -> Iterator[Row]:
         sources = texts(target, target.cells, scale.sizes, scale.batches, (torch.float32,))
@@ -198,15 +198,14 @@ def items(target: Target) -> list[Item]:
     for B in scale.batches:
         for cell in target.cells:
             add(f"{cell.name}, batch {B}", 2.0, contest, cell, B)
-    heads = list(dict.fromkeys((target.first, target.heaviest)))
     middle = len(scale.sizes) // 2
     sizes = [*reversed(scale.sizes[:middle]), *scale.sizes[middle:]]
     for way, seconds in (("loop", 2.0), ("compile", COMPILE_SECONDS)):
         for B in scale.batches:
             for N in sizes:
-                for cell in heads:
+                for cell in examples:
                     add(f"{cell.name} by {way}, N {N}, batch {B}", seconds, others, cell, way, N, B)
-    for cell in heads:
+    for cell in examples:
         add(f"{cell.name} by eager, N {sizes[0]}, batch {scale.batches[0]}", 2.0, others, cell, "eager", sizes[0],
             scale.batches[0])  # fmt: skip
     there = importlib.util.find_spec("flashrnn") is not None

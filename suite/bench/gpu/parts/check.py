@@ -78,11 +78,11 @@ def items(target: Target, data: str | None = None) -> list[Item]:
     def building() -> Iterator[Row]:
         sizes = [N for _, _, N in scans.sizes(target)]
         sources = texts(target, target.cells, sizes, target.scale.batch[:1], types)
-        trained = texts(target, {target.first, target.heaviest}, target.scale.members, (1,), types)
+        trained = texts(target, target.examples, target.scale.members, (1,), types)
         return build(target, [*sources, *trained, *around(("frames", "next_frame", "ctc"))])
 
     def again() -> Iterator[Row]:
-        for cell in dict.fromkeys((target.first, target.heaviest)):
+        for cell in target.examples:
             for N in target.scale.sizes[1::2] or target.scale.sizes:
                 yield scans.repeated(target, cell, N)
 
@@ -135,7 +135,7 @@ def _under(program: str, tool: str) -> Row | str:
     command = [program, "--tool", tool, "--error-exitcode", "9", "--print-limit", "20", sys.executable, "-m",
                "lstm_odyssey.bench.gpu", "--part", "small"]  # fmt: skip
     # without torch's pool each tensor is an allocation of its own, so that a step beyond it is seen
-    around = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    variables = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
     begun = time.perf_counter()
     try:
         done = subprocess.run(
@@ -145,7 +145,7 @@ def _under(program: str, tool: str) -> Row | str:
             errors="replace",
             check=False,
             timeout=SANITIZER_SECONDS,
-            env=around,
+            env=variables,
         )
     except subprocess.TimeoutExpired:
         return f"it did not end within {SANITIZER_SECONDS:.0f} s"

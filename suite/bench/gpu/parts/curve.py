@@ -56,12 +56,12 @@ def curve(target: Target, data: str | None = None) -> Iterator[Row]:
         "float32": (cpu, BACKENDS[cpu], torch.device("cpu"), torch.float32),
         "float64": (cpu, BACKENDS[cpu], torch.device("cpu"), torch.float64),
     }
-    objective, found = objectives.get(OBJECTIVE), {}
+    objective, protocol, found = objectives.get(OBJECTIVE), Protocol(), {}
     with one_thread(), target.here():
         for way, (name, record, device, dtype) in ways.items():
             network = Network(target.first, corpus.input_size, [size], corpus.input_size, False, name, dtype, device)
-            network.initialise(SEED, target.first.name, [0], 0.1)
-            steps = training_steps(record, device, dtype)(network, [trial], objective, Protocol(), False)
+            network.initialise(SEED, target.first.name, [0], protocol.initial_std)
+            steps = training_steps(record, device, dtype)(network, [trial], objective, protocol, False)
             making = Batches(objective, dtype, device)
             scored, losses = making.scored(valid), []
             for epoch in range(1, epochs + 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,12 +140,10 @@ def items(target: Target, record: Record) -> list[Item]:
     most = scale.populations[-1]
 
     def add(name: str, seconds: float, run: Any, *given: Any) -> None:
-        found.append(Item(name, seconds, lambda: run(target, *given)))
+        found.append(Item(name, seconds, partial(run, target, *given)))
 
     def compiling() -> Iterator[Row]:
-        sources = []
-        for cell in dict.fromkeys((target.first, target.heaviest)):
-            sources += texts(target, [cell], sorted({*drawn_sizes(most), 100}), (1,), (torch.float32,))
+        sources = texts(target, target.examples, sorted({*drawn_sizes(most), 100}), (1,), (torch.float32,))
         return build(target, [*sources, *around([shape.objective for shape in SHAPES], (4,))])
 
     found.append(Item("compile", 5.0, compiling))

@@ -11,7 +11,6 @@ import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -178,16 +177,17 @@ def scan(target: Target, cell: Cell) -> Iterator[Row]:
     }  # fmt: skip
 
 
-def classes(target: Target, cell: Cell) -> dict[str, dict[str, Any]]:
+def classes(target: Target, cell: Cell) -> dict[str, dict[str, str]]:
     """How each size is computed: blocks of a cluster and threads of a block, or step by step."""
-    found: dict[str, dict[str, Any]] = {}
-    for size, dtype in (("float32", torch.float32), ("float64", torch.float64)):
-        for _, _, N in sizes(target):
-            layout = target.kernel(cell, dtype).layout(N)
-            found.setdefault(size, {})[str(N)] = (
-                "step by step" if layout is None else f"{layout.cluster} x {layout.threads} threads"
-            )
-    return found
+
+    def how(N: int, dtype: torch.dtype) -> str:
+        layout = target.kernel(cell, dtype).layout(N)
+        return "step by step" if layout is None else f"{layout.cluster} x {layout.threads} threads"
+
+    return {
+        str(dtype).removeprefix("torch."): {str(N): how(N, dtype) for _, _, N in sizes(target)}
+        for dtype in (torch.float32, torch.float64)
+    }
 
 
 def items(target: Target) -> list[Item]:
@@ -196,7 +196,7 @@ def items(target: Target) -> list[Item]:
     def one(cell: Cell) -> Item:
         return Item(f"scan {cell.name}", 2.5, lambda: scan(target, cell))
 
-    return [one(cell) for cell in dict.fromkeys((target.first, target.heaviest, *target.cells))]
+    return [one(cell) for cell in dict.fromkeys((*target.examples, *target.cells))]
 
 
 def repeated(target: Target, cell: Cell, N: int) -> Row:

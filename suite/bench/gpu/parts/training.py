@@ -83,14 +83,14 @@ def population(
     trials: Sequence[Trial],
     bidirectional: bool,
     dtype: torch.dtype = torch.float32,
-    std: float = 0.1,
 ) -> Lockstep:
     """Networks in training on the device, as a study trains them. To be used inside ``target.here()``."""
     sizes = [trial.hyperparameters["hidden_size"] for trial in trials]
     network = Network(cell, made.M, sizes, made.K, bidirectional, BACKEND, dtype, target.device)
-    network.initialise(SEED, cell.name, [trial.index for trial in trials], std)
+    protocol = Protocol()
+    network.initialise(SEED, cell.name, [trial.index for trial in trials], protocol.initial_std)
     make = training_steps(target.backend, target.device, dtype)
-    return make(network, trials, objectives.get(made.objective), Protocol(), False)
+    return make(network, trials, objectives.get(made.objective), protocol, False)
 
 
 def mixed(sizes: Sequence[int], rate: float) -> list[Trial]:
