@@ -16,6 +16,7 @@ The promises of tasks stand in ``conformance.tasks``: ``check_task``, ``parametr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
