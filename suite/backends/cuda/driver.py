@@ -75,6 +75,7 @@ class CudaDevice:
         self._lock = threading.Lock()
         self._streams: list[Any] = []
         self._capturing: Any = None
+        self._captures = threading.Lock()
         self._loops = Loops(self)
 
     @classmethod
@@ -96,7 +97,7 @@ class CudaDevice:
             KernelError: the text does not compile, or the driver refuses a launch. What goes wrong while a kernel runs, the
                 driver tells at a later call, torch's own included.
         """
-        if torch.cuda.is_current_stream_capturing():  # somebody's graph, which holds no graphs of ours
+        if self.captured():  # somebody's graph, which holds no graphs of ours
             self.prepare(text, work).run()
         else:
             self._loops.run(text, work)
@@ -137,12 +138,20 @@ class CudaDevice:
         """All of them as one graph."""
         return Graph(self, prepared)
 
-    @property
-    def capturing(self) -> Any:
-        """A stream for graphs to be captured on."""
-        if self._capturing is None:
-            self._capturing = torch.cuda.Stream(self.device)
-        return self._capturing
+    def captured(self) -> bool:
+        """Whether torch's current stream of this device is being captured."""
+        with torch.cuda.device(self.device):
+            return torch.cuda.is_current_stream_capturing()
+
+    @contextlib.contextmanager
+    def capturing(self) -> Iterator[Any]:
+        """A stream for a graph to be captured on, of which there is one, that nobody else can come by."""
+        with self._captures:
+            if self._capturing is None:
+                flag = self.driver.CUstream_flags.CU_STREAM_NON_BLOCKING.value
+                made = self.checked("cuStreamCreate", self.name, flag)
+                self._capturing = torch.cuda.ExternalStream(int(made), device=self.device)
+            yield self._capturing
 
     def upload(self, kernel: str, table: Table, place: Tensor | None = None) -> Tensor:
         """A kernel's table in the device's memory, in place of another if there is a place.

@@ -9,15 +9,19 @@ Source: CUDA driver API, "Stream Management" (capture) and "Graph Management".
 
 from __future__ import annotations
 
+import gc
 import warnings
 import weakref
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
 from lstm_odyssey.backends.cuda.launch import Device, KernelError, Runs
+
+NAMED = 3
+"""Texts of a graph that an error names."""
 
 
 class Graph:
@@ -34,9 +38,10 @@ class Graph:
     def __init__(self, device: Any, prepared: Sequence[Runs]) -> None:
         self._device, self._prepared = device, tuple(prepared)
         self._stream = torch.cuda.current_stream(device.device)
-        side, mode = device.capturing, device.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-        place = f"{device.name}: a graph of {len(self._prepared)} parts"
-        with device.current(), torch.cuda.stream(side):  # torch's default stream cannot be captured
+        mode = device.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        self._place = place = f"{device.name}: a graph of {_named(self._prepared)}"
+        # torch's default stream cannot be captured; torch does not know of the capture, so nothing of its is freed meanwhile
+        with device.current(), device.capturing() as side, torch.cuda.stream(side), _nothing_collected():
             device.checked("cuStreamBeginCapture", place, side.cuda_stream, mode)
             with ExitStack() as held:
                 try:
@@ -60,8 +65,28 @@ class Graph:
         stream = torch.cuda.current_stream(self._device.device)
         if stream != self._stream:
             stream.wait_stream(self._stream)
+            self._stream = stream
         with self._device.current():
-            self._device.checked("cuGraphLaunch", self._device.name, self._graph, stream.cuda_stream)
+            self._device.checked("cuGraphLaunch", self._place, self._graph, stream.cuda_stream)
+
+
+def _named(prepared: Sequence[Runs]) -> str:
+    """The first few of its texts, and how many launches' worth of parts it has."""
+    texts = list(dict.fromkeys(map(str, prepared)))
+    more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    return f"{len(prepared)} parts ({'; '.join(texts[:NAMED])}{more})"
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """While this lasts, the garbage collector frees nothing."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class Sequences:
@@ -103,7 +128,7 @@ def as_graph(device: Device, prepared: Sequence[Runs]) -> Runs:
     """All of them as one graph; where the device refuses, one by one, with a warning."""
     try:
         return device.graph(prepared)
-    except KernelError as error:  # nothing has run, and what comes is the same, bit by bit
+    except (KernelError, torch.OutOfMemoryError) as error:  # nothing has run, and what comes is the same, bit by bit
         warnings.warn(f"{error} Its kernels are launched one by one, which takes longer.", stacklevel=2)
         return OneByOne(prepared)
 
@@ -113,6 +138,9 @@ class OneByOne:
 
     def __init__(self, prepared: Sequence[Runs]) -> None:
         self._prepared = tuple(prepared)
+
+    def __str__(self) -> str:
+        return "; ".join(dict.fromkeys(map(str, self._prepared)))
 
     def run(self) -> None:
         """Run them."""

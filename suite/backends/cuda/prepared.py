@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends.cuda.launch import Launch, Runs, Table
+from lstm_odyssey.backends.cuda.launch import Launch, Runs, Table, about
 
 
 class Prepared:
@@ -26,6 +26,9 @@ class Prepared:
         self._device, self._text, self._stream = device, text, stream
         configs = [device.config(launch) for launch in launches]
         self._launches = list(zip(launches, functions, tables, configs, strict=True))
+
+    def __str__(self) -> str:
+        return about(self._text)
 
     def run(self) -> None:
         """Put the launches onto torch's current stream. On another one than they were prepared on, it waits for the tables.
@@ -51,7 +54,7 @@ class Prepared:
     def _wait(self) -> None:
         """Let torch's current stream wait for the one that has used the tables last."""
         stream = torch.cuda.current_stream(self._device.device)
-        if stream != self._stream and not torch.cuda.is_current_stream_capturing():
+        if stream != self._stream and not self._device.captured():
             stream.wait_stream(self._stream)
             for _, _, table, _ in self._launches:
                 table.record_stream(stream)
@@ -65,13 +68,18 @@ class Together:
         self._device, self._first = device, prepared[0]
         self._others = list(zip(prepared[1:], streams, strict=False))
 
+    def __str__(self) -> str:
+        return "; ".join(dict.fromkeys(map(str, (self._first, *(prepared for prepared, _ in self._others)))))
+
     def run(self) -> None:
         """Put the launches onto their streams."""
         current = torch.cuda.current_stream(self._device)
-        for prepared, stream in self._others:
-            stream.wait_stream(current)
-            with torch.cuda.stream(stream):
-                prepared.run()
-        self._first.run()
-        for _, stream in self._others:
-            current.wait_stream(stream)
+        try:
+            for prepared, stream in self._others:
+                stream.wait_stream(current)
+                with torch.cuda.stream(stream):
+                    prepared.run()
+            self._first.run()
+        finally:  # whoever is told of a refusal may free what the others still write to
+            for _, stream in self._others:
+                current.wait_stream(stream)

@@ -157,7 +157,7 @@ class PopulationStep:
             self._shapes.clear()
         if key not in self._shapes:
             if len(self._shapes) >= SHAPES:
-                self._shapes.clear()
+                self._shapes.popitem()  # the newest: epochs visit the shapes again and again, so the oldest come first
             shape = Shape(self, T, B, learns)
             if self._made_of() != self._made_for:  # there is more room now, in another place
                 self._shapes.clear()

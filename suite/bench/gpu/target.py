@@ -15,7 +15,7 @@ import torch
 
 from lstm_odyssey.backends import BACKENDS, Backend
 from lstm_odyssey.backends.cuda.kernels import Kernel, kernel
-from lstm_odyssey.backends.cuda.launch import Device
+from lstm_odyssey.backends.cuda.launch import Device, Work, unrolled
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.bench.gpu.record import NotReachedError
 from lstm_odyssey.cell import Cell
@@ -213,11 +213,11 @@ def recorded(device: Device) -> Iterator[list[tuple[Any, Any]]]:
     made: list[tuple[Any, Any]] = []
     prepare = device.prepare
 
-    def keep(text: str, launches: Sequence[Any]) -> Any:
-        # a step's launches are there once for all steps
+    def keep(text: str, work: Sequence[Work]) -> Any:
+        launches = unrolled(work)  # a step's launches are there once for all steps
         alone = {id(launch): prepare(text, [launch]) for launch in launches}
         made.extend((launch, alone[id(launch)]) for launch in launches)
-        return prepare(text, launches)
+        return prepare(text, work)
 
     vars(device)["prepare"] = keep
     try:

@@ -3,7 +3,10 @@
 import contextlib
 import ctypes
 import enum
+import gc
 import sys
+import threading
+import time
 import types
 
 import pytest
@@ -16,7 +19,7 @@ from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Loop
 
 TEXT = "// cell x, class y\n"
 GRAPHS = ("cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate", "cuGraphLaunch", "cuGraphDestroy",
-          "cuGraphExecDestroy")  # fmt: skip
+          "cuGraphExecDestroy", "cuStreamCreate")  # fmt: skip
 NAMES = ("cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuCtxPushCurrent", "cuCtxPopCurrent", "cuModuleLoadData",
          "cuModuleGetFunction", "cuFuncSetAttribute", "cuLaunchKernelEx")  # fmt: skip
 
@@ -47,6 +50,7 @@ class Driver:
         },
     )
     CUlaunchAttributeID = enum.Enum("CUlaunchAttributeID", {"CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION": 4})
+    CUstream_flags = enum.Enum("CUstream_flags", {"CU_STREAM_NON_BLOCKING": 1})
     CUstreamCaptureMode = enum.Enum("CUstreamCaptureMode", {"CU_STREAM_CAPTURE_MODE_THREAD_LOCAL": 1})
     CUlaunchConfig = types.SimpleNamespace
     CUlaunchAttribute = staticmethod(attribute)
@@ -73,6 +77,8 @@ class Driver:
                 self.capturing = False
             if name == self.refused:
                 return Result.CUDA_ERROR_INVALID_VALUE, None
+            if name == "cuStreamCreate":
+                return Result.CUDA_SUCCESS, 0x201
             if name in ("cuStreamEndCapture", "cuGraphInstantiate"):
                 return Result.CUDA_SUCCESS, f"{name} {arguments[0]}"
             if name in GRAPHS:
@@ -198,10 +204,10 @@ def streams(cuda, monkeypatch):
     made = []
 
     class Side(Stream):
-        def __init__(self, device):
+        def __init__(self, handle, device):
             super().__init__()
             made.append(self)
-            self.cuda_stream = 0x200 + len(made)
+            self.cuda_stream = handle
 
     @contextlib.contextmanager
     def on(stream):
@@ -211,7 +217,7 @@ def streams(cuda, monkeypatch):
         finally:
             cuda.stream = before
 
-    monkeypatch.setattr(torch.cuda, "Stream", Side)
+    monkeypatch.setattr(torch.cuda, "ExternalStream", Side)
     monkeypatch.setattr(torch.cuda, "stream", on)
     return made
 
@@ -229,6 +235,7 @@ def test_a_graph_is_captured_once_and_launched_as_often_as_wanted(cuda, streams)
     names = [call[0] for call in cuda.calls if "Ctx" not in call[0]]
     launch = "cuLaunchKernelEx"
     assert names == [
+        "cuStreamCreate",
         "cuStreamBeginCapture",
         launch,
         launch,
@@ -237,12 +244,14 @@ def test_a_graph_is_captured_once_and_launched_as_often_as_wanted(cuda, streams)
         "cuGraphDestroy",
     ]
     ((stream, mode),) = cuda.named("cuStreamBeginCapture")
+    assert cuda.named("cuStreamCreate") == [(1,)], "which waits for no other stream"
     assert stream == 0x201 and mode.name.endswith("THREAD_LOCAL") and cuda.named("cuStreamEndCapture") == [(0x201,)]
     assert {call[0].hStream for call in cuda.named(launch)} == {0x201} and streams[0].waited == []
     graph.run()
     graph.run()
     assert cuda.named("cuGraphLaunch") == [("cuGraphInstantiate cuStreamEndCapture 513", 0x77)] * 2
     other = cuda.stream = Stream()
+    graph.run()
     graph.run()
     assert other.waited == [main] and len(cuda.named(launch)) == 2
     device.graph(ready)
@@ -264,6 +273,42 @@ def test_a_capture_that_is_refused_is_ended(refused, cuda, streams):
     destroyed = [graph for (graph,) in cuda.named("cuGraphDestroy")]
     assert destroyed == ([] if refused in GRAPHS[:2] else ["cuStreamEndCapture 513"])
     assert len(cuda.named("cuCtxPushCurrent")) == len(cuda.named("cuCtxPopCurrent")) and cuda.stream.cuda_stream == 0x77
+
+
+def test_captures_take_turns_and_nothing_is_collected_in_one(cuda, streams, monkeypatch):
+    """There is one stream for them: a second thread waits. What torch frees meanwhile would end up in the graph."""
+    device, told, begun = CudaDevice(), [], threading.Event()
+
+    class Slow:
+        """A part whose launch lasts until another thread asks for a graph too."""
+
+        def run(self):
+            told.append(("begin", gc.isenabled()))
+            if len(told) == 1:
+                begun.set()
+                time.sleep(0.05)
+            told.append(("end", gc.isenabled()))
+
+    def other():
+        begun.wait()
+        device.graph([Slow(), Slow()])
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    device.graph([Slow(), Slow()])
+    thread.join()
+    assert told == [("begin", False), ("end", False)] * 4 and gc.isenabled()
+
+
+def test_an_error_of_a_graph_names_cells_and_device(cuda, streams):
+    """Its launch's too, which is where most of a training's launches go; of many texts the first few."""
+    device = CudaDevice("cuda:1")
+    texts = [f"// cell {name}, class y\n" for name in "abcde"]
+    graph = device.graph([device.prepare(text, [Launch("one", 1, 1, 32, 1, 0, [[1, 2]])]) for text in texts])
+    cuda.refused = "cuGraphLaunch"
+    named = r"H200, cuda:1: a graph of 5 parts \(cell a, class y; cell b, class y; cell c, class y and 2 more\)"
+    with pytest.raises(KernelError, match=f"{named}: cuGraphLaunch answered"):
+        graph.run()
 
 
 def loop(times, *numbers):
@@ -343,6 +388,29 @@ def test_size_classes_run_side_by_side(cuda, monkeypatch):
     assert order[-2:] == [(main, "waits for", side) for side in made]
     for side in made:
         assert (side, "waits for", main) in order[:-2]
+
+
+def test_what_runs_side_by_side_is_joined_where_a_launch_is_refused(cuda, monkeypatch):
+    """Whoever is told of it frees memory that the other streams still write to."""
+
+    @contextlib.contextmanager
+    def on(stream):
+        before, cuda.stream = cuda.stream, stream
+        try:
+            yield
+        finally:
+            cuda.stream = before
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    device, main = CudaDevice(), cuda.stream
+    ready = [device.prepare(TEXT, [Launch(name, 1, 1, 32, 1, 0, [[1, 2]])]) for name in ("one", "two", "three")]
+    together = device.together(ready)
+    cuda.refused = "cuLaunchKernelEx"
+    with pytest.raises(KernelError):
+        together.run()
+    assert main.waited == device._streams and len(main.waited) == 2
+    assert str(together) == "cell x, class y"
 
 
 def test_a_tensor_has_to_be_on_the_device(cuda):

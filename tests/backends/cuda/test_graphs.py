@@ -51,13 +51,14 @@ def test_a_sequence_is_a_graph_from_its_second_time_on():
     assert ready.has("a") and not ready.has("none") and not ready.has("d")
 
 
-def test_a_device_that_refuses_a_graph_is_given_launch_by_launch():
-    """One warning with the reason, nothing is run twice, and the sequence is not tried again."""
+@pytest.mark.parametrize("error", [KernelError, torch.OutOfMemoryError])
+def test_a_device_that_refuses_a_graph_is_given_launch_by_launch(error):
+    """One warning with the reason, nothing is run twice, and the sequence is not tried again; memory for it may lack too."""
     said = []
 
     class Refusing(Counted):
         def graph(self, prepared):
-            raise KernelError("H200: cuStreamEndCapture answered CUDA_ERROR_STREAM_CAPTURE_INVALIDATED.")
+            raise error("H200: cuStreamEndCapture answered CUDA_ERROR_STREAM_CAPTURE_INVALIDATED.")
 
     ready = Sequences(Refusing(said), {name: [Counted(said, name)] for name in "ab"})
     ready.run("a", "b")
