@@ -599,6 +599,14 @@ def test_the_page_shows_the_prediction():
     shares = [row["hours"] for row in record["parts"]["population"]["results"] if row.get("what") == "cut"]
     assert 2 / 3 < shares[0]["IAM-OnDB"] / study["hours_of_all_epochs"] < 3 / 4
     assert shares[2]["IAM-OnDB"] / shares[0]["IAM-OnDB"] == pytest.approx(4 / 5, abs=0.03), "a fifth is CTC's"
+    times: dict = {}
+    for row in record["parts"]["cells"]["results"]:
+        times.setdefault((row["variant"], row["hidden_size"], row["batch"]), {})[row["way"]] = row["both"]
+    beside = {key: each["lstm"] / each["odyssey"] for key, each in times.items() if {"lstm", "odyssey"} <= set(each)}
+    missed = {(N, B): round(ratio, 2) for (name, N, B), ratio in beside.items() if name == "ln_lstm" and ratio < 1}
+    assert missed == {(100, 16): 0.98, (128, 16): 0.97, (200, 16): 0.79}
+    assert "at batch 16: 0.98 of it at N = 100, 0.97 at 128, 0.79 at 200." in words
+    assert min(ratio for (name, *_), ratio in beside.items() if name != "ln_lstm") >= 1.2
     slower = {
         name: [
             model.loop_seconds(lo.variant(name))[1] / model.layer_seconds(lo.variant(name), B, N)[1]

@@ -3,8 +3,8 @@
 A program, one member and direction and a few rows, is run by a block of threads or a cluster of blocks that keep the
 recurrent matrices to themselves over all time steps. Each block owns some of the N blocks of the cell, its *units*; ``lanes``
 threads share a unit, each has its columns of every matrix, in registers so far as they go and in shared memory beyond. The
-class of a member follows from N, the size of a float and the number of recurrent matrices, so that its bits depend on no
-neighbour.
+class of a member follows from N, the size of a float and the cell (its recurrent matrices, its means, what a step exchanges and
+reads ahead), so that its bits depend on no neighbour.
 
 Sources: the limits of each compute capability, CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
 """

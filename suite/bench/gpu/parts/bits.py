@@ -64,9 +64,10 @@ def _width(target: Target, cell: Cell, N: int) -> int:
 def graphs(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
     """Updates as one CUDA graph and launch by launch: the same bits; on a GPU also how long the host is at an update."""
     made, weights, host = Made.drawn(objective, 2, 12, 4, 5), {}, {}
+    sizes = [*target.scale.members[:3], target.scale.watched[-1]]
     with target.here():
         for way in ("graph", "launches"):
-            ours = population(target, cell, made, mixed(target.scale.members[:3], RATE), True)
+            ours = population(target, cell, made, mixed(sizes, RATE), True)
             ours.step.graphs = way == "graph"  # type: ignore[attr-defined]  # cuda's
             batches = made.batches(torch.float32, target.device) * 3
             for batch in batches:
@@ -76,7 +77,7 @@ def graphs(target: Target, cell: Cell, objective: str) -> Iterator[Row]:
             for batch in batches[:4] if not target.emulated else ():
                 ours.update(batch)
             host[way] = (time.perf_counter() - begun) / 4
-            weights[way] = [ours.network.member_weights(member) for member in range(3)]
+            weights[way] = [ours.network.member_weights(member) for member in range(len(sizes))]
     pairs = zip(weights["graph"], weights["launches"], strict=True)
     same = all(np.array_equal(one[name], other[name]) for one, other in pairs for name in one)
     yield {

@@ -83,7 +83,7 @@ def items(target: Target, data: str | None = None) -> list[Item]:
 
     def again() -> Iterator[Row]:
         for cell in target.examples:
-            for N in target.scale.sizes[1::2] or target.scale.sizes:
+            for N in (*(target.scale.sizes[1::2] or target.scale.sizes), target.scale.beyond):
                 yield scans.repeated(target, cell, N)
 
     cleared = shutil.which(SANITIZER) is not None and not target.emulated
@@ -101,11 +101,12 @@ def items(target: Target, data: str | None = None) -> list[Item]:
 def small(target: Target) -> Iterator[Row]:
     """What compute-sanitizer watches: short scans of every class and one update, forward and backward."""
     _, B, _ = scans.sizes(target)[0]
-    sizes = [N for _, rows, N in scans.sizes(target) if rows == B and target.scale.beyond > N]
+    sizes = [N for _, rows, N in scans.sizes(target) if rows == B]
     with target.here():
         for N in sizes:
             problem = scans.Problem.drawn(target.first, 3, B, 3, N)
-            scans.by_layer(target.first, problem, BACKEND, torch.float32, target.device)
+            for _ in range(2):  # what runs step by step is graphs the second time
+                scans.by_layer(target.first, problem, BACKEND, torch.float32, target.device)
         made = training.Made.drawn("frames", 1, 4, 3, 3)
         ours = training.population(target, target.first, made, training.mixed(target.scale.members[:2], 0.01), True)
         ours.update(made.batches(torch.float32, target.device)[0])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,6 +39,10 @@ class Problem:
     parameters: dict[str, Tensor]
     adjoint: Tensor
     adjoints: dict[str, Tensor]
+
+    def frames(self, stop: int) -> Problem:
+        """The same for the first frames."""
+        return replace(self, x=self.x[:stop], adjoint=self.adjoint[:stop])
 
     @classmethod
     def drawn(cls, cell: Cell, T: int, B: int, M: int, N: int, seed: int = 1) -> Problem:
@@ -200,7 +204,10 @@ def items(target: Target) -> list[Item]:
 
 
 def repeated(target: Target, cell: Cell, N: int) -> Row:
-    """The same scan again and again, forward and backward: every bit has to be that of the first."""
+    """The same scan again and again, forward and backward: every bit has to be that of the first, and so has a shorter one's y.
+
+    What runs step by step is launched kernel by kernel the first time and as graphs from then on, of other lengths for other T.
+    """
     problem = Problem.drawn(cell, 4 if target.emulated else 50, target.scale.batch[0], INPUTS, N)
     with target.here():
         first = by_layer(cell, problem, BACKEND, torch.float32, target.device)
@@ -208,6 +215,9 @@ def repeated(target: Target, cell: Cell, N: int) -> Row:
         for _ in range(target.scale.repeats - 1):
             again = by_layer(cell, problem, BACKEND, torch.float32, target.device)
             different += any(not torch.equal(again[name], value) for name, value in first.items())
+        frames = len(problem.x) - 1
+        shorter = by_layer(cell, problem.frames(frames), BACKEND, torch.float32, target.device)
+        different += not torch.equal(shorter["y"], first["y"][:frames])
     return {
         "what": "repeat", "variant": cell.name, "hidden_size": N, "runs": target.scale.repeats, "different": different,
         "passed": different == 0,
