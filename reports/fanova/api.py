@@ -31,7 +31,7 @@ from lstm_odyssey.reports.fanova import refits as bootstrap
 from lstm_odyssey.reports.fanova.analysis import Decomposition, analyse, view
 from lstm_odyssey.reports.fanova.arguments import Names, check, chosen, quantiles, refused
 from lstm_odyssey.reports.fanova.cases import FACTOR, Case, FanovaError, case, complete, drawn, factor
-from lstm_odyssey.reports.fanova.filling import POOR, Filling
+from lstm_odyssey.reports.fanova.filling import Filling
 from lstm_odyssey.reports.fanova.sources import Search
 
 __all__ = ["FanovaError", "fanova"]
@@ -169,13 +169,13 @@ def fanova(
     _analysed(filling, works, replicates, level, jobs=jobs, progress=progress, cache=cache)
     result = filling.dataset({
         "title": "functional ANOVA", "package": PACKAGE, "response": response, "decomposition": decomposition,
-        "trees": trees, "seed": seed, "replicates": replicates, "level": level, "flagged_below": POOR,
+        "trees": trees, "seed": seed, "replicates": replicates, "level": level, "flagged_below": layout.POOR,
         "pooled": int(pooled), "measure": "the distribution from which each hyperparameter was drawn",
     })  # fmt: skip
     return result if search is None else searches.told(search, result, value)
 
 
-def _opened(study: Any, names: Names, **options: Any) -> tuple[xarray.Dataset, Names, Search | None]:
+def _opened(study: Any, names: Names, **options: Any) -> tuple[Any, Names, Search | None]:
     """A study, or a search as one with the names of its parameters; ``options`` are those of a search."""
     if not isinstance(study, xarray.Dataset | xarray.DataArray):
         search = searches.searched(study, names=names, **options)

@@ -19,9 +19,6 @@ from lstm_odyssey.reports.fanova.refits import ENOUGH, Replicates
 from lstm_odyssey.reports.fanova.remainder import POINTS, SCRAMBLINGS
 from lstm_odyssey.reports.fanova.space import Axis, Floats, Levels
 
-POOR = 0.3
-"""Below this R² a case is flagged."""
-
 SAMPLED = f"sampled at {SCRAMBLINGS} x {POINTS} scrambled Sobol' points"
 
 Place = tuple[int, ...]
@@ -108,7 +105,7 @@ class Filling:
         where, pairs = self._places(at)
         for name, value in (
             ("mean", found.mean), ("variance", found.variance), ("variance_standard_error", found.variance_error),
-            ("r_squared", found.r_squared), ("unexplained", 1 - found.r_squared), ("flagged", found.r_squared < POOR),
+            ("r_squared", found.r_squared), ("unexplained", 1 - found.r_squared), ("flagged", found.r_squared < layout.POOR),
         ):  # fmt: skip
             self.arrays[name][at] = value
         told = found.r_squared > 0  # else the forest predicts nothing, and there is nothing to share
@@ -135,7 +132,7 @@ class Filling:
             self.remark(
                 at, f"R² is {fixed(found.r_squared)}: the forest predicts nothing, there are no shares", warn=False
             )
-        elif found.r_squared < POOR:
+        elif found.r_squared < layout.POOR:
             self.remark(at, f"R² is {fixed(found.r_squared)}: the shares describe little of the response", warn=False)
         if case.n_left_out:
             self.remark(at, f"{case.n_left_out} finished trials without a response or a value left out", warn=False)

@@ -49,6 +49,9 @@ GRID = (*PAIR, "point", "other_point")
 AXIS = ("task", "hyperparameter")
 PLACE = (*AXIS, "point")
 
+POOR = 0.3
+"""Below this R² a case is flagged."""
+
 POOLED = "all"
 """The label of ``variant`` where all of them were analysed together."""
 
@@ -110,7 +113,7 @@ VARIABLES = (
     Variable("variance_standard_error", "number", CLIPPED, "standard error of its computation, 0 if exact", SQUARED),
     Variable("r_squared", "number", CLIPPED, "out-of-bag R²: predictable share of the response's variance", "1"),
     Variable("unexplained", "number", CLIPPED, "1 - R²: the shares are shares of the rest", "1"),
-    Variable("flagged", "flag", CLIPPED, "R² is below 0.3: the shares describe little of the response", "1"),
+    Variable("flagged", "flag", CLIPPED, f"R² is below {POOR:g}: the shares describe little of the response", "1"),
     Variable("note", "text", CLIPPED, "what a reader must know of this case; empty if nothing"),
     Variable("refit_spread", "text", CLIPPED, "how the refit spread was made, or why there is none"),
     Variable("method", "text", (*CLIPPED, "quantity"), "how a quantity was computed: exact, or by sampling"),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import matplotlib
 import numpy
 import xarray
 from matplotlib.axes import Axes
@@ -158,8 +159,6 @@ def multiples(names: Sequence[str], everyone: Sequence[str]) -> tuple[Figure, It
 
 def look(position: int) -> str:
     """The colour at a position, alike only every nine; under the style sheet."""
-    import matplotlib
-
     colors: list[Any] = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
     return str(colors[position % len(colors)])
 

@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy
 import xarray
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lstm_odyssey.reports.plots.axis import present
@@ -113,7 +116,7 @@ def forest(
         for field in shown
     }
     for place, (name, row) in enumerate(zip(names, rows, strict=True)):
-        drawn = _interval(axes, part.sel(variant=name), place)
+        drawn: list[Artist] = [*_interval(axes, part.sel(variant=name), place)]
         if narrow:
             across = ("axes fraction", "data")
             style: dict[str, Any] = {
@@ -156,7 +159,7 @@ def _beside(name: str, words: list[str]) -> str:
     return " · ".join(words)
 
 
-def _write(axes, left: float, place: float, text: str, color: str = INK):  # type: ignore[no-untyped-def]  # matplotlib's
+def _write(axes: Axes, left: float, place: float, text: str, color: str = INK) -> Artist:
     """A number of a column whose right edge is so many points from the frame."""
     return axes.annotate(
         text, (1, place), (left, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
@@ -164,7 +167,7 @@ def _write(axes, left: float, place: float, text: str, color: str = INK):  # typ
     )  # fmt: skip
 
 
-def _interval(axes, one: xarray.Dataset, place: int):  # type: ignore[no-untyped-def]  # matplotlib's
+def _interval(axes: Axes, one: xarray.Dataset, place: int) -> list[Line2D]:
     """Draw a cell's difference with both of its intervals; returns what was drawn, nothing where there is no difference."""
     value = float(one["difference"])
     if one["is_baseline"]:
@@ -175,7 +178,7 @@ def _interval(axes, one: xarray.Dataset, place: int):  # type: ignore[no-untyped
     thin, thick = one["difference_corrected_interval"].values, one["difference_interval"].values
     drawn = axes.plot(thin, [place] * 2, "|-", color=color, linewidth=1.0, markersize=6, label="_whisker")
     drawn += axes.plot(thick, [place] * 2, color=color, linewidth=3.2, solid_capstyle="butt", label="_95")
-    style = {"color": color, "markeredgecolor": "white", "zorder": 4}
+    style: dict[str, Any] = {"color": color, "markeredgecolor": "white", "zorder": 4}
     drawn += axes.plot(value, place, "o", markersize=6, label="_difference", **style)
     if int(one["unstable"]) and numpy.isfinite(stable := float(one["stable_difference"])):
         drawn += axes.plot(

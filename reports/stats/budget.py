@@ -27,8 +27,11 @@ REPLICATES = 999
 OUTER, INNER = 200, 50
 """Bootstrap replicates of the curve over hours, and searches simulated in each."""
 
+SEARCHES = 4000
+"""Searches simulated for the curve over hours itself: 0.4 of those for its interval."""
+
 TENTH = 10
-"""An interval is given up to budgets of one TENTH of the trials."""
+"""An interval is given up to one part in so many of the trials, or of their time."""
 
 MOST = 400
 """Points of the axis of trials; with more trials it is spaced geometrically."""
@@ -135,7 +138,7 @@ def after_hours(
     reached = grid <= took.sum() * (1 + 1e-12)
     outcome = numpy.append(level(test, valid), chance)
     everyone = numpy.arange(test.size)
-    ends = _search(everyone, took, grid, 4 * OUTER * INNER // 10, random)
+    ends = _search(everyone, took, grid, SEARCHES, random)
     mean, std = outcome[ends].mean(axis=0), outcome[ends].std(axis=0)
     std[numpy.ptp(outcome[ends], axis=0) == 0] = 0  # not the rounding of a mean
     means, noises = numpy.empty((OUTER, grid.size)), numpy.empty((OUTER, grid.size))

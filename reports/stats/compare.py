@@ -129,13 +129,15 @@ def compare(
         judged(rows[task], 1 - confidence, chosen=draws.chosen(study), maximize=maximize)
 
     dataset = _dataset(study, rows, {"n_trials": trials, "best_of": best_of}, budget)
-    dataset["comparisons"] = (
-        "task",
-        list(comparisons.values()),
-        {"long_name": "cells compared with the baseline", "units": "1"},
-    )
+    words = {"long_name": "cells compared with the baseline", "units": "1"}
+    dataset["comparisons"] = "task", list(comparisons.values()), words
     dataset["epoch_cost_at"] = costs["epoch_cost_at"]
-    dataset.attrs = {
+    return dataset.assign_attrs(_told(study, baseline, confidence, replicates, seed))
+
+
+def _told(study: xarray.Dataset, baseline: str | None, confidence: float, replicates: int, seed: int) -> dict[str, Any]:
+    """What a reader of a comparison must know of how it is made."""
+    return {
         "title": f"comparison of cells, of a study of {PACKAGE}",
         "baseline": baseline or "",
         "confidence": confidence,
@@ -152,7 +154,6 @@ def compare(
         "unstable": stability.RULE,
         "unstable_margin": stability.MARGIN,
     }
-    return dataset
 
 
 def _chosen(study: xarray.Dataset, tasks: str | Sequence[str] | None) -> xarray.Dataset:

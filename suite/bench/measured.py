@@ -82,6 +82,7 @@ def measured_error(
     """
     from lstm_odyssey.bench.step import Setting
     from lstm_odyssey.training.clocks import TimingError
+    from lstm_odyssey.training.facts import processor
 
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TimingError(f"seed is {seed!r}; expected a whole number.")
@@ -101,7 +102,7 @@ def measured_error(
         dtype=dtype,
         backend={"name": setting.backend, **({"device": device} if device != "cpu" else {})},
     )
-    file = folder() / f"{digest([identity, source_hash(), environment(), _processor(device)])[:32]}.json"
+    file = folder() / f"{digest([identity, source_hash(), environment(), processor(device)])[:32]}.json"
     stored = _read(file, identity)
     if stored is None:
         stored = _train(setting, drawn, protocol, seed, identity)
@@ -125,12 +126,6 @@ def _protocol(epochs: int) -> Any:
         return Protocol(epochs=epochs)
     except ValueError as error:
         raise TimingError(str(error)) from error
-
-
-def _processor(device: str) -> str:
-    from lstm_odyssey.training.facts import processor
-
-    return processor(device)
 
 
 def _read(file: Path, identity: str) -> Measured | None:

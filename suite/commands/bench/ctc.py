@@ -47,17 +47,16 @@ def ctc(
     given |= {name: value for name, value in said.items() if value}
     chosen = _sizes(given["lines"]) if given["lines"] else bench_ctc.LINES
     cell = chosen_cells([variant] if variant else None)[0]
-    asked = {
-        "variant": cell.name, "hidden_size": hidden_size, "seconds": given["seconds"], "relative_error": relative_error,
-        "clock": clock,
+    options = {
+        "hidden_size": hidden_size, "seconds": given["seconds"], "relative_error": relative_error, "clock": clock,
     }  # fmt: skip
+    asked = {"variant": cell.name, **options}
     found: list[Lines] = []
     interrupted = False
     with one_thread(), without_subnormals(), progress(len(chosen)) as (say, advance):
         try:
             for frames, labels in chosen:
                 say(f"T {frames}, U {labels}")
-                options = {name: value for name, value in asked.items() if name != "variant"}
                 found.append(bench_ctc.line(cell, frames, labels, **options))
                 advance()
         except KeyboardInterrupt:

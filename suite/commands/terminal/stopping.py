@@ -38,8 +38,9 @@ class Signals:
             # written by the system's call: a signal may come in the middle of a print
             os.write(2, b"Stopping already: what is finished is being written. Once more ends at once.\n")
             return
-        self.code = 128 + number
-        raise Stopped(number)
+        stopped = Stopped(number)
+        self.code = stopped.code
+        raise stopped
 
 
 @contextmanager
