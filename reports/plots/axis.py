@@ -137,23 +137,27 @@ def prepare(axes: Axes, one: Shown, *, along: str = "x", label: bool = True) -> 
             text.set(**{"ha" if along == "x" else "va": side})
 
 
-def multiples(names: Sequence[str], everyone: Sequence[str]) -> tuple[Figure, Iterator[tuple[str, Axes]]]:
+def multiples(
+    names: Sequence[str], everyone: Sequence[str], *, height: float = 1.5, kind: str = "panel"
+) -> tuple[Figure, Iterator[tuple[str, Axes]]]:
     """A figure of one small panel for each name, and the names with their panels; scales are shared.
 
     Args:
         names: what gets a panel.
         everyone: all cells in their order, by which the page's filter knows a panel.
+        height: of a panel in inches.
+        kind: tells the marks of one figure apart.
     """
     columns = max(1, min(COLUMNS, len(names)))
     rows = max(1, -(-len(names) // columns))
-    figure = blank(1.85 * columns + 0.8, 1.5 * rows + 0.6)
+    figure = blank(1.85 * columns + 0.8, height * rows + 0.6)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes in grid[len(names) :]:
         axes.set_axis_off()
     for place, axes in enumerate(grid[: len(names)]):
         axes.set_title(names[place], fontsize=8)
         axes.tick_params(labelsize=7.5, labelbottom=place + columns >= len(names))
-        tag(list(everyone).index(names[place]), "panel", [axes])
+        tag(list(everyone).index(names[place]), kind, [axes])
     return figure, zip(names, grid, strict=False)
 
 
