@@ -14,7 +14,7 @@ from tests.emulated_scans import BOUNDS, Case, answer, drawn, errors
 CHECKS = (*ORDERS, "sanitize", "races")
 """Who looks for a fault: the orders, and the two sanitizers over threads in order."""
 
-BLOCK, CLUSTER = Case((33,)), Case((131,))
+BLOCK, CLUSTER, STEPS = Case((33,)), Case((131,)), Case((131,), T=2)
 BARRIER, CLUSTER_BARRIER = "        __syncthreads();\n", "        cluster_barrier();\n"
 TURN = "t % 2 ? {0}_1 : {0}_0;"
 
@@ -39,6 +39,8 @@ class Fault:
     cell: str = "vanilla"
     case: Case = field(default=BLOCK)
 
+    architecture = EmulatedDevice.architecture
+
     def plant(self, text: str) -> str:
         """The text of the cell's scans with the fault."""
         begin = text.index(f" {self.kernel}(") if self.kernel else 0
@@ -50,6 +52,20 @@ class Fault:
             return before + self.new.join(pieces) + after
         cut = self.at + 1 if self.at >= 0 else len(pieces) + self.at
         return before + self.old.join(pieces[:cut]) + self.new + self.old.join(pieces[cut:]) + after
+
+
+class StepFault(Fault):
+    """One in a kernel of a scan step by step, planted where no class has room for the case."""
+
+    architecture = "sm_86"
+
+    def plant(self, text: str) -> str:
+        """The text of the cell's kernels with the fault in one of them."""
+        begin = text.index(f" {self.kernel}(")
+        end = text.find('extern "C"', begin)
+        part = text[begin:end]
+        assert self.old in part, f"{self.cell}, {self.kernel}: {self.old!r} is not in the text"
+        return text[:begin] + part.replace(self.old, self.new) + text[end:]
 
 
 FAULTS = {
@@ -110,6 +126,27 @@ FAULTS = {
     "a mean over the own block of a cluster": Fault(
         "forward", ", block, live ? v", ", rank, live ? v", "in order", cell="ligru_ln", case=CLUSTER
     ),
+    "step by step: a barrier left out before a sum over warps": StepFault(
+        "back1", "    __syncthreads();\n    real sum1", "    real sum1", "shuffled 1", case=STEPS
+    ),
+    "step by step: lengths ignored, forward": StepFault(
+        "step1", " && (!active || active[t * B + b]);", ";", "in order", case=STEPS
+    ),
+    "step by step: R not transposed, backward": StepFault(
+        "back1", "r0[line * r0_line + unit]", "r0[unit * r0_line + line]", "in order", case=STEPS
+    ),
+    "step by step: the wrong buffer, backward": StepFault(
+        "back1", "(T - t) % 2", "(T - t + 1) % 2", "in order", case=STEPS
+    ),
+    "step by step: a sum over lanes that misses a step": StepFault(
+        "step1", "lanes = 16; lanes;", "lanes = 8; lanes;", "in order", case=STEPS
+    ),
+    "step by step: the last rows' mask left out, backward": StepFault(
+        "back1", "begin + r < B ?", "true ?", "sanitize", case=STEPS
+    ),
+    "step by step: a sum in place of a mean": StepFault(
+        "step1", " / real(N)", "", "in order", cell="ligru_ln", case=STEPS
+    ),
 }
 """By name."""
 
@@ -119,11 +156,12 @@ class Planted(EmulatedDevice):
 
     def __init__(self, fault: Fault, order: str, **checks: bool) -> None:
         super().__init__(order, **checks)
-        self.fault = fault
+        self.fault, self.architecture = fault, fault.architecture
 
     def compiled(self, text):
         """The program of the text with the fault; products are as they are."""
-        return super().compiled(self.fault.plant(text) if " forward(" in text else text)
+        scan = " tick(" if isinstance(self.fault, StepFault) else " forward("
+        return super().compiled(self.fault.plant(text) if scan in text else text)
 
 
 def printed(message: str) -> str:

@@ -54,7 +54,12 @@ def page(record: Record, lacking: dict[str, list[str]]) -> str:
     case = record["case"]
     words = {"covered": _covered(record, lacking), "roundings": ROUNDINGS}
     head = _HEAD.format(**record, **{k: case[k] for k in "TB"}, **case["bounds"], **words)
-    return "\n".join([head, *_scans(record), *_checks(record), *_faults(record), *_cubins(record)]).rstrip() + "\n"
+    return (
+        "\n".join(
+            [head, *_scans(record), *_checks(record), *_faults(record), *_cubins(record), *_steps(record)]
+        ).rstrip()
+        + "\n"
+    )
 
 
 def _covered(record: Record, lacking: dict[str, list[str]]) -> str:
@@ -170,6 +175,25 @@ def _cubins(record: Record) -> list[str]:
         ]
         lines += _by_cell([row for row in rows if row["architecture"] == architecture])
     return lines
+
+
+def _steps(record: Record) -> list[str]:
+    """What the kernels that run step by step take: a line for each kernel that spills."""
+    rows = record.get("steps", [])
+    spilled = [
+        [row["cell"], row["architecture"], row["dtype"], name, str(one["registers"]), str(one["spilled"])]
+        for row in rows
+        for name, one in row["kernels"].items()
+        if one["spilled"]
+    ]
+    kernels, most = sum(len(row["kernels"]) for row in rows), max((int(line[-1]) for line in spilled), default=0)
+    about = (
+        "Kernels of a scan step by step keep no matrix, and ptxas gives them few registers for the sake of more blocks. "
+        f"Of {kernels:,} kernels of {len(rows):,} texts {len(spilled):,} spill, {most} bytes at the most, loads and stores "
+        "together."
+    )
+    names = ["cell", "architecture", "float", "kernel", "registers", "spilled"]
+    return ["## Cubins, step by step", "", about, "", *(_table(names, spilled) if spilled else [])]
 
 
 def _by_cell(rows: Sequence[Record]) -> list[str]:

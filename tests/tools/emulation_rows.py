@@ -62,9 +62,9 @@ def hashed(*parts: Any) -> str:
     return kept.key(*map(str, parts))[:12]
 
 
-def texts(cell: str, dtype: str, case: Case) -> list[str]:
+def texts(cell: str, dtype: str, case: Case, architecture: str = EmulatedDevice.architecture) -> list[str]:
     """All that the emulated device compiles for a case: the scans of each class, and the products around them."""
-    made = kernel(lower(as_cell(cell).graph), FLOATS[dtype], EmulatedDevice.architecture)
+    made = kernel(lower(as_cell(cell).graph), FLOATS[dtype], architecture)
     layouts = dict.fromkeys(map(made.layout, case.sizes))
     scans = [made.stepwise_text if one is None else made.compiled(one, case.B).text for one in layouts]
     return [*scans, products.source(made.size), *map(kept.header, emulation.HEADERS)]
@@ -125,7 +125,9 @@ def faults(asked: argparse.Namespace) -> Iterator[Work]:
         cell = ODD.get(fault.cell, fault.cell)
         yield Work(
             {"fault": name, "cell": fault.cell},
-            lambda fault=fault, cell=cell: hashed(fault, *texts(cell, fault.case.dtype, fault.case)),
+            lambda fault=fault, cell=cell: hashed(
+                fault, *texts(cell, fault.case.dtype, fault.case, fault.architecture)
+            ),
             lambda fault=fault: _fault(fault),
         )
 
@@ -175,7 +177,31 @@ def cubin(cell: str, architecture: str, dtype: str, width: int) -> Row:
     return {**taken, "kernels": each, "right": not any(one["spilled"] for one in each.values())}
 
 
+def steps(asked: argparse.Namespace) -> Iterator[Work]:
+    """Each cell, architecture and float type: registers and spills of the kernels that run step by step."""
+    for architecture, dtype, cell in itertools.product(asked.architectures, asked.floats, asked.cells):
+        keys = {"cell": cell, "architecture": architecture, "dtype": dtype}
+        yield Work(
+            keys,
+            lambda keys=keys: hashed(nvrtc.version(), kept.header("device.h"), _stepwise(**keys)),
+            lambda keys=keys: step(**keys),
+        )
+
+
+def _stepwise(cell: str, architecture: str, dtype: str) -> str:
+    return kernel(lower(as_cell(cell).graph), FLOATS[dtype], architecture).stepwise_text
+
+
+def step(cell: str, architecture: str, dtype: str) -> Row:
+    """What a cell's kernels take step by step: few registers are ptxas's choice, for more blocks, and may cost a spill."""
+    usage = nvrtc.compiled(_stepwise(cell, architecture, dtype), architecture).usage
+    each = {
+        name: {"registers": one.registers, "spilled": one.spill_stores + one.spill_loads} for name, one in usage.items()
+    }
+    return {"kernels": each, "right": bool(each)}
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Work]]] = {
-    "scans": scans, "checks": checks, "faults": faults, "cubins": cubins,
+    "scans": scans, "checks": checks, "faults": faults, "cubins": cubins, "steps": steps,
 }  # fmt: skip
 """By name, in the order in which they are made."""

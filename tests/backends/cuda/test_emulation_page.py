@@ -28,7 +28,7 @@ def test_the_page_is_the_records(record):
 
 
 def test_all_of_it_is_right(record):
-    """Every row: no error beyond its bound, nothing that a sanitizer found, nothing spilled, every fault killed."""
+    """Every row: no error beyond its bound, nothing that a sanitizer found, nothing spilled in a class, every fault killed."""
     assert all(row["right"] for part in PARTS for row in record[part])
 
 
@@ -44,7 +44,8 @@ def test_everything_is_every_cell_and_class():
     cells, floats = len(variant_names()), 2
     counts = {part: len(names) for part, names in emulation.lacking({}).items()}
     cubins = cells * floats * len(nvrtc.ARCHITECTURES) * len(WIDTHS)
-    assert counts == {"scans": cells * floats, "checks": cells + 4, "faults": len(FAULTS), "cubins": cubins}
+    assert counts == {"scans": cells * floats, "checks": cells + 4, "faults": len(FAULTS), "cubins": cubins,
+                      "steps": cells * floats * len(nvrtc.ARCHITECTURES)}  # fmt: skip
     assert set(nvrtc.ARCHITECTURES) == {"sm_80", "sm_86", "sm_90", "sm_100", "sm_120"}
     asked = emulation.everything()
     assert tuple(asked.sizes) == BACKENDS["cuda"].sizes and tuple(asked.orders) == ORDERS
@@ -83,6 +84,13 @@ def test_every_cubin_keeps_the_limits_of_its_architecture(record):
     row["kernels"]["forward"]["spilled"], row["right"] = 12, False
     page = emulation_page.page(spilled, {})
     assert "1 spill registers" in page and page.count("| 12 / 0 |") == 2
+    row["kernels"], row["right"] = {}, True
+    spilled["steps"] = [{"cell": "nog", "architecture": "sm_90", "dtype": "float32", "right": True, "kernels": {
+        "step1": {"registers": 80, "spilled": 8}, "back0": {"registers": 40, "spilled": 0},
+    }}]  # fmt: skip
+    page = emulation_page.page(spilled, {})
+    assert "Of 2 kernels of 1 texts 1 spill, 8 bytes at the most" in page
+    assert "| nog | sm_90 | float32 | step1 | 80 | 8 |" in page
 
 
 def test_the_record_names_no_machine(record):
