@@ -1,7 +1,7 @@
 """How well the rows of a batch share two cores: one process of two threads beside two processes of one thread each.
 
-Run ``python -m tests.tools.cores [CELL] [N]`` on a machine with two idle cores. Forward and backward, batch 32, T = 304, M = 39.
-Both ways take turns; what is printed is the work of a second in one process, as part of that in the two, median over rounds.
+Run ``python -m tests.tools.cores [CELL] [N]`` on a machine with two idle cores. Forward and backward, batch 32, T = 304,
+M = 39, in turns. What is printed is the work of a second in one process, as part of that in the two, median over rounds.
 """
 
 import multiprocessing
