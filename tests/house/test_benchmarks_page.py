@@ -107,6 +107,25 @@ def test_what_is_left_of_the_limit_is_what_the_record_says():
     )
 
 
+def test_forward_alone_with_many_rows_is_what_its_record_says():
+    """Ratio and part of the limit, N by N."""
+    rows = results("cell-forward-32", "2026-11-30")
+    median = {(each["variant"], each["hidden_size"], each["way"]): each["seconds"]["median"] for each in rows}
+    part = {
+        (each["variant"], each["hidden_size"]): each["of_limit"]["forward"] for each in rows if each["way"] == "odyssey"
+    }
+    lines = [
+        f"| {cell} | "
+        + " | ".join(
+            f"{median[cell, size, 'lstm'] / median[cell, size, 'odyssey']:.2f} ({short([part[cell, size]])})"
+            for size in SIZES
+        )
+        + " |"
+        for cell in ("no_peepholes", "vanilla", "cifg")
+    ]
+    assert table(PAGE.split("### Forward alone at batch 32")[1].split("\nWith two threads")[0])[1:] == lines
+
+
 def test_the_readme_spans_both_processors():
     """Its sentence on speed holds the means of each record within what it says."""
     rows = results("cell")
