@@ -160,6 +160,8 @@ def fanova(
     }
     most = max(each.response.size for each in cases.values())
     if most < fewest:
+        if search is not None:
+            raise searches.too_few(search, most, fewest)
         cure = "Run more trials" + ("." if pooled else ", or pass pooled=True to analyse the cells together.")
         found = f"at most {most} finished trials with a response"
         raise refused(f"functional ANOVA of '{response}'", found, f"{fewest} or more of a cell", cure)
