@@ -128,6 +128,10 @@ def fanova(
         absent=absent,
         failed=failed,
     )
+    if search is not None:
+        searches.refuse_of_a_study(
+            response=(response, "best_test"), tasks=(tasks, None), variants=(variants, None), pooled=(pooled, False)
+        )
     study = as_study(study, "status", "chance", "direction")
     if (given := draws.points(study)) is not None:
         got, expected = f"the rows of {given['file']}", "random draws, whose distribution is the measure of the shares"

@@ -47,7 +47,7 @@ def form(given: Any) -> dict[str, Any] | None:
         return _optunas(given)
     if hasattr(given, "dist") and hasattr(given, "support"):
         return _scipys(given)
-    raise FormError(f"{given!r:.80}; expected {EXPECTED}")
+    raise FormError(f"{' '.join(repr(given).split()):.80}; expected {EXPECTED}")
 
 
 def label(choice: Any) -> str:

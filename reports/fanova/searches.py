@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -58,7 +58,9 @@ def searched(
     is_number = isinstance(failed, Real) and not isinstance(failed, bool)
     if failed is not None and not (is_number and math.isfinite(failed)):
         raise FanovaError(f"failed: got {failed!r:.60}; expected a number, the value at which failed trials stand.")
-    wanted = [names] if isinstance(names, str) else names
+    if names is not None and not isinstance(names, Iterable):
+        raise FanovaError(f"hyperparameters: got {names!r:.60}; expected names. Write them as a list of texts.")
+    wanted = [names] if isinstance(names, str) else names if names is None else list(names)
     if isinstance(given, pandas.DataFrame):
         search = of_table(given, distributions, value, direction, wanted)
     elif type(given).__module__.partition(".")[0] == "optuna" and hasattr(given, "trials"):
@@ -147,6 +149,16 @@ def _within(given: Axis, values: numpy.ndarray[Any, Any]) -> tuple[numpy.ndarray
     return there, True
 
 
+def refuse_of_a_study(**given: Any) -> None:
+    """Raise at an option of a study that is given, and not as it is by default, with a search."""
+    for name, (value, usual) in given.items():
+        if value is not usual and not (isinstance(value, str) and value == usual):
+            raise FanovaError(
+                f"fanova of a search: got {name}={value!r:.40}; expected none, as a search has one response and no tasks or "
+                f"variants. Leave {name} out{'; value= says what is explained' if name == 'response' else ''}."
+            )
+
+
 def too_few(search: Search, most: int, fewest: int) -> FanovaError:
     """What is raised where fewer trials than ``fewest`` have a value."""
     left = ", ".join(f"{count} {why}" for why, count in search.counts.items() if count)
@@ -176,7 +188,7 @@ def as_study(search: Search, failed: float | None) -> xarray.Dataset:
         words = {"role": "hyperparameter", "long_name": name, "units": "1"}
         variables[name] = (TRIAL, _column(search, name)[None, None], words)
     attributes = {
-        "package": PACKAGE, "draws": "independent", "more": "{}",
+        "package": PACKAGE, "draws": "independent", "more": "{}", "search": search.name,
         "tasks": json.dumps({search.name: {}}), "variants": json.dumps({VARIANT: {}}),
         "distributions": json.dumps({search.name: search.forms}),
     }  # fmt: skip

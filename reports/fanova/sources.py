@@ -107,7 +107,7 @@ def of_optuna(
         raise FanovaError(
             f"study '{study.study_name}': got {count} objectives; expected one of them. Pass value=0, or a function of a trial."
         )
-    whole = isinstance(value, Integral) and not isinstance(value, bool) and 0 <= value < count
+    whole = isinstance(value, Integral) and not isinstance(value, bool) and int(value) in range(count)
     if not (value is None or whole or callable(value)):
         raise FanovaError(
             f"value of study '{study.study_name}': got {value!r:.60}; expected the number of an objective, "

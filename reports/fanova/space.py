@@ -277,5 +277,7 @@ def _continuous(form: Mapping[str, Any]) -> Continuous:
 
 
 def _choice(values: Sequence[Any]) -> Levels:
+    if not values:
+        raise AxisError("a choice among no values; expected one or more")
     ordered = list(values) if any(isinstance(value, str) for value in values) else sorted(values)
     return Levels(ordered, numpy.full(len(ordered), 1 / len(ordered)))

@@ -132,7 +132,7 @@ class Foreign:
             return {}
         if isinstance(final, Tensor):
             final = (final,)
-        expected = f"expected some of {', '.join(self.cell.states)}, [B, N] = {(B, self.N)} each"
+        expected = f"expected some of {nearest(None, self.cell.states)}, [B, N] = {(B, self.N)} each"
         if not isinstance(final, Mapping | tuple | list):
             raise MisfitError(f"returned a {type(final).__name__} as final states; {expected}")
         found = dict(final) if isinstance(final, Mapping) else dict(zip(self.cell.states, final, strict=False))

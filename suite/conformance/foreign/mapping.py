@@ -36,8 +36,9 @@ def known(layer: Any, cell: Any) -> tuple[Cell, Callable[[Values], Values]]:
             f"check_layer: no mapping for {type(layer).__name__}; expected one, as only torch's recurrent layers and ours need "
             "none. Pass mapping={'W.i W.f': 'weight_ih', ...}."
         )
-    if ours.num_layers > 1 or ours.bidirectional or getattr(ours, "population", False):
-        several = f", hidden_size={list(ours.hidden_size)}" if getattr(ours, "population", False) else ""
+    members = list(ours.hidden_sizes) if isinstance(ours, RNN) and ours.population else None
+    if ours.num_layers > 1 or ours.bidirectional or members:
+        several = f", hidden_size={members}" if members else ""
         raise LayerError(
             f"check_layer: num_layers={ours.num_layers}, bidirectional={ours.bidirectional}{several}; expected one layer of "
             "one direction. Check such a layer: the others are built of it."

@@ -275,6 +275,12 @@ def test_what_is_no_value_of_a_study_is_refused():
         shares(study([]), hyperparameters=["x"])
 
 
+def test_a_warning_of_a_search_speaks_of_the_search():
+    """It has neither tasks nor cells."""
+    with pytest.warns(UserWarning, match="^functional ANOVA of search 'theirs', clip 1: constant response"):
+        shares(study(drawn(lambda u: 1.0, n=12)))
+
+
 def test_one_of_several_objectives():
     """It has to be named: by its number, or as a function of a trial; what direction that has is its own affair."""
     found = optuna.create_study(
@@ -309,6 +315,7 @@ def test_a_parameter_of_two_distributions():
 
 TABLE = pandas.DataFrame({"x": [0.5, 1.0] * 10, "status": [1.0, 2.0] * 10, "value": numpy.arange(20.0)})
 X = FloatDistribution(0, 1)
+SPREAD = TABLE.assign(x=numpy.linspace(0.02, 0.98, 20))
 WRONG = [
     (([1, 2],), {}, "study: found list [1, 2], expected a stored study, a study of optuna or a pandas.DataFrame with distrib"),
     ((TABLE["x"],), {}, "study: found Series 0     0.5, expected a stored study"),
@@ -359,6 +366,14 @@ WRONG = [
     ((TABLE,), {"distributions": {"x": [0.5, 2.0]}}, "parameter 'x': got 1.0, which is none of its 2 levels; expected"),
     ((TABLE,), {"distributions": SPACE, "absent": "drop"}, "absent: got 'drop'; expected 'refuse' or 'level'"),
     ((TABLE,), {"distributions": SPACE, "direction": "up"}, "direction: got 'up'; expected one of minimize, maximize"),
+    ((TABLE,), {"distributions": {"x": {"kind": "choice", "values": []}}},
+     "parameter 'x': got a choice among no values; expected"),
+    ((TABLE,), {"distributions": {"x": numpy.zeros((2, 2))}},
+     "parameter 'x': got array([[0., 0.], [0., 0.]]); expected a dist"),
+    ((TABLE,), {"distributions": {"x": X}, "hyperparameters": 3}, "hyperparameters: got 3; expected names"),
+    ((SPREAD,), {"distributions": {"x": X}, "pooled": True}, "fanova of a search: got pooled=True; expected none, as a search"),
+    ((SPREAD,), {"distributions": {"x": X}, "tasks": "a"}, "fanova of a search: got tasks='a'; expected none, as a search"),
+    ((SPREAD,), {"distributions": {"x": X}, "response": "seconds"}, "Leave response out; value= says what is explained."),
     ((TABLE,), {"distributions": SPACE, "failed": "x"}, "failed: got 'x'; expected a number"),
     ((TABLE,), {"distributions": SPACE, "failed": math.nan}, "failed: got nan; expected a number"),
 ]  # fmt: skip
