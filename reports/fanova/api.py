@@ -128,6 +128,10 @@ def fanova(
         absent=absent,
         failed=failed,
     )
+    if search is not None:
+        searches.refuse_of_a_study(
+            response=(response, "best_test"), tasks=(tasks, None), variants=(variants, None), pooled=(pooled, False)
+        )
     study = as_study(study, "status", "chance", "direction")
     if (given := draws.points(study)) is not None:
         got, expected = f"the rows of {given['file']}", "random draws, whose distribution is the measure of the shares"
@@ -160,6 +164,8 @@ def fanova(
     }
     most = max(each.response.size for each in cases.values())
     if most < fewest:
+        if search is not None:
+            raise searches.too_few(search, most, fewest)
         cure = "Run more trials" + ("." if pooled else ", or pass pooled=True to analyse the cells together.")
         found = f"at most {most} finished trials with a response"
         raise refused(f"functional ANOVA of '{response}'", found, f"{fewest} or more of a cell", cure)

@@ -42,7 +42,7 @@ class Filling:
         points: int,
     ) -> None:
         self.names, self.tasks, self.labels, self.clip = list(names), list(tasks), list(labels), list(clip)
-        self.axes = axes
+        self.axes, self.search = axes, study.attrs.get("search")
         self.pairs = [(names[i], names[j]) for i, j in all_pairs(len(names))]
         every: dict[str, dict[str, Axis]] = {task: {} for task in tasks}
         for (task, _), found in axes.items():
@@ -97,8 +97,9 @@ class Filling:
         known = self.arrays["note"][at]
         self.arrays["note"][at] = f"{known}; {note}" if known else note
         if warn:
-            subject = f"task '{self.tasks[at[0]]}', variant '{self.labels[at[1]]}', clip {self.clip[at[2]]:g}"
-            warnings.warn(f"functional ANOVA of {subject}: {note}", stacklevel=4)
+            cell = f"task '{self.tasks[at[0]]}', variant '{self.labels[at[1]]}'"
+            subject = f"search '{self.search}'" if self.search else cell
+            warnings.warn(f"functional ANOVA of {subject}, clip {self.clip[at[2]]:g}: {note}", stacklevel=4)
 
     def result(self, at: Place, found: Analysis, case: Case, decomposition: Decomposition) -> None:
         """Write what one analysis found, with what a reader must know of it."""

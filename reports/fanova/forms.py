@@ -33,18 +33,21 @@ def form(given: Any) -> dict[str, Any] | None:
         {'kind': 'uniform', 'low': 0, 'high': 1}
     """
     if isinstance(given, Mapping):
-        return dict(given)
+        low, high = given.get("low"), given.get("high")
+        return None if low is not None and isinstance(low, int | float) and low == high else dict(given)
     if callable(made := getattr(given, "as_dict", None)):
         return dict(made())
     if isinstance(given, Sequence) and not isinstance(given, str):
         return _choice(given)
+    if getattr(given, "ndim", None) == 1 and callable(made := getattr(given, "tolist", None)):
+        return _choice(made())  # numpy's and pandas' lists, as numpy.arange(1, 9)
     if hasattr(given, "choices"):
         return _choice(given.choices)
     if hasattr(given, "low") and hasattr(given, "high"):
         return _optunas(given)
     if hasattr(given, "dist") and hasattr(given, "support"):
         return _scipys(given)
-    raise FormError(f"{given!r:.80}; expected {EXPECTED}")
+    raise FormError(f"{' '.join(repr(given).split()):.80}; expected {EXPECTED}")
 
 
 def label(choice: Any) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy
@@ -22,7 +23,7 @@ from lstm_odyssey.reports.contract.variables import DIRECTIONS, PACKAGE, TRIAL
 from lstm_odyssey.reports.fanova.cases import FanovaError
 from lstm_odyssey.reports.fanova.forms import numeric
 from lstm_odyssey.reports.fanova.sources import Search, of_optuna, of_table
-from lstm_odyssey.reports.fanova.space import ABSENT, Axis, AxisError, Cells, Continuous, WithAbsent, axis
+from lstm_odyssey.reports.fanova.space import ABSENT, Axis, AxisError, Continuous, WithAbsent, axis
 
 VARIANT = "search"
 """The one label of ``variant``."""
@@ -50,20 +51,26 @@ def searched(
         SchemaError: it is neither a study nor a search.
         FanovaError: it is a search that cannot be analysed; the message says why.
     """
-    if absent not in ("refuse", "level"):
-        raise FanovaError(f"absent: got {absent!r}; expected 'refuse' or 'level'.")
-    if direction is not None and direction not in DIRECTIONS:
-        raise FanovaError(f"direction: got {direction!r}; expected one of {nearest(direction, DIRECTIONS)}.")
-    if failed is not None and not math.isfinite(failed):
-        raise FanovaError(f"failed: got {failed!r}; expected a number, the value at which failed trials stand.")
-    wanted = [names] if isinstance(names, str) else names
+    if not isinstance(absent, str) or absent not in ("refuse", "level"):
+        raise FanovaError(f"absent: got {absent!r:.60}; expected 'refuse' or 'level'.")
+    if direction is not None and (not isinstance(direction, str) or direction not in DIRECTIONS):
+        raise FanovaError(f"direction: got {direction!r:.60}; expected one of {nearest(direction, DIRECTIONS)}.")
+    is_number = isinstance(failed, Real) and not isinstance(failed, bool)
+    if failed is not None and not (is_number and math.isfinite(failed)):
+        raise FanovaError(f"failed: got {failed!r:.60}; expected a number, the value at which failed trials stand.")
+    if names is not None and not isinstance(names, Iterable):
+        raise FanovaError(f"hyperparameters: got {names!r:.60}; expected names. Write them as a list of texts.")
+    wanted = [names] if isinstance(names, str) else names if names is None else list(names)
     if isinstance(given, pandas.DataFrame):
         search = of_table(given, distributions, value, direction, wanted)
     elif type(given).__module__.partition(".")[0] == "optuna" and hasattr(given, "trials"):
         search = of_optuna(given, distributions, value, direction, wanted)
     else:
-        cure = "Open the study with lo.open_study, or give an optuna study, or a pandas.DataFrame with distributions."
-        raise error("study", f"{type(given).__name__} {given!r:.40}", "an xarray.Dataset", cure)
+        cure = "Open a stored study with lo.open_study; put trials into a study by optuna's add_trials."
+        expected = "a stored study, a study of optuna or a pandas.DataFrame with distributions"
+        raise error("study", f"{type(given).__name__} {repr(given).splitlines()[0]:.40}", expected, cure)
+    if not search.values:
+        raise FanovaError(f"search '{search.name}': got no trials; expected some that have ended. Run it first.")
     if not search.parameters:
         raise FanovaError(f"search '{search.name}': got no parameter of more than one value; expected one or more.")
     search.counts["infinite"] = sum(map(math.isinf, search.values))
@@ -102,17 +109,16 @@ def _spread(search: Search) -> None:
 
     off = []
     for name, stored in search.forms.items():
-        column = _column(search, name)
-        known = numpy.isfinite(search.values)
-        if not known.any():
+        column = _column(search, name)[numpy.isfinite(search.values)]
+        if not column.size:
             continue
         try:
-            places, edges = _within(axis(stored), column[known])
+            own = axis(stored)
+            distance, (there, continuous) = own.distance(column), _within(own, column)
         except AxisError as wrong:
             raise FanovaError(f"parameter '{name}': got {wrong}; expected values of its distribution.") from None
-        counts = numpy.bincount(places, minlength=edges.size - 1)
-        distance = float(numpy.abs(numpy.cumsum(counts) / places.size - edges[1:]).max())
-        if kstwo.sf(distance, places.size) < UNLIKELY / len(search.forms):
+        constant = continuous and there.size > 1 and numpy.ptp(there) == 0  # of probability 0, however few they are
+        if constant or kstwo.sf(distance, there.size) < UNLIKELY / len(search.forms):
             off.append(f"'{name}'")
     said = []
     if search.sampler and search.sampler not in AT_RANDOM:
@@ -130,16 +136,37 @@ def _spread(search: Search) -> None:
         warnings.warn(f"functional ANOVA: {text}", stacklevel=5)
 
 
-def _within(given: Axis, values: numpy.ndarray[Any, Any]) -> Cells:
-    """The cells of values, none of which lies outside the distribution: there it would be taken for its end."""
+def _within(given: Axis, values: numpy.ndarray[Any, Any]) -> tuple[numpy.ndarray[Any, Any], bool]:
+    """The values that trials have, and whether they have a density; none lies beyond it: it would be taken for its end."""
     inner = given.inner if isinstance(given, WithAbsent) else given
-    if isinstance(inner, Continuous):
-        low, high = inner.quantile([0.0, 1.0])
-        there = values[numpy.isfinite(values)]
-        outside = there[(there < low - 1e-9 * abs(low)) | (there > high + 1e-9 * abs(high))]
-        if outside.size:
-            raise AxisError(f"{outside[0]:g}, which lies outside [{low:g}, {high:g}]")
-    return given.cells(values)
+    there = values[numpy.isfinite(values)] if values.dtype.kind == "f" else values
+    if not isinstance(inner, Continuous):
+        return there, False
+    low, high = inner.quantile([0.0, 1.0])
+    outside = there[(there < low - 1e-9 * abs(low)) | (there > high + 1e-9 * abs(high))]
+    if outside.size:
+        raise AxisError(f"{outside[0]:g}, which lies outside [{low:g}, {high:g}]")
+    return there, True
+
+
+def refuse_of_a_study(**given: Any) -> None:
+    """Raise at an option of a study that is given, and not as it is by default, with a search."""
+    for name, (value, usual) in given.items():
+        if value is not usual and not (isinstance(value, str) and value == usual):
+            raise FanovaError(
+                f"fanova of a search: got {name}={value!r:.40}; expected none, as a search has one response and no tasks or "
+                f"variants. Leave {name} out{'; value= says what is explained' if name == 'response' else ''}."
+            )
+
+
+def too_few(search: Search, most: int, fewest: int) -> FanovaError:
+    """What is raised where fewer trials than ``fewest`` have a value."""
+    left = ", ".join(f"{count} {why}" for why, count in search.counts.items() if count)
+    got = f"{most} trials with a value among {len(search.values)}{f' ({left})' if left else ''}"
+    return FanovaError(
+        f"search '{search.name}': got {got}; expected {fewest} or more.",
+        "Run more, or pass failed=, the value at which failed trials are to stand, or fewest=.",
+    )
 
 
 def as_study(search: Search, failed: float | None) -> xarray.Dataset:
@@ -161,7 +188,7 @@ def as_study(search: Search, failed: float | None) -> xarray.Dataset:
         words = {"role": "hyperparameter", "long_name": name, "units": "1"}
         variables[name] = (TRIAL, _column(search, name)[None, None], words)
     attributes = {
-        "package": PACKAGE, "draws": "independent", "more": "{}",
+        "package": PACKAGE, "draws": "independent", "more": "{}", "search": search.name,
         "tasks": json.dumps({search.name: {}}), "variants": json.dumps({VARIANT: {}}),
         "distributions": json.dumps({search.name: search.forms}),
     }  # fmt: skip

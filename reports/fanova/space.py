@@ -63,6 +63,10 @@ class Axis(ABC):
     def quantile(self, probability: ArrayLike) -> Floats:
         """The value at a probability; of an axis without numbers, the number of the level."""
 
+    @abstractmethod
+    def distance(self, values: ArrayLike) -> float:
+        """Kolmogorov and Smirnov's: the greatest difference of the values' distribution [n] and the axis's own."""
+
 
 class Continuous(Axis):
     """A hyperparameter with a density."""
@@ -82,6 +86,11 @@ class Continuous(Axis):
         cuts = (different[before - 1] + different[before]) / 2
         return Cells(numpy.searchsorted(cuts, places, side="left"), numpy.concatenate([[0.0], cuts, [1.0]]))
 
+    def distance(self, values: ArrayLike) -> float:
+        places = numpy.sort(self.cdf(values))
+        steps = numpy.arange(places.size + 1) / places.size
+        return float(numpy.maximum(steps[1:] - places, places - steps[:-1]).max())
+
 
 class Uniform(Continuous):
     """Uniform on [low, high]."""
@@ -89,6 +98,8 @@ class Uniform(Continuous):
     scale = "linear"
 
     def __init__(self, low: float, high: float) -> None:
+        if not -math.inf < low < high < math.inf:
+            raise AxisError(f"low={low:g} and high={high:g}; expected finite numbers, low below high")
         self.low, self.high = low, high
 
     def cdf(self, values: ArrayLike) -> Floats:
@@ -108,6 +119,8 @@ class LogUniform(Uniform):
     scale = "log"
 
     def __init__(self, low: float, high: float) -> None:
+        if not 0 < low < high < math.inf:
+            raise AxisError(f"low={low:g} and high={high:g}; expected finite numbers above 0, low below high")
         super().__init__(math.log(low), math.log(high))
 
     def cdf(self, values: ArrayLike) -> Floats:
@@ -145,13 +158,26 @@ class Levels(Axis):
         self.edges = numpy.concatenate([[0.0], numpy.cumsum(numpy.asarray(masses, float))])
         self.edges[-1] = 1.0
 
-    def cells(self, values: ArrayLike) -> Cells:
+    def numbers(self, values: ArrayLike) -> Wholes:
+        """Which levels the values are [n].
+
+        Raises:
+            AxisError: one is none.
+        """
         place = {str(value) if self.nominal else float(value): number for number, value in enumerate(self.values)}
         given = [str(value) if self.nominal else float(value) for value in numpy.asarray(values).tolist()]
         strange = next((value for value in given if value not in place), None)
         if strange is not None:
             raise AxisError(f"{strange!r}, which is none of its {len(place)} levels")
-        numbers = numpy.array([place[value] for value in given], numpy.intp)
+        return numpy.array([place[value] for value in given], numpy.intp)
+
+    def distance(self, values: ArrayLike) -> float:
+        numbers = self.numbers(values)
+        counts = numpy.bincount(numbers, minlength=len(self.values))
+        return float(numpy.abs(numpy.cumsum(counts) / numbers.size - self.edges[1:]).max())
+
+    def cells(self, values: ArrayLike) -> Cells:
+        numbers = self.numbers(values)
         if self.nominal or len(self.values) <= MOST_CELLS:
             return Cells(numbers, self.edges)
         different = numpy.unique(numbers)
@@ -183,6 +209,10 @@ class WithAbsent(Axis):
         places = numpy.zeros(values.size, numpy.intp)
         places[there] = inner.places + 1
         return Cells(places, numpy.concatenate([[0.0], self.share + (1 - self.share) * inner.edges]))
+
+    def distance(self, values: ArrayLike) -> float:
+        values = numpy.asarray(values, float)
+        return self.inner.distance(values[numpy.isfinite(values)])  # the share is what was seen
 
     def quantile(self, probability: ArrayLike) -> Floats:
         beyond = (numpy.asarray(probability, float) - self.share) / (1 - self.share)
@@ -233,6 +263,8 @@ def axis(form: Mapping[str, Any]) -> Axis:
         raise AxisError(f"a distribution of kind {kind!r}; expected one of {', '.join(makers)}")
     try:
         return makers[str(kind)]()
+    except AxisError:
+        raise
     except (KeyError, TypeError, ValueError) as wrong:
         raise AxisError(f"a damaged distribution {dict(form)!r} ({wrong!r})") from None
 
@@ -245,5 +277,7 @@ def _continuous(form: Mapping[str, Any]) -> Continuous:
 
 
 def _choice(values: Sequence[Any]) -> Levels:
+    if not values:
+        raise AxisError("a choice among no values; expected one or more")
     ordered = list(values) if any(isinstance(value, str) for value in values) else sorted(values)
     return Levels(ordered, numpy.full(len(ordered), 1 / len(ordered)))

@@ -284,6 +284,20 @@ WRONG = [
     ((Oscillator(), "cornn", {**CORNN, "k.gamma": "i2h.bias"}), {}, "'k.gamma' is (5,) by the mapping; expected one number"),
     ((Oscillator(), "cornn", lambda values: {"k.gama": values["dt"]}), {}, "of constants k.gamma"),
     ((Oscillator(), "cornn", {**CORNN, **CONSTANTS}), {}, "checked with weights='own'"),
+    ((nn.LSTM(M, N), "no_peepholes", {"W.i W.f W.z W.o": "weight_hh_l0", "R.i R.f R.z R.o": "weight_hh_l0",
+                                      "b.i b.f b.z b.o": "bias_ih_l0"}), {},
+     "M is 5 by the mapping; expected 3, the layer's input_size"),
+    ((made(), "no_peepholes", {**GATES, "b.i b.f b.z b.o": ["bias_ih", "weight_ih"]}), {"call": call},
+     "is mapped to 'bias_ih' (20,), 'weight_ih' (20, 3): got RuntimeError"),
+    ((made(), "no_peepholes", GATES), {"call": lambda layer, x: None}, "the layer returned NoneType; expected outputs"),
+    ((made(), "no_peepholes", GATES), {"call": lambda layer, x: (x.new_zeros(2, 2, N), 3)}, "returned a int as final states"),
+    ((made(), "no_peepholes", GATES), {"call": lambda layer, x: (x.new_zeros(2, 2, N), [x])}, "the state 'y' as (2, 2, 3)"),
+    ((type("Silent", (nn.LSTM,), {"forward": lambda self, x, hx=None: None})(M, N),), {},
+     "returned NoneType; expected outputs"),
+    ((nn.RNN(M, N, nonlinearity="relu"),), {}, "check_layer: torch.nn.RNN has nonlinearity='relu'; expected 'tanh'"),
+    ((nn.LSTM(M, N, proj_size=2),), {}, "check_layer: torch.nn.LSTM has proj_size=2; expected 0"),
+    ((lo.RNN("cifg", M, [3, 4]),), {}, "bidirectional=False, hidden_size=[3, 4]; expected one layer"),
+    ((lo.RNN("cifg", M, N, bidirectional=True),), {}, "num_layers=1, bidirectional=True; expected one layer"),
     ((nn.GRU(M, N),), {"weights": "mine"}, "weights is 'mine'; expected 'drawn' or 'own'"),
     ((nn.GRU(M, N),), {"shapes": [(1, 2)]}, "expected pairs of T, 2 or more"),
 ]  # fmt: skip
@@ -297,12 +311,155 @@ def test_what_cannot_be_checked_is_said(given, options, message):
     assert message in str(caught.value)
 
 
-def test_a_layers_own_exception_arrives():
-    """What a layer raises in its own dtype is its author's affair."""
+class Scaled(nn.LSTM):
+    """torch's LSTM made wrong by what is done to its outputs or its input; it takes a tensor alone."""
+
+    how = ""
+
+    def forward(self, x, hx=None):
+        if self.how == "leak":
+            x = x + 1e-3 * x.mean(1, keepdim=True)
+        if self.how == "dropout":
+            x = nn.functional.dropout(x, 0.2)
+        if self.how == "in place":
+            x.mul_(2.0)
+        y, h = super().forward(x, hx)
+        if self.how == "in place later":
+            y.mul_(1.0)
+            x.add_(1.0)
+        return {"scaled": lambda: y * 1.01, "nan": lambda: y * float("nan"), "detached": y.detach}.get(
+            self.how, lambda: y
+        )(), h
+
+
+SCALED = {
+    "scaled": (
+        {"outputs", "outputs without a state", "gradient of x"},
+        {"final states", "rows of a batch", "causality"},
+    ),
+    "leak": ({"rows of a batch", "outputs", "final states"}, {"causality", "same call twice", "arguments unchanged"}),
+    "dropout": ({"same call twice", "outputs"}, {"arguments unchanged"}),
+    "nan": ({"outputs"}, {"final states"}),
+    "detached": ({"gradient of x", "gradient of parameters"}, {"outputs", "final states", "causality"}),
+    "in place": (
+        {"arguments unchanged", "outputs", "final states"},
+        {"rows of a batch", "causality", "same call twice"},
+    ),
+}
+
+
+@pytest.mark.parametrize("how", SCALED)
+def test_a_wrong_layer_made_of_torchs_has_a_table(how):
+    """What it does to a tensor it cannot do to a PackedSequence: lengths are not offered, and the row says so."""
+    layer = Scaled(M, N)
+    layer.how = how
+    report = lo.check_layer(layer, shapes=[(4, 3)])
+    found, (broken, whole) = statuses(report), SCALED[how]
+    assert not report
+    assert {name for name in broken if found[name] != "broken"} == set(), report
+    assert {name for name in whole if found[name] != "holds"} == set(), report
+    assert {found[name] for name in PADDED} == {"not offered"}, report
+    assert "not offered, lengths are a PackedSequence, of which it raised " in str(report)
+
+
+def test_what_a_layer_raises_is_a_row_of_the_table():
+    """In its own dtype it breaks what was asked, the rest is asked all the same; the table says how the layer was called."""
 
     class Breaks(Loop):
-        def forward(self, x):
-            raise KeyError("theirs")
+        def forward(self, x, state=None, lengths=None):
+            if self.fault != "padded" or lengths is not None:
+                raise KeyError("theirs")
+            return super().forward(x, state)
 
-    with pytest.raises(KeyError, match="theirs"):
-        lo.check_layer(Breaks(M, N), "no_peepholes", GATES)
+    every = lo.check_layer(Breaks(M, N), "no_peepholes", GATES, shapes=[(2, 2)])
+    found = statuses(every)
+    assert not every and {found[name] for name in EVERY - PADDED} == {"broken"}
+    assert "outputs without a state     not offered      raised\n" in str(every)
+    assert "not offered in float64, KeyError: 'theirs'\n" in str(every)
+    assert "\nbroken in float32, raised KeyError: 'theirs': outputs; outputs without a state; final states; " in str(
+        every
+    )
+    assert str(every).endswith(
+        "called as layer(x, states), x [T, B, M] with M = 3: if it is called otherwise, pass call="
+    )
+    layer = Breaks(M, N)
+    layer.fault = "padded"
+    padded = lo.check_layer(layer, "no_peepholes", GATES, call=call, shapes=[(2, 2)])
+    assert not padded and {name for name, status in statuses(padded).items() if status == "broken"} == PADDED
+    assert {name for name, status in statuses(padded).items() if status == "holds"} == EVERY - PADDED
+    assert padded.findings["padding: outputs", "float64"].status == "not offered" and "called as" not in str(padded)
+
+
+def test_a_layer_that_cannot_be_differentiated_has_outputs():
+    """What is raised backwards is the gradients' row, not the outputs'."""
+
+    class Late(nn.LSTM):
+        def forward(self, x, hx=None):
+            y, h = super().forward(x, hx)
+            z = y.exp()
+            kept = z.log()
+            z.add_(1.0)  # which the derivative of log needs as it was
+            return kept, h
+
+    report = lo.check_layer(Late(M, N), shapes=[(4, 3)])
+    found = statuses(report)
+    assert found["outputs"] == found["final states"] == found["arguments unchanged"] == "holds", report
+    assert {name for name, status in found.items() if status == "broken"} >= {*GRADIENTS, "rows of a batch"}
+    assert (
+        "raised RuntimeError: one of the variables needed for gradient"
+        in report.findings["gradient of x", "float32"].what
+    )
+
+
+def test_an_argument_that_is_written_to_is_seen():
+    """Right in every number, and the caller's input is another afterwards."""
+
+    class Takes(nn.LSTM):
+        def forward(self, x, hx=None):
+            found = super().forward(x.clone(), hx)
+            x.zero_()
+            return found
+
+    report = lo.check_layer(Takes(M, N), shapes=[(4, 3)])
+    assert {name for name, status in statuses(report).items() if status == "broken"} == {"arguments unchanged"}, report
+    assert "x itself" in report.findings["arguments unchanged", "float32"].what
+
+
+def test_what_is_returned_of_lengths_is_a_row_too():
+    """A call that fits and whose outputs are shorter where there is padding: broken, and the rest is asked."""
+
+    def short(layer, x, state, lengths):
+        y, final = layer(x, state, lengths)
+        return (y if lengths is None else y[:1]), final
+
+    report = lo.check_layer(made(), "no_peepholes", GATES, call=short, shapes=[(4, 3)])
+    assert {name for name, status in statuses(report).items() if status == "broken"} == PADDED, report
+    assert report.findings["padding: outputs", "float32"].what.startswith(
+        "returned (1, 3, 5); expected outputs [T, B, N] = "
+    )
+    assert "padding: outputs            returned" in str(report)
+
+
+def test_a_step_in_place_of_a_layer_is_told_of_call():
+    """torch's cells compute one frame."""
+    text = str(lo.check_layer(nn.LSTMCell(M, N), "no_peepholes", GATES, shapes=[(2, 2)]))
+    assert "raised " in text and text.endswith("if it is called otherwise, pass call=")
+
+
+EAGER = {"backend": "eager", "dtype": torch.float64}
+OURS = {
+    "no_peepholes": lambda: lo.from_torch(nn.LSTM(M, N, dtype=torch.float64)),
+    "gru_reset_after": lambda: lo.from_torch(nn.GRU(M, N, batch_first=True, bias=False, dtype=torch.float64), "eager"),
+    "vanilla": lambda: lo.RNN("vanilla", M, N, batch_first=True, bias=False, **EAGER),
+    "cornn": lambda: lo.RNN("cornn", M, N, constants={"gamma": 2.0}, **EAGER),
+}
+
+
+@pytest.mark.parametrize("cell", OURS)
+def test_layers_of_ours_need_no_mapping(cell):
+    """Swapped in for torch's, or made by name; the cell may be said, and another is refused."""
+    layer = OURS[cell]()
+    report = lo.check_layer(layer, cell, shapes=[(3, 2)])
+    assert report and set(statuses(report).values()) == {"holds"}, report
+    with pytest.raises(LayerError, match=f"without a mapping; expected '{cell}'"):
+        lo.check_layer(layer, "nig")

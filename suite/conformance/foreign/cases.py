@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.conformance.answers import TIMES_ROUNDING, Answer, ask_oracle, fresh, join
+from lstm_odyssey.conformance.answers import TIMES_ROUNDING, Answer, ask_oracle, differentiate, fresh, join
 from lstm_odyssey.conformance.draws import Draw, Problem, beyond
-from lstm_odyssey.conformance.foreign.calls import NotOffered
+from lstm_odyssey.conformance.foreign.calls import NotOffered, RaisedError, heard
 from lstm_odyssey.conformance.foreign.layer import Foreign
 from lstm_odyssey.conformance.foreign.mapping import LayerError
 from lstm_odyssey.conformance.ties import NEAR, distance
@@ -30,6 +30,12 @@ Run = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 def tolerance(dtype: torch.dtype) -> float:
     """Error allowed, in parts of a tensor's greatest entry: ε^(2/3), 4e-11 in float64, 2e-5 in float32, 4e-2 in bfloat16."""
     return float(torch.finfo(dtype).eps ** (2 / 3))
+
+
+class Heard(Answer):
+    """A layer's answer; where it has no gradients, what it raised when they were asked for."""
+
+    raised: RaisedError | None = None
 
 
 class Case:
@@ -69,36 +75,49 @@ class Case:
         return found
 
     def given(self, value: Tensor) -> Tensor:
-        """A tensor as the layer takes it."""
-        return value.to(self.layer.device, self.dtype)
+        """A tensor as the layer takes it: one of its own, in which it may write."""
+        return value.to(self.layer.device, self.dtype, copy=True)
 
     def ask(
         self, problem: Problem, *, state: bool = True, lengths: Tensor | None = None, run: Run | None = None
-    ) -> Answer:
+    ) -> Heard:
         """The layer's answers: outputs, final states, gradients by its own names; in float64 on the CPU.
 
-        What it does not return is left out, and so are all gradients where its outputs have none.
+        What it does not return is left out, and so are all gradients where its outputs have none, or it raises.
         """
         start = problem.state if state else {}
         leaves = fresh({"x": problem.x, **{f"initial {name}": value for name, value in start.items()}})
         values = {name: self.given(leaves[f"initial {name}"]) for name in start}
         y, final = (run or self.layer.run)(self.given(leaves["x"]), values if state else None, lengths)
-        heard = y.cpu().double() * problem.adjoint_y
-        total = (heard if lengths is None else heard.masked_fill(beyond(len(y), lengths), 0.0)).sum()
+        weighed = y.cpu().double() * problem.adjoint_y
+        total = (weighed if lengths is None else weighed.masked_fill(beyond(len(y), lengths), 0.0)).sum()
         for name, value in final.items():
             total = total + (value.cpu().double() * problem.adjoint_state[name]).sum()
-        answer = {
-            "y": y.detach().cpu().double(),
-            **{f"final {name}": v.detach().cpu().double() for name, v in final.items()},
-        }
+        answer = Heard(y=y.detach().cpu().double())
+        answer.update({f"final {name}": value.detach().cpu().double() for name, value in final.items()})
         if total.requires_grad:
             everything = {**leaves, **self.layer.parameters}
-            gradients = torch.autograd.grad(total, list(everything.values()), materialize_grads=True)
-            answer.update({f"gradient of {n}": g.cpu().double() for n, g in zip(everything, gradients, strict=True)})
+            try:
+                with heard():
+                    gradients = differentiate(total, everything)
+            except RaisedError as error:
+                answer.raised = error
+            else:
+                answer.update({f"gradient of {name}": value.cpu().double() for name, value in gradients.items()})
         return answer
 
+    def joined(self, problems: Sequence[Problem]) -> Heard:
+        """The layer's answers to problems of one row, as one answer; without gradients where it raised at one of them."""
+        found = [self.ask(problem, state=self.layer.takes > 1) for problem in problems]
+        raised = next((each.raised for each in found if each.raised), None)
+        if raised:
+            found = [Heard({n: v for n, v in each.items() if not n.startswith("gradient ")}) for each in found]
+        whole = Heard(join(found, self.T))
+        whole.raised = raised
+        return whole
+
     @cached_property
-    def answer(self) -> Answer:
+    def answer(self) -> Heard:
         """The layer's answer from given states, or from none if it takes none."""
         return self.ask(self.problem, state=self.layer.takes > 1)
 
@@ -113,18 +132,18 @@ class Case:
         return self.problem if self.layer.takes > 1 else self.default
 
     @cached_property
-    def padded(self) -> tuple[Answer, Answer]:
+    def padded(self) -> tuple[Heard, Heard]:
         """``with_padding`` of numbers that are far from any frame's."""
         return self.with_padding(FILLER)
 
-    def with_padding(self, filler: float) -> tuple[Answer, Answer]:
+    def with_padding(self, filler: float) -> tuple[Heard, Heard]:
         """The layer's answer to rows of several lengths, filled up to T, and those to its rows alone, joined."""
         lengths, state = replace(self.draw, B=max(self.B, 2)).lengths()[-self.B :], self.layer.takes > 1
         padding = beyond(self.T, lengths)
         filled = replace(self.asked, x=self.asked.x.masked_fill(padding, filler))
         answer = self.ask(filled, state=state, lengths=lengths)
         answer["y"] = answer["y"].masked_fill(padding, 0.0)  # what a layer puts there is its own affair
-        return answer, join([self.ask(part, state=state) for part in self.asked.alone(lengths)], self.T)
+        return answer, self.joined(self.asked.alone(lengths))
 
     def reference(self, problem: Problem, values: Mapping[str, Tensor], final: Any) -> Answer:
         """The text's answer, with gradients by the layer's names: those of the cell's pulled back through the mapping."""
@@ -190,7 +209,11 @@ class Case:
 
         Raises:
             NotOffered: the layer gives none of them.
+            RaisedError: gradients are among them, and the layer raised when it was asked for them.
         """
+        raised = next((each.raised for each in (answer, expected) if isinstance(each, Heard) and each.raised), None)
+        if raised and (not prefix or prefix.startswith("gradient ")):
+            raise raised
         names = [name for name in answer if name.startswith(prefix) and name in expected]
         if not names:
             raise NotOffered("it returns no final states" if prefix == "final " else "its outputs have no gradient")

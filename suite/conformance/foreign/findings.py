@@ -16,13 +16,22 @@ class Finding(NamedTuple):
         status: ``holds``, ``broken`` or ``not offered``.
         error: the worst, in parts of the greatest entry of its tensor; NaN if nothing was compared.
         allowed: the bound of that.
-        what: the worst tensor and its case; of what is not offered the reason.
+        what: the worst tensor and its case; of what is not offered the reason, and what was raised in place of an answer.
+        answered: whether there was something to compare.
     """
 
     status: str
     error: float
     allowed: float
     what: str
+    answered: bool = True
+
+
+class NoAnswer(NamedTuple):
+    """Why a promise could not be compared: the text, and whether that breaks it."""
+
+    why: str
+    broken: bool = False
 
 
 @dataclass
@@ -34,6 +43,7 @@ class LayerReport:
         M, N: sizes.
         bounds: tolerance by dtype, in parts of a tensor's greatest entry.
         findings: by promise and dtype.
+        hint: what to look to where there are no outputs.
     """
 
     layer: str
@@ -42,15 +52,17 @@ class LayerReport:
     N: int
     bounds: dict[str, float]
     findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
+    hint: str = ""
 
     def add(self, promise: str, dtype: str, seen: Sequence[tuple[str, Any]]) -> None:
-        """Note of a promise what each case has shown: a list of (tensor, error, allowed), or why it is not offered."""
-        absent = next((found for _, found in seen if isinstance(found, str)), None)
-        if absent is not None:
-            self.findings[promise, dtype] = Finding(ABSENT, float("nan"), 0.0, absent)
-            return
+        """Note of a promise what each case has shown: a list of (tensor, error, allowed), or why there is none."""
+        none = [found for _, found in seen if isinstance(found, NoAnswer)]
         if not any(found for _, found in seen):
-            self.findings[promise, dtype] = Finding(ABSENT, float("nan"), 0.0, "no batch of several rows was asked for")
+            none = [NoAnswer("no batch of several rows was asked for")]
+        if none:
+            worst = max(none, key=lambda one: one.broken)
+            status = BROKEN if worst.broken else ABSENT
+            self.findings[promise, dtype] = Finding(status, float("nan"), 0.0, worst.why, answered=False)
             return
         every = [(error, allowed, f"{what}, {case}") for case, found in seen for what, error, allowed in found]
         # a NaN is the worst; of what misses its bound, what misses it by most
@@ -85,25 +97,30 @@ class LayerReport:
         return "\n".join([*text, *self._notes()])
 
     def _notes(self) -> list[str]:
-        """What is broken, of each promise in the first dtype; what is not offered, by the reason."""
+        """What is broken, of each promise in the first dtype; what could not be compared, by the reason."""
         broken: dict[str, str] = {}
-        absent: dict[str, dict[str, list[str]]] = {}
+        unanswered: dict[tuple[str, str], dict[str, list[str]]] = {}
         for (name, dtype), each in self.findings.items():
-            if each.status == BROKEN:
+            if not each.answered:
+                unanswered.setdefault((each.status, each.what), {}).setdefault(dtype, []).append(name)
+            elif each.status == BROKEN:
                 text = f"{name}, {dtype}: {each.what}: off by {each.error:.2g} of it; {each.allowed:.1g} is allowed"
                 broken.setdefault(name, text)
-            elif each.status == ABSENT:
-                absent.setdefault(each.what, {}).setdefault(dtype, []).append(name)
         notes = list(broken.values())
-        for reason, found in absent.items():
+        for (status, reason), found in unanswered.items():
             every = list(dict.fromkeys(name for names in found.values() for name in names))
             where = "" if len(found) == len(self.bounds) else f" in {', '.join(found)}"
             whole = len(every) == len({name for name, _ in self.findings})
-            notes.append(f"not offered{where}, {reason}" + ("" if whole else f": {'; '.join(every)}"))
-        return notes
+            notes.append(f"{status}{where}, {reason}" + ("" if whole else f": {'; '.join(every)}"))
+        outputs = [each for (name, _), each in self.findings.items() if name.startswith("outputs")]
+        lost = any(each.status == BROKEN and not each.answered for each in outputs)
+        return [*notes, self.hint] if lost and self.hint else notes
 
     __repr__ = __str__
 
 
 def _cell(found: Finding) -> str:
-    return found.status if found.status == ABSENT else f"{found.status} {found.error:.0e}"
+    """Of what was not answered the first word of why, ``raised`` or ``returned``."""
+    if found.status == ABSENT:
+        return ABSENT
+    return f"{found.status} {found.error:.0e}" if found.answered else found.what.split()[0]

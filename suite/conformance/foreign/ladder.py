@@ -11,8 +11,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lstm_odyssey.conformance.answers import differentiate, join
-from lstm_odyssey.conformance.foreign.calls import NotOffered
+from lstm_odyssey.conformance.answers import differentiate
+from lstm_odyssey.conformance.foreign.calls import NotOffered, heard
 from lstm_odyssey.conformance.foreign.cases import Case
 
 Seen = tuple[str, float, float]
@@ -57,9 +57,7 @@ def rows(case: Case) -> list[Seen]:
     """A batch is its rows one by one, gradients included."""
     if case.B == 1:
         return []
-    state = case.layer.takes > 1
-    alone = [case.ask(case.asked.rows([row]), state=state) for row in range(case.B)]
-    return case.same(case.answer, join(alone, case.T), "")
+    return case.same(case.answer, case.joined([case.asked.rows([row]) for row in range(case.B)]), "")
 
 
 def causality(case: Case) -> Iterator[Seen]:
@@ -71,7 +69,8 @@ def causality(case: Case) -> Iterator[Seen]:
     given = {name: case.given(value) for name, value in case.asked.state.items()} if state else None
     y = case.layer.run(case.given(x), given)[0][:cut].cpu().double()
     if y.requires_grad:
-        later = differentiate((y * case.asked.adjoint_y[:cut]).sum(), {"x": x})["x"][cut:]
+        with heard():
+            later = differentiate((y * case.asked.adjoint_y[:cut]).sum(), {"x": x})["x"][cut:]
         yield "gradient of later x", later.abs().max().item(), 0.0
 
 
@@ -84,8 +83,8 @@ def two_parts(case: Case) -> list[Seen]:
     cut = case.T // 2
 
     def run(x: Tensor, state: dict[str, Tensor], lengths: None) -> tuple[Tensor, dict[str, Tensor]]:
-        first, carried = case.layer.run(x[:cut], state)
-        second, final = case.layer.run(x[cut:], carried)
+        first, carried = case.layer.run(x[:cut].clone(), state)  # no two arguments share memory, in which it may write
+        second, final = case.layer.run(x[cut:].clone(), carried)
         return torch.cat([first, second]), final
 
     return case.same(case.ask(case.problem, run=run), case.answer, "")
@@ -114,7 +113,18 @@ def padding_of_nan(case: Case) -> list[Seen]:
 def repeated_call(case: Case) -> list[Seen]:
     """The same call gives the same bits."""
     again = case.ask(case.asked, state=case.layer.takes > 1)
-    return [(name, float(not torch.equal(value, case.answer[name])), 0.0) for name, value in again.items()]
+    both = [name for name in again if name in case.answer]
+    return [(name, float(not torch.equal(again[name], case.answer[name])), 0.0) for name in both]
+
+
+def arguments(case: Case) -> list[Seen]:
+    """Input and states that are given are after the call what they were before it."""
+    given = {"x": case.given(case.asked.x)}
+    state = {name: case.given(value) for name, value in case.asked.state.items()} if case.layer.takes > 1 else None
+    given.update({f"initial {name}": value for name, value in (state or {}).items()})
+    before = {name: value.clone() for name, value in given.items()}
+    case.layer.run(given["x"], state)
+    return [(f"{name} itself", float(not torch.equal(value, before[name])), 0.0) for name, value in given.items()]
 
 
 def _needs_state(case: Case) -> None:
@@ -137,5 +147,6 @@ PROMISES: dict[str, Callable[[Case], list[Seen] | Iterator[Seen]]] = {
     "padding: gradients": padding_gradients,
     "padding of NaN": padding_of_nan,
     "same call twice": repeated_call,
+    "arguments unchanged": arguments,
 }
 """By name, in the order of the table."""

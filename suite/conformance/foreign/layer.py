@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.cell.symbols import CONSTANTS
-from lstm_odyssey.conformance.foreign.calls import Call, NotOffered, plain_call, takes, torchs_call
-from lstm_odyssey.conformance.foreign.mapping import LayerError, Rows, Values, of_torch
+from lstm_odyssey.conformance.foreign.calls import Call, NotOffered, heard, takes, usual_call
+from lstm_odyssey.conformance.foreign.mapping import LayerError, Rows, Values, known
 from lstm_odyssey.plugins.registry import as_cell
 from lstm_odyssey.tasks.kinds import refuse_kind
 from lstm_odyssey.tasks.nearest import nearest
@@ -23,6 +23,14 @@ from lstm_odyssey.variants.declare import Constant
 
 ROUNDED = 16
 """So many ε of its dtype a constant may lie beyond its range: it is rounded, and its last bits are changed."""
+
+
+class MisfitError(LayerError):
+    """A layer returned something else than outputs and states; ``found`` says what and what was expected."""
+
+    def __init__(self, found: str, cure: str = "") -> None:
+        super().__init__(f"check_layer: the layer {found}.{cure}")
+        self.found = found
 
 
 class Foreign:
@@ -33,10 +41,11 @@ class Foreign:
         cell: what it is to compute.
         mapping: from values by the layer's names to values by the cell's.
         call: called with the layer, x and, as far as it takes them, states and lengths.
+        hint: what to look to where the layer raises.
     """
 
-    def __init__(self, layer: Any, cell: Cell, mapping: Callable[[Values], Values], call: Call) -> None:
-        self.layer, self.cell, self.mapping, self.call = layer, cell, mapping, call
+    def __init__(self, layer: Any, cell: Cell, mapping: Callable[[Values], Values], call: Call, hint: str = "") -> None:
+        self.layer, self.cell, self.mapping, self.call, self.hint = layer, cell, mapping, call, hint
         self.takes = takes(call)
         first = next(iter(self.parameters.values()), None)
         if first is None:
@@ -97,21 +106,23 @@ class Foreign:
 
         Raises:
             NotOffered: its call takes no states, or no lengths.
-            LayerError: it returns something else.
+            RaisedError: whatever it raises.
+            MisfitError: it returns something else.
         """
         if state is not None and self.takes < 2:
             raise NotOffered("its call takes no state")
         if lengths is not None and self.takes < 3:
             raise NotOffered("its call takes no lengths")
         given = [state, lengths][: self.takes - 1]
-        found = self.call(self.layer, x, *given)
+        with heard():
+            found = self.call(self.layer, x, *given)
         y, final = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
         T, B = x.shape[:2]
         if not isinstance(y, Tensor) or y.shape != (T, B, self.N):
             got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-            raise LayerError(
-                f"check_layer: the layer returned {got}; expected outputs [T, B, N] = {(T, B, self.N)}, alone or with final "
-                "states. Pass call=, a function that returns them so."
+            raise MisfitError(
+                f"returned {got}; expected outputs [T, B, N] = {(T, B, self.N)}, alone or with final states",
+                " Pass call=, a function that returns them so.",
             )
         return y, self._named(final, B)
 
@@ -121,16 +132,16 @@ class Foreign:
             return {}
         if isinstance(final, Tensor):
             final = (final,)
+        expected = f"expected some of {nearest(None, self.cell.states)}, [B, N] = {(B, self.N)} each"
+        if not isinstance(final, Mapping | tuple | list):
+            raise MisfitError(f"returned a {type(final).__name__} as final states; {expected}")
         found = dict(final) if isinstance(final, Mapping) else dict(zip(self.cell.states, final, strict=False))
         if not set(found) <= set(self.cell.states):
-            raise LayerError(
-                f"check_layer: the layer returned the states {sorted(found)}; expected some of {self.cell.states}."
-            )
-        wrong = next((name for name, value in found.items() if value.numel() != B * self.N), None)
-        if wrong is not None:
-            raise LayerError(
-                f"check_layer: the layer returned '{wrong}' as {tuple(found[wrong].shape)}; expected [B, N] = {(B, self.N)}."
-            )
+            raise MisfitError(f"returned the states {', '.join(map(str, found))}; {expected}")
+        for name, value in found.items():
+            if not isinstance(value, Tensor) or value.numel() != B * self.N:
+                got = tuple(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
+                raise MisfitError(f"returned the state '{name}' as {got}; {expected}")
         return {name: value.reshape(B, self.N) for name, value in found.items()}
 
     def _sizes(self) -> tuple[int, int]:
@@ -149,6 +160,13 @@ class Foreign:
                     )
         if "N" not in sizes:
             raise LayerError("check_layer: the mapping names no parameter of the layer; expected at least one.")
+        torchs = isinstance(self.layer, nn.RNNBase | nn.RNNCellBase)  # of others the same word may mean something else
+        for axis, attribute in (("M", "input_size"), ("N", "hidden_size")):
+            if torchs and sizes.get(axis, getattr(self.layer, attribute)) != getattr(self.layer, attribute):
+                raise LayerError(
+                    f"check_layer: {axis} is {sizes[axis]} by the mapping; expected {getattr(self.layer, attribute)}, the "
+                    f"layer's {attribute}. Map each parameter of the cell to its own of the layer."
+                )
         return sizes.get("M", 1), sizes["N"]
 
 
@@ -187,14 +205,17 @@ def foreign(
         raise LayerError(
             f"check_layer: got {type(layer).__name__}; expected a torch.nn.Module, or a function with parameters={{...}}."
         )
-    kind = next((each for each in type(layer).__mro__ if each.__module__.startswith("torch.nn.")), None)
     if mapping is None:
-        cell, mapping = of_torch(layer, kind, cell)
+        cell, mapping = known(layer, cell)
     elif cell is None:
         raise LayerError("check_layer: a mapping and no cell; expected the name of one, or a step. Pass it second.")
     cell = as_cell(cell)
     if not callable(mapping):
         mapping = Rows(cell, mapping, layer)
-    if call is None:
-        call = torchs_call(cell, layer) if isinstance(layer, nn.RNNBase) else plain_call(cell, layer)
-    return Foreign(layer, cell, mapping, call)
+    if call is not None:
+        return Foreign(layer, cell, mapping, call)
+    made = Foreign(layer, cell, mapping, usual_call(cell, layer))
+    shape = "[B, T, M]" if getattr(layer, "batch_first", False) else "[T, B, M]"
+    given = "layer(x, states)" if made.takes > 1 else "layer(x)"
+    made.hint = f"called as {given}, x {shape} with M = {made.M}: if it is called otherwise, pass call="
+    return made

@@ -227,6 +227,60 @@ def test_what_was_not_drawn_at_random_is_said():
         shares(table, distributions=SPACE | {"rate": FloatDistribution(1e-5, 1e-1)})
 
 
+@pytest.mark.parametrize("n", [10, 100])
+@pytest.mark.parametrize(
+    "stated", [SPACE["rate"], {"kind": "levels", "values": list(range(1, 301)), "masses": [1 / 300] * 300}]
+)
+def test_one_value_of_a_distribution_is_said(n, stated):
+    """A column that was held at one value while it is stated as drawn: there its forest has a single cell."""
+    table = pandas.DataFrame([trial.params | {"value": trial.value} for trial in drawn(multilinear, n=n)])
+    table["rate"] = 1e-3 if stated is SPACE["rate"] else 280
+    with pytest.warns(UserWarning, match="the values of 'rate' are not spread as the stated distributions"):
+        found = shares(table, distributions=SPACE | {"rate": stated})
+    assert "the values of 'rate' are not spread" in found["note"].item()
+
+
+def test_columns_and_choices_of_other_kinds():
+    """Labels that are no texts, numbers that are written as texts, and choices as numpy and pandas have them."""
+    trials = drawn(multilinear, {"x": SPACE["x"], "rate": SPACE["rate"], "k": IntDistribution(1, 8)})
+    table = pandas.DataFrame([trial.params | {"value": trial.value} for trial in trials])
+    space = {"x": SPACE["x"], "rate": SPACE["rate"], "k": list(range(1, 9))}
+    expected = shares(table, distributions=space)["main_share"].values
+    for choices in (numpy.arange(1, 9), pandas.Series(range(1, 9)), pandas.Index(range(1, 9))):
+        numpy.testing.assert_array_equal(shares(table, distributions=space | {"k": choices})["main_share"], expected)
+    numbered = table.astype({"value": str}).set_axis(range(4), axis=1)
+    found = shares(numbered, distributions=dict(zip(range(3), space.values(), strict=True)), value=3)
+    assert found["hyperparameter"].values.tolist() == ["0", "1", "2"]
+    numpy.testing.assert_array_equal(found["main_share"], expected)
+
+
+def test_what_is_no_value_of_a_study_is_refused():
+    """An objective that there is not, what a function returns that is no number, a study that has no trials."""
+    search = study(drawn(multilinear, n=12))
+    for value, message in (
+        (3, "value of study 'theirs': got 3; expected the number of an objective, 0, or a function of a trial"),
+        ("loss", "value of study 'theirs': got 'loss'; expected the number of an objective"),
+        (lambda trial: None, "value of trial 0: got None; expected a number, or NaN where a trial failed"),
+        (lambda trial: "x", "value of trial 0: got 'x'; expected a number"),
+        (lambda trial: 1 + 1j, r"value of trial 0: got \(1\+1j\); expected a number"),
+        (lambda trial: math.nan, r"search 'theirs': got 0 trials with a value among 12 \(12 failed\)"),
+    ):
+        with pytest.raises(FanovaError, match=message):
+            shares(search, value=value)
+    with pytest.raises(FanovaError, match="distributions: got a list; expected {name: distribution}"):
+        shares(search, distributions=[1])
+    with pytest.raises(
+        FanovaError, match="search 'theirs': got no trials; expected some that have ended. Run it first"
+    ):
+        shares(study([]), hyperparameters=["x"])
+
+
+def test_a_warning_of_a_search_speaks_of_the_search():
+    """It has neither tasks nor cells."""
+    with pytest.warns(UserWarning, match="^functional ANOVA of search 'theirs', clip 1: constant response"):
+        shares(study(drawn(lambda u: 1.0, n=12)))
+
+
 def test_one_of_several_objectives():
     """It has to be named: by its number, or as a function of a trial; what direction that has is its own affair."""
     found = optuna.create_study(
@@ -260,12 +314,49 @@ def test_a_parameter_of_two_distributions():
 
 
 TABLE = pandas.DataFrame({"x": [0.5, 1.0] * 10, "status": [1.0, 2.0] * 10, "value": numpy.arange(20.0)})
+X = FloatDistribution(0, 1)
+SPREAD = TABLE.assign(x=numpy.linspace(0.02, 0.98, 20))
 WRONG = [
-    (([1, 2],), {}, "study: found list [1, 2], expected an xarray.Dataset. Open the study with lo.open_study, or give"),
+    (([1, 2],), {}, "study: found list [1, 2], expected a stored study, a study of optuna or a pandas.DataFrame with distrib"),
+    ((TABLE["x"],), {}, "study: found Series 0     0.5, expected a stored study"),
     ((TABLE,), {}, "fanova of a DataFrame: got no distributions"),
-    ((TABLE,), {"distributions": {"y": FloatDistribution(0, 1)}}, "got the column 'y'; expected some of x, status"),
-    ((TABLE,), {"distributions": {"x": FloatDistribution(0, 1)}, "value": "loss"}, "got the column 'loss'"),
-    ((TABLE,), {"distributions": {"x": FloatDistribution(0, 1)}, "hyperparameters": ["status"]}, "got the column 'status'"),
+    ((TABLE,), {"distributions": "x"}, "fanova of a DataFrame: got a str; expected {column: distribution}"),
+    ((TABLE,), {"distributions": {"y": X}}, "parameter 'y': got no such column; expected some of x, status. Correct"),
+    ((TABLE,), {"distributions": {"x": X}, "value": "loss"},
+     "value of a DataFrame: got no column 'loss'; expected the column of the results, one of x, status, value. Pass"),
+    ((TABLE[["x"]],), {"distributions": {"x": X}},
+     "value of a DataFrame: got no column 'value'; expected the column of the res"),
+    ((TABLE,), {"distributions": {"x": X}, "value": len}, "value of a DataFrame: got a function; expected the column"),
+    ((TABLE,), {"distributions": {"x": X}, "hyperparameters": ["status"]},
+     "parameter 'status': got no distribution of it; expected some of x. Correct the name."),
+    ((TABLE,), {"distributions": {"x": X, "value": FloatDistribution(0, 20)}},
+     "parameter 'value': got the column of the results; expected a parameter. Leave it out of distributions"),
+    ((TABLE.set_axis(["x", "x", "value"], axis=1),), {"distributions": {"x": X}},
+     "column 'x': got 2 of that name; expected one"),
+    ((TABLE.set_axis(["x", "value", "value"], axis=1),), {"distributions": {"x": X}}, "column 'value': got 2 of that name"),
+    ((TABLE.assign(value=TABLE["value"] + 1j),), {"distributions": {"x": X}},
+     "column 'value', row 0: got 1j; expected a number, or NaN where a trial failed"),
+    ((TABLE.assign(value=["diverged", *range(19)]),), {"distributions": {"x": X}},
+     "column 'value', row 0: got 'diverged'; expected a number, or NaN where a trial failed. Take out"),
+    ((TABLE.assign(value=pandas.Timestamp("2020-01-01")),), {"distributions": {"x": X}},
+     "row 0: got Timestamp('2020-01-01 00:0"),
+    ((TABLE.assign(x=pandas.Timestamp("2020-01-01")),), {"distributions": {"x": X}},
+     "parameter 'x': got Timestamp('2020-01-01"),
+    ((TABLE.assign(x="fast"),), {"distributions": {"x": X}},
+     "parameter 'x': got 'fast'; expected a number, as its distribution"),
+    ((TABLE[:0],), {"distributions": {"x": X}}, "search 'table': got no trials; expected some that have ended"),
+    ((TABLE[:7],), {"distributions": {"x": X}},
+     "search 'table': got 7 trials with a value among 7; expected 10 or more. Run more"),
+    ((TABLE.assign(value=math.nan),), {"distributions": {"x": X}},
+     "search 'table': got 0 trials with a value among 20 (20 failed); expected 10 or more. Run more, or pass failed="),
+    ((TABLE,), {"distributions": {"x": {"kind": "log_uniform", "low": 0, "high": 1}}},
+     "parameter 'x': got low=0 and high=1; expected finite numbers above 0, low below high."),
+    ((TABLE,), {"distributions": {"x": {"kind": "log_uniform", "low": 1, "high": 1e-5}}},
+     "parameter 'x': got low=1 and high=1e-05"),
+    ((TABLE,), {"distributions": {"x": {"kind": "uniform", "low": 1, "high": 0}}},
+     "got low=1 and high=0; expected finite numbers, low"),
+    ((TABLE,), {"distributions": {"x": {"kind": "one_minus", "distribution": {"kind": "uniform", "low": 1, "high": 0}}}},
+     "parameter 'x': got low=1 and high=0; expected"),
     ((TABLE,), {"distributions": {"status": FloatDistribution(0, 2)}}, "parameter 'status': got a name that is taken"),
     ((TABLE,), {"distributions": {"x": scipy.stats.norm(0, 1)}}, "got norm of scipy.stats; expected a distribution of optuna"),
     ((TABLE,), {"distributions": {"x": "uniform"}}, "parameter 'x': got 'uniform'; expected a distribution of optuna"),
@@ -275,11 +366,20 @@ WRONG = [
     ((TABLE,), {"distributions": {"x": [0.5, 2.0]}}, "parameter 'x': got 1.0, which is none of its 2 levels; expected"),
     ((TABLE,), {"distributions": SPACE, "absent": "drop"}, "absent: got 'drop'; expected 'refuse' or 'level'"),
     ((TABLE,), {"distributions": SPACE, "direction": "up"}, "direction: got 'up'; expected one of minimize, maximize"),
+    ((TABLE,), {"distributions": {"x": {"kind": "choice", "values": []}}},
+     "parameter 'x': got a choice among no values; expected"),
+    ((TABLE,), {"distributions": {"x": numpy.zeros((2, 2))}},
+     "parameter 'x': got array([[0., 0.], [0., 0.]]); expected a dist"),
+    ((TABLE,), {"distributions": {"x": X}, "hyperparameters": 3}, "hyperparameters: got 3; expected names"),
+    ((SPREAD,), {"distributions": {"x": X}, "pooled": True}, "fanova of a search: got pooled=True; expected none, as a search"),
+    ((SPREAD,), {"distributions": {"x": X}, "tasks": "a"}, "fanova of a search: got tasks='a'; expected none, as a search"),
+    ((SPREAD,), {"distributions": {"x": X}, "response": "seconds"}, "Leave response out; value= says what is explained."),
+    ((TABLE,), {"distributions": SPACE, "failed": "x"}, "failed: got 'x'; expected a number"),
     ((TABLE,), {"distributions": SPACE, "failed": math.nan}, "failed: got nan; expected a number"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("given", "options", "message"), WRONG, ids=[message[:25] for *_, message in WRONG])
+@pytest.mark.parametrize(("given", "options", "message"), WRONG, ids=[message[:45] for *_, message in WRONG])
 def test_what_is_no_search_is_refused(given, options, message):
     """One sentence that names the part, before any forest is grown."""
     with pytest.raises((FanovaError, SchemaError)) as caught:
