@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lstm_odyssey.backends.cuda import training_step
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
 from lstm_odyssey.backends.cuda.graphs import Sequences
 from lstm_odyssey.backends.cuda.launch import KernelError, Launch
@@ -145,3 +146,17 @@ def test_a_graph_of_other_weights_is_dropped(made):
         for _ in range(3):
             ours.update(batch)
     assert len(made) == 2 and not np.array_equal(ours.network.member_weights(0)["a"], before)
+
+
+def test_of_too_many_shapes_the_oldest_stay(made, monkeypatch):
+    """An epoch visits all of its shapes in turn, so that dropping the oldest, or all, would make every one anew each time."""
+    monkeypatch.setattr(training_step, "SHAPES", 2)
+    target, drawn = Target("emulated"), Made.drawn("next_frame", 3, 5, 3, 3)
+    with target.here():
+        ours = population(target, target.first, drawn, mixed([3, 1, 4], 0.05), True)
+        batches = drawn.batches(torch.float32, target.device)[::-1]  # the longest first, which makes all the room
+        kept = []
+        for batch in batches * 2:
+            ours.update(batch)
+            kept.append([T for T, *_ in ours.step._shapes])
+    assert kept == [[7], [7, 6], [7, 5], [7, 5], [7, 6], [7, 5]]
