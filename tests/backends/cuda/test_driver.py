@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import types
+from functools import partial
 
 import pytest
 import torch
@@ -100,6 +101,16 @@ class Stream:
 
     def wait_stream(self, other):
         self.waited.append(other)
+
+
+@contextlib.contextmanager
+def on(cuda, stream):
+    """torch's current stream is this one, while it lasts."""
+    before, cuda.stream = cuda.stream, stream
+    try:
+        yield
+    finally:
+        cuda.stream = before
 
 
 @pytest.fixture
@@ -209,16 +220,8 @@ def streams(cuda, monkeypatch):
             made.append(self)
             self.cuda_stream = handle
 
-    @contextlib.contextmanager
-    def on(stream):
-        before, cuda.stream = cuda.stream, stream
-        try:
-            yield
-        finally:
-            cuda.stream = before
-
     monkeypatch.setattr(torch.cuda, "ExternalStream", Side)
-    monkeypatch.setattr(torch.cuda, "stream", on)
+    monkeypatch.setattr(torch.cuda, "stream", partial(on, cuda))
     return made
 
 
@@ -368,14 +371,8 @@ def test_size_classes_run_side_by_side(cuda, monkeypatch):
         def wait_stream(self, other):
             order.append((self, "waits for", other))
 
-    @contextlib.contextmanager
-    def on(stream):
-        before, cuda.stream = cuda.stream, stream
-        yield
-        cuda.stream = before
-
     monkeypatch.setattr(torch.cuda, "Stream", Side)
-    monkeypatch.setattr(torch.cuda, "stream", on)
+    monkeypatch.setattr(torch.cuda, "stream", partial(on, cuda))
     device, main = CudaDevice(), cuda.stream
     monkeypatch.setattr(main, "wait_stream", lambda other: order.append((main, "waits for", other)))
     ready = [device.prepare(TEXT, [Launch(name, 1, 1, 32, 1, 0, [[1, 2]])]) for name in ("one", "two", "three")]
@@ -393,16 +390,8 @@ def test_size_classes_run_side_by_side(cuda, monkeypatch):
 def test_what_runs_side_by_side_is_joined_where_a_launch_is_refused(cuda, monkeypatch):
     """Whoever is told of it frees memory that the other streams still write to."""
 
-    @contextlib.contextmanager
-    def on(stream):
-        before, cuda.stream = cuda.stream, stream
-        try:
-            yield
-        finally:
-            cuda.stream = before
-
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
-    monkeypatch.setattr(torch.cuda, "stream", on)
+    monkeypatch.setattr(torch.cuda, "stream", partial(on, cuda))
     device, main = CudaDevice(), cuda.stream
     ready = [device.prepare(TEXT, [Launch(name, 1, 1, 32, 1, 0, [[1, 2]])]) for name in ("one", "two", "three")]
     together = device.together(ready)
