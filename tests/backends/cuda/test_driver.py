@@ -389,7 +389,6 @@ def test_size_classes_run_side_by_side(cuda, monkeypatch):
 
 def test_what_runs_side_by_side_is_joined_where_a_launch_is_refused(cuda, monkeypatch):
     """Whoever is told of it frees memory that the other streams still write to."""
-
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
     monkeypatch.setattr(torch.cuda, "stream", partial(on, cuda))
     device, main = CudaDevice(), cuda.stream
