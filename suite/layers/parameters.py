@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from lstm_odyssey.cell import Cell
 from lstm_odyssey.cell.graph import by_space
 from lstm_odyssey.cell.symbols import CONSTANTS
 from lstm_odyssey.cell.symbols import SPACES as SHAPES
+from lstm_odyssey.layers.arguments import check_form
 from lstm_odyssey.layers.masking import masked
 from lstm_odyssey.layers.starts import LONGEST, begun, of_torch, packed_constants, read
 from lstm_odyssey.variants.declare import Start
@@ -256,6 +257,18 @@ class Members(nn.Module):
         self._buffers.pop("inside", None)  # in a layer pickled when the mask was stored
         self._non_persistent_buffers_set.discard("inside")
         self._keep()
+
+    def _fits(self, state: Any, *batch: int) -> None:
+        lead = (self.num_layers, 1 + self.bidirectional)[self.num_layers == 1 :]
+        check_form(state, self.cell.states, (*lead, *batch, self.hidden_sizes[0]), self._fail)
+
+    def _fail(self, message: str) -> ValueError:
+        return ValueError(f"RNN '{self.cell.name}': {message}")
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise RuntimeError(
+            f"RNN '{self.cell.name}': torch.jit.script cannot read the layer; expected a model without it. Use torch.compile."
+        )
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

@@ -140,7 +140,7 @@ def test_indrnn_begins_with_memories_of_all_lengths():
     "declared", [lo.as_cell("irnn"), Variant(lo.variant("irnn").step, start={"b.h": 1.0, "R.h": orthogonal()})]
 )
 def test_what_a_bias_begins_with_goes_with_it(declared):
-    """Without biases a cell begins with what else it declares; a start of what no text has is an error with them and without."""
+    """Without biases a cell begins with what else it declares; a start of what no text has is an error either way."""
     layer = lo.RNN(declared, 3, 5, bias=False, dtype=F64)
     R = layer.cells[0].R.detach()
     assert set(layer.cells[0]._parameters) == {"W", "R"} and (R @ R.T - torch.eye(5, dtype=F64)).abs().max() < 1e-13
