@@ -46,7 +46,7 @@ def check_options(
     """Refuse options that no layer has, and what of torch's is not had; ``num_layers`` and ``dropout`` as Python's numbers."""
     for name, flag in (("bidirectional", bidirectional), ("batch_first", batch_first), ("bias", bias)):
         checked_flag(name, flag, fail)
-    if isinstance(initial_std, bool) or not isinstance(initial_std, Real) or not initial_std >= 0:
+    if isinstance(initial_std, bool) or not isinstance(initial_std, Real) or not float(initial_std) >= 0:
         raise fail(f"initial_std is {initial_std!r}; expected a number of at least 0.")
     if dtype is not None and (not isinstance(dtype, torch.dtype) or not dtype.is_floating_point):
         raise fail(f"dtype is {dtype!r}; expected one of floating point, as torch.float64.")
@@ -56,7 +56,7 @@ def check_options(
         torch.device("cpu" if device is None else device)
     except (RuntimeError, TypeError) as wrong:
         raise fail(f"device is {device!r}; expected one there is, as 'cpu' or 'cuda:0'.") from wrong
-    if isinstance(num_layers, bool) or not isinstance(num_layers, Integral) or num_layers < 1:
+    if isinstance(num_layers, bool) or not isinstance(num_layers, Integral) or int(num_layers) < 1:
         raise fail(f"num_layers is {num_layers!r}; expected a whole number of at least 1.")
     drop = checked_dropout(dropout, int(num_layers), fail)
     if population and (num_layers > 1 or batch_first):
@@ -75,7 +75,7 @@ def checked_flag(name: str, flag: Any, fail: Fail) -> bool:
 
 def checked_dropout(dropout: Any, num_layers: int, fail: Fail) -> float:
     """The part of outputs between layers that is set to 0."""
-    if isinstance(dropout, bool) or not isinstance(dropout, Real) or not 0 <= dropout <= 1:
+    if isinstance(dropout, bool) or not isinstance(dropout, Real) or not 0 <= float(dropout) <= 1:
         raise fail(f"dropout is {dropout!r}; expected a number from 0 to 1.")
     if dropout and num_layers == 1:
         raise fail("dropout with one layer; expected num_layers of at least 2, as it lies between layers.")

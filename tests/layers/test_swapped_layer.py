@@ -1,6 +1,7 @@
 """A swapped layer beyond its call: options set later, what is frozen, what a swap would lose, training, no rows, errors."""
 
 import copy
+import importlib
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import lstm_odyssey as lo
+from tests.conftest import ROOT
 from tests.layers.test_torch_habits import KINDS, B, M, N, T, made
 
 F64 = torch.float64
@@ -202,22 +204,26 @@ def test_torchs_weights_elsewhere(kind):
             AttributeError, match=rf"{kind.__name__}: a swapped layer has no {name}; expected its weights in"
         ):
             setattr(ours, name, nn.Parameter(torch.zeros(1)))
-    assert not isinstance(ours, nn.RNNBase) and isinstance(ours.to_torch(), kind)
+    assert not isinstance(ours, nn.RNNBase) and isinstance(ours.to_torch(), kind) and isinstance(ours.layer, lo.RNN)
+    ours.flatten_parameters()
 
 
-@pytest.mark.parametrize("bias_lr", [1, 2])
+@pytest.mark.parametrize(("bias_lr", "decay"), [(1, 0), (2, 0), (2, 0.3)])
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.RNN])
-def test_training_after_a_swap(kind, bias_lr):
-    """Our one bias has the gradient of each of torch's two and moves half as far; with twice the step training is torch's."""
+def test_training_after_a_swap(kind, bias_lr, decay):
+    """Our one bias has the gradient of each of torch's two and moves half as far; with twice the step and half the weight decay
+    training is torch's.
+    """
     theirs = made(kind)
     ours = swapped(theirs)
     x, wanted = torch.randn(T, B, M, dtype=F64), torch.randn(T, B, N, dtype=F64)
     ours_b = [one for name, one in ours.named_parameters() if name.endswith(".b")]
     rest = [one for name, one in ours.named_parameters() if not name.endswith(".b")]
     steps = (
-        torch.optim.SGD(theirs.parameters(), lr=0.01, momentum=0.9),
-        torch.optim.SGD([{"params": rest}, {"params": ours_b, "lr": 0.01 * bias_lr}], lr=0.01, momentum=0.9),
-    )
+        torch.optim.SGD(theirs.parameters(), lr=0.01, momentum=0.9, weight_decay=decay),
+        torch.optim.SGD([{"params": rest}, {"params": ours_b, "lr": 0.01 * bias_lr, "weight_decay": decay / 2}],
+                        lr=0.01, momentum=0.9, weight_decay=decay),
+    )  # fmt: skip
     before = ours_b[0].detach().clone()
     for number in range(4):
         for layer, step in zip((theirs, ours), steps, strict=True):
@@ -226,14 +232,13 @@ def test_training_after_a_swap(kind, bias_lr):
             step.step()
         if not number:
             assert sum(one.numel() for one in theirs.parameters()) - ours.layer.count() == before.numel()
-            order = swapped_bias(theirs, theirs.bias_ih_l0.grad)
-            torch.testing.assert_close(ours_b[0].grad, order)
-            moved = swapped_bias(theirs, (theirs.bias_ih_l0 + theirs.bias_hh_l0).detach()) - before
+            torch.testing.assert_close(ours_b[0].grad, in_our_order(theirs, theirs.bias_ih_l0.grad))
+            moved = in_our_order(theirs, (theirs.bias_ih_l0 + theirs.bias_hh_l0).detach()) - before
             torch.testing.assert_close(ours_b[0].detach() - before, moved * bias_lr / 2)
     assert torch.allclose(ours(x)[0], theirs(x)[0], rtol=0, atol=1e-10) == (bias_lr == 2)
 
 
-def swapped_bias(theirs, values):
+def in_our_order(theirs, values):
     """Numbers of torch's first bias in our order of gates."""
     copied = copy.deepcopy(theirs)
     with torch.no_grad():
@@ -367,3 +372,50 @@ def test_jit_script_is_refused_in_our_words():
         with pytest.raises(RuntimeError, match=re.escape(message)):
             torch.jit.script(model)
     torch.jit.script(ours.to_torch())
+
+
+HABITS = {
+    "`input_size`, `hidden_size`, `bidirectional`, `device`, `dtype`": "torch_habits.test_a_torch_layer_is_swapped",
+    "`num_layers`": "torch_habits.test_several_layers_by_hand",
+    "`dropout`": "torch_habits.test_without_initial_states_and_dropout_in_training",
+    "`batch_first`": "torch_habits.test_batch_first_and_one_sequence_of_our_own_layer",
+    "`bias=False`": "torch_habits.test_a_cell_without_bias_is_the_cell_with_biases_of_zero",
+    "`nonlinearity`": "torch_habits.test_what_is_no_layer_of_torch_is_refused",
+    "`proj_size`": "torch_habits.test_options_that_no_layer_has",
+    "`dropout`, `batch_first` set later": "swapped_layer.test_options_that_are_set_later_are_obeyed",
+    "other options set later": "swapped_layer.test_options_that_are_fixed_are_told_and_refused",
+    "`mode`, `proj_size`, read": "swapped_layer.test_options_that_are_fixed_are_told_and_refused",
+    "x [T, B, M], or [T, M] without a batch": "torch_habits.test_a_torch_layer_is_swapped",
+    "a batch without rows, [T, 0, M]": "swapped_layer.test_a_batch_without_rows",
+    "a `PackedSequence`": "torch_habits.test_a_packed_result_is_packed_as_the_input",
+    "`hx`, a tensor or `(h, c)`, [L·D, B, N]": "torch_habits.test_wrong_states_of_a_swapped_layer_are_one_clear_error",
+    "`weight_ih_l0`, `bias_hh_l0_reverse` ...": "torch_habits.test_several_layers_by_hand",
+    "the same of a swapped layer": "swapped_layer.test_torchs_weights_elsewhere",
+    "`all_weights`, `_flat_weights`, `permute_hidden`": "swapped_layer.test_torchs_weights_elsewhere",
+    "two biases for each gate": "torch_habits.test_a_torch_layer_is_swapped",
+    "the number of parameters": "swapped_layer.test_training_after_a_swap",
+    "the gradient of a bias": "swapped_layer.test_training_after_a_swap",
+    "initial weights uniform in ±1/√N": "starts.test_a_cell_that_declares_nothing_is_drawn_as_ever",
+    "`reset_parameters()`": "swapped_layer.test_torchs_weights_elsewhere",
+    "a `state_dict` of torch's layer": "swapped_layer.test_torchs_weights_elsewhere",
+    "frozen parameters": "swapped_layer.test_what_is_frozen_stays_so",
+    "one parameter in two places, hooks": "swapped_layer.test_what_a_swap_would_lose_is_refused",
+    "`prune`, `weight_norm`, `spectral_norm`, parametrizations": "swapped_layer.test_the_cures_help",
+    "a subclass, a quantized layer": "swapped_layer.test_other_classes_are_refused_by_their_whole_name",
+    "`isinstance(m, nn.RNNBase)`": "swapped_layer.test_torchs_weights_elsewhere",
+    "`torch.jit.script`": "swapped_layer.test_jit_script_is_refused_in_our_words",
+    "`torch.set_num_threads(n)`": "cores.test_bits_do_not_depend_on_the_number_of_threads",
+    "`flatten_parameters()`": "swapped_layer.test_torchs_weights_elsewhere",
+}
+"""By the first cell of a row of the page's table, the test that holds the row."""
+
+
+def test_every_row_of_the_page_has_a_test():
+    """A row is added with its test, and a test that is renamed takes its row along."""
+    page = (ROOT / "docs" / "layer.md").read_text(encoding="utf-8")
+    table = page.split("| torch's layers |")[1].split("\n\n")[0]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in table.splitlines()[2:]] == list(HABITS)
+    for place in HABITS.values():
+        file, name = place.split(".")
+        folder = "backends" if file == "cores" else "layers"
+        assert callable(getattr(importlib.import_module(f"tests.{folder}.test_{file}"), name)), place
