@@ -59,6 +59,12 @@ def test_options_that_are_fixed_are_told_and_refused():
             setattr(ours, name, own)
             with pytest.raises(ValueError, match=rf"{kind.__name__}: {name} is set to 'other'; expected {own!r}"):
                 setattr(ours, name, "other")
+    for name, wrong in (("num_layers", 3), ("bidirectional", False), ("input_size", 9), ("bias", False),
+                        ("batch_first", "no"), ("dropout", 3)):  # fmt: skip
+        with pytest.raises(ValueError, match=rf"RNN 'tanh_rnn': {name} is .*{wrong!r}; expected"):
+            setattr(ours.layer, name, wrong)
+    with pytest.raises(ValueError, match="RNN 'cifg': batch_first is set to True; expected False"):
+        lo.RNN("cifg", M, [N, 3]).batch_first = True
     with pytest.raises(ValueError, match="LSTM: dropout with one layer; expected num_layers of at least 2"):
         swapped(made(nn.LSTM)).dropout = 0.5
     with pytest.raises(ValueError, match="RNN: dropout is 2; expected a number from 0 to 1"):
