@@ -56,14 +56,19 @@ def check_options(
         torch.device("cpu" if device is None else device)
     except (RuntimeError, TypeError) as wrong:
         raise fail(f"device is {device!r}; expected one there is, as 'cpu' or 'cuda:0'.") from wrong
-    if isinstance(num_layers, bool) or not isinstance(num_layers, Integral) or int(num_layers) < 1:
+    if isinstance(num_layers, bool) or not isinstance(num_layers, Integral) or not int(num_layers) >= 1:
         raise fail(f"num_layers is {num_layers!r}; expected a whole number of at least 1.")
     drop = checked_dropout(dropout, int(num_layers), fail)
-    if population and (num_layers > 1 or batch_first):
+    if population and (int(num_layers) > 1 or batch_first):
         raise fail("a population has one layer and time first; expected num_layers=1 and batch_first=False.")
     if isinstance(proj_size, bool) or not isinstance(proj_size, Integral) or proj_size:
         raise fail(f"proj_size is {proj_size!r}; expected none. Put a torch.nn.Linear on the layer.")
     return int(num_layers), drop
+
+
+def same_option(value: Any, own: Any) -> bool:
+    """Whether what an option is set to is what it is already; of an array that cannot be asked."""
+    return isinstance(value, Real | str) and bool(value == own)
 
 
 def checked_flag(name: str, flag: Any, fail: Fail) -> bool:
@@ -181,12 +186,14 @@ def counted(
     fail: Fail,
 ) -> Tensor | None:
     """The lengths as a tensor [B]; None where no row is shorter than T. What is wrong with them is raised by ``fail``."""
-    if lengths is None or (not rows and len(lengths) == 0):
+    if lengths is None:
         return None
     try:
         count = torch.as_tensor(lengths)
     except (TypeError, ValueError, RuntimeError) as error:
         raise fail(f"lengths is {lengths!r}; expected {rows} whole numbers: give the frames of each row.") from error
+    if not rows and count.shape == (0,):
+        return None  # an empty list is no tensor of whole numbers
     if count.is_nested or count.layout != torch.strided:
         raise fail(f"lengths is a tensor of layout {count.layout}; expected a dense one of {rows} whole numbers.")
     if (

@@ -49,7 +49,7 @@ def arranged(
         fits(state, int(x.batch_sizes[0]))
         return _packed(run, x, state)
     refuse_layout("x", x, fail)
-    if x.shape[-1] != input_size or not x.shape[int(batch_first and x.ndim == 3)]:
+    if x.ndim not in (2, 3) or x.shape[-1] != input_size or not x.shape[int(batch_first and x.ndim == 3)]:
         dimensions = "T" if x.ndim == 2 else "B, T" if batch_first else "T, B"
         raise fail(f"x has shape {tuple(x.shape)}; expected [{dimensions}, {input_size}] with T of at least 1.")
     if x.ndim == 2:

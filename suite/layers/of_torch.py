@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from lstm_odyssey.layers.arguments import checked_dropout, checked_flag
+from lstm_odyssey.layers.arguments import checked_dropout, checked_flag, same_option
 from lstm_odyssey.layers.lost import refuse_lost
 from lstm_odyssey.layers.rnn import RNN
 from lstm_odyssey.layers.torchs import TORCHS, cell_of, gathered, mapped, named, places, spaces_of, take
@@ -27,7 +27,7 @@ def _fixed(name: str) -> property:
         return getattr(self.layer, name) if name in OPTIONS else self.fixed[name]
 
     def write(self: OfTorch, value: Any) -> None:
-        if value != read(self):
+        if not same_option(value, read(self)):
             raise self._fail(
                 f"{name} is set to {value!r}; expected {read(self)!r}, as it is made so. Make a layer anew."
             )
@@ -108,7 +108,7 @@ class OfTorch(nn.Module):
             if isinstance(hx, tuple | list):
                 got += f" of {', '.join(type(one).__name__ for one in hx) if len(hx) == count else len(hx)}"
             raise TypeError(f"{kind}: hx is {got}; expected {told}, as torch.nn.{kind} takes it.")
-        weight = next(self.layer.parameters())
+        weight = next(iter(self.layer.directions()[0].spaces().values()))
         for name, value in zip("hc", given, strict=False):
             if value.is_nested or value.layout != torch.strided:
                 raise self._fail(
@@ -138,7 +138,10 @@ class OfTorch(nn.Module):
         """
         fresh = self.to_torch()
         fresh.reset_parameters()
-        take(self.layer, self.limit, fresh)
+        try:
+            take(self.layer, self.limit, fresh)
+        except ValueError as error:
+            raise self._fail(f"reset_parameters: {error}") from error.__cause__
 
     def to_torch(self) -> nn.RNNBase:
         """torch's layer with these weights, on their device; its second bias is 0 where it only adds to the first.

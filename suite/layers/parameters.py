@@ -14,7 +14,7 @@ from lstm_odyssey.cell import Cell
 from lstm_odyssey.cell.graph import by_space
 from lstm_odyssey.cell.symbols import CONSTANTS
 from lstm_odyssey.cell.symbols import SPACES as SHAPES
-from lstm_odyssey.layers.arguments import check_form, checked_dropout, checked_flag
+from lstm_odyssey.layers.arguments import check_form, checked_dropout, checked_flag, same_option
 from lstm_odyssey.layers.masking import masked
 from lstm_odyssey.layers.starts import LONGEST, begun, of_torch, packed_constants, read
 from lstm_odyssey.variants.declare import Start
@@ -198,7 +198,7 @@ class Members(nn.Module):
                 value = checked_dropout(value, self.num_layers, self._fail)
             elif name == "batch_first" and not self.population:
                 checked_flag(name, value, self._fail)
-            elif value != (own := getattr(self, name)):
+            elif not same_option(value, own := getattr(self, name)):
                 raise self._fail(f"{name} is set to {value!r}; expected {own!r}, as it is made so. Make a layer anew.")
         super().__setattr__(name, value)
 

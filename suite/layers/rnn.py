@@ -71,7 +71,7 @@ class RNN(Members):
 
     ``"eager"`` can be differentiated any number of times; ``"numba"`` refuses a second derivative and ``torch.export``, and
     leaves ``torch.func``, forward mode, every ``TorchDispatchMode`` (fake tensors, ``make_fx``), tensors without memory and,
-    with ``"auto"``, half precision to ``"eager"``. ``torch.jit.trace`` is refused. ``lo.free_memory()`` empties idle memory.
+    with ``"auto"``, half precision to ``"eager"``. ``torch.jit`` is refused. ``lo.free_memory()`` empties idle memory.
 
     Raises:
         ValueError: a size is no positive number, or the backend is not available.
@@ -214,7 +214,8 @@ class RNN(Members):
         if lengths is None and (found := direct(self, x, state)) is not None:
             return found
         usual = isinstance(x, Tensor) and x.ndim == 3 + self.population and not self.batch_first
-        if usual or not (isinstance(x, PackedSequence) or (getattr(x, "ndim", 0) in (2, 3) and not self.population)):
+        formed = isinstance(x, Tensor) and not self.population and (x.ndim in (2, 3) or self.batch_first)
+        if usual or not (formed or isinstance(x, PackedSequence)):
             return self._plain(x, state, lengths)  # type: ignore[arg-type]  # which says what is wrong with anything else
         return arranged(self._plain, self._fits, x, state, lengths, self.batch_first, self.input_size, self._fail)
 

@@ -59,6 +59,8 @@ def test_options_that_are_fixed_are_told_and_refused():
             setattr(ours, name, own)
             with pytest.raises(ValueError, match=rf"{kind.__name__}: {name} is set to 'other'; expected {own!r}"):
                 setattr(ours, name, "other")
+            with pytest.raises(ValueError, match=f"{name} is set to"):
+                setattr(ours, name, np.zeros(2))
     for name, wrong in (("num_layers", 3), ("bidirectional", False), ("input_size", 9), ("bias", False),
                         ("batch_first", "no"), ("dropout", 3)):  # fmt: skip
         with pytest.raises(ValueError, match=rf"RNN 'tanh_rnn': {name} is .*{wrong!r}; expected"):
@@ -212,6 +214,10 @@ def test_torchs_weights_elsewhere(kind):
             setattr(ours, name, nn.Parameter(torch.zeros(1)))
     assert not isinstance(ours, nn.RNNBase) and isinstance(ours.to_torch(), kind) and isinstance(ours.layer, lo.RNN)
     ours.flatten_parameters()
+    prune.l1_unstructured(ours.layer.layers[0].cells[0], "R", 0.5)
+    torch.testing.assert_close(ours.to_torch()(x)[0], ours(x)[0], rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match=f"{kind.__name__}: reset_parameters: R is a tensor and no parameter"):
+        ours.reset_parameters()
 
 
 @pytest.mark.parametrize(("bias_lr", "decay"), [(1, 0), (2, 0), (2, 0.3)])
@@ -279,6 +285,8 @@ def test_a_batch_without_rows_of_a_population():
     """Every member's; lengths of none."""
     layer = lo.RNN("cifg", M, [N, 3], bidirectional=True)
     y, final = layer(torch.zeros(T, 2, 0, M), lengths=[])
+    with pytest.raises(ValueError, match="lengths has shape .* expected 0 whole numbers"):
+        layer(torch.zeros(T, 2, 0, M), lengths=3)
     assert y.shape == (T, 2, 0, 2 * N) and final["c"].shape == (2, 2, 0, N)
 
 
@@ -304,6 +312,7 @@ FORMS = {
     "numbers for layers": ({"num_layers": 2}, X, {"y": 1.0, "c": 2.0}, "state 'y' is float; expected a tensor [2, 1, 3, 7]"),
     "one layer's": ({"num_layers": 2}, X, zeros(2, 2, B, N), "state 'y' has shape (2, 2, 3, 7); expected (2, 1, 3, 7)"),
     "batch first": ({"batch_first": True}, X, zeros(1, B, N), "state 'y' has shape (1, 3, 7); expected (1, 4, 7)"),
+    "one dimension, batch first": ({"batch_first": True}, X[0, 0], None, "x has shape (5,); expected [B, T, 5]"),
     "names that are no text": ({}, X, {1: X, "y": X}, "state has ['1', 'y']; expected all of ['c', 'y']"),
     "nested": ({"batch_first": True}, torch.strided, None, "x is nested; expected a dense tensor"),
     "jagged": ({"batch_first": True}, torch.jagged, None, "x is nested; expected a dense tensor"),
