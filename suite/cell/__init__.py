@@ -58,12 +58,14 @@ class Cell:
         refuse_kind("Cell", "a text", **({} if name is None else {"name": name}))
         refuse_kind("Cell", "a mapping", **({} if origin is None else {"origin": origin}))
         self.variant, self.bias = variant, bias
-        traced = trace(variant.step) if bias else unbiased(trace(variant.step))
+        whole = trace(variant.step)
+        traced = whole if bias else unbiased(whole)
         self.name = name or variant.step.__name__
         self.origin = dict(origin or {"module": str(variant.step.__module__)})
         self.graph: Graph = replace(build(traced), name=self.name)
         self.equations: tuple[str, ...] = equations(traced)
-        refuse_undeclared(self.name, self.graph.parameters, variant)
+        # a declaration is of the text: that of a bias stays right where the bias is left out
+        refuse_undeclared(self.name, self.graph.parameters if bias else whole.parameters, variant)
         code = variant.step.__code__
         spaces = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
         self.spaces = spaces if bias else tuple(space for space in spaces if space != SPACE)

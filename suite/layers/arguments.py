@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -42,12 +42,11 @@ def check_options(
     constants: Any,
     device: Any,
     fail: Fail,
-) -> None:
-    """Refuse options that no layer has, and what of torch's is not had."""
+) -> tuple[int, float]:
+    """Refuse options that no layer has, and what of torch's is not had; ``num_layers`` and ``dropout`` as Python's numbers."""
     for name, flag in (("bidirectional", bidirectional), ("batch_first", batch_first), ("bias", bias)):
-        if not isinstance(flag, bool):
-            raise fail(f"{name} is {flag!r}; expected True or False.")
-    if isinstance(initial_std, bool) or not isinstance(initial_std, float | int) or not initial_std >= 0:
+        checked_flag(name, flag, fail)
+    if isinstance(initial_std, bool) or not isinstance(initial_std, Real) or not float(initial_std) >= 0:
         raise fail(f"initial_std is {initial_std!r}; expected a number of at least 0.")
     if dtype is not None and (not isinstance(dtype, torch.dtype) or not dtype.is_floating_point):
         raise fail(f"dtype is {dtype!r}; expected one of floating point, as torch.float64.")
@@ -57,16 +56,42 @@ def check_options(
         torch.device("cpu" if device is None else device)
     except (RuntimeError, TypeError) as wrong:
         raise fail(f"device is {device!r}; expected one there is, as 'cpu' or 'cuda:0'.") from wrong
-    if isinstance(num_layers, bool) or not isinstance(num_layers, int) or num_layers < 1:
+    if isinstance(num_layers, bool) or not isinstance(num_layers, Integral) or not int(num_layers) >= 1:
         raise fail(f"num_layers is {num_layers!r}; expected a whole number of at least 1.")
-    if isinstance(dropout, bool) or not isinstance(dropout, float | int) or not 0 <= dropout <= 1:
+    drop = checked_dropout(dropout, int(num_layers), fail)
+    if population and (int(num_layers) > 1 or batch_first):
+        raise fail("a population has one layer and time first; expected num_layers=1 and batch_first=False.")
+    if isinstance(proj_size, bool) or not isinstance(proj_size, Integral) or proj_size:
+        raise fail(f"proj_size is {proj_size!r}; expected none. Put a torch.nn.Linear on the layer.")
+    return int(num_layers), drop
+
+
+def same_option(value: Any, own: Any) -> bool:
+    """Whether what an option is set to is what it is already; of an array that cannot be asked."""
+    return isinstance(value, Real | str) and bool(value == own)
+
+
+def checked_flag(name: str, flag: Any, fail: Fail) -> bool:
+    """An option that is True or False."""
+    if not isinstance(flag, bool):
+        raise fail(f"{name} is {flag!r}; expected True or False.")
+    return flag
+
+
+def checked_dropout(dropout: Any, num_layers: int, fail: Fail) -> float:
+    """The part of outputs between layers that is set to 0."""
+    if isinstance(dropout, bool) or not isinstance(dropout, Real) or not 0 <= float(dropout) <= 1:
         raise fail(f"dropout is {dropout!r}; expected a number from 0 to 1.")
     if dropout and num_layers == 1:
         raise fail("dropout with one layer; expected num_layers of at least 2, as it lies between layers.")
-    if population and (num_layers > 1 or batch_first):
-        raise fail("a population has one layer and time first; expected num_layers=1 and batch_first=False.")
-    if isinstance(proj_size, bool) or not isinstance(proj_size, int) or proj_size:
-        raise fail(f"proj_size is {proj_size!r}; expected none. Put a torch.nn.Linear on the layer.")
+    return float(dropout)
+
+
+def refuse_layout(what: str, value: Any, fail: Fail) -> None:
+    """Refuse a tensor that is nested or sparse, of which not even the shape may be read."""
+    if isinstance(value, Tensor) and (value.is_nested or value.layout != torch.strided):
+        kind, how = ("nested", "padded, with lengths") if value.is_nested else (value.layout, "as x.to_dense()")
+        raise fail(f"{what} is {kind}; expected a dense tensor.{f' Give it {how}.' if what == 'x' else ''}")
 
 
 def checked_input(x: Tensor, weight: Tensor, input_size: int, members: int | None, fail: Fail) -> Tensor:
@@ -77,20 +102,18 @@ def checked_input(x: Tensor, weight: Tensor, input_size: int, members: int | Non
         fail: makes the error that is raised, of a message.
     """
     population = members is not None
-    if isinstance(x, Tensor) and (x.is_nested or x.layout != torch.strided):
-        what, how = ("nested", "padded, with lengths") if x.is_nested else (x.layout, "as x.to_dense()")
-        raise fail(f"x is {what}; expected a dense tensor. Give it {how}.")
+    refuse_layout("x", x, fail)
     if (
         not isinstance(x, Tensor)
         or x.ndim != 3 + population
         or x.shape[-1] != input_size
         or (population and x.shape[1] != members)
-        or 0 in x.shape
+        or not len(x)
     ):
         shape = ", ".join(["T", *([str(members)] if population else []), "B", str(input_size)])
         if not isinstance(x, Tensor):
             raise fail(f"x is {type(x).__name__}; expected a tensor [{shape}].")
-        raise fail(f"x has shape {tuple(x.shape)}; expected [{shape}] with T and B of at least 1.")
+        raise fail(f"x has shape {tuple(x.shape)}; expected [{shape}] with T of at least 1.")
     if x.dtype != weight.dtype or x.device != weight.device:
         raise fail(
             f"x is {x.dtype} on {x.device}; expected {weight.dtype} on {weight.device} as the weights. "
@@ -121,20 +144,12 @@ def checked_state(
     if state is None:
         initial = {name: x.new_full(full, cell.initial.get(name, 0.0)) for name in names}
     else:
-        if not isinstance(state, Mapping):
-            raise fail(f"state is {type(state).__name__}; expected a dict {{name: tensor}}, as forward returns it.")
-        if state.keys() != set(names):
-            raise fail(f"state has {sorted(state)}; expected all of {sorted(names)}.")
+        check_form(state, names, full, fail)
         for name, value in state.items():
-            if not isinstance(value, Tensor):
-                raise fail(f"state '{name}' is {type(value).__name__}; expected a tensor {list(full)}.")
-            if value.is_nested or value.layout != torch.strided:
-                what = "nested" if value.is_nested else value.layout
-                raise fail(f"state '{name}' is {what}; expected a dense tensor.")
-            if value.shape != full or value.dtype != x.dtype or value.device != x.device:
+            if value.dtype != x.dtype or value.device != x.device:
                 raise fail(
-                    f"state '{name}' is {tuple(value.shape)} {value.dtype} on {value.device}; "
-                    f"expected {full} {x.dtype} on {x.device}."
+                    f"state '{name}' is {value.dtype} on {value.device}; expected {x.dtype} on {x.device}. "
+                    "Move it with .to(...)."
                 )
         initial = dict(state)
     if inside is None:
@@ -145,6 +160,22 @@ def checked_state(
         name: torch.where(ghost, value, x.new_tensor(sum(cell.domains.get(name, (0.0, 0.0))) / 2))
         for name, value in initial.items()
     }
+
+
+def check_form(state: Any, names: Sequence[str], full: tuple[int, ...], fail: Fail) -> None:
+    """Refuse initial states that are not all ``names``, each a tensor of the shape ``full``; None is none."""
+    if state is None:
+        return
+    if not isinstance(state, Mapping):
+        raise fail(f"state is {type(state).__name__}; expected a dict {{name: tensor}}, as forward returns it.")
+    if state.keys() != set(names):
+        raise fail(f"state has {sorted(map(str, state))}; expected all of {sorted(names)}.")
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise fail(f"state '{name}' is {type(value).__name__}; expected a tensor {list(full)}.")
+        refuse_layout(f"state '{name}'", value, fail)
+        if value.shape != full:
+            raise fail(f"state '{name}' has shape {tuple(value.shape)}; expected {full}.")
 
 
 def counted(
@@ -161,6 +192,8 @@ def counted(
         count = torch.as_tensor(lengths)
     except (TypeError, ValueError, RuntimeError) as error:
         raise fail(f"lengths is {lengths!r}; expected {rows} whole numbers: give the frames of each row.") from error
+    if not rows and count.shape == (0,):
+        return None  # an empty list is no tensor of whole numbers
     if count.is_nested or count.layout != torch.strided:
         raise fail(f"lengths is a tensor of layout {count.layout}; expected a dense one of {rows} whole numbers.")
     if (

@@ -10,13 +10,17 @@ from torch import Tensor
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from lstm_odyssey.layers.arguments import Fail, State
+from lstm_odyssey.layers.arguments import Fail, State, refuse_layout
 
 Run = Callable[[Tensor, Mapping[str, Tensor] | None, Any], tuple[Tensor, State]]
+
+Fits = Callable[..., None]
+"""Refuses states that do not fit to a batch, of which the size is given: as they were given, before they are rearranged."""
 
 
 def arranged(
     run: Run,
+    fits: Fits,
     x: Any,
     state: Mapping[str, Tensor] | None,
     lengths: Tensor | Sequence[int] | None,
@@ -28,6 +32,7 @@ def arranged(
 
     Args:
         run: the layer on x [T, B, M] and lengths.
+        fits: looks at the states.
         x: [B, T, M] if ``batch_first``; [T, M]; or packed.
         state: as ever; of a sequence without a batch [D, N].
         lengths: of the rows; packed sequences have their own.
@@ -39,16 +44,22 @@ def arranged(
             raise fail(
                 "lengths beside a PackedSequence, which has its own; expected one of the two. Leave lengths out."
             )
+        if x.data.ndim != 2 or x.data.shape[-1] != input_size:
+            raise fail(f"x is packed, its data of shape {tuple(x.data.shape)}; expected [frames, {input_size}].")
+        fits(state, int(x.batch_sizes[0]))
         return _packed(run, x, state)
-    if x.shape[-1] != input_size or 0 in x.shape:
+    refuse_layout("x", x, fail)
+    if x.ndim not in (2, 3) or x.shape[-1] != input_size or not x.shape[int(batch_first and x.ndim == 3)]:
         dimensions = "T" if x.ndim == 2 else "B, T" if batch_first else "T, B"
-        raise fail(f"x has shape {tuple(x.shape)}; expected [{dimensions}, {input_size}], none of them 0.")
+        raise fail(f"x has shape {tuple(x.shape)}; expected [{dimensions}, {input_size}] with T of at least 1.")
     if x.ndim == 2:
         if lengths is not None:
             raise fail(f"lengths beside x of shape {tuple(x.shape)}, one sequence; expected none. Cut x to its length.")
+        fits(state)
         begun = None if state is None else {name: value.unsqueeze(-2) for name, value in state.items()}
         y, final = run(x.unsqueeze(1), begun, None)
         return y.squeeze(1), {name: value.squeeze(-2) for name, value in final.items()}
+    fits(state, x.shape[0 if batch_first else 1])
     y, final = run(x.transpose(0, 1) if batch_first else x, state, lengths)
     return y.transpose(0, 1) if batch_first else y, final
 
@@ -65,7 +76,8 @@ def _packed(run: Run, x: PackedSequence, state: Mapping[str, Tensor] | None) -> 
 
 def stacked(
     layers: Sequence[Any],
-    x: Tensor,
+    fits: Fits,
+    x: Any,
     state: Mapping[str, Tensor] | None,
     lengths: Any,
     drop: float,
@@ -76,15 +88,17 @@ def stacked(
 
     Args:
         layers: each is called as ``lo.RNN``.
+        fits: looks at the states.
         state: [L, D, B, N] each.
         drop: the part of each layer's outputs that is set to 0 before the next.
         backend: of all of them.
         fail: makes the error that is raised, of a message.
     """
-    for name, value in (state or {}).items():
-        if isinstance(value, Tensor) and (value.ndim != 4 or len(value) != len(layers)):
-            shape = f"[{len(layers)}, {1 + layers[0].bidirectional}, B, {layers[0].hidden_size}]"
-            raise fail(f"state '{name}' has shape {list(value.shape)}; expected {shape}.")
+    refuse_layout("x", x, fail)
+    if isinstance(x, Tensor) and x.ndim == 3:
+        fits(state, x.shape[1])
+    else:
+        state = None  # the first layer says what is wrong with x
     finals: list[State] = []
     for number, layer in enumerate(layers):
         if number and drop:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,16 @@ def masked(space: str, value: Tensor, inside: Tensor) -> Tensor:
 def zeroed(value: Tensor, keep: Tensor | None) -> Tensor:
     """A value with 0 where ``keep`` is false."""
     return value if keep is None else torch.where(keep, value, value.new_zeros(()))
+
+
+def of_no_rows(
+    x: Tensor, initial: Mapping[str, Tensor], weights: Sequence[Mapping[str, Tensor]]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Outputs and final states of a batch without rows, whose gradients are 0."""
+    used = [x, *(value for direction in weights for value in direction.values())]
+    linked = sum(value.sum() * 0 for value in used)  # a number, which is added to nothing
+    width = len(weights) * next(iter(initial.values())).shape[-1]
+    return x.new_zeros(*x.shape[:-1], width) + linked, {name: value + linked for name, value in initial.items()}
 
 
 def reversal(steps: int, rows: int, lengths: Tensor | None, device: torch.device) -> Tensor:

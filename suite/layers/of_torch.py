@@ -1,25 +1,38 @@
-"""torch's own recurrent layers, computed by ours: the same call, the same results to rounding, and the way back.
-
-Which cell a layer of torch is, and where its parameters lie, follows from the limits that variants declare.
-"""
+"""torch's own recurrent layers, computed by ours: the same call, the same results to rounding, and the way back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
-from lstm_odyssey.cell import Cell
+from lstm_odyssey.layers.arguments import checked_dropout, checked_flag, same_option
+from lstm_odyssey.layers.lost import refuse_lost
 from lstm_odyssey.layers.rnn import RNN
-from lstm_odyssey.plugins import registry
+from lstm_odyssey.layers.torchs import TORCHS, cell_of, gathered, mapped, named, places, spaces_of, take
 from lstm_odyssey.variants.declare import Limit
 
 OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
 
-TORCHS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-"""What torch calls the parameters of a first layer."""
+WEIGHTS = ("weight_", "bias_", "all_weights", "_flat_weights", "permute_hidden")
+"""How what torch's layers have begins that a swapped one has elsewhere, or not."""
+
+
+def _fixed(name: str) -> property:
+    """An option of the layer, which can be read and not changed."""
+
+    def read(self: OfTorch) -> Any:
+        return getattr(self.layer, name) if name in OPTIONS else self.fixed[name]
+
+    def write(self: OfTorch, value: Any) -> None:
+        if not same_option(value, read(self)):
+            raise self._fail(
+                f"{name} is set to {value!r}; expected {read(self)!r}, as it is made so. Make a layer anew."
+            )
+
+    return property(read, write, doc=f"``{name}`` of torch's layer; it cannot be changed.")
 
 
 class OfTorch(nn.Module):
@@ -30,63 +43,174 @@ class OfTorch(nn.Module):
         kind: torch's class.
         limit: under which the cell is torch's.
 
-    ``layer`` is ours, to be used by itself or trained; ``to_torch()`` gives torch's with the weights as they are then.
+    ``layer`` is ours, to be used by itself or trained; ``to_torch()`` gives torch's with the weights as they are then. Options
+    are those of ``layer``: ``dropout`` and ``batch_first`` may be set at any time, the others not. A ``state_dict`` of torch's
+    layer loads.
     """
+
+    input_size, hidden_size, num_layers = _fixed("input_size"), _fixed("hidden_size"), _fixed("num_layers")
+    bias, bidirectional, mode, proj_size = _fixed("bias"), _fixed("bidirectional"), _fixed("mode"), _fixed("proj_size")
 
     def __init__(self, layer: RNN, kind: type[nn.RNNBase], limit: Limit) -> None:
         super().__init__()
         self.layer, self.kind, self.limit = layer, kind, limit
-        for name in OPTIONS:
-            setattr(self, name, getattr(layer, name))
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What torch's layer says of itself beside its options."""
+        return {"mode": self.kind.__name__ + ("_TANH" if self.kind is nn.RNN else ""), "proj_size": 0}
+
+    @property
+    def dropout(self) -> float:
+        """The part of each layer's outputs that is set to 0 in training, but for the last layer's."""
+        return self.layer.dropout
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        self.layer.dropout = checked_dropout(value, self.layer.num_layers, self._fail)
+
+    @property
+    def batch_first(self) -> bool:
+        """Whether input and output are [B, T, ...]."""
+        return self.layer.batch_first
+
+    @batch_first.setter
+    def batch_first(self, value: bool) -> None:
+        self.layer.batch_first = checked_flag("batch_first", value, self._fail)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:  # noqa: A002 - torch's name
         """As torch's layer: output and final states, ``(h, c)`` of an LSTM and ``h`` of the others."""
         layer, names = self.layer, list(self.limit.states or ())
         layers, directions = layer.num_layers, 1 + layer.bidirectional
         state = None
-        if hx is not None:
-            values = self._states(hx, len(names), layers * directions)
+        if hx is not None and (batch := self._batch(input)) is not None:
+            values = self._states(hx, len(names), (layers * directions, *batch, layer.hidden_size))
             shape = (layers, directions) if layers > 1 else (directions,)
             state = {name: value.unflatten(0, shape) for name, value in zip(names, values, strict=True)}
         y, final = layer(input, state)
         last = [final[name].flatten(0, 1) if layers > 1 else final[name] for name in names]
         return y, tuple(last) if len(names) > 1 else last[0]
 
-    def _states(self, hx: Any, count: int, lines: int) -> tuple[Tensor, ...]:
-        """The tensors of ``hx``, each of ``lines`` times N numbers a sequence; the layer itself asks for the batch."""
+    def _batch(self, x: Any) -> tuple[int, ...] | None:
+        """B, or nothing of one sequence; None of what is no input, which the layer says."""
+        if isinstance(x, PackedSequence):
+            return (int(x.batch_sizes[0]),)
+        if not isinstance(x, Tensor) or x.is_nested or x.ndim not in (2, 3):
+            return None
+        return () if x.ndim == 2 else (x.shape[0 if self.layer.batch_first else 1],)
+
+    def _states(self, hx: Any, count: int, full: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        """The tensors of ``hx``, each of the shape ``full``."""
         kind, told = self.kind.__name__, "(h, c)" if count > 1 else "a tensor h"
         given = tuple(hx) if count > 1 and isinstance(hx, tuple | list) else (hx,)
         if len(given) != count or not all(isinstance(value, Tensor) for value in given):
-            got = f"{type(hx).__name__} of {len(hx)}" if isinstance(hx, tuple | list) else type(hx).__name__
+            got = type(hx).__name__
+            if isinstance(hx, tuple | list):
+                got += f" of {', '.join(type(one).__name__ for one in hx) if len(hx) == count else len(hx)}"
             raise TypeError(f"{kind}: hx is {got}; expected {told}, as torch.nn.{kind} takes it.")
+        weight = next(iter(self.layer.directions()[0].spaces().values()))
         for name, value in zip("hc", given, strict=False):
-            if value.dim() not in (2, 3) or value.shape[0] != lines or value.shape[-1] != self.hidden_size:
-                batch = "B, " if value.dim() != 2 else ""
-                raise ValueError(
-                    f"{kind}: {name} of hx has the shape {list(value.shape)}; expected [{lines}, {batch}{self.hidden_size}]: "
-                    "layers times directions, the batch, N."
+            if value.is_nested or value.layout != torch.strided:
+                raise self._fail(
+                    f"{name} of hx is {'nested' if value.is_nested else value.layout}; expected a dense tensor."
+                )
+            if value.shape != full:
+                batch = ", the batch" if len(full) == 3 else ""
+                raise self._fail(
+                    f"{name} of hx has the shape {list(value.shape)}; expected {list(full)}: layers times directions{batch}, N."
+                )
+            converted = not value.is_meta and torch.is_autocast_enabled(value.device.type)
+            if value.device != weight.device or (value.dtype != weight.dtype and not converted):
+                raise self._fail(
+                    f"{name} of hx is {value.dtype} on {value.device}; expected {weight.dtype} on {weight.device} as the "
+                    "weights. Move one of them with .to(...)."
                 )
         return given
 
     def flatten_parameters(self) -> None:
         """Nothing: our parameters lie together. torch's layers have it, and training scripts call it."""
 
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew as torch does, from ±1/√N; one seed gives what it gives torch's layer.
+
+        Raises:
+            ValueError: what a parametrization computes in place of a parameter cannot be set.
+        """
+        fresh = self.to_torch()
+        fresh.reset_parameters()
+        try:
+            take(self.layer, self.limit, fresh)
+        except ValueError as error:
+            raise self._fail(f"reset_parameters: {error}") from error.__cause__
+
     def to_torch(self) -> nn.RNNBase:
-        """torch's layer with these weights, on their device; its second bias is 0 where it only adds to the first."""
+        """torch's layer with these weights, on their device; its second bias is 0 where it only adds to the first.
+
+        What is frozen here is frozen there.
+        """
         first = next(self.layer.parameters())
         given = {name: getattr(self.layer, name) for name in OPTIONS}
-        module = self.kind(**given, device=first.device, dtype=first.dtype)
-        with torch.no_grad():
-            for value in module.parameters():
-                value.zero_()
-            for number, direction, suffix in _places(self.layer):
-                own = _parameters(self.layer, number, direction)
-                for name, (index, shape) in _map(self.layer.cell, self.limit, own).items():
-                    flat = torch.cat([torch.zeros(1).to(first), *(value.flatten() for value in own.values())])
-                    target = getattr(module, name.replace("_l0", suffix), None)
-                    if target is not None:
+        module = self.kind(**given, device="meta", dtype=first.dtype).to_empty(
+            device=first.device
+        )  # which draws nothing
+        for direction, _, suffix in places(self.layer):
+            own, wanted = direction.tensors(), {name: one.requires_grad for name, one in direction.spaces().items()}
+            spaces, lie = spaces_of(self.layer.cell, self.limit, own), mapped(self.layer.cell, self.limit, own)
+            flat = torch.cat([first.new_zeros(1), *(value.detach().flatten() for value in own.values())])
+            for name, target in named(module, suffix).items():
+                with torch.no_grad():
+                    target.zero_()
+                    if name in lie:
+                        index, shape = lie[name]
                         target.copy_(flat[index.to(first.device)].view(shape))
+                target.requires_grad_(any(wanted[space] for space in spaces[name]))
         return module.train(self.training)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: list[str], *more: list[str]
+    ) -> None:
+        """A ``state_dict`` of torch's layer is put where ours has its parameters."""
+        for direction, place, suffix in places(self.layer) if f"{prefix}weight_ih_l0" in state_dict else []:
+            own = {name: value.detach() for name, value in direction.tensors().items()}
+            known = {name: shape for name, (_, shape) in mapped(self.layer.cell, self.limit, own).items()}
+            known = {name: known.get(name, known["bias_ih_l0"]) for name in (TORCHS if self.bias else TORCHS[:2])}
+            keys = {name: prefix + name.replace("_l0", suffix) for name in known}
+            theirs = {name: state_dict.pop(key) for name, key in keys.items() if key in state_dict}
+            missing += [key for name, key in keys.items() if name not in theirs]
+            wrong = [name for name, value in theirs.items() if value.shape != known[name]]
+            more[1].extend(
+                f"size mismatch for {keys[name]}: the file has {list(theirs[name].shape)}, the layer {list(known[name])}."
+                for name in wrong
+            )
+            if len(theirs) == len(known) and not wrong:
+                found = gathered(self.layer.cell, self.limit, own, theirs)
+                state_dict.update({f"{prefix}layer.{place}{name}": value for name, value in found.items()})
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *more)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(WEIGHTS):
+            raise AttributeError(self._elsewhere(name))
+        return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith(WEIGHTS):
+            raise AttributeError(self._elsewhere(name))
+        super().__setattr__(name, value)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise RuntimeError(
+            f"{self.kind.__name__}: torch.jit.script cannot read a swapped layer; expected torch's own. Script the model with "
+            "layer.to_torch() in its place, or use torch.compile."
+        )
+
+    def _elsewhere(self, name: str) -> str:
+        return (
+            f"{self.kind.__name__}: a swapped layer has no {name}; expected its weights in layer.cells[0].W, R and b, of "
+            "several layers in layer.layers[l].cells[d]. layer.weight('R.z') is a view of one gate, to_torch() gives torch's."
+        )
+
+    def _fail(self, message: str) -> ValueError:
+        return ValueError(f"{self.kind.__name__}: {message}")
 
 
 def from_torch(module: nn.RNNBase, backend: str = "auto") -> OfTorch:
@@ -96,8 +220,11 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> OfTorch:
         module: a ``torch.nn.LSTM``, ``GRU`` or ``RNN`` with tanh, trained or not, of any number of layers.
         backend: as in ``lo.RNN``.
 
+    What is frozen stays so. Of its two biases ours has the sum.
+
     Raises:
-        ValueError: it is none of these, or has a projection.
+        ValueError: it is none of these, or has a projection; only one of two biases is frozen; it has what a swap would lose:
+            hooks, tied or computed weights, the code of a subclass.
         TypeError, ValueError: when called, for an ``hx`` that torch's layer would not take.
 
     Example:
@@ -108,122 +235,35 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> OfTorch:
         >>> torch.allclose(ours(x)[0], theirs(x)[0], atol=1e-5)
         True
     """
+    refuse_lost(module)
     cell, limit = cell_of(module)
     first = next(module.parameters())
     options = {name: getattr(module, name) for name in OPTIONS}
     if options["num_layers"] == 1:
         options["dropout"] = 0.0  # torch allows one, which does nothing
     layer = RNN(cell, **options, backend=backend, device=first.device, dtype=first.dtype)
-    with torch.no_grad():
-        for number, direction, suffix in _places(layer):
-            own = _parameters(layer, number, direction)
-            found = {name: getattr(module, name.replace("_l0", suffix), None) for name in TORCHS}
-            theirs = {name: value for name, value in found.items() if value is not None}
-            for name, value in gathered(layer.cell, limit, own, theirs).items():
-                own[name].copy_(value)
-    wanted = {value.requires_grad for value in module.parameters()}
-    if len(wanted) > 1:
-        raise ValueError(
-            "from_torch: some parameters need gradients and others do not; expected all or none, as one of ours holds those of "
-            "several gates. Unfreeze them first."
-        )
-    layer.requires_grad_(wanted.pop())
+    take(layer, limit, module)
+    _freeze(layer, limit, module)
     return OfTorch(layer, type(module), limit).train(module.training)
 
 
-def gathered(cell: Cell, limit: Limit, own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The cell's parameters out of a torch layer's, and so that one may differentiate by these.
-
-    Args:
-        cell: the cell that the layer computes, without biases if the layer has none.
-        limit: under which it is torch's.
-        own: the cell's parameters, of which only names and shapes matter.
-        theirs: torch's by their names in a first layer, ``weight_ih_l0``. Of its two biases some entries only add to the
-            other's.
-    """
-    found = _map(cell, limit, own)
-    first = next(iter(theirs.values()))
-    flat = first.new_zeros(1 + sum(value.numel() for value in own.values()))
-    for name, (index, _) in found.items():
-        if name in theirs:
-            flat = flat.index_add(0, index.to(first.device), theirs[name].flatten())
-    if "bias_hh_l0" in theirs:
-        second, index = theirs["bias_hh_l0"].flatten(), found["bias_ih_l0"][0].to(first.device)
-        placed = found["bias_hh_l0"][0].to(first.device) if "bias_hh_l0" in found else torch.zeros_like(index)
-        flat = flat.index_add(0, index[placed == 0], second[placed == 0])
-    parts = flat[1:].split([value.numel() for value in own.values()])
-    return {name: part.view(own[name].shape) for name, part in zip(own, parts, strict=True)}
-
-
-def cell_of(module: Any, kind: type | None = None) -> tuple[Cell, Limit]:
-    """The cell that a layer of torch computes, and the limit under which it is that.
-
-    Args:
-        module: the layer.
-        kind: torch's class, where the layer's own is made of it.
+def _freeze(layer: RNN, limit: Limit, module: nn.RNNBase) -> None:
+    """Of ours, let those need gradients whose parts in torch's layer do.
 
     Raises:
-        ValueError: there is no such cell.
+        ValueError: only some of the parts do.
     """
-    own = kind or type(module)
-    name = f"torch.nn.{own.__name__}"
-    if isinstance(module, nn.RNNBase) and own.__module__.startswith("torch.nn."):
-        if getattr(module, "proj_size", 0):
-            raise ValueError(f"{name} has proj_size={module.proj_size}; expected 0. There is no such cell.")
-        if getattr(module, "nonlinearity", "tanh") != "tanh":
-            raise ValueError(
-                f"{name} has nonlinearity='{module.nonlinearity}'; expected 'tanh'. Write "
-                "the cell; docs/plugins.md shows how."
-            )
-        for cell in registry.own_variants():
-            for limit in cell.limits:
-                if limit.of == name and callable(limit.parameters) and _covers(cell, limit.parameters):
-                    return cell, limit
-    got, made = (f"the class {module.__name__}", ", made") if isinstance(module, type) else (type(module).__name__, "")
-    raise ValueError(f"a layer of torch: got {got}; expected torch.nn.LSTM, torch.nn.GRU or torch.nn.RNN{made}.")
-
-
-def _covers(cell: Cell, to_torch: Callable[[Any], Any]) -> bool:
-    """Whether each of a cell's parameters has a place of its own in torch's layer."""
-    index = _index({name: torch.empty(cell.shape(name, 2, 3)) for name in cell.parameters})
-    found = torch.cat([_stacked(value).flatten() for value in to_torch(index).values()])
-    found = found[found != 0]
-    return len(found) == len(found.unique()) == sum(value.numel() for value in index.values())
-
-
-def _index(own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Every number of some parameters named by a number of its own, from 1 on."""
-    found, start = {}, 1
-    for name, value in own.items():
-        found[name] = torch.arange(start, start + value.numel(), dtype=torch.float64).view(value.shape)
-        start += value.numel()
-    return found
-
-
-def _stacked(value: Any) -> Tensor:
-    return torch.cat(list(value)) if isinstance(value, (list, tuple)) else value
-
-
-def _map(cell: Cell, limit: Limit, own: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, torch.Size]]:
-    """By torch's name, which number of ours stands at each place, 0 for none; and the shape."""
-    assert callable(limit.parameters)
-    lines = next(iter(own.values())).shape[0]
-    gone = [name for name in registry.as_cell(cell.variant).parameters if name not in own]
-    given = {**_index(own), **{name: torch.zeros(lines, dtype=torch.float64) for name in gone}}
-    found = {name: _stacked(value) for name, value in limit.parameters(given).items()}
-    return {name: (value.flatten().long(), value.shape) for name, value in found.items()}
-
-
-def _places(layer: RNN) -> list[tuple[int, int, str]]:
-    """Layer, direction and torch's suffix of each set of parameters."""
-    return [
-        (number, direction, f"_l{number}" + ("_reverse" if direction else ""))
-        for number in range(layer.num_layers)
-        for direction in range(1 + layer.bidirectional)
-    ]
-
-
-def _parameters(layer: RNN, number: int, direction: int) -> dict[str, Tensor]:
-    """Views of one direction's parameters by name."""
-    one = layer.directions()[number * (1 + layer.bidirectional) + direction]
-    return one.tensors()
+    for direction, _, suffix in places(layer):
+        theirs, spaces = named(module, suffix), spaces_of(layer.cell, limit, direction.tensors())
+        for space in direction.packed:
+            parts = {name: theirs[name].requires_grad for name in theirs if space in spaces[name]}
+            if len(set(parts.values())) > 1:
+                free, frozen = (
+                    ", ".join(name.replace("_l0", suffix) for name, needs in parts.items() if needs == wanted)
+                    for wanted in (True, False)
+                )
+                raise ValueError(
+                    f"from_torch: {free} needs gradients and {frozen} does not; expected both or neither, as ours is their "
+                    "sum. Freeze both, or none."
+                )
+            direction.get_parameter(space).requires_grad_(any(parts.values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from lstm_odyssey.cell import Cell
 from lstm_odyssey.cell.graph import by_space
 from lstm_odyssey.cell.symbols import CONSTANTS
 from lstm_odyssey.cell.symbols import SPACES as SHAPES
+from lstm_odyssey.layers.arguments import check_form, checked_dropout, checked_flag, same_option
 from lstm_odyssey.layers.masking import masked
 from lstm_odyssey.layers.starts import LONGEST, begun, of_torch, packed_constants, read
 from lstm_odyssey.variants.declare import Start
@@ -21,6 +22,9 @@ from lstm_odyssey.variants.declare import Start
 SIZES = "hidden_sizes"
 """The key of a population's sizes in its ``state_dict``; [P] whole numbers."""
 
+
+OPTIONS = ("input_size", "num_layers", "bidirectional", "bias", "dropout", "batch_first")
+"""What a layer is made with; the last two may be set later."""
 
 GATES = "gates"
 """In a ``state_dict``'s metadata, the names of a space's parameters in the order in which they lie."""
@@ -188,6 +192,16 @@ class Members(nn.Module):
     bidirectional: bool
     num_layers: int
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OPTIONS and self.__dict__.get("_modules"):  # of a layer in the making all are looked at together
+            if name == "dropout":
+                value = checked_dropout(value, self.num_layers, self._fail)
+            elif name == "batch_first" and not self.population:
+                checked_flag(name, value, self._fail)
+            elif not same_option(value, own := getattr(self, name)):
+                raise self._fail(f"{name} is set to {value!r}; expected {own!r}, as it is made so. Make a layer anew.")
+        super().__setattr__(name, value)
+
     @property
     def hidden_size(self) -> int | tuple[int, ...]:
         """N, or the N of each member."""
@@ -245,17 +259,24 @@ class Members(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no types here
-        for name, value in {
-            "num_layers": 1,
-            "dropout": 0.0,
-            "batch_first": False,
-            "bias": True,
-            "longest": LONGEST,
-        }.items():
+        made_before = {"num_layers": 1, "dropout": 0.0, "batch_first": False, "bias": True, "longest": LONGEST}
+        for name, value in made_before.items():
             self.__dict__.setdefault(name, value)  # in a layer pickled before it could have others
         self._buffers.pop("inside", None)  # in a layer pickled when the mask was stored
         self._non_persistent_buffers_set.discard("inside")
         self._keep()
+
+    def _fits(self, state: Any, *batch: int) -> None:
+        lead = (self.num_layers, 1 + self.bidirectional)[self.num_layers == 1 :]
+        check_form(state, self.cell.states, (*lead, *batch, self.hidden_sizes[0]), self._fail)
+
+    def _fail(self, message: str) -> ValueError:
+        return ValueError(f"RNN '{self.cell.name}': {message}")
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise RuntimeError(
+            f"RNN '{self.cell.name}': torch.jit.script cannot read the layer; expected a model without it. Use torch.compile."
+        )
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

@@ -17,7 +17,7 @@ from lstm_odyssey.cell import Cell
 from lstm_odyssey.layers.arguments import State, check_options, checked_input, checked_sizes, checked_state, counted
 from lstm_odyssey.layers.arranged import arranged, stacked
 from lstm_odyssey.layers.hooks import direct, uncalled_hook
-from lstm_odyssey.layers.masking import in_dtype, masked, reorder, reversal, zeroed
+from lstm_odyssey.layers.masking import in_dtype, masked, of_no_rows, reorder, reversal, zeroed
 from lstm_odyssey.layers.parameters import CellParameters, Members
 from lstm_odyssey.layers.starts import LONGEST, checked_constants
 from lstm_odyssey.plugins.registry import as_cell
@@ -71,7 +71,7 @@ class RNN(Members):
 
     ``"eager"`` can be differentiated any number of times; ``"numba"`` refuses a second derivative and ``torch.export``, and
     leaves ``torch.func``, forward mode, every ``TorchDispatchMode`` (fake tensors, ``make_fx``), tensors without memory and,
-    with ``"auto"``, half precision to ``"eager"``. ``torch.jit.trace`` is refused. ``lo.free_memory()`` empties idle memory.
+    with ``"auto"``, half precision to ``"eager"``. ``torch.jit`` is refused. ``lo.free_memory()`` empties idle memory.
 
     Raises:
         ValueError: a size is no positive number, or the backend is not available.
@@ -115,10 +115,11 @@ class RNN(Members):
         self.initial_std, self.longest = initial_std, longest
         self.backend = backend
         resolve(backend)
-        check_options(bidirectional=bidirectional, initial_std=initial_std, dtype=dtype, num_layers=num_layers, dropout=dropout,
-                      batch_first=batch_first, population=self.population, bias=bias, proj_size=proj_size, device=device,
-                      constants=constants, fail=self._fail)  # fmt: skip
-        self.num_layers, self.dropout, self.batch_first, self.bias = num_layers, dropout, batch_first, bias
+        self.num_layers, self.dropout = check_options(
+            bidirectional=bidirectional, initial_std=initial_std, dtype=dtype, num_layers=num_layers, dropout=dropout,
+            batch_first=batch_first, population=self.population, bias=bias, proj_size=proj_size, device=device,
+            constants=constants, fail=self._fail)  # fmt: skip
+        self.batch_first, self.bias = batch_first, bias
         if not bias:
             self.cell = self.cell.without_bias()
         given = checked_constants(self.cell, constants, sizes, self._fail)
@@ -213,18 +214,18 @@ class RNN(Members):
         if lengths is None and (found := direct(self, x, state)) is not None:
             return found
         usual = isinstance(x, Tensor) and x.ndim == 3 + self.population and not self.batch_first
-        if usual or not (isinstance(x, PackedSequence) or (getattr(x, "ndim", 0) in (2, 3) and not self.population)):
+        formed = isinstance(x, Tensor) and not self.population and (x.ndim in (2, 3) or self.batch_first)
+        if usual or not (formed or isinstance(x, PackedSequence)):
             return self._plain(x, state, lengths)  # type: ignore[arg-type]  # which says what is wrong with anything else
-        return arranged(self._plain, x, state, lengths, self.batch_first, self.input_size, self._fail)
+        return arranged(self._plain, self._fits, x, state, lengths, self.batch_first, self.input_size, self._fail)
 
     def _plain(
         self, x: Tensor, state: Mapping[str, Tensor] | None, lengths: Tensor | Sequence[int] | None
     ) -> tuple[Tensor, State]:
         """Run on x [T, B, M], or of a population [T, P, B, M]."""
         if self.num_layers > 1:
-            return stacked(
-                self._each(), x, state, lengths, self.dropout if self.training else 0.0, self.backend, self._fail
-            )
+            drop = self.dropout if self.training else 0.0
+            return stacked(self._each(), self._fits, x, state, lengths, drop, self.backend, self._fail)
         if why := refused(self.backend, x):
             raise RuntimeError(f"RNN '{self.cell.name}': {why}")
         if torch.compiler.is_compiling():
@@ -256,6 +257,8 @@ class RNN(Members):
         active = count = None
         if lengths is not None:
             count = counted(lengths, steps, rows, x.device, self._fail)
+        if not rows:
+            return of_no_rows(x, initial, directions)
         if count is not None:
             within = torch.arange(steps, device=x.device).unsqueeze(1) < count.unsqueeze(0)
             active = within.view(steps, 1, rows, 1) if self.population else within.unsqueeze(2)
@@ -295,6 +298,3 @@ class RNN(Members):
     def _refuse_hooks(self) -> None:
         if hook := uncalled_hook(self._modules["cells"]):  # type: ignore[arg-type]  # made by __init__
             raise self._fail(hook)
-
-    def _fail(self, message: str) -> ValueError:
-        return ValueError(f"RNN '{self.cell.name}': {message}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
+from numbers import Real
 from typing import Any
 
 import torch
@@ -88,7 +89,7 @@ def checked_constants(
         if len(each) != len(sizes):
             raise fail(f"constants: '{name}' has {len(each)} values; expected a number, or {len(sizes)}, one a member.")
         for one in each:
-            number = isinstance(one, float | int) and not isinstance(one, bool) and isfinite(one)
+            number = isinstance(one, Real) and not isinstance(one, bool) and isfinite(one)
             if not number or not constant.low <= one <= constant.high:
                 raise fail(
                     f"constants: '{name}' is {one!r}; expected a number from {constant.low:g} to {constant.high:g}."

@@ -230,11 +230,11 @@ MISTAKES = {
     "state without c": (lambda: layer()(X, {"y": torch.zeros(1, 2, 4)}), "state has ['y']; expected all of ['c', 'y']"),
     "state of another shape": (
         lambda: layer()(X, state(c=torch.zeros(2, 4))),
-        "state 'c' is (2, 4) torch.float32 on cpu; expected (1, 2, 4)",
+        "state 'c' has shape (2, 4); expected (1, 2, 4)",
     ),
     "state of another dtype": (
         lambda: layer()(X, state(c=torch.zeros(1, 2, 4).double())),
-        "state 'c' is (1, 2, 4) torch.f",
+        "state 'c' is torch.float64 on cpu; expected torch.float32 on cpu",
     ),
     "too few lengths": (
         lambda: layer()(X, lengths=[5]),

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
+from lstm_odyssey.cell import Cell
 from lstm_odyssey.layers.starts import LONGEST
-from lstm_odyssey.variants.declare import Variant, orthogonal
+from lstm_odyssey.variants.declare import TraceError, Variant, orthogonal
 from tests.cells import CONSTANTS, LEAKING, ON_CPU, OSCILLATOR, elman
 
 F64 = torch.float64
@@ -133,3 +134,18 @@ def test_indrnn_begins_with_memories_of_all_lengths():
     """Its vector is uniform in [0, 1], of which Normal(0, 0.1) would leave half below 0 and none near 1."""
     vector = lo.RNN("indrnn", 3, 1000).weight("p.h").detach()
     assert vector.min() >= 0 and vector.max() > 0.98 and abs(vector.mean() - 0.5) < 0.05
+
+
+@pytest.mark.parametrize(
+    "declared", [lo.as_cell("irnn"), Variant(lo.variant("irnn").step, start={"b.h": 1.0, "R.h": orthogonal()})]
+)
+def test_what_a_bias_begins_with_goes_with_it(declared):
+    """Without biases a cell begins with what else it declares; a start of what no text has is an error either way."""
+    layer = lo.RNN(declared, 3, 5, bias=False, dtype=F64)
+    R = layer.cells[0].R.detach()
+    assert set(layer.cells[0]._parameters) == {"W", "R"} and (R @ R.T - torch.eye(5, dtype=F64)).abs().max() < 1e-13
+    assert not any(name.startswith("b.") for name in layer.cell.start)
+    assert layer.cell.signature == layer.cell.without_bias().signature != lo.as_cell(declared).signature
+    for bias in (True, False):
+        with pytest.raises(TraceError, match=r"start of b\.q, which is none of its parameters"):
+            Cell(Variant(elman, start={"b.q": 1.0}), bias=bias)

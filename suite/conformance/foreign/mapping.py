@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from lstm_odyssey.backends.spaces import by_name
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.cell.symbols import CONSTANTS
-from lstm_odyssey.layers.of_torch import OfTorch, cell_of, gathered
+from lstm_odyssey.layers.of_torch import OfTorch
 from lstm_odyssey.layers.rnn import RNN
+from lstm_odyssey.layers.torchs import cell_of, gathered
 from lstm_odyssey.plugins.registry import as_cell
 from lstm_odyssey.tasks.kinds import refuse_kind
 from lstm_odyssey.tasks.nearest import nearest
