@@ -196,3 +196,23 @@ def test_the_one_picture_of_the_readme_says_what_its_table_says(found):
         assert cell in texts and (cell == "vanilla" or apart in texts), cell
     verdicts = found.compare["verdict"].to_series()
     assert (verdicts == "open").sum() == 7 and verdicts["noaf"] == "worse"
+
+
+def test_the_study_of_common_draws_is_what_its_page_says():
+    """How many trials it has, and the cells that are worse, with corrected intervals: in docs/records.md and in the README."""
+    study = lo.open_study(RECORD.with_name("jsb-chorales-common.nc"))
+    counts = (study["status"] != "missing").sum("trial").values.ravel()
+    against = lo.compare(study, baseline="vanilla").sel(task="jsb_chorales")
+    worse = against.where(against["verdict"] == "worse", drop=True).sortby("difference", ascending=False)
+    told = [
+        f"`{cell}` by {one['difference']:.3f} ({low:.3f} to {high:.3f})"
+        for cell in worse["variant"].values.tolist()
+        for one in (worse.sel(variant=cell),)
+        for low, high in (one["difference_corrected_interval"].values,)
+    ]
+    each, more = counts.min(), counts.sum() - counts.min() * counts.size
+    page = " ".join((ROOT / "docs" / "records.md").read_text(encoding="utf-8").split())
+    assert f"{counts.sum():,} of 1,800 trials ({each} a cell and {more} more)" in page
+    assert f"corrected for eight comparisons: {listed(told)}; no verdict on the others" in page
+    assert sorted(worse["variant"].values.tolist()) == ["fgr", "nfg", "noaf"] and "better" not in against["verdict"]
+    assert "there `nfg` and `fgr` are worse than `vanilla` as well" in " ".join(README.split())
