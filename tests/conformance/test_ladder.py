@@ -1,13 +1,16 @@
 """The equality ladder over every registered variant: what the kit draws by itself, and what hypothesis draws."""
 
+import contextlib
+
 import pytest
+import torch
 from hypothesis import given, settings
 
 import lstm_odyssey as lo
 from lstm_odyssey.conformance import answers as conformance
 from lstm_odyssey.conformance import kit, ladder_structure
 from lstm_odyssey.conformance.answers import ChaoticDrawError, ask
-from lstm_odyssey.conformance.draws import FIXED
+from lstm_odyssey.conformance.draws import FIXED, Draw
 from lstm_odyssey.conformance.kit import (
     CHECKS,
     OF_THE_TEXT,
@@ -191,6 +194,34 @@ def test_a_chaotic_cell_is_compared_over_fewer_frames(monkeypatch):
     with pytest.raises(AssertionError, match=r"T=150.*: y is off by") as wrong:
         check_long_sequences(cell, "eager", [draw])
     assert wrong.type is AssertionError  # wrong, and not chaotic
+
+
+@pytest.mark.parametrize("backend", ON_CPU)
+def test_a_gate_that_is_all_but_one_is_no_fault(backend):
+    """A gradient that hangs on the last bit of a function's value, which no last bit of an input reaches, is measured by it."""
+    draw = Draw(2, 1, 17, 1, seed=1809)
+    moved = conformance.rounding_error(lo.variant("noaf"), draw.problem(lo.variant("noaf")))
+    assert conformance.BOUND / conformance.TIMES_ROUNDING < moved["gradient of W.z"] < 1e-9
+    assert moved["gradient of W.f"] < 1e-13 and moved["y"] < 1e-14
+    check_oracle("noaf", backend, [draw])
+
+
+def test_functions_off_in_their_last_bits_are_off_by_no_more():
+    """Of each function of one operand the value and the derivative, as they are but for some units of the last place."""
+    generator = torch.Generator().manual_seed(3)
+    for name, op in conformance.Rounded.ONE.items():
+        (low, high), *_ = op.domain
+        a = low + (high - low) * torch.rand(500, generator=generator, dtype=torch.float64)
+        found = []
+        for mode in (contextlib.nullcontext(), conformance.Rounded(generator)):
+            given = a.clone().requires_grad_()
+            with mode:
+                out = op.eager(given)
+            (slope,) = torch.autograd.grad(out.sum(), given)
+            found.append((out.detach(), slope))
+        for one, other in zip(*found, strict=True):
+            torch.testing.assert_close(other, one, rtol=1e-6, atol=1e-14, msg=name)
+        assert not torch.equal(found[0][0], found[1][0]), name
 
 
 def test_what_is_chaotic_from_the_beginning_is_said(monkeypatch):
