@@ -148,20 +148,13 @@ def _front(part: xarray.Dataset) -> str:
         return ""
     baseline = str(part.attrs["baseline"])
     text = f"By mean score and cost together, at N = {int(part['epoch_cost_at'])}, {listed(front)} "
-    worse = [name for name in front if name in _by(part, "verdict", WORSE)]
+    worse, better = (_by(part, "verdict", verdict) for verdict in (WORSE, BETTER))
     if len(front) > 1:
-        text += "are beaten by none"
-        return (
-            f"{text}, though {listed(worse)} {_verb(worse, 'is', 'are')} worse than {baseline}."
-            if worse
-            else f"{text}."
-        )
-    others = [name for name in part["variant"].values.tolist() if name not in (front[0], baseline)]
-    told = (
-        front[0] in _by(part, "verdict", BETTER)
-        if front[0] != baseline
-        else set(others) <= {*_by(part, "verdict", WORSE)}
-    )
+        beaten = [name for name in front if name in worse]
+        though = f", though {listed(beaten)} {_verb(beaten, 'is', 'are')} worse than {baseline}" if beaten else ""
+        return f"{text}are beaten by none{though}."
+    (first,) = front
+    told = first in better if first != baseline else {*part["variant"].values.tolist()} - {baseline} <= {*worse}
     return f"{text}alone is beaten by none{'' if told else '; no verdict says that its scores are better'}."
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lstm_odyssey.backends.cuda import nvrtc
 from lstm_odyssey.backends.cuda.graphs import Graph
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Numbers, Runs, Table, Work, about, unrolled
+from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Loop, Numbers, Runs, Table, Work, about, unrolled
 from lstm_odyssey.backends.cuda.loops import Loops
 from lstm_odyssey.backends.cuda.prepared import Prepared, Together
 
@@ -97,10 +97,12 @@ class CudaDevice:
             KernelError: the text does not compile, or the driver refuses a launch. What goes wrong while a kernel runs, the
                 driver tells at a later call, torch's own included.
         """
-        if self.captured():  # somebody's graph, which holds no graphs of ours
-            self.prepare(text, work).run()
-        else:
+        if (
+            any(isinstance(one, Loop) for one in work) and not self.captured()
+        ):  # somebody's graph holds no graphs of ours
             self._loops.run(text, work)
+        else:
+            self.prepare(text, work).run()
 
     def prepare(self, text: str, work: Sequence[Work]) -> Prepared:
         """Compile, load and copy the tables, so that ``run()`` of what is returned only launches, as often as wanted.

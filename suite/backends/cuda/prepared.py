@@ -24,8 +24,10 @@ class Prepared:
         stream: Any,
     ) -> None:
         self._device, self._text, self._stream = device, text, stream
-        configs = [device.config(launch) for launch in launches]
-        self._launches = list(zip(launches, functions, tables, configs, strict=True))
+        once = {id(launch): launch for launch in launches}  # a step's launches are there once for all steps
+        configs = {key: device.config(launch) for key, launch in once.items()}
+        each = (configs[id(launch)] for launch in launches)
+        self._launches = list(zip(launches, functions, tables, each, strict=True))
 
     def __str__(self) -> str:
         return about(self._text)
