@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from lstm_odyssey.layers.arguments import checked_dropout, checked_flag, same_option
+from lstm_odyssey.layers.arguments import checked_dropout, checked_flag, refuse_layout, same_option
 from lstm_odyssey.layers.lost import refuse_lost
 from lstm_odyssey.layers.rnn import RNN
 from lstm_odyssey.layers.torchs import TORCHS, cell_of, gathered, mapped, named, places, spaces_of, take
@@ -110,10 +110,7 @@ class OfTorch(nn.Module):
             raise TypeError(f"{kind}: hx is {got}; expected {told}, as torch.nn.{kind} takes it.")
         weight = next(iter(self.layer.directions()[0].spaces().values()))
         for name, value in zip("hc", given, strict=False):
-            if value.is_nested or value.layout != torch.strided:
-                raise self._fail(
-                    f"{name} of hx is {'nested' if value.is_nested else value.layout}; expected a dense tensor."
-                )
+            refuse_layout(f"{name} of hx", value, self._fail)
             if value.shape != full:
                 batch = ", the batch" if len(full) == 3 else ""
                 raise self._fail(
@@ -150,9 +147,8 @@ class OfTorch(nn.Module):
         """
         first = next(self.layer.parameters())
         given = {name: getattr(self.layer, name) for name in OPTIONS}
-        module = self.kind(**given, device="meta", dtype=first.dtype).to_empty(
-            device=first.device
-        )  # which draws nothing
+        # which draws nothing; torch.nn.utils.skip_init takes no layer whose device is among its keywords
+        module = self.kind(**given, device="meta", dtype=first.dtype).to_empty(device=first.device)
         for direction, _, suffix in places(self.layer):
             own, wanted = direction.tensors(), {name: one.requires_grad for name, one in direction.spaces().items()}
             spaces, lie = spaces_of(self.layer.cell, self.limit, own), mapped(self.layer.cell, self.limit, own)
