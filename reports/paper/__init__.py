@@ -3,7 +3,7 @@
 The paper is K. Greff, R. K. Srivastava, J. Koutník, B. R. Steunebrink, J. Schmidhuber, "LSTM: A Search Space Odyssey",
 IEEE Transactions on Neural Networks and Learning Systems 28(10), 2017; arXiv 1503.04069. Print the table of a study as
 
-    python -m lstm_odyssey.reports.paper STUDY.nc
+    python -m lstm_odyssey.reports.paper STUDY.nc [--reruns AGAIN.nc ...]
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lstm_odyssey.reports.fanova.api import FanovaError, fanova
 from lstm_odyssey.reports.paper import best_score, claims
 from lstm_odyssey.reports.paper.claims import BASELINE, CELLS, PAPER, Row
 from lstm_odyssey.reports.stats.compare import compare
+from lstm_odyssey.reports.stats.reruns import reruns
 
 COLUMNS = {
     "task": "task", "claim": "claim", "paper": "the paper says", "ours": "we find", "verdict": "verdict", "note": "why",
@@ -83,10 +84,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the table of a study."""
     parser = argparse.ArgumentParser(prog="lstm_odyssey.reports.paper", description=__doc__.partition("\n")[0])
     parser.add_argument("study", help="a study as netCDF")
-    study = load(parser.parse_args(arguments).study)
+    parser.add_argument(
+        "--reruns", action="append", default=[], metavar="AGAIN", help="its best draws with another seed; repeatable"
+    )
+    asked = parser.parse_args(arguments)
+    study = load(asked.study)
+    again = reruns(study, [load(place) for place in asked.reruns]) if asked.reruns else None
     try:
         importance = fanova(study, decomposition="per_tree", clip=(1.0,))
     except FanovaError as refused:
         importance = None
         sys.stderr.write(f"no shares of the variance: {refused}\n")
-    sys.stdout.write(f"{markdown(rows(study, importance=importance))}\n")
+    sys.stdout.write(f"{markdown(rows(study, importance=importance, again=again))}\n")

@@ -160,10 +160,9 @@ def write_report(
             console.print(f"Record: {netcdf.save(netcdf.record(study), target)}", soft_wrap=True)
         return
     again, gpu = [open_study(place) for place in options.pop("reruns", [])], options.pop("gpu", None)
+    reruns = study.odyssey.reruns(again) if again else None  # before what takes minutes: it refuses other studies
     with _progress(console) as progress:
-        found = analyse(study, jobs=-1, progress=progress, **options)
-    if again:
-        found = found._replace(reruns=study.odyssey.reruns(again))
+        found = analyse(study, jobs=-1, progress=progress, **options)._replace(reruns=reruns)
     with writing("--output", target):
         if kind == "html":
             page.write(study, target, analyses=found, live=live, gpu=gpu)

@@ -333,6 +333,17 @@ def test_reruns_stand_beside_the_best_scores(tmp_path: Path, monkeypatch: pytest
     assert "with fresh seeds" in text and text.count("49.25 ± 0.35") == 2
 
 
+def test_reruns_of_another_study_are_refused_before_the_analysis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A re-run with the study's own seed ends the command before minutes of analysis, and no page is written."""
+    _, _, search = test_reruns.search()
+    store = schema.save(search, tmp_path / "study.nc")
+    monkeypatch.setattr("lstm_odyssey.reports.page.analyses.analyse", lambda *_, **__: pytest.fail("it was analysed"))
+    assert call(monkeypatch, store, "--reruns", store) == 2
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_two_files_make_one_page(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy under another name: every cell is two rows labelled by file; what takes one study refuses two, in one sentence."""
     other = Path(shutil.copy(study, tmp_path / "theirs.nc"))

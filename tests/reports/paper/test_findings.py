@@ -22,6 +22,7 @@ from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, OPEN, SAME, WORS
 from lstm_odyssey.reports.stats.table import summary as table_of
 from tests import made_studies as made
 from tests.conftest import ROOT
+from tests.reports.stats import test_reruns
 
 pytestmark = pytest.mark.usefixtures("short_analyses")
 
@@ -519,3 +520,19 @@ def test_the_table_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert len(printed.splitlines()) == 2 + 3 + shares
         assert {line.count(" | ") for line in printed.splitlines()} == {6}
         assert ("expected 10 or more" in complaint) == (shares == 0)
+
+
+def test_the_command_judges_the_best_score_by_reruns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --reruns the row of the best score tells what its draw scores with fresh seeds, and is decided by it."""
+    content, kept, search = test_reruns.search(("vanilla", "niaf"), name="jsb_chorales")
+    place = str(schema.save(search, tmp_path / "study.nc"))
+    chosen, again = test_reruns.best_of(search, 5), list[str]()
+    for seed in (2, 3):
+        one = schema.build(*test_reruns.rerun(content, kept, chosen, seed, lambda *_, at=8.38 + seed / 50: at))
+        again += ["--reruns", str(schema.save(one, tmp_path / f"again-{seed}.nc"))]
+    told = []
+    for more in ([], again):
+        paper.main([place, *more])
+        told.append(next(line for line in capsys.readouterr().out.splitlines() if "best score" in line))
+    assert f"| {UNDECIDED} " in told[0] and "takes re-runs" in told[0]
+    assert f"| {DIFFERS} " in told[1] and "with fresh seeds that draw scores 8.43 on average" in told[1]

@@ -105,7 +105,11 @@ def search(levels=("plain", "gated"), trials=30, seed=0, **options):
 
 def rerun(study, kept, chosen, seed, score):
     """The study of the chosen trials with another seed; ``score`` gives the test score of (variant, trial)."""
-    again = json.loads(json.dumps(study)) | {"seed": seed, "draws": "points", "trials": len(chosen["plain"])}
+    again = json.loads(json.dumps(study)) | {
+        "seed": seed,
+        "draws": "points",
+        "trials": len(next(iter(chosen.values()))),
+    }
     trials = []
     for trial in kept:
         if trial["trial"] in chosen[trial["variant"]]:
