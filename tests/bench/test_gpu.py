@@ -46,7 +46,7 @@ from tests import needed
 from tests.conftest import ROOT
 from tests.emulated_scans import fits
 
-PREDICTED = ROOT / "reports" / "records" / "bench-gpu-predicted-2026-11-29.json"
+PREDICTED = ROOT / "reports" / "records" / "bench-gpu-predicted-2026-11-30.json"
 
 BLOCK = """\
 import atexit, os, sys
@@ -627,6 +627,14 @@ def test_the_page_shows_the_prediction():
     each, fit = round(room["bytes_of_a_member"] / 2**20), room["members_that_fit"]
     assert f"TIMIT takes {each} MB, its longest sequence of {room['frames']} frames included: **{fit:,} fit" in words
     assert f"tables | {8 * memory.TABLE:,} for each shape of batch, of {memory.MOST_SHAPES:,} at most" in words
+    assert (
+        f"graphs take {memory.NODE // 1024} KB a kernel" in words
+        and f"{memory.SHAPE_NODES} kernels for each shape" in words
+    )
+    assert (
+        f"step by step {memory.NODE * memory.NODES / 1e6:.0f} MB for the {memory.NODES:,} of all graphs of steps"
+        in words
+    )
 
 
 def test_bench_gpu_prints_a_record_again(odyssey, tmp_path):

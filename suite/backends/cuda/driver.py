@@ -117,6 +117,10 @@ class CudaDevice:
             tables = [uploaded[id(launch.table)] for launch in launches]
         return Prepared(self, text, launches, functions, tables, stream)
 
+    def looped(self, text: str, work: Sequence[Work]) -> Runs:
+        """As ``prepare``, with the turns of a loop as graphs, which a capture cannot hold."""
+        return self._loops.prepare(text, work)
+
     def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
         """Compile many texts on all cores."""
         nvrtc.build_all(texts, self.architecture, progress)
@@ -177,9 +181,10 @@ class CudaDevice:
         """The kernel's handle, allowed the launch's shared memory and cluster."""
         place, key = self._place(text, launch), (text, launch.kernel)
         attributes = self.driver.CUfunction_attribute
+        known = text in self._modules  # what is new is compiled before the lock, for which others wait
+        cubin = None if known else nvrtc.compiled(text, self.architecture)
         with self._lock:
-            if text not in self._modules:
-                cubin = nvrtc.compiled(text, self.architecture)
+            if cubin is not None and text not in self._modules:
                 self._modules[text] = self.checked("cuModuleLoadData", place, cubin.code)
             if key not in self._functions:
                 module = self._modules[text]

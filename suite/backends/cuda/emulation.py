@@ -113,6 +113,10 @@ class EmulatedDevice:
         """What runs the launches each time it is asked to."""
         return Prepared(self, text, unrolled(work))
 
+    def looped(self, text: str, work: Sequence[Work]) -> Prepared:
+        """The same: there are no graphs of a loop's turns here, all of them are one request."""
+        return self.prepare(text, work)
+
     def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
         """Compile many texts on all cores."""
         kept.built(self.compiled, texts, progress)
@@ -215,6 +219,8 @@ class Event:
 class Prepared:
     """Launches that are run as often as wanted, with the addresses that their tables had when this was made, as on a GPU."""
 
+    in_a_graph = True
+
     def __init__(self, device: EmulatedDevice, text: str, launches: Sequence[Launch]) -> None:
         self._device, self._text, self._launches = device, text, launches
         self.fill([launch.made for launch in launches])
@@ -224,6 +230,11 @@ class Prepared:
         self._launches = [replace(launch, table=table) for launch, table in zip(self._launches, tables, strict=True)]
         self._tensors = list({id(tensor): tensor for table in tables for tensor in table.tensors}.values())
         self._addresses = [tensor.data_ptr() for tensor in self._tensors]
+
+    def fill_from(self, other: Prepared) -> None:
+        """Run with the tables of another from now on, and with the addresses that those had when it was filled."""
+        self.fill([launch.made for launch in other._launches])
+        self._addresses = list(other._addresses)
 
     def run(self) -> None:
         """Run them in turn.

@@ -14,6 +14,7 @@ import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -27,6 +28,9 @@ NAMED = 3
 class Graph:
     """A captured graph.
 
+    Attributes:
+        in_a_graph: no, it is one.
+
     Args:
         device: a ``driver.CudaDevice``, which captures and launches it.
         prepared: what it consists of; kept, as their tables are what the graph reads. None of it runs meanwhile.
@@ -34,6 +38,8 @@ class Graph:
     Raises:
         KernelError: the driver refuses the capture or the graph.
     """
+
+    in_a_graph = False
 
     def __init__(self, device: Any, prepared: Sequence[Runs]) -> None:
         self._device, self._prepared = device, tuple(prepared)
@@ -92,6 +98,8 @@ def _nothing_collected() -> Iterator[None]:
 class Sequences:
     """Stages of a computation, each prepared, that are run in sequences: from its second time on a sequence is one graph.
 
+    A stage that is made of graphs stays outside, so that what comes before and after it is a graph each.
+
     Args:
         device: makes graphs.
         stages: by name.
@@ -100,7 +108,7 @@ class Sequences:
     def __init__(self, device: Device, stages: dict[str, list[Runs]]) -> None:
         self._device, self._stages = device, stages
         self._ran: set[tuple[str, ...]] = set()
-        self._graphs: dict[tuple[str, ...], Runs] = {}
+        self._graphs: dict[tuple[str, ...], list[Runs]] = {}
 
     def has(self, stage: str) -> bool:
         """Whether there is anything to run in it."""
@@ -111,17 +119,24 @@ class Sequences:
 
         Args:
             names: of the stages.
-            graphs: whether they may be one graph.
+            graphs: whether they may be graphs.
         """
         found = [one for name in names for one in self._stages[name]]
-        if not graphs or names not in self._ran or len(found) < 2:
-            for one in found:
-                one.run()
-            self._ran.add(names)  # a shape of batch that comes once is not worth a graph
-            return
-        if names not in self._graphs:
-            self._graphs[names] = as_graph(self._device, found)
-        self._graphs[names].run()
+        if graphs and names in self._ran:
+            if names not in self._graphs:
+                self._graphs[names] = self._as_graphs(found)
+            found = self._graphs[names]
+        for one in found:
+            one.run()
+        self._ran.add(names)  # a shape of batch that comes once is not worth a graph
+
+    def _as_graphs(self, stages: Sequence[Runs]) -> list[Runs]:
+        """What runs them in turn, with those in a graph that can be and follow each other."""
+        found: list[Runs] = []
+        for within, group in groupby(stages, key=lambda one: one.in_a_graph):
+            own = list(group)
+            found += [as_graph(self._device, own)] if within and len(own) > 1 else own
+        return found
 
 
 def as_graph(device: Device, prepared: Sequence[Runs]) -> Runs:
@@ -134,13 +149,18 @@ def as_graph(device: Device, prepared: Sequence[Runs]) -> Runs:
 
 
 class OneByOne:
-    """In turn, without a graph."""
+    """In turn, without a graph of all."""
 
     def __init__(self, prepared: Sequence[Runs]) -> None:
         self._prepared = tuple(prepared)
 
     def __str__(self) -> str:
         return "; ".join(dict.fromkeys(map(str, self._prepared)))
+
+    @property
+    def in_a_graph(self) -> bool:
+        """Whether a graph may hold all of them."""
+        return all(one.in_a_graph for one in self._prepared)
 
     def run(self) -> None:
         """Run them."""

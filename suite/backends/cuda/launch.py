@@ -219,6 +219,10 @@ def unrolled(work: Iterable[Work]) -> list[Launch]:
 class Runs(Protocol):
     """Launches that are compiled and have their tables where a kernel reads them."""
 
+    @property
+    def in_a_graph(self) -> bool:
+        """Whether a graph may hold them: one that is made of graphs may not."""
+
     def run(self) -> None:
         """Run them in turn."""
 
@@ -228,6 +232,9 @@ class Refilled(Runs, Protocol):
 
     def fill(self, tables: Sequence[Table]) -> None:
         """Write these, one a launch and of the same shape, where the kernels read them, after what has been run."""
+
+    def fill_from(self, other: Any) -> None:
+        """Write the tables of the same launches that were prepared with others there, from where they are on the device."""
 
 
 class Device(Protocol):
@@ -243,7 +250,10 @@ class Device(Protocol):
         """
 
     def prepare(self, text: str, work: Sequence[Work]) -> Refilled:
-        """Compile the text, and make what runs the launches as often as wanted."""
+        """Compile the text, and make what runs the launches as often as wanted, those of a loop one by one."""
+
+    def looped(self, text: str, work: Sequence[Work]) -> Runs:
+        """As ``prepare``, but a loop is graphs of some of its turns, which all loops with its kernels have in common."""
 
     def build(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> None:
         """Compile many texts on all cores; ``progress`` is told how many are done and how many there are, from 0 on."""

@@ -11,7 +11,8 @@ M inputs, K outputs, w the bytes of a float, and per program, one member and dir
                                                   has rooms beside them, w N B (4 states + 2 of what waits) for each shape
 
 A member is D programs; it adds its losses, and what torch makes of its logits when it scores, 18 s K + 48 s bytes, or where
-torch computes the loss, 8 w u K. All groups have their copies at once and share the rest. Beside them lies the corpus.
+torch computes the loss, 8 w u K. All groups have their copies and their tables at once and share the rest. Beside them lie the
+corpus and the CUDA graphs: those of each group, SHAPE_NODES kernels a shape, and those of all loops, NODES at most.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from lstm_odyssey.backends.cuda.classes import rows_of
 from lstm_odyssey.backends.cuda.kernels import Kernel
 from lstm_odyssey.backends.cuda.launch import Numbers
+from lstm_odyssey.backends.cuda.loops import NODES
 from lstm_odyssey.backends.cuda.source import training
 from lstm_odyssey.backends.trainer import Load
 
@@ -29,6 +31,17 @@ PART = 0.9
 
 TABLE, MOST_SHAPES = 600, 1024
 """Numbers in the tables of a program, for one shape of batch; and shapes whose tables are kept (``training_step``)."""
+
+SHAPE_NODES = 32
+"""Kernels in the graphs of an update or a score of one shape of batch, loops aside: 25 of any built-in cell, if the members are
+of all size classes."""
+
+NODE = 10240
+"""Bytes that the driver takes for a kernel in a graph. Assumed: no GPU has been asked yet.
+
+Source: NVIDIA's CCCL reckons with it, roughly, to bound its cache of graphs (github.com/NVIDIA/cccl, ``cudax``,
+``executable_graph_cache.cuh``).
+"""
 
 
 def copies(made: Kernel, load: Load) -> int:
@@ -53,14 +66,32 @@ def rooms(made: Kernel, load: Load) -> Numbers:
 
 
 def workspace(made: Kernel, load: Load) -> Numbers:
-    """Bytes that each member takes while it is computed, [P]: workspace, tables, and what torch makes of its logits."""
+    """Bytes that each member takes while it is computed, [P]: the workspace, and what torch makes of its logits."""
     u, s, K = load.update[0] * load.update[1], load.scored[0] * load.scored[1], load.outputs
-    N, rows = np.array(load.sizes, np.int64), max(load.update[1], load.scored[1])
-    large = np.array([made.layout(int(n)) is None for n in N])  # two scans step by step, each with rooms of its own
-    waits = 2 * made.size * N * rows * (2 * len(made.plan.graph.states) + made.stepwise.waiting) * large
-    tables = load.directions * min(load.shapes, MOST_SHAPES) * (8 * TABLE + waits)
     learnt = 0 if load.objective.name in training.LOSSES else 8 * made.size * u * K
-    return rooms(made, load) + tables + max(18 * s * K + 48 * s, learnt)
+    return rooms(made, load) + max(18 * s * K + 48 * s, learnt)
+
+
+def _large(made: Kernel, load: Load) -> Numbers:
+    """Whether each member runs step by step, [P]."""
+    return np.array([made.layout(int(n)) is None for n in load.sizes])
+
+
+def tables(made: Kernel, load: Load) -> Numbers:
+    """Bytes that each member takes for as long as it is trained, [P]: tables, and rooms of scans step by step beside them."""
+    N, rows = np.array(load.sizes, np.int64), max(load.update[1], load.scored[1])
+    each = 2 * len(made.plan.graph.states) + made.stepwise.waiting
+    waits = 2 * made.size * N * rows * each * _large(made, load)  # two scans, each with rooms of its own
+    found: Numbers = load.directions * min(load.shapes, MOST_SHAPES) * (8 * TABLE + waits)
+    return found
+
+
+def graphs(made: Kernel, load: Load, groups: Numbers | int = 1) -> Numbers | int:
+    """Bytes of the CUDA graphs of so many groups.
+
+    A group that goes on with fewer members has other loops, so that in the end the device keeps as many as it may.
+    """
+    return NODE * (groups * min(load.shapes, MOST_SHAPES) * SHAPE_NODES + NODES * bool(_large(made, load).any()))
 
 
 def group(made: Kernel, load: Load, free: int) -> int:
@@ -71,6 +102,7 @@ def group(made: Kernel, load: Load, free: int) -> int:
     Args:
         made: the cell. load: the population. free: bytes.
     """
-    left = PART * free - copies(made, load) - load.corpus
-    needed = np.cumsum(np.sort(workspace(made, load))[::-1])
-    return max(1, int(np.searchsorted(needed, left, side="right")))
+    left = PART * free - copies(made, load) - load.corpus - tables(made, load).sum()
+    members = np.arange(1, len(load.sizes) + 1)
+    needed = np.cumsum(np.sort(workspace(made, load))[::-1]) + graphs(made, load, -(-len(members) // members))
+    return int(members[needed <= left].max(initial=1))

@@ -14,6 +14,8 @@ from lstm_odyssey.backends.cuda.launch import Launch, Runs, Table, about
 class Prepared:
     """Launches that are compiled, loaded and have their tables on the device, a ``driver.CudaDevice``."""
 
+    in_a_graph = True
+
     def __init__(
         self,
         device: Any,
@@ -53,6 +55,14 @@ class Prepared:
         for kernel, table, place in once.values():
             self._device.upload(kernel, table, place)
 
+    def fill_from(self, other: Prepared) -> None:
+        """Write the tables of the same launches that were prepared with others: ``fill``, without the host."""
+        self._wait()
+        other._wait()
+        each = zip(self._launches, other._launches, strict=True)
+        for place, table in {id(place): (place, table) for (_, _, place, _), (_, _, table, _) in each}.values():
+            place.copy_(table, non_blocking=True)
+
     def _wait(self) -> None:
         """Let torch's current stream wait for the one that has used the tables last."""
         stream = torch.cuda.current_stream(self._device.device)
@@ -71,7 +81,16 @@ class Together:
         self._others = list(zip(prepared[1:], streams, strict=False))
 
     def __str__(self) -> str:
-        return "; ".join(dict.fromkeys(map(str, (self._first, *(prepared for prepared, _ in self._others)))))
+        return "; ".join(dict.fromkeys(map(str, self._all)))
+
+    @property
+    def _all(self) -> list[Runs]:
+        return [self._first, *(prepared for prepared, _ in self._others)]
+
+    @property
+    def in_a_graph(self) -> bool:
+        """Whether a graph may hold all of them."""
+        return all(one.in_a_graph for one in self._all)
 
     def run(self) -> None:
         """Put the launches onto their streams."""

@@ -178,14 +178,16 @@ class PopulationStep:
 
     def _prepared(self, stage: Stage) -> Runs:
         """What runs a stage: launches of several texts side by side."""
-        found: list[Runs] = [self.device.prepare(text, launches) for text, launches in stage if launches]
+        prepare = self.device.looped if self.graphs else self.device.prepare
+        found: list[Runs] = [prepare(text, launches) for text, launches in stage if launches]
         return found[0] if len(found) == 1 else self.device.together(found)
 
     def _made_of(self) -> tuple[int, ...]:
-        """What tables hold addresses of and others may change."""
+        """What launches are prepared for and others may change: addresses in their tables, whether loops are graphs."""
         return (
             *(value.data_ptr() for value in (self.weights, self.gradients, self.velocity)),
             self.workspace.generation,
+            self.graphs,
         )
 
     def _run(self, ready: Sequences, *stages: str) -> None:

@@ -437,3 +437,52 @@ def test_a_launch_that_does_not_fit_together_is_refused(wrong, said):
     sizes = {"programs": 2, "tiles": 1, "threads": 32, "cluster": 1, "shared": 0, "table": [[1, 2], [3, 4]]}
     with pytest.raises(ValueError, match=f"launch of kernel 'forward': {said}"):
         Launch("forward", **{**sizes, **wrong})
+
+
+def test_a_loop_that_is_prepared_brings_its_tables_on_the_device(cuda, streams, monkeypatch):
+    """Two of other tables and lengths run by turns: each writes its own where the same graphs read; nothing is uploaded."""
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
+    device = CudaDevice()
+    end = Launch("end", 1, 1, 32, 1, 0, [[6, 6]])
+    first, second = device.looped(TEXT, [loop(3, 3, 4), end]), device.looped(TEXT, [loop(2, 7, 8), end])
+    assert not first.in_a_graph and device.looped(TEXT, [end]).in_a_graph
+    assert not device.together([first, second]).in_a_graph and not cuda.named("cuLaunchKernelEx")
+    first.run()
+    assert [call[2] for call in cuda.named("cuLaunchKernelEx")] == [*[[3, 1], [3, 1], [4, 2]] * 3, [6, 6]]
+    one, _, tick = cuda.places[:3]
+    monkeypatch.setattr(device, "_copied", None)
+    del cuda.calls[:]
+
+    def now():
+        return [list((ctypes.c_longlong * 2).from_address(place)) for place in (one, tick)]
+
+    for runs, numbers in ((second, [[7, 1], [8, 2]]), (first, [[3, 1], [4, 2]]), (second, [[7, 1], [8, 2]])):
+        runs.run()
+        assert now() == numbers
+    assert len(cuda.named("cuGraphInstantiate")) == 2 and len(cuda.named("cuGraphLaunch")) == 1 + 2 + 1
+    assert len(cuda.named("cuLaunchKernelEx")) == 3 * (2 + 1) + 3, "captured once, and what comes after each loop"
+    cuda.stream, before = Stream(), cuda.stream
+    second.run()
+    assert cuda.stream.waited.count(before) >= 3, "the tables, theirs and the graphs' own, are read there now"
+
+
+def test_a_text_is_compiled_before_the_lock_for_which_others_wait(cuda, monkeypatch):
+    """A second text is loaded and launched while the first one is with the compiler."""
+    device, compiled, compiling, done = CudaDevice(), nvrtc.compiled, threading.Event(), threading.Event()
+
+    def slow(text, architecture):
+        if "slow" in text:
+            compiling.set()
+            assert done.wait(30)
+        return compiled(text, architecture)
+
+    monkeypatch.setattr(nvrtc, "compiled", slow)
+    launch = Launch("forward", 1, 1, 32, 1, 0, [[1, 2]])
+    thread = threading.Thread(target=device.run, args=("// slow\n", [launch]))
+    thread.start()
+    assert compiling.wait(30)
+    device.run(TEXT, [launch])
+    assert len(cuda.named("cuLaunchKernelEx")) == 1
+    done.set()
+    thread.join()
+    assert len(cuda.named("cuLaunchKernelEx")) == 2 == len(cuda.named("cuModuleLoadData"))

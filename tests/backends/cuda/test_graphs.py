@@ -25,8 +25,8 @@ extern "C" __global__ void twice(const long long* __restrict__ tables) {
 class Counted:
     """A stage, or the device that makes graphs of stages; each says what it does."""
 
-    def __init__(self, said, name=""):
-        self.said, self.name = said, name
+    def __init__(self, said, name="", in_a_graph=True):
+        self.said, self.name, self.in_a_graph = said, name, in_a_graph
 
     def run(self):
         self.said.append(self.name)
@@ -50,6 +50,20 @@ def test_a_sequence_is_a_graph_from_its_second_time_on():
     ready.run("a", "none", "b", graphs=False)
     assert said == ["a", "b", "make a+b", "graph a+b", "graph a+b", "b", "c", "c", "c", "a", "b"]
     assert ready.has("a") and not ready.has("none") and not ready.has("d")
+
+
+def test_what_is_made_of_graphs_parts_a_sequence():
+    """It runs by itself; what stands before and after it is a graph each, one stage alone is none."""
+    said = []
+    stages = {name: [Counted(said, name, name not in "LM")] for name in "abLcMde"}
+    ready = Sequences(Counted(said), stages)
+    ready.run(*stages)
+    assert said == list(stages)
+    del said[:]
+    for _ in range(2):
+        ready.run(*stages)
+    once = ["graph a+b", "L", "c", "M", "graph d+e"]
+    assert said == ["make a+b", "make d+e", *once, *once]
 
 
 @pytest.mark.parametrize("error", [KernelError, torch.OutOfMemoryError])

@@ -1,6 +1,8 @@
 """Memory of a population: the formula is what its steps take, groups follow from it, scoring takes no more than learning."""
 
+import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from lstm_odyssey.backends.cuda import memory, shape
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
 from lstm_odyssey.backends.cuda.kernels import kernel
 from lstm_odyssey.backends.cuda.launch import unrolled
+from lstm_odyssey.backends.cuda.loops import NODES
 from lstm_odyssey.backends.cuda.shape import Shape
+from lstm_odyssey.backends.cuda.training_step import SHAPES
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.stored.store import Store
@@ -81,6 +85,23 @@ def test_the_formula_is_what_a_step_takes(cell, objective, bidirectional, batch,
     assert 0.2 * memory.TABLE < sum(tables) / 2 / programs < memory.TABLE, "of two shapes"
 
 
+@pytest.mark.parametrize("cell", ["vanilla", "ln_lstm", "minlstm"])
+def test_graphs_have_no_more_kernels_than_is_planned(cell, on_cpu):
+    """Of members in all size classes, whose losses are ours: an update and a score; loops count by themselves, once for all."""
+    made, load = population(cell, "next_frame", True, 1, sizes=(20, 40, 70, 100, 130, 200))
+    (part,) = made.parts
+    for T, B, learns in ((*load.update, True), (*load.scored, False)):
+        stages = Shape(part.step, T, B, learns).parts_of_a_step()
+        launches = {name: [unrolled(work) for stage in each for _, work in stage] for name, each in stages.items()}
+        count = sum(map(len, itertools.chain(*launches.values()))) - learns * len(launches["plain"])
+        assert 0.2 * memory.SHAPE_NODES < count <= memory.SHAPE_NODES
+    fused = kernel(lower(made.cell.graph), torch.float32, "sm_90")
+    large = replace(load, sizes=(20, 257), shapes=7)
+    assert memory.graphs(fused, replace(load, shapes=7), 3) == memory.NODE * 3 * 7 * memory.SHAPE_NODES
+    assert memory.graphs(fused, large) == memory.NODE * (7 * memory.SHAPE_NODES + NODES)
+    assert memory.graphs(fused, replace(large, shapes=9999)) == memory.graphs(fused, replace(large, shapes=SHAPES))
+
+
 def test_scoring_does_not_take_more_than_learning(on_cpu):
     """A split is scored in batches of no more frames than the largest update, on the backend that is short of memory only."""
     corpus = CORPORA["next_frame"](sizes=(5, 4, 3))
@@ -95,13 +116,16 @@ def test_scoring_does_not_take_more_than_learning(on_cpu):
     assert BACKENDS["cuda"].sparing and not BACKENDS["numba"].sparing and not BACKENDS["eager"].sparing
 
 
-def test_groups_follow_from_what_is_free(on_cpu):
+def test_groups_follow_from_what_is_free(on_cpu, monkeypatch):
     """All that fit, the largest of them together; one where not even one does; None is what the processor says."""
     _, load = population("vanilla", "next_frame", True, 1)
     made = kernel(lower(lo.variant("vanilla").graph), torch.float32, "sm_90")
-    needed, copies = np.sort(memory.workspace(made, load))[::-1], memory.copies(made, load) + load.corpus
-    for count in range(1, 5):
-        enough = int((copies + needed[:count].sum()) / memory.PART) + 1
+    # each group has its graphs, and all have their weights and tables, whichever is computed; here little else takes any room
+    needed = 1000 * np.sort(memory.workspace(made, load))[::-1]
+    monkeypatch.setattr(memory, "workspace", lambda made, load: needed)
+    fixed = memory.copies(made, load) + load.corpus + memory.tables(made, load).sum()
+    for count, groups in ((1, 4), (2, 2), (3, 2), (4, 1)):
+        enough = int((fixed + needed[:count].sum() + memory.graphs(made, load, groups)) / memory.PART) + 1
         assert memory.group(made, load, enough) == count
         assert memory.group(made, load, int(enough - 0.1 * needed[count - 1])) == max(1, count - 1)
     assert memory.group(made, load, 0) == 1

@@ -45,15 +45,17 @@ def load(
 
 def planned(made: Kernel, wanted: Load) -> float:
     """Bytes of each of its members, alike or not, on average."""
-    return float(memory.workspace(made, wanted).mean()) + memory.copies(made, wanted) / len(wanted.sizes)
+    own = memory.workspace(made, wanted) + memory.tables(made, wanted)
+    return float(own.mean()) + memory.copies(made, wanted) / len(wanted.sizes)
 
 
 def of_the_largest(made: Kernel, cell: Cell, device: int) -> Row:
     """Bytes of a member of N = 200 of TIMIT's size, by the formula, and how many of them fit into so many bytes."""
-    each = planned(made, load(cell, SHAPES[0], [LARGEST], (LONGEST, 1), SCORED, LENGTHS))
+    one = load(cell, SHAPES[0], [LARGEST], (LONGEST, 1), SCORED, LENGTHS)
+    each, room = planned(made, one), memory.PART * device - memory.graphs(made, one)
     return {
         "what": "memory", "shape": SHAPES[0].name, "variant": cell.name, "hidden_size": LARGEST, "frames": LONGEST,
-        "bytes_of_a_member": each, "bytes_of_the_device": device, "members_that_fit": int(memory.PART * device / each),
+        "bytes_of_a_member": each, "bytes_of_the_device": device, "members_that_fit": int(room / each),
     }  # fmt: skip
 
 
