@@ -162,10 +162,17 @@ class OfTorch(nn.Module):
                 target.requires_grad_(any(wanted[space] for space in spaces[name]))
         return module.train(self.training)
 
-    def _load_from_state_dict(
+    def _load_from_state_dict(self, *given: Any) -> None:
+        """A ``state_dict`` of torch's layer is put where ours has its parameters, after what the user's hooks do with it."""
+        last = self.register_load_state_dict_pre_hook(type(self)._put)
+        try:
+            super()._load_from_state_dict(*given)
+        finally:
+            last.remove()
+
+    def _put(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: list[str], *more: list[str]
     ) -> None:
-        """A ``state_dict`` of torch's layer is put where ours has its parameters."""
         for direction, place, suffix in places(self.layer) if f"{prefix}weight_ih_l0" in state_dict else []:
             own = {name: value.detach() for name, value in direction.tensors().items()}
             known = {name: shape for name, (_, shape) in mapped(self.layer.cell, self.limit, own).items()}
@@ -181,7 +188,6 @@ class OfTorch(nn.Module):
             if len(theirs) == len(known) and not wrong:
                 found = gathered(self.layer.cell, self.limit, own, theirs)
                 state_dict.update({f"{prefix}layer.{place}{name}": value for name, value in found.items()})
-        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *more)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(WEIGHTS):

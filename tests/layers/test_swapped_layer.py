@@ -124,6 +124,10 @@ def its_own_call(layer):
     layer.forward = hook
 
 
+def its_own_state(layer):
+    layer.state_dict = hook
+
+
 LOST = {
     "forward hook": (lambda one: one.register_forward_hook(hook), "has the hook hook (_forward_hooks); expected none"),
     "forward pre hook": (lambda one: one.register_forward_pre_hook(hook), "(_forward_pre_hooks); expected none"),
@@ -139,6 +143,7 @@ LOST = {
                         "has a parametrization of weight_hh_l0; expected plain weights"),
     "buffer": (lambda one: one.register_buffer("more", torch.zeros(1)), "has a more of its own; expected none"),
     "its own call": (its_own_call, "has a forward of its own; expected none"),
+    "its own state_dict": (its_own_state, "has a state_dict of its own; expected none"),
 }  # fmt: skip
 
 
@@ -152,6 +157,65 @@ def test_what_a_swap_would_lose_is_refused(what):
     assert str(raised.value).startswith("from_torch: ") and "lost" in str(raised.value) + "lost" * what.startswith(
         "tied"
     )
+
+
+def hook_places(layer):
+    """Where torch keeps the hooks of a module, by what they are called and what they are."""
+    return {name: value for name, value in vars(layer).items() if "hook" in name and isinstance(value, dict)}
+
+
+REGISTER = [name for name in dir(nn.Module) if re.fullmatch("_?register_.*hook", name)]
+
+
+@pytest.mark.parametrize("register", REGISTER)
+def test_no_hook_is_lost(register):
+    """Whatever way torch has to hang a hook on a layer: it is refused by its name and its place, and gone when it is removed."""
+    theirs = nn.LSTM(M, N)
+    handle = getattr(theirs, register)(hook)
+    (place, *_) = [name for name, hooks in hook_places(theirs).items() if hooks]
+    with pytest.raises(
+        ValueError, match=rf"^from_torch: torch.nn.LSTM has the hook .* \({place}\); expected none, as it"
+    ):
+        lo.from_torch(theirs)
+    handle.remove() if hasattr(handle, "remove") else hook_places(theirs)[place].clear()
+    assert isinstance(swapped(theirs).layer, lo.RNN)
+
+
+def test_no_place_of_hooks_is_forgotten():
+    """Each dictionary of hooks that torch's modules have, those of a later torch too; several of them no method fills."""
+    places = hook_places(nn.Module())
+    assert len(places) >= 11 and len(REGISTER) >= 10
+    for place in places:
+        theirs = nn.GRU(M, N)
+        vars(theirs)[place][0] = hook
+        with pytest.raises(ValueError, match=rf"torch.nn.GRU has the hook hook \({place}\)"):
+            lo.from_torch(theirs)
+
+
+def test_state_dict_hooks_of_a_swapped_layer():
+    """The cure helps: a hook that mends old names of torch's works on the swapped layer as it did on torch's; one that looks at
+    a state_dict sees our names.
+    """
+    theirs, seen = made(nn.LSTM, num_layers=2), []
+    ours, model = swapped(made(nn.LSTM, num_layers=2)), nn.ModuleDict()
+    old = {f"rnn.old_{name}": value + 1 for name, value in theirs.state_dict().items()}
+
+    def rename(module, state_dict, prefix, *rest):
+        assert module in (theirs, ours)
+        for name in [key for key in state_dict if key.startswith(f"{prefix}old_")]:
+            state_dict[prefix + name.removeprefix(f"{prefix}old_")] = state_dict.pop(name)
+
+    ours.register_state_dict_post_hook(lambda module, state_dict, prefix, _: seen.extend(state_dict))
+    ours.register_load_state_dict_post_hook(lambda module, keys: seen.append(keys))
+    for layer in (theirs, ours):
+        layer.register_load_state_dict_pre_hook(rename)
+        model["rnn"] = layer
+        model.load_state_dict(old)
+    assert len(hook_places(ours)["_load_state_dict_pre_hooks"]) == 1
+    x = torch.randn(T, B, M, dtype=F64)
+    torch.testing.assert_close(ours(x)[0], theirs(x)[0], rtol=1e-12, atol=1e-12)
+    model.state_dict()
+    assert len(seen) == 7 and {"rnn.layer.layers.1.cells.0.R"} < set(map(str, seen))
 
 
 @pytest.mark.filterwarnings(WHOLE)
@@ -414,7 +478,7 @@ HABITS = {
     "`reset_parameters()`": "swapped_layer.test_torchs_weights_elsewhere",
     "a `state_dict` of torch's layer": "swapped_layer.test_torchs_weights_elsewhere",
     "frozen parameters": "swapped_layer.test_what_is_frozen_stays_so",
-    "one parameter in two places, hooks": "swapped_layer.test_what_a_swap_would_lose_is_refused",
+    "one parameter in two places, hooks of any kind": "swapped_layer.test_what_a_swap_would_lose_is_refused",
     "`prune`, `weight_norm`, `spectral_norm`, parametrizations": "swapped_layer.test_the_cures_help",
     "a subclass, a quantized layer": "swapped_layer.test_other_classes_are_refused_by_their_whole_name",
     "`isinstance(m, nn.RNNBase)`": "swapped_layer.test_torchs_weights_elsewhere",
