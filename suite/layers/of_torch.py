@@ -164,7 +164,7 @@ class OfTorch(nn.Module):
 
     def _load_from_state_dict(self, *given: Any) -> None:
         """A ``state_dict`` of torch's layer is put where ours has its parameters, after what the user's hooks do with it."""
-        last = self.register_load_state_dict_pre_hook(type(self)._put)
+        last = self.register_load_state_dict_pre_hook(OfTorch._put)
         try:
             super()._load_from_state_dict(*given)
         finally:

@@ -169,7 +169,7 @@ REGISTER = [name for name in dir(nn.Module) if re.fullmatch("_?register_.*hook",
 
 @pytest.mark.parametrize("register", REGISTER)
 def test_no_hook_is_lost(register):
-    """Whatever way torch has to hang a hook on a layer: it is refused by its name and its place, and gone when it is removed."""
+    """Whatever way torch has to hang a hook on a layer: it is refused by its name and its place, until it is removed."""
     theirs = nn.LSTM(M, N)
     handle = getattr(theirs, register)(hook)
     (place, *_) = [name for name, hooks in hook_places(theirs).items() if hooks]
