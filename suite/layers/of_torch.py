@@ -44,8 +44,8 @@ class OfTorch(nn.Module):
         limit: under which the cell is torch's.
 
     ``layer`` is ours, to be used by itself or trained; ``to_torch()`` gives torch's with the weights as they are then. Options
-    are those of ``layer``: ``dropout`` and ``batch_first`` may be set at any time, the others not. A ``state_dict`` of torch's
-    layer loads.
+    are those of ``layer``: ``dropout``, ``batch_first`` and ``backend`` may be set at any time, the others not. A ``state_dict``
+    of torch's layer loads.
     """
 
     input_size, hidden_size, num_layers = _fixed("input_size"), _fixed("hidden_size"), _fixed("num_layers")
@@ -78,23 +78,37 @@ class OfTorch(nn.Module):
     def batch_first(self, value: bool) -> None:
         self.layer.batch_first = checked_flag("batch_first", value, self._fail)
 
+    @property
+    def backend(self) -> str:
+        """What computes the layer; it may be set, as that of ``lo.RNN``."""
+        return self.layer.backend
+
+    @backend.setter
+    def backend(self, value: str) -> None:
+        self.layer.backend = value
+
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:  # noqa: A002 - torch's name
         """As torch's layer: output and final states, ``(h, c)`` of an LSTM and ``h`` of the others."""
-        layer, names = self.layer, list(self.limit.states or ())
+        layer, names, kind = self.layer, list(self.limit.states or ()), self.kind.__name__
         layers, directions = layer.num_layers, 1 + layer.bidirectional
         state = None
         if hx is not None and (batch := self._batch(input)) is not None:
             values = self._states(hx, len(names), (layers * directions, *batch, layer.hidden_size))
             shape = (layers, directions) if layers > 1 else (directions,)
             state = {name: value.unflatten(0, shape) for name, value in zip(names, values, strict=True)}
-        y, final = layer(input, state)
+        try:
+            y, final = layer(input, state)
+        except (ValueError, RuntimeError) as error:
+            if not str(error).startswith(f"{layer.called}: "):
+                raise  # of torch, of a backend, of a user's hook
+            raise type(error)(kind + str(error).removeprefix(layer.called)) from error.__cause__
         last = [final[name].flatten(0, 1) if layers > 1 else final[name] for name in names]
         return y, tuple(last) if len(names) > 1 else last[0]
 
     def _batch(self, x: Any) -> tuple[int, ...] | None:
         """B, or nothing of one sequence; None of what is no input, which the layer says."""
         if isinstance(x, PackedSequence):
-            return (int(x.batch_sizes[0]),)
+            return (int(x.batch_sizes[0]),) if len(x.batch_sizes) else None
         if not isinstance(x, Tensor) or x.is_nested or x.ndim not in (2, 3):
             return None
         return () if x.ndim == 2 else (x.shape[0 if self.layer.batch_first else 1],)

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -429,6 +430,72 @@ def test_wrong_states_are_told_by_torchs_names(x, hx, error, message):
     """The batch of the input included."""
     with pytest.raises(error, match=re.escape(f"LSTM: {message}")):
         swapped(nn.LSTM(M, N))(x, hx)
+
+
+def by_hand(frames, sizes):
+    return PackedSequence(torch.zeros(frames, M), torch.tensor(sizes, dtype=torch.long))
+
+
+WRONG_INPUTS = {
+    "a list": ([1.0], "x is list; expected a tensor [{batch}, 5]."),
+    "an array": (np.zeros((T, B, M)), "x is ndarray; expected a tensor [{batch}, 5]."),
+    "two": ((X, X), "x is tuple; expected a tensor [{batch}, 5]."),
+    "a number": (X[0, 0, 0], "x has shape (); expected [{batch}, 5]"),
+    "a frame": (X[0, 0], "x has shape (5,); expected [{batch}, 5]"),
+    "four dimensions": (X[None], "x has shape (1, 4, 3, 5); expected [{batch}, 5] with T of at least 1."),
+    "features": (torch.zeros(T, B, 6), "x has shape (4, 3, 6); expected [{batch}, 5] with T of at least 1."),
+    "features of one sequence": (torch.zeros(T, 6), "x has shape (4, 6); expected [T, 5] with T of at least 1."),
+    "no frames": (torch.zeros(0, M), "x has shape (0, 5); expected [T, 5] with T of at least 1."),
+    "float64": (X.double(), "x is torch.float64 on cpu; expected torch.float32 on cpu as the weights. Move"),
+    "whole numbers": (X.long(), "x is torch.int64 on cpu; expected torch.float32 on cpu as the weights. Move"),
+    "another device": (X.to("meta"), "x is torch.float32 on meta; expected torch.float32 on cpu as the weights. Move"),
+    "sparse": (X.to_sparse(), "x is torch.sparse_coo; expected a dense tensor. Give it as x.to_dense()."),
+    "nested": (torch.jagged, "x is nested; expected a dense tensor. Give it padded, with lengths or packed."),
+    "packed features": (pack_padded_sequence(torch.zeros(T, B, 6), [4, 3, 2]),
+                        "x is packed, its data of shape (9, 6); expected [frames, 5]."),
+    "packed float64": (pack_padded_sequence(X.double(), [4, 3, 2]), "x is torch.float64 on cpu; expected torch.float32"),
+    "packed by hand": (by_hand(9, [3, 2]), "x is packed, 9 frames in batches of [3, 2]; expected batches that hold all of them"),
+    "packed upwards": (by_hand(5, [2, 3]), "x is packed, 5 frames in batches of [2, 3]; expected batches"),
+    "packed, none": (by_hand(0, []), "x is packed, 0 frames in batches of []; expected batches"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype:UserWarning")
+@pytest.mark.parametrize(("kind", "layers", "first"), [(nn.LSTM, 1, False), (nn.GRU, 2, True)])
+@pytest.mark.parametrize("what", WRONG_INPUTS)
+def test_a_wrong_input_is_told_by_torchs_name_and_in_its_order(what, kind, layers, first):
+    """The error begins with the class that the user swapped and has no other behind it; the layer inside has its own name."""
+    x, message = WRONG_INPUTS[what]
+    ours = swapped(kind(M, N, layers, batch_first=first))
+    for layer, name in ((ours, kind.__name__), (ours.layer, f"RNN '{ours.layer.cell.name}'")):
+        told = f"{name}: {message.format(batch='B, T' if first else 'T, B')}"
+        with pytest.raises(ValueError, match="^" + re.escape(told)) as raised:
+            layer(nested(x) if isinstance(x, torch.layout) else x)
+        assert raised.value.__suppress_context__ == (layer is ours)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_what_else_a_call_refuses_is_told_by_torchs_name(layers):
+    """A hook that would never run, a trace; what the message says to set is there. An error of others stays as it is."""
+    ours = lo.from_torch(nn.GRU(M, N, layers), backend="numba")
+    with pytest.raises(RuntimeError, match="^GRU: called under torch.jit.trace"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.trace(ours, X, check_trace=False)
+    with pytest.raises(RuntimeError, match=r"GRU: called under torch.export .* Set layer.backend = 'eager' before it"):
+        torch.export.export(ours, (X,))
+    ours.backend = "eager"
+    assert ours.layer.backend == "eager" and torch.equal(torch.export.export(ours, (X,)).module()(X)[0], ours(X)[0])
+    handle = ours.layer.directions()[0].register_full_backward_hook(hook)
+    with pytest.raises(ValueError, match="^GRU: cells.0 has a backward hook, hook; expected none"):
+        ours(X)
+    handle.remove()
+
+    def own_error(*given):
+        raise ValueError("mine")
+
+    ours.layer.register_forward_pre_hook(own_error)
+    with pytest.raises(ValueError, match="^mine$"):
+        ours(X)
 
 
 def test_numbers_of_numpy_and_layers_without_memory():
