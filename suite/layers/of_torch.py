@@ -16,14 +16,19 @@ from lstm_odyssey.variants.declare import Limit
 
 OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
 
-WEIGHTS = ("weight_", "bias_", "all_weights", "_flat_weights", "permute_hidden")
-"""How what torch's layers have begins that a swapped one has elsewhere, or not."""
+WEIGHTS = ("weight_", "bias_", "all_weights", "_all_weights", "_flat_weight")
+"""How the names of torch's weights begin, which a swapped layer has elsewhere."""
+
+CHECKS = ("check_", "get_expected_", "permute_hidden")
+"""How the names of parts of torch's call begin, which a swapped layer does in its own way."""
 
 
 def _fixed(name: str) -> property:
     """An option of the layer, which can be read and not changed."""
 
     def read(self: OfTorch) -> Any:
+        if name not in OPTIONS and name not in self.fixed:
+            raise AttributeError(f"{self.kind.__name__}: there is no {name}, as torch's layer has none.")
         return getattr(self.layer, name) if name in OPTIONS else self.fixed[name]
 
     def write(self: OfTorch, value: Any) -> None:
@@ -44,12 +49,13 @@ class OfTorch(nn.Module):
         limit: under which the cell is torch's.
 
     ``layer`` is ours, to be used by itself or trained; ``to_torch()`` gives torch's with the weights as they are then. Options
-    are those of ``layer``: ``dropout``, ``batch_first`` and ``backend`` may be set at any time, the others not. A ``state_dict``
-    of torch's layer loads.
+    are those of ``layer``: ``dropout``, ``batch_first`` and ``backend`` may be set at any time, the others not. A
+    ``state_dict`` of torch's layer loads.
     """
 
     input_size, hidden_size, num_layers = _fixed("input_size"), _fixed("hidden_size"), _fixed("num_layers")
-    bias, bidirectional, mode, proj_size = _fixed("bias"), _fixed("bidirectional"), _fixed("mode"), _fixed("proj_size")
+    bias, bidirectional, proj_size = _fixed("bias"), _fixed("bidirectional"), _fixed("proj_size")
+    mode, nonlinearity = _fixed("mode"), _fixed("nonlinearity")
 
     def __init__(self, layer: RNN, kind: type[nn.RNNBase], limit: Limit) -> None:
         super().__init__()
@@ -58,7 +64,8 @@ class OfTorch(nn.Module):
     @property
     def fixed(self) -> dict[str, Any]:
         """What torch's layer says of itself beside its options."""
-        return {"mode": self.kind.__name__ + ("_TANH" if self.kind is nn.RNN else ""), "proj_size": 0}
+        own = {"mode": "RNN_TANH", "nonlinearity": "tanh"} if self.kind is nn.RNN else {"mode": self.kind.__name__}
+        return {**own, "proj_size": 0}
 
     @property
     def dropout(self) -> float:
@@ -204,12 +211,12 @@ class OfTorch(nn.Module):
                 state_dict.update({f"{prefix}layer.{place}{name}": value for name, value in found.items()})
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith(WEIGHTS):
+        if name.startswith(WEIGHTS + CHECKS):
             raise AttributeError(self._elsewhere(name))
         return super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith(WEIGHTS):
+        if name.startswith(WEIGHTS + CHECKS):
             raise AttributeError(self._elsewhere(name))
         super().__setattr__(name, value)
 
@@ -220,6 +227,8 @@ class OfTorch(nn.Module):
         )
 
     def _elsewhere(self, name: str) -> str:
+        if name.startswith(CHECKS):
+            return f"{self.kind.__name__}: a swapped layer has no {name}; expected a call. to_torch() gives a layer with it."
         return (
             f"{self.kind.__name__}: a swapped layer has no {name}; expected its weights in layer.cells[0].W, R and b, of "
             "several layers in layer.layers[l].cells[d]. layer.weight('R.z') is a view of one gate, to_torch() gives torch's."

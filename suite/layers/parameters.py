@@ -22,7 +22,6 @@ from lstm_odyssey.variants.declare import Start
 SIZES = "hidden_sizes"
 """The key of a population's sizes in its ``state_dict``; [P] whole numbers."""
 
-
 OPTIONS = ("input_size", "num_layers", "bidirectional", "bias", "dropout", "batch_first")
 """What a layer is made with; the last two may be set later."""
 

@@ -76,6 +76,41 @@ def test_options_that_are_fixed_are_told_and_refused():
         ours.batch_first = 1
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"num_layers": 2, "bidirectional": True, "dropout": 0.25}, {"batch_first": True, "bias": False}]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_attribute_is_there_or_told(kind, options):
+    """What torch's layers have beyond a module's: of the same value, or a row of the page and an error; and nothing else."""
+    theirs = made(kind, **options)
+    ours, page = swapped(theirs), {re.sub(r"[`.]+", "", name) for row in HABITS for name in row.split(", ")}
+    names = [name for name in {*dir(theirs), "nonlinearity"} - {*dir(nn.Module())} if not name.startswith("_")]
+    same = {name for name in names if hasattr(ours, name)}
+    for name in same:
+        own, found = getattr(theirs, name), getattr(ours, name)
+        assert callable(found) if callable(own) else (type(found), found) == (type(own), own), name
+    assert same >= {"input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional", "mode",
+                    "proj_size", "flatten_parameters", "reset_parameters"}  # fmt: skip
+    assert ("nonlinearity" in same) == hasattr(theirs, "nonlinearity") == (kind is nn.RNN)
+    for name in set(names) - same - {"nonlinearity"}:
+        assert name.startswith(("weight_", "bias_", *page)), name
+        for asked in (lambda name=name: getattr(ours, name), lambda name=name: setattr(ours, name, hook)):
+            with pytest.raises(AttributeError, match=rf"^{kind.__name__}: a swapped layer has no {name}; expected"):
+                asked()
+    if kind is not nn.RNN:
+        with pytest.raises(
+            AttributeError, match=f"{kind.__name__}: there is no nonlinearity, as torch's layer has none"
+        ):
+            ours.nonlinearity = "tanh"
+
+
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout:UserWarning")
+def test_a_dropout_that_torch_warns_of_is_left():
+    """With one layer it does nothing, and a swapped layer says so: it is 0."""
+    theirs = made(nn.GRU, dropout=0.5)
+    assert theirs.dropout == 0.5 and swapped(theirs).dropout == swapped(theirs).to_torch().dropout == 0
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_frozen_stays_so(kind):
     """A matrix, both biases or a whole layer, there and back; of two biases one alone cannot be."""
@@ -271,7 +306,7 @@ def test_torchs_weights_elsewhere(kind):
         match=r"Missing key.*bias_ih_l1_reverse(.|\n)*size mismatch for weight_hh_l0: the file has \[3, 2\]",
     ):
         ours.load_state_dict(wrong)
-    for name in ("weight_hh_l0", "bias_ih_l1_reverse", "all_weights", "_flat_weights", "permute_hidden"):
+    for name in ("weight_hh_l0", "bias_ih_l1_reverse", "all_weights", "_all_weights", "_flat_weights"):
         assert not hasattr(ours, name)
         with pytest.raises(
             AttributeError, match=rf"{kind.__name__}: a swapped layer has no {name}; expected its weights in"
@@ -454,7 +489,7 @@ WRONG_INPUTS = {
     "packed features": (pack_padded_sequence(torch.zeros(T, B, 6), [4, 3, 2]),
                         "x is packed, its data of shape (9, 6); expected [frames, 5]."),
     "packed float64": (pack_padded_sequence(X.double(), [4, 3, 2]), "x is torch.float64 on cpu; expected torch.float32"),
-    "packed by hand": (by_hand(9, [3, 2]), "x is packed, 9 frames in batches of [3, 2]; expected batches that hold all of them"),
+    "packed by hand": (by_hand(9, [3, 2]), "x is packed, 9 frames in batches of [3, 2]; expected batches that hold all"),
     "packed upwards": (by_hand(5, [2, 3]), "x is packed, 5 frames in batches of [2, 3]; expected batches"),
     "packed, none": (by_hand(0, []), "x is packed, 0 frames in batches of []; expected batches"),
 }  # fmt: skip
@@ -530,14 +565,14 @@ HABITS = {
     "`proj_size`": "torch_habits.test_options_that_no_layer_has",
     "`dropout`, `batch_first` set later": "swapped_layer.test_options_that_are_set_later_are_obeyed",
     "other options set later": "swapped_layer.test_options_that_are_fixed_are_told_and_refused",
-    "`mode`, `proj_size`, read": "swapped_layer.test_options_that_are_fixed_are_told_and_refused",
+    "`mode`, `nonlinearity`, `proj_size`, read": "swapped_layer.test_every_attribute_is_there_or_told",
     "x [T, B, M], or [T, M] without a batch": "torch_habits.test_a_torch_layer_is_swapped",
     "a batch without rows, [T, 0, M]": "swapped_layer.test_a_batch_without_rows",
     "a `PackedSequence`": "torch_habits.test_a_packed_result_is_packed_as_the_input",
     "`hx`, a tensor or `(h, c)`, [L·D, B, N]": "torch_habits.test_wrong_states_of_a_swapped_layer_are_one_clear_error",
     "`weight_ih_l0`, `bias_hh_l0_reverse` ...": "torch_habits.test_several_layers_by_hand",
     "the same of a swapped layer": "swapped_layer.test_torchs_weights_elsewhere",
-    "`all_weights`, `_flat_weights`, `permute_hidden`": "swapped_layer.test_torchs_weights_elsewhere",
+    "`all_weights`, `check_...`, `get_expected_...`, `permute_hidden`": "swapped_layer.test_every_attribute_is_there_or_told",
     "two biases for each gate": "torch_habits.test_a_torch_layer_is_swapped",
     "the number of parameters": "swapped_layer.test_training_after_a_swap",
     "the gradient of a bias": "swapped_layer.test_training_after_a_swap",
