@@ -46,9 +46,9 @@ class Neighbours:
         shapes = self.about.cell.parameters.items()
         return {name: [k for k, axis in enumerate(shape) if axis == "N"] for name, shape in shapes}
 
-    def stacked(self, pick: Callable[[Problem], Tensor], axes: Sequence[int], filler: float = 0.0) -> Tensor:
-        """[D, P, ...]: a tensor of each problem, with ``filler`` beyond its member's N."""
-        wide = [[self._wide(pick(problem), axes, filler) for problem in directed] for directed in self.problems]
+    def stacked(self, values: Sequence[Sequence[Tensor]], axes: Sequence[int], filler: float = 0.0) -> Tensor:
+        """[D, P, ...] of what each problem has, by member and direction, with ``filler`` beyond a member's N."""
+        wide = [[self._wide(value, axes, filler) for value in directed] for directed in values]
         return torch.stack([torch.stack(members) for members in zip(*wide, strict=True)])
 
     def own(self, value: Tensor, member: int, axes: Sequence[int], what: str) -> Tensor:
@@ -75,17 +75,23 @@ class Neighbours:
     def ask(self, layer: torch.nn.Module, lengths: Tensor | None) -> list[list[Answer]]:
         """The answers of a population to its members' problems, by member and direction, each cut to its member's N."""
         cell, axes, directions = self.about.cell, self.axes, len(self.problems[0])
-        weights = {name: self.stacked(lambda p, name=name: p.parameters[name], where) for name, where in axes.items()}
+        weights = {
+            name: self.stacked([[p.parameters[name] for p in ps] for ps in self.problems], where)
+            for name, where in axes.items()
+        }
         load(layer, *({name: value[d] for name, value in weights.items()} for d in range(directions)))
         parameters, device = dict(layer.named_parameters()), device_of(layer)
         x = torch.stack([directed[0].x for directed in self.problems], 1).requires_grad_()
-        state = fresh({name: self.stacked(lambda p, name=name: p.state[name], [1]) for name in cell.states})
+        state = fresh(
+            {name: self.stacked([[p.state[name] for p in ps] for ps in self.problems], [1]) for name in cell.states}
+        )
         y, final = layer(x.to(device), {name: value.to(device) for name, value in state.items()}, lengths)
         y, final = y.cpu(), {name: value.cpu() for name, value in final.items()}
         y = y.unflatten(-1, (directions, max(self.sizes))).permute(3, 1, 0, 2, 4)  # [D, P, T, B, N]
-        total = (y * self.stacked(lambda p: p.adjoint_y, [2], filler=0.5)).sum()
+        total = (y * self.stacked([[p.adjoint_y for p in ps] for ps in self.problems], [2], filler=0.5)).sum()
         for name, value in final.items():
-            total = total + (value * self.stacked(lambda p, name=name: p.adjoint_state[name], [1], filler=0.5)).sum()
+            adjoint = self.stacked([[p.adjoint_state[name] for p in ps] for ps in self.problems], [1], filler=0.5)
+            total = total + (value * adjoint).sum()
         by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
         gradients = named({name: value.cpu() for name, value in by.items()}, axes)
 

@@ -185,7 +185,7 @@ class OfTorch(nn.Module):
 
     def _load_from_state_dict(self, *given: Any) -> None:
         """A ``state_dict`` of torch's layer is put where ours has its parameters, after what the user's hooks do with it."""
-        last = self.register_load_state_dict_pre_hook(OfTorch._put)
+        last = self.register_load_state_dict_pre_hook(OfTorch._put)  # type: ignore[no-untyped-call]  # torch has no types here
         try:
             super()._load_from_state_dict(*given)
         finally:
