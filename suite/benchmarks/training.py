@@ -132,9 +132,8 @@ def _stepped(variant: str, task: str, size: int, device: str) -> type:
             import torch
 
             step = names.module("bench.step")
-            kind = (
-                getattr(step, "TimedStep", None) or step.TrainingStep
-            )  # its older name, in the package of older commits
+            # the second is its older name, in the package of older commits
+            kind = getattr(step, "TimedStep", None) or step.TrainingStep
             torch.set_num_threads(1)  # as in training; the process is asv's and this benchmark's alone
             self.step = kind(variant, task, size, device=device)
             self.step()

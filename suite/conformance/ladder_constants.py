@@ -15,7 +15,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.conformance.answers import About, ask, ask_oracle, compare, make
 from lstm_odyssey.conformance.draws import Draw, visits
-from lstm_odyssey.conformance.ladder_structure import compare_members
+from lstm_odyssey.conformance.neighbours import compare_members
 from lstm_odyssey.variants.declare import Constant
 
 

@@ -6,30 +6,16 @@ Each promise is a function of a cell, a backend and draws, and raises AssertionE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.functional import pad
 
 import lstm_odyssey as lo
-from lstm_odyssey.conformance.answers import (
-    About,
-    Answer,
-    ask,
-    build,
-    compare,
-    differentiate,
-    fresh,
-    join,
-    load,
-    make,
-    named,
-    require,
-)
+from lstm_odyssey.conformance.answers import About, Answer, ask, compare, differentiate, fresh, join, make, require
 from lstm_odyssey.conformance.draws import Draw, beyond, flip, visits
+from lstm_odyssey.conformance.neighbours import compare_members, sizes_of
 from lstm_odyssey.conformance.placed import device_of, record_of, shown
 
 Draws = Sequence[Draw]
@@ -158,7 +144,7 @@ def check_member_bits(cell: Any, backend: Any = "auto", draws: Draws | None = No
     found = record_of(backend)
     asked = [
         draw for draw in visits(backend, draws, NEIGHBOURS)
-        if found is None or not any(found.pads(cell, size) for size in _sizes(draw))
+        if found is None or not any(found.pads(cell, size) for size in sizes_of(draw))
     ]  # fmt: skip
     if not asked:
         raise ValueError(f"check_member_bits: backend '{shown(backend)}' pads its members; expected one that does not.")
@@ -175,100 +161,6 @@ def _same_bits(answer: Answer, reference: Answer, about: About) -> None:
             torch.equal(got, expected),
             f"{about}: {name} has not the bits it has alone, in {int((got != expected).sum())} of {got.numel()} places",
         )
-
-
-def _sizes(draw: Draw) -> list[int]:
-    """N of the members of a draw's population."""
-    return [draw.N, 2 if draw.N == 1 else 1, 5]
-
-
-def compare_members(
-    cell: Any,
-    backend: Any,
-    draw: Draw,
-    directions: int,
-    same: Callable[[Answer, Answer, About], None],
-    dtype: torch.dtype = torch.float64,
-    constants: Mapping[str, Sequence[float]] | None = None,
-) -> None:
-    """A population of the draw's three sizes beside each of its members alone.
-
-    Args:
-        directions: 1 or 2.
-        same: raises where two answers are not as equal as they have to be.
-        constants: of the cell, by name one for each member.
-    """
-    sizes = _sizes(draw)
-    width, lengths = max(sizes), draw.lengths() if directions == 2 and draw.B > 1 else None
-    valid = torch.full((draw.B,), draw.T) if lengths is None else lengths
-    own_constants = [{name: each[m] for name, each in (constants or {}).items()} for m in range(len(sizes))]
-    members = [
-        [
-            replace(draw, N=size, seed=draw.seed + 2 * m + d).problem(cell, own_constants[m]).to(dtype)
-            for d in range(directions)
-        ]
-        for m, size in enumerate(sizes)
-    ]
-    axes = {name: [k for k, axis in enumerate(shape) if axis == "N"] for name, shape in cell.parameters.items()}
-    about = About(cell, backend, draw, f"population of N = {sizes}, {directions} direction(s), {dtype}")
-
-    def wide(value: Tensor, axes: Sequence[int], filler: float = 0.0) -> Tensor:
-        for axis in axes:
-            after = [0, width - value.shape[axis]]
-            value = pad(value, [0, 0] * (value.ndim - 1 - axis) + after, value=filler)
-        return value
-
-    def stacked(values: list[list[Tensor]], axes: Sequence[int], filler: float = 0.0) -> Tensor:
-        """[D, P, ...] from each member's list of each direction's value."""
-        return torch.stack(
-            [torch.stack([wide(directed[d], axes, filler) for directed in values]) for d in range(directions)]
-        )
-
-    def own(value: Tensor, size: int, axes: Sequence[int], what: str) -> Tensor:
-        """The part within a member's own N, the rest being zero."""
-        part = value
-        for axis in axes:
-            part = part.narrow(axis, 0, size)
-        zero_beyond = torch.equal(wide(part, axes), value)
-        require(zero_beyond, f"{about}: {what} is not exactly 0 beyond the member's N = {size}")
-        return part
-
-    more = {"constants": constants} if constants else {}
-    layer = build(cell, backend, members[0][0].x.shape[-1], sizes, dtype, bidirectional=directions == 2, **more)
-    parameters, device = dict(layer.named_parameters()), device_of(layer)
-    for name, value in named(parameters, axes).items():
-        for m, size in enumerate(sizes):
-            own(value[m].cpu(), size, axes[name.split(".", 2)[2]], f"{name} as initialised")
-    weights = {
-        name: stacked([[p.parameters[name] for p in ps] for ps in members], where) for name, where in axes.items()
-    }
-    load(layer, *({name: value[d] for name, value in weights.items()} for d in range(directions)))
-    x = torch.stack([ps[0].x for ps in members], 1).requires_grad_()
-    state = fresh({name: stacked([[p.state[name] for p in ps] for ps in members], [1]) for name in cell.states})
-    y, final = layer(x.to(device), {name: value.to(device) for name, value in state.items()}, lengths)
-    y, final = y.cpu(), {name: value.cpu() for name, value in final.items()}
-    y = y.unflatten(-1, (directions, width)).permute(3, 1, 0, 2, 4)  # [D, P, T, B, N]
-    total = (y * stacked([[p.adjoint_y for p in ps] for ps in members], [2], filler=0.5)).sum()
-    for name, value in final.items():
-        adjoint = stacked([[p.adjoint_state[name] for p in ps] for ps in members], [1], filler=0.5)
-        total = total + (value * adjoint).sum()
-    by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
-    gradients = named({name: value.cpu() for name, value in by.items()}, axes)
-    for m, size in enumerate(sizes):
-        alike = {"constants": own_constants[m]} if constants else {}
-        one = make(cell, backend, *(p.parameters for p in members[m]), dtype=dtype, **alike)
-        alone = ask(one, *members[m], lengths=lengths)
-        for d in range(directions):
-            found = {"y": (y[d, m], [2]), "gradient of x": (by["x"][:, m], [])}
-            for name in cell.states:
-                found[f"final {name}"] = (final[name][d, m], [1])
-                found[f"gradient of initial {name}"] = (by[f"initial {name}"][d, m], [1])
-            for name, where in axes.items():
-                found[f"gradient of {name}"] = (gradients[f"cells.{d}.{name}"][m], where)
-            answer = {what: own(value.detach(), size, where, what) for what, (value, where) in found.items()}
-            as_run = members[m][d].turned(members[m][0].x, valid) if d else members[m][d]
-            what = f"{about.what}, member {m}, direction {d}"
-            same(answer, alone[d], replace(about, what=what, problems=as_run.alone(valid)))
 
 
 def check_repeated_call(cell: Any, backend: Any = "eager", draws: Draws | None = None) -> None:

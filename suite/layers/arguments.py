@@ -90,7 +90,9 @@ def checked_dropout(dropout: Any, num_layers: int, fail: Fail) -> float:
 def refuse_layout(what: str, value: Any, fail: Fail) -> None:
     """Refuse a tensor that is nested or sparse, of which not even the shape may be read."""
     if isinstance(value, Tensor) and (value.is_nested or value.layout != torch.strided):
-        kind, how = ("nested", "padded, with lengths") if value.is_nested else (value.layout, "as x.to_dense()")
+        kind, how = (
+            ("nested", "padded, with lengths or packed") if value.is_nested else (value.layout, "as x.to_dense()")
+        )
         raise fail(f"{what} is {kind}; expected a dense tensor.{f' Give it {how}.' if what == 'x' else ''}")
 
 

@@ -46,11 +46,20 @@ def arranged(
             )
         if x.data.ndim != 2 or x.data.shape[-1] != input_size:
             raise fail(f"x is packed, its data of shape {tuple(x.data.shape)}; expected [frames, {input_size}].")
-        fits(state, int(x.batch_sizes[0]))
+        sizes = x.batch_sizes.tolist()
+        if not sizes or sizes != sorted(sizes, reverse=True) or sizes[-1] < 1 or sum(sizes) != len(x.data):
+            raise fail(
+                f"x is packed, {len(x.data)} frames in batches of {sizes}; expected batches that hold all of them, each at "
+                "most as great as the one before. Make it by torch.nn.utils.rnn.pack_padded_sequence."
+            )
+        fits(state, sizes[0])
         return _packed(run, x, state)
     refuse_layout("x", x, fail)
+    dimensions = "B, T" if batch_first else "T, B"
+    if not isinstance(x, Tensor):
+        raise fail(f"x is {type(x).__name__}; expected a tensor [{dimensions}, {input_size}].")
     if x.ndim not in (2, 3) or x.shape[-1] != input_size or not x.shape[int(batch_first and x.ndim == 3)]:
-        dimensions = "T" if x.ndim == 2 else "B, T" if batch_first else "T, B"
+        dimensions = "T" if x.ndim == 2 else dimensions
         raise fail(f"x has shape {tuple(x.shape)}; expected [{dimensions}, {input_size}] with T of at least 1.")
     if x.ndim == 2:
         if lengths is not None:

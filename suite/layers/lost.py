@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNormLoadStateDictPreHook
 
 KINDS = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
 
@@ -57,16 +58,18 @@ def _lost(module: nn.RNNBase, base: str) -> Iterator[str]:
             maker = type(makers[0]).__name__ if makers else "none"
             how = REMOVED.get(maker, "torch.nn.utils.prune.remove(module, '{name}')").format(name=name)
             yield f"{name} of {kind} is computed; expected a parameter, as what computes it would be lost. Call {how} first."
-    parts = [*own["_parameters"], *own["_buffers"], *own["_modules"], *({"forward"} & set(own))]
+    replaced = [name for name in own if callable(getattr(type(module), name, None))]
+    parts = [*own["_parameters"], *own["_buffers"], *own["_modules"], *replaced]
     more = [name for name in parts if name not in names]
     if more:
         yield f"{kind} has a {more[0]} of its own; expected none, as it would be lost. Take it off."
     for where, hooks in own.items():
-        if where.startswith(("_forward", "_backward")) and where.endswith("_hooks") and hooks:
-            hook = next(iter(hooks.values()))
+        left = [hook for hook in hooks.values() if not _remains(hook)] if isinstance(hooks, Mapping) else []
+        if "hook" in where and left:
+            told = ", whose state_dict has names of its own" if "state_dict" in where else ""
             yield (
-                f"{kind} has the hook {_called(hook)} ({where}); expected none, as it would be lost. Remove it, and "
-                "register it on the layer that from_torch returns."
+                f"{kind} has the hook {_called(left[0])} ({where}); expected none, as it would be lost. "
+                f"Remove it, and register it on the layer that from_torch returns{told}."
             )
     yield from _shared(module, names, kind)
 
@@ -94,6 +97,11 @@ def _shared(module: nn.RNNBase, names: list[str], kind: str) -> Iterator[str]:
 def _names(hook: Any) -> str:
     """Which weight a hook computes: torch's own keep its name, prune's under another."""
     return str(getattr(hook, "name", getattr(hook, "_tensor_name", "")))
+
+
+def _remains(hook: Any) -> bool:
+    """Whether it is the hook that torch's ``remove_spectral_norm`` means to take off and leaves, as it stands in a wrapper."""
+    return isinstance(getattr(hook, "hook", None), SpectralNormLoadStateDictPreHook)
 
 
 def _called(hook: Any) -> str:

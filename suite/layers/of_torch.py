@@ -16,14 +16,19 @@ from lstm_odyssey.variants.declare import Limit
 
 OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
 
-WEIGHTS = ("weight_", "bias_", "all_weights", "_flat_weights", "permute_hidden")
-"""How what torch's layers have begins that a swapped one has elsewhere, or not."""
+WEIGHTS = ("weight_", "bias_", "all_weights", "_all_weights", "_flat_weight")
+"""How the names of torch's weights begin, which a swapped layer has elsewhere."""
+
+CHECKS = ("check_", "get_expected_", "permute_hidden")
+"""How the names of parts of torch's call begin, which a swapped layer does in its own way."""
 
 
 def _fixed(name: str) -> property:
     """An option of the layer, which can be read and not changed."""
 
     def read(self: OfTorch) -> Any:
+        if name not in OPTIONS and name not in self.fixed:
+            raise AttributeError(f"{self.kind.__name__}: there is no {name}, as torch's layer has none.")
         return getattr(self.layer, name) if name in OPTIONS else self.fixed[name]
 
     def write(self: OfTorch, value: Any) -> None:
@@ -44,12 +49,13 @@ class OfTorch(nn.Module):
         limit: under which the cell is torch's.
 
     ``layer`` is ours, to be used by itself or trained; ``to_torch()`` gives torch's with the weights as they are then. Options
-    are those of ``layer``: ``dropout`` and ``batch_first`` may be set at any time, the others not. A ``state_dict`` of torch's
-    layer loads.
+    are those of ``layer``: ``dropout``, ``batch_first`` and ``backend`` may be set at any time, the others not. A
+    ``state_dict`` of torch's layer loads.
     """
 
     input_size, hidden_size, num_layers = _fixed("input_size"), _fixed("hidden_size"), _fixed("num_layers")
-    bias, bidirectional, mode, proj_size = _fixed("bias"), _fixed("bidirectional"), _fixed("mode"), _fixed("proj_size")
+    bias, bidirectional, proj_size = _fixed("bias"), _fixed("bidirectional"), _fixed("proj_size")
+    mode, nonlinearity = _fixed("mode"), _fixed("nonlinearity")
 
     def __init__(self, layer: RNN, kind: type[nn.RNNBase], limit: Limit) -> None:
         super().__init__()
@@ -58,7 +64,8 @@ class OfTorch(nn.Module):
     @property
     def fixed(self) -> dict[str, Any]:
         """What torch's layer says of itself beside its options."""
-        return {"mode": self.kind.__name__ + ("_TANH" if self.kind is nn.RNN else ""), "proj_size": 0}
+        own = {"mode": "RNN_TANH", "nonlinearity": "tanh"} if self.kind is nn.RNN else {"mode": self.kind.__name__}
+        return {**own, "proj_size": 0}
 
     @property
     def dropout(self) -> float:
@@ -78,23 +85,37 @@ class OfTorch(nn.Module):
     def batch_first(self, value: bool) -> None:
         self.layer.batch_first = checked_flag("batch_first", value, self._fail)
 
+    @property
+    def backend(self) -> str:
+        """What computes the layer; it may be set, as that of ``lo.RNN``."""
+        return self.layer.backend
+
+    @backend.setter
+    def backend(self, value: str) -> None:
+        self.layer.backend = value
+
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:  # noqa: A002 - torch's name
         """As torch's layer: output and final states, ``(h, c)`` of an LSTM and ``h`` of the others."""
-        layer, names = self.layer, list(self.limit.states or ())
+        layer, names, kind = self.layer, list(self.limit.states or ()), self.kind.__name__
         layers, directions = layer.num_layers, 1 + layer.bidirectional
         state = None
         if hx is not None and (batch := self._batch(input)) is not None:
             values = self._states(hx, len(names), (layers * directions, *batch, layer.hidden_size))
             shape = (layers, directions) if layers > 1 else (directions,)
             state = {name: value.unflatten(0, shape) for name, value in zip(names, values, strict=True)}
-        y, final = layer(input, state)
+        try:
+            y, final = layer(input, state)
+        except (ValueError, RuntimeError) as error:
+            if not str(error).startswith(f"{layer.called}: "):
+                raise  # of torch, of a backend, of a user's hook
+            raise type(error)(kind + str(error).removeprefix(layer.called)) from error.__cause__
         last = [final[name].flatten(0, 1) if layers > 1 else final[name] for name in names]
         return y, tuple(last) if len(names) > 1 else last[0]
 
     def _batch(self, x: Any) -> tuple[int, ...] | None:
         """B, or nothing of one sequence; None of what is no input, which the layer says."""
         if isinstance(x, PackedSequence):
-            return (int(x.batch_sizes[0]),)
+            return (int(x.batch_sizes[0]),) if len(x.batch_sizes) else None
         if not isinstance(x, Tensor) or x.is_nested or x.ndim not in (2, 3):
             return None
         return () if x.ndim == 2 else (x.shape[0 if self.layer.batch_first else 1],)
@@ -162,10 +183,17 @@ class OfTorch(nn.Module):
                 target.requires_grad_(any(wanted[space] for space in spaces[name]))
         return module.train(self.training)
 
-    def _load_from_state_dict(
+    def _load_from_state_dict(self, *given: Any) -> None:
+        """A ``state_dict`` of torch's layer is put where ours has its parameters, after what the user's hooks do with it."""
+        last = self.register_load_state_dict_pre_hook(OfTorch._put)  # type: ignore[no-untyped-call]  # torch has no types here
+        try:
+            super()._load_from_state_dict(*given)
+        finally:
+            last.remove()
+
+    def _put(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: list[str], *more: list[str]
     ) -> None:
-        """A ``state_dict`` of torch's layer is put where ours has its parameters."""
         for direction, place, suffix in places(self.layer) if f"{prefix}weight_ih_l0" in state_dict else []:
             own = {name: value.detach() for name, value in direction.tensors().items()}
             known = {name: shape for name, (_, shape) in mapped(self.layer.cell, self.limit, own).items()}
@@ -181,15 +209,14 @@ class OfTorch(nn.Module):
             if len(theirs) == len(known) and not wrong:
                 found = gathered(self.layer.cell, self.limit, own, theirs)
                 state_dict.update({f"{prefix}layer.{place}{name}": value for name, value in found.items()})
-        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *more)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith(WEIGHTS):
+        if name.startswith(WEIGHTS + CHECKS):
             raise AttributeError(self._elsewhere(name))
         return super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith(WEIGHTS):
+        if name.startswith(WEIGHTS + CHECKS):
             raise AttributeError(self._elsewhere(name))
         super().__setattr__(name, value)
 
@@ -200,6 +227,8 @@ class OfTorch(nn.Module):
         )
 
     def _elsewhere(self, name: str) -> str:
+        if name.startswith(CHECKS):
+            return f"{self.kind.__name__}: a swapped layer has no {name}; expected a call. to_torch() gives a layer with it."
         return (
             f"{self.kind.__name__}: a swapped layer has no {name}; expected its weights in layer.cells[0].W, R and b, of "
             "several layers in layer.layers[l].cells[d]. layer.weight('R.z') is a view of one gate, to_torch() gives torch's."

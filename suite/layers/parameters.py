@@ -22,7 +22,6 @@ from lstm_odyssey.variants.declare import Start
 SIZES = "hidden_sizes"
 """The key of a population's sizes in its ``state_dict``; [P] whole numbers."""
 
-
 OPTIONS = ("input_size", "num_layers", "bidirectional", "bias", "dropout", "batch_first")
 """What a layer is made with; the last two may be set later."""
 
@@ -270,12 +269,17 @@ class Members(nn.Module):
         lead = (self.num_layers, 1 + self.bidirectional)[self.num_layers == 1 :]
         check_form(state, self.cell.states, (*lead, *batch, self.hidden_sizes[0]), self._fail)
 
+    @property
+    def called(self) -> str:
+        """How an error begins."""
+        return f"RNN '{self.cell.name}'"
+
     def _fail(self, message: str) -> ValueError:
-        return ValueError(f"RNN '{self.cell.name}': {message}")
+        return ValueError(f"{self.called}: {message}")
 
     def __prepare_scriptable__(self) -> NoReturn:
         raise RuntimeError(
-            f"RNN '{self.cell.name}': torch.jit.script cannot read the layer; expected a model without it. Use torch.compile."
+            f"{self.called}: torch.jit.script cannot read the layer; expected a model without it. Use torch.compile."
         )
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:

@@ -110,7 +110,7 @@ class RNN(Members):
         self.cell = as_cell(cell)
         self.population, input_size, sizes = checked_sizes(input_size, hidden_size, self._fail)
         if not self.cell.parameters:
-            raise ValueError(f"RNN '{self.cell.name}': the cell has no parameters; expected at least one, as W.z.")
+            raise self._fail("the cell has no parameters; expected at least one, as W.z.")
         self.input_size, self.hidden_sizes, self.bidirectional = input_size, tuple(sizes), bidirectional
         self.initial_std, self.longest = initial_std, longest
         self.backend = backend
@@ -214,8 +214,7 @@ class RNN(Members):
         if lengths is None and (found := direct(self, x, state)) is not None:
             return found
         usual = isinstance(x, Tensor) and x.ndim == 3 + self.population and not self.batch_first
-        formed = isinstance(x, Tensor) and not self.population and (x.ndim in (2, 3) or self.batch_first)
-        if usual or not (formed or isinstance(x, PackedSequence)):
+        if usual or (self.population and not isinstance(x, PackedSequence)):
             return self._plain(x, state, lengths)  # type: ignore[arg-type]  # which says what is wrong with anything else
         return arranged(self._plain, self._fits, x, state, lengths, self.batch_first, self.input_size, self._fail)
 
@@ -227,7 +226,7 @@ class RNN(Members):
             drop = self.dropout if self.training else 0.0
             return stacked(self._each(), self._fits, x, state, lengths, drop, self.backend, self._fail)
         if why := refused(self.backend, x):
-            raise RuntimeError(f"RNN '{self.cell.name}': {why}")
+            raise RuntimeError(f"{self.called}: {why}")
         if torch.compiler.is_compiling():
             # the loop over time would be unrolled, and a compiled kernel cannot be traced
             return torch.compiler.disable(self._run)(x, state, lengths)  # type: ignore[no-any-return]  # torch types it as Any

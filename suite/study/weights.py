@@ -67,10 +67,8 @@ def load_network(
     assert record is not None  # gathered a moment ago
     path = store.weights_folder / f"{record['trial_id']}.npz"
     try:
-        with (
-            open(path, "rb") as raw,
-            np.load(raw, allow_pickle=False) as file,
-        ):  # which leaves a damaged one open by itself
+        # opened here, since numpy leaves a damaged file open that it opened itself
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             weights = {name: file[name] for name in file.files}
         return _network(store, names, record, weights)
     except (OSError, ValueError, KeyError, RuntimeError, BadZipFile) as wrong:

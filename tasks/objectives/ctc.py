@@ -103,9 +103,8 @@ class CTC(Objective):
         log_softmax = clear(logits, target.mask).log_softmax(-1)
         loss = _torch_loss(log_softmax, target, lengths, "none").reshape(logits.shape[1:3])
         if log_softmax.requires_grad:
-            never = log_softmax.detach().isneginf() | loss.detach().isinf().unsqueeze(
-                -1
-            )  # there torch's gradient is NaN
+            # there torch's gradient is NaN
+            never = log_softmax.detach().isneginf() | loss.detach().isinf().unsqueeze(-1)
             log_softmax.register_hook(lambda gradient: None if gradient is None else gradient.masked_fill(never, 0))
         return loss
 

@@ -105,7 +105,9 @@ def test_a_nested_tensor_is_an_error(layout):
     """As x, as a state and as lengths: the layer's own sentence."""
     layer, x = lo.RNN("vanilla", 3, 4), torch.zeros(5, 2, 3)
     nested = torch.nested.nested_tensor([torch.zeros(5, 3), torch.zeros(4, 3)], layout=layout)
-    with pytest.raises(ValueError, match="x is nested; expected a dense tensor. Give it padded, with lengths"):
+    with pytest.raises(
+        ValueError, match="x is nested; expected a dense tensor. Give it padded, with lengths or packed"
+    ):
         layer(nested)
     with pytest.raises(ValueError, match="state 'y' is nested; expected a dense tensor"):
         layer(x, {"y": nested, "c": nested})

@@ -42,9 +42,8 @@ def test_a_wrong_adjoint_is_found(slip):
     "slip",
     [
         "the adjoint term of the initial state is missing",
-        pytest.param(
-            "the second phase sends nothing back", marks=pytest.mark.long
-        ),  # each is compiled, as the first is
+        # each is compiled, as the first is
+        pytest.param("the second phase sends nothing back", marks=pytest.mark.long),
         pytest.param("what is done with a gate's last value is forgotten", marks=pytest.mark.long),
     ],
 )

@@ -40,9 +40,8 @@ def test_the_ground_truths_of_one_function_are_recovered():
 def test_the_ground_truths_are_recovered(capsys, monkeypatch):
     """The excerpt of true and recovered shares, and the errors below it, are what the command prints."""
     text = PAGE.split("recovers known shares")[1]
-    monkeypatch.setattr(
-        ground_truths, "table", functools.cache(ground_truths.table)
-    )  # the command asks for one of them again
+    # the command asks for one of them again
+    monkeypatch.setattr(ground_truths, "table", functools.cache(ground_truths.table))
     assert recovered(text, ground_truths.table(n=1000, seed=0, noise=0.0), ground_truths.TRUTHS) >= 8
     printed = []
     for noise in ("0", "1"):

@@ -27,9 +27,8 @@ def found():
     study = lo.open_study(RECORD)
     against = lo.compare(study, baseline="vanilla")
     per_tree = lo.fanova(study, decomposition="per_tree", clip=1.0)
-    cuts = lo.fanova(
-        study, clip=(1.0, 0.5), points=2
-    )  # of the forest, whose shares at 1.0 are those without a cut beside it
+    # of the forest, whose shares at 1.0 are those without a cut beside it
+    cuts = lo.fanova(study, clip=(1.0, 0.5), points=2)
     return SimpleNamespace(
         study=study,
         compare=against.sel(task="jsb_chorales"),

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -75,6 +76,41 @@ def test_options_that_are_fixed_are_told_and_refused():
         ours.batch_first = 1
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"num_layers": 2, "bidirectional": True, "dropout": 0.25}, {"batch_first": True, "bias": False}]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_attribute_is_there_or_told(kind, options):
+    """What torch's layers have beyond a module's: of the same value, or a row of the page and an error; and nothing else."""
+    theirs = made(kind, **options)
+    ours, page = swapped(theirs), {re.sub(r"[`.]+", "", name) for row in HABITS for name in row.split(", ")}
+    names = [name for name in {*dir(theirs), "nonlinearity"} - {*dir(nn.Module())} if not name.startswith("_")]
+    same = {name for name in names if hasattr(ours, name)}
+    for name in same:
+        own, found = getattr(theirs, name), getattr(ours, name)
+        assert callable(found) if callable(own) else (type(found), found) == (type(own), own), name
+    assert same >= {"input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional", "mode",
+                    "proj_size", "flatten_parameters", "reset_parameters"}  # fmt: skip
+    assert ("nonlinearity" in same) == hasattr(theirs, "nonlinearity") == (kind is nn.RNN)
+    for name in set(names) - same - {"nonlinearity"}:
+        assert name.startswith(("weight_", "bias_", *page)), name
+        for asked in (lambda name=name: getattr(ours, name), lambda name=name: setattr(ours, name, hook)):
+            with pytest.raises(AttributeError, match=rf"^{kind.__name__}: a swapped layer has no {name}; expected"):
+                asked()
+    if kind is not nn.RNN:
+        with pytest.raises(
+            AttributeError, match=f"{kind.__name__}: there is no nonlinearity, as torch's layer has none"
+        ):
+            ours.nonlinearity = "tanh"
+
+
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout:UserWarning")
+def test_a_dropout_that_torch_warns_of_is_left():
+    """With one layer it does nothing, and a swapped layer says so: it is 0."""
+    theirs = made(nn.GRU, dropout=0.5)
+    assert theirs.dropout == 0.5 and swapped(theirs).dropout == swapped(theirs).to_torch().dropout == 0
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_frozen_stays_so(kind):
     """A matrix, both biases or a whole layer, there and back; of two biases one alone cannot be."""
@@ -124,6 +160,10 @@ def its_own_call(layer):
     layer.forward = hook
 
 
+def its_own_state(layer):
+    layer.state_dict = hook
+
+
 LOST = {
     "forward hook": (lambda one: one.register_forward_hook(hook), "has the hook hook (_forward_hooks); expected none"),
     "forward pre hook": (lambda one: one.register_forward_pre_hook(hook), "(_forward_pre_hooks); expected none"),
@@ -139,6 +179,7 @@ LOST = {
                         "has a parametrization of weight_hh_l0; expected plain weights"),
     "buffer": (lambda one: one.register_buffer("more", torch.zeros(1)), "has a more of its own; expected none"),
     "its own call": (its_own_call, "has a forward of its own; expected none"),
+    "its own state_dict": (its_own_state, "has a state_dict of its own; expected none"),
 }  # fmt: skip
 
 
@@ -152,6 +193,65 @@ def test_what_a_swap_would_lose_is_refused(what):
     assert str(raised.value).startswith("from_torch: ") and "lost" in str(raised.value) + "lost" * what.startswith(
         "tied"
     )
+
+
+def hook_places(layer):
+    """Where torch keeps the hooks of a module, by what they are called and what they are."""
+    return {name: value for name, value in vars(layer).items() if "hook" in name and isinstance(value, dict)}
+
+
+REGISTER = [name for name in dir(nn.Module) if re.fullmatch("_?register_.*hook", name)]
+
+
+@pytest.mark.parametrize("register", REGISTER)
+def test_no_hook_is_lost(register):
+    """Whatever way torch has to hang a hook on a layer: it is refused by its name and its place, until it is removed."""
+    theirs = nn.LSTM(M, N)
+    handle = getattr(theirs, register)(hook)
+    (place, *_) = [name for name, hooks in hook_places(theirs).items() if hooks]
+    with pytest.raises(
+        ValueError, match=rf"^from_torch: torch.nn.LSTM has the hook .* \({place}\); expected none, as it"
+    ):
+        lo.from_torch(theirs)
+    handle.remove() if hasattr(handle, "remove") else hook_places(theirs)[place].clear()
+    assert isinstance(swapped(theirs).layer, lo.RNN)
+
+
+def test_no_place_of_hooks_is_forgotten():
+    """Each dictionary of hooks that torch's modules have, those of a later torch too; several of them no method fills."""
+    places = hook_places(nn.Module())
+    assert len(places) >= 11 and len(REGISTER) >= 10
+    for place in places:
+        theirs = nn.GRU(M, N)
+        vars(theirs)[place][0] = hook
+        with pytest.raises(ValueError, match=rf"torch.nn.GRU has the hook hook \({place}\)"):
+            lo.from_torch(theirs)
+
+
+def test_state_dict_hooks_of_a_swapped_layer():
+    """The cure helps: a hook that mends old names of torch's works on the swapped layer as it did on torch's; one that looks at
+    a state_dict sees our names.
+    """
+    theirs, seen = made(nn.LSTM, num_layers=2), []
+    ours, model = swapped(made(nn.LSTM, num_layers=2)), nn.ModuleDict()
+    old = {f"rnn.old_{name}": value + 1 for name, value in theirs.state_dict().items()}
+
+    def rename(module, state_dict, prefix, *rest):
+        assert module in (theirs, ours)
+        for name in [key for key in state_dict if key.startswith(f"{prefix}old_")]:
+            state_dict[prefix + name.removeprefix(f"{prefix}old_")] = state_dict.pop(name)
+
+    ours.register_state_dict_post_hook(lambda module, state_dict, prefix, _: seen.extend(state_dict))
+    ours.register_load_state_dict_post_hook(lambda module, keys: seen.append(keys))
+    for layer in (theirs, ours):
+        layer.register_load_state_dict_pre_hook(rename)
+        model["rnn"] = layer
+        model.load_state_dict(old)
+    assert len(hook_places(ours)["_load_state_dict_pre_hooks"]) == 1
+    x = torch.randn(T, B, M, dtype=F64)
+    torch.testing.assert_close(ours(x)[0], theirs(x)[0], rtol=1e-12, atol=1e-12)
+    model.state_dict()
+    assert len(seen) == 7 and {"rnn.layer.layers.1.cells.0.R"} < set(map(str, seen))
 
 
 @pytest.mark.filterwarnings(WHOLE)
@@ -206,7 +306,7 @@ def test_torchs_weights_elsewhere(kind):
         match=r"Missing key.*bias_ih_l1_reverse(.|\n)*size mismatch for weight_hh_l0: the file has \[3, 2\]",
     ):
         ours.load_state_dict(wrong)
-    for name in ("weight_hh_l0", "bias_ih_l1_reverse", "all_weights", "_flat_weights", "permute_hidden"):
+    for name in ("weight_hh_l0", "bias_ih_l1_reverse", "all_weights", "_all_weights", "_flat_weights"):
         assert not hasattr(ours, name)
         with pytest.raises(
             AttributeError, match=rf"{kind.__name__}: a swapped layer has no {name}; expected its weights in"
@@ -367,6 +467,72 @@ def test_wrong_states_are_told_by_torchs_names(x, hx, error, message):
         swapped(nn.LSTM(M, N))(x, hx)
 
 
+def by_hand(frames, sizes):
+    return PackedSequence(torch.zeros(frames, M), torch.tensor(sizes, dtype=torch.long))
+
+
+WRONG_INPUTS = {
+    "a list": ([1.0], "x is list; expected a tensor [{batch}, 5]."),
+    "an array": (np.zeros((T, B, M)), "x is ndarray; expected a tensor [{batch}, 5]."),
+    "two": ((X, X), "x is tuple; expected a tensor [{batch}, 5]."),
+    "a number": (X[0, 0, 0], "x has shape (); expected [{batch}, 5]"),
+    "a frame": (X[0, 0], "x has shape (5,); expected [{batch}, 5]"),
+    "four dimensions": (X[None], "x has shape (1, 4, 3, 5); expected [{batch}, 5] with T of at least 1."),
+    "features": (torch.zeros(T, B, 6), "x has shape (4, 3, 6); expected [{batch}, 5] with T of at least 1."),
+    "features of one sequence": (torch.zeros(T, 6), "x has shape (4, 6); expected [T, 5] with T of at least 1."),
+    "no frames": (torch.zeros(0, M), "x has shape (0, 5); expected [T, 5] with T of at least 1."),
+    "float64": (X.double(), "x is torch.float64 on cpu; expected torch.float32 on cpu as the weights. Move"),
+    "whole numbers": (X.long(), "x is torch.int64 on cpu; expected torch.float32 on cpu as the weights. Move"),
+    "another device": (X.to("meta"), "x is torch.float32 on meta; expected torch.float32 on cpu as the weights. Move"),
+    "sparse": (X.to_sparse(), "x is torch.sparse_coo; expected a dense tensor. Give it as x.to_dense()."),
+    "nested": (torch.jagged, "x is nested; expected a dense tensor. Give it padded, with lengths or packed."),
+    "packed features": (pack_padded_sequence(torch.zeros(T, B, 6), [4, 3, 2]),
+                        "x is packed, its data of shape (9, 6); expected [frames, 5]."),
+    "packed float64": (pack_padded_sequence(X.double(), [4, 3, 2]), "x is torch.float64 on cpu; expected torch.float32"),
+    "packed by hand": (by_hand(9, [3, 2]), "x is packed, 9 frames in batches of [3, 2]; expected batches that hold all"),
+    "packed upwards": (by_hand(5, [2, 3]), "x is packed, 5 frames in batches of [2, 3]; expected batches"),
+    "packed, none": (by_hand(0, []), "x is packed, 0 frames in batches of []; expected batches"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype:UserWarning")
+@pytest.mark.parametrize(("kind", "layers", "first"), [(nn.LSTM, 1, False), (nn.GRU, 2, True)])
+@pytest.mark.parametrize("what", WRONG_INPUTS)
+def test_a_wrong_input_is_told_by_torchs_name_and_in_its_order(what, kind, layers, first):
+    """The error begins with the class that the user swapped and has no other behind it; the layer inside has its own name."""
+    x, message = WRONG_INPUTS[what]
+    ours = swapped(kind(M, N, layers, batch_first=first))
+    for layer, name in ((ours, kind.__name__), (ours.layer, f"RNN '{ours.layer.cell.name}'")):
+        told = f"{name}: {message.format(batch='B, T' if first else 'T, B')}"
+        with pytest.raises(ValueError, match="^" + re.escape(told)) as raised:
+            layer(nested(x) if isinstance(x, torch.layout) else x)
+        assert raised.value.__suppress_context__ == (layer is ours)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_what_else_a_call_refuses_is_told_by_torchs_name(layers):
+    """A hook that would never run, a trace; what the message says to set is there. An error of others stays as it is."""
+    ours = lo.from_torch(nn.GRU(M, N, layers), backend="numba")
+    with pytest.raises(RuntimeError, match="^GRU: called under torch.jit.trace"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.trace(ours, X, check_trace=False)
+    with pytest.raises(RuntimeError, match=r"GRU: called under torch.export .* Set layer.backend = 'eager' before it"):
+        torch.export.export(ours, (X,))
+    ours.backend = "eager"
+    assert ours.layer.backend == "eager" and torch.equal(torch.export.export(ours, (X,)).module()(X)[0], ours(X)[0])
+    handle = ours.layer.directions()[0].register_full_backward_hook(hook)
+    with pytest.raises(ValueError, match="^GRU: cells.0 has a backward hook, hook; expected none"):
+        ours(X)
+    handle.remove()
+
+    def own_error(*given):
+        raise ValueError("mine")
+
+    ours.layer.register_forward_pre_hook(own_error)
+    with pytest.raises(ValueError, match="^mine$"):
+        ours(X)
+
+
 def test_numbers_of_numpy_and_layers_without_memory():
     """Options may be numpy's as sizes may; a layer on "meta" is swapped and comes back."""
     layer = lo.RNN("cornn", M, N, num_layers=np.int64(2), dropout=np.float32(0.25), initial_std=np.float32(0.5),
@@ -399,14 +565,14 @@ HABITS = {
     "`proj_size`": "torch_habits.test_options_that_no_layer_has",
     "`dropout`, `batch_first` set later": "swapped_layer.test_options_that_are_set_later_are_obeyed",
     "other options set later": "swapped_layer.test_options_that_are_fixed_are_told_and_refused",
-    "`mode`, `proj_size`, read": "swapped_layer.test_options_that_are_fixed_are_told_and_refused",
+    "`mode`, `nonlinearity`, `proj_size`, read": "swapped_layer.test_every_attribute_is_there_or_told",
     "x [T, B, M], or [T, M] without a batch": "torch_habits.test_a_torch_layer_is_swapped",
     "a batch without rows, [T, 0, M]": "swapped_layer.test_a_batch_without_rows",
     "a `PackedSequence`": "torch_habits.test_a_packed_result_is_packed_as_the_input",
     "`hx`, a tensor or `(h, c)`, [L·D, B, N]": "torch_habits.test_wrong_states_of_a_swapped_layer_are_one_clear_error",
     "`weight_ih_l0`, `bias_hh_l0_reverse` ...": "torch_habits.test_several_layers_by_hand",
     "the same of a swapped layer": "swapped_layer.test_torchs_weights_elsewhere",
-    "`all_weights`, `_flat_weights`, `permute_hidden`": "swapped_layer.test_torchs_weights_elsewhere",
+    "`all_weights`, `check_...`, `get_expected_...`, `permute_hidden`": "swapped_layer.test_every_attribute_is_there_or_told",
     "two biases for each gate": "torch_habits.test_a_torch_layer_is_swapped",
     "the number of parameters": "swapped_layer.test_training_after_a_swap",
     "the gradient of a bias": "swapped_layer.test_training_after_a_swap",
@@ -414,7 +580,7 @@ HABITS = {
     "`reset_parameters()`": "swapped_layer.test_torchs_weights_elsewhere",
     "a `state_dict` of torch's layer": "swapped_layer.test_torchs_weights_elsewhere",
     "frozen parameters": "swapped_layer.test_what_is_frozen_stays_so",
-    "one parameter in two places, hooks": "swapped_layer.test_what_a_swap_would_lose_is_refused",
+    "one parameter in two places, hooks of any kind": "swapped_layer.test_what_a_swap_would_lose_is_refused",
     "`prune`, `weight_norm`, `spectral_norm`, parametrizations": "swapped_layer.test_the_cures_help",
     "a subclass, a quantized layer": "swapped_layer.test_other_classes_are_refused_by_their_whole_name",
     "`isinstance(m, nn.RNNBase)`": "swapped_layer.test_torchs_weights_elsewhere",

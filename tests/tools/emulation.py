@@ -97,9 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
     record = {} if asked.quick or not asked.out.exists() else json.loads(asked.out.read_text(encoding="utf-8"))
     rows = {part: {key(row): row for row in record.get(part, [])} for part in parts}
     every = [(part, one) for part in parts for one in PARTS[part](asked)]
-    every.sort(
-        key=lambda each: key(each[1].keys) in rows[each[0]]
-    )  # what the record lacks comes before what may have changed
+    # what the record lacks comes before what may have changed
+    every.sort(key=lambda each: key(each[1].keys) in rows[each[0]])
     record, made, wrong, written = {**record, **_about()}, dict.fromkeys(parts, 0), 0, time.monotonic()
     with Progress(console=console) as bar:
         task = bar.add_task("rows", total=len(every))

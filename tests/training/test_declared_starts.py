@@ -89,9 +89,8 @@ def test_all_backends_train_the_same_and_leave_constants_alone(name):
                 assert (weights[key] == told).all()
         alone = trained(DECLARING[name], backend, TRIALS[1:2])
         for key, value in alone.member_weights(0).items():
-            bound = (
-                1e-14 if BACKENDS[backend].pads(population.cell, 3) else 0
-            )  # a wider neighbour may round otherwise there
+            # a wider neighbour may round otherwise there
+            bound = 1e-14 if BACKENDS[backend].pads(population.cell, 3) else 0
             np.testing.assert_allclose(value, population.member_weights(1)[key], rtol=0, atol=bound)
 
 

@@ -75,9 +75,8 @@ def test_a_resident_training_set_gives_the_same_batches(limit, batch, objective,
             pairs = zip(found.target, right.target, strict=True)
             assert all(one is other or torch.equal(one, other) for one, other in pairs)
     frames = sum(len(x) for x, _ in corpus.train)
-    count = len(moved) - (batch == 1 and limit > 0) * len(
-        corpus.train
-    )  # slices of what has been moved do not move again
+    # slices of what has been moved do not move again
+    count = len(moved) - (batch == 1 and limit > 0) * len(corpus.train)
     assert sum(moved[:count]) == frames and count < len(corpus.train), (
         "noise goes in one piece, or many sequences a piece"
     )

@@ -62,9 +62,8 @@ class Shape:
 
         self._countable()
         room = step.workspace.room
-        learnt = (
-            T * learns
-        )  # what only an update needs takes no room where a split is scored, thousands of frames at once
+        # what only an update needs takes no room where a split is scored, thousands of frames at once
+        learnt = T * learns
         self.x, self.noise = room("x", T, B, M), room("noise", learnt, B, M)
         self.lengths = torch.full((B,), T, dtype=torch.int64, device=device)
         self.active = torch.ones((T, B), dtype=torch.uint8, device=device)

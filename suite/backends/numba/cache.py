@@ -99,9 +99,8 @@ def _compiled_in(path: Path) -> Path:
         locator = locators.from_function(_compiled_in, str(path))  # any function: places depend on the file alone
         if locator is not None:
             place = Path(locator.get_cache_path())
-            if (
-                place != beside or path.parent.stat().st_mode & 0o011
-            ):  # in a folder nobody else may enter its mode is no matter
+            # in a folder nobody else may enter its mode is no matter
+            if place != beside or path.parent.stat().st_mode & 0o011:
                 _trusted(place)
             return place
     raise RuntimeError("numba has no locator available, that is no folder for what it compiles")

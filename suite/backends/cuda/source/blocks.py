@@ -97,9 +97,8 @@ class Scan(generated.Parts):
         names = list(dict.fromkeys(sums))
         lines = [f"real {name}_part[ROWS] = {{}};" for name in names]
         lines += ["#pragma unroll", "for (int q = 0; q < COLUMNS; q += WORDS) {"]
-        for operand in dict.fromkeys(
-            vectors
-        ):  # one after the other: the lines of a vector leave their registers to the next
+        # one after the other: the lines of a vector leave their registers to the next
+        for operand in dict.fromkeys(vectors):
             lines += ["    {", "        Line line[ROWS];", "#pragma unroll",
                       f"        for (int r = 0; r < ROWS; ++r) line[r] = line_at({operand} + r * WIDTH + column_of(lane, q));",
                       "#pragma unroll", "        for (int k = 0; k < WORDS; ++k) {"]  # fmt: skip
