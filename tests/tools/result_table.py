@@ -10,7 +10,7 @@ import lstm_odyssey as lo
 from lstm_odyssey.tasks.corpus import called
 
 RECORDS = Path(__file__).resolve().parents[2] / "reports" / "records"
-FULL = "jsb-chorales-paper"
+FULL = "jsb-chorales-common"
 """The study whose differences are shown; others have their means."""
 
 FAMILIES = ("music", "speech", "handwriting")

@@ -1,0 +1,138 @@
+"""The two studies of the chorales side by side, trials run again, and the README's results: what the committed files give."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import lstm_odyssey as lo
+from lstm_odyssey.reports.contract.wording import listed
+from tests.conftest import ROOT
+from tests.house.pages import section, signed, table
+from tests.tools import result_table
+
+RECORDS = ROOT / "reports" / "records"
+RERUNS = RECORDS / "jsb-reruns"
+PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def found():
+    """The comparisons of both studies, and the best draws of the first trained again with fresh seeds."""
+    study, independent = (lo.open_study(RECORDS / f"jsb-chorales-{name}.nc") for name in ("common", "paper"))
+    again = study.odyssey.reruns([lo.open_study(path) for path in sorted(RERUNS.glob("seed-*.nc"))])
+    return SimpleNamespace(
+        study=study,
+        compare=lo.compare(study, baseline="vanilla").sel(task="jsb_chorales"),
+        old=lo.compare(independent, baseline="vanilla").sel(task="jsb_chorales"),
+        again=again.sel(task="jsb_chorales"),
+    )
+
+
+def test_the_two_studies_stand_side_by_side(found):
+    """Differences, intervals and verdicts of common and of independent draws, and how much wider the second are."""
+    text = section(PAGE, "Common and independent draws")
+    lines, widths = ["| | common draws | | independent draws | |"], []
+    for cell in found.compare["variant"].values[found.compare["mean_test"].values.argsort()]:
+        row = [f"`{cell}`"]
+        for one in (found.compare.sel(variant=cell), found.old.sel(variant=cell)):
+            interval = one["difference_corrected_interval"].values
+            row += [signed(one["difference"].item(), interval), one["verdict"].item()]
+            widths.append(interval[1] - interval[0])
+        lines += [] if cell == "vanilla" else [f"| {' | '.join(row)} |"]
+    assert table(text) == lines
+    ratios = (np.array(widths[1::2]) / widths[::2])[~np.isnan(widths[::2])]
+    assert f"{ratios.min():.1f} to {ratios.max():.1f} times as wide" in " ".join(text.split())
+    others = found.old["difference_corrected_interval"].drop_sel(variant="vanilla")
+    first = found.compare["difference"].drop_sel(variant="vanilla")
+    assert ((others[..., 0] < first) & (first < others[..., 1])).all() and "do not contradict each other" in text
+
+
+def test_the_best_scores_beside_their_reruns(found):
+    """Best score, what its draw scores with fresh seeds, the luck in between and the deviation of a seed, cell by cell."""
+    text, again = section(PAGE, "Is the best score luck?"), found.again
+    lines = ["| | best score | its draw again, 4 seeds | so lucky by | standard deviation of a seed |"]
+    for cell in again["variant"].values[again["best_mean"].values.argsort()]:
+        one = again.sel(variant=cell)
+        low, high = one["best_mean_interval"].values.tolist()
+        near, far = one["seed_deviation_interval"].values.tolist()
+        lines.append(
+            f"| `{cell}` | {one['best'].item():.3f} | {one['best_mean'].item():.3f} ({low:.3f} to {high:.3f}) "
+            f"| {one['excess'].item():+.3f} | {one['seed_deviation'].item():.3f} ({near:.3f} to {far:.3f}) |".replace(
+                "-", "−"
+            )
+        )
+    assert table(text) == lines
+    assert (again["seeds"] == 4).all() and (again["draws"] == 5).all()
+    assert (again["excess"].drop_sel(variant="noaf") > 0).all() and again["excess"].sel(variant="noaf") < 0
+    calm = again["seed_deviation"].drop_sel(variant=["noaf", "fgr", "nig", "niaf"])
+    told = f"{calm.min().item():.2f} to {calm.max().item():.2f} nats in five cells"
+    assert told in " ".join(text.split())
+
+
+def test_the_spread_of_the_initial_weights_makes_no_difference_that_is_seen(found):
+    """The mean of vanilla's best 20 draws with half and with twice the spread, against the same with 0.1, as paired means."""
+    text = " ".join(section(PAGE, "How the weights begin").split())
+    scores = {}
+    for spread in (0.05, 0.1, 0.2):
+        study = lo.open_study(RERUNS / f"initial-std-{spread:.2f}.nc").sel(task="jsb_chorales", variant="vanilla")
+        assert json.loads(study.attrs["protocol"])["initial_std"] == spread and study.attrs["seed"] == 6
+        scores[spread] = study["best_test"].values
+        drawn = found.study.sel(task="jsb_chorales", variant="vanilla")
+        best = drawn["best_valid"].values.argsort()[:20]
+        assert (study["learning_rate"].values == drawn["learning_rate"].values[best]).all()
+        assert f"{scores[spread].mean():.3f} with {spread}" in text
+    for spread in (0.05, 0.2):
+        apart = scores[spread] - scores[0.1]
+        low, high = stats.t.interval(0.95, apart.size - 1, apart.mean(), stats.sem(apart))
+        assert low < 0 < high and signed(apart.mean(), np.array([low, high])) in text
+
+
+def test_the_table_of_the_readme_is_the_records(found):
+    """One row a cell, a column a family: what ``python -m tests.tools.result_table`` prints, and how much is not finished."""
+    text = README.split("## Results")[1].split("##")[0]
+    known = result_table.studies()
+    assert table(text) == table("\n".join(result_table.lines(known, found.compare)))
+    assert result_table.so_far(known) in " ".join(text.split())
+    assert result_table.corpora(known) in " ".join(text.split())
+    for name in known.keys() - {result_table.FULL}:
+        done, every = result_table.stored(known[name])
+        assert done == every or f"{done:,} of {every:,}" in text, name
+    speech = result_table.compared(known["festvox-ru-mini-common"])
+    assert (speech["mean_test"] < speech["chance"]).all() and "no cell is worse than chance" in " ".join(text.split())
+
+
+def test_the_one_picture_of_the_readme_says_what_its_table_says(found):
+    """The README has one small picture, which holds every cell with the difference and the interval of the record."""
+    ((words, name),) = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", README)
+    picture = (ROOT / name).read_text(encoding="utf-8")
+    assert len(picture) < 100_000 and "five cannot be told from vanilla, nfg, fgr and noaf are worse" in words
+    texts = re.findall(r">([^<\n]+)</text>", picture)
+    for cell in found.compare["variant"].values:
+        one = found.compare.sel(variant=cell)
+        low, high = one["difference_corrected_interval"].values.tolist()
+        apart = f"{one['difference'].item():+.3f} ({low:+.3f} to {high:+.3f})".replace("-", "−")
+        assert cell in texts and (cell == "vanilla" or apart in texts), cell
+    verdicts = found.compare["verdict"].to_series()
+    assert (verdicts == "open").sum() == 5 and (verdicts[["nfg", "fgr", "noaf"]] == "worse").all()
+
+
+def test_the_study_of_common_draws_is_what_its_page_says(found):
+    """It is whole, its verdicts stand in docs/records.md with their corrected intervals, and the README has the same cells."""
+    assert (found.study["status"] == "ok").all() and found.study["status"].size == 1800
+    worse = found.compare.where(found.compare["verdict"] == "worse", drop=True).sortby("difference", ascending=False)
+    told = [
+        f"`{cell}` by {one['difference']:.3f} ({low:.3f} to {high:.3f})"
+        for cell in worse["variant"].values.tolist()
+        for one in (worse.sel(variant=cell),)
+        for low, high in (one["difference_corrected_interval"].values,)
+    ]
+    page = " ".join((ROOT / "docs" / "records.md").read_text(encoding="utf-8").split())
+    assert f"worse than `vanilla`, corrected for eight comparisons: {listed(told)}; no verdict on the others" in page
+    assert (
+        sorted(worse["variant"].values.tolist()) == ["fgr", "nfg", "noaf"] and "better" not in found.compare["verdict"]
+    )
