@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from os import PathLike
 from typing import Any
 
@@ -31,14 +32,31 @@ from lstm_odyssey.tasks.files import locate
 FILENAME = "JSB Chorales.pickle"
 URL = "http://www-etud.iro.umontreal.ca/~boulanni/JSB%20Chorales.pickle"
 MIRROR = "https://web.archive.org/web/20141211164413id_/" + URL
+CURE = f"The file is not the corpus, and may be hostile: delete it, and get the original from {URL}."
 CHECKSUM = "69dc4c3e52800959ac0ab3b82aa3e5f55285ce64f1705acb3e3a8ef77a5c051c"
+
+
+def _whole_number(code: str, *options: bool) -> np.dtype[Any]:
+    """A type of whole numbers: others have any size that the pickle asks for, and a number of that size is made."""
+    if code.lstrip("<>=|") not in {np.dtype(kind).str[1:] for kind in np.typecodes["AllInteger"]}:
+        raise CorpusError(f"task 'jsb_chorales': the pickle has numbers of type {code!r}; expected whole ones. {CURE}")
+    return np.dtype(code, *options)
+
+
+def _bounded(data: bytes) -> None:
+    """Refuse a pickle that numbers an object beyond its own length: the unpickler makes a list as long as that number."""
+    for operation, number, _ in pickletools.genops(data):
+        if operation.name in {"PUT", "BINPUT", "LONG_BINPUT"} and not 0 <= number <= len(data):
+            raise CorpusError(
+                f"task 'jsb_chorales': the pickle numbers an object {number}; expected at most {len(data)}, its bytes. {CURE}"
+            )
 
 
 def _admitted() -> dict[tuple[str, str], Any]:
     """The only two globals a pickle may name: a number's type and a number, under numpy's old and new module names."""
     scalar = np.int64(0).__reduce__()[0]
     return {
-        ("numpy", "dtype"): np.dtype,
+        ("numpy", "dtype"): _whole_number,
         ("numpy.core.multiarray", "scalar"): scalar,
         ("numpy._core.multiarray", "scalar"): scalar,
     }
@@ -52,8 +70,7 @@ class RestrictedUnpickler(pickle.Unpickler):
         admitted = _admitted()
         if (module_name, global_name) not in admitted:
             raise CorpusError(
-                f"task 'jsb_chorales': the pickle names {module_name}.{global_name}; expected numbers only. "
-                f"The file is not the corpus, and may be hostile: delete it, and get the original from {URL}."
+                f"task 'jsb_chorales': the pickle names {module_name}.{global_name}; expected numbers only. {CURE}"
             )
         return admitted[module_name, global_name]
 
@@ -66,6 +83,7 @@ def decode(data: bytes) -> dict[str, Any]:
     Errors: `CorpusError` for bytes that are no such pickle.
     """
     try:
+        _bounded(data)
         splits = RestrictedUnpickler(io.BytesIO(data), encoding="latin1").load()
     except CorpusError:
         raise

@@ -55,11 +55,14 @@ class Browser:
     def close(self) -> None:
         """End the browser."""
         if hasattr(self, "_socket"):
-            self._socket.close()
-            self._loop.run_until_complete(asyncio.sleep(0.05))
+            self._loop.run_until_complete(self._disconnect())
         self._process.terminate()
         self._process.wait(30)
         self._loop.close()
+
+    async def _disconnect(self) -> None:
+        self._socket.close()  # needs a running loop from Python 3.12 on
+        await asyncio.sleep(0.05)
 
     def _port(self, file: Path) -> str:
         """The port that the browser chose and wrote to a file, as soon as it is there."""

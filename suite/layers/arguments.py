@@ -53,8 +53,8 @@ def check_options(
     if constants is not None and not isinstance(constants, Mapping):
         raise fail(f"constants is {constants!r}; expected a mapping, as {{'gamma': 2.0}}.")
     try:
-        torch.device("cpu" if device is None else device)
-    except (RuntimeError, TypeError) as wrong:
+        torch.empty(0, device=device)  # a device has a name also where there is none
+    except (RuntimeError, TypeError, AssertionError, ImportError) as wrong:
         raise fail(f"device is {device!r}; expected one there is, as 'cpu' or 'cuda:0'.") from wrong
     if isinstance(num_layers, bool) or not isinstance(num_layers, Integral) or not int(num_layers) >= 1:
         raise fail(f"num_layers is {num_layers!r}; expected a whole number of at least 1.")

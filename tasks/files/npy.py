@@ -1,14 +1,58 @@
-"""One recording of a folder of .npy files, read without pickle: what cannot be one is told with its file."""
+"""Reads a .npy file of a stranger, as one recording of a folder is: no pickles, no header that lies."""
 
 from __future__ import annotations
 
+import io
+import math
+import tokenize
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstm_odyssey.tasks.corpus import CorpusError
 from lstm_odyssey.tasks.files import locate
+
+UNPARSED = (
+    ValueError, SyntaxError, TypeError, EOFError, OverflowError, tokenize.TokenError, RecursionError, MemoryError,
+)  # fmt: skip
+"""What numpy raises at a header that is none; Python's parser says MemoryError where one nests too deeply."""
+
+
+class UnreadableError(ValueError):
+    """Why bytes are no array, as the end of a sentence: 'claims 8 bytes and has 4'."""
+
+
+def array(content: bytes) -> NDArray[Any]:
+    """The array of a .npy file, from its bytes; no memory is taken for what they do not hold.
+
+    Errors: `UnreadableError` for anything else than what ``numpy.save`` writes of numbers, texts or dates.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> np.save(file, np.arange(3))
+        >>> array(file.getvalue()).tolist()
+        [0, 1, 2]
+    """
+    file = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(file)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in readers:
+            raise ValueError(f"format {version}")
+        shape, _, dtype = readers[version](file)
+        if dtype.hasobject:
+            raise UnreadableError(f"is {dtype} of shape {shape}; expected no objects of Python")
+        claimed = math.prod(shape) * dtype.itemsize
+        if claimed != len(content) - file.tell():
+            raise UnreadableError(f"claims {claimed} bytes and has {len(content) - file.tell()}")
+        file.seek(0)
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    except UnreadableError:
+        raise
+    except UNPARSED as error:
+        raise UnreadableError(f"is no array ({type(error).__name__}: {error})") from None
 
 
 def recording(task: str, file: Path) -> NDArray[np.float32]:
@@ -22,16 +66,16 @@ def recording(task: str, file: Path) -> NDArray[np.float32]:
     """
     try:
         with locate.opened(task, file) as content:
-            found = np.load(content, allow_pickle=False)
-    except CorpusError:
-        raise
-    except (ValueError, EOFError):
+            found = array(content.read())
+    except UnreadableError as error:
         raise CorpusError(
-            f"task {task!r}: {file} is no .npy file of numbers that can be read. Write it with numpy.save, or leave it out."
+            f"task {task!r}: {file} is no .npy file of numbers that can be read: it {error}. "
+            "Write it with numpy.save, or leave it out."
         ) from None
-    what = f"{found.dtype} of shape {found.shape}" if isinstance(found, np.ndarray) else "several arrays"
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or 0 in found.shape or found.dtype.kind not in "biuf":
-        raise CorpusError(f"task {task!r}: {file} has {what}; expected numbers [frames, width]. Write it anew.")
+    if found.ndim != 2 or 0 in found.shape or found.dtype.kind not in "biuf":
+        raise CorpusError(
+            f"task {task!r}: {file} has {found.dtype} of shape {found.shape}; expected numbers [frames, width]. Write it anew."
+        )
     with np.errstate(over="ignore"):
         features = np.ascontiguousarray(found, np.float32)
     if not np.isfinite(features).all():

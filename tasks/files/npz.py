@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import io
-import math
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lstm_odyssey.tasks.declare import CorpusError
-
-UNPARSED = (ValueError, SyntaxError, TypeError, EOFError, tokenize.TokenError, RecursionError, MemoryError)
-"""What numpy raises at a header that is none; Python's parser says MemoryError where one nests too deeply."""
+from lstm_odyssey.tasks.files import npy
 
 
 def arrays(where: str, data: bytes, fields: Mapping[str, str], max_bytes: int) -> dict[str, NDArray[Any]]:
@@ -58,28 +53,13 @@ def arrays(where: str, data: bytes, fields: Mapping[str, str], max_bytes: int) -
 
 def _array(where: str, name: str, content: bytes, expected: str) -> NDArray[Any]:
     kinds, n_dimensions = expected[:-1], int(expected[-1])
-    file = io.BytesIO(content)
     try:
-        version = np.lib.format.read_magic(file)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in readers:
-            raise ValueError(f"format {version}")
-        shape, _, dtype = readers[version](file)
-        if dtype.hasobject or dtype.kind not in kinds or len(shape) != n_dimensions:
-            raise CorpusError(
-                f"{where}: {name} is {dtype} of shape {shape}; expected kind {' or '.join(kinds)} and {n_dimensions} "
-                "dimensions. Use the original file."
-            )
-        claimed = math.prod(shape) * dtype.itemsize
-        if claimed != len(content) - file.tell():
-            raise CorpusError(
-                f"{where}: {name} claims {claimed} bytes and has {len(content) - file.tell()}. Use the original file."
-            )
-        file.seek(0)
-        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
-    except UNPARSED as error:
-        if isinstance(error, CorpusError):
-            raise
+        found = npy.array(content)
+    except npy.UnreadableError as error:
+        raise CorpusError(f"{where}: {name} {error}. Use the original file.") from None
+    if found.dtype.kind not in kinds or found.ndim != n_dimensions:
         raise CorpusError(
-            f"{where}: {name} is no array ({type(error).__name__}: {error}). Use the original file."
-        ) from None
+            f"{where}: {name} is {found.dtype} of shape {found.shape}; expected kind {' or '.join(kinds)} and {n_dimensions} "
+            "dimensions. Use the original file."
+        )
+    return found

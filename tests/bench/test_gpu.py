@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
@@ -150,7 +151,7 @@ def test_a_member_of_every_class_keeps_its_bits():
 def test_what_is_missing_stands_in_the_record(run):
     """Of the package's requirements those that cannot be found are named; what is there is not."""
     _, record, _ = run
-    assert "torch" not in record["missing"] and record["versions"]["torch"] == torch.__version__
+    assert "torch" not in record["missing"] and record["versions"]["torch"] == version("torch")
     assert record["device"] == {"name": "emulated"} and not record["predicted"]
 
 

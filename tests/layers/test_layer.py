@@ -337,6 +337,20 @@ def test_a_mistake_is_one_clear_error(name):
         attempt()
 
 
+@pytest.mark.parametrize(
+    "device",
+    [
+        "xla",
+        "nowhere",
+        pytest.param("cuda:0", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_in_one_sentence(device):
+    """Names that torch knows and this machine does not have raise whatever torch raises, of four kinds."""
+    with pytest.raises(ValueError, match=f"device is '{device}'; expected one there is"):
+        lo.RNN("vanilla", 3, 4, device=device)
+
+
 def test_the_oracle_refuses_what_does_not_fit():
     """Missing states or parameters and x without three dimensions are named."""
     v = lo.variant("nog")

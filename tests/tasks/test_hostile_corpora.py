@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from lstm_odyssey.tasks import bach, jsb_chorales
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
-from lstm_odyssey.tasks.files import locate
+from lstm_odyssey.tasks.files import locate, npy
 from tests.corpora import real_file
 
 JSB = "JSB Chorales.pickle"
@@ -192,6 +193,40 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
     assert len(data) < 10**6
     with pytest.raises(CorpusError, match="larger than"):
         bach.decode("bach", data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x80\x03}r\x00\x00\x00\x40.", "numbers an object 1073741824; expected at most 9, its bytes"),
+        (b"}p9999999\n.", "numbers an object 9999999; expected at most 11"),
+        (b"cnumpy\ndtype\n(VV8000000000\ntR.", "numbers of type 'V8000000000'; expected whole ones"),
+        (b"cnumpy\ndtype\n(VO\ntR.", "numbers of type 'O'; expected whole ones"),
+    ],
+)
+def test_a_pickle_of_a_few_bytes_takes_no_memory(data: bytes, message: str) -> None:
+    """The number of an object, which is the length of a list, and the size of a number are bounded before they are made."""
+    with pytest.raises(CorpusError, match=re.escape(message)):
+        jsb_chorales.decode(data)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("(1000000000000, 3)", "it claims 24000000000000 bytes and has 24"),
+        ("(99999999999999999999, 3)", "it claims 2399999999999999999976 bytes and has 24"),
+        ("(-1, 3)", "it claims -24 bytes and has 24"),
+        ("(" * 300, "it is no array (TokenError"),
+        ("3", "it is no array (ValueError"),
+    ],
+)
+def test_a_recording_whose_header_lies_takes_no_memory(tmp_path: Path, shape: str, message: str) -> None:
+    """A .npy of a stranger claims what it does not hold, or says nothing that can be read: the file, and why."""
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(24))
+    with pytest.raises(CorpusError, match=re.escape(f"{path} is no .npy file of numbers that can be read: {message}")):
+        npy.recording("made", path)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)

@@ -370,7 +370,7 @@ OVERFLOWING = (("points", 240, [60, 60]), ("n_strokes", 8, [2, 2]))
 DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
     "objects": (
         {"label": np.array([Path("x")] * 6, dtype=object)},
-        "label is object of shape .*; expected kind U",
+        "label is object of shape .*; expected no objects",
     ),
     "missing": ({"dy": None}, "lacks dy; expected dx, dy, stroke_len"),
     "two axes": ({"dx": np.zeros((2, 3), np.int16)}, "dx is int16 of shape (2, 3); expected kind i and 1 dimensions"),
