@@ -45,8 +45,9 @@ def _whole_number(code: str, *options: bool) -> np.dtype[Any]:
 
 def _bounded(data: bytes) -> None:
     """Refuse a pickle that numbers an object beyond its own length: the unpickler makes a list as long as that number."""
-    for operation, number, _ in pickletools.genops(data):
-        if operation.name in {"PUT", "BINPUT", "LONG_BINPUT"} and not 0 <= number <= len(data):
+    numbers = (number or 0 for operation, number, _ in pickletools.genops(data) if operation.name.endswith("PUT"))
+    for number in numbers:  # of PUT, BINPUT, LONG_BINPUT
+        if not 0 <= number <= len(data):
             raise CorpusError(
                 f"task 'jsb_chorales': the pickle numbers an object {number}; expected at most {len(data)}, its bytes. {CURE}"
             )

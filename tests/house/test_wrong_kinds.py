@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
+from lstm_odyssey.plugins import registry
 from lstm_odyssey.reports.contract import kinds as of_reports
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.tasks import kinds as of_tasks
@@ -109,6 +111,13 @@ def complaints(name: str, parameter: str) -> list[str]:
 def test_every_public_name_is_here() -> None:
     """A new name of the package is called with wrong arguments too."""
     assert set(RIGHT) | WITHOUT == set(lo.__all__)
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """No file that could not be loaded is told of in other tests."""
+    yield
+    registry.forget_plugins()
 
 
 @pytest.mark.parametrize("name", RIGHT)
