@@ -73,12 +73,11 @@ def compared(comparison: xarray.Dataset) -> bool:
     return bool(comparison.attrs["baseline"]) and comparison.sizes["variant"] > 1
 
 
-def differing(comparison: xarray.Dataset, task: str) -> list[str]:
-    """The cells whose verdict is that they differ from the baseline."""
+def differing(comparison: xarray.Dataset, task: str) -> dict[str, str]:
+    """The cells that are better or worse than the baseline, and which of both."""
     part = comparison.sel(task=task)
-    return [
-        name for name in part["variant"].values.tolist() if part["verdict"].sel(variant=name).item() in (BETTER, WORSE)
-    ]
+    verdicts = zip(part["variant"].values.tolist(), part["verdict"].values.tolist(), strict=True)
+    return {name: verdict for name, verdict in verdicts if verdict in (BETTER, WORSE)}
 
 
 def _together(analyses: Analyses, task: str) -> str:

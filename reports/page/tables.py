@@ -135,7 +135,9 @@ def results(
         ("unstable", "worse than chance in an epoch after a far better one; with the exact 95 % interval"), ("failed", ""),
     ]  # fmt: skip
     if again is not None:
-        heads.insert(4, ("with fresh seeds", "mean of the best draw trained again ± standard deviation of the seed"))
+        heads.insert(
+            4, ("with fresh seeds, ± sd", "mean of the best draw trained again ± standard deviation of the seed")
+        )
     return Grid(caption, heads, made)
 
 
@@ -186,7 +188,7 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
         made.append(Row(name, cells, one["verdict"].item() == BETTER))
     units = str(comparison["units"].sel(task=task).item())
     heads = [
-        ("cell", ""), (f"less {baseline}", f"difference of the means of the best 10 %, in {units}"),
+        ("cell", ""), (f"minus {baseline}", f"difference of the means of the best 10 %, in {units}"),
         ("corrected", "95 % joint bootstrap, each best tenth selected anew, Bonferroni over the cells: the verdict"),
         ("verdict", "by the corrected interval"),
     ]  # fmt: skip

@@ -110,7 +110,7 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
         height, place = (0.04, "bottom") if last > numpy.mean(axes.get_ylim()) else (0.96, "top")
         axes.annotate(f"{signed(last)} at {number}", (0.97, height), xycoords="axes fraction", ha="right", va=place,
                       fontsize=7.5, color=INK, bbox=PLAIN)  # fmt: skip
-    _label(figure, "draws of a search", f"less {baseline} ({part['units'].item()})")
+    _label(figure, "draws of a search", f"minus {baseline} ({part['units'].item()})")
     return figure
 
 

@@ -147,7 +147,7 @@ def forest(
     better = "left" if str(part["direction"].item()) == "minimize" else "right"
     join = "\n" if narrow else "; "
     baseline = str(comparison.attrs["baseline"])
-    words = f"best tenth less that of {baseline}" if not narrow else f"difference to {baseline}"
+    words = f"best tenth minus that of {baseline}" if not narrow else f"difference to {baseline}"
     axes.set_xlabel(f"{words} ({units}){join}{better} of 0 is better")
     return figure
 

@@ -6,7 +6,7 @@ Scores worse than the chance level stand at that level, in figures only (Greff e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -18,7 +18,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
 from lstm_odyssey.reports.contract.wording import listed
-from lstm_odyssey.reports.plots.style import BARS, BLUE, INK, SOFT, VERMILLION, blank, save, styled, svg, tag
+from lstm_odyssey.reports.plots.forest import LOOKS
+from lstm_odyssey.reports.plots.style import BARS, INK, SOFT, VERMILLION, blank, save, styled, svg, tag
 from lstm_odyssey.reports.stats.table import SCORED, box_values, mean_parameters, score
 
 __all__ = ["at_chance", "box_plot", "box_plots", "draw_boxes", "save", "svg"]
@@ -40,7 +41,7 @@ def box_plot(
     *,
     best: bool = False,
     order: Sequence[str] | None = None,
-    apart: Collection[str] = (),
+    apart: Mapping[str, str] | None = None,
 ) -> Figure:
     """One panel: the test scores of every variant on a task, of all finished trials or of the best 10 %.
 
@@ -49,7 +50,7 @@ def box_plot(
         task: name of the task.
         best: draw the best 10 % by validation only.
         order: the variants from left to right; that of the dataset, if not given.
-        apart: variants to draw in blue with thick lines, as those that differ significantly.
+        apart: variants that differ from the baseline, drawn with thick lines: 'better' in blue, 'worse' in orange.
     """
     dataset = as_study(dataset, *SCORED, "metric")
     variants = list(order or dataset["variant"].values.tolist())
@@ -62,7 +63,7 @@ def box_plot(
 
 @styled
 def box_plots(
-    dataset: xarray.Dataset, *, order: Sequence[str] | None = None, apart: Mapping[str, Collection[str]] | None = None
+    dataset: xarray.Dataset, *, order: Sequence[str] | None = None, apart: Mapping[str, Mapping[str, str]] | None = None
 ) -> Figure:
     """The paper's figure: one column for each task, all trials above, the best 10 % below."""
     dataset = as_study(dataset, *SCORED, "metric")
@@ -73,13 +74,19 @@ def box_plots(
     grid = figure.subplots(2, len(tasks), squeeze=False)
     for task, column in zip(tasks, grid.T, strict=True):
         for axes, best in zip(column, (False, True), strict=True):
-            draw_boxes(axes, dataset, task, variants, best=best, apart=(apart or {}).get(task, ()))
+            draw_boxes(axes, dataset, task, variants, best=best, apart=(apart or {}).get(task))
             axes.set_title(f"{task}: {'best 10 % by validation' if best else 'all finished trials'}")
     return figure
 
 
 def draw_boxes(
-    axes: Axes, dataset: xarray.Dataset, task: str, variants: Sequence[str], *, best: bool, apart: Collection[str] = ()
+    axes: Axes,
+    dataset: xarray.Dataset,
+    task: str,
+    variants: Sequence[str],
+    *,
+    best: bool,
+    apart: Mapping[str, str] | None = None,
 ) -> None:
     """Box: quartiles; whiskers: full range; dot: mean; line: median; bars behind: parameters of the best 10 %.
 
@@ -92,13 +99,14 @@ def draw_boxes(
         if not values.size:
             axes.annotate("no\ntrials", (place, 0.5), xycoords=("data", "axes fraction"), ha="center", color=SOFT)
             continue
-        edge = {"color": BLUE, "linewidth": 2.2} if variant in apart else {"color": INK, "linewidth": 0.9}
+        verdict = (apart or {}).get(variant, "")
+        edge = {"color": LOOKS[verdict], "linewidth": 2.2} if verdict else {"color": INK, "linewidth": 0.9}
         drawn = axes.bxp(
             boxplot_stats(values, whis=(0, 100)), positions=[place], widths=0.5, showmeans=True, showfliers=False,
             patch_artist=True, manage_ticks=False,
             boxprops={"facecolor": (1, 1, 1, 0.75), "edgecolor": edge["color"], "linewidth": edge["linewidth"]},
-            medianprops={"color": VERMILLION, "linewidth": 1.6},
-            meanprops={"marker": "o", "markerfacecolor": VERMILLION, "markeredgecolor": "white", "markersize": 5.5},
+            medianprops={"color": INK, "linewidth": 1.6},
+            meanprops={"marker": "o", "markerfacecolor": INK, "markeredgecolor": "white", "markersize": 5.5},
             whiskerprops={"color": INK, "linewidth": 0.9}, capprops={"color": INK, "linewidth": 0.9},
         )  # fmt: skip
         tag(place, "box", [artist for artists in drawn.values() for artist in artists])

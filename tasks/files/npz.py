@@ -27,6 +27,7 @@ def arrays(where: str, data: bytes, fields: Mapping[str, str], max_bytes: int) -
 
     Example:
         >>> file = io.BytesIO()
+        >>> import numpy as np
         >>> np.savez(file, length=np.arange(3))
         >>> arrays("here", file.getvalue(), {"length": "iu1"}, 1000)["length"].tolist()
         [0, 1, 2]

@@ -46,6 +46,11 @@ def family(study: Any) -> str:
     return str(task["family"])
 
 
+def of_all_cells(study: Any) -> Any:
+    """The draws that every cell has been trained at: of an unfinished study others would compare unlike ones."""
+    return study.sel(trial=(study["status"] != "missing").all(["task", "variant"]))
+
+
 def compared(study: Any) -> Any:
     """The comparison with vanilla, of its one task."""
     return lo.compare(study, baseline="vanilla").isel(task=0)
@@ -55,7 +60,7 @@ def lines(known: dict[str, Any], full: Any = None) -> list[str]:
     """The table: a row a cell in the order of its music, a column a family; ``full`` is the comparison, if it is at hand."""
     full = compared(known[FULL]) if full is None else full
     others = {name: next((each for each in known.values() if family(each) == name), None) for name in FAMILIES[1:]}
-    means = {name: compared(each)["mean_test"] for name, each in others.items() if each is not None}
+    means = {name: compared(of_all_cells(each))["mean_test"] for name, each in others.items() if each is not None}
     heads = [
         f"{name}, unfinished" if each is not None and stored(each)[0] < stored(each)[1] else name
         for name, each in others.items()

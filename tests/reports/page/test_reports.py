@@ -18,6 +18,7 @@ import numpy
 import pytest
 import xarray
 from hypothesis import HealthCheck, given, settings
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 
@@ -26,6 +27,7 @@ from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.page import words
 from lstm_odyssey.reports.plots import curves
 from lstm_odyssey.reports.plots import scores as figures
+from lstm_odyssey.reports.plots.forest import LOOKS
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
 from tests.quick_pages import framed_figures
@@ -198,10 +200,14 @@ def test_bars_are_the_parameters_of_the_best() -> None:
 
 
 def test_variants_that_differ_stand_apart() -> None:
-    """A variant named in `apart` has another edge than the others."""
-    plain, gated = boxes(figures.box_plot(whole(), "songs", apart=["gated"]))
-    assert gated.get_linewidth() > plain.get_linewidth()
-    assert gated.get_edgecolor() != plain.get_edgecolor()
+    """A variant that is better or worse has a thicker edge, of the colour that the forest plot has for it."""
+    edges = set()
+    for verdict in ("better", "worse"):
+        plain, gated = boxes(figures.box_plot(whole(), "songs", apart={"gated": verdict}))
+        assert gated.get_linewidth() > plain.get_linewidth()
+        assert gated.get_edgecolor() == to_rgba(LOOKS[verdict]) != plain.get_edgecolor()
+        edges.add(gated.get_edgecolor())
+    assert len(edges) == 2
 
 
 def test_learning_curves_show_the_chosen_trial() -> None:
