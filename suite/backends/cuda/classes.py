@@ -128,6 +128,15 @@ def rows_of(batch: int, matrices: int) -> int:
     return min(most, batch if batch < 3 else 4)
 
 
+def rows_alone(batch: int, matrices: int, cluster: int, processors: int) -> int:
+    """How many rows a program computes where a network has the GPU to itself: the fewest that give each block a multiprocessor.
+
+    A step of fewer rows is shorter. Where blocks share a multiprocessor, rows of one program share its weights: ``rows_of``.
+    """
+    most = rows_of(batch, matrices)
+    return next((rows for rows in (1, 2) if rows < most and -(-batch // rows) * cluster <= processors), most)
+
+
 def vector(size: int) -> int:
     """Numbers that are read at once, 16 bytes."""
     return 16 // size

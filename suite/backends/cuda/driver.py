@@ -66,6 +66,7 @@ class CudaDevice:
         self.name = f"{torch.cuda.get_device_name(index)}, {self.device}"
         major, minor = torch.cuda.get_device_capability(index)
         self.architecture = f"sm_{major}{minor}"
+        self.processors = torch.cuda.get_device_properties(index).multi_processor_count
         # torch holds this context for as long as the process lives, so it is not released here
         number = self.checked("cuDeviceGet", self.name, index)
         self._context = self.checked("cuDevicePrimaryCtxRetain", self.name, number)
@@ -99,7 +100,7 @@ class CudaDevice:
         """
         if (
             any(isinstance(one, Loop) for one in work) and not self.captured()
-        ):  # somebody's graph holds no graphs of ours
+        ):  # a graph of the caller's can hold none of ours
             self._loops.run(text, work)
         else:
             self.prepare(text, work).run()

@@ -68,6 +68,7 @@ class EmulatedDevice:
             that they see a step beyond it.
         races: compile with ThreadSanitizer instead, to which the threads of a cluster are threads: two of them at one
             place, one to write, with no barrier between, are an error in any order, whatever the values.
+        processors: of how many multiprocessors a network may think that it has them to itself.
 
     Raises:
         KernelError: there is no C++ compiler.
@@ -76,7 +77,9 @@ class EmulatedDevice:
 
     architecture = "sm_90"
 
-    def __init__(self, order: str = "in order", sanitize: bool = False, races: bool = False) -> None:
+    def __init__(
+        self, order: str = "in order", sanitize: bool = False, races: bool = False, processors: int = 1
+    ) -> None:
         kind, _, seed = order.partition(" ")
         if order not in ORDERS and not (kind == "shuffled" and seed.isdecimal()):
             raise ValueError(f"order of threads: got '{order}'; expected one of {nearest(order, ORDERS)}.")
@@ -85,7 +88,8 @@ class EmulatedDevice:
         found = compiler()
         if found is None:
             raise KernelError("the emulated device found no C++ compiler. Install g++, or set CXX to one.")
-        self.order, self.sanitize, self.races, self._compiler = order, sanitize, races, found
+        self.order, self.sanitize, self.races, self.processors = order, sanitize, races, processors
+        self._compiler = found
 
     def __repr__(self) -> str:
         checks = f"{', sanitize=True' if self.sanitize else ''}{', races=True' if self.races else ''}"

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 
 import torch
 
-from lstm_odyssey.backends.cuda.classes import SizeClass, limits_of, rows_of, size_class
+from lstm_odyssey.backends.cuda.classes import SizeClass, limits_of, rows_alone, rows_of, size_class
 from lstm_odyssey.backends.cuda.source.backward import Backward
 from lstm_odyssey.backends.cuda.source.cell import source
 from lstm_odyssey.backends.cuda.source.forward import Forward
@@ -74,9 +74,21 @@ class Kernel:
         vectors = max(len(one.vectors) for one in self._passes)
         return size_class(N, self.matrices, vectors, self.size, self.architecture, max(ahead, 0) + held)
 
-    def compiled(self, layout: SizeClass, batch: int) -> Compiled:
-        """The text for a class and a number of rows."""
-        rows = rows_of(batch, self.matrices)
+    def rows(self, layout: SizeClass, batch: int, processors: int | None = None) -> int:
+        """How many rows a program computes.
+
+        Args:
+            layout: its class. batch: B.
+            processors: the multiprocessors that a network has to itself. None: it is a member of a population, whose bits may
+                not depend on how many there are.
+        """
+        if processors is None:
+            return rows_of(batch, self.matrices)
+        return rows_alone(batch, self.matrices, layout.cluster, processors)
+
+    def compiled(self, layout: SizeClass, batch: int, processors: int | None = None) -> Compiled:
+        """The text for a class and a number of rows, see ``rows``."""
+        rows = self.rows(layout, batch, processors)
         made = self._texts.get((layout, rows))
         if made is None:
             shared = tuple(layout.shared(len(one.vectors), rows) for one in self._passes)

@@ -241,6 +241,8 @@ class Device(Protocol):
     """What compiles a text (once, it is kept) and runs kernels of it in turn. They write into the tables' tensors."""
 
     architecture: str
+    processors: int
+    """How many multiprocessors it has."""
 
     def run(self, text: str, work: Sequence[Work]) -> None:
         """Compile the text and run the launches.

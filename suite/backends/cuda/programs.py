@@ -25,6 +25,7 @@ class Programs:
         parameters: by name, where each program's begins, and the numbers in a line (1 of a vector).
         inputs: for each vector of the input that is multiplied by W, where each program's [T, B, M] begins; and M.
         stacked: whether the gates of a space lie one right under another, so that their products are one.
+        processors: the multiprocessors that one network has to itself; None: see ``Kernel.rows``.
 
     What a scan keeps of a program lies in one tensor of ``total`` numbers: ``slots`` [T, B, places, N], ``history``
     [states, T + 1, B, N] and ``operands`` [operands, T, B, N] begin after so many.
@@ -38,10 +39,11 @@ class Programs:
         parameters: Mapping[str, tuple[Column, int]],
         inputs: Sequence[tuple[Column, int]],
         stacked: bool,
+        processors: int | None = None,
     ) -> None:
         self.made, self.plan, self.N, self.stacked = made, made.plan, sizes, stacked
         self.T, self.B = shape
-        self.parameters, self.inputs = parameters, inputs
+        self.parameters, self.inputs, self.processors = parameters, inputs, processors
         plan, frames, self.states = made.plan, self.T * self.B, len(made.plan.graph.states)
         self.state_of = {
             number: plan.graph.states.index(node.name)
@@ -106,7 +108,7 @@ class Programs:
         table = Table.of_columns([known[name] for name in names], len(self.N))
         found: list[tuple[str, list[Work]]] = []
         for layout, members in self.classes.items():
-            made = self.made.compiled(layout, self.B)
+            made = self.made.compiled(layout, self.B, self.processors)
             own = table.rows(members)
             found.append((made.text, [Launch(
                 ("forward", "backward")[which], len(members), -(-self.B // made.rows), layout.threads, layout.cluster,
@@ -148,7 +150,7 @@ class Programs:
         """Of rows, of each program."""
         found = np.zeros(len(self.N), np.int64)
         for layout, members in self.classes.items():
-            found[members] = -(-self.B // self.made.compiled(layout, self.B).rows)
+            found[members] = -(-self.B // self.made.rows(layout, self.B, self.processors))
         found[self.large] = self.B
         return found
 

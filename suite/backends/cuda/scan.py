@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,14 @@ class Call:
         device: who runs it.
         shape: T, P, B.
         sizes: each member's N.
+        alone: whether it is of one network and no population.
     """
 
-    def __init__(self, made: Kernel, device: Device, shape: tuple[int, int, int], sizes: Sequence[int]) -> None:
+    def __init__(
+        self, made: Kernel, device: Device, shape: tuple[int, int, int], sizes: Sequence[int], alone: bool
+    ) -> None:
         self.made, self.device = made, device
+        self.processors = device.processors if alone else None
         self.T, self.P, self.B = shape
         self.N = np.array(sizes, np.int64)
         self.members = np.arange(self.P)
@@ -95,7 +100,7 @@ class Call:
         given = [(self.each(x), x.shape[-1]) for x in inputs]
         space, names = next(iter(self.made.plan.graph.packed.items()))
         stacked = int(self.N.min()) * len(names) == spaces[space].shape[1]
-        made = Programs(self.made, (self.T, self.B), self.N, self.named(spaces), given, stacked)
+        made = Programs(self.made, (self.T, self.B), self.N, self.named(spaces), given, stacked, self.processors)
         made.kept = next(iter(inputs)).new_empty(made.total) if kept is None else kept
         return made
 
@@ -182,15 +187,16 @@ def scan(
     state: Mapping[str, Tensor],
     active: Tensor | None = None,
     sizes: Sequence[int] | None = None,
+    alone: bool = False,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a cell over time; see ``backends.eager.scan`` for the contract.
+    """Run a cell over time; see ``backends.eager.scan`` for the contract. ``alone``: the population is one network's own.
 
     Raises:
         TypeError: x is neither float32 nor float64, or an op of the cell has no kernel.
         ValueError: x is not on a CUDA device.
     """
     if x.ndim == 3:
-        return eager.of_one(scan, lowered, spaces, x, state, active)
+        return eager.of_one(partial(scan, alone=True), lowered, spaces, x, state, active)
     if foreign((x, *spaces.values(), *state.values())):
         return eager.scan(lowered, spaces, x, state, active, sizes)
     device = device_of(x.device)
@@ -206,7 +212,7 @@ def scan(
     mask = None
     if active is not None:
         mask = active.squeeze(3).transpose(0, 1).to(torch.uint8).contiguous()
-    call = Call(made, device, (T, P, B), sizes)
+    call = Call(made, device, (T, P, B), sizes, alone)
     given = [plain(value) for value in (*inputs, *(spaces[s] for s in made.plan.graph.packed), *initial)]
     y, *final = _Fused.apply(call, mask, *given)
     return y, dict(zip(lowered.states, final, strict=True))

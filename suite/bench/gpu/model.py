@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lstm_odyssey.backends.cuda.classes import REGISTERS, REGISTERS_OF_THREAD, SizeClass, rows_of
+from lstm_odyssey.backends.cuda.classes import REGISTERS, REGISTERS_OF_THREAD, SizeClass
 from lstm_odyssey.backends.cuda.kernels import Kernel, kernel
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.bench.gpu.target import FULL
@@ -119,10 +119,11 @@ def step_clocks(layout: SizeClass, rows: int, blocks: int = 1, speed: Speed = EX
     return rows * blocks * products + blocks * layout.weights / 128 + latency
 
 
-def scan_seconds(made: Kernel, sizes: Sequence[int], B: int, T: int, speed: Speed = EXPECTED) -> float:
+def scan_seconds(
+    made: Kernel, sizes: Sequence[int], B: int, T: int, speed: Speed = EXPECTED, layer: bool = False
+) -> float:
     """Seconds of the scans of programs of these N, forward or backward; those that no class fits run step by step."""
-    rows, plan = rows_of(B, made.matrices), made.plan
-    tiles = -(-B // rows)
+    plan = made.plan
     means = (len({plan.phase[n] for n in plan.means}) + len({plan.back[n] for n in plan.back_means})) / 2
     total, work, longest = 0.0, 0.0, 0.0
     large = [N for N in sizes if made.layout(N) is None]
@@ -132,6 +133,8 @@ def scan_seconds(made: Kernel, sizes: Sequence[int], B: int, T: int, speed: Spee
     for layout, count in Counter(made.layout(N) for N in sizes).items():
         if layout is None:
             continue
+        rows = made.rows(layout, B, PROCESSORS if layer else None)
+        tiles = -(-B // rows)
         blocks, most = count * tiles * layout.cluster, beside(layout)
         waves = math.ceil(blocks / (PROCESSORS * most))
         crowd = min(most, math.ceil(blocks / PROCESSORS))
@@ -161,7 +164,7 @@ def product_seconds(
 def layer_seconds(cell: Cell, B: int, N: int) -> tuple[float, float]:
     """Seconds of a layer forward, and forward and backward."""
     made, T = of(cell), FULL.layer_frames
-    scan = scan_seconds(made, [N], B, T)
+    scan = scan_seconds(made, [N], B, T, layer=True)
     forward, backward = product_seconds(made, [N], T * B, FULL.inputs, 0)
     tiles = math.ceil(4 * N / TILE) * math.ceil(T * B / TILE)
     idle = max(PROCESSORS / tiles, 1.0)  # few tiles fill few multiprocessors

@@ -34,7 +34,7 @@ class Scale:
     Args:
         cells: how many variants; None: all.
         widths: of the size classes, how many; None: all. beyond: an N beyond the last class.
-        frames, batch: T and B of the draws of *check*.
+        frames, batch: T of the draws of *check*, of a few rows and of many, and B of the few.
         members: N of the members that are trained, all classes among them.
         updates, repeats: how often they are, and how often a scan is run again.
         together, watched: P that a member has to have the same bits in, and N of the members that are looked at, one of each
@@ -49,8 +49,8 @@ class Scale:
     cells: int | None = None
     widths: int | None = None
     beyond: int = 257
-    frames: tuple[int, ...] = (4, 11)
-    batch: tuple[int, ...] = (3, 5)
+    frames: tuple[int, ...] = (11, 4)
+    batch: int = 3
     members: tuple[int, ...] = (5, 20, 33, 64, 80, 100, 131, 200)
     updates: int = 20
     repeats: int = 100
@@ -71,7 +71,7 @@ class Scale:
 
 FULL = Scale()
 TINY = Scale(
-    cells=1, widths=1, frames=(3,), batch=(1,), members=(3, 1, 4, 2), updates=2, repeats=2, together=(1, 3),
+    cells=1, widths=1, frames=(3,), batch=1, members=(3, 1, 4, 2), updates=2, repeats=2, together=(1, 3),
     watched=(4, 2), curve=(3, 1, 2, "eager"), sizes=(3,), batches=(1,), layer_frames=4, inputs=3, populations=(1, 2),
     one_by_one=(3, 5), shorter=60, rounds=1, least=0.0, large=0,
 )  # fmt: skip
@@ -101,7 +101,7 @@ class Target:
         if self.emulated:
             from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
 
-            self.runner, self.device = EmulatedDevice("in order"), torch.device("cpu")
+            self.runner, self.device = EmulatedDevice("in order", processors=2), torch.device("cpu")
         else:
             from lstm_odyssey.backends.cuda.scan import device_of
 
@@ -144,7 +144,7 @@ class Target:
     @property
     def processors(self) -> int:
         """Multiprocessors."""
-        return 2 if self.emulated else int(torch.cuda.get_device_properties(self.device).multi_processor_count)
+        return self.runner.processors
 
     @cached_property
     def all_cells(self) -> list[Cell]:

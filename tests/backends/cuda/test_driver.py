@@ -126,6 +126,7 @@ def cuda(monkeypatch):
         "current_device": lambda: 0,
         "get_device_name": lambda index: "H200",
         "get_device_capability": lambda index: (9, 0),
+        "get_device_properties": lambda index: types.SimpleNamespace(multi_processor_count=132),
         "current_stream": lambda device: fake.stream,
         "device": lambda device: contextlib.nullcontext(),
         "is_current_stream_capturing": lambda: fake.capturing,

@@ -191,7 +191,7 @@ def items(target: Target) -> list[Item]:
         found.append(Item(name, seconds, partial(run, target, *given)))
 
     def compiling() -> Iterator[Row]:
-        sources = texts(target, target.cells, scale.sizes, scale.batches, (torch.float32,))
+        sources = texts(target, target.cells, scale.sizes, scale.batches, (torch.float32,), layers=True)
         return build(target, [*sources, *around((), (4,))])
 
     found.append(Item("compile", 10.0, compiling))

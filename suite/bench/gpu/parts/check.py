@@ -26,11 +26,17 @@ SANITIZER_SECONDS = 60.0
 
 
 def texts(
-    target: Target, cells: Iterable[Cell], sizes: Iterable[int], batches: Sequence[int], dtypes: Sequence[torch.dtype]
+    target: Target,
+    cells: Iterable[Cell],
+    sizes: Iterable[int],
+    batches: Sequence[int],
+    dtypes: Sequence[torch.dtype],
+    layers: bool = False,
 ) -> list[str]:
-    """The sources of the scans of some cells."""
+    """The sources of the scans of some cells, by layers or in populations."""
+    processors = target.processors if layers else None
     found = {
-        (kernel.stepwise_text if layout is None else kernel.compiled(layout, batch).text): None
+        (kernel.stepwise_text if layout is None else kernel.compiled(layout, batch, processors).text): None
         for cell in cells
         for dtype in dtypes
         for kernel in (target.kernel(cell, dtype),)
@@ -76,8 +82,12 @@ def items(target: Target, data: str | None = None) -> list[Item]:
     types = (torch.float32, torch.float64)
 
     def building() -> Iterator[Row]:
-        sizes = [N for _, _, N in scans.sizes(target)]
-        sources = texts(target, target.cells, sizes, target.scale.batch[:1], types)
+        draws = scans.sizes(target)
+        sources = [
+            text
+            for B in dict.fromkeys(rows for _, rows, _ in draws)
+            for text in texts(target, target.cells, [N for _, rows, N in draws if rows == B], [B], types, layers=True)
+        ]
         trained = texts(target, target.examples, target.scale.members, (1,), types)
         return build(target, [*sources, *trained, *around(("frames", "next_frame", "ctc"))])
 

@@ -144,12 +144,17 @@ def apart(answer: Answer, text: Answer) -> Iterator[tuple[str, float, float]]:
 
 
 def sizes(target: Target) -> list[tuple[int, int, int]]:
-    """T, B and N of the draws: the least and the greatest N of each class, and one beyond the last class."""
+    """T, B and N of the draws: the least and the greatest N of each class, and one beyond the last class.
+
+    The least with a few rows, each a program of its own; the greatest with so many that programs share the multiprocessors and
+    compute as many rows as they may.
+    """
+    batches = target.scale.batch, 4 * target.processors + 1
     widths = WIDTHS[: target.scale.widths]
     least = [3, *(width + 1 for width in widths[:-1])]
-    ends = list(zip(target.scale.frames, target.scale.batch, (least, list(widths)), strict=False))
+    ends = list(zip(target.scale.frames, batches, (least, list(widths)), strict=False))
     found = [(T, B, N) for T, B, each in ends for N in each]
-    return [*found, (target.scale.frames[0], target.scale.batch[0], target.scale.beyond)]
+    return [*found, (target.scale.frames[-1], target.scale.batch, target.scale.beyond)]
 
 
 def scan(target: Target, cell: Cell) -> Iterator[Row]:
@@ -208,7 +213,7 @@ def repeated(target: Target, cell: Cell, N: int) -> Row:
 
     What runs step by step is launched kernel by kernel the first time and as graphs from then on, of other lengths for other T.
     """
-    problem = Problem.drawn(cell, 4 if target.emulated else 50, target.scale.batch[0], INPUTS, N)
+    problem = Problem.drawn(cell, 4 if target.emulated else 50, target.scale.batch, INPUTS, N)
     with target.here():
         first = by_layer(cell, problem, BACKEND, torch.float32, target.device)
         different = 0
