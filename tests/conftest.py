@@ -88,17 +88,20 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_runtest_makereport(item, call):
-    """A failure that cannot be shown with its source is shown as Python prints it, so that it is never lost.
+    """A failure that cannot be shown with its source is shown without it, so that it is never lost.
 
     In Python 3.11 ``ast.parse`` raises SystemError while another thread parses, as one that prints a traceback does; where
-    pytest reads a source for its report, that would end the whole process of tests.
+    pytest reads a source for its report, that would end the whole process of tests. From 3.13 on ``traceback`` parses too.
     """
     try:
         return pytest.TestReport.from_item_and_call(item, call)
     except SystemError:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(item.config.option, "tbstyle", "native")
-            return pytest.TestReport.from_item_and_call(item, call)
+            patch.setattr(item.config.option, "tbstyle", "value")  # reads no source
+            report = pytest.TestReport.from_item_and_call(item, call)
+        frames = [f"{entry.path}:{entry.lineno + 1} in {entry.name}" for entry in call.excinfo.traceback]
+        report.longrepr = "\n".join([*frames, report.longreprtext])
+        return report
 
 
 @pytest.fixture

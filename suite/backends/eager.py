@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
+from lstm_odyssey.backends import single
 from lstm_odyssey.backends.lowering import Lowered, Products
 from lstm_odyssey.backends.spaces import by_name, matrices
 from lstm_odyssey.cell.ops import OPS
@@ -49,7 +50,7 @@ def scan(
         The output at every step [T, P, B, N] and the states after the last.
     """
     if x.ndim == 3:
-        return of_one(scan, lowered, spaces, x, state, active)
+        return single.of_one(scan, lowered, spaces, x, state, active)
     first = 1 + len(spaces)
     tensors = [x, *spaces.values(), *(state[name] for name in lowered.states)]
 
@@ -60,25 +61,6 @@ def scan(
 
     y, *after = _Scan.apply(run, *tensors) if _once(tensors) else run(tensors, False)
     return y, dict(zip(lowered.states, after, strict=True))
-
-
-def of_one(
-    scan: Callable[..., tuple[Tensor, dict[str, Tensor]]],
-    lowered: Lowered,
-    spaces: Mapping[str, Tensor],
-    x: Tensor,
-    state: Mapping[str, Tensor],
-    active: Tensor | None,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """A scan of a single network, everything without the dimension P, by a scan that has it."""
-    y, final = scan(
-        lowered,
-        {name: value.unsqueeze(0) for name, value in spaces.items()},
-        x.unsqueeze(1),
-        {name: value.view(1, *value.shape[-2:]) for name, value in state.items()},
-        None if active is None else active.unsqueeze(1),
-    )
-    return y.squeeze(1), {name: value.view(state[name].shape) for name, value in final.items()}
 
 
 def _once(tensors: Sequence[Tensor]) -> bool:

@@ -71,7 +71,7 @@ def test_a_failure_whose_source_cannot_be_parsed_is_reported(request, monkeypatc
     report = request.config.hook.pytest_runtest_makereport(item=request.node, call=call)
     monkeypatch.undo()
     assert report.failed and "what was expected" in report.longreprtext and "in fails" in report.longreprtext
-    assert request.config.option.tbstyle != "native"
+    assert request.config.option.tbstyle != "value"
 
 
 def test_there_are_as_many_processes_as_cores_and_memory_allow(monkeypatch):

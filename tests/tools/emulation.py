@@ -44,6 +44,9 @@ SIZES = BACKENDS["cuda"].sizes
 ARCHITECTURES = ("sm_90", *(name for name in nvrtc.ARCHITECTURES if name != "sm_90"))
 """In the order in which they are worth having."""
 
+BATCHES = (3, 1)
+"""Rows of different lengths in one program, and the one that a study's batches have."""
+
 SECONDS = 10.0
 """Between two writings of the record."""
 
@@ -62,7 +65,9 @@ def lacking(record: Row) -> dict[str, list[str]]:
         for row in known.values() if part == "scans" else ():
             missed = [N for N in asked.sizes if str(N) not in row["classes"]]
             missed += [order for order in asked.orders if order not in row["errors"]]
-            found[part] += [f"{row['cell']}, {row['dtype']}: {', '.join(map(str, missed))}"] if missed else []
+            found[part] += (
+                [f"{row['cell']}, {row['dtype']}, {row['batch']}: {', '.join(map(str, missed))}"] if missed else []
+            )
     return found
 
 
@@ -77,6 +82,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--floats", nargs="+", choices=list(FLOATS), default=list(FLOATS))
     parser.add_argument("--orders", nargs="+", choices=ORDERS, default=list(ORDERS))
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
+    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
     parser.add_argument("--architectures", nargs="+", choices=nvrtc.ARCHITECTURES, default=list(ARCHITECTURES))
     parser.add_argument("--again", action="store_true", help="make rows again that the record has")
     parser.add_argument("--out", type=Path, default=RECORD)
@@ -93,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     parts = asked.part or list(PARTS)
     if asked.quick:
         parts, asked.floats, asked.orders = asked.part or ["scans", "cubins"], ["float32"], ["shuffled 1", "greedy"]
-        asked.sizes, asked.architectures = list(CLASSES), ["sm_90"]
+        asked.sizes, asked.architectures, asked.batches = list(CLASSES), ["sm_90"], [3]
     record = {} if asked.quick or not asked.out.exists() else json.loads(asked.out.read_text(encoding="utf-8"))
     rows = {part: {key(row): row for row in record.get(part, [])} for part in parts}
     every = [(part, one) for part in parts for one in PARTS[part](asked)]

@@ -41,11 +41,11 @@ Figures of {date}: {compiler}; NVRTC {nvrtc}. What a GPU takes for a step is not
 
 ## Scans
 
-Outputs, final states and all gradients, T = {T}, {B} rows of different lengths. Each figure is the largest difference from
-the oracle, as part of the largest number of its tensor: the worst of all orders. Bounds: float32 {float32:.0e}, float64
-{float64:.0e}. In a cell with means a gradient may be all but 0 beside the terms that it is a sum of, as that by the scale
-of what is normalised: such a tensor may be off by {roundings} roundings of the largest number of all gradients, if that is
-more. *steps* marks an N that has no size class and runs step by step.
+Outputs, final states and all gradients, T = {T}, batches of {B} rows of different lengths and of 1. Each figure is the largest
+difference from the oracle, as part of the largest number of its tensor: the worst of all orders. Bounds: float32
+{float32:.0e}, float64 {float64:.0e}. In a cell with means a gradient may be all but 0 beside the terms that it is a sum of,
+as that by the scale of what is normalised: such a tensor may be off by {roundings} roundings of the largest number of all
+gradients, if that is more. *steps* marks an N that has no size class and runs step by step.
 """
 
 
@@ -81,17 +81,20 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _scans(record: Record) -> list[str]:
-    rows = sorted(record.get("scans", []), key=lambda row: (row["dtype"], row["cell"]))
+    rows = record.get("scans", [])
     sizes = sorted({int(N) for row in rows for N in row["classes"]})
+    batches: dict[tuple[str, str], list[Record]] = {}
+    for row in rows:
+        batches.setdefault((row["dtype"], row["cell"]), []).append(row)
 
-    def figure(row: Record, N: int) -> str:
-        worst = [each[str(N)] for each in row["errors"].values() if str(N) in each]
-        steps = "" if row["classes"].get(str(N)) else " steps"
+    def figure(of: Sequence[Record], N: int) -> str:
+        worst = [each[str(N)] for row in of for each in row["errors"].values() if str(N) in each]
+        steps = "" if of[0]["classes"].get(str(N)) else " steps"
         return f"{max(worst):.0e}{steps}" if worst else ""
 
     lines = _table(
         ["cell", "float", *(f"N = {N}" for N in sizes)],
-        [[row["cell"], row["dtype"], *(figure(row, N) for N in sizes)] for row in rows],
+        [[cell, dtype, *(figure(of, N) for N in sizes)] for (dtype, cell), of in sorted(batches.items())],
     )
     lines += ["The worst of all cells, by the width of the class and the order:", ""]
     found: dict[tuple[str, int], dict[str, float]] = {}
@@ -144,19 +147,31 @@ def _cubins(record: Record) -> list[str]:
     spilled = [row for row in rows if not row["right"]]
     about = (
         "What ptxas says of both scans, as forward / backward: registers of a thread, bytes of it that are spilled, bytes of "
-        "shared memory of a thread block."
+        "shared memory of a thread block. The tables are of programs with the most rows that a cell may have; those with fewer "
+        "are in the record."
     )
     count = sum(bool(row["kernels"]) for row in rows)
     lines = ["## Cubins", "", f"{about} Of {count:,} texts {len(spilled)} spill registers.", ""]
     if spilled:
         lines += ["Where:", ""]
         lines += _table(
-            ["cell", "architecture", "float", "class", "spilled"],
+            ["cell", "architecture", "float", "class", "rows", "spilled"],
             [
-                [row["cell"], row["architecture"], row["dtype"], f"N <= {row['width']}", _both(row, "spilled")]
+                [
+                    row["cell"],
+                    row["architecture"],
+                    row["dtype"],
+                    f"N <= {row['width']}",
+                    str(row["rows"]),
+                    _both(row, "spilled"),
+                ]
                 for row in spilled
             ],
         )
+    most: dict[str, int] = {}
+    for row in rows:
+        most[row["cell"]] = max(most.get(row["cell"], 0), row["rows"])
+    rows = [row for row in rows if row["rows"] == most[row["cell"]]]
     whole = [row for row in rows if row["architecture"] == WHOLE]
     lines += [f"### {WHOLE}", ""]
     lines += _table(

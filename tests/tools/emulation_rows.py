@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lstm_odyssey.backends.cuda import emulation, kept, nvrtc
-from lstm_odyssey.backends.cuda.classes import WIDTHS
+from lstm_odyssey.backends.cuda.classes import WIDTHS, rows_of
 from lstm_odyssey.backends.cuda.emulation import ORDERS, EmulatedDevice
 from lstm_odyssey.backends.cuda.kernels import Compiled, kernel
 from lstm_odyssey.backends.cuda.launch import KernelError
@@ -25,7 +25,7 @@ from tests.planted_faults import CHECKS, FAULTS, Fault, printed, said
 KINDS = ("vanilla", "gru", "fgr", "minlstm")
 """One cell of each kind: a sum a gate, two rounds in a step, many matrices, none."""
 
-KEYS = ("cell", "dtype", "check", "fault", "architecture", "width")
+KEYS = ("cell", "dtype", "batch", "check", "fault", "architecture", "rows", "width")
 """What tells a row of a part from the others."""
 
 Row = dict[str, Any]
@@ -71,15 +71,14 @@ def texts(cell: str, dtype: str, case: Case, architecture: str = EmulatedDevice.
 
 
 def scans(asked: argparse.Namespace) -> Iterator[Work]:
-    """Each cell and float type: the error of each N in each order."""
-    for dtype in asked.floats:
-        for cell in asked.cells:
-            case = Case(tuple(asked.sizes), dtype=dtype)
-            yield Work(
-                {"cell": cell, "dtype": dtype},
-                lambda case=case, cell=cell, dtype=dtype: hashed(case, asked.orders, *texts(cell, dtype, case)),
-                lambda case=case, cell=cell: _scan(cell, case, asked.orders),
-            )
+    """Each cell, float type and batch: the error of each N in each order."""
+    for batch, dtype, cell in itertools.product(asked.batches, asked.floats, asked.cells):
+        case = Case(tuple(asked.sizes), B=batch, dtype=dtype)
+        yield Work(
+            {"cell": cell, "dtype": dtype, "batch": batch},
+            lambda case=case, cell=cell, dtype=dtype: hashed(case, asked.orders, *texts(cell, dtype, case)),
+            lambda case=case, cell=cell: _scan(cell, case, asked.orders),
+        )
 
 
 def _scan(cell: str, case: Case, orders: Sequence[str]) -> Row:
@@ -138,7 +137,7 @@ def _fault(fault: Fault) -> Row:
 
 
 def cubins(asked: argparse.Namespace) -> Iterator[Work]:
-    """Each cell, architecture, float type and class: registers, shared memory, spills.
+    """Each cell, architecture, float type, class and number of rows: registers, shared memory, spills.
 
     Every cell on the first architecture, then one of each kind on the others, then the rest.
     """
@@ -147,24 +146,31 @@ def cubins(asked: argparse.Namespace) -> Iterator[Work]:
     groups = [(asked.architectures[:1], asked.cells), (asked.architectures[1:], kinds), (asked.architectures[1:], rest)]
     for architectures, cells in groups:
         for architecture, dtype, cell, width in itertools.product(architectures, asked.floats, cells, WIDTHS):
-            keys = {"cell": cell, "architecture": architecture, "dtype": dtype, "width": width}
-            yield Work(
-                keys,
-                lambda keys=keys: hashed(nvrtc.version(), kept.header("device.h"), _launched(**keys)),
-                lambda keys=keys: cubin(**keys),
-            )
+            for rows in numbers_of_rows(cell):
+                keys = {"cell": cell, "architecture": architecture, "dtype": dtype, "rows": rows, "width": width}
+                yield Work(
+                    keys,
+                    lambda keys=keys: hashed(nvrtc.version(), kept.header("device.h"), _launched(**keys)),
+                    lambda keys=keys: cubin(**keys),
+                )
 
 
-def _launched(cell: str, architecture: str, dtype: str, width: int) -> Compiled | None:
-    """A cell's scans in one class, with as many rows as a program may have; None where no class fits."""
+def numbers_of_rows(cell: str) -> list[int]:
+    """How many rows a program of a cell may have, the most first."""
+    matrices = kernel(lower(as_cell(cell).graph), torch.float32, EmulatedDevice.architecture).matrices
+    return sorted({rows_of(batch, matrices) for batch in (1, 2, 4)}, reverse=True)
+
+
+def _launched(cell: str, architecture: str, dtype: str, rows: int, width: int) -> Compiled | None:
+    """A cell's scans in one class, with so many rows a program; None where no class fits."""
     made = kernel(lower(as_cell(cell).graph), FLOATS[dtype], architecture)
     layout = made.layout(width)
-    return None if layout is None else made.compiled(layout, 4)
+    return None if layout is None else made.compiled(layout, rows)
 
 
-def cubin(cell: str, architecture: str, dtype: str, width: int) -> Row:
+def cubin(cell: str, architecture: str, dtype: str, rows: int, width: int) -> Row:
     """What a cell's scans take in one class."""
-    compiled = _launched(cell, architecture, dtype, width)
+    compiled = _launched(cell, architecture, dtype, rows, width)
     if compiled is None:
         return {"kernels": {}, "right": True}
     usage, layout = nvrtc.compiled(compiled.text, architecture).usage, compiled.layout
@@ -173,7 +179,7 @@ def cubin(cell: str, architecture: str, dtype: str, width: int) -> Row:
                "shared": compiled.shared[name == "backward"] + one.shared}
         for name, one in usage.items()
     }  # fmt: skip
-    taken = {"matrices": layout.matrices, "cluster": layout.cluster, "threads": layout.threads, "rows": compiled.rows}
+    taken = {"matrices": layout.matrices, "cluster": layout.cluster, "threads": layout.threads}
     return {**taken, "kernels": each, "right": not any(one["spilled"] for one in each.values())}
 
 

@@ -7,13 +7,15 @@ from functools import cached_property, lru_cache
 
 import torch
 
-from lstm_odyssey.backends.cuda.classes import SizeClass, limits_of, rows_alone, rows_of, size_class
+from lstm_odyssey.backends.cuda.classes import WIDTHS, SizeClass, limits_of, rows_alone, rows_of, size_class
+from lstm_odyssey.backends.cuda.source import products, training
 from lstm_odyssey.backends.cuda.source.backward import Backward
 from lstm_odyssey.backends.cuda.source.cell import source
 from lstm_odyssey.backends.cuda.source.forward import Forward
 from lstm_odyssey.backends.cuda.source.stepwise import Stepwise
 from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.backends.plan import Plan, plan
+from lstm_odyssey.backends.trainer import Planned
 from lstm_odyssey.cell.ops import OPS
 
 SIZES = {torch.float32: 4, torch.float64: 8}
@@ -44,6 +46,12 @@ class Kernel:
     def matrices(self) -> int:
         """How many recurrent ones a scan holds."""
         return sum(len(run.parameters) for run in self.plan.recurrent)
+
+    @cached_property
+    def most_kept(self) -> int:
+        """Numbers that a scan keeps for a unit and a frame, of the kind of which there are the most."""
+        plan = self.plan
+        return max(plan.places, len(plan.accumulators), len(plan.graph.states), len(plan.operands))
 
     @cached_property
     def _passes(self) -> tuple[Forward, Backward]:
@@ -116,3 +124,16 @@ def kernel(lowered: Lowered, dtype: torch.dtype, architecture: str) -> Kernel:
                 f"backend 'cuda': cell '{lowered.name}' uses '{op}', which it has no kernel for. Use backend='eager'."
             )
     return Kernel(made, SIZES[dtype], architecture)
+
+
+def sources(made: Kernel, planned: Planned | None = None) -> list[str]:
+    """The texts of what is planned, or of everything but losses."""
+    sizes, batches = (planned.sizes, planned.batches) if planned else ((*WIDTHS, WIDTHS[-1] + 1), (1, 2, 4))
+    layouts = dict.fromkeys(map(made.layout, sizes))
+    scans = [made.compiled(layout, batch).text for layout in layouts if layout is not None for batch in batches]
+    found = [products.source(made.size), *scans, *([made.stepwise_text] if None in layouts else [])]
+    if planned is not None:
+        found.append(training.source(made.size, planned.objective.name))
+        if planned.objective.score_is_loss and planned.objective.name in training.LOSSES:
+            found.append(training.source(8, planned.objective.name))  # a loss that is a score is summed in float64
+    return list(dict.fromkeys(found))

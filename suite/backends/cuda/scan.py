@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends import eager
+from lstm_odyssey.backends import eager, single
 from lstm_odyssey.backends.cuda import memory
-from lstm_odyssey.backends.cuda.classes import WIDTHS
-from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel, kernel
+from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel, kernel, sources
 from lstm_odyssey.backends.cuda.launch import Column, Device, Work
 from lstm_odyssey.backends.cuda.programs import Programs
-from lstm_odyssey.backends.cuda.source import products, training
+from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.backends.tensors import dense, foreign, observed, plain, second_derivative, watched
 from lstm_odyssey.backends.trainer import Load, Planned
@@ -68,15 +67,15 @@ class Call:
         device: who runs it.
         shape: T, P, B.
         sizes: each member's N.
-        alone: whether it is of one network and no population.
+        alone: whether these are the directions of one network, which has the GPU to itself, and no population.
     """
 
     def __init__(
         self, made: Kernel, device: Device, shape: tuple[int, int, int], sizes: Sequence[int], alone: bool
     ) -> None:
         self.made, self.device = made, device
-        self.processors = device.processors if alone else None
         self.T, self.P, self.B = shape
+        self.processors = device.processors // self.P if alone else None
         self.N = np.array(sizes, np.int64)
         self.members = np.arange(self.P)
 
@@ -189,14 +188,14 @@ def scan(
     sizes: Sequence[int] | None = None,
     alone: bool = False,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run a cell over time; see ``backends.eager.scan`` for the contract. ``alone``: the population is one network's own.
+    """Run a cell over time; see ``backends.eager.scan`` for the contract. ``alone``: the members are one network's directions.
 
     Raises:
         TypeError: x is neither float32 nor float64, or an op of the cell has no kernel.
         ValueError: x is not on a CUDA device.
     """
     if x.ndim == 3:
-        return eager.of_one(partial(scan, alone=True), lowered, spaces, x, state, active)
+        return single.of_one(partial(scan, alone=True), lowered, spaces, x, state, active)
     if foreign((x, *spaces.values(), *state.values())):
         return eager.scan(lowered, spaces, x, state, active, sizes)
     device = device_of(x.device)
@@ -204,8 +203,7 @@ def scan(
     T, P, B, _ = x.shape
     initial = [state[name] for name in lowered.states]
     sizes = [initial[0].shape[-1]] * P if sizes is None else list(sizes)
-    kept = max(made.plan.places, len(made.plan.accumulators), len(made.plan.graph.states), len(made.plan.operands))
-    largest = max(T * P * B * max(sizes), (T + 1) * B * max(sizes) * kept)
+    largest = max(T * P * B * max(sizes), (T + 1) * B * max(sizes) * made.most_kept)
     if not x.numel() or largest > LARGEST:
         return eager.scan(lowered, spaces, x, state, active, sizes)
     inputs = _inputs(made, x)
@@ -216,6 +214,19 @@ def scan(
     given = [plain(value) for value in (*inputs, *(spaces[s] for s in made.plan.graph.packed), *initial)]
     y, *final = _Fused.apply(call, mask, *given)
     return y, dict(zip(lowered.states, final, strict=True))
+
+
+def several(calls: Sequence[tuple[Any, ...]]) -> list[tuple[Tensor, dict[str, Tensor]]]:
+    """What ``scan`` makes of each call. The directions of one network are computed side by side, by the same launches."""
+    lowered, spaces, x, state, active, _ = zip(*calls, strict=True)
+    kinds = {(cell, one.shape, id(mask)) for cell, one, mask in zip(lowered, x, active, strict=True)}
+    if (
+        len(kinds) > 1
+        or x[0].ndim != 3
+        or foreign((*x, *(value for own in (*spaces, *state) for value in own.values())))
+    ):
+        return [scan(*call) for call in calls]
+    return single.of_several(partial(scan, alone=True), calls)
 
 
 def _inputs(made: Kernel, x: Tensor) -> list[Tensor]:
@@ -277,16 +288,3 @@ def group(lowered: Lowered, dtype: torch.dtype, device: torch.device, load: Load
     runner = device_of(device) if own is None else own
     free = runner.free()
     return None if free is None else memory.group(kernel(lowered, dtype, runner.architecture), load, free)
-
-
-def sources(made: Kernel, planned: Planned | None = None) -> list[str]:
-    """The texts of what is planned, or of everything but losses."""
-    sizes, batches = (planned.sizes, planned.batches) if planned else ((*WIDTHS, WIDTHS[-1] + 1), (1, 2, 4))
-    layouts = dict.fromkeys(map(made.layout, sizes))
-    scans = [made.compiled(layout, batch).text for layout in layouts if layout is not None for batch in batches]
-    found = [products.source(made.size), *scans, *([made.stepwise_text] if None in layouts else [])]
-    if planned is not None:
-        found.append(training.source(made.size, planned.objective.name))
-        if planned.objective.score_is_loss and planned.objective.name in training.LOSSES:
-            found.append(training.source(8, planned.objective.name))  # a loss that is a score is summed in float64
-    return list(dict.fromkeys(found))

@@ -102,9 +102,8 @@ class Shape:
         Raises:
             ValueError: there are too many.
         """
-        plan, frames, N = self.step.made.plan, (self.T + 1) * self.B, int(self.N.max())
-        kept = max(plan.places, len(plan.accumulators), len(plan.graph.states), len(plan.operands))
-        of_a_frame = kept * N, self.M, self.K
+        frames, N = (self.T + 1) * self.B, int(self.N.max())
+        of_a_frame = self.step.made.most_kept * N, self.M, self.K
         counts = {"a batch": frames * max(of_a_frame), "its weights": self.step.weights.shape[1]}
         what, most = max(counts.items(), key=lambda one: one[1])
         if most > LARGEST:

@@ -9,11 +9,16 @@ from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda import nvrtc
 from lstm_odyssey.backends.cuda.classes import ARCHITECTURES, REGISTERS, REGISTERS_OF_THREAD, WIDTHS
 from lstm_odyssey.backends.cuda.emulation import ORDERS
-from lstm_odyssey.plugins.registry import variant_names
+from lstm_odyssey.plugins.registry import as_cell, variant_names
 from tests.emulated_scans import fits
 from tests.planted_faults import FAULTS
 from tests.tools import emulation, emulation_page
 from tests.tools.emulation_rows import PARTS, Work
+
+
+def matrices(name):
+    """How many recurrent ones a cell has."""
+    return sum(shape == ("N", "N") for shape in as_cell(name).parameters.values())
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +38,8 @@ def test_all_of_it_is_right(record):
 
 
 def test_the_record_covers_everything(record):
-    """Every cell in both floats, at each N of the backend's record in each order; every cell sanitized; every fault; a cubin of
-    every cell, class, float and architecture. ``make emulation`` adds what lacks.
+    """Every cell in both floats, at each N of the backend's record in each order, with 3 rows and with 1; every cell sanitized;
+    every fault; a cubin of every cell, class, float, architecture and number of rows. ``make emulation`` adds what lacks.
     """
     assert emulation.lacking(record) == {part: [] for part in PARTS}
 
@@ -43,8 +48,9 @@ def test_everything_is_every_cell_and_class():
     """What an empty record lacks, counted by hand."""
     cells, floats = len(variant_names()), 2
     counts = {part: len(names) for part, names in emulation.lacking({}).items()}
-    cubins = cells * floats * len(nvrtc.ARCHITECTURES) * len(WIDTHS)
-    assert counts == {"scans": cells * floats, "checks": cells + 4, "faults": len(FAULTS), "cubins": cubins,
+    rows = sum({0: 1, 13: 1}.get(matrices(name), 3) for name in variant_names())  # 1, 2 and 4 with up to four matrices
+    cubins = rows * floats * len(nvrtc.ARCHITECTURES) * len(WIDTHS)
+    assert counts == {"scans": cells * floats * 2, "checks": cells + 4, "faults": len(FAULTS), "cubins": cubins,
                       "steps": cells * floats * len(nvrtc.ARCHITECTURES)}  # fmt: skip
     assert set(nvrtc.ARCHITECTURES) == {"sm_80", "sm_86", "sm_90", "sm_100", "sm_120"}
     asked = emulation.everything()
@@ -63,7 +69,7 @@ def test_what_lacks_is_named(record):
     for each in (row["classes"], *row["errors"].values()):
         each.pop("200")
     lacking = emulation.lacking(short)
-    assert f"{row['cell']}, {row['dtype']}: 200, greedy" in lacking["scans"]
+    assert f"{row['cell']}, {row['dtype']}, {row['batch']}: 200, greedy" in lacking["scans"]
     assert {name.split(", ")[1] for name in lacking["cubins"]} >= {"sm_86"} and "greedy" not in str(lacking["checks"])
     page = emulation_page.page(short, lacking)
     assert "**Not all of it is here.**" in page and "\n* cubins: " in page and "### sm_86" not in page
@@ -80,7 +86,10 @@ def test_every_cubin_keeps_the_limits_of_its_architecture(record):
             assert -(-row["threads"] // 128) * 128 * -(-one["registers"] // 8) * 8 <= REGISTERS
             assert one["spilled"] == 0 and row["cluster"] in ((1, 2, 4, 8) if limits.clusters else (1,))
     spilled = json.loads(json.dumps(record))
-    row = next(row for row in spilled["cubins"] if row["kernels"] and row["architecture"] == emulation_page.WHOLE)
+    row = next(
+        row for row in spilled["cubins"]
+        if row["kernels"] and row["architecture"] == emulation_page.WHOLE and row["rows"] == 4
+    )  # fmt: skip
     row["kernels"]["forward"]["spilled"], row["right"] = 12, False
     page = emulation_page.page(spilled, {})
     assert "1 spill registers" in page and page.count("| 12 / 0 |") == 2

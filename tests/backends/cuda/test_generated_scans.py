@@ -62,6 +62,12 @@ def test_every_number_of_rows(rows):
         right("vanilla", Case((7,), B=rows, dtype="float64", lengths=lengths), "reversed")
 
 
+@pytest.mark.parametrize("cell", KINDS)
+def test_a_batch_of_one_in_a_block_and_in_a_cluster(cell):
+    """What the updates of a study launch."""
+    right(cell, Case((7, 131), B=1), "greedy")
+
+
 @pytest.mark.parametrize(("cell", "rows"), [("vanilla", 3), ("fgr", 1), ("gru", 5)])
 def test_a_member_has_its_bits_alone_and_among_others(cell, rows):
     """Members of three classes, of two in one class, and of none."""

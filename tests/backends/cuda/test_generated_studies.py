@@ -10,8 +10,7 @@ import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS, promise
 from lstm_odyssey.backends.cuda.classes import WIDTHS
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
-from lstm_odyssey.backends.cuda.kernels import kernel
-from lstm_odyssey.backends.cuda.scan import sources
+from lstm_odyssey.backends.cuda.kernels import kernel, sources
 from lstm_odyssey.backends.cuda.source import products, training
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.backends.trainer import Planned

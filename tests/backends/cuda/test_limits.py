@@ -22,16 +22,13 @@ from lstm_odyssey.backends.cuda.classes import (
     size_class,
 )
 from lstm_odyssey.backends.cuda.driver import CudaDevice
-from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
-from lstm_odyssey.backends.cuda.launch import MOST_PROGRAMS, Launch, Table, unrolled
+from lstm_odyssey.backends.cuda.launch import MOST_PROGRAMS, Launch, Table
 from lstm_odyssey.backends.cuda.programs import Rounds, collect
-from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.training.members.lockstep import CompiledLockstep
 from lstm_odyssey.training.members.views import Views
-from tests import needed
 from tests.conftest import ROOT
-from tests.emulated_scans import Case, answer, drawn, fits
+from tests.emulated_scans import fits
 
 
 @pytest.mark.parametrize(
@@ -200,46 +197,3 @@ def test_a_layer_spreads_its_rows_over_the_multiprocessors(batch, matrices, clus
     """Of 132, a cluster takes as many as it has blocks; what has more blocks than that has as many rows as it may."""
     assert rows_alone(batch, matrices, cluster, 132) == rows
     assert rows_alone(batch, matrices, cluster, 1) == rows_of(batch, matrices)
-
-
-class Watched(EmulatedDevice):
-    """Remembers how many programs a network had in each scan."""
-
-    def __init__(self, processors):
-        super().__init__("shuffled 1", processors=processors)
-        self.tiles = {}
-
-    def run(self, text, work):
-        """Note them."""
-        self.tiles |= {one.kernel: one.tiles for one in unrolled(work) if one.kernel in ("forward", "backward")}
-        super().run(text, work)
-
-
-@pytest.mark.parametrize("cell", ["vanilla", "ln_lstm"])
-def test_a_layer_is_the_same_with_programs_of_few_rows_and_a_population_has_many(cell):
-    """Seven rows in programs of 4, 2 and 1, forward and backward, beside eager; a population of one has programs of 4."""
-    needed.cxx()
-    layers = {backend: lo.RNN(cell, Case((5,)).M, 5, backend=backend, bidirectional=True, dtype=torch.float64, initial_std=0.7)
-              for backend in ("eager", "cuda")}  # fmt: skip
-    layers["cuda"].load_state_dict(layers["eager"].state_dict())
-    case = Case((5,), T=3, B=7, dtype="float64")
-    problem = drawn(cell, case)
-
-    def found(layer):
-        x = problem.x[:, 0].clone().requires_grad_()
-        state = {name: value.expand(2, -1, -1).clone().requires_grad_() for name, value in problem.state.items()}
-        y, final = layer(x, state)
-        weights = torch.cat([problem.weights["y"][:, 0], problem.weights["y"][:, 0] ** 2], dim=-1)
-        total = (y * weights).sum() + sum((final[name] * problem.weights[name]).sum() for name in final)
-        leaves = [x, *state.values(), *layer.parameters()]
-        return [y.detach(), *(value.detach() for value in final.values()), *torch.autograd.grad(total, leaves)]
-
-    expected = found(layers["eager"])
-    for processors, tiles in ((1, 2), (4, 4), (7, 7)):
-        device = Watched(processors)
-        with emulated(device):
-            torch.testing.assert_close(found(layers["cuda"]), expected, rtol=1e-11, atol=1e-11)
-        assert device.tiles == {"forward": tiles, "backward": tiles}
-    device = Watched(7)
-    answer(problem, device)
-    assert device.tiles == {"forward": 2, "backward": 2}
