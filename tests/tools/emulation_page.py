@@ -144,7 +144,7 @@ def _short(words: str) -> str:
 
 def _cubins(record: Record) -> list[str]:
     rows = record.get("cubins", [])
-    spilled = [row for row in rows if not row["right"]]
+    spilled = [row for row in rows if any(one["spilled"] for one in row["kernels"].values())]
     about = (
         "What ptxas says of both scans, as forward / backward: registers of a thread, bytes of it that are spilled, bytes of "
         "shared memory of a thread block. The tables are of programs with the most rows that a cell may have; those with fewer "

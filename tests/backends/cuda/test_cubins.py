@@ -15,7 +15,7 @@ def _compiler():
 
 
 def table(cells, architectures, floats):
-    """The rows of the table; none of them spills."""
+    """The rows of the table; none of them spills but where it is named."""
     rows = [
         cubin(c, a, d, n, w)
         for c in cells
