@@ -29,8 +29,10 @@ KEYS = ("cell", "dtype", "batch", "check", "fault", "architecture", "rows", "wid
 """What tells a row of a part from the others."""
 
 NAMED = {("sm_100", "float32", 2, 160): 16}
-"""Architecture, float, rows and width where ptxas spills, and how many bytes at most, stores and loads of a step together: of some
-cells it takes more registers for the backward pass of two rows than for that of four. Nothing else may spill."""
+"""Architecture, float, rows and width where ptxas spills, and how many bytes at most, stores and loads of a step together.
+
+Of some cells it takes more registers for the backward pass of two rows than for that of four. Nothing else may spill.
+"""
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
