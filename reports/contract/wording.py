@@ -75,13 +75,55 @@ def fixed(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
-def signed(value: float) -> str:
+def signed(value: float, decimals: int = 2) -> str:
     """A difference of scores, with its sign.
 
-    >>> signed(0.3246), signed(-0.0223), signed(12.3)
-    ('+0.325', '−0.0223', '+12.3')
+    >>> signed(-0.0223, 3), signed(0.5), signed(-0.0004, 3)
+    ('−0.022', '+0.50', '+0.000')
     """
-    return f"{value:+.3g}".replace("-", "−")
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}".replace("-", "−")
+
+
+def interval(low: float, high: float, form: Callable[[float], str] = signed) -> str:
+    """The two ends of an interval.
+
+    >>> interval(-0.052, 0.019)
+    '−0.05 to +0.02'
+    """
+    return f"{form(low)} to {form(high)}"
+
+
+def estimate(value: float, low: float, high: float, form: Callable[[float], str] = signed) -> str:
+    """A number with its interval in brackets, where there is one; of a difference every number has its sign.
+
+    >>> estimate(0.47, 0.242, 0.784), estimate(0.47, math.nan, math.nan)
+    ('+0.47 (+0.24 to +0.78)', '+0.47')
+    """
+    return f"{form(value)} ({interval(low, high, form)})" if math.isfinite(low) else form(value)
+
+
+def estimated_share(value: float, low: float, high: float, decimals: int = 0) -> str:
+    """A share with its interval in per cent; a dash where it is not known.
+
+    >>> estimated_share(0.47, 0.399, 0.542), estimated_share(0.019, 0.008, 0.024, 1), estimated_share(*[math.nan] * 3)
+    ('47 % (40 to 54)', '1.9 % (0.8 to 2.4)', '–')
+    """
+    if math.isnan(value):
+        return "–"
+    within = interval(100 * low, 100 * high, lambda end: f"{end:.{decimals}f}")
+    return f"{100 * value:.{decimals}f} %" + (f" ({within})" if math.isfinite(low) else "")
+
+
+def fitting(ends: Iterable[float]) -> Callable[[float], str]:
+    """How the differences on one task are written: all with the decimals that show three digits of the largest interval's end.
+
+    >>> form = fitting([0.784, -0.052, math.nan])
+    >>> form(-0.0145), form(0.47), fitting([12.3])(0.5)
+    ('−0.015', '+0.470', '+0.5')
+    """
+    largest = max((abs(end) for end in ends if math.isfinite(end)), default=0.0)
+    decimals = max(0, 2 - math.floor(math.log10(largest))) if largest else 2
+    return lambda value: signed(value, decimals)
 
 
 def probability(p: float) -> str:
@@ -93,13 +135,13 @@ def probability(p: float) -> str:
     return "no p" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
-def open_text(least: Iterable[float], units: str) -> str:
-    """How much room intervals that hold 0 leave.
+def open_text(least: Iterable[float], form: Callable[[float], str]) -> str:
+    """How much room intervals that hold 0 leave, whichever way: without a sign.
 
-    >>> open_text([0.1554, 0.2341], "nats/frame"), open_text([0.2], "%")
-    ('less than 0.155 to 0.234 nats/frame', 'less than 0.2 %')
+    >>> open_text([0.1554, 0.2341], fitting([0.784])), open_text([0.2], signed)
+    ('less than 0.155 to 0.234', 'less than 0.20')
     """
-    return f"less than {span(least, lambda value: f'{value:.3g}')} {units}"
+    return f"less than {span(least, lambda value: form(value).removeprefix('+'))}"
 
 
 def markdown(lines: Sequence[Sequence[str]], *, numbers: bool = True) -> str:

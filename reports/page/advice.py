@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas
 import xarray
+from scipy import special
 
 from lstm_odyssey.reports.contract.draws import cell_of
 from lstm_odyssey.reports.contract.schema import hyperparameters
-from lstm_odyssey.reports.contract.wording import count, listed
+from lstm_odyssey.reports.contract.wording import count, listed, span
 from lstm_odyssey.reports.paper.claims import BASELINE
 from lstm_odyssey.reports.stats.best_points import draws, ranked
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, OPEN, WORSE
 from lstm_odyssey.reports.stats.epoch_cost import duration, parameters_at
+from lstm_odyssey.reports.stats.inference import corrected
 from lstm_odyssey.reports.stats.table import maximizes, whole
 
 NAMED = 8
@@ -27,8 +29,8 @@ def advice(study: xarray.Dataset, comparison: xarray.Dataset, task: str, order: 
     """One sentence: which cell to take on a task, and why; or that nothing follows.
 
     Cells that are better than the baseline go before those that cannot be told from it, the baseline among these. Of
-    several the cheapest is recommended: by the time of an epoch at one N, by parameters where no times were measured;
-    of equals the one with the best mean.
+    several the cheapest is recommended: by the time of an epoch at one N, with those whose times differ from its by no more
+    than the fit's error; by parameters where no times were measured, of equals the one with the best mean.
     """
     part, baseline = comparison.sel(task=task), str(comparison.attrs["baseline"])
     if len(order) < 2:
@@ -63,7 +65,7 @@ def advice(study: xarray.Dataset, comparison: xarray.Dataset, task: str, order: 
     else:
         whose = "its interval includes" if len(by[OPEN]) == 1 else "their intervals include"
         reason = f"{_few(by[OPEN])} cannot be told from {baseline} ({whose} 0){why}"
-    texts = [f"On {task} take {chosen}: {reason}" if chosen else f"On {task} {reason}"]
+    texts = [f"On {task} take {' or '.join(chosen)}: {reason}" if chosen else f"On {task} {reason}"]
     if by[BETTER] and by[OPEN]:
         texts.append(f"{_few(by[OPEN])} cannot be told from {baseline}")
     if by[WORSE] and len(pool) > 1:
@@ -78,21 +80,33 @@ def _few(names: Sequence[str]) -> str:
     return listed(names) if len(names) <= NAMED else f"{count(len(names))} cells"
 
 
-def _cheapest(study: xarray.Dataset, part: xarray.Dataset, task: str, pool: Sequence[str]) -> tuple[str, str]:
+def _cheapest(study: xarray.Dataset, part: xarray.Dataset, task: str, pool: Sequence[str]) -> tuple[list[str], str]:
     """The cheapest of some cells and how that is known; no cell where neither times nor sizes are."""
     size = int(part["epoch_cost_at"])
     costs = {name: float(part["epoch_cost"].sel(variant=name)) for name in pool}
-    words = "and none of these is cheaper ({} s an epoch at N = {})"
-    form: Callable[[float], str] = duration
-    if any(map(math.isnan, costs.values())):
-        costs = {name: parameters_at(study, task, name, size) for name in pool}
-        words = "and none of these is smaller ({} parameters at N = {}; costs are not known)"
-        form = whole
-    if any(map(math.isnan, costs.values())):
-        return (pool[0], "") if len(pool) == 1 else ("", ", and costs are not known")
+    if not any(map(math.isnan, costs.values())):
+        chosen = _alike(part, costs)
+        told = span((costs[name] for name in chosen), duration)
+        alike = "" if len(chosen) == 1 else ", alike within the error of the fit"
+        return chosen, f", and none of these is cheaper ({told} s an epoch at N = {size}{alike})"
+    sizes = {name: parameters_at(study, task, name, size) for name in pool}
+    if any(map(math.isnan, sizes.values())):
+        return (list(pool), "") if len(pool) == 1 else ([], ", and costs are not known")
     sign = -1 if maximizes(study, task) else 1
-    chosen = min(pool, key=lambda name: (costs[name], sign * float(part["mean_test"].sel(variant=name))))
-    return chosen, ", " + words.format(form(costs[chosen]), size)
+    least = min(pool, key=lambda name: (sizes[name], sign * float(part["mean_test"].sel(variant=name))))
+    told = f"{whole(sizes[least])} parameters at N = {size}; costs are not known"
+    return [least], f", and none of these is smaller ({told})"
+
+
+def _alike(part: xarray.Dataset, costs: Mapping[str, float]) -> list[str]:
+    """The cell with the least cost, and those whose cost differs by no more than chance in the fit makes, at 5 % in all."""
+    least = min(costs, key=lambda name: costs[name])
+    errors = {name: float(part["epoch_cost_error"].sel(variant=name)) for name in costs}
+    far = special.ndtri(0.5 + corrected(0.95, len(costs) - 1) / 2)
+    return [least] + [
+        name for name in costs
+        if name != least and math.log(costs[name] / costs[least]) <= far * math.hypot(errors[name], errors[least])
+    ]  # fmt: skip
 
 
 def points(study: xarray.Dataset, task: str, order: Sequence[str]) -> str:

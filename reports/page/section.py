@@ -40,7 +40,7 @@ def drawn(dataset: xarray.Dataset, analyses: Analyses, task: str, order: Sequenc
     made = {
         "all": scores.box_plot(dataset, task, order=order, apart=apart),
         "best": scores.box_plot(dataset, task, best=True, order=order, apart=apart),
-        "curves": curves.learning_curves(dataset, task, order=order, baseline=baseline),
+        "curves": curves.learning_curves(dataset, task, order=order, baseline=baseline, apart=apart),
     }
     if compared(comparison):
         made["forest"] = forest.forest(dataset, comparison, task, order=order)
@@ -74,10 +74,10 @@ def compared(comparison: xarray.Dataset) -> bool:
 
 
 def differing(comparison: xarray.Dataset, task: str) -> dict[str, str]:
-    """The cells that are better or worse than the baseline, and which of both."""
+    """The cells that were judged against the baseline, with the verdict."""
     part = comparison.sel(task=task)
     verdicts = zip(part["variant"].values.tolist(), part["verdict"].values.tolist(), strict=True)
-    return {name: verdict for name, verdict in verdicts if verdict in (BETTER, WORSE)}
+    return {name: verdict for name, verdict in verdicts if verdict in (BETTER, WORSE, OPEN)}
 
 
 def _together(analyses: Analyses, task: str) -> str:
@@ -185,14 +185,16 @@ def _analysed(analyses: Analyses, task: str, result: xarray.Dataset | None) -> s
     parts = [f"n = {span(part['n'].values.tolist())} finished trials for each cell"]
     if spans := [spread(result.sel(task=task, clip=clip)) for clip in result["clip"].values]:
         named = zip(result["clip"].values.tolist(), spans, strict=True)
-        told = [f"{said} at {clip:.0%}" if len(spans) > 1 else said for clip, said in named if said]
+        told = [f"{said} at {100 * clip:.0f} %" if len(spans) > 1 else said for clip, said in named if said]
         parts += [f"out-of-bag R² of the score over the cells {words.listed(told)}"] if told else []
     parts += [f"{result.attrs['trees']} trees, their seed {result.attrs['seed']}", "axes as drawn"]
     parts += [f"{analyses.comparison.attrs['draws']} draws", f"corpus {task}"]
     ceiling = float(part["ceiling"])
     if not math.isnan(ceiling):
-        whose = span(part["ceiling_share"].values.tolist(), lambda share: f"{share:.0%}")
-        parts.append(f"diverged trials and scores worse than chance count as {score(ceiling)} ({whose} of the trials)")
+        whose = span(part["ceiling_share"].values.tolist(), lambda share: f"{100 * share:.0f}")
+        parts.append(
+            f"diverged trials and scores worse than chance count as {score(ceiling)} ({whose} % of the trials)"
+        )
     return "; ".join(parts) + "."
 
 
@@ -242,8 +244,8 @@ def _collapsed(analyses: Analyses, task: str, name: str, at_ceiling: float) -> s
     if not int(one["unstable"]):
         return ""
     return (
-        f"{int(one['unstable'])} of {int(one['finished'])} trials are unstable, and {at_ceiling:.0%} of the scores stand at "
-        "the chance level, their ceiling: its forest and shares tell which draws score anything, more than how well"
+        f"{int(one['unstable'])} of {int(one['finished'])} trials are unstable, and {100 * at_ceiling:.0f} % of the scores "
+        "stand at the chance level, their ceiling: its forest and shares tell which draws score anything, more than how well"
     )
 
 

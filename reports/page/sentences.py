@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy
 import xarray
 
-from lstm_odyssey.reports.contract.wording import count, listed, open_text, probability, signed, span
+from lstm_odyssey.reports.contract.wording import (
+    count,
+    estimated_share,
+    fitting,
+    interval,
+    listed,
+    open_text,
+    probability,
+    span,
+)
 from lstm_odyssey.reports.stats.contents import (
     BETTER,
     CHOSEN,
@@ -19,6 +29,7 @@ from lstm_odyssey.reports.stats.contents import (
     WELCH_REJECTS,
     WORSE,
 )
+from lstm_odyssey.reports.stats.stability import BRIEFLY
 
 
 def comparison_text(comparison: xarray.Dataset) -> list[str]:
@@ -94,7 +105,8 @@ def _judged(part: xarray.Dataset, baseline: str) -> str:
         if still := said[OPEN]:
             rest = "all " if len(still) > 3 and not clauses else "the other " if clauses and len(still) > 1 else ""
             who = f"{rest}{count(len(still))}" if rest else listed(still)
-            room = open_text(part["differs_by_less_than"].sel(variant=still).values.tolist(), units)
+            least = part["differs_by_less_than"].sel(variant=still).values.tolist()
+            room = f"{open_text(least, _form(part))} {units}"
             clauses.append(
                 f"{who} {_verb(still, 'is', 'are')} open: from {baseline} {_verb(still, 'it differs', 'they differ')} by {room}"
             )
@@ -122,8 +134,13 @@ def _judged(part: xarray.Dataset, baseline: str) -> str:
 def _measured(part: xarray.Dataset, name: str) -> str:
     """A cell with its difference to the baseline, and the interval that its verdict rests on."""
     one = part.sel(variant=name)
-    low, high = (signed(value) for value in one["difference_corrected_interval"].values.tolist())
-    return f"{name} ({signed(float(one['difference']))} {one['units'].item()}, corrected {low} to {high})"
+    form, (low, high) = _form(part), one["difference_corrected_interval"].values.tolist()
+    return f"{name} ({form(float(one['difference']))} {one['units'].item()}, corrected {interval(low, high, form)})"
+
+
+def _form(part: xarray.Dataset) -> Callable[[float], str]:
+    """How differences of a task are written."""
+    return fitting(part["difference_corrected_interval"].values.ravel())
 
 
 def _welch(part: xarray.Dataset) -> str:
@@ -147,7 +164,7 @@ def _front(part: xarray.Dataset) -> str:
     if not front:
         return ""
     baseline = str(part.attrs["baseline"])
-    text = f"By mean score and cost together, at N = {int(part['epoch_cost_at'])}, {listed(front)} "
+    text = f"By mean score and cost as measured, at N = {int(part['epoch_cost_at'])}, {listed(front)} "
     worse, better = (_by(part, "verdict", verdict) for verdict in (WORSE, BETTER))
     if len(front) > 1:
         beaten = [name for name in front if name in worse]
@@ -165,10 +182,10 @@ def _diverged(part: xarray.Dataset) -> str:
     worst = int(numpy.nanargmax(share))
     if share[worst] == 0:
         return "" if part["unstable"].any() else "No trial diverged."
-    low, high = part["divergence_interval"].values[worst]
+    told = estimated_share(share[worst], *part["divergence_interval"].values[worst])
     return (
         f"{count(int(part['diverged'].sum()), 'trial').capitalize()} diverged, the largest share with "
-        f"{part['variant'].values[worst]}: {share[worst]:.0%}, {low:.0%} to {high:.0%}."
+        f"{part['variant'].values[worst]}: {told}."
     )
 
 
@@ -180,15 +197,13 @@ def _unstable(part: xarray.Dataset, baseline: str) -> str:
     texts = []
     for name in sorted(names, key=lambda name: -float(part["instability"].sel(variant=name))):
         one = part.sel(variant=name)
-        low, high = one["instability_interval"].values.tolist()
-        text = (
-            f"{int(one['unstable'])} of {int(one['finished'])} trials of {name} are unstable ({low:.0%} to {high:.0%})"
-        )
+        told = estimated_share(float(one["instability"]), *one["instability_interval"].values.tolist())
+        text = f"{int(one['unstable'])} of {int(one['finished'])} trials of {name} are unstable, {told}"
         if not math.isnan(stable := float(one["stable_difference"])):
-            text += f"; among stable trials it is {signed(stable)} {part['units'].item()} from {baseline}, which is not tested"
+            apart = f"{_form(part)(stable)} {part['units'].item()} from {baseline}"
+            text += f"; among stable trials it is {apart}, which is not tested"
         texts.append(text)
-    rule = "Unstable: worse than chance in an epoch after a far better one; the score validation kept counts."
-    return f"{'. '.join(texts)}. {rule}"
+    return f"{'. '.join(texts)}. Unstable: {BRIEFLY}; the score validation kept counts."
 
 
 def _by(part: xarray.Dataset, name: str, verdict: str) -> list[str]:

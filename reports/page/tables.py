@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -11,19 +10,23 @@ import numpy
 import pandas
 import xarray
 
-from lstm_odyssey.reports.contract.wording import fixed
+from lstm_odyssey.reports.contract.wording import estimate, estimated_share, fitting, fixed, interval, open_text, signed
 from lstm_odyssey.reports.fanova.cases import FACTOR
 from lstm_odyssey.reports.page.analyses import Analyses
 from lstm_odyssey.reports.page.importance import analysed
 from lstm_odyssey.reports.plots.axis import present, shown
-from lstm_odyssey.reports.plots.forest import digits, signed
 from lstm_odyssey.reports.stats.contents import BETTER, OPEN, WORSE
 from lstm_odyssey.reports.stats.epoch_cost import duration
 from lstm_odyssey.reports.stats.searches import DRAWS
+from lstm_odyssey.reports.stats.stability import BRIEFLY
 from lstm_odyssey.reports.stats.table import instability, maximizes, score, whole
 
 TOGETHER = "all cells together"
 """The row of the analysis that has the cell as a factor."""
+
+
+LOOKS = {BETTER: "better", WORSE: "no"}
+"""Classes of a verdict: the colours that it has in the figures."""
 
 
 class Cell(NamedTuple):
@@ -109,12 +112,12 @@ def results(
         failed = Cell(str(row["failed"]), float(row["failed"]), "" if row["failed"] else "zero")
         cells = [
             number(row["mean_test"], look="main"),
-            number(low, f"{score(low)} – {score(high)}"),
+            number(low, interval(low, high, score)),
             number(row["best_test"]),
             number(row["chosen_test"]),
             beats,
             number(row["n_parameters"], whole(row["n_parameters"])),
-            number(row["epoch_cost"], f"{duration(row['epoch_cost'])} ± {row['epoch_cost_residual']:.0%}"),
+            number(row["epoch_cost"], f"{duration(row['epoch_cost'])} ± {100 * row['epoch_cost_residual']:.0f} %"),
             Cell(f"{row['finished']} of {row['trials']}", float(row["finished"])),
             _divergence(row, one),
             number(row["instability"], instability(row), "no" if row["unstable"] else "zero"),
@@ -132,7 +135,7 @@ def results(
         (f"s/epoch at N = {table.attrs['at'][task]}", "processor time of an epoch's updates, from a fit; ± spread of a trial"),
         ("finished", ""),
         ("diverged", "with the exact 95 % interval of the probability"),
-        ("unstable", "worse than chance in an epoch after a far better one; with the exact 95 % interval"), ("failed", ""),
+        ("unstable", f"{BRIEFLY}; with the exact 95 % interval"), ("failed", ""),
     ]  # fmt: skip
     if again is not None:
         heads.insert(
@@ -163,25 +166,24 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
     small = comparison["best_of_difference"].sel(task=task, variant=others).notnull().any("variant")
     most = int(comparison["best_of"].values[small.values].max()) if small.any() else 0
     searched = bool(comparison["better_in_search"].sel(task=task).notnull().any())
-    plain = functools.partial(signed, decimals=digits(comparison, task))
+    form = fitting(comparison["difference_corrected_interval"].sel(task=task).values.ravel())
     for name in others:
         one = comparison.sel(task=task, variant=name)
         value = {key: one[key].item() for key in ("difference", "hedges_g", "cliffs_delta", "verdict_welch")}
-        looks = {BETTER: "yes", WORSE: "no"}
         cells = [
-            number(value["difference"], plain(value["difference"]), "main"),
-            _span(one["difference_corrected_interval"], plain),
-            _verdict(one),
+            number(value["difference"], form(value["difference"]), "main"),
+            _span(one["difference_corrected_interval"], form),
+            _verdict(one, form),
         ]
         if unsteady:
-            cells.append(number(float(one["stable_difference"]), plain(float(one["stable_difference"]))))
+            cells.append(number(float(one["stable_difference"]), form(float(one["stable_difference"]))))
         if most:
             best = one.sel(best_of=most)
-            cells.append(_effect(float(best["best_of_difference"]), best["best_of_difference_interval"], plain))
+            cells.append(_effect(float(best["best_of_difference"]), best["best_of_difference_interval"], form))
         if searched:
             cells.append(_effect(float(one["better_in_search"]), one["better_in_search_interval"], fixed))
         cells += [
-            _p(float(one["welch_p"]), looks.get(value["verdict_welch"], "")),
+            _p(float(one["welch_p"]), LOOKS.get(value["verdict_welch"], "")),
             number(value["hedges_g"], signed(value["hedges_g"])),
             number(value["cliffs_delta"], signed(value["cliffs_delta"])),
         ]
@@ -202,22 +204,22 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
     return Grid(f"Differences to {baseline} of the mean test score of the best 10 %, in {units}.", heads, made)
 
 
-def _verdict(one: xarray.Dataset) -> Cell:
+def _verdict(one: xarray.Dataset, form: Callable[[float], str]) -> Cell:
     """The verdict; where it is open, how much room it leaves."""
     verdict = str(one["verdict"].item())
-    text = f"open: less than {float(one['differs_by_less_than']):.2g}" if verdict == OPEN else verdict
-    return Cell(text, verdict, {BETTER: "yes", WORSE: "no"}.get(verdict, ""))
+    text = f"open: {open_text([float(one['differs_by_less_than'])], form)}" if verdict == OPEN else verdict
+    return Cell(text, verdict, LOOKS.get(verdict, ""))
 
 
-def _span(interval: xarray.DataArray, form: Callable[[float], str]) -> Cell:
-    low, high = interval.values.tolist()
-    return number(low, f"{form(low)} to {form(high)}")
+def _span(ends: xarray.DataArray, form: Callable[[float], str]) -> Cell:
+    low, high = ends.values.tolist()
+    return number(low, interval(low, high, form))
 
 
-def _effect(value: float, interval: xarray.DataArray, form: Callable[[float], str] = signed) -> Cell:
+def _effect(value: float, ends: xarray.DataArray, form: Callable[[float], str]) -> Cell:
     """A number with its interval, where it has one."""
-    low, high = interval.values.tolist()
-    return number(value, form(value) + (f" ({form(low)} to {form(high)})" if math.isfinite(low) else ""))
+    low, high = ends.values.tolist()
+    return number(value, estimate(value, low, high, form))
 
 
 def _p(value: float, look: str) -> Cell:
@@ -227,7 +229,11 @@ def _p(value: float, look: str) -> Cell:
 def _divergence(row: pandas.Series, one: xarray.Dataset) -> Cell:
     """How many trials diverged, with the exact interval of the probability."""
     low, high = one["divergence_interval"].values.tolist()
-    said = f" ({low:.1%} – {high:.1%})" if row["diverged"] and math.isfinite(low) else ""
+    said = (
+        f" ({interval(100 * low, 100 * high, lambda end: f'{end:.1f}')} %)"
+        if row["diverged"] and math.isfinite(low)
+        else ""
+    )
     return Cell(f"{row['diverged']}{said}", float(row["diverged"]), "" if row["diverged"] else "zero")
 
 
@@ -269,9 +275,7 @@ def _share(part: xarray.Dataset, name: str, place: int) -> Cell:
     value, error, low, high = (
         float(part[f"{name}{end}"].values[place]) for end in ("", "_standard_error", "_low", "_high")
     )
-    text = f"{value:.1%}"
-    if math.isfinite(low):
-        text += f" ({low:.1%} to {high:.1%})"
-    elif numpy.isfinite(error) and error > 0.0005:
-        text += f" ± {error:.1%}"
+    text = estimated_share(value, low, high, 1)
+    if not math.isfinite(low) and numpy.isfinite(error) and error > 0.0005:
+        text += f" ± {100 * error:.1f} %"
     return number(value, text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy
 import xarray
@@ -11,14 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
-from lstm_odyssey.reports.contract.wording import signed
+from lstm_odyssey.reports.contract.wording import fitting
 from lstm_odyssey.reports.plots.axis import multiples, present
-from lstm_odyssey.reports.plots.style import BLUE, INK, SOFT, VERMILLION, styled
+from lstm_odyssey.reports.plots.forest import DASHED, LOOKS
+from lstm_odyssey.reports.plots.style import INK, SOFT, VERMILLION, styled
 from lstm_odyssey.reports.stats.contents import NOTHING
 from lstm_odyssey.reports.stats.table import SCORED, maximizes, ranking
-
-GREY = "#B8B8B8"
-"""What a panel is compared with."""
 
 PLAIN = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.9}
 """Behind words in a panel, so that no line runs through them."""
@@ -26,11 +24,17 @@ PLAIN = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.9}
 
 @styled
 def learning_curves(
-    dataset: xarray.Dataset, task: str, *, order: Sequence[str] | None = None, baseline: str | None = None
+    dataset: xarray.Dataset,
+    task: str,
+    *,
+    order: Sequence[str] | None = None,
+    baseline: str | None = None,
+    apart: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Validation score against epochs for the trial that validation chose: a panel for each cell, the baseline's curve in grey.
+    """Validation score against epochs for the trial that validation chose: a panel for each cell, the baseline's curve dashed.
 
-    A dot marks the best epoch. What is worse than the chance level runs out of the frame.
+    ``apart`` has verdicts, as ``scores.box_plot``. A dot marks the best epoch. What is worse than the chance
+    level runs out of the frame.
     """
     dataset = as_study(dataset, *SCORED, "valid")
     refuse_absent(dataset, "task", task)
@@ -44,14 +48,15 @@ def learning_curves(
     drawn = []
     for name, axes in panels:
         if baseline in curves and name != baseline:
-            axes.plot(*curves[baseline], color=GREY, linewidth=1.2, label="_baseline")
+            axes.plot(*curves[baseline], color=INK, linewidth=0.9, linestyle=DASHED, label="_baseline")
         epochs, curve = curves[name]
         if not epochs.size:
             axes.annotate(NOTHING, (0.5, 0.5), xycoords="axes fraction", ha="center", color=SOFT)
             continue
-        axes.plot(epochs, curve, color=BLUE, label=name)
+        color = LOOKS.get((apart or {}).get(name, ""), INK)
+        axes.plot(epochs, curve, color=color, label=name)
         best = numpy.argmax(curve) if maximize else numpy.argmin(curve)
-        axes.plot(epochs[best], curve[best], "o", color=BLUE, markersize=3.5, label="_best")
+        axes.plot(epochs[best], curve[best], "o", color=color, markersize=3.5, label="_best")
         seen += curve[min(1, curve.size - 1) :].tolist()
         drawn.append((axes, curve))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -84,31 +89,33 @@ def _chosen(study: xarray.Dataset, task: str, variant: str) -> tuple[numpy.ndarr
 def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str] | None = None) -> Figure:
     """Expected test score of the trial that validation chooses among n draws, less the baseline's: a panel for each other cell.
 
-    The band is the bootstrap's interval; grey is the baseline. Given up to a tenth of the trials: beyond, the interval
-    would be too narrow.
+    The band is the bootstrap's interval, the colour the verdict; the baseline is dashed. Given up to a tenth of
+    the trials: beyond, the interval would be too narrow.
     """
     everyone, baseline = present(order, comparison), str(comparison.attrs["baseline"])
     names = [name for name in everyone if name != baseline]
     part = comparison.sel(task=task)
+    form = fitting(part["difference_corrected_interval"].values.ravel())
     figure, panels = multiples(names, everyone)
     draws, ends = part["best_of"].values, []
     for name, axes in panels:
         curve = part["best_of_difference"].sel(variant=name).values
         band = part["best_of_difference_interval"].sel(variant=name)
         low, high = (band.sel(bound=bound).values for bound in ("lower", "upper"))
-        axes.axhline(0, color=GREY, linewidth=1.4, label="_baseline")
+        axes.axhline(0, color=INK, linewidth=0.9, linestyle=DASHED, label="_baseline")
         known = numpy.isfinite(curve)
         if not known.any():
             axes.annotate(str(part["verdict"].sel(variant=name).item()), (0.5, 0.5), xycoords="axes fraction",
                           ha="center", color=SOFT)  # fmt: skip
             continue
-        axes.fill_between(draws[known], low[known], high[known], color=BLUE, alpha=0.18, linewidth=0, label="_band")
-        axes.plot(draws[known], curve[known], ".-" if known.sum() == 1 else "-", color=BLUE, label=name)
+        color = LOOKS.get(str(part["verdict"].sel(variant=name).item()), INK)
+        axes.fill_between(draws[known], low[known], high[known], color=color, alpha=0.18, linewidth=0, label="_band")
+        axes.plot(draws[known], curve[known], ".-" if known.sum() == 1 else "-", color=color, label=name)
         ends.append((axes, float(curve[known][-1]), int(draws[known][-1])))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for axes, last, number in ends:  # above or below, where the curve is not
         height, place = (0.04, "bottom") if last > numpy.mean(axes.get_ylim()) else (0.96, "top")
-        axes.annotate(f"{signed(last)} at {number}", (0.97, height), xycoords="axes fraction", ha="right", va=place,
+        axes.annotate(f"{form(last)} at {number}", (0.97, height), xycoords="axes fraction", ha="right", va=place,
                       fontsize=7.5, color=INK, bbox=PLAIN)  # fmt: skip
     _label(figure, "draws of a search", f"minus {baseline} ({part['units'].item()})")
     return figure

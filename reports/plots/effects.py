@@ -19,8 +19,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from lstm_odyssey.reports.contract.variables import SCORES
 from lstm_odyssey.reports.contract.wording import fixed
 from lstm_odyssey.reports.plots.axis import DIVERGING, Shown, look, only, prepare, present, shown
-from lstm_odyssey.reports.plots.curves import GREY
-from lstm_odyssey.reports.plots.style import BLUE, GREEN, INK, SOFT, VERMILLION, blank, styled, tag
+from lstm_odyssey.reports.plots.strips import EDGE
+from lstm_odyssey.reports.plots.style import GREEN, INK, SOFT, VERMILLION, blank, styled, tag
+
+GREY = "#B8B8B8"
+"""The other cells."""
 
 LEAST = 0.01
 """Share of the variance from which on a pair is worth a panel."""
@@ -47,7 +50,7 @@ def marginals(
     effects, task, variant = only(effects, task, variant)
     across = shown(effects, task)
     explained = "test score" if effects.attrs["response"] in SCORES else effects.attrs["response"]
-    rows = [(effects, BLUE, explained)] + ([] if times is None else [(times, GREEN, "training time")])
+    rows = [(effects, GREEN, explained)] + ([] if times is None else [(times, GREEN, "training time")])
     figure = blank(1.85 * max(1, len(across)) + 0.7, 1.75 * len(rows) + 0.4)
     grid = figure.subplots(len(rows), max(1, len(across)), squeeze=False, sharex="col", sharey="row")
     names = present(order, effects)
@@ -132,7 +135,7 @@ def pairs(effects: xarray.Dataset, task: str | None = None, variant: str | None 
         share = float(part["pair_share"].values[place])
         for axes, values, words in (
             (left, part["joint"].values[place][size] - mean, "joint marginal"),
-            (right, part["interaction"].values[place][size], f"pure interaction ({share:.1%})"),
+            (right, part["interaction"].values[place][size], f"pure interaction ({100 * share:.1f} %)"),
         ):
             image = axes.pcolormesh(
                 first.at, second.at, values.T, cmap=DIVERGING, vmin=-largest, vmax=largest, shading="nearest",
@@ -178,10 +181,11 @@ def shares(effects: xarray.Dataset, task: str | None = None, *, order: Sequence[
             tag(row, f"bar{clips.index(clip)}", drawn)
         axes.set_xlim(0, 1.14)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         axes.set_ylim(len(variants) - 0.4, -0.6)
         axes.set_yticks(range(len(variants)), variants)
-        axes.tick_params("y", length=0)
+        axes.tick_params("y", length=0, pad=EDGE)
+        axes.get_xticklabels()[0].set_ha("left")  # a strip of the figure has the axis from elsewhere
         axes.grid(False)
         axes.set_title("raw response" if clip == 1 else f"clipped at the {100 * clip:g} % quantile", fontsize=8.5)
         axes.set_xlabel("share of the predictable variance")
@@ -210,7 +214,9 @@ def _bar(axes: Axes, row: int, values: list[float], mains: int) -> list[Artist]:
         if value >= CLEAR:
             color = INK if place > mains else "white"
             where = left + value / 2, row
-            drawn.append(axes.annotate(f"{value:.0%}", where, ha="center", va="center", fontsize=7.5, color=color))
+            drawn.append(
+                axes.annotate(f"{100 * value:.0f} %", where, ha="center", va="center", fontsize=7.5, color=color)
+            )
         left += value
     return drawn
 

@@ -14,14 +14,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from lstm_odyssey.reports.contract.wording import estimate, estimated_share, fitting
 from lstm_odyssey.reports.plots.axis import present
 from lstm_odyssey.reports.plots.style import BLUE, INK, SOFT, VERMILLION, blank, styled, tag
-from lstm_odyssey.reports.stats.contents import BETTER, WORSE
+from lstm_odyssey.reports.stats.contents import BETTER, OPEN, WORSE
 from lstm_odyssey.reports.stats.epoch_cost import duration, parameters_at
-from lstm_odyssey.reports.stats.stability import told
 from lstm_odyssey.reports.stats.table import whole
 
-LOOKS = {BETTER: BLUE, WORSE: VERMILLION}
+LOOKS = {BETTER: BLUE, WORSE: VERMILLION, OPEN: SOFT}
+"""The colour of a verdict, in every figure; the baseline is black, dashed where it is a line."""
+
+DASHED = (0, (4, 2.5))
 LETTER, GAP = 4.7, 10.0
 """Points of a letter of a column and between two columns: a column is as wide as its longest line."""
 
@@ -45,26 +48,10 @@ class Standing(NamedTuple):
     parameters: str
 
 
-def digits(comparison: xarray.Dataset, task: str) -> int:
-    """Decimals that show three digits of the largest end of a task's intervals."""
-    ends = comparison["difference_corrected_interval"].sel(task=task).values
-    largest = float(numpy.nanmax(numpy.abs(ends), initial=0.0))
-    return max(0, 2 - math.floor(math.log10(largest))) if largest else 2
-
-
-def signed(value: float, decimals: int = 2) -> str:
-    """A difference as a column shows it.
-
-    >>> signed(-0.0223, 3), signed(0.5)
-    ('−0.022', '+0.50')
-    """
-    return f"{value:+.{decimals}f}".replace("-", "−")
-
-
 def standing(study: xarray.Dataset, comparison: xarray.Dataset, task: str, variant: str) -> Standing:
     """What the plot writes beside a cell."""
-    decimals = digits(comparison, task)
-    one = comparison.sel(task=task, variant=variant)
+    part = comparison.sel(task=task)
+    one, form = part.sel(variant=variant), fitting(part["difference_corrected_interval"].values.ravel())
     value, size = float(one["difference"]), int(one["epoch_cost_at"])
     cost, count = float(one["epoch_cost"]), parameters_at(study, task, variant, size)
     if one["is_baseline"]:
@@ -72,9 +59,9 @@ def standing(study: xarray.Dataset, comparison: xarray.Dataset, task: str, varia
     elif math.isnan(value):
         difference = str(one["verdict"].item())
     else:
-        ends = [signed(end, decimals) for end in one["difference_corrected_interval"].values if math.isfinite(end)]
-        difference = signed(value, decimals) + (f" ({' to '.join(ends)})" if ends else "")
-    unstable = told(float(one["instability"]), *one["instability_interval"].values.tolist())
+        low, high = one["difference_corrected_interval"].values.tolist()
+        difference = estimate(value, low, high, form)
+    unstable = estimated_share(float(one["instability"]), *one["instability_interval"].values.tolist())
     return Standing(
         difference,
         "" if math.isnan(cost) else duration(cost),
@@ -109,7 +96,7 @@ def forest(
     axes = figure.add_subplot()
     ends = [(place - 0.22, place + 0.45) for place in range(len(names))] if narrow else [(-0.75, len(names) - 0.45)]
     for start, end in ends:  # on a telephone it is interrupted by the lines of text
-        axes.plot([0, 0], [start, end], color=INK, linewidth=0.9, linestyle=(0, (4, 2.5)), label="_zero", zorder=1)
+        axes.plot([0, 0], [start, end], color=INK, linewidth=0.9, linestyle=DASHED, label="_zero", zorder=1)
     widths = {
         field: GAP
         + LETTER * max(len(line) for row in rows for line in (*heads[field].split("\n"), getattr(row, field)))

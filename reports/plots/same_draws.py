@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
 from lstm_odyssey.reports.plots.axis import multiples, present
-from lstm_odyssey.reports.plots.style import BLUE, INK, SOFT, VERMILLION, styled
+from lstm_odyssey.reports.plots.style import GREEN, INK, SOFT, styled
 from lstm_odyssey.reports.stats import searches
 from lstm_odyssey.reports.stats.inference import Numbers
 from lstm_odyssey.reports.stats.table import SCORED, maximizes, ranking
@@ -74,8 +74,8 @@ def scatter(
         axes.axline((scores[0, 0], scores[0, 0]), slope=1, color=INK, linewidth=0.7, alpha=0.6, label="_equal")
         axes.plot(*scores.T, ".", color=SOFT, markersize=2.6, alpha=0.55, label="_draws")
         ring, dot = scores[best[:, 0]].T, scores[best[:, 1]].T
-        axes.plot(*ring, "o", color=BLUE, markersize=5.5, markerfacecolor="none", label="_baseline")
-        axes.plot(*dot, "o", color=VERMILLION, markersize=2.6, label=name)
+        axes.plot(*ring, "o", color=INK, markersize=5.5, markerfacecolor="none", label="_baseline")
+        axes.plot(*dot, "o", color=GREEN, markersize=2.6, label=name)
         within = numpy.sort(sign * scores, axis=None)[: max(1, int(SHOWN * scores.size))]
         kept.append((within[0], max(within[-1], (sign * scores[best.any(axis=1)]).max(initial=within[-1]))))
         axes.xaxis.set_major_locator(MaxNLocator(4))

@@ -50,7 +50,7 @@ def box_plot(
         task: name of the task.
         best: draw the best 10 % by validation only.
         order: the variants from left to right; that of the dataset, if not given.
-        apart: variants that differ from the baseline, drawn with thick lines: 'better' in blue, 'worse' in orange.
+        apart: the verdicts on the best 10 %, drawn with thick lines: 'better' in blue, 'worse' in orange, 'open' in grey.
     """
     dataset = as_study(dataset, *SCORED, "metric")
     variants = list(order or dataset["variant"].values.tolist())

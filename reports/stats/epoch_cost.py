@@ -26,7 +26,7 @@ AT = 100
 """The number of units that a cost is given at, where a task's sizes reach it."""
 
 DEGREE = 2
-CELL_COSTS = ("epoch_cost", "epoch_cost_residual")
+CELL_COSTS = ("epoch_cost", "epoch_cost_error", "epoch_cost_residual")
 """What ``epoch_costs`` says of a cell on a task."""
 
 SEPARATOR = "; "
@@ -50,8 +50,9 @@ def fitted(
         count: how many cells.
 
     Returns:
-        ``seconds`` [count]: at ``at`` on ``processor``, NaN where it cannot be told. ``residual`` [count]: the standard
-        deviation of log s about the curve, n less the cell's coefficients in its denominator. ``trials`` [count]: used.
+        ``seconds`` [count]: at ``at`` on ``processor``, NaN where it cannot be told. ``error`` [count]: the standard error of
+        its logarithm. ``residual`` [count]: the standard deviation of log s about the curve, n less the cell's coefficients in
+        its denominator. ``trials`` [count]: used.
     """
     times, widths = numpy.asarray(seconds, float), numpy.asarray(sizes, float)
     of, ran = numpy.asarray(cells), numpy.asarray(processors)
@@ -61,32 +62,37 @@ def fitted(
     used &= trials[of] >= ENOUGH
     if not used.any():
         empty = numpy.full(count, math.nan)
-        return {"seconds": empty, "residual": empty, "trials": trials, "processor": ""}
+        return {"seconds": empty, "error": empty, "residual": empty, "trials": trials, "processor": ""}
     logs, widths, of, ran = numpy.log(times[used]), numpy.log(widths[used] / at), of[used], ran[used]
     labels, machines, often = numpy.unique(ran, return_inverse=True, return_counts=True)
     curves = [widths[of == cell][:, None] ** numpy.arange(DEGREE + 1) for cell in range(count)]
     if labels.size == 1:  # each cell by itself, so that its cost has the same bits whatever cells stand beside it
         costs, rest = numpy.full((1, count), math.nan), numpy.zeros_like(logs)
+        weights = numpy.zeros((1, count, logs.size))
         for cell, curve in enumerate(curves):
             if len(curve):
                 solution, *_ = numpy.linalg.lstsq(curve, logs[of == cell])
                 costs[0, cell], rest[of == cell] = math.exp(solution[0]), logs[of == cell] - curve @ solution
+                weights[0, cell, of == cell] = numpy.linalg.pinv(curve)[0]
         chosen = 0
     else:
-        costs, rest, told = _across(logs, widths, of, machines, count, labels.size)
+        costs, rest, told, weights = _across(logs, widths, of, machines, count, labels.size)
         chosen = max(range(labels.size), key=lambda machine: (told[machine].sum(), often[machine]))
     squares = numpy.bincount(of, rest**2, minlength=count)
     taken = numpy.array([numpy.linalg.matrix_rank(curve) if len(curve) else 0 for curve in curves])
     free = numpy.bincount(of, minlength=count) - taken
     with numpy.errstate(invalid="ignore", divide="ignore"):
         residual = numpy.where(free > 0, numpy.sqrt(squares / free), math.nan)
-    return {"seconds": costs[chosen], "residual": residual, "trials": trials, "processor": labels[chosen]}
+    error = numpy.where(numpy.isnan(costs[chosen]), math.nan, numpy.linalg.norm(weights[chosen] * residual[of], axis=1))
+    return {
+        "seconds": costs[chosen], "error": error, "residual": residual, "trials": trials, "processor": labels[chosen],
+    }  # fmt: skip
 
 
 def _across(
     logs: NDArray[Any], widths: NDArray[Any], of: NDArray[Any], machines: NDArray[Any], count: int, processors: int
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Costs [processors, count], residuals [n], and which costs can be told, of trials that ran on several processors."""
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Costs [processors, count], residuals [n], which costs can be told, and each trial's weight in their logarithms."""
     columns = [(of == cell) * widths**power for cell in range(count) for power in range(DEGREE + 1)]
     # every processor has a column: cells and processors are known up to a constant, which a cost on a processor is free of
     columns += [machines == machine for machine in range(processors)]
@@ -94,7 +100,8 @@ def _across(
     left, values, right = numpy.linalg.svd(design, full_matrices=False)
     kept = values > values[0] * 1e-10
     right = right[kept]
-    solution = right.T @ ((left[:, kept].T @ logs) / values[kept])
+    inverse = right.T @ (left[:, kept] / values[kept]).T
+    solution, weights = inverse @ logs, numpy.empty((processors, count, logs.size))
     costs, told = numpy.full((processors, count), math.nan), numpy.zeros((processors, count), bool)
     for machine in range(processors):
         asked = numpy.zeros((count, design.shape[1]))
@@ -102,7 +109,8 @@ def _across(
         asked[:, count * (DEGREE + 1) + machine] = 1
         told[machine] = numpy.linalg.norm(asked - asked @ right.T @ right, axis=1) < 1e-6
         costs[machine] = numpy.where(told[machine], numpy.exp(asked @ solution), math.nan)
-    return costs, logs - design @ solution, told
+        weights[machine] = asked @ inverse
+    return costs, logs - design @ solution, told, weights
 
 
 def reference_size(space: Any) -> int:
@@ -159,8 +167,9 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
         at: the number of units; by default ``reference_size`` of each task's space.
 
     Returns:
-        ``epoch_cost`` [task, variant] in seconds, ``epoch_cost_residual`` (relative), ``epoch_cost_trials``, missing where no
-        times were measured; ``epoch_cost_at``, ``epoch_cost_processor``, ``epoch_cost_processors`` [task].
+        ``epoch_cost`` [task, variant] in seconds, ``epoch_cost_error`` and ``epoch_cost_residual`` (relative),
+        ``epoch_cost_trials``, missing where no times were measured; ``epoch_cost_at``, ``epoch_cost_processor``,
+        ``epoch_cost_processors`` [task].
 
     Raises:
         ValueError: ``at`` is not above 0.
@@ -186,6 +195,7 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
         name: (("task", "variant"), numpy.stack([one[key] for one in found]), {"long_name": words, "units": units})
         for name, key, words, units in (
             ("epoch_cost", "seconds", "processor time of an epoch's updates at N = epoch_cost_at", "s"),
+            ("epoch_cost_error", "error", "standard error of log epoch_cost, of the fit", "1"),
             ("epoch_cost_residual", "residual", "standard deviation of log time about the fit on log N", "1"),
             ("epoch_cost_trials", "trials", "trials whose times were fitted", "1"),
         )

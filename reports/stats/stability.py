@@ -19,6 +19,9 @@ from lstm_odyssey.reports.contract.variables import FINISHED
 MARGIN = 0.5
 """How much worse than an earlier epoch, in chance scores."""
 
+BRIEFLY = "worse than chance in an epoch after a far better one"
+"""The rule as tables and sentences have it."""
+
 RULE = (
     f"some epoch is worse than chance and worse than an earlier epoch by more than {MARGIN:g} chance scores, by the stored "
     "validation curve"
@@ -78,12 +81,3 @@ def proportion(count: int, total: int, confidence: float = 0.95) -> tuple[float,
     low = float(special.betaincinv(count, rest + 1, tail)) if count else 0.0
     high = float(special.betaincinv(count + 1, rest, 1 - tail)) if rest else 1.0
     return count / total, low, high
-
-
-def told(share: float, low: float, high: float) -> str:
-    """A probability with its interval as a table shows it; a dash where nothing is known.
-
-    >>> told(0.47, 0.399, 0.542), told(0.0, 0.0, 0.018), told(math.nan, math.nan, math.nan)
-    ('47 % (40–54)', '0 % (0–2)', '–')
-    """
-    return "–" if math.isnan(share) else f"{100 * share:.0f} % ({100 * low:.0f}–{100 * high:.0f})"

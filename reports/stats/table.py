@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
 from lstm_odyssey.reports.contract.variables import FINISHED
+from lstm_odyssey.reports.contract.wording import estimated_share
 from lstm_odyssey.reports.stats import stability
 from lstm_odyssey.reports.stats.epoch_cost import CELL_COSTS, counted, epoch_costs, said
 from lstm_odyssey.reports.stats.inference import Ranked, capped, mean, rank
@@ -42,6 +43,7 @@ COLUMNS = {
     "n_parameters": "parameters of the best trial",
     "mean_parameters": "mean number of parameters of the best 10 %",
     "epoch_cost": "processor time in s of an epoch's updates at one N, fitted over all the cell's trials",
+    "epoch_cost_error": "standard error of the logarithm of that time",
     "epoch_cost_residual": "standard deviation of log time about that fit",
 }
 
@@ -201,7 +203,7 @@ def mean_parameters(dataset: xarray.Dataset, task: str, variant: str) -> float:
 
 def instability(row: pandas.Series) -> str:
     """P(unstable) of a row with its interval, in words."""
-    return stability.told(row["instability"], row["instability_low"], row["instability_high"])
+    return estimated_share(row["instability"], row["instability_low"], row["instability_high"])
 
 
 def score(value: float) -> str:

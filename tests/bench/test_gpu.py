@@ -617,7 +617,7 @@ def test_the_page_shows_the_prediction():
     }  # fmt: skip
     least, most = ({name: round(of(each)) for name, each in slower.items()} for of in (min, max))
     assert (
-        f"take {least['vanilla']} to {most['vanilla']} times as long for `vanilla`, {least['fgr']} to {most['fgr']}"
+        f"is {least['vanilla']} to {most['vanilla']} times for `vanilla`, {least['fgr']} to {most['fgr']} for `fgr`"
         in words
     )
     small = ("irnn", "tanh_rnn")

@@ -160,7 +160,7 @@ def test_the_page_says_what_the_csv_says(study: Path, monkeypatch: pytest.Monkey
             ):
                 assert row.cells[heads.index(head)].key == pytest.approx(numbers[name], rel=1e-12), name
             cost = row.cells[heads.index(f"s/epoch at N = {summary(read).attrs['at'][task]}")].text
-            assert cost == f"{numbers['epoch_cost']:.3g} ± {numbers['epoch_cost_residual']:.0%}"
+            assert cost == f"{numbers['epoch_cost']:.3g} ± {100 * numbers['epoch_cost_residual']:.0f} %"
 
 
 def test_netcdf(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

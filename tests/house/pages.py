@@ -2,6 +2,8 @@
 
 import re
 
+from lstm_odyssey.reports.contract.wording import estimate, fitting
+
 
 def blocks(page, language):
     """The fenced blocks of a language, in order."""
@@ -18,7 +20,8 @@ def section(page, head):
     return page.split(f"\n## {head}\n")[1].split("\n## ")[0]
 
 
-def signed(difference, interval):
-    """A difference with its interval, as the page writes it."""
-    low, high = interval.tolist()
-    return f"{difference:+.3f} ({low:.3f} to {high:.3f})".replace("-", "−")
+def difference(comparison, cell):
+    """The difference of a cell on one task with its corrected interval, as the package writes it everywhere."""
+    one, ends = comparison.sel(variant=cell), comparison["difference_corrected_interval"].values.ravel()
+    interval = one["difference_corrected_interval"].values.tolist()
+    return estimate(one["difference"].item(), *interval, fitting(ends))

@@ -235,3 +235,11 @@ def test_a_command_that_fails_is_seen(run_here):
     for text in ("odyssey variants --nothing\ntrue", "odyssey variants --nothing | cat"):
         with pytest.raises(AssertionError, match="--nothing"):
             run_here(text)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda path: path.stem)
+def test_differences_and_intervals_are_written_in_one_way(page):
+    """A signed number has a minus sign and no hyphen, and so have the ends of its interval, with 'to' between any two ends."""
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not re.findall(r"[+−]\d[\d.]* \((?:\d|[^)]*to \d)[^)]*\)", prose), "an end without a sign"
+    assert not re.findall(r"\((?:[+−]?\d[\d.]*)\s?[–-]\s?(?:[+−]?\d[\d.]*)\)", prose), "a dash for 'to'"

@@ -7,13 +7,12 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.reports import paper
-from lstm_odyssey.reports.contract.wording import listed, percent
+from lstm_odyssey.reports.contract.wording import estimated_share, listed, percent
 from lstm_odyssey.reports.page import importance
 from lstm_odyssey.reports.paper import best_score
 from lstm_odyssey.reports.paper.claims import CELLS, PAPER
-from lstm_odyssey.reports.stats import stability
 from tests.conftest import ROOT
-from tests.house.pages import signed, table
+from tests.house.pages import difference, table
 
 RECORDS = ROOT / "reports" / "records"
 RECORD = RECORDS / "jsb-chorales-common.nc"
@@ -82,8 +81,7 @@ def test_the_nine_columns_are_those_of_the_record(found):
 def unstable(found, cell):
     """P(unstable) of a cell with its interval."""
     one = found.compare.sel(variant=cell)
-    low, high = one["instability_interval"].values.tolist()
-    return stability.told(one["instability"].item(), low, high).replace(" %", "")
+    return estimated_share(one["instability"].item(), *one["instability_interval"].values.tolist()).replace(" %", "")
 
 
 def span(found, decomposition, name, cells):
@@ -101,8 +99,7 @@ def shown_claims(found):
     def differences(*names):
         assert len({claims[f"{name} against vanilla"].verdict for name in names}) == 1
         for name in names:
-            one = found.compare.sel(variant=name)
-            yield signed(one["difference"].item(), one["difference_corrected_interval"].values)
+            yield difference(found.compare, name)
 
     def shares(name=None):
         others, noaf = ([span(found, kind, name, of) for kind in ("per_tree", "forest")] for of in (rest, ["noaf"]))

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 import lstm_odyssey as lo
-from lstm_odyssey.reports.contract.wording import listed
+from lstm_odyssey.reports.contract.wording import estimate, fitting, signed
 from tests.conftest import ROOT
-from tests.house.pages import section, signed, table
+from tests.house.pages import difference, section, table
 from tests.tools import result_table
 
 RECORDS = ROOT / "reports" / "records"
@@ -39,10 +39,10 @@ def test_the_two_studies_stand_side_by_side(found):
     lines, widths = ["| | common draws | | independent draws | |"], []
     for cell in found.compare["variant"].values[found.compare["mean_test"].values.argsort()]:
         row = [f"`{cell}`"]
-        for one in (found.compare.sel(variant=cell), found.old.sel(variant=cell)):
-            interval = one["difference_corrected_interval"].values
-            row += [signed(one["difference"].item(), interval), one["verdict"].item()]
-            widths.append(interval[1] - interval[0])
+        for comparison in (found.compare, found.old):
+            one = comparison.sel(variant=cell)
+            row += [difference(comparison, cell), one["verdict"].item()]
+            widths.append(np.ptp(one["difference_corrected_interval"].values))
         lines += [] if cell == "vanilla" else [f"| {' | '.join(row)} |"]
     assert table(text) == lines
     ratios = (np.array(widths[1::2]) / widths[::2])[~np.isnan(widths[::2])]
@@ -62,9 +62,7 @@ def test_the_best_scores_beside_their_reruns(found):
         near, far = one["seed_deviation_interval"].values.tolist()
         lines.append(
             f"| `{cell}` | {one['best'].item():.3f} | {one['best_mean'].item():.3f} ({low:.3f} to {high:.3f}) "
-            f"| {one['excess'].item():+.3f} | {one['seed_deviation'].item():.3f} ({near:.3f} to {far:.3f}) |".replace(
-                "-", "−"
-            )
+            f"| {signed(one['excess'].item(), 3)} | {one['seed_deviation'].item():.3f} ({near:.3f} to {far:.3f}) |"
         )
     assert table(text) == lines
     assert (again["seeds"] == 4).all() and (again["draws"] == 5).all()
@@ -90,10 +88,11 @@ def test_the_spread_of_the_initial_weights_makes_no_difference_that_is_seen(foun
         best = drawn["best_valid"].values.argsort()[:20]
         assert (study["learning_rate"].values == drawn["learning_rate"].values[best]).all()
         assert f"{scores[spread].mean():.3f} with {spread}" in text
+    form = fitting(found.compare["difference_corrected_interval"].values.ravel())
     for spread in (0.05, 0.2):
         apart = scores[spread] - scores[0.1]
         low, high = stats.t.interval(0.95, apart.size - 1, apart.mean(), stats.sem(apart))
-        assert low < 0 < high and signed(apart.mean(), np.array([low, high])) in text
+        assert low < 0 < high and estimate(apart.mean(), low, high, form) in text
 
 
 def test_the_table_of_the_readme_is_the_records(found):
@@ -117,26 +116,31 @@ def test_the_one_picture_of_the_readme_says_what_its_table_says(found):
     assert len(picture) < 100_000 and "five cannot be told from vanilla, nfg, fgr and noaf are worse" in words
     texts = re.findall(r">([^<\n]+)</text>", picture)
     for cell in found.compare["variant"].values:
-        one = found.compare.sel(variant=cell)
-        low, high = one["difference_corrected_interval"].values.tolist()
-        apart = f"{one['difference'].item():+.3f} ({low:+.3f} to {high:+.3f})".replace("-", "−")
-        assert cell in texts and (cell == "vanilla" or apart in texts), cell
+        assert cell in texts and (cell == "vanilla" or difference(found.compare, cell) in texts), cell
     verdicts = found.compare["verdict"].to_series()
     assert (verdicts == "open").sum() == 5 and (verdicts[["nfg", "fgr", "noaf"]] == "worse").all()
 
 
-def test_the_study_of_common_draws_is_what_its_page_says(found):
-    """It is whole, its verdicts stand in docs/records.md with their corrected intervals, and the README has the same cells."""
+@pytest.mark.parametrize("path", sorted(RECORDS.rglob("*.nc")), ids=lambda path: path.stem)
+def test_a_row_of_the_records_says_what_its_file_holds(path):
+    """Every stored study has a row in docs/records.md with its cells, draws, seed, state and source, and without a verdict."""
+    page = (ROOT / "docs" / "records.md").read_text(encoding="utf-8")
+    study, name = lo.open_study(path), path.relative_to(RECORDS).as_posix()
+    short = {"jsb-reruns/seed-": "seed-5.nc", "jsb-reruns/initial-std-": f"{path.name.removeprefix('initial-std')}"}
+    shown = next((last for start, last in short.items() if name.startswith(start)), name)
+    (row,) = (line for line in table(page) if shown in line.split("|")[1])
+    seed, (done, every) = study.attrs["seed"], result_table.stored(study)
+    assert f"seed {seed}" in row or ("seeds 2 to 5" in row and seed in range(2, 6))
+    assert (f"{done:,} of {every:,} trials" if done < every else f"{every:,} trials") in row
+    assert ("not finished" in row) == (done < every)
+    hashes = {str(facts["source"])[:16] for facts in json.loads(study.attrs["environments"]) if facts.get("source")}
+    assert all(f"`{one}`" in row for one in hashes)
+    assert ("common draws" in row or "the same draws" in row) == (study.attrs["draws"] == "common" or "-seed-2" in name)
+    assert not re.search(r"worse|better|open|[+−]\d", row)
+
+
+def test_the_study_of_common_draws_is_whole(found):
+    """All its trials are, and the cells that its pages call worse are all that the verdicts do."""
     assert (found.study["status"] == "ok").all() and found.study["status"].size == 1800
-    worse = found.compare.where(found.compare["verdict"] == "worse", drop=True).sortby("difference", ascending=False)
-    told = [
-        f"`{cell}` by {one['difference']:.3f} ({low:.3f} to {high:.3f})"
-        for cell in worse["variant"].values.tolist()
-        for one in (worse.sel(variant=cell),)
-        for low, high in (one["difference_corrected_interval"].values,)
-    ]
-    page = " ".join((ROOT / "docs" / "records.md").read_text(encoding="utf-8").split())
-    assert f"worse than `vanilla`, corrected for eight comparisons: {listed(told)}; no verdict on the others" in page
-    assert (
-        sorted(worse["variant"].values.tolist()) == ["fgr", "nfg", "noaf"] and "better" not in found.compare["verdict"]
-    )
+    worse = found.compare["variant"].values[found.compare["verdict"].values == "worse"]
+    assert sorted(worse.tolist()) == ["fgr", "nfg", "noaf"] and "better" not in found.compare["verdict"]

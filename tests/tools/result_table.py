@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lstm_odyssey as lo
+from lstm_odyssey.reports.contract.wording import estimate, fitting
 from lstm_odyssey.tasks.corpus import called
 
 RECORDS = Path(__file__).resolve().parents[2] / "reports" / "records"
@@ -67,10 +68,10 @@ def lines(known: dict[str, Any], full: Any = None) -> list[str]:
     ]
     found = [f"| cell | what it changes in the LSTM | music | difference to vanilla | verdict | {' | '.join(heads)} |"]
     found.append("|---" * (5 + len(heads)) + "|")
+    form = fitting(full["difference_corrected_interval"].values.ravel())
     for cell in full["variant"].values[full["mean_test"].values.argsort()]:
         one = full.sel(variant=cell)
-        low, high = one["difference_corrected_interval"].values.tolist()
-        apart = f"{one['difference'].item():+.3f} ({low:.3f} to {high:.3f})".replace("-", "−")
+        apart = estimate(one["difference"].item(), *one["difference_corrected_interval"].values.tolist(), form)
         row = [f"`{cell}`", CHANGES[cell], f"{one['mean_test'].item():.2f}", "" if cell == "vanilla" else apart]
         row.append(one["verdict"].item())
         row += [f"{means[name].sel(variant=cell).item():.1f}" if name in means else "–" for name in FAMILIES[1:]]

@@ -130,6 +130,7 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
     from lstm_odyssey.reports.contract.selection import as_study
     from lstm_odyssey.reports.contract.wording import counted
     from lstm_odyssey.reports.stats.epoch_cost import duration
+    from lstm_odyssey.reports.stats.stability import BRIEFLY
     from lstm_odyssey.reports.stats.table import instability, score, summary, whole
 
     study = as_study(study)
@@ -175,8 +176,8 @@ def results(study: xarray.Dataset) -> Iterator[RenderableType]:
     yield Text(
         "Test scores of each trial's best validation epoch; what is worse than chance counts as chance. best 10 %: the mean of "
         "the best tenth of the trials by validation, two at least; best: the best of those, with its number of parameters; "
-        "> chance: better than the best constant prediction; div.: diverged; unstable: in an epoch worse than chance after a "
-        f"far better one, with its 95 % interval{costs if timed else ''}. {ELSEWHERE}\n"
+        "> chance: better than the best constant prediction; div.: diverged; "
+        f"unstable: {BRIEFLY}, with its 95 % interval{costs if timed else ''}. {ELSEWHERE}\n"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy
@@ -163,8 +164,21 @@ def test_advice_takes_the_cheapest() -> None:
     found = compare(study, replicates=99)
     for cheap, dear in (("alike", "vanilla"), ("vanilla", "alike")):
         found["epoch_cost"].loc[{"variant": cheap}], found["epoch_cost"].loc[{"variant": dear}] = 0.5, 2.0
+        found["epoch_cost_error"][:] = 0.1
         text = advice.advice(study, found, "talk", ["vanilla", "alike"])
         assert text.startswith(f"On talk take {cheap}: ") and "cheaper (0.500 s an epoch at N = " in text
+
+
+@pytest.mark.parametrize(("apart", "alike"), [(0.02, True), (0.03, False)])
+def test_advice_calls_no_cell_cheaper_within_the_error_of_the_fit(apart: float, alike: bool) -> None:
+    """Of two costs whose logarithms have a standard error of 0.01 each, 2 % apart is chance, 3 % is not."""
+    study = schema.build(*made.searched({"vanilla": 0.0, "alike": 0.0}, 120))
+    found = compare(study, replicates=99)
+    found["epoch_cost"].loc[{"variant": "alike"}], found["epoch_cost"].loc[{"variant": "vanilla"}] = 1, math.exp(apart)
+    found["epoch_cost_error"][:] = 0.01
+    text = advice.advice(study, found, "talk", ["vanilla", "alike"])
+    assert text.startswith(f"On talk take alike{' or vanilla' if alike else ''}: ")
+    assert ("cheaper (1.00 to 1.02 s an epoch" in text and "alike within the error of the fit" in text) == alike
 
 
 def test_rows_of_the_best_trials_can_be_run(tmp_path: Path) -> None:

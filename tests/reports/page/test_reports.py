@@ -200,14 +200,17 @@ def test_bars_are_the_parameters_of_the_best() -> None:
 
 
 def test_variants_that_differ_stand_apart() -> None:
-    """A variant that is better or worse has a thicker edge, of the colour that the forest plot has for it."""
+    """A variant that was judged has a thicker edge, and its learning curve is of the colour that the forest plot has for it."""
     edges = set()
-    for verdict in ("better", "worse"):
+    for verdict in ("better", "worse", "open"):
         plain, gated = boxes(figures.box_plot(whole(), "songs", apart={"gated": verdict}))
         assert gated.get_linewidth() > plain.get_linewidth()
         assert gated.get_edgecolor() == to_rgba(LOOKS[verdict]) != plain.get_edgecolor()
         edges.add(gated.get_edgecolor())
-    assert len(edges) == 2
+        figure = curves.learning_curves(whole(), "songs", baseline="plain", apart={"gated": verdict})
+        (line,) = (line for axes in figure.axes for line in axes.lines if line.get_label() == "gated")
+        assert line.get_color() == LOOKS[verdict]
+    assert len(edges) == 3
 
 
 def test_learning_curves_show_the_chosen_trial() -> None:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 
 from lstm_odyssey.reports import paper
 from lstm_odyssey.reports.contract import netcdf, schema
+from lstm_odyssey.reports.contract.wording import fitting
 from lstm_odyssey.reports.fanova.api import fanova
-from lstm_odyssey.reports.page import sentences, tables, words
+from lstm_odyssey.reports.page import tables, words
 from lstm_odyssey.reports.paper import best_score, claims
 from lstm_odyssey.reports.paper.claims import AGREES, CELLS, DIFFERS, JUDGEMENTS, PAPER, PARTLY, UNDECIDED
 from lstm_odyssey.reports.stats.compare import compare
@@ -123,7 +124,7 @@ def test_divergence_is_told() -> None:
     for index in range(30):
         trials[100 + index] = made.diverged(facts, "talk", "wild", index)
     text = words.comparison_text(compare(schema.build(facts, trials), **QUICK))[0]
-    assert "30 trials diverged, the largest share with wild: 30%, 21% to 40%." in text
+    assert "30 trials diverged, the largest share with wild: 30 % (21 to 40)." in text
 
 
 @settings(max_examples=15, deadline=None)
@@ -224,7 +225,7 @@ def test_no_winner_by_rounding_of_score_and_cost(level: float, cheap: str, said:
     comparison = compare(study, **QUICK)
     assert (comparison["verdict"].sel(variant="a") == OPEN).all() == (abs(level) < 1)
     (text,) = (text for text in words.comparison_text(comparison) if "beaten by" in text)
-    assert f"By mean score and cost together, at N = {comparison['epoch_cost_at'].item()}, {said}" in text
+    assert f"By mean score and cost as measured, at N = {comparison['epoch_cost_at'].item()}, {said}" in text
     assert "is the best" not in text
 
 
@@ -283,6 +284,7 @@ def test_the_record_against_the_paper(record: xarray.Dataset, judged: xarray.Dat
     assert found[0].ours == f"{judged['best_test'].values.min():.2f} nats/frame, vanilla"
     assert "as a mean over sequences" in found[0].note
     by_cell = {row.claim.split()[0]: row for row in found[2:]}
+    form = fitting(judged["difference_corrected_interval"].values.ravel())
     for name, row in by_cell.items():
         one = judged.sel(task="jsb_chorales", variant=name)
         verdict, welch = one["verdict"].item(), one["verdict_welch"].item()
@@ -291,7 +293,7 @@ def test_the_record_against_the_paper(record: xarray.Dataset, judged: xarray.Dat
         )
         assert row.verdict == expected and row.ours.startswith(verdict), name
         assert (one["welch_p"] < 0.05) == (one["verdict_welch"] != "not different"), "the paper corrects nothing"
-        assert sentences.signed(one["difference"].item()) in row.ours
+        assert form(one["difference"].item()) in row.ours
         assert row.verdict == AGREES or row.note, "each deviation is explained or called open"
 
 

@@ -21,6 +21,8 @@ from lstm_odyssey.reports.page import analyses, section, tables
 from lstm_odyssey.reports.plots import curves
 from lstm_odyssey.reports.plots import effects as figures
 from lstm_odyssey.reports.plots.axis import shown
+from lstm_odyssey.reports.plots.forest import LOOKS
+from lstm_odyssey.reports.plots.style import INK
 from lstm_odyssey.reports.stats import table
 from tests import made_studies as made
 from tests.quick_pages import TREES, framed_figures
@@ -66,7 +68,7 @@ def test_marginals_show_curve_others_and_optimum(found: analyses.Analyses) -> No
         assert curve.get_xdata().tolist() == one.at.tolist(), "drawn uniformly, spread uniformly"
         other = next(line for line in lines(figure, "_other", place) if numpy.isfinite(line.get_ydata()).any())
         expected = found.effects["curve"].sel(task="songs", variant="vanilla", hyperparameter=one.name).isel(clip=0)
-        assert other.get_ydata() == pytest.approx(expected.values[: one.at.size]) and other.get_color() == curves.GREY
+        assert other.get_ydata() == pytest.approx(expected.values[: one.at.size]) and other.get_color() == figures.GREY
     rate = [one.name for one in across].index("learning_rate")
     (best,) = lines(figure, "_optimum", rate)
     place = across[rate].place(float(part["optimum"].sel(hyperparameter="learning_rate")))
@@ -150,7 +152,7 @@ def test_poor_times_are_flagged(untimely: tuple[xarray.Dataset, analyses.Analyse
 
 
 def test_expected_best_is_a_difference() -> None:
-    """Each other cell has a panel with its curve and band of differences to the baseline, which is the grey line at 0."""
+    """Each other cell has a panel with its curve and band of differences to the baseline, which is the dashed line at 0."""
     study = schema.build(*made.searched({"vanilla": 0.0, "gated": 1.0, "alike": 0.0}, 60))
     comparison = analyses.compare(study, "vanilla", replicates=49)
     figure = curves.expected_best(comparison, "talk")
@@ -158,8 +160,9 @@ def test_expected_best_is_a_difference() -> None:
         (line,) = lines(figure, name, axes)
         expected = comparison["best_of_difference"].sel(task="talk", variant=name).values
         assert line.get_ydata() == pytest.approx(expected) and line.get_xdata().tolist() == [1, 2, 3, 4, 5, 6]
-        (grey,) = lines(figure, "_baseline", axes)
-        assert set(grey.get_ydata()) == {0} and grey.get_color() == curves.GREY
+        (dashed,) = lines(figure, "_baseline", axes)
+        assert set(dashed.get_ydata()) == {0} and dashed.get_color() == INK and dashed.get_linestyle() == "--"
+        assert line.get_color() == LOOKS.get(comparison["verdict"].sel(task="talk", variant=name).item(), INK)
 
 
 def test_what_belongs_to_a_cell_is_marked(study: xarray.Dataset, found: analyses.Analyses) -> None:

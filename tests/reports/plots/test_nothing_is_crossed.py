@@ -8,7 +8,8 @@ from matplotlib.text import Annotation
 
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import schema
-from lstm_odyssey.reports.plots import curves, forest, scores, strips, style
+from lstm_odyssey.reports.fanova.api import fanova
+from lstm_odyssey.reports.plots import curves, effects, forest, scores, strips, style
 from lstm_odyssey.reports.stats.compare import compare
 from tests import made_studies as made
 
@@ -79,6 +80,20 @@ def test_strips_show_every_column_once():
     text = style.svg(figure, "curves", "f")
     assert text.count('class="strip"') == len(found) and text.count('<use href="#f-whole"/>') == 2 * len(panels) + 1
     assert strips.strips(scores.box_plot(study, "talk")) == []
+
+
+def test_a_strip_cuts_no_label_in_two():
+    """Names and numbers beside the axis lie within the axis's window, those of the first column behind it."""
+    facts, trials = made.searched({f"{name}gf": 0.0 for name in ("vanilla", "bad", "of_some_length")}, 60)
+    cuts = fanova(schema.build(facts, trials), clip=(1.0, 0.5), points=2, trees=10)
+    figure = effects.shares(cuts, "talk")
+    with style.style(), style.arranged(figure):
+        axis = next(strip[0] for strip in strips.strips(figure) if len(strip) == 2)
+        end = axis.width * figure.dpi / strips.POINTS
+        figure.draw_without_rendering()
+        first = figure.axes[0]
+        assert max(label.get_window_extent().x1 for label in first.get_yticklabels()) <= end
+        assert min(label.get_window_extent().x0 for label in first.get_xticklabels()) >= end
 
 
 def test_a_task_without_scores_is_one_line(tmp_path, short_analyses):

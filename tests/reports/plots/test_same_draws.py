@@ -101,7 +101,7 @@ def test_where_nothing_is_shared_there_is_no_figure(study: Any, baseline: str | 
 @framed_figures()
 def test_the_page_has_it_where_draws_are_common() -> None:
     """Beside the differences, with the meaning of its marks; a page of independent draws says nothing of it."""
-    told = "Rings: the best 10 % of vanilla by validation; dots: those of the cell."
+    told = "Black rings: the best 10 % of vanilla by validation; green dots: those of the cell."
     common, independent = (page.render(searched(draws, trials=LEAST)) for draws in ("common", "independent"))
     assert told in common and 'aria-label="Scatter: test scores of the same draws on talk"' in common
     for text in (told, "<b>The same draws.</b>", "Scatter: test scores"):

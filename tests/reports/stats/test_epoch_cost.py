@@ -44,6 +44,19 @@ def test_noise_is_what_the_residual_says():
     np.testing.assert_allclose(np.log(found["seconds"] / truth), 0, atol=4 * 0.1 * np.sqrt(3 / 200))
 
 
+@pytest.mark.parametrize("slow", [1.0, 2.0])
+def test_the_error_is_how_far_the_cost_of_other_trials_is(slow):
+    """Over 60 sets of trials the logarithm of a cost spreads about the truth as the error says, of one processor and of two."""
+    away, errors = [], []
+    for seed in range(60):
+        seconds, sizes, cell, machine, truth = planted(seed=seed, noise=0.1, slow=slow)
+        found = fitted(seconds, sizes, cell, machine if slow > 1 else np.full(cell.size, "one"), at=100, count=3)
+        scale = slow if found["processor"] == "slow" else 1.0
+        away.append(np.log(found["seconds"] / (truth * scale)))
+        errors.append(found["error"])
+    np.testing.assert_allclose(np.std(away), np.mean(errors), rtol=0.2)
+
+
 def test_the_median_of_drawn_sizes_would_order_equal_cells_otherwise():
     """Two equally fast cells, one of which drew large nets: the same cost, while medians of their times differ by half."""
     random = np.random.default_rng(1)

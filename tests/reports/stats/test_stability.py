@@ -97,22 +97,22 @@ def test_the_record_in_every_table(record: xarray.Dataset) -> None:
     assert one["instability_interval"].values.tolist() == pytest.approx([exact.low, exact.high], rel=1e-12)
     assert found.attrs["unstable_margin"] == 0.5
     told = [instability(row) for _, row in table.iterrows()]
-    assert "47 % (40–54)" in told and told.count("0 % (0–2)") == 8
+    assert "47 % (40 to 54)" in told and told.count("0 % (0 to 2)") == 8
     grid = grids.results(record, table, found, "jsb_chorales")
     at = [head for head, _ in grid.heads].index("unstable") - 1
-    assert {made.variant: made.cells[at].text for made in grid.rows}["noaf"] == "47 % (40–54)"
+    assert {made.variant: made.cells[at].text for made in grid.rows}["noaf"] == "47 % (40 to 54)"
     console = Console(width=200, file=io.StringIO())
     for part in tables.results(record):
         console.print(part)
     printed = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
-    assert "unstable" in printed and "47 % (40–54)" in printed and printed.count(" 0 % (0–2)") == 8
+    assert "unstable" in printed and "47 % (40 to 54)" in printed and printed.count(" 0 % (0 to 2)") == 8
 
 
 def test_the_words_do_not_hide_them(record: xarray.Dataset) -> None:
     """Nothing says 'none diverged' alone: how many are unstable, of which cell, and the difference of the stable ones."""
     texts = sentences.comparison_text(compare(record, replicates=99))
     assert (
-        "94 of 200 trials of noaf are unstable (40% to 54%); among stable trials it is +0.117 nats/frame from vanilla"
+        "94 of 200 trials of noaf are unstable, 47 % (40 to 54); among stable trials it is +0.117 nats/frame from vanilla"
         in texts[0]
     )
     assert "No trial diverged" not in " ".join(texts)
@@ -153,7 +153,7 @@ def test_its_forest_says_what_the_ceiling_does() -> None:
     found = analyse(study)
     assert found.effects is not None and found.effects["main_share"].sel(variant="wild").notnull().any()
     assert found.comparison.attrs["replicates"] == 9999, "what a page rests on"
-    told = "21 of 60 trials are unstable, and 25% of the scores stand at the chance level, their ceiling"
+    told = "21 of 60 trials are unstable, and 25 % of the scores stand at the chance level, their ceiling"
     (note,) = (text for text in section._notes(found, "talk", ["vanilla", "wild"]) if "unstable" in text)
     assert (
         note.startswith("wild: ") and told in note and "its forest and shares tell which draws score anything" in note
