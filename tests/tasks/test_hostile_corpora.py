@@ -210,6 +210,15 @@ def test_a_pickle_of_a_few_bytes_takes_no_memory(data: bytes, message: str) -> N
         jsb_chorales.decode(data)
 
 
+def test_only_the_corpus_itself_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the bytes with the known checksum nothing is bounded before they are unpickled; of any others everything is."""
+    data, looked = real_file(JSB).read_bytes(), []
+    monkeypatch.setattr(jsb_chorales, "_bounded", looked.append)
+    for each in (data, data + b"."):
+        assert len(jsb_chorales.decode(each)["train"]) == 229
+    assert looked == [data + b"."]
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
