@@ -6,7 +6,7 @@ import math
 import os
 import tokenize
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class UnreadableError(ValueError):
     """Why bytes are no array, as the end of a sentence: 'claims 8 bytes and has 4'."""
 
 
-def array(file: BinaryIO, size: int) -> NDArray[Any]:
+def array(file: IO[bytes], size: int) -> NDArray[Any]:
     """The array of a .npy file, read straight into its place; no memory is taken for what the file does not hold.
 
     Args:
