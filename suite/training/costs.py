@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from lstm_odyssey.training.clocks import Clock, clock_of
+from lstm_odyssey.training.environment import kind_of
 
 Array = np.ndarray[Any, Any]
 
@@ -41,7 +42,7 @@ class Clocks:
 
 def clocks_for(device: Any) -> Clocks:
     """The clocks for a training on a device."""
-    if str(device).split(":")[0] == "cpu":
+    if kind_of(device) == "cpu":
         return Clocks()
     waiting = clock_of(device)
     return Clocks(waiting, waiting, each=False)
