@@ -17,6 +17,7 @@ pieces), fitted on the targets x_2..x_T of the training pieces; fitted on all th
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import pickletools
@@ -79,12 +80,14 @@ class RestrictedUnpickler(pickle.Unpickler):
 def decode(data: bytes) -> dict[str, Any]:
     """{'train', 'valid', 'test'} -> pieces -> frames -> MIDI numbers, from the bytes of the pickle.
 
-    Check the sha256 first: the restriction is the second wall, not the first.
+    Check the sha256 first: the restriction is the second wall, not the first. The corpus itself, whose numbers are known to be
+    in their bounds, is not looked through for them.
 
     Errors: `CorpusError` for bytes that are no such pickle.
     """
     try:
-        _bounded(data)
+        if hashlib.sha256(data).hexdigest() != CHECKSUM:
+            _bounded(data)
         splits = RestrictedUnpickler(io.BytesIO(data), encoding="latin1").load()
     except CorpusError:
         raise

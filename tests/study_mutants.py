@@ -364,9 +364,9 @@ TRAINER = {
         test_declared_starts.test_every_member_begins_as_declared_and_as_if_alone,
     ),
     "what a cell declares goes before a trial's own": Mutant(
-        "training.members.population:Population.__init__",
-        "declared | starts(trial.hyperparameters)",
-        "starts(trial.hyperparameters) | declared",
+        "training.members.population:Population._networks",
+        "declared | starts(one)",
+        "starts(one) | declared",
         test_declared_starts.test_every_member_begins_as_declared_and_as_if_alone,
     ),
     "constants are trained": Mutant(

@@ -144,6 +144,19 @@ def open_text(least: Iterable[float], form: Callable[[float], str]) -> str:
     return f"less than {span(least, lambda value: form(value).removeprefix('+'))}"
 
 
+def aligned(lines: Sequence[Sequence[str]], *, numbers: bool = True) -> list[list[str]]:
+    """Lines of cells, each as wide as its column; ``numbers``: all but the first column stand right.
+
+    >>> aligned([["cell", "score"], ["gated", "8.5"]])
+    [['cell ', 'score'], ['gated', '  8.5']]
+    """
+    columns = []
+    for place, column in enumerate(zip(*lines, strict=True)):
+        width = max(map(len, column))
+        columns.append([cell.rjust(width) if numbers and place else cell.ljust(width) for cell in column])
+    return [list(line) for line in zip(*columns, strict=True)]
+
+
 def markdown(lines: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
     """Lines of cells, heads first, as a table legible in a terminal; ``numbers``: all but the first column stand right.
 
@@ -152,14 +165,7 @@ def markdown(lines: Sequence[Sequence[str]], *, numbers: bool = True) -> str:
     | ----- | ----: |
     | gated |   8.5 |
     """
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    right = [numbers and place > 0 for place in range(len(widths))]
-    rule = ["-" * (width - 1) + ":" if aside else "-" * width for width, aside in zip(widths, right, strict=True)]
-    padded = [
-        [
-            cell.rjust(width) if aside else cell.ljust(width)
-            for cell, width, aside in zip(line, widths, right, strict=True)
-        ]
-        for line in [lines[0], rule, *lines[1:]]
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+    least = ["--:" if numbers and place else "---" for place in range(len(lines[0]))]
+    head, *rows, rule = aligned([*lines, least], numbers=numbers)
+    rule = [cell.replace(" ", "-") for cell in rule]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *rows))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -105,6 +106,9 @@ class Step(Protocol):
 
     def alone(self, batch: Batch) -> dict[str, Callable[[], None]]:
         """Parts of an update to be timed by themselves: ``recurrent``, the cell's scans, and ``loss``, where it has them."""
+
+    def only(self, running: NDArray[Any]) -> None:
+        """The others of the networks [P] have stopped: what is made of them from now on is not looked at."""
 
     def logits(self, batch: Batch) -> Tensor:
         """The network's outputs [T, P, B, K], without noise or look-ahead; overwritten by the next call of any step."""

@@ -74,37 +74,50 @@ class Neighbours:
 
     def ask(self, layer: torch.nn.Module, lengths: Tensor | None) -> list[list[Answer]]:
         """The answers of a population to its members' problems, by member and direction, each cut to its member's N."""
-        cell, axes, directions = self.about.cell, self.axes, len(self.problems[0])
-        weights = {
-            name: self.stacked([[p.parameters[name] for p in ps] for ps in self.problems], where)
-            for name, where in axes.items()
-        }
-        load(layer, *({name: value[d] for name, value in weights.items()} for d in range(directions)))
+        self._load(layer)
         parameters, device = dict(layer.named_parameters()), device_of(layer)
         x = torch.stack([directed[0].x for directed in self.problems], 1).requires_grad_()
-        state = fresh(
-            {name: self.stacked([[p.state[name] for p in ps] for ps in self.problems], [1]) for name in cell.states}
-        )
+        state = fresh({name: self._stacked_states("state", name) for name in self.about.cell.states})
         y, final = layer(x.to(device), {name: value.to(device) for name, value in state.items()}, lengths)
         y, final = y.cpu(), {name: value.cpu() for name, value in final.items()}
-        y = y.unflatten(-1, (directions, max(self.sizes))).permute(3, 1, 0, 2, 4)  # [D, P, T, B, N]
+        y = y.unflatten(-1, (len(self.problems[0]), max(self.sizes))).permute(3, 1, 0, 2, 4)  # [D, P, T, B, N]
+        inputs = {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters}
+        return self._cut(y, final, differentiate(self._loss(y, final), inputs))
+
+    def _load(self, layer: torch.nn.Module) -> None:
+        """Give each member the parameters of its problems."""
+        weights = {
+            name: self.stacked([[p.parameters[name] for p in ps] for ps in self.problems], where)
+            for name, where in self.axes.items()
+        }
+        load(layer, *({name: value[d] for name, value in weights.items()} for d in range(len(self.problems[0]))))
+
+    def _stacked_states(self, field: str, name: str, filler: float = 0.0) -> Tensor:
+        """[D, P, B, N] of a state's initial values or adjoints."""
+        return self.stacked([[getattr(p, field)[name] for p in ps] for ps in self.problems], [1], filler)
+
+    def _loss(self, y: Tensor, final: Mapping[str, Tensor]) -> Tensor:
+        """What is differentiated: outputs and last states with their adjoints, which are not 0 beyond a member's N."""
         total = (y * self.stacked([[p.adjoint_y for p in ps] for ps in self.problems], [2], filler=0.5)).sum()
         for name, value in final.items():
-            adjoint = self.stacked([[p.adjoint_state[name] for p in ps] for ps in self.problems], [1], filler=0.5)
-            total = total + (value * adjoint).sum()
-        by = differentiate(total, {"x": x, **{f"initial {name}": value for name, value in state.items()}, **parameters})
+            total = total + (value * self._stacked_states("adjoint_state", name, filler=0.5)).sum()
+        return total
+
+    def _cut(self, y: Tensor, final: Mapping[str, Tensor], by: Mapping[str, Tensor]) -> list[list[Answer]]:
+        """Outputs, last states and gradients of the whole population as answers of its members."""
+        axes = self.axes
         gradients = named({name: value.cpu() for name, value in by.items()}, axes)
 
         def answer(m: int, d: int) -> Answer:
             found = {"y": (y[d, m], [2]), "gradient of x": (by["x"][:, m], [])}
-            for name in cell.states:
+            for name in self.about.cell.states:
                 found[f"final {name}"] = (final[name][d, m], [1])
                 found[f"gradient of initial {name}"] = (by[f"initial {name}"][d, m], [1])
             for name, where in axes.items():
                 found[f"gradient of {name}"] = (gradients[f"cells.{d}.{name}"][m], where)
             return {what: self.own(value.detach(), m, where, what) for what, (value, where) in found.items()}
 
-        return [[answer(m, d) for d in range(directions)] for m in range(len(self.sizes))]
+        return [[answer(m, d) for d in range(len(self.problems[0]))] for m in range(len(self.sizes))]
 
 
 def compare_members(

@@ -6,7 +6,6 @@ A study asks an engine for ``submit`` and futures, nothing more; any ``concurren
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from lstm_odyssey.study.gpus import VISIBLE
 from lstm_odyssey.study.watched import DaskExecutor, EngineError
+from lstm_odyssey.tasks.cores import cores
 
 CLOSE_SECONDS = 20.0
 """How long the worker processes of this machine are given to end; they end with this process in any case."""
@@ -45,8 +45,7 @@ class InProcess(Executor):
 
 def default_workers(blocks: int) -> int:
     """One worker for each core this process may use, and no more than there are blocks."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, blocks))
+    return max(1, min(cores(), blocks))
 
 
 def _has_token(path: str, token: str) -> bool:
@@ -92,7 +91,6 @@ def engine(
     if scheduler is not None:
         _check_address(scheduler)
     import dask
-    from distributed import Client, LocalCluster
 
     with ExitStack() as held:
         # What somebody set for dask, as TLS, preloads or a dashboard, is meant for clusters: these workers are of the house.
@@ -102,42 +100,56 @@ def engine(
         logging.getLogger("distributed").setLevel(logging.ERROR)
         target: Any = scheduler
         if scheduler is None:
-            try:
-                # loopback only, no dashboard: nobody else has business with these processes
-                kind = _with_gpus(gpus) if gpus else LocalCluster
-                target = kind(
-                    n_workers=0 if gpus else workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-                    memory_limit=0,
-                    silence_logs=logging.ERROR,
-                )
-                if gpus:
-                    target.scale(workers)
-            except (OSError, RuntimeError) as error:
-                raise EngineError(
-                    f"--workers {workers}: the worker processes cannot be started ({error}). Use --workers 0."
-                ) from error
+            target = _cluster(workers, gpus)
             held.callback(_closed, target)
         else:
             say(f"--scheduler {scheduler}: waiting for its answer, {timeout:.0f} seconds at most.")
-        try:
-            client = Client(target, timeout=timeout, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise EngineError(
-                f"--scheduler {scheduler}: no dask scheduler answers there ({error}). Start one with `dask scheduler` and "
-                "pass its address, as tcp://HOST:8786."
-            ) from error
+        client = _client(target, timeout)
         held.callback(_closed, client)
-        if gpus and scheduler is None:
-            client.wait_for_workers(workers, timeout=timeout)
         if scheduler is not None:
             _check_workers(client, scheduler, store, token, timeout, say)
+        elif gpus:
+            client.wait_for_workers(workers, timeout=timeout)
         executor = DaskExecutor(client, say, resources)
         held.callback(executor.shutdown)
         yield executor
+
+
+def _cluster(workers: int, gpus: Sequence[str]) -> Any:
+    """Worker processes of this machine: on loopback only and without a dashboard, as nobody else has business with them."""
+    from distributed import LocalCluster
+
+    kind = _with_gpus(gpus) if gpus else LocalCluster
+    try:
+        cluster = kind(
+            n_workers=0 if gpus else workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            memory_limit=0,
+            silence_logs=logging.ERROR,
+        )
+        if gpus:
+            cluster.scale(workers)
+    except (OSError, RuntimeError) as error:
+        raise EngineError(
+            f"--workers {workers}: the worker processes cannot be started ({error}). Use --workers 0."
+        ) from error
+    return cluster
+
+
+def _client(target: Any, timeout: float) -> Any:
+    """A client of a cluster of ours, or of the scheduler at an address."""
+    from distributed import Client
+
+    try:
+        return Client(target, timeout=timeout, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"--scheduler {target}: no dask scheduler answers there ({error}). Start one with `dask scheduler` and "
+            "pass its address, as tcp://HOST:8786."
+        ) from error
 
 
 def _with_gpus(gpus: Sequence[str]) -> type[Any]:

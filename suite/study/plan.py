@@ -13,12 +13,13 @@ from lstm_odyssey.backends import BACKENDS, resolve
 from lstm_odyssey.cell import Cell
 from lstm_odyssey.plugins import origins, registry
 from lstm_odyssey.reports.contract import netcdf
+from lstm_odyssey.reports.contract.variables import PACKAGE
 from lstm_odyssey.study.asked import points, spaces
-from lstm_odyssey.study.asked.described import task_facts, variant_facts
+from lstm_odyssey.study.asked.described import SAME, task_facts, variant_facts
 from lstm_odyssey.study.asked.profiles import COLLECTION, PROFILES
 from lstm_odyssey.study.asked.search import FROM_FILE
 from lstm_odyssey.study.asked.settings import DTYPES, Settings, SettingsError, option
-from lstm_odyssey.study.stored.store import FORMAT, PACKAGE, Store, StoreError
+from lstm_odyssey.study.stored.store import FORMAT, Store, StoreError
 from lstm_odyssey.study.stored.trials import least_size
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.environment import environment
@@ -79,10 +80,9 @@ def make_plan(store: Store, settings: Settings, begun: Mapping[str, Any] | None 
     origins.refuse_twice("task", tasks)
     refuse_unasked(settings.data, tasks)
     for cell in cells.values():
-        _extend(store, study, "variants", cell.name, variant_facts(cell, study), ("signature",))
-    same = ("checksum", "objective", "bidirectional", "direction", "space")
+        _extend(store, study, "variants", cell.name, variant_facts(cell, study))
     for name in tasks:
-        _extend(store, study, "tasks", name, task_facts(name, settings.data.get(name), study), same)
+        _extend(store, study, "tasks", name, task_facts(name, settings.data.get(name), study))
     spaces.refuse_strange(study.get("space", {}), study["tasks"], study["variants"])
     spaces.refuse_unfit(study, {**Protocol.from_dict(study["protocol"]).departures(), **settings.protocol})
     if "points" in study:
@@ -179,16 +179,11 @@ def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings, g
         there = f"draws = {stored['draws']!r}"
         if "points" in stored:
             there = f"the points of {stored['points']['file']}, sha256 {stored['points']['sha256'][:12]}"
-        raise StoreError(
-            f"store {store.path}: it holds a study with {there}, and {given['file']}, sha256 {given['sha256'][:12]}, has other "
-            "points. A store holds one study: leave --points out to go on with it, or choose another --store."
-        )
+        here = f"{given['file']}, sha256 {given['sha256'][:12]}, has other points"
+        raise _another(store, there, here, "--points")
     space = spaces.checked(settings.space)
     if space and space != stored.get("space", {}):
-        raise StoreError(
-            f"store {store.path}: it holds a study with space = {stored.get('space', {})}, and {space} was asked for. A store "
-            "holds one study: leave [space] out to go on with it, or choose another --store."
-        )
+        raise _another(store, f"space = {stored.get('space', {})}", f"{space} was asked for", "[space]")
     _protocol({**stored["protocol"], **settings.protocol})  # an option that no protocol has is no other study
     protocol = {**settings.protocol, "epochs": settings.epochs}
     for name, value, there in (
@@ -196,11 +191,22 @@ def _refuse_other(store: Store, stored: Mapping[str, Any], settings: Settings, g
         *((name, value, getattr(Protocol.from_dict(stored["protocol"]), name)) for name, value in protocol.items()),
     ):
         if value is not None and value != there:
-            raise StoreError(
-                f"store {store.path}: it holds a study with {name} = {there!r}, and {value!r} was asked for. A store holds "
-                f"one study: leave {option(name) if name in asked or name == 'epochs' else f'{name} of [protocol]'} out to go "
-                "on with it, or choose another --store."
-            )
+            said = option(name) if name in asked or name == "epochs" else f"{name} of [protocol]"
+            raise _another(store, f"{name} = {there!r}", f"{value!r} was asked for", said)
+
+
+def _another(store: Store, there: str, here: str, said: str) -> StoreError:
+    """The error for what is asked of a store that holds something else.
+
+    Args:
+        store: where.
+        there, here: what the stored study has, and what is asked.
+        said: the option that asks for it.
+    """
+    return StoreError(
+        f"store {store.path}: it holds a study with {there}, and {here}. A store holds one study: leave {said} out to go on "
+        "with it, or choose another --store."
+    )
 
 
 def chosen_cells(asked: Sequence[str] | None, stored: Sequence[str] = ()) -> dict[str, Cell]:
@@ -246,12 +252,10 @@ def _usable(kind: str, find: Callable[[str], Any], names: Sequence[str]) -> Iter
             warnings.warn(f"{kind} '{name}' is left out: {type(error).__name__}: {error}", stacklevel=2)
 
 
-def _extend(
-    store: Store, study: dict[str, Any], kind: str, name: str, facts: dict[str, Any], keys: Sequence[str]
-) -> None:
+def _extend(store: Store, study: dict[str, Any], kind: str, name: str, facts: dict[str, Any]) -> None:
     """Add a variant or task to the study; one that is there already has to be the same."""
     there = study[kind].get(name)
-    for key in keys if there is not None else ():
+    for key in SAME[kind] if there is not None else ():
         if there[key] != facts[key]:
             old, new = (str(value)[:60] if key == "space" else str(value)[:12] for value in (there[key], facts[key]))
             raise StoreError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey import backends
 from lstm_odyssey.plugins.paths import expanded
+from lstm_odyssey.study.asked.described import SAME
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.study.stored.trials import FINISHED, check_study, check_trial
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 ONE_STUDY = "seed draws points space profile protocol dtype backend device block_size keep_weights".split()
 """What is the same in all parts of one study; beside it, what both have of variants and tasks."""
-SAME_TASK = ("checksum", "objective", "bidirectional", "direction", "space")
-SAME_VARIANT = ("signature",)
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Seed:
             return dict(self.study)
         for name in ONE_STUDY:
             self._same(store, name, _value(there, name), _value(self.study, name))
-        for kind, keys in (("tasks", SAME_TASK), ("variants", SAME_VARIANT)):
+        for kind, keys in SAME.items():
             for name in there[kind].keys() & self.study[kind].keys():
                 for key in keys:
                     where = f"{key} of {kind[:-1]} '{name}'"

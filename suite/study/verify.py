@@ -12,10 +12,10 @@ rounded alike, in float32.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
@@ -29,6 +29,11 @@ from lstm_odyssey.study.results import open_study
 from lstm_odyssey.study.resume import Seed, seed_of
 from lstm_odyssey.study.stored.trials import CURVES, FINISHED, comparable
 from lstm_odyssey.training.environment import elsewhere
+
+if TYPE_CHECKING:
+    from lstm_odyssey.training.loop import Population
+
+    Tell = Callable[[Population], None]
 
 START = 1e-3
 """Of the score: how far the validation score before training may be off on another processor or with other versions."""
@@ -84,20 +89,20 @@ def verify(
     dataset = open_study(source)
     study = seed_of(source, dataset)
     refuse_unasked(data or {}, dataset["task"].values.tolist())
-    small = {name for name in CURVES if dataset[name].dtype == numpy.float32}
+    short = {name for name in CURVES if dataset[name].dtype == numpy.float32}
     chosen = _chosen(study, sample, seed)
     found = []
     for done, record in enumerate(chosen):
         what = f"{record['variant']} on {record['task']}, trial {record['trial']}"
 
-        def tell(population: Any, done: int = done, what: str = what) -> None:
+        def tell(population: Population, done: int = done, what: str = what) -> None:
             if on_epoch is not None:
                 share = (max(0, population.epoch - 1) + population.part) / population.protocol.epochs
                 on_epoch(done, len(chosen), what, share)
 
         if on_epoch is not None:
             on_epoch(done, len(chosen), what, 0.0)
-        found.append(_verified(study, record, (data or {}).get(record["task"]), small, tell))
+        found.append(_verified(study, record, (data or {}).get(record["task"]), short, tell))
     return found
 
 
@@ -107,7 +112,7 @@ def _chosen(study: Seed, sample: int, seed: int) -> list[dict[str, Any]]:
     return [ended[place] for place in sorted(places.tolist())]
 
 
-def _verified(study: Seed, record: dict[str, Any], data: str | None, small: set[str], tell: Any) -> Verified:
+def _verified(study: Seed, record: dict[str, Any], data: str | None, short: Collection[str], tell: Tell) -> Verified:
     at = (record["task"], record["variant"], record["trial"])
     index = record["trial"]
     block = Block(study.study, record["task"], record["variant"], index // study.study["block_size"])
@@ -116,13 +121,13 @@ def _verified(study: Seed, record: dict[str, Any], data: str | None, small: set[
     except Exception as error:  # noqa: BLE001 - whatever keeps a trial from being run is said, and is no agreement
         return Verified(*at, NOT_RUN, record["best_test"], None, f"{error}" or type(error).__name__)
     other = elsewhere([record["environment"]], study.study["device"]) or record["environment"].get("bits", "")
-    verdict, why = compared(record, again, small, strict=not other)
+    verdict, why = compared(record, again, short, strict=not other)
     if why and other:
         why += f" ({other})"
     return Verified(*at, verdict, record["best_test"], again["best_test"], why or other)
 
 
-def _again(block: Block, index: int, data: str | None, tell: Any) -> dict[str, Any]:
+def _again(block: Block, index: int, data: str | None, tell: Tell) -> dict[str, Any]:
     """The record of a trial that is trained now.
 
     Raises:
@@ -144,20 +149,20 @@ def _again(block: Block, index: int, data: str | None, tell: Any) -> dict[str, A
 
 
 def compared(
-    stored: dict[str, Any], again: dict[str, Any], small: Sequence[str] | set[str] = (), *, strict: bool
+    stored: dict[str, Any], again: dict[str, Any], short: Collection[str] = (), *, strict: bool
 ) -> tuple[str, str]:
     """The verdict on a trial, and what is unlike in both.
 
     Args:
         stored, again: the trial's records.
-        small: curves that are kept as a record keeps them.
+        short: curves that are stored in float32, as a record keeps them.
         strict: whether every bit has to be the same.
     """
     there, here = comparable(stored, again), comparable(again, stored)
-    here = {**here, "curves": {name: _kept(curve, name in small) for name, curve in here["curves"].items()}}
+    here = {**here, "curves": {name: _kept(curve, name in short) for name, curve in here["curves"].items()}}
     if "views" in here:
         here["views"] = {
-            name: {**view, "test": _kept(view["test"], "test" in small)} for name, view in here["views"].items()
+            name: {**view, "test": _kept(view["test"], "test" in short)} for name, view in here["views"].items()
         }
     unlike = list(_unlike(there, here))
     if not unlike:
@@ -168,8 +173,9 @@ def compared(
     return (DIFFERS, "; ".join(far[:2])) if far else (CLOSE, "")
 
 
-def _kept(curve: list[float | None], small: bool) -> list[float | None]:
-    if not small:
+def _kept(curve: list[float | None], short: bool) -> list[float | None]:
+    """A curve as the file has it, rounded if it is stored in float32."""
+    if not short:
         return curve
     values = rounded([numpy.nan if value is None else value for value in curve])
     return [None if numpy.isnan(value) else float(value) for value in values]

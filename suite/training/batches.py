@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -34,7 +35,7 @@ class Batch:
         return bool((self.lengths != self.x.shape[0]).any())
 
 
-def _pad(arrays: Sequence[np.ndarray[Any, Any]], steps: int) -> np.ndarray[Any, Any]:
+def _pad(arrays: Sequence[NDArray[Any]], steps: int) -> NDArray[Any]:
     padded = np.zeros((steps, len(arrays), arrays[0].shape[1]), dtype=arrays[0].dtype)
     for row, array in enumerate(arrays):
         padded[: len(array), row] = array
@@ -104,14 +105,14 @@ class Batches:
         self._alone: tuple[Any, list[Batch]] | None = None
         self._frames: tuple[Any, Frames] | None = None
 
-    def make(self, pairs: Sequence[tuple[Any, Any]], noise: Sequence[np.ndarray[Any, Any]] | None = None) -> Batch:
+    def make(self, pairs: Sequence[tuple[Any, Any]], noise: Sequence[NDArray[Any]] | None = None) -> Batch:
         lengths = torch.tensor([len(features) for features, _ in pairs])
         steps = int(lengths.max())
         target = self.objective.collate([target for _, target in pairs], lengths, steps, self.dtype, self.device)
         x = self._tensor(_pad([features for features, _ in pairs], steps))
         return Batch(x, target, lengths, None if noise is None else self._tensor(_pad(noise, steps)))
 
-    def _tensor(self, array: np.ndarray[Any, Any]) -> Tensor:
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
         return moved(torch.from_numpy(array), self.device, self.dtype)
 
     def scored(self, split: Sequence[tuple[Any, Any]], frames: int = SCORED_FRAMES) -> list[Batch]:
@@ -161,9 +162,9 @@ class Batches:
     def _gathered(
         self,
         split: Sequence[tuple[Any, Any]],
-        order: np.ndarray[Any, Any],
+        order: NDArray[Any],
         batch: int,
-        frames: np.ndarray[Any, Any],
+        frames: NDArray[Any],
         noises: Frames | Iterator[Tensor],
     ) -> Iterator[Batch]:
         """The same batches of a training set that lies on the device."""

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 from lstm_odyssey.tasks.nearest import nearest
+from lstm_odyssey.training.environment import kind_of
 
 CLOCKS = ("wall", "cpu")
 
@@ -100,7 +101,7 @@ def timer_of(device: Any = "cpu", kind: str = "wall") -> Clock:
         TimingError: see ``clock_of``.
     """
     read = clock_of(device, kind)
-    if str(device).split(":")[0] == "cpu":
+    if kind_of(device) == "cpu":
         return read
     import torch
 
@@ -138,7 +139,7 @@ def check_device(device: Any) -> str:
     """
     import torch
 
-    kind = str(device).split(":")[0]
+    kind = kind_of(device)
     if kind not in ("cpu", "cuda"):
         raise TimingError(f"device '{device}': got neither cpu nor cuda; expected one of them.")
     if kind == "cuda" and not torch.cuda.is_available():

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lstm_odyssey.training.clocks import Clock, clock_of
-
-Array = np.ndarray[Any, Any]
+from lstm_odyssey.training.environment import kind_of
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,20 @@ class Clocks:
 
 def clocks_for(device: Any) -> Clocks:
     """The clocks for a training on a device."""
-    if str(device).split(":")[0] == "cpu":
+    if kind_of(device) == "cpu":
         return Clocks()
     waiting = clock_of(device)
     return Clocks(waiting, waiting, each=False)
 
 
-def shares(counts: Sequence[int]) -> Array:
+def shares(counts: Sequence[int]) -> NDArray[Any]:
     """Each member's share of a computation, [P]: its parameters among those of all members.
 
     >>> shares([100, 300]).tolist()
     [0.25, 0.75]
     """
-    work: Array = np.asarray(counts, float)
-    whole: Array = work / work.sum()
+    work: NDArray[Any] = np.asarray(counts, float)
+    whole: NDArray[Any] = work / work.sum()
     return whole
 
 
@@ -80,7 +80,7 @@ class Costs:
         self.shared = np.full(members, 0.0 if clocks.each else np.nan)
         self._read = (0.0, 0.0)
 
-    def lap(self) -> Array:
+    def lap(self) -> NDArray[Any]:
         """What has passed on both clocks since the last reading, [2]."""
         now = (self.clocks.booked(), self.clocks.wall())
         passed = np.subtract(now, self._read)
@@ -91,21 +91,21 @@ class Costs:
         self.own[:] = 0
         self.lap()
 
-    def book(self, place: slice, share: Array, *, training: bool) -> None:
+    def book(self, place: slice, share: NDArray[Any], *, training: bool) -> None:
         """The lap that ends now goes to the members of a part, by their shares."""
         self._add(place, share, self.lap(), training=training)
 
-    def _add(self, place: slice, share: Array, passed: Array, *, training: bool) -> None:
+    def _add(self, place: slice, share: NDArray[Any], passed: NDArray[Any], *, training: bool) -> None:
         self.own[place] += share[:, None] * passed
         self.wall[place] += share * passed[1]
         if training:
             self.training[place] += share * passed[0]
 
-    def book_shared(self, running: Array) -> None:
+    def book_shared(self, running: NDArray[Any]) -> None:
         """The lap that ends now was order, noise or a batch, for every running member alike."""
         self.shared[running] += self.lap()[0]
 
-    def book_pass(self, parts: Sequence[tuple[slice, Array]]) -> None:
+    def book_pass(self, parts: Sequence[tuple[slice, NDArray[Any]]]) -> None:
         """The lap that ends now was a whole pass over the training set of these parts, at the same time."""
         passed = self.lap()
         for place, share in parts:

@@ -45,12 +45,21 @@ def environment() -> dict[str, str]:
     return dict(_environment())
 
 
+def kind_of(device: Any) -> str:
+    """The kind of a device, ``cpu`` or ``cuda``, by its name alone.
+
+    >>> kind_of("cuda:1")
+    'cuda'
+    """
+    return str(device).split(":")[0]
+
+
 def of_device(device: Any) -> dict[str, str]:
     """What a number may depend on beside ``environment`` where a GPU computes it: the GPU, driver, CUDA and compiler.
 
     Empty for the CPU, and where there is no GPU.
     """
-    if str(device).split(":")[0] != "cuda":
+    if kind_of(device) != "cuda":
         return {}
     import torch
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Any
 
-from lstm_odyssey.training.environment import environment
+from lstm_odyssey.training.environment import environment, kind_of
 
 
 def processor(device: Any = "cpu") -> str:
     """The name of the CPU, with its vectors' width, or of the GPU."""
     import torch
 
-    if str(device).split(":")[0] == "cuda":
+    if kind_of(device) == "cuda":
         return torch.cuda.get_device_name(device)
     from lstm_odyssey.backends.processor import vector_bytes
 
@@ -21,6 +20,4 @@ def processor(device: Any = "cpu") -> str:
 
 def versions() -> dict[str, str]:
     """Of Python, of the platform, and of the packages that compute."""
-    known = environment()
-    del known["cpu"]
-    return {**known, "numba": metadata.version("numba")}
+    return {name: value for name, value in environment().items() if name != "cpu"}

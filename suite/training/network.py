@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lstm_odyssey.cell import Cell
@@ -172,11 +173,11 @@ class Network(nn.Module):
                 drawn = stream("init", seed, variant, index, name).standard_normal(tuple(piece.shape)) * own
                 piece.copy_(torch.from_numpy(np.asarray(drawn)))
 
-    def member_weights(self, member: int) -> dict[str, np.ndarray[Any, Any]]:
+    def member_weights(self, member: int) -> dict[str, NDArray[Any]]:
         """One member's weights at its own N, by name."""
         return {name: piece.detach().cpu().numpy().copy() for name, piece in self._pieces(member)}
 
-    def load_member_weights(self, member: int, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    def load_member_weights(self, member: int, weights: Mapping[str, NDArray[Any]]) -> None:
         """Set one member's weights, as ``member_weights`` returned them.
 
         Raises:
@@ -215,7 +216,7 @@ class TrainedNetwork(nn.Module):
     def __init__(
         self,
         cell: Cell,
-        weights: Mapping[str, np.ndarray[Any, Any]],
+        weights: Mapping[str, NDArray[Any]],
         hyperparameters: Mapping[str, Any],
         trial: int,
         *,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lstm_odyssey.tasks.objectives.base import moved
@@ -23,14 +24,14 @@ class Frames:
         ends: where each sequence begins and the last one ends, [sequences + 1].
     """
 
-    def __init__(self, rows: Tensor, ends: np.ndarray[Any, Any]) -> None:
+    def __init__(self, rows: Tensor, ends: NDArray[Any]) -> None:
         self._rows, self._ends = torch.cat([rows, rows.new_zeros(1, rows.shape[1])]), ends
 
     def padded(self, places: Tensor) -> Tensor:
         """A batch [T, B, M] of the rows at ``places`` [T, B]."""
         return self._rows[places]
 
-    def places(self, chosen: np.ndarray[Any, Any], steps: int) -> Tensor:
+    def places(self, chosen: NDArray[Any], steps: int) -> Tensor:
         """Where the frames of some sequences are, [T, B]; those of the padding are zeros."""
         found = np.full((steps, len(chosen)), self._ends[-1])
         for row, index in enumerate(chosen):

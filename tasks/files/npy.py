@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import math
+import os
 import tokenize
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,18 +24,24 @@ class UnreadableError(ValueError):
     """Why bytes are no array, as the end of a sentence: 'claims 8 bytes and has 4'."""
 
 
-def array(content: bytes) -> NDArray[Any]:
-    """The array of a .npy file, from its bytes; no memory is taken for what they do not hold.
+def array(file: IO[bytes], size: int) -> NDArray[Any]:
+    """The array of a .npy file, read straight into its place; no memory is taken for what the file does not hold.
+
+    Args:
+        file: at its beginning; of a zip archive, it can go back there.
+        size: its bytes.
 
     Errors: `UnreadableError` for anything else than what ``numpy.save`` writes of numbers, texts or dates.
 
     Example:
+        >>> import io
         >>> file = io.BytesIO()
         >>> np.save(file, np.arange(3))
-        >>> array(file.getvalue()).tolist()
+        >>> size = file.tell()
+        >>> _ = file.seek(0)
+        >>> array(file, size).tolist()
         [0, 1, 2]
     """
-    file = io.BytesIO(content)
     try:
         version = np.lib.format.read_magic(file)
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -44,9 +50,9 @@ def array(content: bytes) -> NDArray[Any]:
         shape, _, dtype = readers[version](file)
         if dtype.hasobject:
             raise UnreadableError(f"is {dtype} of shape {shape}; expected no objects of Python")
-        claimed = math.prod(shape) * dtype.itemsize
-        if claimed != len(content) - file.tell():
-            raise UnreadableError(f"claims {claimed} bytes and has {len(content) - file.tell()}")
+        claimed, held = math.prod(shape) * dtype.itemsize, size - file.tell()
+        if claimed != held:
+            raise UnreadableError(f"claims {claimed} bytes and has {held}")
         file.seek(0)
         return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
     except UnreadableError:
@@ -66,7 +72,7 @@ def recording(task: str, file: Path) -> NDArray[np.float32]:
     """
     try:
         with locate.opened(task, file) as content:
-            found = array(content.read())
+            found = array(content, os.fstat(content.fileno()).st_size)
     except UnreadableError as error:
         raise CorpusError(
             f"task {task!r}: {file} is no .npy file of numbers that can be read: it {error}. "

@@ -45,17 +45,21 @@ def arrays(where: str, data: bytes, fields: Mapping[str, str], max_bytes: int) -
                 raise CorpusError(
                     f"{where} unpacks to {total} bytes; expected at most {max_bytes}. Use the original file."
                 )
-            return {name: _array(where, name, archive.read(members[f"{name}.npy"]), fields[name]) for name in fields}
+            return {
+                name: _array(where, name, archive, members[f"{name}.npy"], expected)
+                for name, expected in fields.items()
+            }
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise CorpusError(
             f"{where} is no .npz file ({type(error).__name__}: {error}). Use the original file."
         ) from None
 
 
-def _array(where: str, name: str, content: bytes, expected: str) -> NDArray[Any]:
+def _array(where: str, name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, expected: str) -> NDArray[Any]:
     kinds, n_dimensions = expected[:-1], int(expected[-1])
     try:
-        found = npy.array(content)
+        with archive.open(member) as file:
+            found = npy.array(file, member.file_size)
     except npy.UnreadableError as error:
         raise CorpusError(f"{where}: {name} {error}. Use the original file.") from None
     if found.dtype.kind not in kinds or found.ndim != n_dimensions:

@@ -6,7 +6,6 @@ features.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lstm_odyssey.tasks.cores import cores
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.tasks.speech import audio
@@ -115,13 +115,12 @@ def utterances(
 
 def in_parallel(work: Callable[[Any], Any], given: Sequence[Any]) -> Iterator[Any]:
     """``map(work, given)`` on all cores, in order; in this process where the work is little."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(given) <= SERIAL or cores == 1:
+    if len(given) <= SERIAL or cores() == 1:
         yield from map(work, given)
         return
     from joblib import Parallel, delayed
 
-    yield from Parallel(n_jobs=cores, return_as="generator")(delayed(work)(each) for each in given)
+    yield from Parallel(n_jobs=cores(), return_as="generator")(delayed(work)(each) for each in given)
 
 
 def tracked(task: str, results: Iterator[Any], total: int) -> Iterator[Any]:

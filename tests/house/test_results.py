@@ -14,32 +14,22 @@ from lstm_odyssey.reports.paper.claims import CELLS, PAPER
 from tests.conftest import ROOT
 from tests.house.pages import difference, table
 
-RECORDS = ROOT / "reports" / "records"
-RECORD = RECORDS / "jsb-chorales-common.nc"
-OLD = RECORDS / "jsb-chorales-paper.nc"
-RERUNS = RECORDS / "jsb-reruns"
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def found():
-    """What the committed study gives today: the comparison, the shares of both decompositions, the claims by name."""
-    study, old = (lo.open_study(path) for path in (RECORD, OLD))
-    against = lo.compare(study, baseline="vanilla")
-    again = study.odyssey.reruns([lo.open_study(path) for path in sorted(RERUNS.glob("seed-*.nc"))])
-    per_tree = lo.fanova(study, decomposition="per_tree", clip=1.0)
+def found(found):
+    """Beside the comparisons the shares of both decompositions, and the claims by name."""
+    per_tree = lo.fanova(found.study, decomposition="per_tree", clip=1.0)
     # of the forest, whose shares at 1.0 are those without a cut beside it
-    cuts = lo.fanova(study, clip=(1.0, 0.5), points=2)
+    cuts = lo.fanova(found.study, clip=(1.0, 0.5), points=2)
+    every = found.of_all_tasks
     return SimpleNamespace(
-        study=study,
-        compare=against.sel(task="jsb_chorales"),
-        independent=old,
-        old=lo.compare(old, baseline="vanilla").sel(task="jsb_chorales"),
-        again=again.sel(task="jsb_chorales"),
+        **vars(found),
         per_tree=per_tree.sel(task="jsb_chorales", clip=1.0),
         forest=cuts.sel(task="jsb_chorales", clip=1.0),
         cuts=cuts,
-        claims={row.claim: row for row in paper.rows(study, against, per_tree, again)},
+        claims={row.claim: row for row in paper.rows(found.study, every.compare, per_tree, every.again)},
     )
 
 

@@ -2,10 +2,8 @@
 
 import json
 import re
-from types import SimpleNamespace
 
 import numpy as np
-import pytest
 from scipy import stats
 
 import lstm_odyssey as lo
@@ -18,19 +16,6 @@ RECORDS = ROOT / "reports" / "records"
 RERUNS = RECORDS / "jsb-reruns"
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def found():
-    """The comparisons of both studies, and the best draws of the first trained again with fresh seeds."""
-    study, independent = (lo.open_study(RECORDS / f"jsb-chorales-{name}.nc") for name in ("common", "paper"))
-    again = study.odyssey.reruns([lo.open_study(path) for path in sorted(RERUNS.glob("seed-*.nc"))])
-    return SimpleNamespace(
-        study=study,
-        compare=lo.compare(study, baseline="vanilla").sel(task="jsb_chorales"),
-        old=lo.compare(independent, baseline="vanilla").sel(task="jsb_chorales"),
-        again=again.sel(task="jsb_chorales"),
-    )
 
 
 def test_the_two_studies_stand_side_by_side(found):

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from lstm_odyssey.tasks import bach, jsb_chorales
 from lstm_odyssey.tasks.declare import Corpus, CorpusError
-from lstm_odyssey.tasks.files import locate, npy
+from lstm_odyssey.tasks.files import locate, npy, npz
 from tests.corpora import real_file
 
 JSB = "JSB Chorales.pickle"
@@ -210,6 +211,15 @@ def test_a_pickle_of_a_few_bytes_takes_no_memory(data: bytes, message: str) -> N
         jsb_chorales.decode(data)
 
 
+def test_only_the_corpus_itself_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the bytes with the known checksum nothing is bounded before they are unpickled; of any others everything is."""
+    data, looked = real_file(JSB).read_bytes(), []
+    monkeypatch.setattr(jsb_chorales, "_bounded", looked.append)
+    for each in (data, data + b"."):
+        assert len(jsb_chorales.decode(each)["train"]) == 229
+    assert looked == [data + b"."]
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
@@ -227,6 +237,35 @@ def test_a_recording_whose_header_lies_takes_no_memory(tmp_path: Path, shape: st
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(24))
     with pytest.raises(CorpusError, match=re.escape(f"{path} is no .npy file of numbers that can be read: {message}")):
         npy.recording("made", path)
+
+
+def test_what_is_read_is_in_memory_once(tmp_path: Path) -> None:
+    """Of a recording, and of an array of an archive, no more is taken than the array has: not its file's bytes beside it."""
+    features = np.ones((16000, 128), np.float32)
+    np.save(tmp_path / "x.npy", features)
+    np.savez_compressed(tmp_path / "x.npz", a=features)
+    packed = (tmp_path / "x.npz").read_bytes()
+    for read in (
+        lambda: npy.recording("made", tmp_path / "x.npy"),
+        lambda: npz.arrays("here", packed, {"a": "f2"}, 2 * features.nbytes)["a"],
+    ):
+        read()  # what is imported and kept on the way
+        tracemalloc.start()
+        found = read()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert (found == features).all() and most < 1.6 * features.nbytes
+
+
+def test_an_entry_that_unpacks_to_less_than_its_archive_says_is_refused(tmp_path: Path) -> None:
+    """Header and archive agree on a size, and the entry ends before."""
+    np.savez(tmp_path / "x.npz", a=np.zeros(3))
+    data = (tmp_path / "x.npz").read_bytes().replace(b"(3,)", b"(9,)")
+    size = (128 + 3 * 8).to_bytes(4, "little")
+    assert data.count(size) >= 2
+    data = data.replace(size, (128 + 9 * 8).to_bytes(4, "little"))
+    with pytest.raises(CorpusError, match="here: a is no array|here is no .npz file"):
+        npz.arrays("here", data, {"a": "f1"}, 10**6)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)

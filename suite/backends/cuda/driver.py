@@ -98,9 +98,8 @@ class CudaDevice:
             KernelError: the text does not compile, or the driver refuses a launch. What goes wrong while a kernel runs, the
                 driver tells at a later call, torch's own included.
         """
-        if (
-            any(isinstance(one, Loop) for one in work) and not self.captured()
-        ):  # a graph of the caller's can hold none of ours
+        # a graph of the caller's can hold none of ours
+        if any(isinstance(one, Loop) for one in work) and not self.captured():
             self._loops.run(text, work)
         else:
             self.prepare(text, work).run()
@@ -139,7 +138,7 @@ class CudaDevice:
         """What runs several side by side: each but the first on a stream of its own, joined to torch's before and after."""
         while len(self._streams) < len(prepared) - 1:
             self._streams.append(torch.cuda.Stream(self.device))
-        return Together(self.device, prepared, self._streams)
+        return Together(self.device, prepared, self._streams[: len(prepared) - 1])
 
     def graph(self, prepared: Sequence[Runs]) -> Graph:
         """All of them as one graph."""

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from lstm_odyssey.backends.cuda.launch import Device, KernelError, Runs
+from lstm_odyssey.backends.cuda.prepared import OneByOne
 
 NAMED = 3
 """Texts of a graph that an error names."""
@@ -146,23 +147,3 @@ def as_graph(device: Device, prepared: Sequence[Runs]) -> Runs:
     except (KernelError, torch.OutOfMemoryError) as error:  # nothing has run, and what comes is the same, bit by bit
         warnings.warn(f"{error} Its kernels are launched one by one, which takes longer.", stacklevel=2)
         return OneByOne(prepared)
-
-
-class OneByOne:
-    """In turn, without a graph of all."""
-
-    def __init__(self, prepared: Sequence[Runs]) -> None:
-        self._prepared = tuple(prepared)
-
-    def __str__(self) -> str:
-        return "; ".join(dict.fromkeys(map(str, self._prepared)))
-
-    @property
-    def in_a_graph(self) -> bool:
-        """Whether a graph may hold all of them."""
-        return all(one.in_a_graph for one in self._prepared)
-
-    def run(self) -> None:
-        """Run them."""
-        for one in self._prepared:
-            one.run()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lstm_odyssey.backends.numba.cache import usable
+from lstm_odyssey.tasks.cores import cores
 
 TEXTS = Path(__file__).with_name("text")
 """The C++ that does not depend on a cell."""
@@ -62,8 +63,7 @@ def built(
     """
     if progress:
         progress(0, len(texts))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         tasks = [pool.submit(make, text) for text in texts]
         try:
             for done, task in enumerate(as_completed(tasks), 1):

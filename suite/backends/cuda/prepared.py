@@ -73,34 +73,53 @@ class Prepared:
             self._stream = stream
 
 
-class Together:
-    """Prepared launches that run side by side, and what comes after them waits for all."""
+class _Several:
+    """Launches of several texts, each prepared, that are run as one."""
 
-    def __init__(self, device: torch.device, prepared: Sequence[Runs], streams: Sequence[Any]) -> None:
-        self._device, self._first = device, prepared[0]
-        self._others = list(zip(prepared[1:], streams, strict=False))
+    def __init__(self, prepared: Sequence[Runs]) -> None:
+        self._prepared = tuple(prepared)
 
     def __str__(self) -> str:
-        return "; ".join(dict.fromkeys(map(str, self._all)))
-
-    @property
-    def _all(self) -> list[Runs]:
-        return [self._first, *(prepared for prepared, _ in self._others)]
+        return "; ".join(dict.fromkeys(map(str, self._prepared)))
 
     @property
     def in_a_graph(self) -> bool:
         """Whether a graph may hold all of them."""
-        return all(one.in_a_graph for one in self._all)
+        return all(one.in_a_graph for one in self._prepared)
+
+
+class OneByOne(_Several):
+    """In turn, without a graph of all."""
+
+    def run(self) -> None:
+        """Run them."""
+        for one in self._prepared:
+            one.run()
+
+
+class Together(_Several):
+    """Side by side, and what comes after them waits for all.
+
+    Args:
+        device: whose current stream the first is put onto.
+        prepared: what runs.
+        streams: one for each of the others.
+    """
+
+    def __init__(self, device: torch.device, prepared: Sequence[Runs], streams: Sequence[Any]) -> None:
+        super().__init__(prepared)
+        self._device, self._streams = device, tuple(streams)
 
     def run(self) -> None:
         """Put the launches onto their streams."""
+        first, *others = self._prepared
         current = torch.cuda.current_stream(self._device)
         try:
-            for prepared, stream in self._others:
+            for one, stream in zip(others, self._streams, strict=True):
                 stream.wait_stream(current)
                 with torch.cuda.stream(stream):
-                    prepared.run()
-            self._first.run()
+                    one.run()
+            first.run()
         finally:  # whoever is told of a refusal may free what the others still write to
-            for _, stream in self._others:
+            for stream in self._streams:
                 current.wait_stream(stream)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lstm_odyssey.backends.lowering import lower
@@ -133,6 +134,9 @@ class TrainingStep:
         loss, gradient = self.objective.loss_and_gradient(tables.logits, batch.target, batch.lengths)
         tables.delta.copy_(gradient)
         return float(loss.sum())
+
+    def only(self, running: NDArray[Any]) -> None:
+        """Nothing: of one network nobody else stops."""
 
     def logits(self, batch: Batch) -> Tensor:
         """The network's outputs [T, 1, B, K], without noise or look-ahead; overwritten by the next call of any step."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lstm_odyssey.reports.contract.wording import aligned
+
 NONE = "–"
 MOST_LINES = 12
 """Items not reached that are named, of a part; the others are counted."""
@@ -22,13 +24,10 @@ class PlainTable:
 
     def text(self) -> str:
         """Columns under each other, the first on the left, all others on the right."""
-        widths = [max(len(row[k]) for row in (self.head, *self.rows)) for k in range(len(self.head))]
-        lines = [self.title]
-        for row in (self.head, ["─" * width for width in widths], *self.rows):
-            first, *others = zip(row, widths, strict=True)
-            words = [first[0].ljust(first[1]), *(word.rjust(width) for word, width in others)]
-            lines.append("  ".join(words).rstrip())
-        return "\n".join([*lines, *([self.note] if self.note else [])]) + "\n"
+        head, *rows = aligned([self.head, *self.rows])
+        rule = ["─" * len(word) for word in head]
+        lines = ("  ".join(row).rstrip() for row in (head, rule, *rows))
+        return "\n".join([self.title, *lines, *([self.note] if self.note else [])]) + "\n"
 
 
 Rows = Sequence[Mapping[str, Any]]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from lstm_odyssey.reports.contract.wording import aligned
+
 HOLDS, BROKEN, ABSENT = "holds", "broken", "not offered"
 
 
@@ -88,13 +90,9 @@ class LayerReport:
         promises = list(dict.fromkeys(name for name, _ in self.findings))
         head = ["", *(f"{dtype} ({self.bounds[dtype]:.0e})" for dtype in dtypes)]
         lines = [[name, *(_cell(self.findings[name, dtype]) for dtype in dtypes)] for name in promises]
-        widths = [max(len(line[k]) for line in (head, *lines)) for k in range(len(head))]
-        text = [f"{self.layer}, M = {self.M}, N = {self.N}, beside the text of '{self.cell}'"]
-        text += [
-            "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
-            for line in (head, *lines)
-        ]
-        return "\n".join([*text, *self._notes()])
+        table = ("  ".join(line).rstrip() for line in aligned([head, *lines], numbers=False))
+        title = f"{self.layer}, M = {self.M}, N = {self.N}, beside the text of '{self.cell}'"
+        return "\n".join([title, *table, *self._notes()])
 
     def _notes(self) -> list[str]:
         """What is broken, of each promise in the first dtype; what could not be compared, by the reason."""

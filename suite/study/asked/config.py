@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -33,8 +33,12 @@ from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.protocol import refuse_unknown
 
 RUN_OPTIONS = ("store", "workers", "scheduler", "resume_from")
-_TYPES = {"variants": list, "tasks": list, "protocol": dict, "data": dict, "trials": int, "epochs": int, "seed": int}
-_TYPES |= {"space": dict, "block_size": int, "workers": int, "plugins": list}
+_KINDS = {
+    **dict.fromkeys(("variants", "tasks", "plugins"), (list, "a list of names")),
+    **dict.fromkeys(("protocol", "data", "space"), (dict, "a table")),
+    **dict.fromkeys(("trials", "epochs", "seed", "block_size", "workers"), (int, "a whole number")),
+}
+"""The type of an option, and the same in words; all others are texts."""
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -47,27 +51,44 @@ def read_config(path: Path) -> dict[str, Any]:
         SettingsError: the file is missing or no TOML, an option is unknown, at whatever level, or has the wrong type.
         PathError: a path with a user there is not, or a variable that is not set.
     """
+    content = _parsed(path)
+    _refuse_wrong(path, content)
+    if "data" in content:
+        content["data"] = {task: _beside(path, place) for task, place in content["data"].items()}
+    if "plugins" in content:
+        content["plugins"] = [_beside(path, place) for place in content["plugins"]]
+    for name in ("resume_from", "points"):
+        if name in content:
+            content[name] = _beside(path, content[name])
+    if "store" in content:
+        content["store"] = str(of_file(content["store"]))
+    return content
+
+
+def _parsed(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise SettingsError(
             f"{path}: there is no such file; expected a file of options, as `trials = 50`. Check the path."
         )
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark of the order of bytes before it
-        content = tomllib.loads(text)
+    try:  # some editors put a mark of the order of bytes at the beginning
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path}: cannot be read as TOML ({error}). Give a file of options, as `trials = 50`."
         ) from error
+
+
+def _refuse_wrong(path: Path, content: Mapping[str, Any]) -> None:
+    """Raise ``SettingsError`` for an option that is unknown or of another type."""
     known = [field.name for field in fields(Settings)] + list(RUN_OPTIONS)
     for name, value in content.items():
         if name not in known:
             raise SettingsError(f"{path}: unknown option '{name}'; expected one of {nearest(name, known)}.")
-        expected = _TYPES.get(name, str)
+        expected, words = _KINDS.get(name, (str, "a text"))
         if not isinstance(value, expected) or isinstance(value, bool):
-            raise SettingsError(f"{path}: {name} is {value!r}; expected {_words(expected)}.")
-    for name in ("variants", "tasks", "plugins"):
-        if not all(isinstance(entry, str) for entry in content.get(name, [])):
-            raise SettingsError(f"{path}: {name} is {content[name]!r}; expected a list of texts.")
+            raise SettingsError(f"{path}: {name} is {value!r}; expected {words}.")
+        if expected is list and not all(isinstance(entry, str) for entry in value):
+            raise SettingsError(f"{path}: {name} is {value!r}; expected a list of texts.")
     for task, place in content.get("data", {}).items():
         if not isinstance(place, str):
             raise SettingsError(f"{path}: data.{task} is {place!r}; expected a path as a text.")
@@ -75,16 +96,11 @@ def read_config(path: Path) -> dict[str, Any]:
         refuse_unknown(content.get("protocol", {}))
     except ValueError as error:
         raise SettingsError(f"{path}: {error}") from None
-    if "data" in content:
-        content["data"] = {task: str(path.parent / of_file(place)) for task, place in content["data"].items()}
-    if "plugins" in content:
-        content["plugins"] = [str(path.parent / of_file(place)) for place in content["plugins"]]
-    for name in ("resume_from", "points"):
-        if name in content:
-            content[name] = str(path.parent / of_file(content[name]))
-    if "store" in content:
-        content["store"] = str(of_file(content["store"]))
-    return content
+
+
+def _beside(path: Path, place: str) -> str:
+    """A path that stands in a file, from the file's own folder."""
+    return str(path.parent / of_file(place))
 
 
 @contextmanager
@@ -128,7 +144,3 @@ def in_file(text: str, path: Path, names: Collection[str]) -> str:
     if re.match(rf"({'|'.join(['space', 'protocol', *names])})[ .:]", text):
         text = f"{path}: {text}"
     return re.sub(r"(?<![\w-])--(?P<name>[a-z][a-z-]*)(?: (?P<value>[\w:./=-]*[\w=]))?", key, text)
-
-
-def _words(expected: type) -> str:
-    return {list: "a list of names", dict: "a table", int: "a whole number", str: "a text"}[expected]

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from lstm_odyssey.tasks.declare import Corpus
     from lstm_odyssey.tasks.objectives.base import Objective
 
+SAME = {
+    "variants": ("signature",),
+    "tasks": ("checksum", "objective", "bidirectional", "direction", "space"),
+}
+"""By kind, the facts in which a variant or task of a study has to be what it was: otherwise it is another study."""
+
 
 def variant_facts(cell: Cell, study: Mapping[str, Any]) -> dict[str, Any]:
     """What is stored of a variant: its mathematics, where it comes from, and what this study draws for it alone.

@@ -18,11 +18,11 @@ from typing import Any
 
 from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.reports.contract.files import TEMPORARY, replacing, write_new_text, write_text
+from lstm_odyssey.reports.contract.variables import PACKAGE
 from lstm_odyssey.study.stored.trials import FINISHED, check_study, check_trial
 from lstm_odyssey.training.random_streams import canonical, digest
 
 FORMAT = 1
-PACKAGE = "lstm-odyssey"
 
 
 class StoreError(RuntimeError):

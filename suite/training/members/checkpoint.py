@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lstm_odyssey.reports.contract.files import replacing
@@ -91,7 +92,7 @@ def _tensors(part: Lockstep) -> dict[str, Tensor]:
 
 
 def _found(
-    population: Population, content: Mapping[str, np.ndarray[Any, Any]]
+    population: Population, content: Mapping[str, NDArray[Any]]
 ) -> tuple[list[int], list[tuple[Tensor, Tensor]]]:
     """The rows of a checkpoint that are this population's members, and its tensors, each with what they were."""
     known = {name: number for number, name in enumerate(content["trials"].tolist())}
@@ -115,7 +116,7 @@ def _found(
 
 
 def _regrouped(
-    population: Population, content: Mapping[str, np.ndarray[Any, Any]], rows: Sequence[int]
+    population: Population, content: Mapping[str, NDArray[Any]], rows: Sequence[int]
 ) -> list[tuple[Tensor, Tensor]]:
     """Tensors of parts whose members were together with others: each member's own pieces, which lie elsewhere there."""
     counts = [len(content[f"weights_{number}"]) for number in range(len(content["trials"]))]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lstm_odyssey.backends import Backend
@@ -27,6 +28,20 @@ class Trial:
     index: int
     hyperparameters: Mapping[str, Any]
     ghost: bool = False
+
+
+class Scores(NamedTuple):
+    """What P networks reach on a split; not finite where one overflowed.
+
+    Attributes:
+        whole: the metric, [P].
+        per_sequence: its mean over sequences, [P].
+        views: the metric of each view, [P, views].
+    """
+
+    whole: NDArray[Any]
+    per_sequence: NDArray[Any]
+    views: NDArray[Any]
 
 
 class Lockstep:
@@ -118,20 +133,13 @@ class Lockstep:
         """Parts of an update to be timed by themselves; see ``backends.trainer.Step``. Empty where it cannot be taken apart."""
         return {}
 
-    def score(
-        self, batches: Sequence[Batch], views: Views = NONE
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """The metric of every network on a split [P], its mean over sequences [P], and that of each view [P, views].
-
-        Not finite where a network overflowed. All are read off one pass over the batches.
-        """
+    def score(self, batches: Sequence[Batch], views: Views = NONE) -> Scores:
+        """The scores of every network on a split, all read off one pass over the batches."""
         with torch.no_grad():
             found = [self.scores(batch, views) for batch in batches]
         return self._reduced(found, views)
 
-    def _reduced(
-        self, found: Sequence[Sequence[tuple[Tensor, Tensor]]], views: Views
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _reduced(self, found: Sequence[Sequence[tuple[Tensor, Tensor]]], views: Views) -> Scores:
         """Scores from the numerators and denominators of every batch."""
         (above, below), *folded = [
             (torch.cat([numerator for numerator, _ in parts], dim=-1), torch.cat([count for _, count in parts]))
@@ -141,7 +149,9 @@ class Lockstep:
         parts = [(above[..., place.to(above.device)], below[place.to(below.device)]) for place in views.places]
         further = [of(*each).cpu().numpy() for each in (*parts, *folded)]
         whole = of(above, below).cpu().numpy()
-        return whole, per_sequence.cpu().numpy(), np.stack(further, -1) if further else np.zeros((len(whole), 0))
+        return Scores(
+            whole, per_sequence.cpu().numpy(), np.stack(further, -1) if further else np.zeros((len(whole), 0))
+        )
 
     def scores(self, batch: Batch, views: Views = NONE) -> list[tuple[Tensor, Tensor]]:
         """Numerator [P, B] and denominator [B] of the score of every network on one batch, then of each folding."""
@@ -155,16 +165,16 @@ class Lockstep:
         logits: Tensor = self.network(x, batch.lengths if batch.padded else None)
         return logits
 
-    def only(self, running: np.ndarray[Any, Any]) -> None:
+    def only(self, running: NDArray[Any]) -> None:
         """The others have stopped: what is made of them from now on is not looked at."""
 
-    def keep(self, improved: np.ndarray[Any, Any]) -> None:
+    def keep(self, improved: NDArray[Any]) -> None:
         """Remember the weights of these networks as their best."""
         if self.best_weights is not None:
             rows = torch.from_numpy(improved).to(self.velocity.device)
             self.best_weights[rows] = self.network.weights[rows]
 
-    def best_member_weights(self, member: int) -> dict[str, np.ndarray[Any, Any]]:
+    def best_member_weights(self, member: int) -> dict[str, NDArray[Any]]:
         """A network's best weights by name, at its own N.
 
         Raises:
@@ -203,19 +213,15 @@ class CompiledLockstep(Lockstep):
         """One update on one batch; returns its loss, summed over the batch, [P] or of one network a number."""
         return self.step(batch)
 
-    def only(self, running: np.ndarray[Any, Any]) -> None:
-        if (only := getattr(self.step, "only", None)) is not None:
-            only(running)
+    def only(self, running: NDArray[Any]) -> None:
+        self.step.only(running)
 
-    def _reduced(
-        self, found: Sequence[Sequence[tuple[Tensor, Tensor]]], views: Views
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _reduced(self, found: Sequence[Sequence[tuple[Tensor, Tensor]]], views: Views) -> Scores:
         """As ever, each network's sums by themselves: torch's order of a sum may change with their number."""
         known = [[(above.cpu(), below.cpu()) for above, below in parts] for parts in found]
         alone = [[[(above[[p]], below) for above, below in parts] for parts in known] for p in range(len(self.trials))]
         each = [super(CompiledLockstep, self)._reduced(own, views) for own in alone]
-        whole, per_sequence, further = (np.concatenate(parts) for parts in zip(*each, strict=True))
-        return whole, per_sequence, further
+        return Scores(*(np.concatenate(parts) for parts in zip(*each, strict=True)))
 
     def phases(self, batch: Batch) -> dict[str, Callable[[Any], Any]]:
         return self.step.phases(batch)

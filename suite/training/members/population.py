@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lstm_odyssey.backends import record
@@ -26,7 +27,7 @@ from lstm_odyssey.tasks.objectives.base import Objective
 from lstm_odyssey.training.batches import Batch, Batches, groups, scored_frames
 from lstm_odyssey.training.costs import Clocks, Costs, clocks_for, shares
 from lstm_odyssey.training.hyperparameters import constants, initial_std, starts
-from lstm_odyssey.training.members.lockstep import Lockstep, Trial, training_steps
+from lstm_odyssey.training.members.lockstep import Lockstep, Scores, Trial, training_steps
 from lstm_odyssey.training.members.views import NONE, Views, of_test
 from lstm_odyssey.training.network import Network
 from lstm_odyssey.training.protocol import Protocol
@@ -40,10 +41,10 @@ NAN = float("nan")
 class Curves:
     """What is measured each epoch; arrays of P, one entry an epoch, NaN where nothing was measured."""
 
-    train_loss: list[np.ndarray[Any, Any]] = field(default_factory=list)
-    valid: list[np.ndarray[Any, Any]] = field(default_factory=list)
-    test: list[np.ndarray[Any, Any]] = field(default_factory=list)
-    epoch_seconds: list[np.ndarray[Any, Any]] = field(default_factory=list)
+    train_loss: list[NDArray[Any]] = field(default_factory=list)
+    valid: list[NDArray[Any]] = field(default_factory=list)
+    test: list[NDArray[Any]] = field(default_factory=list)
+    epoch_seconds: list[NDArray[Any]] = field(default_factory=list)
 
 
 class Population:
@@ -69,28 +70,14 @@ class Population:
         self.cell, self.corpus, self.objective, self.protocol, self.seed = cell, corpus, objective, protocol, seed
         self.trials = tuple(trials)
         members = len(self.trials)
-        outputs = objective.n_outputs(corpus)
+        self.dtype, self.device = dtype, device
         of = record(backend, device)
-        together = min(members, group or members) if of.together else 1
-        self.parts: list[Lockstep] = []
-        declared = dict(cell.start) if protocol.start == "declared" else {}
-        longest = max(len(features) for features, _ in corpus.train)
+        self.together = min(members, group or members) if of.together else 1
         make = training_steps(of, device, dtype)
-        for start in range(0, members, together):
-            own = self.trials[start : start + together]
-            sizes = [trial.hyperparameters["hidden_size"] for trial in own]
-            given = constants(cell.constants, [trial.hyperparameters for trial in own])
-            network = Network(cell, corpus.input_size, sizes, outputs, bidirectional, backend, dtype, device, given)
-            network.initialise(
-                seed,
-                cell.name,
-                [trial.index for trial in own],
-                [initial_std(trial.hyperparameters, protocol) for trial in own],
-                [declared | starts(trial.hyperparameters) for trial in own],
-                longest,
-            )
-            self.parts.append(make(network, own, objective, protocol, keep_weights))
-        self.together, self.dtype, self.device = together, dtype, device
+        self.parts: list[Lockstep] = [
+            make(self._networks(own, bidirectional, backend), own, objective, protocol, keep_weights)
+            for own in (self.trials[start : start + self.together] for start in range(0, members, self.together))
+        ]
         self.pads = any(of.pads(cell, trial.hyperparameters["hidden_size"]) for trial in self.trials)
         self.batches = Batches(objective, dtype, device)
         frames = scored_frames(corpus, protocol.batch, of.sparing)
@@ -106,9 +93,28 @@ class Population:
         self.best_test = np.full(members, NAN)
         self.best_test_per_sequence = np.full(members, NAN)
         self.best_views = np.full((members, len(self.views.names)), NAN)
-        self.view_curve: list[np.ndarray[Any, Any]] = []  # [P, views] an epoch, where validation improved
+        self.view_curve: list[NDArray[Any]] = []  # [P, views] an epoch, where validation improved
         self.costs = Costs(clocks or clocks_for(device), members)
         self.shares = [shares(part.network.count()) for part in self.parts]
+
+    def _networks(self, own: Sequence[Trial], bidirectional: bool, backend: str) -> Network:
+        """The networks of some trials, as they begin."""
+        cell, corpus, protocol = self.cell, self.corpus, self.protocol
+        drawn = [trial.hyperparameters for trial in own]
+        network = Network(
+            cell, corpus.input_size, [one["hidden_size"] for one in drawn], self.objective.n_outputs(corpus), bidirectional,
+            backend, self.dtype, self.device, constants(cell.constants, drawn),
+        )  # fmt: skip
+        declared = dict(cell.start) if protocol.start == "declared" else {}
+        network.initialise(
+            self.seed,
+            cell.name,
+            [trial.index for trial in own],
+            [initial_std(one, protocol) for one in drawn],
+            [declared | starts(one) for one in drawn],
+            max(len(features) for features, _ in corpus.train),
+        )
+        return network
 
     @property
     def finished(self) -> bool:
@@ -125,23 +131,21 @@ class Population:
     def keeps_weights(self) -> bool:
         return self.parts[0].best_weights is not None
 
-    def _which(self, wanted: np.ndarray[Any, Any]) -> list[tuple[slice, Lockstep, np.ndarray[Any, Any]]]:
+    def _which(self, wanted: NDArray[Any]) -> list[tuple[slice, Lockstep, NDArray[Any]]]:
         """The parts with a member that is wanted, where their members stand, and each one's share of the work."""
         places = [slice(k * self.together, (k + 1) * self.together) for k in range(len(self.parts))]
         found = zip(places, self.parts, self.shares, strict=True)
         return [(place, part, share) for place, part, share in found if wanted[place].any()]
 
-    def score(
-        self, batches: Sequence[Batch], wanted: np.ndarray[Any, Any], views: Views = NONE
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """The metric on a split, its mean over sequences, and its views', of the members wanted; of others perhaps NaN."""
+    def score(self, batches: Sequence[Batch], wanted: NDArray[Any], views: Views = NONE) -> Scores:
+        """The scores of the members wanted on a split; of others perhaps NaN."""
         whole, per_sequence = np.full(len(self.trials), NAN), np.full(len(self.trials), NAN)
         further = np.full((len(self.trials), len(views.names)), NAN)
         self.costs.lap()
         for place, part, share in self._which(wanted):
             whole[place], per_sequence[place], further[place] = part.score(batches, views)
             self.costs.book(place, share, training=False)
-        return whole, per_sequence, further
+        return Scores(whole, per_sequence, further)
 
     def update(self, batch: Batch) -> Tensor:
         """One update of every member that runs; returns the summed loss of each, [P], NaN of those that have stopped."""
@@ -150,7 +154,7 @@ class Population:
             loss[place] = part.update(batch)
         return loss
 
-    def train_epoch(self, on_update: Callable[[Population], None] | None) -> np.ndarray[Any, Any]:
+    def train_epoch(self, on_update: Callable[[Population], None] | None) -> NDArray[Any]:
         """One pass over the training set; returns each member's loss per frame, NaN of those that have stopped."""
         train, seed, corpus, batch_size = self.corpus.train, self.seed, self.corpus.fingerprint, self.protocol.batch
         updates = -(-len(train) // batch_size)
@@ -212,7 +216,7 @@ class Population:
         for place, part, _ in self._which(self.running):
             part.only(self.running[place])
 
-    def best_member_weights(self, member: int) -> dict[str, np.ndarray[Any, Any]]:
+    def best_member_weights(self, member: int) -> dict[str, NDArray[Any]]:
         """A trial's weights of its best epoch, by name, at its own N.
 
         Raises:
@@ -220,7 +224,7 @@ class Population:
         """
         return self.parts[member // self.together].best_member_weights(member % self.together)
 
-    def member_weights(self, member: int) -> dict[str, np.ndarray[Any, Any]]:
+    def member_weights(self, member: int) -> dict[str, NDArray[Any]]:
         """A trial's weights as they are now, by name, at its own N."""
         return self.parts[member // self.together].network.member_weights(member % self.together)
 
