@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pytest
 from scipy import stats
 
 import lstm_odyssey as lo
