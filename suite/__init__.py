@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lstm_odyssey.reports.citation import citation as citation
     from lstm_odyssey.reports.fanova.api import fanova as fanova
     from lstm_odyssey.reports.stats.compare import compare as compare
-    from lstm_odyssey.study.plan import Settings as Settings
+    from lstm_odyssey.study.asked.settings import Settings as Settings
     from lstm_odyssey.study.results import open_study as open_study
     from lstm_odyssey.study.run import run as run
     from lstm_odyssey.study.weights import load_network as load_network
@@ -54,7 +54,7 @@ _HOMES = {
     "open_study": "study.results",
     "run": "study.run",
     "load_network": "study.weights",
-    "Settings": "study.plan",
+    "Settings": "study.asked.settings",
     "Corpus": "tasks.declare",
     "Task": "tasks.declare",
     "check_task": "conformance.tasks",

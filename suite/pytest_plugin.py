@@ -92,7 +92,7 @@ def places(given: Sequence[str]) -> dict[str, str]:
     """
     from lstm_odyssey.commands.options import places_of
     from lstm_odyssey.plugins import registry
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
 
     try:
         return places_of(given, registry.task_names())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_odyssey.study.plan import Settings
+from lstm_odyssey.study.asked.settings import Settings
 
 
 def chorales(folder: Path, pieces: int = 20, seed: int = 0) -> Path:

@@ -85,7 +85,7 @@ def plan(
             is a path for a task that is not asked for.
     """
     from lstm_odyssey.plugins import registry
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
 
     if not asked:
         raise SettingsError(
@@ -109,7 +109,7 @@ def _asked_of_cells(backends: Sequence[str] | None, device: str) -> list[tuple[s
 
     from lstm_odyssey.backends import BACKENDS
     from lstm_odyssey.conformance.kit import checks
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
 
     for backend in backends or ():
         if backend not in BACKENDS:

@@ -131,8 +131,8 @@ def _run(options: dict[str, Any]) -> None:
     """Run what the command line and its file ask for."""
     from rich.console import Console
 
+    from lstm_odyssey.study.asked.settings import Settings, SettingsError
     from lstm_odyssey.study.engine import default_workers, engine
-    from lstm_odyssey.study.plan import Settings, SettingsError
     from lstm_odyssey.study.progress import StudyProgress
     from lstm_odyssey.study.run import run as run_study
 

@@ -180,7 +180,7 @@ def show_(
     from lstm_odyssey.plugins import registry
     from lstm_odyssey.plugins.paths import expanded
     from lstm_odyssey.reports.plots.sequence import sequence
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
     from lstm_odyssey.tasks.corpus import called
     from lstm_odyssey.tasks.nearest import nearest
 

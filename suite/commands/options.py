@@ -87,7 +87,7 @@ def numbers(option: str, values: Iterable[str] | None) -> list[int] | None:
     Raises:
         SettingsError: one is no whole number.
     """
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
 
     found = names(values)
     if found is None:
@@ -104,7 +104,7 @@ def pairs(values: Iterable[str] | None) -> dict[str, str]:
     Raises:
         SettingsError: a value is not of this form, or one task has two paths.
     """
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
 
     found: dict[str, str] = {}
     for value in values or []:
@@ -135,7 +135,7 @@ def places_of(data: Iterable[str] | None, tasks: Sequence[str]) -> dict[str, str
 @contextmanager
 def writing(option: str, path: Path) -> Iterator[None]:
     """What the system refuses while files are written is the option's error, not a traceback."""
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
 
     try:
         yield
@@ -153,7 +153,7 @@ def read_record(path: Path) -> dict[str, Any]:
         SettingsError: there is no such file, or it is another one.
     """
     from lstm_odyssey.bench.gpu.record import read
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
 
     try:
         return read(path)

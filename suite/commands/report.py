@@ -85,7 +85,7 @@ def report(
     """Write a study's page, or one of several studies: one HTML file with its tables, figures and analyses."""
     from rich.console import Console
 
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
 
     if kind not in FORMATS:
         raise SettingsError(f"--format: got {kind!r}; expected one of {nearest(kind, FORMATS)}.")
@@ -139,7 +139,7 @@ def write_report(
     from lstm_odyssey.reports.contract import netcdf
     from lstm_odyssey.reports.page import export
     from lstm_odyssey.reports.page.analyses import analyse, save
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
     from lstm_odyssey.study.results import open_study
 
     study = open_study(*stores)

@@ -16,7 +16,7 @@ def write_points(store: Path, target: Path, best: int | None, console: Console) 
     """Write a study's draws, or the best of each cell by validation, as a file of points."""
     from lstm_odyssey.reports.contract.files import write_text
     from lstm_odyssey.reports.stats.best_points import best_points
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
     from lstm_odyssey.study.results import open_study
 
     study = open_study(store)

@@ -26,8 +26,6 @@ OURS = {
 }
 QUIET = {"distributed.logging.distributed": "error", "distributed.admin.tick.limit": "1h"}
 
-__all__ = ["EngineError", "InProcess", "default_workers", "engine", "silent"]
-
 Say = Callable[[str], None]
 
 
@@ -91,6 +89,7 @@ def engine(
     if scheduler is not None:
         _check_address(scheduler)
     import dask
+    import distributed  # noqa: F401 - before the configuration is set: it brings defaults of its own, which have to stay
 
     with ExitStack() as held:
         # What somebody set for dask, as TLS, preloads or a dashboard, is meant for clusters: these workers are of the house.

@@ -18,23 +18,12 @@ from lstm_odyssey.study.asked import points, spaces
 from lstm_odyssey.study.asked.described import SAME, task_facts, variant_facts
 from lstm_odyssey.study.asked.profiles import COLLECTION, PROFILES
 from lstm_odyssey.study.asked.search import FROM_FILE
-from lstm_odyssey.study.asked.settings import DTYPES, Settings, SettingsError, option
+from lstm_odyssey.study.asked.settings import Settings, SettingsError, option
 from lstm_odyssey.study.stored.store import FORMAT, Store, StoreError
 from lstm_odyssey.study.stored.trials import least_size
 from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.environment import environment
 from lstm_odyssey.training.protocol import Protocol
-
-__all__ = [
-    "DTYPES",
-    "Plan",
-    "Settings",
-    "SettingsError",
-    "chosen_cells",
-    "default_tasks",
-    "make_plan",
-    "refuse_unasked",
-]
 
 
 @dataclass(frozen=True)

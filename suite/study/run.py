@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey.reports.contract.validation import SchemaError
+from lstm_odyssey.study.asked.settings import Settings
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.dispatch import Dispatch
 from lstm_odyssey.study.engine import InProcess, silent
-from lstm_odyssey.study.plan import Plan, Settings, make_plan, not_taken
+from lstm_odyssey.study.plan import Plan, make_plan, not_taken
 from lstm_odyssey.study.results import consolidate
 from lstm_odyssey.study.resume import read_seed
 from lstm_odyssey.study.stored.locking import alive, alone, clean, forget, study_locked

@@ -12,7 +12,8 @@ from lstm_odyssey.commands.options import joined, names
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.study import dispatch
 from lstm_odyssey.study.asked.config import read_config
-from lstm_odyssey.study.plan import SettingsError, chosen_cells
+from lstm_odyssey.study.asked.settings import SettingsError
+from lstm_odyssey.study.plan import chosen_cells
 from tests.made_plugins import HURRIED, RISING, write
 from tests.small import chorales
 

@@ -17,7 +17,8 @@ from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import netcdf, schema
 from lstm_odyssey.reports.contract.validation import SchemaError
 from lstm_odyssey.study.asked.search import MAX_TRIALS
-from lstm_odyssey.study.plan import Settings, SettingsError, make_plan
+from lstm_odyssey.study.asked.settings import Settings, SettingsError
+from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.stored.store import Store, StoreError
 from tests.small import chorales, settings
 

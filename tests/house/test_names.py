@@ -10,7 +10,7 @@ from lstm_odyssey.bench.timed.cell import Work
 from lstm_odyssey.plugins import origins
 from lstm_odyssey.reports.contract import nearest as of_reports
 from lstm_odyssey.study.asked.config import read_config
-from lstm_odyssey.study.plan import Settings, SettingsError
+from lstm_odyssey.study.asked.settings import Settings, SettingsError
 from lstm_odyssey.study.stored.trials import check_study
 from lstm_odyssey.tasks import nearest as of_tasks
 from lstm_odyssey.tasks import objectives

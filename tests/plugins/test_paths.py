@@ -16,7 +16,7 @@ from lstm_odyssey.plugins.paths import PathError, expanded, of_file
 from lstm_odyssey.plugins.registry import as_task
 from lstm_odyssey.reports import page
 from lstm_odyssey.study.asked.config import read_config
-from lstm_odyssey.study.plan import SettingsError
+from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.study.stored.store import Store
 from lstm_odyssey.tasks.declare import PAPER_SPACE, Task
 from lstm_odyssey.tasks.files.locate import locate

@@ -13,9 +13,9 @@ from lstm_odyssey.commands.terminal.tables import failures
 from lstm_odyssey.study import dispatch, watched
 from lstm_odyssey.study.block import Block, run_block
 from lstm_odyssey.study.dispatch import BLAMED
-from lstm_odyssey.study.engine import EngineError, engine, silent
+from lstm_odyssey.study.engine import engine, silent
 from lstm_odyssey.study.stored.store import Store, StoreError
-from lstm_odyssey.study.watched import DaskExecutor, LostResultError
+from lstm_odyssey.study.watched import DaskExecutor, EngineError, LostResultError
 from lstm_odyssey.training.environment import environment
 from tests.made_plugins import LIGHT, write
 from tests.small import settings

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from lstm_odyssey.commands import cli
-from lstm_odyssey.study.asked.settings import SettingsError
-from lstm_odyssey.study.engine import EngineError, engine
+from lstm_odyssey.study.asked.settings import Settings, SettingsError
+from lstm_odyssey.study.engine import engine
 from lstm_odyssey.study.gpus import VISIBLE, chosen
-from lstm_odyssey.study.plan import Settings, make_plan
+from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.stored.store import Store
+from lstm_odyssey.study.watched import EngineError
 
 
 def test_each_worker_sees_one_gpu_and_offers_it(tmp_path):

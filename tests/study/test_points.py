@@ -13,8 +13,9 @@ from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.fanova.cases import FanovaError
 from lstm_odyssey.reports.page import words
 from lstm_odyssey.study.asked import points
+from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.study.block import Block
-from lstm_odyssey.study.plan import SettingsError, make_plan
+from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.study.stored.trials import check_study
 from lstm_odyssey.training.random_streams import digest

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from lstm_odyssey.study import plan
 from lstm_odyssey.study.asked.search import draw
+from lstm_odyssey.study.asked.settings import Settings
 from lstm_odyssey.tasks.declare import PAPER_SPACE
 from lstm_odyssey.training.random_streams import canonical, digest, stream
 
@@ -81,6 +82,6 @@ def test_streams_and_digests_do_not_depend_on_the_machine():
 @pytest.mark.parametrize(("profile", "draws"), [("smoke", "common"), ("standard", "common"), ("paper", "independent")])
 def test_draws_of_a_profile(profile, draws):
     """Cells are compared at equal draws unless the paper's own study, or independent draws, are asked for."""
-    assert plan._new(plan.Settings(profile=profile), None)["draws"] == draws
-    assert plan._new(plan.Settings(profile=profile, draws="independent"), None)["draws"] == "independent"
-    assert plan._new(plan.Settings(profile=profile, draws="common"), None)["draws"] == "common"
+    assert plan._new(Settings(profile=profile), None)["draws"] == draws
+    assert plan._new(Settings(profile=profile, draws="independent"), None)["draws"] == "independent"
+    assert plan._new(Settings(profile=profile, draws="common"), None)["draws"] == "common"

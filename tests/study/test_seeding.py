@@ -14,8 +14,9 @@ from lstm_odyssey.reports.contract import netcdf, schema
 from lstm_odyssey.reports.contract.restore import restore
 from lstm_odyssey.reports.contract.schema import SchemaError
 from lstm_odyssey.study import run as study_module
+from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.study.block import Block
-from lstm_odyssey.study.plan import SettingsError, make_plan
+from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.results import consolidate, gather
 from lstm_odyssey.study.resume import read_seed
 from lstm_odyssey.study.run import pending

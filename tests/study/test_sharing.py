@@ -16,12 +16,12 @@ from filelock import SoftFileLease
 import lstm_odyssey as lo
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.study.block import Block
-from lstm_odyssey.study.engine import EngineError
 from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.results import consolidate, gather
 from lstm_odyssey.study.stored import locking
 from lstm_odyssey.study.stored.locking import alive, alone, claimed, clean, study_locked
 from lstm_odyssey.study.stored.store import Store, StoreError
+from lstm_odyssey.study.watched import EngineError
 from tests.conftest import ROOT
 from tests.small import chorales, settings
 

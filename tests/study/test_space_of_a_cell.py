@@ -15,7 +15,8 @@ from lstm_odyssey.reports.contract.schema import SchemaError, build, without_tim
 from lstm_odyssey.reports.stats.best_points import best_points
 from lstm_odyssey.study.asked import points as points_file
 from lstm_odyssey.study.asked.config import read_config
-from lstm_odyssey.study.plan import SettingsError, make_plan
+from lstm_odyssey.study.asked.settings import SettingsError
+from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.stored.store import Store
 from lstm_odyssey.tasks.declare import PAPER_SPACE
 from tests import made_studies

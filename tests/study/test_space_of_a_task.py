@@ -15,7 +15,8 @@ from lstm_odyssey.reports.contract.schema import without_times
 from lstm_odyssey.reports.stats.best_points import best_points
 from lstm_odyssey.study.asked import spaces
 from lstm_odyssey.study.asked.config import read_config
-from lstm_odyssey.study.plan import SettingsError, make_plan
+from lstm_odyssey.study.asked.settings import SettingsError
+from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.stored.store import Store
 from lstm_odyssey.tasks.declare import PAPER_SPACE
 from lstm_odyssey.tasks.distributions import Choice, EvenInteger, LogUniform, Uniform

@@ -11,8 +11,9 @@ from lstm_odyssey.reports.page import words
 from lstm_odyssey.study.asked import spaces
 from lstm_odyssey.study.asked.config import read_config
 from lstm_odyssey.study.asked.profiles import PROFILES
+from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.study.block import Block
-from lstm_odyssey.study.plan import SettingsError, make_plan
+from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.tasks.declare import PAPER_SPACE
 from lstm_odyssey.tasks.distributions import Choice, LogUniform, Uniform

@@ -201,7 +201,7 @@ def test_temporary_files_of_a_live_worker_are_left_alone(store, tmp_path):
 def test_a_space_has_what_a_training_reads(tmp_path, monkeypatch):
     """A hyperparameter that nothing reads, or one that is missing, is refused before anything is drawn."""
     from lstm_odyssey.plugins import registry
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
     from lstm_odyssey.tasks.declare import PAPER_SPACE, Choice
     from tests.corpora import made_task
 

@@ -212,7 +212,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
 
 def test_a_study_that_did_not_begin_leaves_its_folder_free(tmp_path):
     """When the workers are not to be had, the store is not bound to what was asked that time."""
-    from lstm_odyssey.study.engine import EngineError
+    from lstm_odyssey.study.watched import EngineError
 
     def engine(store, plan, todo):
         raise EngineError("none")
@@ -359,7 +359,8 @@ def test_the_workers_of_one_machine_listen_on_loopback_only(tmp_path):
 
 def test_a_scheduler_that_does_not_answer_is_one_clear_error(tmp_path):
     """No scheduler at the address: the error says how to start one."""
-    from lstm_odyssey.study.engine import EngineError, engine
+    from lstm_odyssey.study.engine import engine
+    from lstm_odyssey.study.watched import EngineError
 
     with (
         pytest.raises(EngineError, match="no dask scheduler answers there .* Start one with `dask scheduler`"),
@@ -370,7 +371,8 @@ def test_a_scheduler_that_does_not_answer_is_one_clear_error(tmp_path):
 
 def test_a_scheduler_whose_workers_do_not_see_the_store_is_refused(tmp_path):
     """Every worker reads the study's token back before work begins."""
-    from lstm_odyssey.study.engine import EngineError, engine
+    from lstm_odyssey.study.engine import engine
+    from lstm_odyssey.study.watched import EngineError
 
     with (
         cluster(tmp_path, workers=1) as (address, _),

@@ -203,7 +203,8 @@ def compare(
     from lstm_odyssey.bench.timed import compare as comparing
     from lstm_odyssey.commands.bench import tables as bench_tables
     from lstm_odyssey.commands.terminal import fitted
-    from lstm_odyssey.study.plan import SettingsError, default_tasks
+    from lstm_odyssey.study.asked.settings import SettingsError
+    from lstm_odyssey.study.plan import default_tasks
     from lstm_odyssey.tasks.nearest import nearest
 
     failing = [name.upper() for name in names(fail_on) or []]

@@ -74,7 +74,7 @@ def _sizes(lines: Sequence[str]) -> list[tuple[int, int]]:
     Raises:
         SettingsError: one of them is no pair of whole numbers.
     """
-    from lstm_odyssey.study.plan import SettingsError
+    from lstm_odyssey.study.asked.settings import SettingsError
 
     pairs = [tuple(each.split(":")) for each in lines]
     for each, pair in zip(lines, pairs, strict=True):

@@ -33,7 +33,9 @@ from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.protocol import refuse_unknown
 
 RUN_OPTIONS = ("store", "workers", "scheduler", "resume_from")
-_KINDS = {
+_Kind = tuple[type, str]
+_TEXT: _Kind = (str, "a text")
+_KINDS: dict[str, _Kind] = {
     **dict.fromkeys(("variants", "tasks", "plugins"), (list, "a list of names")),
     **dict.fromkeys(("protocol", "data", "space"), (dict, "a table")),
     **dict.fromkeys(("trials", "epochs", "seed", "block_size", "workers"), (int, "a whole number")),
@@ -84,10 +86,10 @@ def _refuse_wrong(path: Path, content: Mapping[str, Any]) -> None:
     for name, value in content.items():
         if name not in known:
             raise SettingsError(f"{path}: unknown option '{name}'; expected one of {nearest(name, known)}.")
-        expected, words = _KINDS.get(name, (str, "a text"))
+        expected, words = _KINDS.get(name, _TEXT)
         if not isinstance(value, expected) or isinstance(value, bool):
             raise SettingsError(f"{path}: {name} is {value!r}; expected {words}.")
-        if expected is list and not all(isinstance(entry, str) for entry in value):
+        if isinstance(value, list) and not all(isinstance(entry, str) for entry in value):
             raise SettingsError(f"{path}: {name} is {value!r}; expected a list of texts.")
     for task, place in content.get("data", {}).items():
         if not isinstance(place, str):
