@@ -1,7 +1,8 @@
 """Stored trials run again: whether a file of results, perhaps a stranger's, says what its study gives.
 
-What can be computed of a file is checked as it is opened: draws and ids follow from the study. Scores cannot; so some trials,
-chosen at random, are trained again as the study says, with its protocol, draws, seed, dtype, backend and device.
+What can be computed of a file is checked as it is opened: draws and ids follow from the study, scores from the curves. Curves
+cannot; so some trials, chosen at random, are trained again as the study says, with its protocol, draws, seed, dtype, backend and
+device.
 
 On the processor and with the versions that a trial ran with every bit of its scores and curves has to come out again. Elsewhere
 rounding differs, and training makes it grow. There the validation score before training has to agree to ``START``, and the best
@@ -11,24 +12,31 @@ rounded alike, in float32.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
 from lstm_odyssey import backends
+from lstm_odyssey.plugins import origins, registry
 from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.reports.contract.netcdf import rounded
 from lstm_odyssey.reports.contract.variables import MEASURED
+from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.plan import refuse_unasked
-from lstm_odyssey.study.results import open_study
+from lstm_odyssey.study.results import read_study
 from lstm_odyssey.study.resume import Seed, seed_of
 from lstm_odyssey.study.stored.trials import CURVES, FINISHED, comparable
+from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.environment import elsewhere
+
+if TYPE_CHECKING:
+    import xarray
 
 START = 1e-3
 """Of the score: how far the validation score before training may be off on another processor or with other versions."""
@@ -48,6 +56,7 @@ class Verified:
         verdict: one of ``BITS``, ``CLOSE``, ``DIFFERS``, ``NOT_RUN``; only the first two are agreement.
         stored, found: its best test score in the file and now; None where there is none.
         why: what differs, where it ran, or why it could not be run.
+        note: what is another here than in the file and changes no number: how the cell's equations are written, or its file.
     """
 
     task: str
@@ -57,6 +66,44 @@ class Verified:
     stored: float | None = None
     found: float | None = None
     why: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Trials run again, and of how many.
+
+    Attributes:
+        found: what became of each.
+        among: how many trials it was chosen from.
+    """
+
+    found: list[Verified]
+    among: int
+
+    def __iter__(self) -> Iterator[Verified]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def missed(self, share: float = 0.1) -> float:
+        """The probability that such a sample holds none of the changed trials, were ``share`` of them all changed.
+
+        >>> round(Sample([Verified("bach", "light", k, BITS) for k in range(5)], 50).missed(), 2)
+        0.58
+        """
+        ran = sum(one.verdict != NOT_RUN for one in self.found)
+        forged = max(1, round(share * self.among))
+        return math.comb(self.among - forged, ran) / math.comb(self.among, ran)
+
+    def gained(self) -> list[float]:
+        """Of the trials within tolerance the test score in the file less that of now, as a share of it."""
+        return [
+            (one.stored - one.found) / abs(one.found)
+            for one in self.found
+            if one.verdict == CLOSE and one.stored is not None and one.found
+        ]
 
 
 def verify(
@@ -65,8 +112,10 @@ def verify(
     *,
     seed: int = 0,
     data: Mapping[str, str] | None = None,
+    variants: Sequence[str] = (),
+    best: bool = False,
     on_epoch: Callable[[int, int, str, float], None] | None = None,
-) -> list[Verified]:
+) -> Sample:
     """Run some trials of a store or of a netCDF file again and compare them with what is stored.
 
     Args:
@@ -74,18 +123,28 @@ def verify(
         sample: how many trials; all that ended, if there are fewer.
         seed: of the choice.
         data: where a task's corpus lies, by task.
+        variants: of these cells alone; of all, if there are none.
+        best: of the best tenth of each cell by validation alone, which its rank rests on.
         on_epoch: called with (trials done, trials in all, what runs, share of its epochs).
 
     Raises:
         StoreError, SchemaError: there is no study, or it contradicts itself.
-        SettingsError: data has a task that the study has not.
+        SettingsError: data or variants has a name that the study has not.
     """
     source = expanded(path)
-    dataset = open_study(source)
+    dataset = read_study(source)
     study = seed_of(source, dataset)
     refuse_unasked(data or {}, dataset["task"].values.tolist())
     small = {name for name in CURVES if dataset[name].dtype == numpy.float32}
-    chosen = _chosen(study, sample, seed)
+    unknown = [name for name in variants if name not in study.study["variants"]]
+    if unknown:
+        known = nearest(unknown[0], list(study.study["variants"]))
+        raise SettingsError(f"--variants: got {', '.join(unknown)}; expected cells of the study: {known}.")
+    ended = [one for one in study.trials if one["status"] in FINISHED and one["variant"] in (variants or [one["variant"]])]
+    if best:
+        ranked = {(task, name): _best(dataset, task, name) for task, name in {(one["task"], one["variant"]) for one in ended}}
+        ended = [one for one in ended if one["trial"] in ranked[one["task"], one["variant"]]]
+    chosen = _chosen(ended, sample, seed)
     found = []
     for done, record in enumerate(chosen):
         what = f"{record['variant']} on {record['task']}, trial {record['trial']}"
@@ -98,11 +157,18 @@ def verify(
         if on_epoch is not None:
             on_epoch(done, len(chosen), what, 0.0)
         found.append(_verified(study, record, (data or {}).get(record["task"]), small, tell))
-    return found
+    return Sample(found, len(ended))
 
 
-def _chosen(study: Seed, sample: int, seed: int) -> list[dict[str, Any]]:
-    ended = [record for record in study.trials if record["status"] in FINISHED]
+def _best(dataset: xarray.Dataset, task: str, variant: str) -> set[int]:
+    """The indices of the trials that a cell's rank rests on."""
+    from lstm_odyssey.reports.stats.table import ranking
+
+    one = ranking(dataset, task, variant)
+    return set(dataset["trial"].values[one.trial[: one.k]].tolist())
+
+
+def _chosen(ended: Sequence[dict[str, Any]], sample: int, seed: int) -> list[dict[str, Any]]:
     places = numpy.random.default_rng(seed).permutation(len(ended))[:sample]
     return [ended[place] for place in sorted(places.tolist())]
 
@@ -119,7 +185,17 @@ def _verified(study: Seed, record: dict[str, Any], data: str | None, small: set[
     verdict, why = compared(record, again, small, strict=not other)
     if why and other:
         why += f" ({other})"
-    return Verified(*at, verdict, record["best_test"], again["best_test"], why or other)
+    return Verified(*at, verdict, record["best_test"], again["best_test"], why or other, _note(study.study, record["variant"]))
+
+
+def _note(study: Mapping[str, Any], variant: str) -> str:
+    """What of a cell is another here than in the file, its mathematics being the same."""
+    facts, said = study["variants"][variant], []
+    if list(registry.variant(variant).equations) != list(facts["equations"]):
+        said.append("the file writes its equations otherwise than they are read off the text here")
+    if where := origins.changed("variant", variant, facts):
+        said.append(f"{where}; the mathematics is the same")
+    return "; ".join(said)
 
 
 def _again(block: Block, index: int, data: str | None, tell: Any) -> dict[str, Any]:
