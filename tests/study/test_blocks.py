@@ -35,7 +35,8 @@ class Trained:
         numbers = {name: None if name == "diverged_epoch" else 1 for name in NUMBERS}
         scores = {"best_valid": drawn[0], "best_test": drawn[1], "best_test_per_sequence": drawn[2], "best_epoch": 1}
         curves = {name: [None if name == "train_loss" else 9.0, drawn[3]] for name in CURVES}
-        return {"status": "ok", "reason": "", **numbers, **scores, "final_valid": drawn[3], "curves": curves}
+        curves |= {"valid": [9.0, drawn[0]], "test": [9.0, drawn[1]]}
+        return {"status": "ok", "reason": "", **numbers, **scores, "final_valid": drawn[0], "curves": curves}
 
     def best_member_weights(self, member):
         return {"a": np.full(3, self.trials[member].index)}
