@@ -73,7 +73,12 @@ def _contradictions(dataset: xarray.Dataset, finished: Array) -> Iterator[tuple[
     least = numpy.fmin.reduce(sign[:, None] * valid, axis=1)
     here = sign * numpy.take_along_axis(valid, numpy.where(known, best, 0).astype(int)[:, None], 1)[:, 0]
     for row, at in first(known & (least < here)):
-        yield "best_epoch", at, f"{best[row]:g}", f"the epoch of its best validation score, {sign[row] * least[row]:.9g}"
+        yield (
+            "best_epoch",
+            at,
+            f"{best[row]:g}",
+            f"the epoch of its best validation score, {sign[row] * least[row]:.9g}",
+        )
     if isinstance(limit, int) and isinstance(patience, int):
         for row, at in first((last > limit) | (ended & (last != limit) & (last - best != patience))):
             expected = f"{limit}, the protocol's limit, or {patience} after the best one ({best[row]:g}), its patience"

@@ -31,7 +31,13 @@ TASK_FACTS = ("checksum", "objective", "bidirectional", "metric", "units", "dire
 
 
 def refuse_unlike(
-    subject: str, study: Mapping[str, Any], other: Mapping[str, Any], cure: str, base: str = "", **alike: Sequence[str]
+    subject: str,
+    study: Mapping[str, Any],
+    other: Mapping[str, Any],
+    cure: str,
+    base: str = "",
+    /,
+    **alike: Sequence[str],
 ) -> None:
     """Raise ``SchemaError`` unless both have one protocol and, of what both have, the same facts.
 

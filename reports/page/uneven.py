@@ -16,8 +16,8 @@ from lstm_odyssey.reports.stats.table import ranking, score
 def uneven_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
     """Which cells have too few trials for a best tenth where others have enough, and all of them at the draws of the few.
 
-    A mean of the best two of four draws is no mean of the best twenty of two hundred: it is worse whatever the cell. At the draws
-    that both had the two can be set side by side. Empty where all cells have enough trials, or none has.
+    A mean of the best two of four draws is no mean of the best twenty of two hundred: it is worse whatever the cell. At the
+    draws that both had the two can be set side by side. Empty where all cells have enough trials, or none has.
     """
     scored = table.loc[task]
     scored = scored[scored["selected"] > 0]

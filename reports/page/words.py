@@ -94,7 +94,7 @@ def lacks(dataset: xarray.Dataset) -> str:
 
 
 def task_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
-    """What the best tenths of a task score, without a winner, who does not beat the chance level, and who has too few trials."""
+    """What the best tenths of a task score, without a winner, who does not beat chance, and who has too few trials."""
     rows = table.loc[task]
     sign = -1 if maximizes(dataset, task) else 1
     means = sorted((mean for mean in rows["mean_test"].tolist() if not math.isnan(mean)), key=lambda mean: sign * mean)

@@ -62,7 +62,9 @@ def rows(
         part = comparison.sel(task=task)
         there = part["variant"].values.tolist()
         cells = [name for name in CELLS if name in there]
-        ours = part.sel(variant=[name for name in there if name in (BASELINE, *CELLS)])  # others are no part of its search
+        ours = part.sel(
+            variant=[name for name in there if name in (BASELINE, *CELLS)]
+        )  # others are no part of its search
         table.append(best_score.best(study, ours, PAPER[task], again))
         if cells:
             table.append(claims.none_better(part, cells))

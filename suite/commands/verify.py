@@ -20,7 +20,9 @@ def verify(
     ] = Path("study"),
     sample: Annotated[int, typer.Option("--sample", help="How many trials are run again.", min=1)] = 5,
     seed: Annotated[int, typer.Option("--seed", help="Of the choice of trials.", min=0)] = 0,
-    variants: Annotated[list[str] | None, typer.Option(help="Of these cells alone; names, with commas between.")] = None,
+    variants: Annotated[
+        list[str] | None, typer.Option(help="Of these cells alone; names, with commas between.")
+    ] = None,
     best: Annotated[
         bool, typer.Option("--best", help="Of each cell's best tenth by validation alone, which its rank rests on.")
     ] = False,
@@ -74,20 +76,18 @@ def summed_up(sample: Sample) -> list[str]:
     number = {kind: sum(one.verdict == kind for one in sample.found) for kind in verifying.VERDICTS}
     ran = len(sample.found) - number[verifying.NOT_RUN]
     parts = [f"{count} {kind}" for kind, count in number.items() if count]
-    said = [
-        f"{counted(ran, 'trial')} run again of {counted(len(sample.found), 'trial')} chosen: "
-        f"{', '.join(parts) or 'none ended'}."
-    ]
+    of = f"{counted(ran, 'trial')} run again of {counted(len(sample.found), 'trial')} chosen"
+    said = [f"{of}: {', '.join(parts) or 'none ended'}."]
     if gained := sample.gained():
         less = sum(one < 0 for one in gained)
         said.append(
-            f"Elsewhere than where they ran, scores and curves may be off by {100 * verifying.ELSEWHERE:g} %, which is more than "
-            f"cells differ by. Test scores in the file are {100 * sum(gained) / len(gained):+.2g} % from those of now on "
+            f"Elsewhere than where they ran, scores and curves may be off by {100 * verifying.ELSEWHERE:g} %, which is more "
+            f"than cells differ by. Test scores in the file are {100 * sum(gained) / len(gained):+.2g} % from those of now on "
             f"average, {less} of {len(gained)} less: rounding goes both ways."
         )
     if ran and not number[verifying.DIFFERS] and ran < sample.among:
         said.append(
-            f"They were chosen among {sample.among:,}. Had a tenth of those been changed, this choice would have missed all of "
-            f"them with a probability of {100 * sample.missed():.0f} %."
+            f"They were chosen among {sample.among:,}. Had a tenth of those been changed, this choice would have missed all "
+            f"of them with a probability of {100 * sample.missed():.0f} %."
         )
     return said

@@ -56,14 +56,14 @@ def refuse_absent(kind: str, names: Iterable[str], stored: Mapping[str, Mapping[
         if name in known or name not in stored:
             continue
         origin = stored[name].get("origin") or {}
-        if told := cure(origin):
+        if how := cure(origin):
             raise PluginError(
-                f"{kind} '{name}': the study has it from {words(origin)}, and nothing here registers it. {told}."
+                f"{kind} '{name}': the study has it from {words(origin)}, and nothing here registers it. {how}."
             )
 
 
 def cure(origin: Mapping[str, str]) -> str:
-    """How to get what a study has from an origin, without the full stop; empty where it is neither a file nor a distribution."""
+    """How to get what a study has from an origin, without the full stop; empty if that is no file and no distribution."""
     if "file" in origin:
         content = f", as it was when its sha256 was {origin['sha256'][:12]}" if origin.get("sha256") else ""
         return f"Pass that file{content}: --plugin {origin['file']}"
@@ -79,3 +79,12 @@ def changed(kind: str, name: str, stored: Mapping[str, Any]) -> str:
         return ""
     said = [f"{words(one)}{f' of sha256 {sum_[:12]}' if (sum_ := one.get('sha256')) else ''}" for one in (there, here)]
     return f"the study has it from {said[0]}, here it is from {said[1]}"
+
+
+def another(name: str, signature: str, stored: Mapping[str, Any]) -> str:
+    """That a study's variant is another cell here, where each has it from, and how to get the study's, in sentences."""
+    where, how = changed("variant", name, stored), cure(stored.get("origin") or {}) or "Bring the old one back"
+    return (
+        f"variant '{name}': its signature here is {signature[:12]}, the study's {stored['signature'][:12]}: another text, "
+        f"constant or start value{f'; {where}' if where else ''}. {how}."
+    )

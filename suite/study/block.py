@@ -138,8 +138,8 @@ class Block:
             CorpusError, StoreError: the corpus cannot be loaded here, or it or the cell is another here.
             UnknownNameError, PluginError: the cell or the task is not to be had here.
         """
-        for kind, name in (("task", self.task), ("variant", self.variant)):
-            origins.refuse_absent(kind, [name], self.study[f"{kind}s"])
+        origins.refuse_absent("task", [self.task], self.study["tasks"])
+        origins.refuse_absent("variant", [self.variant], self.study["variants"])
         corpus = registry.load_corpus(self.task, data)
         expected = self.study["tasks"][self.task]["checksum"]
         if corpus.fingerprint != expected:
@@ -150,12 +150,7 @@ class Block:
         cell = registry.variant(self.variant)
         facts = self.study["variants"][self.variant]
         if cell.signature != facts["signature"]:
-            where = origins.changed("variant", self.variant, facts)
-            raise StoreError(
-                f"variant '{self.variant}': its signature here is {cell.signature[:12]}, the study's "
-                f"{facts['signature'][:12]}: another text, constant or start value{f'; {where}' if where else ''}. "
-                f"{origins.cure(facts.get('origin') or {}) or 'Bring the old one back'}."
-            )
+            raise StoreError(origins.another(self.variant, cell.signature, facts))
         return cell, corpus
 
     def train(self, cell: Cell, corpus: Corpus, wanted: Sequence[int], **options: Any) -> Population:

@@ -1,8 +1,7 @@
 """Stored trials run again: whether a file of results, perhaps a stranger's, says what its study gives.
 
-What can be computed of a file is checked as it is opened: draws and ids follow from the study, scores from the curves. Curves
-cannot; so some trials, chosen at random, are trained again as the study says, with its protocol, draws, seed, dtype, backend and
-device.
+What can be computed of a file is checked as it is opened: draws and ids follow from the study, scores from the curves. These
+cannot; so some trials, chosen at random, are trained again as the study says: protocol, draws, seed, dtype, backend, device.
 
 On the processor and with the versions that a trial ran with every bit of its scores and curves has to come out again. Elsewhere
 rounding differs, and training makes it grow. There the validation score before training has to agree to ``START``, and the best
@@ -140,9 +139,13 @@ def verify(
     if unknown:
         known = nearest(unknown[0], list(study.study["variants"]))
         raise SettingsError(f"--variants: got {', '.join(unknown)}; expected cells of the study: {known}.")
-    ended = [one for one in study.trials if one["status"] in FINISHED and one["variant"] in (variants or [one["variant"]])]
+    ended = [
+        one for one in study.trials if one["status"] in FINISHED and one["variant"] in (variants or [one["variant"]])
+    ]
     if best:
-        ranked = {(task, name): _best(dataset, task, name) for task, name in {(one["task"], one["variant"]) for one in ended}}
+        ranked = {
+            (task, name): _best(dataset, task, name) for task, name in {(one["task"], one["variant"]) for one in ended}
+        }
         ended = [one for one in ended if one["trial"] in ranked[one["task"], one["variant"]]]
     chosen = _chosen(ended, sample, seed)
     found = []
@@ -185,7 +188,9 @@ def _verified(study: Seed, record: dict[str, Any], data: str | None, small: set[
     verdict, why = compared(record, again, small, strict=not other)
     if why and other:
         why += f" ({other})"
-    return Verified(*at, verdict, record["best_test"], again["best_test"], why or other, _note(study.study, record["variant"]))
+    return Verified(
+        *at, verdict, record["best_test"], again["best_test"], why or other, _note(study.study, record["variant"])
+    )
 
 
 def _note(study: Mapping[str, Any], variant: str) -> str:

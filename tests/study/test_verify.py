@@ -37,7 +37,9 @@ def forge(folder, place, **changes):
     file = min(store.trials_folder.glob("[!.]*.json"))
     record = json.loads(file.read_text())
     record |= {name: change(record[name]) for name, change in changes.items()}
-    if "best_test" in changes:  # a forger changes the curve as well: a score that does not follow from it is not even opened
+    if (
+        "best_test" in changes
+    ):  # a forger changes the curve as well: a score that does not follow from it is not even opened
         record["curves"]["test"][record["best_epoch"]] = record["best_test"]
     file.write_text(json.dumps(record))
     consolidate(store)
@@ -156,7 +158,8 @@ def test_the_trials_that_a_rank_rests_on_can_be_asked_for(folder, data, monkeypa
     study = lo.open_study(folder / "store")
     monkeypatch.setattr(verifying, "_again", lambda *_: (_ for _ in ()).throw(LookupError("no")))
     one = study["variant"].values.tolist()[1]
-    assert [(v.variant, v.trial) for v in verify(folder / "store", 9, data=data, variants=[one])] == [(one, k) for k in range(3)]
+    mine = verify(folder / "store", 9, data=data, variants=[one])
+    assert [(found.variant, found.trial) for found in mine] == [(one, k) for k in range(3)]
     best = verify(folder / "store", 9, data=data, best=True)
     worst = study["best_valid"].isel(task=0).argmax("trial")
     expected = {(name, k) for name in study["variant"].values for k in range(3) if k != int(worst.sel(variant=name))}

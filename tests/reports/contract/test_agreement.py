@@ -21,9 +21,11 @@ def honest(direction="minimize"):
     study, kept = made.whole(made.study(tasks, trials=4, epochs=20))
     for one in kept:
         if direction == "maximize":
-            curves = {name: [value if value is None else -value for value in one["curves"][name]] for name in ("valid", "test")}
-            one["curves"] |= curves
-            one |= {name: None if one[name] is None else -one[name] for name in ("best_valid", "best_test", "final_valid")}
+            for name in ("valid", "test"):
+                one["curves"][name] = [value if value is None else -value for value in one["curves"][name]]
+            one |= {
+                name: None if one[name] is None else -one[name] for name in ("best_valid", "best_test", "final_valid")
+            }
     return schema.build(study, kept)
 
 
@@ -69,7 +71,8 @@ FORGED = {
 def test_what_follows_passes(direction):
     """Whole and rounded as a record, whichever way scores are better; a study without a trial too."""
     study = honest(direction)
-    for one in (study, netcdf.record(study), study.assign(status=study["status"].copy(data=numpy.full_like(study["status"], "missing")))):
+    empty = study.assign(status=study["status"].copy(data=numpy.full(study["status"].shape, "missing")))
+    for one in (study, netcdf.record(study), empty):
         refuse_contradicting(one, "study")
 
 

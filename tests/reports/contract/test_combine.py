@@ -139,7 +139,7 @@ def constant(made_of: Content, cell: str = "leaky") -> Content:
 
 
 def test_a_constant_of_its_own_makes_no_other_draws() -> None:
-    """A cell that draws a constant beside the common draws is paired with the others, in one file or in two; nobody else's is."""
+    """A cell that draws a constant beside the common draws is paired with the others, in one file or in two."""
     mine = opened(constant(content("leaky")))
     for files in ({"a": opened(content()), "b": mine}, {"b": mine, "a": opened(content())}):
         both = combine(files)

@@ -36,7 +36,9 @@ def content(*variants: str, trials: int, source: str = "aaaa", task: str = "song
             drawn = {key: random.integers(10, 24) * 2 if key == "hidden_size" else random.uniform() for key in drawn}
             score = 7 + float(random.uniform()) + 0.3 * variants.index(name) + (0.1 if name == "mine" else 0)
             one = made.trial(study, task, name, index, best_valid=score, best_test=score + 0.05)
-            one["hyperparameters"] = {key: int(value) if key == "hidden_size" else float(value) for key, value in drawn.items()}
+            one["hyperparameters"] = {
+                key: int(value) if key == "hidden_size" else float(value) for key, value in drawn.items()
+            }
             kept.append(one | {"environment": {"cpu": "a fast one", "lstm-odyssey": "0.1.0", "source": source}})
     return schema.build(*json.loads(json.dumps((study, kept))))
 
@@ -50,7 +52,12 @@ def record() -> xarray.Dataset:
 def beside(record: xarray.Dataset) -> xarray.Dataset:
     """Four trials of a cell of one's own, at the first draws of the record."""
     mine = content(
-        "mine", trials=4, source="bbbb", origin=MINE, constants={"lambda_": [0.3, 0.01, 1.0]}, start={"b.f": ["number", 1.0]}
+        "mine",
+        trials=4,
+        source="bbbb",
+        origin=MINE,
+        constants={"lambda_": [0.3, 0.01, 1.0]},
+        start={"b.f": ["number", 1.0]},
     )
     return combine({"mine": mine, "record": record})
 
@@ -58,7 +65,9 @@ def beside(record: xarray.Dataset) -> xarray.Dataset:
 def test_few_trials_are_set_beside_the_same_draws(beside: xarray.Dataset, record: xarray.Dataset) -> None:
     """The mean of the best two of four stands beside that of the others at those four draws, not beside their best tenth."""
     text = uneven_text(beside, summary(beside), "songs")
-    assert "mine has 4 finished trials: the mean of its best two is not to be set beside the best tenth of many." in text
+    assert (
+        "mine has 4 finished trials: the mean of its best two is not to be set beside the best tenth of many." in text
+    )
     shown = {}
     for name in ("mine", "vanilla", "gated"):
         valid = beside["best_valid"].sel(task="songs", variant=name).values[:4]
@@ -66,7 +75,9 @@ def test_few_trials_are_set_beside_the_same_draws(beside: xarray.Dataset, record
         shown[name] = f"{beside['best_test'].sel(task='songs', variant=name).values[best].mean():.2f}"
     assert f"the best two score {shown['mine']} in mine, {shown['vanilla']} in vanilla and " in text
     assert f"{shown['vanilla']} to {shown['gated']} in the two that had them too." in text
-    assert not uneven_text(record, summary(record), "songs") and text in words.task_text(beside, summary(beside), "songs")
+    assert not uneven_text(record, summary(record), "songs") and text in words.task_text(
+        beside, summary(beside), "songs"
+    )
 
 
 def test_other_draws_are_set_beside_nobody(record: xarray.Dataset) -> None:
@@ -80,7 +91,9 @@ def test_other_draws_are_set_beside_nobody(record: xarray.Dataset) -> None:
 def test_files_of_other_sources_are_told_apart(beside: xarray.Dataset, record: xarray.Dataset) -> None:
     """The summary says which file ran with which source; the environment gives both, not that of the first file alone."""
     said = words.summary_text(beside, summary(beside))[0]
-    assert "They did not run with one version and source of lstm-odyssey: mine 0.1.0 (bbbb); record 0.1.0 (aaaa)." in said
+    assert (
+        "They did not run with one version and source of lstm-odyssey: mine 0.1.0 (bbbb); record 0.1.0 (aaaa)." in said
+    )
     shown = html.unescape(page.render(beside))
     assert "aaaa (200 trials), bbbb (4 trials)" in shown
     again = combine({"record": record, "more": content("other", trials=4)})
@@ -104,14 +117,18 @@ def test_a_refusal_names_both_studies(record: xarray.Dataset) -> None:
     """Whose protocol is whose."""
     short = content("mine", trials=4)
     short.attrs["protocol"] = json.dumps(json.loads(short.attrs["protocol"]) | {"epochs": 2})
-    with pytest.raises(SchemaError, match=r"study 'record', protocol: found .*8.*, expected .*2.*, as study 'mine' has"):
+    with pytest.raises(
+        SchemaError, match=r"study 'record', protocol: found .*8.*, expected .*2.*, as study 'mine' has"
+    ):
         combine({"mine": short, "record": record})
 
 
 def test_the_papers_best_score_is_of_the_papers_cells() -> None:
     """A cell of one's own is no part of its search: neither its score nor its number of trials is set beside the paper's."""
     facts = {"task": "jsb_chorales"}
-    both = combine({"mine": content("mine", trials=4, **facts), "record": content("vanilla", "niaf", trials=100, **facts)})
+    both = combine(
+        {"mine": content("mine", trials=4, **facts), "record": content("vanilla", "niaf", trials=100, **facts)}
+    )
     both["best_test"].loc[{"variant": "mine"}] = 1.0
     (row,) = [row for row in paper.rows(both) if row.claim == "best score"]
     assert "vanilla" in row.ours and "100 trials of a cell where the paper ran 200" in row.note
