@@ -93,7 +93,7 @@ def keeping(x, y, *, W, b, k):
 
 
 def test_a_constant_is_written_as_its_letter_and_a_number_times_a_vector():
-    """λ too, whose name Unicode spells otherwise and Python keeps for itself; what is computed of constants alone is a number."""
+    """λ too, which Unicode spells otherwise and Python keeps; what is computed of constants alone is a number."""
     cell = lo.Cell(Variant(keeping, constants={"lambda_": Constant(0.3), "gamma": Constant(2.0)}))
     assert cell.equations == (
         "kept_t = 1 - λ",
