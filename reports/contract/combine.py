@@ -17,13 +17,13 @@ from typing import Any
 
 import xarray
 
-from lstm_odyssey.reports.contract.draws import ALL
+from lstm_odyssey.reports.contract.draws import ALL, plugins
 from lstm_odyssey.reports.contract.restore import restore
 from lstm_odyssey.reports.contract.same_draws import CURE, File, Group, Record, grouped
 from lstm_odyssey.reports.contract.schema import build
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.validation import SchemaError, attribute, error, validate
-from lstm_odyssey.reports.contract.variables import MEASURED, TEXT_ATTRIBUTES
+from lstm_odyssey.reports.contract.variables import MEASURED, PACKAGE, TEXT_ATTRIBUTES
 from lstm_odyssey.reports.contract.wording import counted, listed
 
 TASK_FACTS = ("checksum", "objective", "bidirectional", "metric", "units", "direction", "space")
@@ -31,7 +31,13 @@ TASK_FACTS = ("checksum", "objective", "bidirectional", "metric", "units", "dire
 
 
 def refuse_unlike(
-    subject: str, study: Mapping[str, Any], other: Mapping[str, Any], cure: str, **alike: Sequence[str]
+    subject: str,
+    study: Mapping[str, Any],
+    other: Mapping[str, Any],
+    cure: str,
+    base: str = "",
+    /,
+    **alike: Sequence[str],
 ) -> None:
     """Raise ``SchemaError`` unless both have one protocol and, of what both have, the same facts.
 
@@ -39,6 +45,7 @@ def refuse_unlike(
         subject: how the other is called.
         study, other: contents of ``study.json``.
         cure: what to do.
+        base: how the study is called, where not everybody knows.
         alike: of ``tasks`` and ``variants``, which facts must be alike beside the protocol.
     """
     facts = [("protocol", study["protocol"], other["protocol"])]
@@ -55,7 +62,8 @@ def refuse_unlike(
         if isinstance(found, dict) and isinstance(expected, dict):  # only what differs of them
             names = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
             expected, found = ({name: each.get(name) for name in names} for each in (expected, found))
-        raise error(f"{subject}, {what}", f"{found}"[:200], f"{expected}"[:200], cure)
+        as_there = f", as study '{base}' has" if base else ""
+        raise error(f"{subject}, {what}", f"{found}"[:200], f"{expected}"[:200] + as_there, cure)
 
 
 def combine(studies: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
@@ -76,9 +84,9 @@ def combine(studies: Mapping[str, xarray.Dataset]) -> xarray.Dataset:
     files = [_opened(label, study) for label, study in studies.items()]
     first = files[0]
     for other in files[1:]:
-        refuse_unlike(f"study '{other.label}'", first.study, other.study, CURE)
+        refuse_unlike(f"study '{other.label}'", first.study, other.study, CURE, first.label)
         for before in files[: files.index(other)]:
-            refuse_unlike(f"study '{other.label}'", before.study, other.study, CURE, tasks=TASK_FACTS)
+            refuse_unlike(f"study '{other.label}'", before.study, other.study, CURE, before.label, tasks=TASK_FACTS)
     _refuse_two_measures(files)
     groups = grouped(files)
     each = 1 + max([0, *(number for group in groups for number in group.numbers)])
@@ -220,6 +228,7 @@ def _facts(file: File) -> Record:
         "tasks": list(file.study["tasks"]),
         "variants": list(file.study["variants"]),
         **facts,
+        **plugins(file.study),
     } | ({"points": points} if points else {})
 
 
@@ -234,6 +243,12 @@ def _planned(files: list[File], names: Mapping[tuple[str, str], str]) -> dict[st
     return made
 
 
+def _sources(file: File) -> list[str]:
+    """The versions of this package, each with the hash of its source, that a file's trials ran with."""
+    ran = [trial["environment"] for trial in file.trials]
+    return list(dict.fromkeys(f"{one.get(PACKAGE, 'not said')} ({one.get('source', 'no source')})" for one in ran))
+
+
 def _sentence(files: list[File], seeds: int, several: Mapping[str, list[str]]) -> str:
     """What a reader has to know of several files in one report."""
     seen = [f"{file.label} (seed {file.study['seed']}, {counted(len(file.trials), 'trial')})" for file in files]
@@ -244,6 +259,10 @@ def _sentence(files: list[File], seeds: int, several: Mapping[str, list[str]]) -
             "are drawn anew for all seeds together. What a seed does to all trials of a cell is in the mean, not in the "
             "interval."
         )
+    sources = {file.label: _sources(file) for file in files}
+    if len({source for found in sources.values() for source in found}) > 1:
+        each = [f"{label} {listed(found) or 'not said'}" for label, found in sources.items()]
+        said += f" They did not run with one version and source of {PACKAGE}: {'; '.join(each)}."
     for task, found in several.items():
         said += f" The files ran on {len(found)} processors on {task}, so there are no times ({listed(found)})."
     return said

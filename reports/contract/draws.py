@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy
@@ -9,7 +10,7 @@ import xarray
 from numpy.typing import NDArray
 
 from lstm_odyssey.reports.contract.validation import attribute
-from lstm_odyssey.reports.contract.variables import FROM_FILE
+from lstm_odyssey.reports.contract.variables import FROM_FILE, PACKAGE
 from lstm_odyssey.reports.contract.wording import listed
 
 ALL = ""
@@ -70,7 +71,19 @@ def runs(study: xarray.Dataset) -> list[dict[str, Any]]:
         "trials": study.sizes["trial"],
         **{name: more.get(name) for name in ("block_size", "keep_weights", "space")},
     }
+    kept |= plugins({name: attribute(study, name) for name in ("variants", "tasks")})
     return [kept | ({} if rows is None else {"points": rows["file"]})]
+
+
+def plugins(study: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What a study's cells and tasks come from beside this package: ``plugins``, files, and ``packages``, as pip takes them."""
+    origins = [facts.get("origin") or {} for kind in ("variants", "tasks") for facts in study[kind].values()]
+    others = [one for one in origins if one.get("distribution", PACKAGE) != PACKAGE]
+    found = {
+        "plugins": [one["file"] for one in origins if "file" in one],
+        "packages": [f"{one['distribution']}=={one.get('version')}" for one in others],
+    }
+    return {name: list(dict.fromkeys(values)) for name, values in found.items() if values}
 
 
 def seeds(study: xarray.Dataset) -> str:

@@ -2,13 +2,14 @@
 
 Two cells have *the same draws* where all trials of equal index that both have ran with the same hyperparameters, to the last
 bit, or where the rows of a file of points hold all finished draws of the other study. So independent and common draws are never
-paired, and points that are the best of a search are no draws of it.
+paired, and points that are the best of a search are no draws of it. What a cell draws for itself alone, as its constants, the
+others cannot have: it is left out, as it is within one study of common draws.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +31,8 @@ class File:
         study, trials: what its store held.
         seed_number: which of several seeds of the same draws it was run with.
         draws: by task and cell, what each of its trials was run with.
-        finished: the same of those that have scores.
+        alike: the same without what the cell draws for itself alone.
+        finished: the draws of those that have scores.
     """
 
     label: str
@@ -38,14 +40,20 @@ class File:
     trials: list[Record]
     seed_number: int = 0
     draws: dict[tuple[str, str], dict[int, Draw]] = field(default_factory=dict)
+    alike: dict[tuple[str, str], dict[int, Draw]] = field(default_factory=dict)
     finished: dict[tuple[str, str], set[Draw]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for trial in self.trials:
             place = trial["task"], trial["variant"]
             self.draws.setdefault(place, {})[trial["trial"]] = drawn(trial)
+            self.alike.setdefault(place, {})[trial["trial"]] = without(drawn(trial), self.own(trial["variant"]))
             if trial["status"] in FINISHED:
                 self.finished.setdefault(place, set()).add(drawn(trial))
+
+    def own(self, cell: str) -> set[str]:
+        """The hyperparameters that a cell drew for itself alone."""
+        return set(self.study["variants"][cell].get("space") or ())
 
     @property
     def from_points(self) -> bool:
@@ -66,7 +74,7 @@ class Group:
     """Cells of one task that had the same draws.
 
     Attributes:
-        numbers: the draws by index.
+        numbers: the draws by index, without what a cell drew for itself alone.
         points: whether they were chosen, and nobody had drawn them.
         cells: who had them.
     """
@@ -83,16 +91,23 @@ class Group:
             return file.study["draws"] == "common" and any(one is file for one, _ in self.cells)
         if file.from_points and not self.points:
             ended = {name: one.finished.get((self.task, name), set()) for one, name in self.cells}
-            needed = ended[cell] if cell in ended else set.intersection(*ended.values())
+            bare = [{without(draw, self.own(name)) for draw in draws} for name, draws in ended.items()]
+            needed = ended[cell] if cell in ended else set.intersection(*bare)
             return bool(needed) and needed | set(mine.values()) <= file.rows(self.task, cell)
+        mine = file.alike[self.task, cell]
         shared = mine.keys() & self.numbers.keys()
         return bool(shared) and all(mine[index] == self.numbers[index] for index in shared)
+
+    def own(self, cell: str) -> set[str]:
+        """What a cell of that name drew for itself alone."""
+        return {key for file, name in self.cells if name == cell for key in file.own(name)}
 
     def numbered(self, file: File, cell: str) -> dict[int, int]:
         """The index of the draw that each trial of a cell had, by the trial's own index."""
         mine = file.draws.get((self.task, cell), {})
         if not file.from_points or self.points:
             return {index: index for index in mine}
+        mine = {index: without(draw, self.own(cell)) for index, draw in mine.items()}
         places: dict[Draw, list[int]] = {}
         for number, draw in sorted(self.numbers.items()):
             places.setdefault(draw, []).append(number)
@@ -104,9 +119,10 @@ class Group:
         mine = file.draws.get((self.task, cell), {})
         self.cells.append((file, cell))
         if not file.from_points or self.points:
-            self.numbers |= mine
+            self.numbers |= file.alike.get((self.task, cell), {})
             return
-        lacking = Counter(mine.values()) - Counter(self.numbers.values())  # rows that nobody had run as a draw
+        bare = [without(draw, self.own(cell)) for draw in mine.values()]
+        lacking = Counter(bare) - Counter(self.numbers.values())  # rows that nobody had run as a draw
         for draw in lacking.elements():
             self.numbers[1 + max(self.numbers)] = draw
 
@@ -114,6 +130,11 @@ class Group:
 def drawn(trial: Mapping[str, Any]) -> Draw:
     """What a trial was run with, in a form that can be compared."""
     return tuple(sorted(trial["hyperparameters"].items()))
+
+
+def without(draw: Draw, names: Collection[str]) -> Draw:
+    """A draw less some of its names."""
+    return tuple((name, value) for name, value in draw if name not in names) if names else draw
 
 
 def grouped(files: list[File]) -> list[Group]:

@@ -20,7 +20,7 @@ from lstm_odyssey.reports.contract.schema import attribute, hyperparameters
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.contract.variables import BOOLEAN, WORDS
 from lstm_odyssey.reports.contract.wording import named
-from lstm_odyssey.reports.page import trials, words
+from lstm_odyssey.reports.page import provenance, trials, words
 from lstm_odyssey.reports.page.analyses import Analyses, analyse
 from lstm_odyssey.reports.page.on_a_gpu import on_a_gpu
 from lstm_odyssey.reports.page.section import section as task_section
@@ -208,6 +208,7 @@ def _cells(dataset: xarray.Dataset, order: Sequence[str]) -> list[dict[str, Any]
                 "gone": [line.partition(" = ")[0] for line in first if line.partition(" = ")[0] not in left],
                 "parameters": words.parameters(told.get("parameters") or {}),
                 "states": ", ".join(told.get("states") or []),
+                "declared": provenance.declared(told),
                 "signature": str(told.get("signature") or "")[:12],
                 "origin": " ".join(map(str, (told.get("origin") or {}).values())),
                 "reference": references.index(told["reference"]) + 1 if told.get("reference") else None,
@@ -228,7 +229,8 @@ def _environment(dataset: xarray.Dataset) -> dict[str, str]:
     told: dict[str, Any] = {"environments of the trials": len(machines)} if len(machines) > 1 else {}
     if len(names := processors(dataset, timed=False)) > 1:  # of a study without times as well: scores hang on them too
         told["processors of the trials"] = names
-    return words.flat(stored | attribute(dataset, "environment") | told)
+    began = words.flat(stored | attribute(dataset, "environment") | told)
+    return began | {name: text for name, text in provenance.environments(dataset).items() if name != "cpu"}
 
 
 def _reasons(dataset: xarray.Dataset) -> list[dict[str, Any]]:

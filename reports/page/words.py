@@ -20,6 +20,7 @@ from lstm_odyssey.reports.contract.variables import INSTEAD_OF
 from lstm_odyssey.reports.contract.wording import count, listed, span
 from lstm_odyssey.reports.page.importance import importance_text
 from lstm_odyssey.reports.page.sentences import comparison_text
+from lstm_odyssey.reports.page.uneven import uneven_text
 from lstm_odyssey.reports.stats.inference import ENOUGH
 from lstm_odyssey.reports.stats.table import maximizes, score
 
@@ -93,7 +94,7 @@ def lacks(dataset: xarray.Dataset) -> str:
 
 
 def task_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
-    """What the best tenths of a task score, without a winner, and who does not beat the chance level."""
+    """What the best tenths of a task score, without a winner, who does not beat chance, and who has too few trials."""
     rows = table.loc[task]
     sign = -1 if maximizes(dataset, task) else 1
     means = sorted((mean for mean in rows["mean_test"].tolist() if not math.isnan(mean)), key=lambda mean: sign * mean)
@@ -117,7 +118,7 @@ def task_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> st
     unscored = [str(name) for name in rows.index.difference(scored.index, sort=False)]
     if unscored:
         text = f"{text}. {listed(unscored)} {'has' if len(unscored) == 1 else 'have'} no score yet"
-    return f"{text}."
+    return f"{text}. {uneven_text(dataset, table, task)}".strip()
 
 
 def caption(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
@@ -212,14 +213,15 @@ def flat(facts: Any, prefix: str = "") -> dict[str, str]:
 def commands(dataset: xarray.Dataset) -> list[str]:
     """The commands that run a study, or those of several files, again and report it.
 
-    The protocol and a space of one's own come in a study.toml. Rows in place of draws come in a file of the name that they had.
+    The protocol and a space of one's own come in a study.toml. Rows in place of draws come in a file of the name that they had,
+    and so do cells and tasks that a file registered.
     """
     protocol, runs = dict(attribute(dataset, "protocol")), draws.runs(dataset)
     epochs = protocol.pop("epochs", None)
     for name, option in INSTEAD_OF.items():
         if name in hyperparameters(dataset):  # each trial has its own, and the study's is refused
             protocol.pop(option, None)
-    made, stores = [], []
+    made, stores, packages = [], [], list[str]()
     for run in runs:
         store, file = (f"{name}-{run['label']}" if len(runs) > 1 else name for name in ("STORE", "study"))
         tables = {name: table for name, table in (("protocol", protocol), ("space", run.get("space"))) if table}
@@ -228,9 +230,12 @@ def commands(dataset: xarray.Dataset) -> list[str]:
         if lines:
             made.append(f"printf '%s\\n' {' '.join(map(shlex.quote, lines))} > {settings}")
         stores.append(shlex.quote(store))
+        packages += run.get("packages") or []
         made.append(
             " ".join(["odyssey run", *([settings] if lines else []), *_options(run, epochs), "--store", stores[-1]])
         )
+    if packages:
+        made.insert(0, f"pip install {' '.join(map(shlex.quote, dict.fromkeys(packages)))}")
     return [*made, f"odyssey report {' '.join(stores)}{'' if len(stores) == 1 else ' -o report.html'}"]
 
 
@@ -240,7 +245,8 @@ def _options(run: Mapping[str, Any], epochs: int | None) -> list[str]:
     options |= {name: ",".join(run[name]) for name in ("tasks", "variants")}
     if options["points"]:
         options["draws"] = None
-    return [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value not in ("", None)]
+    given = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value not in ("", None)]
+    return [*given, *(f"--plugin {shlex.quote(file)}" for file in run.get("plugins") or ())]
 
 
 def _line(name: str, value: Any) -> str:

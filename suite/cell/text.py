@@ -8,6 +8,7 @@ after its state.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 from lstm_odyssey.cell.bytecode import place
 from lstm_odyssey.cell.ops import OPS
@@ -29,18 +30,22 @@ def _subscript(name: str) -> str:
 def letter(name: str) -> str:
     """A constant as equations write it: the Greek letter whose name it has, or the name.
 
-    >>> letter("gamma"), letter("rate")
-    ('γ', 'rate')
+    >>> letter("gamma"), letter("lambda"), letter("rate")
+    ('γ', 'λ', 'rate')
     """
     try:
-        return unicodedata.lookup(f"GREEK SMALL LETTER {name}")
+        return unicodedata.lookup(f"GREEK SMALL LETTER {'lamda' if name == 'lambda' else name}")  # as Unicode spells it
     except KeyError:
         return name
 
 
 def _scalar(value: Symbol | float) -> bool:
-    """Whether it is a number: written out, or a constant."""
-    return not isinstance(value, Symbol) or (value.op == "vector" and value.name.startswith(f"{CONSTANTS}."))
+    """Whether it is a number: written out, a constant, or computed of these alone."""
+    if not isinstance(value, Symbol):
+        return True
+    if value.op == "vector":
+        return value.name.startswith(f"{CONSTANTS}.")
+    return bool(value.args) and value.op != "matmul" and all(map(_scalar, value.args))
 
 
 def _now(name: str) -> str:
@@ -130,6 +135,15 @@ def equations(trace: Trace) -> tuple[str, ...]:
         taken[shown] = state
         own.discard((shown, id(result)))
     return tuple(text)
+
+
+def apart(docstring: Sequence[str], text: Sequence[str]) -> str:
+    """Which equations only one of a docstring and a text has, each side on a line; empty where both have none of their own."""
+    lines = []
+    for who, mine, others in (("the docstring", docstring, text), ("the text", text, docstring)):
+        alone = [line for line in mine if line not in others]
+        lines += [f"Only {who} has {'; '.join(alone)}\n"] if alone else []
+    return "".join(lines)
 
 
 def _walk(trace: Trace) -> list[Symbol]:

@@ -25,6 +25,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS, Backend, always
 from lstm_odyssey.cell.ops import OPS
+from lstm_odyssey.cell.text import apart
 from lstm_odyssey.conformance import ladder_limits, ladder_structure
 from lstm_odyssey.conformance.answers import About, ChaoticDrawError, ask, ask_oracle, compare, make, require
 from lstm_odyssey.conformance.draws import FIXED, SIZES, Draw, visits
@@ -75,7 +76,7 @@ def check_equations(cell: Any, backend: Any = "eager", draws: Draws = ()) -> Non
         block == list(cell.equations),
         f"{cell.name}: the docstring and the text say different things. The docstring of the step says\n    "
         + ("\n    ".join(block) or "(no line 'n_t = ...')")
-        + f"\nand the text\n    {rendered}\nMend whichever is wrong.",
+        + f"\nand the text\n    {rendered}\n{apart(block, cell.equations)}Mend whichever is wrong.",
     )
 
 

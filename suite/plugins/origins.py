@@ -56,12 +56,35 @@ def refuse_absent(kind: str, names: Iterable[str], stored: Mapping[str, Mapping[
         if name in known or name not in stored:
             continue
         origin = stored[name].get("origin") or {}
-        if "file" in origin:
-            cure = f"Pass that file: --plugin {origin['file']}"
-        elif "distribution" in origin:
-            cure = f"Install it: pip install {origin['distribution']}=={origin['version']}"
-        else:
-            continue
-        raise PluginError(
-            f"{kind} '{name}': the study has it from {words(origin)}, and nothing here registers it. {cure}."
-        )
+        if how := cure(origin):
+            raise PluginError(
+                f"{kind} '{name}': the study has it from {words(origin)}, and nothing here registers it. {how}."
+            )
+
+
+def cure(origin: Mapping[str, str]) -> str:
+    """How to get what a study has from an origin, without the full stop; empty if that is no file and no distribution."""
+    if "file" in origin:
+        content = f", as it was when its sha256 was {origin['sha256'][:12]}" if origin.get("sha256") else ""
+        return f"Pass that file{content}: --plugin {origin['file']}"
+    if "distribution" in origin:
+        return f"Install it: pip install {origin['distribution']}=={origin['version']}"
+    return ""
+
+
+def changed(kind: str, name: str, stored: Mapping[str, Any]) -> str:
+    """What of a plugin's origin is another here than in a study, in words; empty if nothing is."""
+    there, here = stored.get("origin") or {}, registry.origin(kind, name)
+    if there == here or not there:
+        return ""
+    said = [f"{words(one)}{f' of sha256 {sum_[:12]}' if (sum_ := one.get('sha256')) else ''}" for one in (there, here)]
+    return f"the study has it from {said[0]}, here it is from {said[1]}"
+
+
+def another(name: str, signature: str, stored: Mapping[str, Any]) -> str:
+    """That a study's variant is another cell here, where each has it from, and how to get the study's, in sentences."""
+    where, how = changed("variant", name, stored), cure(stored.get("origin") or {}) or "Bring the old one back"
+    return (
+        f"variant '{name}': its signature here is {signature[:12]}, the study's {stored['signature'][:12]}: another text, "
+        f"constant or start value{f'; {where}' if where else ''}. {how}."
+    )

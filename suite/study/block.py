@@ -14,8 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lstm_odyssey.backends import pads, promise
-from lstm_odyssey.plugins import registry
-from lstm_odyssey.plugins.origins import versions
+from lstm_odyssey.plugins import origins, registry
 from lstm_odyssey.study.asked import points
 from lstm_odyssey.study.asked.search import draw
 from lstm_odyssey.study.stored.locking import claimed
@@ -139,6 +138,8 @@ class Block:
             CorpusError, StoreError: the corpus cannot be loaded here, or it or the cell is another here.
             UnknownNameError, PluginError: the cell or the task is not to be had here.
         """
+        origins.refuse_absent("task", [self.task], self.study["tasks"])
+        origins.refuse_absent("variant", [self.variant], self.study["variants"])
         corpus = registry.load_corpus(self.task, data)
         expected = self.study["tasks"][self.task]["checksum"]
         if corpus.fingerprint != expected:
@@ -147,12 +148,9 @@ class Block:
                 f"{expected[:12]}. Pass --data {self.task}=PATH with the study's corpus."
             )
         cell = registry.variant(self.variant)
-        signature = self.study["variants"][self.variant]["signature"]
-        if cell.signature != signature:
-            raise StoreError(
-                f"variant '{self.variant}': its signature here is {cell.signature[:12]}, the study's {signature[:12]}. "
-                "Install the same version of its package on every machine."
-            )
+        facts = self.study["variants"][self.variant]
+        if cell.signature != facts["signature"]:
+            raise StoreError(origins.another(self.variant, cell.signature, facts))
         return cell, corpus
 
     def train(self, cell: Cell, corpus: Corpus, wanted: Sequence[int], **options: Any) -> Population:
@@ -188,7 +186,7 @@ class Block:
             "trial": index,
             "seed": self.study["seed"],
             "hyperparameters": self.hyperparameters(index),
-            "environment": {**environment(), **computed, **versions(plugins)},
+            "environment": {**environment(), **computed, **origins.versions(plugins)},
             **result,
         }
 

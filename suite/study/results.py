@@ -103,14 +103,23 @@ def open_study(path: str | Path, *others: str | Path) -> xarray.Dataset:
             by file; see ``lstm_odyssey.reports.contract.combine``.
 
     Raises:
-        StoreError, SchemaError: there is no study, or it is damaged, foreign or newer, or two cannot be compared; the message
-            says which and what to do.
+        StoreError, SchemaError: there is no study, or it is damaged, foreign or newer, or a trial's scores do not follow from
+            its own curves, or two cannot be compared; the message says which and what to do.
     """
     if others:
         from lstm_odyssey.reports.contract.combine import combine
 
         paths = [expanded(each) for each in (path, *others)]
         return combine(dict(zip(labels(paths), map(open_study, paths), strict=True)))
+    from lstm_odyssey.reports.contract.agreement import refuse_contradicting
+
+    dataset = read_study(path)
+    refuse_contradicting(dataset, f"study {expanded(path)}")
+    return dataset
+
+
+def read_study(path: str | Path) -> xarray.Dataset:
+    """What a store or a file holds, whether or not its scores follow from its curves. Raises else as ``open_study``."""
     path = expanded(path)
     if not path.exists():
         raise StoreError(f"study {path}: nothing is there; expected a store's folder or its study.nc. Check the path.")

@@ -90,14 +90,15 @@ def read_seed(path: str | Path) -> Seed:
         StoreError, SchemaError: there is no study, or it is damaged, foreign, newer, or contradicts itself; the message names
             the file, what was found in it and what was expected.
     """
-    from lstm_odyssey.study.results import open_study
+    from lstm_odyssey.study.results import read_study
 
     source = expanded(path)
-    return seed_of(source, open_study(source))
+    return seed_of(source, read_study(source))
 
 
 def seed_of(source: Path, dataset: xarray.Dataset) -> Seed:
     """The study that a dataset holds; ``source`` is where it was read from. Raises as ``read_seed``."""
+    from lstm_odyssey.reports.contract.agreement import refuse_contradicting
     from lstm_odyssey.reports.contract.restore import restore
     from lstm_odyssey.reports.contract.validation import SchemaError
 
@@ -116,6 +117,7 @@ def seed_of(source: Path, dataset: xarray.Dataset) -> Seed:
         raise StoreError(
             f"study {source}: damaged or newer: {wrong}. Write it again from its store: odyssey run --store STORE."
         ) from wrong
+    refuse_contradicting(dataset, f"study {source}")
     return Seed(source, study, checked)
 
 

@@ -1,7 +1,7 @@
 """Stored trials run again: whether a file of results, perhaps a stranger's, says what its study gives.
 
-What can be computed of a file is checked as it is opened: draws and ids follow from the study. Scores cannot; so some trials,
-chosen at random, are trained again as the study says, with its protocol, draws, seed, dtype, backend and device.
+What can be computed of a file is checked as it is opened: draws and ids follow from the study, scores from the curves. These
+cannot; so some trials, chosen at random, are trained again as the study says: protocol, draws, seed, dtype, backend, device.
 
 On the processor and with the versions that a trial ran with every bit of its scores and curves has to come out again. Elsewhere
 rounding differs, and training makes it grow. There the validation score before training has to agree to ``START``, and the best
@@ -12,25 +12,30 @@ rounded alike, in float32.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
 from lstm_odyssey import backends
+from lstm_odyssey.plugins import origins, registry
 from lstm_odyssey.plugins.paths import expanded
 from lstm_odyssey.reports.contract.netcdf import rounded
 from lstm_odyssey.reports.contract.variables import MEASURED
+from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.plan import refuse_unasked
-from lstm_odyssey.study.results import open_study
+from lstm_odyssey.study.results import read_study
 from lstm_odyssey.study.resume import Seed, seed_of
+from lstm_odyssey.study.sample import BITS, CLOSE, DIFFERS, NOT_RUN, Sample, Verified
 from lstm_odyssey.study.stored.trials import CURVES, FINISHED, comparable
+from lstm_odyssey.tasks.nearest import nearest
 from lstm_odyssey.training.environment import elsewhere
 
 if TYPE_CHECKING:
+    import xarray
+
     from lstm_odyssey.training.loop import Population
 
     Tell = Callable[[Population], None]
@@ -41,28 +46,6 @@ START = 1e-3
 ELSEWHERE = 0.1
 """The same of a best score, and of a curve in the median over its epochs."""
 
-BITS, CLOSE, DIFFERS, NOT_RUN = VERDICTS = ("the same bits", "within tolerance", "differs", "not run")
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What became of one trial.
-
-    Attributes:
-        task, variant, trial: which it is.
-        verdict: one of ``BITS``, ``CLOSE``, ``DIFFERS``, ``NOT_RUN``; only the first two are agreement.
-        stored, found: its best test score in the file and now; None where there is none.
-        why: what differs, where it ran, or why it could not be run.
-    """
-
-    task: str
-    variant: str
-    trial: int
-    verdict: str
-    stored: float | None = None
-    found: float | None = None
-    why: str = ""
-
 
 def verify(
     path: str | Path,
@@ -70,8 +53,10 @@ def verify(
     *,
     seed: int = 0,
     data: Mapping[str, str] | None = None,
+    variants: Sequence[str] = (),
+    best: bool = False,
     on_epoch: Callable[[int, int, str, float], None] | None = None,
-) -> list[Verified]:
+) -> Sample:
     """Run some trials of a store or of a netCDF file again and compare them with what is stored.
 
     Args:
@@ -79,18 +64,25 @@ def verify(
         sample: how many trials; all that ended, if there are fewer.
         seed: of the choice.
         data: where a task's corpus lies, by task.
+        variants: of these cells alone; of all, if there are none.
+        best: of the best tenth of each cell by validation alone, which its rank rests on.
         on_epoch: called with (trials done, trials in all, what runs, share of its epochs).
 
     Raises:
         StoreError, SchemaError: there is no study, or it contradicts itself.
-        SettingsError: data has a task that the study has not.
+        SettingsError: data or variants has a name that the study has not.
     """
     source = expanded(path)
-    dataset = open_study(source)
+    dataset = read_study(source)
     study = seed_of(source, dataset)
     refuse_unasked(data or {}, dataset["task"].values.tolist())
     short = {name for name in CURVES if dataset[name].dtype == numpy.float32}
-    chosen = _chosen(study, sample, seed)
+    ended = _ended(study, variants)
+    if best:
+        cells = {(one["task"], one["variant"]) for one in ended}
+        ranked = {(task, name): _best(dataset, task, name) for task, name in cells}
+        ended = [one for one in ended if one["trial"] in ranked[one["task"], one["variant"]]]
+    chosen = _chosen(ended, sample, seed)
     found = []
     for done, record in enumerate(chosen):
         what = f"{record['variant']} on {record['task']}, trial {record['trial']}"
@@ -103,11 +95,27 @@ def verify(
         if on_epoch is not None:
             on_epoch(done, len(chosen), what, 0.0)
         found.append(_verified(study, record, (data or {}).get(record["task"]), short, tell))
-    return found
+    return Sample(found, len(ended))
 
 
-def _chosen(study: Seed, sample: int, seed: int) -> list[dict[str, Any]]:
-    ended = [record for record in study.trials if record["status"] in FINISHED]
+def _ended(study: Seed, variants: Sequence[str]) -> list[dict[str, Any]]:
+    """The trials of these cells, or of all, that can be run again."""
+    known = list(study.study["variants"])
+    if unknown := [name for name in variants if name not in known]:
+        among = nearest(unknown[0], known)
+        raise SettingsError(f"--variants: got {', '.join(unknown)}; expected cells of the study: {among}.")
+    return [one for one in study.trials if one["status"] in FINISHED and one["variant"] in (variants or known)]
+
+
+def _best(dataset: xarray.Dataset, task: str, variant: str) -> set[int]:
+    """The indices of the trials that a cell's rank rests on."""
+    from lstm_odyssey.reports.stats.table import ranking
+
+    one = ranking(dataset, task, variant)
+    return set(dataset["trial"].values[one.trial[: one.k]].tolist())
+
+
+def _chosen(ended: Sequence[dict[str, Any]], sample: int, seed: int) -> list[dict[str, Any]]:
     places = numpy.random.default_rng(seed).permutation(len(ended))[:sample]
     return [ended[place] for place in sorted(places.tolist())]
 
@@ -124,7 +132,19 @@ def _verified(study: Seed, record: dict[str, Any], data: str | None, short: Coll
     verdict, why = compared(record, again, short, strict=not other)
     if why and other:
         why += f" ({other})"
-    return Verified(*at, verdict, record["best_test"], again["best_test"], why or other)
+    return Verified(
+        *at, verdict, record["best_test"], again["best_test"], why or other, _note(study.study, record["variant"])
+    )
+
+
+def _note(study: Mapping[str, Any], variant: str) -> str:
+    """What of a cell is another here than in the file, its mathematics being the same."""
+    facts, said = study["variants"][variant], []
+    if list(registry.variant(variant).equations) != list(facts["equations"]):
+        said.append("the file writes its equations otherwise than they are read off the text here")
+    if where := origins.changed("variant", variant, facts):
+        said.append(f"{where}; the mathematics is the same")
+    return "; ".join(said)
 
 
 def _again(block: Block, index: int, data: str | None, tell: Tell) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.variants import ops
 from lstm_odyssey.variants.declare import Constant, Limit, Variant, chrono, identity, orthogonal, uniform
 from tests.cells import CONSTANTS, LEAKING, OSCILLATOR, damped, elman, leaking
 
@@ -84,3 +85,17 @@ def test_what_does_not_fit_is_one_sentence(make, message):
     """An unknown argument, a shape that cannot begin so, a name that the text has not: the nearest is named."""
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+def keeping(x, y, *, W, b, k):
+    kept = 1 - k.lambda_
+    return kept * y + k.lambda_ * ops.tanh(W.h @ x + b.h) + (k.gamma * k.lambda_) * y * y
+
+
+def test_a_constant_is_written_as_its_letter_and_a_number_times_a_vector():
+    """λ too, which Unicode spells otherwise and Python keeps; what is computed of constants alone is a number."""
+    cell = lo.Cell(Variant(keeping, constants={"lambda_": Constant(0.3), "gamma": Constant(2.0)}))
+    assert cell.equations == (
+        "kept_t = 1 - λ",
+        "y_t = kept_t · y_{t-1} + λ · tanh(W_h x_t + b_h) + γ · λ · y_{t-1} ⊙ y_{t-1}",
+    )

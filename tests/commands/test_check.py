@@ -46,6 +46,7 @@ def test_a_broken_promise_is_told_and_the_exit_code_is_one(odyssey, tmp_path):
     assert code == 1
     assert re.search(r"equations +FAILED", output) and re.search(r"rows +eager +ok", output)
     assert "FAILED equations\nlight: the docstring and the text say different things" in output
+    assert "\nOnly the docstring has u_t = tanh(W_u" in output and "\nOnly the text has u_t = σ(W_u" in output
     assert re.search(r"FAILED chance\nrising: chance is 1\.0; \d\.\d{4} was computed", output)
     held = json.loads(record.read_text())
     assert not held["ok"] and {each["promise"] for each in held["results"] if not each["ok"]} >= {"equations", "chance"}

@@ -47,7 +47,7 @@ def test_a_run_ends_with_a_table_and_the_path_of_the_report(odyssey, tmp_path):
     code, output, error = odyssey(*small(tmp_path))
     assert code == 0 and error == ""
     for name in ("nog", "no_peepholes"):
-        scores = r"2/2 +0 +\d+ % \(\d+–\d+\) +\d+\.\d\d +\d+\.\d\d +(yes|no) +\d+,\d+ *$"
+        scores = r"2/2 +0 +\d+ % \(\d+ to \d+\) +\d+\.\d\d +\d+\.\d\d +(yes|no) +\d+,\d+ *$"
         assert re.search(f"{name} +{scores}", output, re.MULTILINE), output
     assert "s/epoch" not in output, "two trials make no fit"
     assert "chance level" in output and "Drawn from: hidden_size even log-uniform [20, 100]" in " ".join(output.split())

@@ -112,8 +112,8 @@ def test_the_terminals_table_has_one_rule_for_mean_and_best():
             trial["best_test"] = 267195547528.25
     text = printed(*results(schema.build(facts, trials)), width=80)
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line.startswith(("plain", "gated"))}
-    assert rows["gated"][6:9] == ["11.00", "11.00", "no"]
-    assert float(rows["plain"][7]) <= float(rows["plain"][6])
+    assert rows["gated"][8:11] == ["11.00", "11.00", "no"]
+    assert float(rows["plain"][9]) <= float(rows["plain"][8])
     wide, usual = (max(map(len, shown.splitlines())) for shown in (text, tame))
     assert wide <= usual + 1 <= 90, "11.00 has a digit more than the head of its column"
     flat = " ".join(text.split())

@@ -37,7 +37,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made_of = schema.build(*made.whole(made.study(tasks, ("vanilla", "gated"), trials=12)))
     for name in ("best_valid", "best_test"):  # a forest has something to predict
         made_of[name] = made_of[name].copy(data=4 + 600 * made_of["learning_rate"].values)
-    return schema.save(made_of, tmp_path_factory.mktemp("made") / "study.nc")
+    return schema.save(made.agreeing(made_of), tmp_path_factory.mktemp("made") / "study.nc")
 
 
 @pytest.fixture
@@ -326,8 +326,8 @@ def test_reruns_stand_beside_the_best_scores(tmp_path: Path, monkeypatch: pytest
     chosen, again = test_reruns.best_of(search, 3), list[object]()
     for seed, score in ((2, 49.0), (3, 49.5)):
         one = schema.build(*test_reruns.rerun(content, kept, chosen, seed, lambda *_, score=score: score))
-        again += ["--reruns", schema.save(one, tmp_path / f"again-{seed}.nc")]
-    store = schema.save(search, tmp_path / "study.nc")
+        again += ["--reruns", schema.save(made.agreeing(one), tmp_path / f"again-{seed}.nc")]
+    store = schema.save(made.agreeing(search), tmp_path / "study.nc")
     assert call(monkeypatch, store, "--format", "md", "--quick", *again) == 0
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "with fresh seeds" in text and text.count("49.25 ± 0.35") == 2
@@ -338,7 +338,7 @@ def test_reruns_of_another_study_are_refused_before_the_analysis(
 ) -> None:
     """A re-run with the study's own seed ends the command before minutes of analysis, and no page is written."""
     _, _, search = test_reruns.search()
-    store = schema.save(search, tmp_path / "study.nc")
+    store = schema.save(made.agreeing(search), tmp_path / "study.nc")
     monkeypatch.setattr("lstm_odyssey.reports.page.analyses.analyse", lambda *_, **__: pytest.fail("it was analysed"))
     assert call(monkeypatch, store, "--reruns", store) == 2
     assert not (tmp_path / "report.html").exists()

@@ -34,8 +34,10 @@ class Trained:
         drawn = stream("stands for a training", self.cell.name, trial.index).random(4).tolist()
         numbers = {name: None if name == "diverged_epoch" else 1 for name in NUMBERS}
         scores = {"best_valid": drawn[0], "best_test": drawn[1], "best_test_per_sequence": drawn[2], "best_epoch": 1}
-        curves = {name: [None if name == "train_loss" else 9.0, drawn[3]] for name in CURVES}
-        return {"status": "ok", "reason": "", **numbers, **scores, "final_valid": drawn[3], "curves": curves}
+        curves = {name: [None if name == "train_loss" else 9.0, drawn[3], *[9.0] * 3] for name in CURVES}
+        curves |= {"valid": [9.0, drawn[0], *[9.0] * 3], "test": [9.0, drawn[1], *[None] * 3]}
+        scores |= {"epochs": 4, "final_valid": 9.0}  # the limit of ``small.settings``
+        return {"status": "ok", "reason": "", **numbers, **scores, "curves": curves}
 
     def best_member_weights(self, member):
         return {"a": np.full(3, self.trials[member].index)}

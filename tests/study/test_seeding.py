@@ -48,7 +48,8 @@ def diverge(record):
     curves["epoch_seconds"] = record["curves"]["epoch_seconds"][:2]
     return {
         **record, "status": "diverged", "reason": "the loss was not finite in epoch 1", "diverged_epoch": 1, "epochs": 1,
-        "best_epoch": 0, "best_valid": curves["valid"][0], "final_valid": None, "curves": curves,
+        "best_epoch": 0, "best_valid": curves["valid"][0], "best_test": curves["test"][0], "final_valid": None,
+        "curves": curves,
     }  # fmt: skip
 
 

@@ -1,16 +1,20 @@
 """odyssey verify: honest files come out again, a forged score does not, and what cannot be run is no agreement."""
 
+import hashlib
 import json
 import shutil
 
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.plugins.registry import forget_plugins
 from lstm_odyssey.reports.contract import netcdf
 from lstm_odyssey.study import verify as verifying
+from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.study.results import consolidate
+from lstm_odyssey.study.sample import BITS, CLOSE, DIFFERS, NOT_RUN, Sample, Verified
 from lstm_odyssey.study.stored.store import Store
-from lstm_odyssey.study.verify import BITS, CLOSE, DIFFERS, NOT_RUN, compared, verify
+from lstm_odyssey.study.verify import compared, verify
 from tests.small import chorales, settings
 
 
@@ -34,6 +38,10 @@ def forge(folder, place, **changes):
     file = min(store.trials_folder.glob("[!.]*.json"))
     record = json.loads(file.read_text())
     record |= {name: change(record[name]) for name, change in changes.items()}
+    if (
+        "best_test" in changes
+    ):  # a forger changes the curve as well: a score that does not follow from it is not even opened
+        record["curves"]["test"][record["best_epoch"]] = record["best_test"]
     file.write_text(json.dumps(record))
     consolidate(store)
     return store, record
@@ -57,9 +65,9 @@ def test_a_forged_score_is_caught(folder, data, odyssey, tmp_path):
     where = (
         f"{record['variant']} on bach, trial {record['trial']}: differs: best_test {record['best_test']} in the file"
     )
-    assert where in output and "6 trials run again of 6 trials chosen: 5 the same bits, 1 differs" in output
+    assert where in output and "6 trials run again of 6 trials chosen: 5 the same bits, 1 differs.\n" in output
     code, output, error = odyssey("verify", folder / "store", *given)
-    assert (code, error) == (0, "") and "6 the same bits." in output
+    assert (code, error) == (0, "") and "6 the same bits." in output and "Elsewhere" not in output
 
 
 def test_a_forged_curve_is_caught(folder, data, tmp_path):
@@ -144,3 +152,104 @@ def test_the_choice_is_the_seeds(folder, data, monkeypatch):
     assert all(len(set(one)) == 3 for one in chosen) and len({tuple(one) for one in chosen}) > 1
     assert chosen[2] == [(one.variant, one.trial) for one in verify(folder / "store", 3, seed=2, data=data)]
     assert netcdf.load(folder / "store" / "study.nc").sizes["trial"] == 3
+
+
+def test_the_trials_that_a_rank_rests_on_can_be_asked_for(folder, data, monkeypatch):
+    """--variants takes a cell's trials alone, --best the best tenth by validation of each cell, two at least."""
+    study = lo.open_study(folder / "store")
+    monkeypatch.setattr(verifying, "_again", lambda *_: (_ for _ in ()).throw(LookupError("no")))
+    one = study["variant"].values.tolist()[1]
+    mine = verify(folder / "store", 9, data=data, variants=[one])
+    assert [(found.variant, found.trial) for found in mine] == [(one, k) for k in range(3)]
+    best = verify(folder / "store", 9, data=data, best=True)
+    worst = study["best_valid"].isel(task=0).argmax("trial")
+    expected = {(name, k) for name in study["variant"].values for k in range(3) if k != int(worst.sel(variant=name))}
+    assert {(v.variant, v.trial) for v in best} == expected and best.among == 4
+    with pytest.raises(SettingsError, match="--variants: got nonsense; expected cells of the study: "):
+        verify(folder / "store", data=data, variants=["nonsense"])
+
+
+def test_what_a_sample_does_not_show_is_said(folder, data, odyssey, tmp_path):
+    """How probably a sample misses forgeries; elsewhere, which way the scores of the file are off, and that 10 % is much."""
+    given = [f"--data=bach={data['bach']}", "--sample=5"]
+    _, output, _ = odyssey("verify", folder / "store", *given)
+    assert "chosen among 6. Had a tenth" in output and "with a probability of 17 %" in output
+    store, _ = forge(
+        folder, tmp_path / "elsewhere",
+        best_test=lambda value: value * 0.97, environment=lambda there: there | {"cpu": "another one"},
+    )  # fmt: skip
+    _, output, _ = odyssey("verify", store.path, f"--data=bach={data['bach']}", "--sample=6")
+    assert "Test scores in the file are -3 % from those of now on average, 1 of 1 less" in output
+    assert "which is more than cells differ by" in output and "Had a tenth" not in output
+
+
+def test_a_probability_to_miss_is_that_of_counting():
+    """Of 20 trials, two changed, a choice of 3 misses both in C(18,3) of C(20,3) cases; what was not run does not count."""
+    one = Verified("bach", "vanilla", 0, BITS)
+    assert Sample([one] * 3, 20).missed() == pytest.approx(816 / 1140)
+    lost = Verified("bach", "vanilla", 0, NOT_RUN)
+    assert Sample([one] * 3 + [lost], 20).missed() == pytest.approx(816 / 1140)
+
+
+PLUGIN = """from lstm_odyssey.variants.ops import tanh
+
+RATE = 0.25
+
+def leaky(x, y, *, W, R, b):
+    h = tanh(W.h @ x + R.h @ y + b.h)
+    return (1 - RATE) * y + RATE * h
+"""
+
+
+@pytest.fixture(scope="module")
+def plugged(tmp_path_factory):
+    """A store of a cell from a file, and the file."""
+    place = tmp_path_factory.mktemp("plugged")
+    file = place / "mine.py"
+    file.write_text(PLUGIN)
+    data = {"bach": str(chorales(place, pieces=6))}
+    asked = settings(place, backend="eager", variants=["leaky"], trials=1, epochs=1, data=data, plugins=[str(file)])
+    lo.run(place / "store", asked)
+    return place, file, data
+
+
+def verified_with(plugged, text):
+    """The store's trial run again with the cell from a file of this text; without one where it is None."""
+    place, file, data = plugged
+    forget_plugins()
+    if text is not None:
+        file.write_text(text)
+        lo.load_plugin(file)
+    (found,) = verify(place / "store", data=data)
+    return found
+
+
+def test_a_cell_that_is_not_here_says_where_the_study_has_it_from(plugged):
+    """File and the sha256 that it had."""
+    found = verified_with(plugged, None)
+    known = hashlib.sha256(PLUGIN.encode()).hexdigest()[:12]
+    assert found.verdict == NOT_RUN and "variant 'leaky': the study has it from mine.py" in found.why
+    assert f"as it was when its sha256 was {known}: --plugin mine.py" in found.why
+
+
+def test_a_file_that_was_edited_after_the_run_is_named(plugged):
+    """Another constant is another cell: both contents are told. A comment changes no number, and is told too."""
+    found = verified_with(plugged, PLUGIN.replace("0.25", "0.5"))
+    known, now = (hashlib.sha256(text.encode()).hexdigest()[:12] for text in (PLUGIN, PLUGIN.replace("0.25", "0.5")))
+    assert found.verdict == NOT_RUN and "another text, constant or start value" in found.why
+    assert f"from mine.py of sha256 {known}, here it is from mine.py of sha256 {now}" in found.why
+    found = verified_with(plugged, PLUGIN + "# mine\n")
+    assert found.verdict == BITS and "the mathematics is the same" in found.note
+    assert not verified_with(plugged, PLUGIN).note
+
+
+def test_equations_that_are_not_the_cells_are_told(folder, data, tmp_path):
+    """A file may write other equations than its trials ran with: the trials come out again, and that is said."""
+    store = Store(shutil.copytree(folder / "store", tmp_path / "retold"))
+    study = store.study()
+    name = next(iter(study["variants"]))
+    study["variants"][name]["equations"] = ["y_t = x_t"]
+    store.write_study(study)
+    found = verify(store.path, 6, data=data)
+    assert {one.verdict for one in found} == {BITS}
+    assert {one.variant for one in found if "writes its equations otherwise" in one.note} == {name}

@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.study.sample import BITS, DIFFERS
 from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.study.stored.trials import comparable
-from lstm_odyssey.study.verify import BITS, DIFFERS, verify
+from lstm_odyssey.study.verify import verify
 from tests.small import settings
 
 NAMES = ["40 frames", "256 frames"]

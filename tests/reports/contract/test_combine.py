@@ -128,6 +128,43 @@ def test_other_tasks_stand_beside_each_other() -> None:
         assert found.loc[task].equals(expected.loc[task])
 
 
+def constant(made_of: Content, cell: str = "leaky") -> Content:
+    """The study, of which one cell draws a constant for itself alone."""
+    study, kept = made_of
+    study["variants"][cell]["space"] = {"k.rate": {"kind": "uniform", "low": 0, "high": 1}}
+    for one in kept:
+        if one["variant"] == cell:
+            one["hyperparameters"]["k.rate"] = numpy.random.default_rng(one["trial"]).uniform()
+    return study, kept
+
+
+def test_a_constant_of_its_own_makes_no_other_draws() -> None:
+    """A cell that draws a constant beside the common draws is paired with the others, in one file or in two."""
+    mine = opened(constant(content("leaky")))
+    for files in ({"a": opened(content()), "b": mine}, {"b": mine, "a": opened(content())}):
+        both = combine(files)
+        assert draws.common(both) and set(draws.groups(both, "songs").values()) == {draws.ALL}
+    one = opened(constant(content("plain", "leaky")))
+    assert set(draws.groups(one, "songs").values()) == {draws.ALL}
+    apart = combine({"a": opened(content(kind="independent")), "b": mine})
+    assert len(set(draws.groups(apart, "songs").values())) == 3
+
+
+def test_a_second_seed_of_draws_with_a_constant_is_found() -> None:
+    """The draws as points with another seed: each trial of the cell with the constant gets the index of its draw."""
+    first = constant(content("plain", "leaky"))
+    study, kept = content("plain", "leaky", seed=2, kind="points")
+    rows = {(one["variant"], one["trial"]): one["hyperparameters"] for one in first[1]}
+    for one in kept:
+        one["hyperparameters"] = rows[one["variant"], one["trial"]]
+    study["points"]["rows"] = [{**row, "variant": name} for (name, _), row in rows.items()]
+    both = combine({"a": opened(first), "b": opened((study, kept))})
+    assert both["variant"].values.tolist() == ["plain", "leaky"] and both.sizes["trial"] == 50
+    for name in ("learning_rate", "k.rate"):
+        values = both[name].sel(task="songs", variant="leaky").values
+        numpy.testing.assert_array_equal(values[:25], values[25:])
+
+
 def test_two_seeds_of_the_same_draws_are_one_row() -> None:
     """The difference, the means and the curves are the mean of what each seed gives; the draws stay common and are judged."""
     one, two = content(trials=100), content(trials=100, seed=2, kind="points", level=0.4)

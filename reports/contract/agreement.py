@@ -1,0 +1,85 @@
+"""Whether the scores of a study follow from its own curves: what a score that was changed by hand contradicts.
+
+The best epoch is the one with the least validation score, and its scores are those of the curves there; a trial that ran to the
+end either reached the limit of epochs or was without a better score for as many epochs as the protocol's patience. All of it is
+in the file, so it is asked of every trial, and no training is needed. Whether the curves themselves are what the study gives
+only ``odyssey verify`` can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy
+import xarray
+from numpy.typing import NDArray
+
+from lstm_odyssey.reports.contract.netcdf import rounded
+from lstm_odyssey.reports.contract.validation import SchemaError, attribute, error
+from lstm_odyssey.reports.contract.variables import FINISHED, TRIAL
+
+DISTRUST = "The file was changed after it was written, or is not to be trusted."
+
+Array = NDArray[Any]
+
+
+def refuse_contradicting(dataset: xarray.Dataset, subject: str) -> None:
+    """Raise at the first trial whose scores, epochs or length do not follow from its curves and the protocol.
+
+    Args:
+        dataset: a valid study.
+        subject: how it is called, for the error.
+
+    Raises:
+        SchemaError: the variable, the trial and both values are named.
+    """
+    finished = numpy.isin(dataset["status"].values, FINISHED)
+    if not finished.any():
+        return
+    for name, at, found, expected in _contradictions(dataset, finished):
+        where = ", ".join(f"{dim} '{dataset[dim].values[place]}'" for dim, place in zip(TRIAL, at, strict=True))
+        wrong = error(f"variable '{name}' at {where}", found, expected, DISTRUST)
+        raise SchemaError(f"{subject}: {wrong}")
+
+
+def _contradictions(dataset: xarray.Dataset, finished: Array) -> Iterator[tuple[str, tuple[int, ...], str, str]]:
+    """Of each rule the first trial that breaks it: the variable, the trial's place, what was found and what follows."""
+    protocol, places = attribute(dataset, "protocol"), numpy.argwhere(finished)
+    limit, patience = protocol.get("epochs"), protocol.get("patience")
+    column = {name: dataset[name].values[finished] for name in ("best_epoch", "epochs", "status")}
+    best, last, ended = column["best_epoch"], column["epochs"], column["status"] == "ok"
+    size = dataset.sizes["epoch"]
+    known = best == best.clip(0, size - 1)  # NaN is none: a trial that diverged before it had a score
+    ran = last == last.clip(0, size - 1)
+
+    def first(broken: Array) -> Iterator[tuple[int, tuple[int, ...]]]:
+        for row in numpy.flatnonzero(broken)[:1].tolist():
+            yield row, tuple(places[row].tolist())
+
+    for row, at in first((known & ran & (best > last)) | (~known & ended) | (~ran & ended)):
+        yield "best_epoch", at, f"{best[row]:g}", f"one of its {last[row]:g} epochs"
+    for score, curve, epoch, sure in (
+        ("best_valid", "valid", best, known), ("best_test", "test", best, known), ("final_valid", "valid", last, ran & ended),
+    ):  # fmt: skip
+        values, there = dataset[score].values[finished], dataset[curve].values[finished]
+        then = numpy.take_along_axis(there, numpy.where(sure, epoch, 0).astype(int)[:, None], 1)[:, 0]
+        held = rounded(values) if there.dtype == numpy.float32 else values
+        for row, at in first(sure & (held != then) & ~(numpy.isnan(held) & numpy.isnan(then))):
+            expected = f"{then[row]:.9g}, which its curve '{curve}' has at epoch {epoch[row]:g}"
+            yield score, at, f"{values[row]:.9g}", expected
+    valid = dataset["valid"].values[finished]
+    sign = numpy.where(dataset["direction"].values == "maximize", -1, 1)[places[:, 0]]
+    least = numpy.fmin.reduce(sign[:, None] * valid, axis=1)
+    here = sign * numpy.take_along_axis(valid, numpy.where(known, best, 0).astype(int)[:, None], 1)[:, 0]
+    for row, at in first(known & (least < here)):
+        yield (
+            "best_epoch",
+            at,
+            f"{best[row]:g}",
+            f"the epoch of its best validation score, {sign[row] * least[row]:.9g}",
+        )
+    if isinstance(limit, int) and isinstance(patience, int):
+        for row, at in first((last > limit) | (ended & (last != limit) & (last - best != patience))):
+            expected = f"{limit}, the protocol's limit, or {patience} after the best one ({best[row]:g}), its patience"
+            yield "epochs", at, f"{last[row]:g}", expected
