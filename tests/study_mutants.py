@@ -752,7 +752,7 @@ STUDY = {
     ),
     "the worker believes its variant": Mutant(
         "study.block:Block.sources",
-        "cell.signature != signature",
+        'cell.signature != facts["signature"]',
         "False",
         test_blocks.test_a_worker_with_another_variant_stores_nothing,
     ),

@@ -69,10 +69,16 @@ FORGED = {
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_what_follows_passes(direction):
-    """Whole and rounded as a record, whichever way scores are better; a study without a trial too."""
+    """Whole and rounded as a record, whichever way scores are better; a study without a trial too, and one that went on from a
+    record, whose trials have its rounded curves.
+    """
     study = honest(direction)
     empty = study.assign(status=study["status"].copy(data=numpy.full(study["status"].shape, "missing")))
-    for one in (study, netcdf.record(study), empty):
+    gone_on = study.copy(deep=True)
+    for curve in ("valid", "test"):
+        gone_on[curve][:, :, :2] = netcdf.record(study)[curve][:, :, :2].astype(float)
+        assert not gone_on[curve].equals(study[curve]) and gone_on[curve].dtype == float
+    for one in (study, netcdf.record(study), empty, gone_on):
         refuse_contradicting(one, "study")
 
 
