@@ -23,6 +23,8 @@ CLOSE_SECONDS = 20.0
 OURS = {
     "distributed.scheduler.allowed-failures": 0,  # a block whose worker died comes back at once, and is run again alone
     "distributed.scheduler.worker-saturation": 1.0,  # no block waits in a worker, to die with the one that runs
+    # what goes wrong in a block is its answer; a worker that outlives its scheduler by a heartbeat would print a traceback
+    "distributed.nanny.pre-spawn-environ.DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
 }
 QUIET = {"distributed.logging.distributed": "error", "distributed.admin.tick.limit": "1h"}
 

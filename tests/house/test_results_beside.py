@@ -95,6 +95,20 @@ def test_the_table_of_the_readme_is_the_records(found):
     assert (speech["mean_test"] < speech["chance"]).all() and "no cell is worse than chance" in " ".join(text.split())
 
 
+def test_speech_is_what_its_record_gives():
+    """Means, differences and verdicts at the draws that all cells have, how many these are, and who stands apart."""
+    text, study = section(PAGE, "Speech, so far"), lo.open_study(RECORDS / f"{result_table.SPEECH}.nc")
+    assert table(text) == table("\n".join(result_table.beside_vanilla(study)))
+    words, draws = " ".join(text.split()), result_table.of_all_cells(study)
+    found = result_table.compared(draws)
+    assert f"{draws.sizes['trial']} draws" in words and f"chance is {found['chance'].item():.1f} %" in words
+    (best,) = set(found["selected"].values.tolist())
+    assert f"these have {best:.0f}" in words and f"A best tenth of {found.attrs['enough']} trials" in words
+    apart = found["difference_corrected_interval"].drop_sel(variant="vanilla")
+    far = {str(name) for name in apart["variant"].values if apart.sel(variant=name)[0] > 5}
+    assert far == {"nfg", "noaf"} and "`nfg` and `noaf` are more than 5 % above `vanilla`" in words
+
+
 def test_the_one_picture_of_the_readme_says_what_its_table_says(found):
     """The README has one small picture, which holds every cell with the difference and the interval of the record."""
     ((words, name),) = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", README)

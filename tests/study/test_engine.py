@@ -1,6 +1,8 @@
 """Workers that die, futures that never end, settings that are not ours: the study ends, and says whom it blames."""
 
 import gc
+import logging
+import operator
 import time
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, nullcontext
@@ -271,7 +273,10 @@ def test_a_cluster_without_workers_is_worth_a_word(monkeypatch):
 
 
 def test_the_workers_of_this_machine_know_nothing_of_a_users_dask_settings(tmp_path, monkeypatch):
-    """Encryption, preloads, ports and a dashboard that somebody set for a cluster are not for the local workers."""
+    """Encryption, preloads, ports and a dashboard that somebody set for a cluster are not for the local workers.
+
+    They say nothing of their own either: one that outlives its scheduler by a heartbeat printed a traceback.
+    """
     foreign = {
         "distributed.comm.require-encryption": True,
         "distributed.comm.default-scheme": "tls",
@@ -288,6 +293,8 @@ def test_the_workers_of_this_machine_know_nothing_of_a_users_dask_settings(tmp_p
         with engine(1, None, str(tmp_path), "token") as executor:
             asked = executor.submit(dask.config.get, "distributed.comm.require-encryption")
             assert asked.result(timeout=120) in (None, False)
+            level = executor.submit(operator.methodcaller("getEffectiveLevel"), logging.getLogger("distributed.worker"))
+            assert level.result(timeout=120) == logging.CRITICAL
         assert dask.config.get("distributed.scheduler.allowed-failures") == 99
 
 

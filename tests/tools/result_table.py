@@ -1,4 +1,7 @@
-"""The README's table of results, made of the stored studies: ``python -m tests.tools.result_table`` prints it."""
+"""The tables of results, the README's and that of speech, made of the stored studies.
+
+``python -m tests.tools.result_table`` prints them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from lstm_odyssey.tasks.corpus import called
 RECORDS = Path(__file__).resolve().parents[2] / "reports" / "records"
 FULL = "jsb-chorales-common"
 """The study whose differences are shown; others have their means."""
+
+SPEECH = "festvox-ru-mini-common"
 
 FAMILIES = ("music", "speech", "handwriting")
 BEGUN = {"handwriting": "hershey"}
@@ -79,6 +84,21 @@ def lines(known: dict[str, Any], full: Any = None) -> list[str]:
     return found
 
 
+def beside_vanilla(study: Any) -> list[str]:
+    """A table of one study, a row a cell: its mean, the difference to vanilla, the verdict; over the draws that all have."""
+    found, rows = (
+        compared(of_all_cells(study)),
+        ["| | mean of the best tenth | difference to `vanilla` | verdict |", "|---" * 4 + "|"],
+    )
+    form = fitting(found["difference_corrected_interval"].values.ravel())
+    for cell in found["variant"].values[found["mean_test"].values.argsort()]:
+        one = found.sel(variant=cell)
+        apart = estimate(one["difference"].item(), *one["difference_corrected_interval"].values.tolist(), form)
+        row = [f"`{cell}`", f"{one['mean_test'].item():.1f}", "" if cell == "vanilla" else apart, one["verdict"].item()]
+        rows.append(f"| {' | '.join(row)} |".replace("|  |", "| |"))
+    return rows
+
+
 def so_far(known: dict[str, Any]) -> str:
     """The sentence of how much is stored of what is not finished."""
     parts = []
@@ -110,7 +130,7 @@ def corpora(known: dict[str, Any]) -> str:
 def main() -> None:
     """Print what belongs into the README."""
     known = studies()
-    print("\n".join([corpora(known), "", *lines(known), "", so_far(known)]))
+    print("\n".join([corpora(known), "", *lines(known), "", so_far(known), "", *beside_vanilla(known[SPEECH])]))
 
 
 if __name__ == "__main__":
