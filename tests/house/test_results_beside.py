@@ -91,8 +91,15 @@ def test_the_table_of_the_readme_is_the_records(found):
     for name in known.keys() - {result_table.FULL}:
         done, every = result_table.stored(known[name])
         assert done == every or f"{done:,} of {every:,}" in text, name
-    speech = result_table.compared(known["festvox-ru-mini-common"])
-    assert (speech["mean_test"] < speech["chance"]).all() and "no cell is worse than chance" in " ".join(text.split())
+    words, draws = " ".join(text.split()), {name: result_table.of_all_cells(study) for name, study in known.items()}
+    spoken, written = draws[result_table.SPEECH], draws["hershey-common"]
+    chance = spoken["chance"].item()
+    assert (result_table.compared(spoken)["mean_test"] < chance).all()
+    assert (
+        f"column of speech has the {spoken.sizes['trial']} draws" in words
+        and f"no cell is worse than chance, {chance:.1f} %" in words
+    )
+    assert written.sizes["trial"] == 1 and "That of handwriting has one draw" in words
 
 
 def test_speech_is_what_its_record_gives():
