@@ -19,7 +19,10 @@ from lstm_odyssey.reports.contract.netcdf import rounded
 from lstm_odyssey.reports.contract.validation import SchemaError, attribute, error
 from lstm_odyssey.reports.contract.variables import FINISHED, TRIAL
 
-DISTRUST = "The file was changed after it was written, or is not to be trusted."
+DISTRUST = (
+    "The file was changed after it was written, or is damaged: open the original. In a store delete the trial's file in "
+    "trials/, and run the study again."
+)
 
 Array = NDArray[Any]
 
@@ -57,7 +60,9 @@ def _contradictions(dataset: xarray.Dataset, finished: Array) -> Iterator[tuple[
         for row in numpy.flatnonzero(broken)[:1].tolist():
             yield row, tuple(places[row].tolist())
 
-    for row, at in first((known & ran & (best > last)) | (~known & ended) | (~ran & ended)):
+    for row, at in first(~ran & ended):
+        yield "epochs", at, f"{last[row]:g}", f"one of the {size - 1} epochs that its curves have"
+    for row, at in first((known & ran & (best > last)) | (~known & ended)):
         yield "best_epoch", at, f"{best[row]:g}", f"one of its {last[row]:g} epochs"
     for score, curve, epoch, sure in (
         ("best_valid", "valid", best, known), ("best_test", "test", best, known), ("final_valid", "valid", last, ran & ended),
@@ -65,7 +70,8 @@ def _contradictions(dataset: xarray.Dataset, finished: Array) -> Iterator[tuple[
         values, there = dataset[score].values[finished], dataset[curve].values[finished]
         then = numpy.take_along_axis(there, numpy.where(sure, epoch, 0).astype(int)[:, None], 1)[:, 0]
         # a store that went on from a record has that record's rounded curves, beside its own
-        agrees = (then == values) | (then == rounded(values)) | (numpy.isnan(then) & numpy.isnan(values))
+        none = numpy.isnan(then) & numpy.isnan(values) & (score != "best_valid")
+        agrees = (then == values) | (then == rounded(values)) | none
         for row, at in first(sure & ~agrees):
             expected = f"{then[row]:.9g}, which its curve '{curve}' has at epoch {epoch[row]:g}"
             yield score, at, f"{values[row]:.9g}", expected
@@ -81,6 +87,8 @@ def _contradictions(dataset: xarray.Dataset, finished: Array) -> Iterator[tuple[
             f"the epoch of its best validation score, {sign[row] * least[row]:.9g}",
         )
     if isinstance(limit, int) and isinstance(patience, int):
-        for row, at in first((last > limit) | (ended & (last != limit) & (last - best != patience))):
+        for row, at in first(
+            (last > limit) | (known & (last - best > patience)) | (ended & (last != limit) & (last - best != patience))
+        ):
             expected = f"{limit}, the protocol's limit, or {patience} after the best one ({best[row]:g}), its patience"
             yield "epochs", at, f"{last[row]:g}", expected

@@ -32,7 +32,7 @@ DIGITS, TIMED_DIGITS = 16, 10
 
 
 def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
-    """Write a study, or a selection of one, as netCDF-4: under a temporary name first, so that it is seen whole or not at all.
+    """Write a study, or a selection of its trials, as netCDF-4, under a temporary name first: it is seen whole or not at all.
 
     Raises:
         SchemaError: it is no valid study, or HDF5 cannot hold it.
@@ -40,6 +40,10 @@ def save(dataset: xarray.Dataset, path: str | os.PathLike[str]) -> Path:
     """
     dataset = as_study(dataset)
     validate(dataset)
+    held, ran = dataset["epoch"].values, dataset["epochs"].max().item()
+    if not numpy.array_equal(held, numpy.arange(held.size)) or ran >= held.size:
+        what = f"curves of {held.size} epochs, {held[0]} to {held[-1]}, of trials of up to {ran:g}"
+        raise error("study", what, "all epochs from 0 on", "Select trials, cells or tasks, and no epochs.")
     if dataset.nbytes > LARGEST:
         cure = "It could not be read back: take fewer trials, cells or tasks into one study."
         raise error("study", f"{dataset.nbytes} bytes", f"at most {LARGEST}", cure)

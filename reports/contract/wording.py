@@ -76,12 +76,12 @@ def fixed(value: float) -> str:
 
 
 def signed(value: float, decimals: int = 2) -> str:
-    """A difference of scores, with its sign.
+    """A difference of scores, with its sign, that of a number that is rounded to 0 too: an interval's end is on one side of it.
 
-    >>> signed(-0.0223, 3), signed(0.5), signed(-0.0004, 3)
-    ('−0.022', '+0.50', '+0.000')
+    >>> signed(-0.0223, 3), signed(0.5), signed(-0.0004, 3), signed(-0.0)
+    ('−0.022', '+0.50', '−0.000', '+0.00')
     """
-    return f"{round(value, decimals) + 0.0:+.{decimals}f}".replace("-", "−")
+    return f"{value + 0.0:+.{decimals}f}".replace("-", "−")
 
 
 def interval(low: float, high: float, form: Callable[[float], str] = signed) -> str:

@@ -65,7 +65,7 @@ def advice(study: xarray.Dataset, comparison: xarray.Dataset, task: str, order: 
     else:
         whose = "its interval includes" if len(by[OPEN]) == 1 else "their intervals include"
         reason = f"{_few(by[OPEN])} cannot be told from {baseline} ({whose} 0){why}"
-    texts = [f"On {task} take {' or '.join(chosen)}: {reason}" if chosen else f"On {task} {reason}"]
+    texts = [f"On {task} take {_any(chosen)}: {reason}" if chosen else f"On {task} {reason}"]
     if by[BETTER] and by[OPEN]:
         texts.append(f"{_few(by[OPEN])} cannot be told from {baseline}")
     if by[WORSE] and len(pool) > 1:
@@ -78,6 +78,10 @@ def advice(study: xarray.Dataset, comparison: xarray.Dataset, task: str, order: 
 def _few(names: Sequence[str]) -> str:
     """Names as a list; of more than ``NAMED`` how many they are, as the plot names them."""
     return listed(names) if len(names) <= NAMED else f"{count(len(names))} cells"
+
+
+def _any(names: Sequence[str]) -> str:
+    return " or ".join(names) if len(names) <= NAMED else f"any of {count(len(names))} cells"
 
 
 def _cheapest(study: xarray.Dataset, part: xarray.Dataset, task: str, pool: Sequence[str]) -> tuple[list[str], str]:

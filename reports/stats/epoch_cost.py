@@ -72,8 +72,12 @@ def fitted(
         for cell, curve in enumerate(curves):
             if len(curve):
                 solution, *_ = numpy.linalg.lstsq(curve, logs[of == cell])
-                costs[0, cell], rest[of == cell] = math.exp(solution[0]), logs[of == cell] - curve @ solution
-                weights[0, cell, of == cell] = numpy.linalg.pinv(curve)[0]
+                rest[of == cell], weight = logs[of == cell] - curve @ solution, numpy.linalg.pinv(curve)[0]
+                weights[0, cell, of == cell] = weight
+                if numpy.allclose(
+                    weight @ curve, numpy.eye(1, DEGREE + 1)
+                ):  # else the sizes do not tell the curve at this N
+                    costs[0, cell] = math.exp(solution[0])
         chosen = 0
     else:
         costs, rest, told, weights = _across(logs, widths, of, machines, count, labels.size)

@@ -89,7 +89,7 @@ def summed_up(sample: Sample) -> list[str]:
         )
     if ran and not number[DIFFERS] and ran < sample.among:
         said.append(
-            f"They were chosen among {sample.among:,}. Had a tenth of those been changed, this choice would have missed all "
-            f"of them with a probability of {100 * sample.missed():.0f} %."
+            f"They were chosen among {sample.among:,}. Had {sample.tenth():,} of those been changed, this choice would have "
+            f"missed them with a probability of {100 * sample.missed():.0f} %."
         )
     return said

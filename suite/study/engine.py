@@ -105,7 +105,7 @@ def engine(
             held.callback(_closed, target)
         else:
             say(f"--scheduler {scheduler}: waiting for its answer, {timeout:.0f} seconds at most.")
-        client = _client(target, timeout)
+        client = _client(target, timeout, workers)
         held.callback(_closed, client)
         if scheduler is not None:
             _check_workers(client, scheduler, store, token, timeout, say)
@@ -140,13 +140,17 @@ def _cluster(workers: int, gpus: Sequence[str]) -> Any:
     return cluster
 
 
-def _client(target: Any, timeout: float) -> Any:
-    """A client of a cluster of ours, or of the scheduler at an address."""
+def _client(target: Any, timeout: float, workers: int) -> Any:
+    """A client of a cluster of so many workers of ours, or of the scheduler at an address."""
     from distributed import Client
 
     try:
         return Client(target, timeout=timeout, set_as_default=False)
     except (OSError, ValueError) as error:
+        if not isinstance(target, str):
+            raise EngineError(
+                f"--workers {workers}: the worker processes do not answer ({error}). Use --workers 0."
+            ) from error
         raise EngineError(
             f"--scheduler {target}: no dask scheduler answers there ({error}). Start one with `dask scheduler` and "
             "pass its address, as tcp://HOST:8786."

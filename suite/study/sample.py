@@ -49,15 +49,18 @@ class Sample:
     def __len__(self) -> int:
         return len(self.found)
 
-    def missed(self, share: float = 0.1) -> float:
-        """The probability that such a sample holds none of the changed trials, were ``share`` of them all changed.
+    def tenth(self) -> int:
+        """How many trials a tenth of all are, one at least."""
+        return max(1, round(0.1 * self.among))
+
+    def missed(self) -> float:
+        """The probability that such a sample holds none of the changed trials, were a tenth of them all changed.
 
         >>> round(Sample([Verified("bach", "light", k, BITS) for k in range(5)], 50).missed(), 2)
         0.58
         """
         ran = sum(one.verdict != NOT_RUN for one in self.found)
-        forged = max(1, round(share * self.among))
-        return math.comb(self.among - forged, ran) / math.comb(self.among, ran)
+        return math.comb(self.among - self.tenth(), ran) / math.comb(self.among, ran)
 
     def gained(self) -> list[float]:
         """Of the trials within tolerance the test score in the file less that of now, as a share of it."""

@@ -12,7 +12,8 @@ rounded alike, in float32.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,6 @@ def verify(
     dataset = read_study(source)
     study = seed_of(source, dataset)
     refuse_unasked(data or {}, dataset["task"].values.tolist())
-    short = {name for name in CURVES if dataset[name].dtype == numpy.float32}
     ended = _ended(study, variants)
     if best:
         cells = {(one["task"], one["variant"]) for one in ended}
@@ -94,7 +94,7 @@ def verify(
 
         if on_epoch is not None:
             on_epoch(done, len(chosen), what, 0.0)
-        found.append(_verified(study, record, (data or {}).get(record["task"]), short, tell))
+        found.append(_verified(study, record, (data or {}).get(record["task"]), tell))
     return Sample(found, len(ended))
 
 
@@ -120,7 +120,7 @@ def _chosen(ended: Sequence[dict[str, Any]], sample: int, seed: int) -> list[dic
     return [ended[place] for place in sorted(places.tolist())]
 
 
-def _verified(study: Seed, record: dict[str, Any], data: str | None, short: Collection[str], tell: Tell) -> Verified:
+def _verified(study: Seed, record: dict[str, Any], data: str | None, tell: Tell) -> Verified:
     at = (record["task"], record["variant"], record["trial"])
     index = record["trial"]
     block = Block(study.study, record["task"], record["variant"], index // study.study["block_size"])
@@ -129,7 +129,7 @@ def _verified(study: Seed, record: dict[str, Any], data: str | None, short: Coll
     except Exception as error:  # noqa: BLE001 - whatever keeps a trial from being run is said, and is no agreement
         return Verified(*at, NOT_RUN, record["best_test"], None, f"{error}" or type(error).__name__)
     other = elsewhere([record["environment"]], study.study["device"]) or record["environment"].get("bits", "")
-    verdict, why = compared(record, again, short, strict=not other)
+    verdict, why = compared(record, again, strict=not other)
     if why and other:
         why += f" ({other})"
     return Verified(
@@ -168,21 +168,20 @@ def _again(block: Block, index: int, data: str | None, tell: Tell) -> dict[str, 
     return block.record(index, population.record(member))
 
 
-def compared(
-    stored: dict[str, Any], again: dict[str, Any], short: Collection[str] = (), *, strict: bool
-) -> tuple[str, str]:
+def compared(stored: dict[str, Any], again: dict[str, Any], *, strict: bool) -> tuple[str, str]:
     """The verdict on a trial, and what is unlike in both.
 
     Args:
         stored, again: the trial's records.
-        short: curves that are stored in float32, as a record keeps them.
         strict: whether every bit has to be the same.
     """
     there, here = comparable(stored, again), comparable(again, stored)
-    here = {**here, "curves": {name: _kept(curve, name in short) for name, curve in here["curves"].items()}}
+    curves = {name: _kept(there["curves"].get(name, []), curve) for name, curve in here["curves"].items()}
+    here = {**here, "curves": curves}
     if "views" in here:
         here["views"] = {
-            name: {**view, "test": _kept(view["test"], "test" in short)} for name, view in here["views"].items()
+            name: {**view, "test": _kept(there["views"].get(name, {}).get("test", []), view["test"])}
+            for name, view in here["views"].items()
         }
     unlike = list(_unlike(there, here))
     if not unlike:
@@ -193,12 +192,11 @@ def compared(
     return (DIFFERS, "; ".join(far[:2])) if far else (CLOSE, "")
 
 
-def _kept(curve: list[float | None], short: bool) -> list[float | None]:
-    """A curve as the file has it, rounded if it is stored in float32."""
-    if not short:
-        return curve
-    values = rounded([numpy.nan if value is None else value for value in curve])
-    return [None if numpy.isnan(value) else float(value) for value in values]
+def _kept(known: list[float | None], curve: list[float | None]) -> list[float | None]:
+    """A curve, rounded where that is what the file has: so a record keeps it, and a store that took the trial from a record."""
+    short = rounded([numpy.nan if value is None else value for value in curve]).tolist()
+    pairs = zip_longest(known[: len(curve)], short, curve)
+    return [there if there is not None and there == kept else value for there, kept, value in pairs]
 
 
 def _unlike(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:

@@ -25,7 +25,9 @@ class UnreadableError(ValueError):
 
 
 def array(file: IO[bytes], size: int) -> NDArray[Any]:
-    """The array of a .npy file, read straight into its place; no memory is taken for what the file does not hold.
+    """The array of a .npy file, read straight into its place.
+
+    No more memory is taken than ``size`` says: the caller knows it of a file, and bounds what an archive claims.
 
     Args:
         file: at its beginning; of a zip archive, it can go back there.

@@ -173,14 +173,14 @@ def test_what_a_sample_does_not_show_is_said(folder, data, odyssey, tmp_path):
     """How probably a sample misses forgeries; elsewhere, which way the scores of the file are off, and that 10 % is much."""
     given = [f"--data=bach={data['bach']}", "--sample=5"]
     _, output, _ = odyssey("verify", folder / "store", *given)
-    assert "chosen among 6. Had a tenth" in output and "with a probability of 17 %" in output
+    assert "chosen among 6. Had 1 of those been changed" in output and "with a probability of 17 %" in output
     store, _ = forge(
         folder, tmp_path / "elsewhere",
         best_test=lambda value: value * 0.97, environment=lambda there: there | {"cpu": "another one"},
     )  # fmt: skip
     _, output, _ = odyssey("verify", store.path, f"--data=bach={data['bach']}", "--sample=6")
     assert "Test scores in the file are -3 % from those of now on average, 1 of 1 less" in output
-    assert "which is more than cells differ by" in output and "Had a tenth" not in output
+    assert "which is more than cells differ by" in output and "of those been changed" not in output
 
 
 def test_a_probability_to_miss_is_that_of_counting():

@@ -24,6 +24,9 @@ REGISTERS, REGISTERS_OF_THREAD = 65536, 255
 CLUSTER = 8
 """The most blocks of a cluster that every device with clusters can run."""
 
+GROUP = 16
+"""Multiprocessors of a graphics processing cluster, which a cluster of blocks may not leave; some have two more."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -133,8 +136,8 @@ def rows_alone(batch: int, matrices: int, cluster: int, processors: int) -> int:
 
     A step of fewer rows is shorter. Where blocks share a multiprocessor, rows of one program share its weights: ``rows_of``.
     """
-    most = rows_of(batch, matrices)
-    return next((rows for rows in (1, 2) if rows < most and -(-batch // rows) * cluster <= processors), most)
+    most, fit = rows_of(batch, matrices), processors if cluster == 1 else processors // GROUP * (GROUP // cluster)
+    return next((rows for rows in (1, 2) if rows < most and -(-batch // rows) <= fit), most)
 
 
 def vector(size: int) -> int:

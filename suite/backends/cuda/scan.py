@@ -218,13 +218,9 @@ def scan(
 
 def several(calls: Sequence[tuple[Any, ...]]) -> list[tuple[Tensor, dict[str, Tensor]]]:
     """What ``scan`` makes of each call. The directions of one network are computed side by side, by the same launches."""
-    lowered, spaces, x, state, active, _ = zip(*calls, strict=True)
+    lowered, _, x, _, active, _ = zip(*calls, strict=True)
     kinds = {(cell, one.shape, id(mask)) for cell, one, mask in zip(lowered, x, active, strict=True)}
-    if (
-        len(kinds) > 1
-        or x[0].ndim != 3
-        or foreign((*x, *(value for own in (*spaces, *state) for value in own.values())))
-    ):
+    if len(kinds) > 1 or x[0].ndim != 3:
         return [scan(*call) for call in calls]
     return single.of_several(partial(scan, alone=True), calls)
 

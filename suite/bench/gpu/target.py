@@ -71,7 +71,7 @@ class Scale:
 
 FULL = Scale()
 TINY = Scale(
-    cells=1, widths=1, frames=(3,), batch=1, members=(3, 1, 4, 2), updates=2, repeats=2, together=(1, 3),
+    cells=1, widths=1, frames=(3, 2), batch=1, members=(3, 1, 4, 2), updates=2, repeats=2, together=(1, 3),
     watched=(4, 2), curve=(3, 1, 2, "eager"), sizes=(3,), batches=(1,), layer_frames=4, inputs=3, populations=(1, 2),
     one_by_one=(3, 5), shorter=60, rounds=1, least=0.0, large=0,
 )  # fmt: skip

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
+from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
 from lstm_odyssey.backends.cuda.launch import unrolled
 from lstm_odyssey.backends.cuda.scan import emulated
+from lstm_odyssey.backends.lowering import lower
 from tests import needed
 from tests.emulated_scans import Case, answer, drawn
 
@@ -79,8 +81,30 @@ def test_the_rows_of_a_population_do_not_follow_from_the_multiprocessors():
     assert device.scans == [("forward", 1, 2), ("backward", 1, 2)]
 
 
-def test_directions_that_are_no_tensors_of_one_shape_are_computed_one_after_the_other():
-    """Under a transform of torch.func each direction is a scan of its own, by eager, and the answer is the same."""
+def test_scans_of_unlike_shapes_are_computed_one_after_the_other():
+    """What the backend is asked for at once need not be the directions of one layer."""
+    layer, x, state, _ = given("vanilla", "cuda", True)
+    calls = [
+        (
+            lower(layer.cell.graph),
+            direction.spaces(),
+            x[: 3 - k],
+            {name: value[k] for name, value in state.items()},
+            None,
+            None,
+        )
+        for k, direction in enumerate(layer.directions())
+    ]
+    device = Watched(14)
+    with emulated(device):
+        both = BACKENDS["cuda"].several(calls)
+        alone = [BACKENDS["cuda"].scan(*call) for call in calls]
+    assert device.scans == [("forward", 1, 7)] * 4
+    assert all(torch.equal(one[0], other[0]) for one, other in zip(both, alone, strict=True))
+
+
+def test_under_a_transform_both_directions_are_what_they_are_without():
+    """``torch.func.vmap`` over inputs of a layer of both directions."""
     layer, x, state, _ = given("vanilla", "cuda", True)
     parameters = dict(layer.named_parameters())
     with emulated(Watched(7)):

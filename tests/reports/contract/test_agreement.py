@@ -58,6 +58,13 @@ FORGED = {
         )(study),
         "best_epoch.*found 0, expected the epoch of its best validation score",
     ),
+    "no score at the best epoch": (
+        lambda study: put(best_valid=numpy.nan)(
+            study.assign(valid=study["valid"].where((study["epoch"] != study["best_epoch"][AT]) | (study["trial"] != 2)))
+        ),
+        "best_valid.*found nan",
+    ),
+    "more epochs than curves": (put(epochs=30), "epochs.*found 30, expected one of the 20 epochs"),
     "an epoch beyond the last": (put(epochs=1, best_epoch=2), "best_epoch.*found 2, expected one of its 1 epochs"),
     "no epoch": (put(best_epoch=numpy.nan), "best_epoch.*found nan"),
     "stopped at will": (
@@ -99,6 +106,23 @@ def test_a_study_of_fewer_epochs_does_not_pass_for_a_longer_one():
     """Attributes that claim a longer protocol: its trials neither reached its limit nor ran out of patience."""
     with pytest.raises(SchemaError, match="'epochs' at .*found 20, expected 150, the protocol's limit, or 15 after"):
         refuse_contradicting(protocol(epochs=150)(honest()), "theirs")
+
+
+def test_a_trial_does_not_wait_longer_than_its_patience():
+    """Not where it ran to the limit of epochs either."""
+    study = honest()
+    waited = int((study["epochs"] - study["best_epoch"]).max())
+    refuse_contradicting(protocol(patience=waited)(study), "ours")
+    with pytest.raises(SchemaError, match=f"'epochs' at .*expected 20, the protocol's limit, or {waited - 1} after"):
+        refuse_contradicting(protocol(patience=waited - 1)(study), "theirs")
+
+
+def test_a_selection_of_epochs_is_no_study(tmp_path):
+    """It could not be held to its curves."""
+    with pytest.raises(
+        SchemaError, match="study: found curves of 10 epochs, 0 to 9, of trials of up to 20, expected all"
+    ):
+        netcdf.save(honest().isel(epoch=slice(0, 10)), tmp_path / "short.nc")
 
 
 def test_a_forged_file_is_not_opened(tmp_path):

@@ -36,6 +36,17 @@ def test_the_curve_is_found_exactly_without_noise_and_a_slower_processor_changes
     assert (found["residual"] < 1e-9).all() and found["trials"].tolist() == [40, 40, 40]
 
 
+@pytest.mark.parametrize("sizes", [[50.0] * 6, [50.0, 64.0] * 3])
+def test_a_cost_that_the_sizes_do_not_tell_is_missing(sizes):
+    """One or two sizes tell no curve of second degree, but at a size that was run itself they tell the cost."""
+    count = len(sizes)
+    for at, told in ((100, False), (50, True)):
+        found = fitted(0.02 * np.array(sizes), sizes, np.zeros(count, int), np.zeros(count), at=at, count=1)
+        expected = 1.0 if told else np.nan
+        np.testing.assert_allclose(found["seconds"], [expected], rtol=1e-9)
+        assert np.isnan(found["error"]).item() != told
+
+
 def test_noise_is_what_the_residual_says():
     """The residual estimates the spread of log time; the cost stays within four of its standard errors."""
     seconds, sizes, cell, machine, truth = planted(noise=0.1, slow=2.0, trials=200)
