@@ -194,6 +194,6 @@ def test_places_of_a_subset_go_where_the_scores_are():
      (300, 4, 4, 4), (16, 6, 8, 1), (17, 6, 8, 2), (40, 13, 8, 1), (132, 3, 1, 1), (500, 0, 1, 1)],
 )  # fmt: skip
 def test_a_layer_spreads_its_rows_over_the_multiprocessors(batch, matrices, cluster, rows):
-    """Of 132 that lie in groups of 16, a cluster takes as many of a group as it has blocks; beyond that rows share a program."""
+    """Of 132 in groups of 16, a cluster takes as many of a group as it has blocks; beyond that rows share a program."""
     assert rows_alone(batch, matrices, cluster, 132) == rows
     assert rows_alone(batch, matrices, cluster, 1) == rows_of(batch, matrices)
