@@ -142,8 +142,8 @@ def test_the_readme_spans_both_processors():
         for cell in group
     }
     eight = [value for cell, values in both.items() if cell != "fgr" for value in values]
-    told = f"eight of the nine are {span(eight, 1)} times as fast as `torch.nn.LSTM` on average over N, by cell and processor, `fgr` "
-    assert told + f"{span(both['fgr'], 1)} times" in flat(README)
+    told = f"eight of the nine are {span(eight, 1)} times as fast as `torch.nn.LSTM` on average over N, by cell and processor, "
+    assert told + f"`fgr` {span(both['fgr'], 1)} times" in flat(README)
 
 
 def test_the_figures_of_training_are_those_of_the_records():
