@@ -60,6 +60,11 @@ def _contradictions(dataset: xarray.Dataset, finished: Array) -> Iterator[tuple[
         for row in numpy.flatnonzero(broken)[:1].tolist():
             yield row, tuple(places[row].tolist())
 
+    def there(curve: str, epoch: Array, sure: Array) -> Array:
+        """A curve's score at an epoch of each trial; at the first where there is none."""
+        epochs = numpy.where(sure, epoch, 0).astype(int)[:, None]
+        return numpy.take_along_axis(dataset[curve].values[finished], epochs, 1)[:, 0]
+
     for row, at in first(~ran & ended):
         yield "epochs", at, f"{last[row]:g}", f"one of the {size - 1} epochs that its curves have"
     for row, at in first((known & ran & (best > last)) | (~known & ended)):
@@ -67,19 +72,16 @@ def _contradictions(dataset: xarray.Dataset, finished: Array) -> Iterator[tuple[
     for score, curve, epoch, sure in (
         ("best_valid", "valid", best, known), ("best_test", "test", best, known), ("final_valid", "valid", last, ran & ended),
     ):  # fmt: skip
-        values, there = dataset[score].values[finished], dataset[curve].values[finished]
-        then = numpy.take_along_axis(there, numpy.where(sure, epoch, 0).astype(int)[:, None], 1)[:, 0]
+        values, then = dataset[score].values[finished], there(curve, epoch, sure)
         # a store that went on from a record has that record's rounded curves, beside its own
         none = numpy.isnan(then) & numpy.isnan(values) & (score != "best_valid")
         agrees = (then == values) | (then == rounded(values)) | none
         for row, at in first(sure & ~agrees):
             expected = f"{then[row]:.9g}, which its curve '{curve}' has at epoch {epoch[row]:g}"
             yield score, at, f"{values[row]:.9g}", expected
-    valid = dataset["valid"].values[finished]
     sign = numpy.where(dataset["direction"].values == "maximize", -1, 1)[places[:, 0]]
-    least = numpy.fmin.reduce(sign[:, None] * valid, axis=1)
-    here = sign * numpy.take_along_axis(valid, numpy.where(known, best, 0).astype(int)[:, None], 1)[:, 0]
-    for row, at in first(known & (least < here)):
+    least = numpy.fmin.reduce(sign[:, None] * dataset["valid"].values[finished], axis=1)
+    for row, at in first(known & (least < sign * there("valid", best, known))):
         yield (
             "best_epoch",
             at,

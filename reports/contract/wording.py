@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import xarray
 
 SMALL = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
@@ -124,6 +128,11 @@ def fitting(ends: Iterable[float]) -> Callable[[float], str]:
     largest = max((abs(end) for end in ends if math.isfinite(end)), default=0.0)
     decimals = max(0, 2 - math.floor(math.log10(largest))) if largest else 2
     return lambda value: signed(value, decimals)
+
+
+def form_of(part: xarray.Dataset) -> Callable[[float], str]:
+    """How the differences of a comparison on one task are written; see ``fitting``."""
+    return fitting(part["difference_corrected_interval"].values.ravel())
 
 
 def probability(p: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy
 import xarray
@@ -11,7 +10,7 @@ import xarray
 from lstm_odyssey.reports.contract.wording import (
     count,
     estimated_share,
-    fitting,
+    form_of,
     interval,
     listed,
     open_text,
@@ -106,7 +105,7 @@ def _judged(part: xarray.Dataset, baseline: str) -> str:
             rest = "all " if len(still) > 3 and not clauses else "the other " if clauses and len(still) > 1 else ""
             who = f"{rest}{count(len(still))}" if rest else listed(still)
             least = part["differs_by_less_than"].sel(variant=still).values.tolist()
-            room = f"{open_text(least, _form(part))} {units}"
+            room = f"{open_text(least, form_of(part))} {units}"
             clauses.append(
                 f"{who} {_verb(still, 'is', 'are')} open: from {baseline} {_verb(still, 'it differs', 'they differ')} by {room}"
             )
@@ -134,13 +133,8 @@ def _judged(part: xarray.Dataset, baseline: str) -> str:
 def _measured(part: xarray.Dataset, name: str) -> str:
     """A cell with its difference to the baseline, and the interval that its verdict rests on."""
     one = part.sel(variant=name)
-    form, (low, high) = _form(part), one["difference_corrected_interval"].values.tolist()
+    form, (low, high) = form_of(part), one["difference_corrected_interval"].values.tolist()
     return f"{name} ({form(float(one['difference']))} {one['units'].item()}, corrected {interval(low, high, form)})"
-
-
-def _form(part: xarray.Dataset) -> Callable[[float], str]:
-    """How differences of a task are written."""
-    return fitting(part["difference_corrected_interval"].values.ravel())
 
 
 def _welch(part: xarray.Dataset) -> str:
@@ -200,7 +194,7 @@ def _unstable(part: xarray.Dataset, baseline: str) -> str:
         told = estimated_share(float(one["instability"]), *one["instability_interval"].values.tolist())
         text = f"{int(one['unstable'])} of {int(one['finished'])} trials of {name} are unstable, {told}"
         if not math.isnan(stable := float(one["stable_difference"])):
-            apart = f"{_form(part)(stable)} {part['units'].item()} from {baseline}"
+            apart = f"{form_of(part)(stable)} {part['units'].item()} from {baseline}"
             text += f"; among stable trials it is {apart}, which is not tested"
         texts.append(text)
     return f"{'. '.join(texts)}. Unstable: {BRIEFLY}; the score validation kept counts."

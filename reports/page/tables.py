@@ -10,7 +10,7 @@ import numpy
 import pandas
 import xarray
 
-from lstm_odyssey.reports.contract.wording import estimate, estimated_share, fitting, fixed, interval, open_text, signed
+from lstm_odyssey.reports.contract.wording import estimate, estimated_share, fixed, form_of, interval, open_text, signed
 from lstm_odyssey.reports.fanova.cases import FACTOR
 from lstm_odyssey.reports.page.analyses import Analyses
 from lstm_odyssey.reports.page.importance import analysed
@@ -166,7 +166,7 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
     small = comparison["best_of_difference"].sel(task=task, variant=others).notnull().any("variant")
     most = int(comparison["best_of"].values[small.values].max()) if small.any() else 0
     searched = bool(comparison["better_in_search"].sel(task=task).notnull().any())
-    form = fitting(comparison["difference_corrected_interval"].sel(task=task).values.ravel())
+    form = form_of(comparison.sel(task=task))
     for name in others:
         one = comparison.sel(task=task, variant=name)
         value = {key: one[key].item() for key in ("difference", "hedges_g", "cliffs_delta", "verdict_welch")}

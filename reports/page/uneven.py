@@ -31,7 +31,8 @@ def _sentence(dataset: xarray.Dataset, task: str, name: str, cells: list[str]) -
     part = dataset.sel(task=task)
     ended = {cell: numpy.isin(part["status"].sel(variant=cell).values, FINISHED) for cell in cells}
     mine, of = ended[name], draws.groups(dataset, task)
-    own = ranking(dataset.isel(trial=numpy.flatnonzero(mine)), task, name)
+    there = dataset.isel(trial=numpy.flatnonzero(mine))
+    own = ranking(there, task, name)
     said = (
         f"{name} has {counted(int(mine.sum()), 'finished trial')}: the mean of its best {count(own.k)} is not to be set beside "
         "the best tenth of many."
@@ -39,10 +40,9 @@ def _sentence(dataset: xarray.Dataset, task: str, name: str, cells: list[str]) -
     others = [cell for cell in cells if cell != name and of[cell] == of[name] and (ended[cell] | ~mine).all()]
     if not others or own.k == 0:
         return f"{said} No other cell has its draws."
-    there = dataset.isel(trial=numpy.flatnonzero(mine))
-    means = {cell: float(one.test[: one.k].mean()) for cell in (name, *others) for one in [ranking(there, task, cell)]}
-    shown = [f"{score(means.pop(name))} in {name}", f"{score(means[others[0]])} in {others[0]}"]
+    means = {cell: float(one.test[: one.k].mean()) for cell in others for one in [ranking(there, task, cell)]}
+    shown = [f"{score(float(own.test[: own.k].mean()))} in {name}", f"{score(means[others[0]])} in {others[0]}"]
     if len(others) > 1:
-        ends = sorted(means[cell] for cell in others)
+        ends = sorted(means.values())
         shown.append(f"{score(ends[0])} to {score(ends[-1])} in the {count(len(others))} that had them too")
     return f"{said} At these draws alone the best {count(own.k)} score {listed(shown)}."

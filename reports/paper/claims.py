@@ -11,7 +11,7 @@ import numpy
 import xarray
 from numpy.typing import NDArray
 
-from lstm_odyssey.reports.contract.wording import count, fitting, interval, listed, percent, probability
+from lstm_odyssey.reports.contract.wording import count, form_of, interval, listed, percent, probability
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, NOTHING, OPEN, SAME, WORSE
 from lstm_odyssey.reports.stats.inference import Numbers
 
@@ -97,7 +97,7 @@ def against(part: xarray.Dataset, name: str, reported: Reported) -> Row:
     claim, task = f"{name} against {BASELINE}", str(part["task"].item())
     if verdict == NOTHING:
         return Row(task, claim, said, NOTHING, UNDECIDED, "", RECALLED)
-    form = fitting(part["difference_corrected_interval"].values.ravel())
+    form = form_of(part)
     low, high = one["difference_corrected_interval"].values.tolist()
     seen = f"{form(float(one['difference']))} {units} (corrected {interval(low, high, form)})"
     if verdict == CHOSEN:

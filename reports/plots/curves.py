@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lstm_odyssey.reports.contract.selection import as_study, refuse_absent
-from lstm_odyssey.reports.contract.wording import fitting
+from lstm_odyssey.reports.contract.wording import form_of
 from lstm_odyssey.reports.plots.axis import multiples, present
 from lstm_odyssey.reports.plots.forest import DASHED, LOOKS
 from lstm_odyssey.reports.plots.style import INK, SOFT, VERMILLION, styled
@@ -95,7 +95,7 @@ def expected_best(comparison: xarray.Dataset, task: str, *, order: Sequence[str]
     everyone, baseline = present(order, comparison), str(comparison.attrs["baseline"])
     names = [name for name in everyone if name != baseline]
     part = comparison.sel(task=task)
-    form = fitting(part["difference_corrected_interval"].values.ravel())
+    form = form_of(part)
     figure, panels = multiples(names, everyone)
     draws, ends = part["best_of"].values, []
     for name, axes in panels:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lstm_odyssey.reports.contract.wording import estimate, estimated_share, fitting
+from lstm_odyssey.reports.contract.wording import estimate, estimated_share, form_of
 from lstm_odyssey.reports.plots.axis import present
 from lstm_odyssey.reports.plots.style import BLUE, INK, SOFT, VERMILLION, blank, styled, tag
 from lstm_odyssey.reports.stats.contents import BETTER, OPEN, WORSE
@@ -51,7 +51,7 @@ class Standing(NamedTuple):
 def standing(study: xarray.Dataset, comparison: xarray.Dataset, task: str, variant: str) -> Standing:
     """What the plot writes beside a cell."""
     part = comparison.sel(task=task)
-    one, form = part.sel(variant=variant), fitting(part["difference_corrected_interval"].values.ravel())
+    one, form = part.sel(variant=variant), form_of(part)
     value, size = float(one["difference"]), int(one["epoch_cost_at"])
     cost, count = float(one["epoch_cost"]), parameters_at(study, task, variant, size)
     if one["is_baseline"]:

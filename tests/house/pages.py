@@ -2,7 +2,7 @@
 
 import re
 
-from lstm_odyssey.reports.contract.wording import estimate, fitting
+from lstm_odyssey.reports.contract.wording import estimate, form_of
 
 
 def blocks(page, language):
@@ -22,6 +22,6 @@ def section(page, head):
 
 def difference(comparison, cell):
     """The difference of a cell on one task with its corrected interval, as the package writes it everywhere."""
-    one, ends = comparison.sel(variant=cell), comparison["difference_corrected_interval"].values.ravel()
+    one = comparison.sel(variant=cell)
     interval = one["difference_corrected_interval"].values.tolist()
-    return estimate(one["difference"].item(), *interval, fitting(ends))
+    return estimate(one["difference"].item(), *interval, form_of(comparison))

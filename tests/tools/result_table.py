@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import lstm_odyssey as lo
-from lstm_odyssey.reports.contract.wording import estimate, fitting
 from lstm_odyssey.tasks.corpus import called
+from tests.house.pages import difference
 
 RECORDS = Path(__file__).resolve().parents[2] / "reports" / "records"
 FULL = "jsb-chorales-common"
@@ -73,12 +73,10 @@ def lines(known: dict[str, Any], full: Any = None) -> list[str]:
     ]
     found = [f"| cell | what it changes in the LSTM | music | difference to vanilla | verdict | {' | '.join(heads)} |"]
     found.append("|---" * (5 + len(heads)) + "|")
-    form = fitting(full["difference_corrected_interval"].values.ravel())
     for cell in full["variant"].values[full["mean_test"].values.argsort()]:
         one = full.sel(variant=cell)
-        apart = estimate(one["difference"].item(), *one["difference_corrected_interval"].values.tolist(), form)
-        row = [f"`{cell}`", CHANGES[cell], f"{one['mean_test'].item():.2f}", "" if cell == "vanilla" else apart]
-        row.append(one["verdict"].item())
+        row = [f"`{cell}`", CHANGES[cell], f"{one['mean_test'].item():.2f}"]
+        row += ["" if cell == "vanilla" else difference(full, cell), one["verdict"].item()]
         row += [f"{means[name].sel(variant=cell).item():.1f}" if name in means else "–" for name in FAMILIES[1:]]
         found.append(f"| {' | '.join(row)} |".replace("|  |", "| |"))
     return found
@@ -90,11 +88,10 @@ def beside_vanilla(study: Any) -> list[str]:
         compared(of_all_cells(study)),
         ["| | mean of the best tenth | difference to `vanilla` | verdict |", "|---" * 4 + "|"],
     )
-    form = fitting(found["difference_corrected_interval"].values.ravel())
     for cell in found["variant"].values[found["mean_test"].values.argsort()]:
         one = found.sel(variant=cell)
-        apart = estimate(one["difference"].item(), *one["difference_corrected_interval"].values.tolist(), form)
-        row = [f"`{cell}`", f"{one['mean_test'].item():.1f}", "" if cell == "vanilla" else apart, one["verdict"].item()]
+        apart = "" if cell == "vanilla" else difference(found, cell)
+        row = [f"`{cell}`", f"{one['mean_test'].item():.1f}", apart, one["verdict"].item()]
         rows.append(f"| {' | '.join(row)} |".replace("|  |", "| |"))
     return rows
 

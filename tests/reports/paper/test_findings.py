@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from lstm_odyssey.reports import paper
 from lstm_odyssey.reports.contract import netcdf, schema
-from lstm_odyssey.reports.contract.wording import fitting
+from lstm_odyssey.reports.contract.wording import form_of
 from lstm_odyssey.reports.fanova.api import fanova
 from lstm_odyssey.reports.page import tables, words
 from lstm_odyssey.reports.paper import best_score, claims
@@ -284,7 +284,7 @@ def test_the_record_against_the_paper(record: xarray.Dataset, judged: xarray.Dat
     assert found[0].ours == f"{judged['best_test'].values.min():.2f} nats/frame, vanilla"
     assert "as a mean over sequences" in found[0].note
     by_cell = {row.claim.split()[0]: row for row in found[2:]}
-    form = fitting(judged["difference_corrected_interval"].values.ravel())
+    form = form_of(judged)
     for name, row in by_cell.items():
         one = judged.sel(task="jsb_chorales", variant=name)
         verdict, welch = one["verdict"].item(), one["verdict_welch"].item()
