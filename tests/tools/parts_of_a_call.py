@@ -1,95 +1,96 @@
-"""Where the time of a layer's call goes: compiled passes, what torch needs for any custom function, and the rest of Python.
+"""Where the time of a layer's call goes: compiled passes, what torch needs for a function that does nothing else, our Python.
 
 Run ``python -m tests.tools.parts_of_a_call no_peepholes`` on an idle machine. Milliseconds, medians, forward and backward at
-batch 1, T = 304, M = 39, one thread.
+batch 1, T = 304, M = 39, one thread. The layer takes turns with a *bare* one: the same compiled passes, called with tables
+that are filled beforehand, in the shortest ``torch.autograd.Function`` there can be. No Python of ours is left in it.
 """
 
 import statistics
 import sys
 import time
+from unittest import mock
 
 import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends.numba import member
 
-T, M, ROUNDS = 304, 39, 150
+T, M, ROUNDS, WARM = 304, 39, 150, 20
 
 
-class Empty(torch.autograd.Function):
-    """As many tensors in and out as a layer's function has, and nothing computed."""
+class Bare(torch.autograd.Function):
+    """The compiled passes and as many tensors in and out as a layer's function has."""
 
     @staticmethod
-    def forward(ctx, made, *tensors):
-        ctx.made = made
+    def forward(ctx, passes, made, *tensors):
+        ctx.passes = passes
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
-        return tuple(torch.empty_like(value) for value in made)
+        results = tuple(torch.empty_like(value) for value in made)
+        passes.run("forward")
+        return results
 
     @staticmethod
     def backward(ctx, *_):
-        return None, None, *(torch.empty_like(value) for value in ctx.saved_tensors[1:])
+        gradients = [torch.empty_like(value) for value in ctx.saved_tensors[1:]]
+        ctx.passes.run("backward")
+        return None, None, None, *gradients
 
 
-class Nothing(torch.nn.Module):
-    """A module whose only work is ``Empty``."""
+class Passes:
+    """The compiled passes of a layer, each with the table that its last call filled."""
 
-    def __init__(self, layer, made):
-        super().__init__()
-        self.own, self.made = torch.nn.ParameterList(layer.parameters()), made
+    def __init__(self, layer, x, adjoint):
+        tables, fill = [], member.Member._filled
 
-    def forward(self, x):
-        return Empty.apply(self.made, x, *self.own)
+        def kept(one, *given):
+            table = fill(one, *given)
+            tables.append((one.made, table, given))
+            return table
 
+        with mock.patch.object(member.Member, "_filled", kept):
+            y, state = layer(x)
+            torch.autograd.backward(y, adjoint, retain_graph=True)
+        gradients = [value.grad for value in layer.parameters()]
+        self.held = y, state, gradients, tables  # their addresses are in the tables
+        self.calls = {
+            name: (getattr(made, name), table.buffer_info()[0])
+            for name, (made, table, _) in zip(("forward", "backward"), tables, strict=True)
+        }
+        self.seconds = {name: [] for name in self.calls}
 
-def median(call):
-    for _ in range(20):
-        call()
-    seconds = []
-    for _ in range(ROUNDS):
+    def run(self, name):
+        function, address = self.calls[name]
         begun = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - begun)
-    return 1e3 * statistics.median(seconds)
+        function(address)
+        self.seconds[name].append(time.perf_counter() - begun)
 
 
 def parts(cell, size):
-    """Whole call, compiled forward and backward pass within it, a call of an empty function."""
+    """Milliseconds of a layer's call, of the bare one, of the compiled passes in that."""
     layer, x, adjoint = lo.RNN(cell, M, size), torch.randn(T, 1, M), torch.randn(T, 1, size)
-
-    def call(module):
-        for value in layer.parameters():
-            value.grad = None
-        torch.autograd.backward(module(x)[0], adjoint)
-
-    y, state = layer(x)
-    empty = Nothing(layer, (y.detach(), *[value.detach() for value in state.values()]))
-    whole, nothing = median(lambda: call(layer)), median(lambda: torch.autograd.backward(empty(x)[0], adjoint))
-    seconds = {"forward": [], "backward": []}
-    with_kernel = {name: getattr(member.Member, name) for name in seconds}
-    try:
-        for name, run in with_kernel.items():
-
-            def timed(self, *given, name=name, run=run):
-                begun = time.perf_counter()
-                run(self, *given)
-                seconds[name].append(time.perf_counter() - begun)
-
-            setattr(member.Member, name, timed)
-        for _ in range(ROUNDS):
-            call(layer)
-    finally:
-        for name, run in with_kernel.items():
-            setattr(member.Member, name, run)
-    return whole, *(1e3 * statistics.median(seconds[name]) for name in seconds), nothing
+    passes, own = Passes(layer, x, adjoint), list(layer.parameters())
+    y, state, *_ = passes.held
+    made = [value.detach() for value in (y, *state.values())]
+    calls = {"whole": lambda: layer(x)[0], "bare": lambda: Bare.apply(passes, made, x, *own)[0]}
+    seconds = {name: [] for name in calls}
+    for _ in range(WARM + ROUNDS):
+        for name, call in calls.items():
+            for value in own:
+                value.grad = None
+            begun = time.perf_counter()
+            torch.autograd.backward(call(), adjoint)
+            seconds[name].append(time.perf_counter() - begun)
+    return [1e3 * statistics.median(values[WARM:]) for values in (*seconds.values(), *passes.seconds.values())]
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print("cell             N    whole  forward  backward  outside  of it torch's")
+    print("cell             N    whole     bare  forward  backward  torch's  our Python")
     for cell in sys.argv[1:] or ["no_peepholes"]:
         for size in (20, 50, 100, 150, 200):
-            whole, forward, backward, nothing = parts(cell, size)
+            whole, bare, forward, backward = parts(cell, size)
+            outside = bare - forward - backward
             print(
-                f"{cell:15}{size:4}{whole:9.3f}{forward:9.3f}{backward:10.3f}{whole - forward - backward:9.3f}{nothing:12.3f}"
+                f"{cell:15}{size:4}{whole:9.3f}{bare:9.3f}{forward:9.3f}{backward:10.3f}{outside:9.3f}{whole - bare:12.3f}"
             )
