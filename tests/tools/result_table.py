@@ -101,9 +101,9 @@ def so_far(known: dict[str, Any]) -> str:
     parts = []
     for name in FAMILIES:
         every = [stored(each) for key, each in known.items() if key != FULL and family(each) == name]
-        second = "a second study of " if name == full_family(known) else ""
-        parts += [f"{done:,} of {all_:,} of {second}{name}" for done, all_ in every if done < all_]
-        if not every and not second:
+        again = " with another seed" if name == full_family(known) else ""
+        parts += [f"{done:,} of {all_:,} of {name}{again}" for done, all_ in every if done < all_]
+        if not every and not again:
             parts.append(f"none of {name}")
     return f"Trials that are stored of what is unfinished: {', '.join(parts)}." if parts else ""
 
