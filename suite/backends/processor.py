@@ -44,6 +44,23 @@ def spread_bytes() -> tuple[int, int] | None:
     from the second at 48 bytes a cycle, what comes round later at 64, up to two thirds of the second cache. So where a matrix
     is small, every step reads another copy of it.
     """
-    name = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()  # type: ignore[attr-defined]  # as above
     near, far = cache_bytes()
-    return (21 * near // 2, 2 * far // 3) if name == "znver5" else None
+    return (21 * near // 2, 2 * far // 3) if _name() == "znver5" else None
+
+
+@cache
+def turning_bytes() -> tuple[int, int]:
+    """Up to how many bytes, and from how many on, a matrix that is read again and again is better read to and fro.
+
+    What was read last is still in the nearest cache when the walk turns. Measured on Zen 5, that pays where it is a fair part of
+    the whole, or where the whole is more than the second cache holds; between, the processor's own prefetching of a forward walk
+    wins. On Zen 4 it pays at any size: a scan with N = 100 is 4 % faster forward and 3 % backward, with N = 200 2 %.
+    """
+    near, far = cache_bytes()
+    return (far, far) if _name() == "znver4" else (4 * near, 9 * far // 10)
+
+
+def _name() -> str:
+    """The processor numba compiles for, as LLVM calls it."""
+    told: str | None = config.CPU_NAME  # type: ignore[attr-defined]  # as above
+    return told or str(llvmlite.binding.get_host_cpu_name())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from lstm_odyssey.backends.generated import Parts, Values
 from lstm_odyssey.backends.plan import Run
-from lstm_odyssey.backends.processor import cache_bytes
+from lstm_odyssey.backends.processor import turning_bytes
 from lstm_odyssey.cell.graph import Node
 
 PART = ("rows", "together", "does", "share", "shares", "most", "gap")
@@ -84,13 +84,12 @@ def indented(lines: Sequence[str], by: int) -> str:
 def swinging(runs: Sequence[Run]) -> str:
     """A line that says whether the scan walks its packed matrices to and fro, ``swing`` being 1, or always forwards.
 
-    What was read last is still in the nearest cache when the walk turns. That pays where it is a fair part of the whole,
-    or where the whole is more than the second cache holds; between, the processor's own prefetching of a forward walk wins.
+    Of one copy of a matrix the sizes decide: see ``turning_bytes``.
     """
-    near, far = cache_bytes()
+    small, large = turning_bytes()
     rows = sum(len(run.parameters) for run in runs)
     return (f"streamed = {rows} * N * N * SIZE\n"
-            f"swing = 1 if copies == 1 and (streamed <= {4 * near} or streamed > {9 * far // 10}) else 0")  # fmt: skip
+            f"swing = 1 if copies == 1 and (streamed <= {small} or streamed > {large}) else 0")  # fmt: skip
 
 
 def copied(lines: Sequence[str], columns: Sequence[str]) -> list[str]:
