@@ -150,6 +150,8 @@ class Contest:
         if name == "lstm":
             state = [torch.zeros(1, *adjoint.shape[1:], device=x.device) for _ in range(2)]
         else:
+            if make == self._rnn:
+                state = [value.unsqueeze(0) for value in state]  # as a layer takes them
             self._check(name, run(x, state), columns)
         if not self.work.backward:
 
@@ -182,7 +184,7 @@ class Contest:
         names = self.cell.states
 
         def run(x: Tensor, state: list[Tensor]) -> Tensor:
-            y: Tensor = layer(x, {key: value.unsqueeze(0) for key, value in zip(names, state, strict=True)})[0]
+            y: Tensor = layer(x, dict(zip(names, state, strict=True)))[0]
             return y
 
         return run, list(layer.parameters()), False
