@@ -15,6 +15,7 @@ from lstm_odyssey.backends.lowering import Lowered, Sum, reduces
 from lstm_odyssey.cell.adjoint import Adjoint, adjoint
 from lstm_odyssey.cell.graph import Graph
 from lstm_odyssey.cell.ops import OPS
+from lstm_odyssey.cell.symbols import VECTORS
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ class Plan:
     def graph(self) -> Graph:
         """Of the lowered cell."""
         return self.lowered.graph
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The packed spaces in the order in which a scan is given them: first those of vectors."""
+        packed = self.graph.packed
+        return (*(space for space in packed if space in VECTORS), *(space for space in packed if space not in VECTORS))
 
     @property
     def accumulators(self) -> tuple[Sum, ...]:

@@ -48,7 +48,7 @@ class Passes:
             tables.append((one.made, table, given))
             return table
 
-        with mock.patch.object(member.Member, "_filled", kept):
+        with mock.patch.object(member._Table, "fill", kept):
             y, state = layer(x)
             torch.autograd.backward(y, adjoint, retain_graph=True)
         gradients = [value.grad for value in layer.parameters()]

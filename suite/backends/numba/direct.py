@@ -95,6 +95,6 @@ def direct(
         y, *final = apply((network,), *tensors)
     else:
         y, final = room(one, tensors)
-        infer([(made, one.sizes, given_ahead(one, places, None, y, final, 0))])
+        infer([(made, one.sizes, given_ahead(places, None, y, final, 0))])
     del held  # until here other threads may have pushed it out of the cache
     return y, dict(zip(lowered.states, final, strict=True))

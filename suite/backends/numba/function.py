@@ -46,7 +46,7 @@ class _Scans(torch.autograd.Function):
             y, final = room(one, tensors[start : start + count])
             start += count
             memory = kept(one.kept_bytes)
-            calls.append((one, given_ahead(one, places, active, y, final, memory.data_ptr())))
+            calls.append((one, given_ahead(places, active, y, final, memory.data_ptr())))
             made += [y, *final]
             kept_for_later += [active, memory]
         ahead(calls)
@@ -118,7 +118,7 @@ class _Backward:
         if self.sums is not None:
             filled[a:b] = self.sums.addresses()
         held = 0 if mask is None else mask.data_ptr()
-        self.given = Back(one.spread(places), held, memory.data_ptr(), above[0], above[1:], one.spread(filled))
+        self.given = Back(places, held, memory.data_ptr(), above[0], above[1:], filled)
         self.gradients, self.vectors, self.held = gradients, gradients[a:b], (tensors, mask, memory, dy, dfinal)
 
     def end(self) -> None:
@@ -127,12 +127,10 @@ class _Backward:
             self.sums.total(self.vectors)
 
 
-def given_ahead(
-    one: Member, places: Sequence[int], active: Tensor | None, y: Tensor, final: Sequence[Tensor], memory: int
-) -> Ahead:
+def given_ahead(places: Sequence[int], active: Tensor | None, y: Tensor, final: Sequence[Tensor], memory: int) -> Ahead:
     """What a forward pass is given."""
     mask = 0 if active is None else active.data_ptr()
-    return Ahead(one.spread(places), mask, memory, y.data_ptr(), [value.data_ptr() for value in final])
+    return Ahead(places, mask, memory, y.data_ptr(), [value.data_ptr() for value in final])
 
 
 def room(one: Member, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:

@@ -17,8 +17,8 @@ from lstm_odyssey.backends.numba.source.blocks import PRODUCTS, SCAN, SUMMED_ROW
 
 
 class Ahead(NamedTuple):
-    """What a forward pass is given: addresses, in the order of ``Kernel.cuts``: inputs [T, B, M], fixed [N], matrices [N, M] or
-    [N, N], states [B, N]; see ``Member.spread``. That of ``active``, [T, B] bytes, is 0 where there is no padding; that of
+    """What a forward pass is given: addresses, in the order of ``Kernel.cuts``: inputs [T, B, M], packed spaces [k N],
+    [k N, M] or [k N, N], states [B, N]. That of ``active``, [T, B] bytes, is 0 where there is no padding; that of
     ``kept`` is of ``kept_bytes``, and filled with what the backward pass needs, as y [T, B, N] and the final states are.
     """
 
@@ -33,7 +33,7 @@ class Back(NamedTuple):
     """What a backward pass is given, and the addresses of the gradients, in the same order; those of address 0 are not
     computed.
 
-    Those of fixed vectors are all computed. ``deltas`` is 0, or memory of ``Layout.deltas`` floats that parts of it share.
+    Those of spaces of vectors are all computed. ``deltas`` is 0, or memory of ``Layout.deltas`` floats that parts of it share.
     """
 
     addresses: Sequence[int]
@@ -70,7 +70,9 @@ class Part:
     @cached_property
     def entries(self) -> array[int]:
         """As a table has them, in the order of ``source.blocks.PART``."""
-        return array("q", [self.rows, self.together, self.does, self.share, self.shares, self.most, self.gap])
+        return array(
+            "q", [self.first, self.rows, self.together, self.does, self.share, self.shares, self.most, self.gap]
+        )
 
 
 @lru_cache(maxsize=1024)

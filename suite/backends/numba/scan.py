@@ -87,7 +87,7 @@ def _scans(networks: Sequence[Network], tensors: Sequence[list[Tensor]]) -> list
         results = iter(apply(networks, *(value for own in tensors for value in own)))
         return [tuple(next(results) for _ in range(1 + len(one.made.plan.graph.states))) for one, *_ in networks]
     found = [room(one, own) for (one, *_), own in zip(networks, tensors, strict=True)]
-    infer([(one.made, one.sizes, given_ahead(one, places, active, y, final, 0))
+    infer([(one.made, one.sizes, given_ahead(places, active, y, final, 0))
            for (one, places, active, _), (y, final) in zip(networks, found, strict=True)])  # fmt: skip
     return [(y, *final) for y, final in found]
 

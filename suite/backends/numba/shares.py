@@ -98,7 +98,7 @@ def _in_turn(pieces: Sequence[tuple[Member, Ahead]], part: Part | None) -> None:
 
 def _pieces(made: Kernel, sizes: Sizes, given: Ahead) -> list[tuple[Member, Ahead]]:
     T, B, N, M = sizes
-    (a, _, c), size = made.cuts, made.size
+    (a, c), size = made.cuts, made.size
     rounds = 2 * max(2, AHEAD_ROWS // B)
     most = -(-max(PIECE_FRAMES // B, PIECE_STEPS) // rounds) * rounds
     start, pieces = 0, []

@@ -18,9 +18,8 @@ from torch import Tensor
 
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.backends.numba.loss import compiled, exact_losses
-from lstm_odyssey.backends.numba.member import Kernel, kernel
+from lstm_odyssey.backends.numba.member import Kernel, kernel, tails
 from lstm_odyssey.backends.numba.memory import layout
-from lstm_odyssey.backends.numba.parts import whole_part
 from lstm_odyssey.backends.numba.source.blocks import ACTIVE as SCAN_ACTIVE
 from lstm_odyssey.backends.numba.source.losses import LOSSES
 from lstm_odyssey.backends.numba.source.training import BACKWARD, FORWARD, LOSS, NAMES, STEP, UPDATE
@@ -225,42 +224,28 @@ class TrainingStep:
 
         begin_at = [network.rnn.cell.initial.get(name, 0.0) for name in network.rnn.cell.states]
         begun = [torch.full((B * N,), value, dtype=self.workspace.dtype, device="cpu") for value in begin_at]
-        head, whole_batch = [T, B, N, M, 0, made.product, made.pack_lines, made.pack_columns], whole_part(B).entries
+        ends = tails(made, (T, B, N, M), at["scratch"])
         places = {name: (value, gradient) for name, value, gradient in network.slices()}
-        vectors = len(made.plan.vectors)
         scans: list[array[int]] = []
         histories, before = [], []
         for d in range(directions):
-            weights, lines = [], []
-            for k in (0, 1):
-                begin = [places[f"rnn.cells.{d}.{space}"][k].data_ptr() for space in made.spaces]
-                inner = [begin[space] + offset for space, offset in made.offsets(N, M)]
-                weights.append(inner[:vectors])
-                columns = [M if name.startswith("W.") else N for name in made.matrices]
-                lines.append(
-                    [n for pair in zip(inner[vectors:], columns, strict=True) for n in (pair[0], pair[1] * size)]
-                )
+            weights, gradients = (
+                [places[f"rnn.cells.{d}.{space}"][k].data_ptr() for space in made.spaces] for k in (0, 1)
+            )
             x = at["turned_x" if d else "noisy"]
             made_of_x = dict(
                 zip(functions, (at[f"function{d * len(functions) + k}"] for k in range(len(functions))), strict=True)
             )
-            inputs = [made_of_x.get(number, x) for number in made.plan.inputs]
+            inputs = [made_of_x.get(number, x) for number in made.plan.inputs] or [x]
             before.append(array("q", [frames * M, x, *made_of_x.values()]))
-            kept = [at[f"kept{d}"] + place for place in areas.kept]
+            kept = at[f"kept{d}"]
             final = [at["final"] + k * B * N * size for k in range(states)]
-            scratch = at["scratch"]
-            scans.append(array("q", [
-                *head, areas.copies[0], *whole_batch, *kept,
-                *(scratch + place for place in areas.forward), 0, *final, *inputs, *weights[0],
-                *lines[0], *(value.data_ptr() for value in begun),
-            ]))  # fmt: skip
+            given = [*inputs, *weights, *(value.data_ptr() for value in begun)]
+            scans.append(array("q", [0, kept, 0, *final, *given, *ends[0]]))
             dy = at["dy"] + d * frames * N * size
-            scans.append(array("q", [
-                *head, areas.copies[1], *whole_batch, *kept,
-                *(scratch + place for place in areas.backward), dy, *[0] * states, *inputs,
-                *weights[0], *lines[0], *[0] * len(inputs), *weights[1], *lines[1], *[0] * states,
-            ]))  # fmt: skip
-            histories.append(kept[0] + B * N * size)
+            wanted = [*[0] * len(inputs), *gradients, *[0] * states]
+            scans.append(array("q", [0, kept, 0, dy, *[0] * states, *given, *wanted, *ends[1]]))
+            histories.append(kept + areas.kept[0] + B * N * size)
         lists = [array("q", [scan.buffer_info()[0] for scan in scans[k::2]]) for k in (0, 1)]
         lists += [array("q", histories), array("q", [table.buffer_info()[0] for table in before])]
         (V, dV), (a, da) = places["V"], places["a"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from lstm_odyssey.backends.numba.source.blocks import (
-    COMMON,
-    KEPT,
     PRODUCTS,
     SCAN,
     SUMMED_ROWS,
@@ -12,9 +10,9 @@ from lstm_odyssey.backends.numba.source.blocks import (
     Pass,
     copied,
     indented,
+    moved,
     rows_loop,
     swinging,
-    table_lines,
     to_and_fro,
     word,
 )
@@ -39,17 +37,13 @@ class Backward(Pass):
         arguments = ", ".join(("span", "state_line", "operand_line", "row_line", "s", "h", "o", "d", "u", "l", "l_out", "dy",
                                "g", *self.fixed.values(), *(f"d{name}" for name in self.fixed.values())))  # fmt: skip
         functions = [self._block(block, blocks).function(f"back{block}", arguments) for block in range(blocks)]
-        runs = (*plan.input_runs, *plan.recurrent)
-        parameters = list(dict.fromkeys(name for run in runs for name in run.parameters))
         states = range(len(self.states))
-        names = (*COMMON, *KEPT, "zeros", "deltas", "waiting", "lambdas", "pack_x",
-                 *(f"pack{k}" for k in range(len(plan.recurrent))),
-                 "dys", *(f"dfinal{k}" for k in states), *(f"x{k}" for k in range(len(plan.inputs))), *self.fixed.values(),
-                 *self.weights(runs), *(f"dx{k}" for k in range(len(plan.inputs))), *(f"d{n}" for n in self.fixed.values()),
-                 *(f"d{word(name)}{end}" for name in parameters for end in ("", "_line")),
-                 *(f"dinitial{k}" for k in states))  # fmt: skip
-        body = [*table_lines(names), f"places, count = {plan.places}, {len(self.accumulators)}",
-                "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span",
+        dfinal, packs = [f"dfinal{k}" for k in states], [f"pack{k}" for k in range(len(plan.recurrent))]
+        body = [*self.table_lines(("shared", "dys", *dfinal, *self.given(), *self.given("d")),
+                                  ("zeros", "deltas", "waiting", "lambdas", "pack_x", *packs)),
+                *self.given_lines("d"), moved("dys", "shift"), *(moved(name, "shift", absent=True) for name in dfinal),
+                f"apart = begin // {SUMMED_ROWS} * gap", *(moved(f"d{name}", "apart") for name in self.fixed.values()),
+                f"count = {len(self.accumulators)}", "deltas = (shared if shared else deltas) + count * shift",
                 f"lambda_bytes = {len(self.states)} * row_line", "wipe(zeros, max(M, N))",
                 *swinging(plan.recurrent).splitlines()]  # fmt: skip
         steps = []

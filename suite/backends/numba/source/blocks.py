@@ -9,12 +9,15 @@ from lstm_odyssey.backends.plan import Run
 from lstm_odyssey.backends.processor import turning_bytes
 from lstm_odyssey.cell.graph import Node
 
-PART = ("rows", "together", "does", "share", "shares", "most", "gap")
-"""What of a batch a call computes: see ``backends.numba.shares.Part``."""
-COMMON = ("T", "B", "N", "M", "active", "product", "pack_lines", "pack_columns", "copies", *PART)
-KEPT = ("history", "slots", "operands")
-"""The first entries of a scan's table: sizes and functions, then the addresses of what a forward pass keeps."""
-ACTIVE, OF_PART = COMMON.index("active"), COMMON.index(PART[0])
+CALL = ("active", "kept")
+"""The first entries of a scan's table: addresses that each call brings, before those of its tensors. ``kept`` is what a forward
+pass keeps."""
+ACTIVE = CALL.index("active")
+COMMON = ("T", "B", "N", "M", "product", "pack_lines", "pack_columns", "copies", "history", "slots", "operands")
+"""What is behind those of the tensors: sizes, functions, and where in ``kept`` what lies. Then come the addresses of memory
+that is a call's while it runs."""
+PART = ("begin", "rows", "together", "does", "share", "shares", "most", "gap")
+"""The last entries, what of a batch a call computes: see ``backends.numba.parts.Part``."""
 
 SUMMED_ROWS = 8
 """Rows of a batch whose gradients of vectors are summed apart, the last such block taking what is left over. Tiles of products
@@ -109,10 +112,9 @@ def to_and_fro(products: Sequence[str]) -> list[str]:
             *(f"    {line}" for line in products)]  # fmt: skip
 
 
-def table_lines(names: Sequence[str]) -> list[str]:
-    """Lines that read a call's table of addresses and sizes into names."""
-    lines = [f"{name} = entry(table, {place})" for place, name in enumerate(names)]
-    return [*lines, "span = N * SIZE", "whole, rest = N // LANES, N % LANES", "frames = T * B"]
+def moved(name: str, by: str, absent: bool = False) -> str:
+    """A line that moves an address; one that may be absent is 0, and stays so."""
+    return f"{name} = {name} + {by}" + (f" if {name} else 0" if absent else "")
 
 
 class Pass(Parts):
@@ -138,9 +140,42 @@ class Pass(Parts):
             return f"load(s + {self.plan.kept[number]} * span + at, keep)"
         return None
 
-    def weights(self, runs: Sequence[Run]) -> list[str]:
-        names = [name for run in runs for name in run.parameters]
-        return [entry for name in dict.fromkeys(names) for entry in (word(name), f"{word(name)}_line")]
+    def given(self, before: str = "") -> list[str]:
+        """Names of the addresses of inputs, packed spaces and initial states, or of their gradients."""
+        spaces = (f"{before}in_{space}" for space in self.plan.spaces)
+        inputs = range(max(1, len(self.plan.inputs)))
+        return [*(f"{before}x{k}" for k in inputs), *spaces, *(f"{before}initial{k}" for k in range(len(self.states)))]
+
+    def table_lines(self, call: Sequence[str], scratch: Sequence[str]) -> list[str]:
+        """Lines that read a call's table into names, with the addresses of the rows that it computes and of each parameter.
+
+        Args:
+            call: what it brings beside ``CALL``. scratch: the memory that is its own.
+        """
+        names = (*CALL, *call, *COMMON, *scratch, *PART)
+        lines = [f"{name} = entry(table, {place})" for place, name in enumerate(names)]
+        lines += ["span = N * SIZE", "whole, rest = N // LANES, N % LANES", "frames, shift = T * B, begin * N * SIZE",
+                  f"places = {self.plan.places}",
+                  "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span",
+                  moved("active", "begin", absent=True), "history, operands = kept + history + shift, kept + operands + shift",
+                  "slots = kept + slots + places * shift"]  # fmt: skip
+        return lines + self.given_lines()
+
+    def given_lines(self, before: str = "") -> list[str]:
+        """Lines that say where rows and parameters begin in what ``given`` names; of gradients some may be absent."""
+        plan, packed, absent = self.plan, self.plan.graph.packed, bool(before)
+        lines = [moved(f"{before}x{k}", "begin * M * SIZE", absent) for k in range(len(plan.inputs))]
+        lines += [moved(f"{before}initial{k}", "shift", absent) for k in range(len(self.states))]
+        for number, name in self.fixed.items():
+            space, _, _ = self.nodes[number].name.partition(".")
+            lines.append(f"{before}{name} = {before}in_{space} + {packed[space].index(self.nodes[number].name)} * span")
+        runs = (*plan.input_runs, *plan.recurrent)
+        for name in dict.fromkeys(name for run in runs for name in run.parameters):
+            space, _, _ = name.partition(".")
+            own, line, base = f"{before}{word(name)}", "M * SIZE" if space == "W" else "span", f"{before}in_{space}"
+            absence = f" if {base} else 0" if absent else ""
+            lines.append(f"{own}, {own}_line = {base} + {packed[space].index(name)} * N * {line}{absence}, {line}")
+        return lines
 
 
 def word(parameter: str) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from lstm_odyssey.backends.numba.source.blocks import (
-    COMMON,
-    KEPT,
     Block,
     Pass,
     copied,
     indented,
+    moved,
     rows_loop,
     swinging,
-    table_lines,
     to_and_fro,
     word,
 )
@@ -28,15 +26,13 @@ class Forward(Pass):
         blocks = 1 + max([0, *(plan.phase[number] for number in (*plan.graph.results, *plan.operands, *plan.kept))])
         arguments = ", ".join(("span", "state_line", "operand_line", "row_line", "s", "h", "o", *self.fixed.values()))
         functions = [self._block(block).function(f"step{block}", arguments) for block in range(blocks)]
-        inputs = [f"x{k}" for k in range(len(plan.inputs))]
         packs = [f"input_pack{k}" for k in range(len(plan.input_runs))] + [
             f"pack{k}" for k in range(len(plan.recurrent))
         ]
         states = range(len(self.states))
-        names = (*COMMON, *KEPT, "zeros", "bias", *packs, "y", *(f"final{k}" for k in states), *inputs, *self.fixed.values(),
-                 *self.weights((*plan.input_runs, *plan.recurrent)), *(f"initial{k}" for k in states))  # fmt: skip
-        body = [*table_lines(names), f"places = {plan.places}",
-                "state_line, operand_line, row_line = (frames + B) * span, frames * span, B * span"]  # fmt: skip
+        final = [f"final{k}" for k in states]
+        body = self.table_lines(("y", *final, *self.given()), ("zeros", "bias", *packs))
+        body += [moved("y", "shift", absent=True), *(moved(name, "shift") for name in final)]
         body += swinging(plan.recurrent).splitlines()
         body += ["wipe(zeros, max(M, N))", f"wipe(bias, {len(self.accumulators)} * N)"]
         body += [f"move(history + {k} * state_line, initial{k}, rows * N)" for k in states]
