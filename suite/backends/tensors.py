@@ -60,7 +60,7 @@ def foreign(tensors: Iterable[Tensor]) -> bool:
 
 def plain(value: Tensor) -> Tensor:
     """The numbers as they lie in memory: contiguous, no sign pending."""
-    return value.resolve_neg().contiguous()
+    return value if value.is_contiguous() and not value.is_neg() else value.resolve_neg().contiguous()
 
 
 def addresses(tensors: Sequence[Tensor]) -> list[int]:

@@ -71,7 +71,8 @@ def direct(
         if not _usual(value, shape, dtype):
             return None
         tensors.append(plain(value))
-    held, rest = None, list[int]()
+    held: NDArray[np.floating] | None = None
+    rest: list[int] = []
     if state is None:
         if count * len(initial) > LARGEST_REST:
             return None

@@ -50,7 +50,10 @@ class _Scans(torch.autograd.Function):
             made += [y, *final]
             kept_for_later += [active, memory]
         ahead(calls)
-        ctx.networks = [(one, places, count) for one, places, _, count in networks]
+        ctx.networks = [
+            (one, places, given.kept, count)
+            for (one, places, _, count), (_, given) in zip(networks, calls, strict=True)
+        ]
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, *kept_for_later)
         return tuple(made)
@@ -63,11 +66,11 @@ class _Scans(torch.autograd.Function):
         saved, networks = ctx.saved_tensors, ctx.networks
         prepared, gradients = [], []
         start, first, later = 0, 0, len(saved) - 2 * len(networks)
-        for one, places, count in networks:
+        for one, places, memory, count in networks:
             end, last = start + count, first + 1 + len(one.made.plan.graph.states)
             above, own = adjoints[first:last], (*saved[start:end], *saved[later : later + 2])
             if len(networks) == 1 or any(value is not None for value in above):
-                prepared.append(_Backward(one, places, above, own, ctx.needs_input_grad[1 + start : 1 + end]))
+                prepared.append(_Backward(one, places, memory, above, own, ctx.needs_input_grad[1 + start : 1 + end]))
                 gradients += prepared[-1].gradients
             else:
                 gradients += [None] * count
@@ -82,14 +85,14 @@ class _Backward:
     """What the backward pass of one network is given, and all that has to live while it runs.
 
     Args:
-        one, places: of the network.
+        one, places: of the network. memory: where its forward pass kept what this one needs.
         adjoints: of its results.
         saved: tensors, padding, what was kept.
         needs: of which tensors a gradient is asked for.
     """
 
     def __init__(
-        self, one: Member, places: list[int], adjoints: Sequence[Tensor | None], saved: Sequence[Tensor | None],
+        self, one: Member, places: list[int], memory: int, adjoints: Sequence[Tensor | None], saved: Sequence[Tensor | None],
         needs: Sequence[bool],
     ) -> None:  # fmt: skip
         self.one, made = one, one.made
@@ -98,12 +101,11 @@ class _Backward:
         try:
             if observed():
                 raise NoAddress
-            dy, *dfinal = (None if value is None else dense("numba", value) for value in adjoints)
-            given = iter(addresses([value for value in (dy, *dfinal) if value is not None]))
-            above = [0 if value is None else next(given) for value in (dy, *dfinal)]
+            dy, *dfinal = [None if value is None else dense("numba", value) for value in adjoints]
+            above = [0 if value is None else addresses((value,))[0] for value in (dy, *dfinal)]
         except NoAddress as error:
             raise watched("numba") from error
-        tensors, places, mask, memory = _brought_back(one, places, saved)
+        tensors, places, mask, kept = _brought_back(one, places, memory, saved)
         if dy is None:
             dy = torch.zeros((T, B, N), dtype=tensors[0].dtype, device="cpu")
             above[0] = dy.data_ptr()
@@ -118,8 +120,8 @@ class _Backward:
         if self.sums is not None:
             filled[a:b] = self.sums.addresses()
         held = 0 if mask is None else mask.data_ptr()
-        self.given = Back(places, held, memory.data_ptr(), above[0], above[1:], filled)
-        self.gradients, self.vectors, self.held = gradients, gradients[a:b], (tensors, mask, memory, dy, dfinal)
+        self.given = Back(places, held, kept.data_ptr(), above[0], above[1:], filled)
+        self.gradients, self.vectors, self.held = gradients, gradients[a:b], (tensors, mask, kept, dy, dfinal)
 
     def end(self) -> None:
         """After the pass."""
@@ -142,14 +144,14 @@ def room(one: Member, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
 
 
 def _brought_back(
-    one: Member, places: list[int], saved: Sequence[Tensor | None]
+    one: Member, places: list[int], memory: int, saved: Sequence[Tensor | None]
 ) -> tuple[list[Tensor], list[int], Tensor | None, Tensor]:
     """What was saved, as it is now, with the addresses of the tensors: hooks on saved tensors may have moved it.
 
     Raises:
         RuntimeError: a hook brought back something else.
     """
-    *inputs, active, memory = saved
+    *inputs, active, kept = saved
     T, B, N, M = one.sizes
     made, a, c = one.made, one.made.inputs, one.made.inputs + len(one.made.spaces)
     tensors = [value for value in inputs if value is not None]
@@ -158,9 +160,11 @@ def _brought_back(
         shapes = [*[(T, B, M)] * a, *made.shapes(N, M), *states]
         tensors = [_as_saved(value, shape, made.dtype) for value, shape in zip(tensors, shapes, strict=True)]
         places = addresses(tensors) + places[len(tensors) :]
-    assert memory is not None
+    assert kept is not None
     mask = None if active is None else _as_saved(active, (T, B), torch.uint8)
-    return tensors, places, mask, _as_saved(memory, (one.kept_bytes,), torch.uint8)
+    if kept.data_ptr() != memory:
+        kept = _as_saved(kept, (one.kept_bytes,), torch.uint8)
+    return tensors, places, mask, kept
 
 
 def _as_saved(value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
