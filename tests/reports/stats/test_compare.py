@@ -324,6 +324,7 @@ def test_any_study_is_tabulated(odd: made.Made) -> None:
             "chosen_test",
             "epoch_cost",
             "epoch_cost_error",
+            "epoch_cost_freedom",
             "epoch_cost_residual",
             "n_parameters",
             "mean_parameters",
