@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 
 import numpy
 import pytest
@@ -65,8 +66,9 @@ def beside(record: xarray.Dataset) -> xarray.Dataset:
 def test_few_trials_are_set_beside_the_same_draws(beside: xarray.Dataset, record: xarray.Dataset) -> None:
     """The mean of the best two of four stands beside that of the others at those four draws, not beside their best tenth."""
     text = uneven_text(beside, summary(beside), "songs")
-    assert (
-        "mine has 4 finished trials: the mean of its best two is not to be set beside the best tenth of many." in text
+    assert text.startswith(
+        "mine has 4 finished trials: its best two are 50 % of them, so their mean is not to be set beside the best 10 % of a "
+        "cell with more."
     )
     shown = {}
     for name in ("mine", "vanilla", "gated"):
@@ -78,6 +80,22 @@ def test_few_trials_are_set_beside_the_same_draws(beside: xarray.Dataset, record
     assert not uneven_text(record, summary(record), "songs") and text in words.task_text(
         beside, summary(beside), "songs"
     )
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "warned"),
+    [(90, 100, ""), (20, 100, ""), (14, 100, ""), (13, 100, "15 % of them.* best 10 %"), (4, 8, "50 % of them.* best 25 %"),
+     (3, 3, ""), (2, 3, "")],
+)  # fmt: skip
+def test_the_warning_follows_the_share_of_the_trials_that_is_best(
+    record: xarray.Dataset, few: int, many: int, warned: str
+) -> None:
+    """The best nine of ninety stand beside the best ten of a hundred, though no verdict can be given; those of four beside
+    those of eight do not, though neither is a tenth.
+    """
+    both = combine({"mine": content("mine", trials=few), "record": record.isel(trial=slice(many))})
+    text = uneven_text(both, summary(both), "songs")
+    assert bool(text) == bool(warned) and re.search(warned, text)
 
 
 def test_other_draws_are_set_beside_nobody(record: xarray.Dataset) -> None:
