@@ -14,7 +14,7 @@ from lstm_odyssey.reports import page, paper
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.contract.combine import combine
 from lstm_odyssey.reports.contract.validation import SchemaError
-from lstm_odyssey.reports.page import words
+from lstm_odyssey.reports.page import provenance, words
 from lstm_odyssey.reports.page.uneven import uneven_text
 from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
@@ -116,6 +116,23 @@ def test_files_of_other_sources_are_told_apart(beside: xarray.Dataset, record: x
     assert "aaaa (200 trials), bbbb (4 trials)" in shown
     again = combine({"record": record, "more": content("other", trials=4)})
     assert "did not run with one version" not in words.summary_text(again, summary(again))[0]
+
+
+def test_a_trial_without_an_environment_ran_with_none_of_the_others(beside: xarray.Dataset) -> None:
+    """It is counted as not known, on the page too, where the index -1 would be the last of them."""
+    known = provenance.environments(beside)
+    places = beside["environment"].copy(deep=True)
+    places.loc[{"task": "songs", "variant": "gated", "trial": range(7)}] = -1
+    some = beside.assign(environment=places)
+    assert provenance.environments(some) != known
+    told = provenance.environments(some)
+    assert told["environment not stored"] == "7 trials" and sum(map(int, re.findall(r"\((\d+) trial", told["source"]))) == 197
+    assert "<th scope=\"row\">environment not stored</th><td>7 trials</td>" in page.render(some)
+    none = beside.assign(environment=places.where(beside["status"] == "missing", -1))
+    assert provenance.environments(none) == {"environment not stored": "204 trials"}
+    for place in (-2, 2):
+        with pytest.raises(SchemaError, match=f"'environment': found {place}, expected the place of one of 2 environments"):
+            schema.validate(beside.assign(environment=places.where(places >= 0, place)))
 
 
 def test_constants_and_start_values_stand_with_the_equations(beside: xarray.Dataset) -> None:
