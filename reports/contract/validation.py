@@ -104,7 +104,9 @@ def validate(dataset: xarray.Dataset) -> None:
     machines = attribute(dataset, "environments")
     count, places = len(machines) if isinstance(machines, list) else 0, dataset["environment"].values[ended]
     if (beyond := places[(places < -1) | (places >= count)]).size:
-        raise error("variable 'environment'", str(beyond[0]), f"the place of one of {count} environments, or -1 for none")
+        raise error(
+            "variable 'environment'", str(beyond[0]), f"the place of one of {count} environments, or -1 for none"
+        )
     bare = (dataset["status"].values == "ok") & ~numpy.isfinite(dataset["best_valid"].values)
     if bare.any():
         task, variant, trial = (dataset[dim].values[i[0]] for dim, i in zip(TRIAL, numpy.nonzero(bare), strict=True))

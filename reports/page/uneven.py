@@ -11,7 +11,6 @@ from lstm_odyssey.reports.contract.variables import FINISHED
 from lstm_odyssey.reports.contract.wording import count, counted, listed, percent
 from lstm_odyssey.reports.stats.table import ranking, score
 
-
 WIDER = 1.5
 """How much larger a share of its trials may be before a mean of the best is no longer that of a tenth. A tenth is rounded up
 to whole trials, two at least: from 14 trials on that is less than 1.5 times a tenth (at most 3 of 21), below it is more."""
@@ -20,8 +19,8 @@ to whole trials, two at least: from 14 trials on that is less than 1.5 times a t
 def uneven_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
     """Whose best trials are a far larger share of all than those of others, and all cells at the draws of the few.
 
-    A mean of the best two of four draws is no mean of the best twenty of two hundred: it is worse whatever the cell. That of the
-    best nine of ninety is. At the draws that both had any two can be set side by side. Empty where no share is ``WIDER``.
+    A mean of the best two of four draws is no mean of the best twenty of two hundred: it is worse whatever the cell. That of
+    the best nine of ninety is. At the draws that both had any two can be set side by side. Empty where no share is ``WIDER``.
     """
     scored = table.loc[task]
     scored = scored[scored["selected"] > 0]
@@ -38,8 +37,8 @@ def _sentence(dataset: xarray.Dataset, task: str, name: str, cells: list[str], s
     there = dataset.isel(trial=numpy.flatnonzero(mine))
     own = ranking(there, task, name)
     said = (
-        f"{name} has {counted(int(mine.sum()), 'finished trial')}: its best {count(own.k)} are {percent([share[name]])} of them, "
-        f"so their mean is not to be set beside the best {percent([share.min()])} of a cell with more."
+        f"{name} has {counted(int(mine.sum()), 'finished trial')}: its best {count(own.k)} are {percent([share[name]])} of "
+        f"them, so their mean is not to be set beside the best {percent([share.min()])} of a cell with more."
     )
     others = [cell for cell in cells if cell != name and of[cell] == of[name] and (ended[cell] | ~mine).all()]
     if not others or own.k == 0:

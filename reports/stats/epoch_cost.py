@@ -89,7 +89,9 @@ def fitted(
     with numpy.errstate(invalid="ignore", divide="ignore"):
         residual = numpy.where(free > 0, numpy.sqrt(squares / free), math.nan)
     parts = numpy.stack([numpy.where(of == cell, weights[chosen] ** 2, 0).sum(axis=1) for cell in range(count)], axis=1)
-    parts = numpy.where(parts > 0, parts * residual**2, 0)  # [count, count]: what each cell's scatter adds to a variance
+    parts = numpy.where(
+        parts > 0, parts * residual**2, 0
+    )  # [count, count]: what each cell's scatter adds to a variance
     known = ~numpy.isnan(costs[chosen])
     return {
         "seconds": costs[chosen],
@@ -193,8 +195,8 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
 
     Returns:
         ``epoch_cost`` [task, variant] in seconds, ``epoch_cost_error`` and ``epoch_cost_residual`` (relative),
-        ``epoch_cost_freedom`` and ``epoch_cost_trials``, missing where no times were measured; ``epoch_cost_at``, ``epoch_cost_processor``,
-        ``epoch_cost_processors`` [task].
+        ``epoch_cost_freedom`` and ``epoch_cost_trials``, missing where no times were measured; ``epoch_cost_at``,
+        ``epoch_cost_processor``, ``epoch_cost_processors`` [task].
 
     Raises:
         ValueError: ``at`` is not above 0.

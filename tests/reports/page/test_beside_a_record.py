@@ -126,12 +126,17 @@ def test_a_trial_without_an_environment_ran_with_none_of_the_others(beside: xarr
     some = beside.assign(environment=places)
     assert provenance.environments(some) != known
     told = provenance.environments(some)
-    assert told["environment not stored"] == "7 trials" and sum(map(int, re.findall(r"\((\d+) trial", told["source"]))) == 197
-    assert "<th scope=\"row\">environment not stored</th><td>7 trials</td>" in page.render(some)
+    assert (
+        told["environment not stored"] == "7 trials"
+        and sum(map(int, re.findall(r"\((\d+) trial", told["source"]))) == 197
+    )
+    assert '<th scope="row">environment not stored</th><td>7 trials</td>' in page.render(some)
     none = beside.assign(environment=places.where(beside["status"] == "missing", -1))
     assert provenance.environments(none) == {"environment not stored": "204 trials"}
     for place in (-2, 2):
-        with pytest.raises(SchemaError, match=f"'environment': found {place}, expected the place of one of 2 environments"):
+        with pytest.raises(
+            SchemaError, match=f"'environment': found {place}, expected the place of one of 2 environments"
+        ):
             schema.validate(beside.assign(environment=places.where(places >= 0, place)))
 
 

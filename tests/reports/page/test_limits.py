@@ -183,7 +183,9 @@ def test_advice_calls_no_cell_cheaper_within_the_error_of_the_fit(apart: float, 
     found["epoch_cost_error"][:], found["epoch_cost_freedom"][:] = 0.01, freedom
     text = advice.advice(study, found, "talk", ["vanilla", "alike"])
     assert text.startswith(f"On talk take alike{' or vanilla' if alike else ''}: ")
-    assert (f"cheaper (1.00 to {1 + apart:.2f} s an epoch" in text and "alike within the error of the fit" in text) == alike
+    assert (
+        f"cheaper (1.00 to {1 + apart:.2f} s an epoch" in text and "alike within the error of the fit" in text
+    ) == alike
 
 
 def test_rows_of_the_best_trials_can_be_run(tmp_path: Path) -> None:

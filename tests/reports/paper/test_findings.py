@@ -301,12 +301,16 @@ def test_words_of_the_record(judged: xarray.Dataset) -> None:
     """The summary's sentence for the study of the paper names exactly the cells whose verdict is worse."""
     text = words.comparison_text(judged)[0]
     assert text.startswith("On jsb_chorales noaf (+0.325 nats/frame, corrected ")
-    told = re.search(r"the other seven are open: from vanilla they differ by less than (0\.\d{3}) to (0\.\d{3}) nats/frame", text)
+    told = re.search(
+        r"the other seven are open: from vanilla they differ by less than (0\.\d{3}) to (0\.\d{3}) nats/frame", text
+    )
     assert told
     open_ones = judged["differs_by_less_than"].values[judged["verdict"].values == OPEN]
     ends = float(open_ones.min()), float(open_ones.max())
     assert all(0 <= float(shown) - end < 0.001 for shown, end in zip(told.groups(), ends, strict=True)), "rounded up"
-    assert any(float(shown) != round(end, 3) for shown, end in zip(told.groups(), ends, strict=True)), "not to the nearest"
+    assert any(float(shown) != round(end, 3) for shown, end in zip(told.groups(), ends, strict=True)), (
+        "not to the nearest"
+    )
     worse = judged["variant"].values[judged["verdict"].values[0] == "worse"].tolist()
     clause = text.partition(" worse")[0]
     assert worse and {name for name in CELLS if f"{name} (" in clause} == set(worse)
@@ -525,7 +529,7 @@ def test_the_table_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for trials, shares in ((12, 4), (5, 0)):
         study = searched({"vanilla": 0, "niaf": 0}, trials, name="jsb_chorales")
         study["best_test"] = study["best_test"].copy(data=40 + 1000 * study["learning_rate"].values)
-        path = schema.save(study, tmp_path / "study.nc")
+        path = schema.save(made.agreeing(study), tmp_path / "study.nc")
         paper.main([str(path)])
         printed, complaint = capsys.readouterr()
         assert len(printed.splitlines()) == 2 + 3 + shares
@@ -536,11 +540,11 @@ def test_the_table_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_the_command_judges_the_best_score_by_reruns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --reruns the row of the best score tells what its draw scores with fresh seeds, and is decided by it."""
     content, kept, search = test_reruns.search(("vanilla", "niaf"), name="jsb_chorales")
-    place = str(schema.save(search, tmp_path / "study.nc"))
+    place = str(schema.save(made.agreeing(search), tmp_path / "study.nc"))
     chosen, again = test_reruns.best_of(search, 5), list[str]()
     for seed in (2, 3):
         one = schema.build(*test_reruns.rerun(content, kept, chosen, seed, lambda *_, at=8.38 + seed / 50: at))
-        again += ["--reruns", str(schema.save(one, tmp_path / f"again-{seed}.nc"))]
+        again += ["--reruns", str(schema.save(made.agreeing(one), tmp_path / f"again-{seed}.nc"))]
     told = []
     for more in ([], again):
         paper.main([place, *more])

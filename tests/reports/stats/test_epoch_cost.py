@@ -78,13 +78,13 @@ def test_the_error_of_few_trials_has_their_degrees_of_freedom():
     (one, other), error = np.log(found["seconds"]).reshape(2, 400), found["error"].reshape(2, 400)
     away = np.abs(one - other) / np.hypot(*error)
     freedoms = freedom(error.T**2, [2, 2])
-    assert ((2 <= freedoms) & (freedoms <= 4)).all()
+    assert ((freedoms >= 2) & (freedoms <= 4)).all()
     assert np.mean(away > stats.t.ppf(0.975, freedoms)) < 0.07 and np.mean(away > stats.norm.ppf(0.975)) > 0.1
 
 
 def test_of_several_processors_the_freedom_counts_the_trials_of_all_cells_that_tell_it():
     """A cost on the processor that its cell ran little on rests on other cells' trials too."""
-    seconds, sizes, cell, machine, truth = planted(noise=0.1, slow=2.0)
+    seconds, sizes, cell, machine, _ = planted(noise=0.1, slow=2.0)
     machine = np.where(cell == 0, "fast", machine)
     machine[np.flatnonzero(cell == 0)[:2]] = "slow"
     found = fitted(seconds, sizes, cell, machine, at=100, count=3)
