@@ -56,7 +56,7 @@ def method_text(comparison: xarray.Dataset) -> str:
     common = str(comparison.attrs["resampling"]) == "paired"
     text = (
         "A verdict asks whether the bootstrap interval of the difference of best tenths, selected anew in every replicate, "
-        f"leaves out 0, at {100 * comparison.attrs['level']:.2g} % after Bonferroni over the cells of a task. "
+        f"leaves out 0, at {100 * comparison.attrs['level']:.2g} % after Bonferroni over the cells that are judged on a task. "
     )
     if common:
         text += "All cells had the same draws, drawn anew once for all of them. "

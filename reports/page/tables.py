@@ -191,7 +191,7 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
     units = str(comparison["units"].sel(task=task).item())
     heads = [
         ("cell", ""), (f"minus {baseline}", f"difference of the means of the best 10 %, in {units}"),
-        ("corrected", "95 % joint bootstrap, each best tenth selected anew, Bonferroni over the cells: the verdict"),
+        ("corrected", "95 % joint bootstrap, each best tenth selected anew, Bonferroni over the judged cells: the verdict"),
         ("verdict", "by the corrected interval"),
     ]  # fmt: skip
     heads += [("stable only", "the difference without unstable trials; not tested")] if unsteady else []

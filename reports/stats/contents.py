@@ -103,7 +103,7 @@ CONTENTS = {
     ),
     "difference_corrected_interval": Content(
         BOUND,
-        "the same at the confidence that Bonferroni asks of the cells of a task: what the verdict rests on",
+        "the same at the confidence that Bonferroni asks of the cells that are judged on a task: what the verdict rests on",
         "score",
     ),
     "differs_by_less_than": Content(CELL, "the end of difference_corrected_interval that is farther from 0", "score"),

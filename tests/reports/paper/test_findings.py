@@ -50,7 +50,7 @@ def test_who_beats_the_baseline_and_who_is_worse() -> None:
         first,
     )
     assert "No trial diverged." in first
-    assert "leaves out 0, at 5 % after Bonferroni over the cells of a task" in caution
+    assert "leaves out 0, at 5 % after Bonferroni over the cells that are judged on a task" in caution
     assert "about 2.5 times that of common draws" in caution and "in 23 % of such studies" in caution
     assert "below 200 draws expect no verdict" in caution and "Holm" not in caution
 
