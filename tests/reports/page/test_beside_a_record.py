@@ -153,6 +153,26 @@ def test_the_commands_bring_the_cells_that_are_not_ours(beside: xarray.Dataset) 
     assert first == "pip install odyssey-dusk==0.3.0" and not any("--plugin" in line for line in others)
 
 
+def test_the_commands_name_a_corpus_that_the_package_does_not_carry(record: xarray.Dataset) -> None:
+    """Each file's command with the task's PATH, where one of the files says so; of a file that does not say, a sentence."""
+
+    def told(embedded: bool) -> xarray.Dataset:
+        mine, tasks = content("mine", trials=4), {"songs": {"embedded": embedded}}
+        facts = json.loads(mine.attrs["tasks"])
+        return mine.assign_attrs(tasks=json.dumps({name: facts[name] | more for name, more in tasks.items()}))
+
+    for files in ({"mine": told(False), "record": record}, {"record": record, "mine": told(False)}):
+        both = combine(files)
+        runs = [line for line in words.commands(both) if line.startswith("odyssey run")]
+        assert len(runs) == 2 and all(" --data songs=PATH --store STORE-" in line for line in runs)
+        assert "PATH is the file or folder of a corpus that the package does not carry: songs." in page.render(both)
+    assert not any("--data" in line for line in words.commands(told(True))) and not words.corpora_text(told(True))
+    assert not any("--data" in line for line in words.commands(record))
+    assert words.corpora_text(record).startswith(
+        "The file does not say whether the package carries the corpus of songs:"
+    )
+
+
 def test_a_refusal_names_both_studies(record: xarray.Dataset) -> None:
     """Whose protocol is whose."""
     short = content("mine", trials=4)
