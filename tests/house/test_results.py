@@ -152,7 +152,9 @@ def test_the_claims_are_those_of_the_record(found):
     printed = paper.markdown(list(found.claims.values()))  # by the first command; the forest's mean stands on the page
     every = span(found, "per_tree", "learning_rate", found.compare["variant"].values.tolist())
     assert f"| {every} " in printed and span(found, "forest", "learning_rate", ["cifg", "nfg"]) not in printed
-    assert "shares tree by tree, as a span over all nine cells, and the best score to two digits after the point" in flat
+    assert (
+        "shares tree by tree, as a span over all nine cells, and the best score to two digits after the point" in flat
+    )
     again = found.again.sel(variant="no_peepholes")
     away = abs(again["best_mean"].item() - 8.38)
     near, far = again["seed_deviation_interval"].values.tolist()
