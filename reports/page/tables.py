@@ -207,7 +207,8 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
 def _verdict(one: xarray.Dataset, form: Callable[[float], str]) -> Cell:
     """The verdict; where it is open, how much room it leaves."""
     verdict = str(one["verdict"].item())
-    text = f"open: {open_text([float(one['differs_by_less_than'])], form)}" if verdict == OPEN else verdict
+    within = float(one["differs_by_less_than"])
+    text = f"open: {open_text([within], form)}" if verdict == OPEN and math.isfinite(within) else verdict
     return Cell(text, verdict, LOOKS.get(verdict, ""))
 
 

@@ -297,6 +297,15 @@ def test_the_record_against_the_paper(record: xarray.Dataset, judged: xarray.Dat
         assert row.verdict == AGREES or row.note, "each deviation is explained or called open"
 
 
+def test_cells_without_an_interval_are_given_no_bound() -> None:
+    """Where all trials are at the chance level there is no interval, and no sentence ends in a bound that is not there."""
+    facts, _ = made.searched({"vanilla": 0, "wild": 0}, 100)
+    found = compare(schema.build(facts, [made.diverged(facts, *place) for place in made.places(facts)]), **QUICK)
+    assert "On talk wild is open: how far it is from vanilla cannot be told." in words.comparison_text(found)[0]
+    grid = tables.differences(found, "talk", ["vanilla", "wild"])
+    assert grid is not None and "open" in [cell.text for cell in grid.rows[0].cells]
+
+
 def test_words_of_the_record(judged: xarray.Dataset) -> None:
     """The summary's sentence for the study of the paper names exactly the cells whose verdict is worse."""
     text = words.comparison_text(judged)[0]
