@@ -210,12 +210,18 @@ def _joined(files: list[File], names: Mapping[tuple[str, str], str]) -> Record:
         made[name] = ", ".join(dict.fromkeys(str(file.study.get(name) or "") for file in files))
     made["package"] = files[0].study["package"]
     made["tasks"] = {name: facts for file in reversed(files) for name, facts in file.study["tasks"].items()}
-    made["tasks"] = {name: made["tasks"][name] for name in _tasks(files)}
+    made["tasks"] = {name: _where(files, name) | made["tasks"][name] for name in _tasks(files)}
     made["variants"] = {}
     for file in files:
         for name, facts in file.study["variants"].items():
             made["variants"].setdefault(names[file.label, name], facts)
     return made
+
+
+def _where(files: list[File], task: str) -> Record:
+    """Whether the package carries a task's corpus, as any file says: older ones do not."""
+    every = (file.study["tasks"].get(task, {}) for file in files)
+    return next(({"embedded": facts["embedded"]} for facts in every if "embedded" in facts), {})
 
 
 def _facts(file: File) -> Record:

@@ -101,6 +101,12 @@ def validate(dataset: xarray.Dataset) -> None:
     if "" in identifiers or len(set(identifiers)) < len(identifiers):
         found = "an empty one" if "" in identifiers else "one that occurs twice"
         raise error("variable 'trial_id'", found, "one identifier for each trial that was run")
+    machines = attribute(dataset, "environments")
+    count, places = len(machines) if isinstance(machines, list) else 0, dataset["environment"].values[ended]
+    if (beyond := places[(places < -1) | (places >= count)]).size:
+        raise error(
+            "variable 'environment'", str(beyond[0]), f"the place of one of {count} environments, or -1 for none"
+        )
     bare = (dataset["status"].values == "ok") & ~numpy.isfinite(dataset["best_valid"].values)
     if bare.any():
         task, variant, trial = (dataset[dim].values[i[0]] for dim, i in zip(TRIAL, numpy.nonzero(bare), strict=True))

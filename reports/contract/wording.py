@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from decimal import ROUND_UP, Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -144,13 +145,23 @@ def probability(p: float) -> str:
     return "no p" if math.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
+def at_most(bound: float, form: Callable[[float], str]) -> str:
+    """A bound with the digits that ``form`` gives it, rounded away from 0: what is within the bound is within its text.
+
+    >>> at_most(0.1841, "{:.2f}".format), at_most(0.29, signed), at_most(-0.1201, signed), at_most(123.0, "{:.2g}".format)
+    ('0.19', '+0.29', '−0.13', '1.3e+02')
+    """
+    digit = Decimal(1).scaleb(int(Decimal(form(abs(bound))).as_tuple().exponent))
+    return form(float(Decimal(repr(float(bound))).quantize(digit, ROUND_UP)))
+
+
 def open_text(least: Iterable[float], form: Callable[[float], str]) -> str:
-    """How much room intervals that hold 0 leave, whichever way: without a sign.
+    """How much room intervals that hold 0 leave, whichever way: without a sign, and never less than they do.
 
     >>> open_text([0.1554, 0.2341], fitting([0.784])), open_text([0.2], signed)
-    ('less than 0.155 to 0.234', 'less than 0.20')
+    ('less than 0.156 to 0.235', 'less than 0.20')
     """
-    return f"less than {span(least, lambda value: form(value).removeprefix('+'))}"
+    return f"less than {span(least, lambda value: at_most(value, form).removeprefix('+'))}"
 
 
 def aligned(lines: Sequence[Sequence[str]], *, numbers: bool = True) -> list[list[str]]:

@@ -94,6 +94,7 @@ def render(
         environment=_environment(dataset),
         reasons=_reasons(dataset),
         commands=words.commands(dataset),
+        corpora=words.corpora_text(dataset),
         version=attribute(dataset, "environment").get("lstm-odyssey", ""),
     )
 

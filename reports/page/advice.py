@@ -17,7 +17,7 @@ from lstm_odyssey.reports.contract.wording import count, listed, span
 from lstm_odyssey.reports.paper.claims import BASELINE
 from lstm_odyssey.reports.stats.best_points import draws, ranked
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, OPEN, WORSE
-from lstm_odyssey.reports.stats.epoch_cost import duration, parameters_at
+from lstm_odyssey.reports.stats.epoch_cost import duration, freedom, parameters_at
 from lstm_odyssey.reports.stats.inference import corrected
 from lstm_odyssey.reports.stats.table import maximizes, whole
 
@@ -103,14 +103,20 @@ def _cheapest(study: xarray.Dataset, part: xarray.Dataset, task: str, pool: Sequ
 
 
 def _alike(part: xarray.Dataset, costs: Mapping[str, float]) -> list[str]:
-    """The cell with the least cost, and those whose cost differs by no more than chance in the fit makes, at 5 % in all."""
+    """The cell with the least cost, and those whose cost differs by no more than chance in the fit makes, at 5 % in all.
+
+    The quantile is Student's: a cost may come of five trials, whose scatter about three coefficients is hardly known.
+    """
     least = min(costs, key=lambda name: costs[name])
     errors = {name: float(part["epoch_cost_error"].sel(variant=name)) for name in costs}
-    far = special.ndtri(0.5 + corrected(0.95, len(costs) - 1) / 2)
-    return [least] + [
-        name for name in costs
-        if name != least and math.log(costs[name] / costs[least]) <= far * math.hypot(errors[name], errors[least])
-    ]  # fmt: skip
+    freedoms = {name: float(part["epoch_cost_freedom"].sel(variant=name)) for name in costs}
+    found, level = [least], 0.5 + corrected(0.95, len(costs) - 1) / 2
+    for name in (name for name in costs if name != least):
+        both = [errors[name] ** 2, errors[least] ** 2]
+        far = float(special.stdtrit(freedom(both, [freedoms[name], freedoms[least]]), level)) if any(both) else 0.0
+        if math.log(costs[name] / costs[least]) <= far * math.sqrt(sum(both)):
+            found.append(name)
+    return found
 
 
 def points(study: xarray.Dataset, task: str, order: Sequence[str]) -> str:

@@ -42,10 +42,14 @@ def _bounds(low: float | None, high: float | None) -> str:
 
 
 def environments(dataset: xarray.Dataset) -> dict[str, str]:
-    """What the trials of a study ran with where not all ran with the same: by name each value and how many trials."""
+    """What the trials of a study ran with where not all ran with the same: by name each value and how many trials.
+
+    Trials of which none is stored, whose index is -1, are counted apart and not among the others.
+    """
     known, places = attribute(dataset, "environments"), dataset["environment"].values
     often = Counter(places[dataset["status"].values != "missing"].tolist())
-    told = {}
+    unknown = often.pop(-1, 0)
+    told = {"environment not stored": counted(unknown, "trial")} if unknown else {}
     for name in sorted({name for one in known for name in one}):
         found: Counter[str] = Counter()
         for place, number in often.items():

@@ -56,7 +56,7 @@ def method_text(comparison: xarray.Dataset) -> str:
     common = str(comparison.attrs["resampling"]) == "paired"
     text = (
         "A verdict asks whether the bootstrap interval of the difference of best tenths, selected anew in every replicate, "
-        f"leaves out 0, at {100 * comparison.attrs['level']:.2g} % after Bonferroni over the cells of a task. "
+        f"leaves out 0, at {100 * comparison.attrs['level']:.2g} % after Bonferroni over the cells that are judged on a task. "
     )
     if common:
         text += "All cells had the same draws, drawn anew once for all of them. "
@@ -105,10 +105,12 @@ def _judged(part: xarray.Dataset, baseline: str) -> str:
             rest = "all " if len(still) > 3 and not clauses else "the other " if clauses and len(still) > 1 else ""
             who = f"{rest}{count(len(still))}" if rest else listed(still)
             least = part["differs_by_less_than"].sel(variant=still).values.tolist()
-            room = f"{open_text(least, form_of(part))} {units}"
-            clauses.append(
-                f"{who} {_verb(still, 'is', 'are')} open: from {baseline} {_verb(still, 'it differs', 'they differ')} by {room}"
-            )
+            if all(map(math.isnan, least)):  # all at the chance level: drawn anew they stay there
+                room = f"how far {_verb(still, 'it is', 'they are')} from {baseline} cannot be told"
+            else:
+                room = f"from {baseline} {_verb(still, 'it differs', 'they differ')} by "
+                room += f"{open_text(least, form_of(part))} {units}"
+            clauses.append(f"{who} {_verb(still, 'is', 'are')} open: {room}")
         texts.append(f"On {task} {'; '.join(clauses)}.")
     if said[CHOSEN]:
         texts.append(

@@ -191,7 +191,7 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
     units = str(comparison["units"].sel(task=task).item())
     heads = [
         ("cell", ""), (f"minus {baseline}", f"difference of the means of the best 10 %, in {units}"),
-        ("corrected", "95 % joint bootstrap, each best tenth selected anew, Bonferroni over the cells: the verdict"),
+        ("corrected", "95 % joint bootstrap, each best tenth selected anew, Bonferroni over the judged cells: the verdict"),
         ("verdict", "by the corrected interval"),
     ]  # fmt: skip
     heads += [("stable only", "the difference without unstable trials; not tested")] if unsteady else []
@@ -207,7 +207,8 @@ def differences(comparison: xarray.Dataset, task: str, order: Sequence[str]) -> 
 def _verdict(one: xarray.Dataset, form: Callable[[float], str]) -> Cell:
     """The verdict; where it is open, how much room it leaves."""
     verdict = str(one["verdict"].item())
-    text = f"open: {open_text([float(one['differs_by_less_than'])], form)}" if verdict == OPEN else verdict
+    within = float(one["differs_by_less_than"])
+    text = f"open: {open_text([within], form)}" if verdict == OPEN and math.isfinite(within) else verdict
     return Cell(text, verdict, LOOKS.get(verdict, ""))
 
 

@@ -8,34 +8,37 @@ import xarray
 
 from lstm_odyssey.reports.contract import draws
 from lstm_odyssey.reports.contract.variables import FINISHED
-from lstm_odyssey.reports.contract.wording import count, counted, listed
-from lstm_odyssey.reports.stats.inference import ENOUGH
+from lstm_odyssey.reports.contract.wording import count, counted, listed, percent
 from lstm_odyssey.reports.stats.table import ranking, score
+
+WIDER = 1.5
+"""How much larger a share of its trials may be before a mean of the best is no longer that of a tenth. A tenth is rounded up
+to whole trials, two at least: from 14 trials on that is less than 1.5 times a tenth (at most 3 of 21), below it is more."""
 
 
 def uneven_text(dataset: xarray.Dataset, table: pandas.DataFrame, task: str) -> str:
-    """Which cells have too few trials for a best tenth where others have enough, and all of them at the draws of the few.
+    """Whose best trials are a far larger share of all than those of others, and all cells at the draws of the few.
 
-    A mean of the best two of four draws is no mean of the best twenty of two hundred: it is worse whatever the cell. At the
-    draws that both had the two can be set side by side. Empty where all cells have enough trials, or none has.
+    A mean of the best two of four draws is no mean of the best twenty of two hundred: it is worse whatever the cell. That of
+    the best nine of ninety is. At the draws that both had any two can be set side by side. Empty where no share is ``WIDER``.
     """
     scored = table.loc[task]
     scored = scored[scored["selected"] > 0]
-    few = [str(name) for name in scored.index[scored["selected"] < ENOUGH]]
-    if not few or len(few) == len(scored):
-        return ""
-    return " ".join(_sentence(dataset, task, name, [str(one) for one in scored.index]) for name in few)
+    share = scored["selected"] / scored["finished"]
+    few = [str(name) for name in scored.index[share > WIDER * share.min()]]
+    cells = [str(name) for name in scored.index]
+    return " ".join(_sentence(dataset, task, name, cells, share) for name in few)
 
 
-def _sentence(dataset: xarray.Dataset, task: str, name: str, cells: list[str]) -> str:
+def _sentence(dataset: xarray.Dataset, task: str, name: str, cells: list[str], share: pandas.Series) -> str:
     part = dataset.sel(task=task)
     ended = {cell: numpy.isin(part["status"].sel(variant=cell).values, FINISHED) for cell in cells}
     mine, of = ended[name], draws.groups(dataset, task)
     there = dataset.isel(trial=numpy.flatnonzero(mine))
     own = ranking(there, task, name)
     said = (
-        f"{name} has {counted(int(mine.sum()), 'finished trial')}: the mean of its best {count(own.k)} is not to be set beside "
-        "the best tenth of many."
+        f"{name} has {counted(int(mine.sum()), 'finished trial')}: its best {count(own.k)} are {percent([share[name]])} of "
+        f"them, so their mean is not to be set beside the best {percent([share.min()])} of a cell with more."
     )
     others = [cell for cell in cells if cell != name and of[cell] == of[name] and (ended[cell] | ~mine).all()]
     if not others or own.k == 0:

@@ -25,8 +25,8 @@ from lstm_odyssey.reports.stats.inference import ENOUGH
 from lstm_odyssey.reports.stats.table import maximizes, score
 
 __all__ = [
-    "caption", "cells", "commands", "comparison_text", "count", "distribution", "equation", "flat", "importance_text",
-    "lacks", "listed", "parameters", "summary_text", "task_text", "unbroken",
+    "caption", "cells", "commands", "comparison_text", "corpora_text", "count", "distribution", "equation", "flat",
+    "importance_text", "lacks", "listed", "parameters", "summary_text", "task_text", "unbroken",
 ]  # fmt: skip
 
 
@@ -213,8 +213,8 @@ def flat(facts: Any, prefix: str = "") -> dict[str, str]:
 def commands(dataset: xarray.Dataset) -> list[str]:
     """The commands that run a study, or those of several files, again and report it.
 
-    The protocol and a space of one's own come in a study.toml. Rows in place of draws come in a file of the name that they had,
-    and so do cells and tasks that a file registered.
+    The protocol and a space of one's own come in a study.toml, a corpus that the package does not carry from a PATH. Rows in
+    place of draws come in a file of the name that they had, and so do cells and tasks that a file registered.
     """
     protocol, runs = dict(attribute(dataset, "protocol")), draws.runs(dataset)
     epochs = protocol.pop("epochs", None)
@@ -231,12 +231,33 @@ def commands(dataset: xarray.Dataset) -> list[str]:
             made.append(f"printf '%s\\n' {' '.join(map(shlex.quote, lines))} > {settings}")
         stores.append(shlex.quote(store))
         packages += run.get("packages") or []
-        made.append(
-            " ".join(["odyssey run", *([settings] if lines else []), *_options(run, epochs), "--store", stores[-1]])
-        )
+        given = [f"--data {shlex.quote(f'{task}=PATH')}" for task in run["tasks"] if embedded(dataset, task) is False]
+        options = [*_options(run, epochs), *given, "--store", stores[-1]]
+        made.append(" ".join(["odyssey run", *([settings] if lines else []), *options]))
     if packages:
         made.insert(0, f"pip install {' '.join(map(shlex.quote, dict.fromkeys(packages)))}")
     return [*made, f"odyssey report {' '.join(stores)}{'' if len(stores) == 1 else ' -o report.html'}"]
+
+
+def embedded(dataset: xarray.Dataset, task: str) -> bool | None:
+    """Whether a task's trials read the corpus that the package carries; None of a file that does not say."""
+    found = attribute(dataset, "tasks").get(task, {}).get("embedded")
+    return found if isinstance(found, bool) else None
+
+
+def corpora_text(dataset: xarray.Dataset) -> str:
+    """Where the corpora of the commands come from; empty where the package carries all."""
+    said = {task: embedded(dataset, task) for task in dataset["task"].values.tolist()}
+    given, unknown = ([task for task, found in said.items() if found is kind] for kind in (False, None))
+    texts = []
+    if given:
+        which = f"{'a corpus' if len(given) == 1 else 'corpora'} that the package does not carry: {listed(given)}"
+        texts.append(f"PATH is the file or folder of {which}. Without --data a corpus that may be downloaded is.")
+    if unknown:
+        texts.append(
+            f"The file does not say whether the package carries the corpus of {listed(unknown)}: if not, add --data TASK=PATH."
+        )
+    return " ".join(texts)
 
 
 def _options(run: Mapping[str, Any], epochs: int | None) -> list[str]:

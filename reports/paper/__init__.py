@@ -14,7 +14,7 @@ import sys
 import xarray
 
 from lstm_odyssey.reports.contract import wording
-from lstm_odyssey.reports.contract.netcdf import load
+from lstm_odyssey.reports.contract.agreement import read
 from lstm_odyssey.reports.contract.selection import as_study
 from lstm_odyssey.reports.fanova.api import FanovaError, fanova
 from lstm_odyssey.reports.paper import best_score, claims
@@ -92,8 +92,8 @@ def main(arguments: list[str] | None = None) -> None:
         "--reruns", action="append", default=[], metavar="AGAIN", help="its best draws with another seed; repeatable"
     )
     asked = parser.parse_args(arguments)
-    study = load(asked.study)
-    again = reruns(study, [load(place) for place in asked.reruns]) if asked.reruns else None
+    study = read(asked.study)
+    again = reruns(study, [read(place) for place in asked.reruns]) if asked.reruns else None
     try:
         importance = fanova(study, decomposition="per_tree", clip=(1.0,))
     except FanovaError as refused:

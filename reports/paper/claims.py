@@ -11,7 +11,7 @@ import numpy
 import xarray
 from numpy.typing import NDArray
 
-from lstm_odyssey.reports.contract.wording import count, form_of, interval, listed, percent, probability
+from lstm_odyssey.reports.contract.wording import at_most, count, form_of, interval, listed, percent, probability
 from lstm_odyssey.reports.stats.contents import BETTER, CHOSEN, FEW, NOTHING, OPEN, SAME, WORSE
 from lstm_odyssey.reports.stats.inference import Numbers
 
@@ -132,7 +132,7 @@ def _at_worst(one: xarray.Dataset) -> str:
     worst = -lower if str(one["direction"].item()) == "maximize" else upper
     if worst <= 0:
         return "its interval holds nothing worse"
-    return f"it could still be up to {worst:.2g} {one['units'].item()} worse"
+    return f"it could still be up to {at_most(worst, '{:.2g}'.format)} {one['units'].item()} worse"
 
 
 POOR = 0.5

@@ -3,8 +3,9 @@
 ``compare`` reads a stored study and returns one ``xarray.Dataset``, which ``to_netcdf`` writes and whose variables all
 carry ``long_name`` and ``units``.
 
-What it holds of every cell is listed in ``contents.CONTENTS``; of a task: ``comparisons`` (cells that are compared with the
-baseline, which the corrected intervals allow for), ``metric units direction chance`` as in the study, ``epoch_cost_at``,
+What it holds of every cell is listed in ``contents.CONTENTS``; of a task: ``comparisons`` (cells with trials enough for
+a verdict, which their corrected intervals allow for; those of other cells allow for all cells),
+``metric units direction chance`` as in the study, ``epoch_cost_at``,
 ``budget`` (hours) of each ``step``. NaN are: the baseline's own difference and all that belongs to it, curves beyond the trials
 there are, ends of intervals beyond a tenth of them, where the bootstrap covers too little.
 
@@ -44,7 +45,16 @@ from lstm_odyssey.reports.stats.budget import Curve
 from lstm_odyssey.reports.stats.contents import CONTENTS, COORDINATES
 from lstm_odyssey.reports.stats.epoch_cost import epoch_costs
 from lstm_odyssey.reports.stats.inference import ENOUGH, Numbers, Ranked
-from lstm_odyssey.reports.stats.judging import against, averaged, described, judged, mean_of, reselection, shared
+from lstm_odyssey.reports.stats.judging import (
+    against,
+    averaged,
+    described,
+    judged,
+    mean_of,
+    reselection,
+    shared,
+    tested,
+)
 from lstm_odyssey.reports.stats.table import maximizes, ranking, summarised
 
 STEPS = 60
@@ -109,12 +119,14 @@ def compare(
         sides = {name: [(one[name], two[name]) for one, two in zip(cells, selected, strict=True)] for name in variants}
         basis = sides.get(baseline or "")
         compared = [name for name in variants if basis and name != baseline and shared(sides[name], basis)]
-        comparisons[task], rows[task] = len(compared), []
+        asked = tested(compared, sides, basis)
+        comparisons[task], rows[task] = len(asked), []
         for variant, sides_of in sides.items():
             part = study.sel(task=task, variant=variant)
             row = described(part, summarised(study, costs, task, variant), sides_of, confidence, maximize=maximize)
             row["is_baseline"] = variant == baseline
-            row |= against(sides_of, basis if variant != baseline else None, confidence, len(compared))
+            number = len(asked if variant in asked else compared)
+            row |= against(sides_of, basis if variant != baseline else None, confidence, number)
             row["stable_difference"] = _stable_difference(seeds, task, variant, baseline)
             paired = baseline is not None and of[variant] == of[baseline]
             row |= averaged([
@@ -129,7 +141,7 @@ def compare(
         judged(rows[task], 1 - confidence, chosen=draws.chosen(study), maximize=maximize)
 
     dataset = _dataset(study, rows, {"n_trials": trials, "best_of": best_of}, budget)
-    words = {"long_name": "cells compared with the baseline", "units": "1"}
+    words = {"long_name": "cells with trials enough to be judged against the baseline", "units": "1"}
     dataset["comparisons"] = "task", list(comparisons.values()), words
     dataset["epoch_cost_at"] = costs["epoch_cost_at"]
     return dataset.assign_attrs(_told(study, baseline, confidence, replicates, seed))
@@ -150,7 +162,7 @@ def _told(study: xarray.Dataset, baseline: str | None, confidence: float, replic
         "device": study.attrs["device"],
         "resampling": "paired" if draws.common(study) else "independent",
         "ceiling": CEILING,
-        "correction": "Bonferroni over the comparisons of a task",
+        "correction": "Bonferroni over the cells that are judged on a task",
         "unstable": stability.RULE,
         "unstable_margin": stability.MARGIN,
     }

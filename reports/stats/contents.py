@@ -89,6 +89,7 @@ CONTENTS = {
         CELL, "processor time of an epoch's updates at one N, fitted over all the cell's trials", "s"
     ),
     "epoch_cost_error": Content(CELL, "standard error of the logarithm of that time", "1"),
+    "epoch_cost_freedom": Content(CELL, "degrees of freedom of that standard error", "1"),
     "epoch_cost_residual": Content(CELL, "standard deviation of log time about that fit", "1"),
     "hours": Content(CELL, "median time of a finished trial", "h"),
     "pareto": Content(CELL, "whether no other cell is both better and faster"),
@@ -102,7 +103,7 @@ CONTENTS = {
     ),
     "difference_corrected_interval": Content(
         BOUND,
-        "the same at the confidence that Bonferroni asks of the cells of a task: what the verdict rests on",
+        "the same at the confidence that Bonferroni asks of the cells that are judged on a task: what the verdict rests on",
         "score",
     ),
     "differs_by_less_than": Content(CELL, "the end of difference_corrected_interval that is farther from 0", "score"),

@@ -26,7 +26,7 @@ AT = 100
 """The number of units that a cost is given at, where a task's sizes reach it."""
 
 DEGREE = 2
-CELL_COSTS = ("epoch_cost", "epoch_cost_error", "epoch_cost_residual")
+CELL_COSTS = ("epoch_cost", "epoch_cost_error", "epoch_cost_freedom", "epoch_cost_residual")
 """What ``epoch_costs`` says of a cell on a task."""
 
 SEPARATOR = "; "
@@ -51,8 +51,8 @@ def fitted(
 
     Returns:
         ``seconds`` [count]: at ``at`` on ``processor``, NaN where it cannot be told. ``error`` [count]: the standard error of
-        its logarithm. ``residual`` [count]: the standard deviation of log s about the curve, n less the cell's coefficients in
-        its denominator. ``trials`` [count]: used.
+        its logarithm. ``freedom`` [count]: the degrees of freedom of that error. ``residual`` [count]: the standard deviation
+        of log s about the curve, n less the cell's coefficients in its denominator. ``trials`` [count]: used.
     """
     times, widths = numpy.asarray(seconds, float), numpy.asarray(sizes, float)
     of, ran = numpy.asarray(cells), numpy.asarray(processors)
@@ -62,7 +62,8 @@ def fitted(
     used &= trials[of] >= ENOUGH
     if not used.any():
         empty = numpy.full(count, math.nan)
-        return {"seconds": empty, "error": empty, "residual": empty, "trials": trials, "processor": ""}
+        nothing = dict.fromkeys(("seconds", "error", "freedom", "residual"), empty)
+        return nothing | {"trials": trials, "processor": ""}
     logs, widths, of, ran = numpy.log(times[used]), numpy.log(widths[used] / at), of[used], ran[used]
     labels, machines, often = numpy.unique(ran, return_inverse=True, return_counts=True)
     curves = [widths[of == cell][:, None] ** numpy.arange(DEGREE + 1) for cell in range(count)]
@@ -87,10 +88,32 @@ def fitted(
     free = numpy.bincount(of, minlength=count) - taken
     with numpy.errstate(invalid="ignore", divide="ignore"):
         residual = numpy.where(free > 0, numpy.sqrt(squares / free), math.nan)
-    error = numpy.where(numpy.isnan(costs[chosen]), math.nan, numpy.linalg.norm(weights[chosen] * residual[of], axis=1))
+    parts = numpy.stack([numpy.where(of == cell, weights[chosen] ** 2, 0).sum(axis=1) for cell in range(count)], axis=1)
+    parts = numpy.where(
+        parts > 0, parts * residual**2, 0
+    )  # [count, count]: what each cell's scatter adds to a variance
+    known = ~numpy.isnan(costs[chosen])
     return {
-        "seconds": costs[chosen], "error": error, "residual": residual, "trials": trials, "processor": labels[chosen],
+        "seconds": costs[chosen],
+        "error": numpy.where(known, numpy.sqrt(parts.sum(axis=1)), math.nan),
+        "freedom": numpy.where(known, freedom(parts, free), math.nan),
+        "residual": residual, "trials": trials, "processor": labels[chosen],
     }  # fmt: skip
+
+
+def freedom(variances: ArrayLike, freedoms: ArrayLike) -> NDArray[Any]:
+    """The degrees of freedom of a sum of independent estimated variances, over the last axis: Satterthwaite's.
+
+    (Σ v)² / Σ v²/ν (F. E. Satterthwaite, Biometrics Bulletin 2, 1946): Welch's for the difference of two means. A part that
+    is 0 takes none; NaN where all are 0.
+
+    >>> float(freedom([0.2], [7])), float(freedom([1, 1], [2, 2])), float(freedom([1, 0], [2, 0]))
+    (7.0, 4.0, 2.0)
+    """
+    parts, each = numpy.broadcast_arrays(numpy.asarray(variances, float), numpy.asarray(freedoms, float))
+    with numpy.errstate(invalid="ignore", divide="ignore"):
+        found: NDArray[Any] = parts.sum(-1) ** 2 / numpy.where(parts > 0, parts**2 / each, 0).sum(-1)
+    return found
 
 
 def _across(
@@ -172,8 +195,8 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
 
     Returns:
         ``epoch_cost`` [task, variant] in seconds, ``epoch_cost_error`` and ``epoch_cost_residual`` (relative),
-        ``epoch_cost_trials``, missing where no times were measured; ``epoch_cost_at``, ``epoch_cost_processor``,
-        ``epoch_cost_processors`` [task].
+        ``epoch_cost_freedom`` and ``epoch_cost_trials``, missing where no times were measured; ``epoch_cost_at``,
+        ``epoch_cost_processor``, ``epoch_cost_processors`` [task].
 
     Raises:
         ValueError: ``at`` is not above 0.
@@ -200,6 +223,7 @@ def epoch_costs(study: xarray.Dataset, *, at: int | None = None) -> xarray.Datas
         for name, key, words, units in (
             ("epoch_cost", "seconds", "processor time of an epoch's updates at N = epoch_cost_at", "s"),
             ("epoch_cost_error", "error", "standard error of log epoch_cost, of the fit", "1"),
+            ("epoch_cost_freedom", "freedom", "degrees of freedom of epoch_cost_error", "1"),
             ("epoch_cost_residual", "residual", "standard deviation of log time about the fit on log N", "1"),
             ("epoch_cost_trials", "trials", "trials whose times were fitted", "1"),
         )

@@ -60,6 +60,20 @@ def reselection(
     return found
 
 
+def enough(sides: list[Side]) -> bool:
+    """Whether a cell has trials enough for a verdict: ten in the best tenth of every seed that has trials."""
+    return min([one.k for one, _ in sides if one.trial.size], default=0) >= ENOUGH
+
+
+def tested(compared: list[str], sides: dict[str, list[Side]], basis: list[Side] | None) -> list[str]:
+    """The compared cells that are judged, whose number the corrected intervals of these allow for.
+
+    One with too few trials for a verdict is not tested and widens no other's interval: how many trials there are does not
+    hang on their scores. Its own interval allows for all compared cells, as if all were judged.
+    """
+    return [name for name in compared if enough(sides[name]) and enough(basis or [])]
+
+
 def described(
     part: xarray.Dataset, row: dict[str, Any], sides: list[Side], confidence: float, *, maximize: bool
 ) -> dict[str, Any]:
@@ -72,7 +86,7 @@ def described(
     best = numpy.concatenate([one.best for one, _ in sides])
     found = row | {
         "worse_than_chance": int((finished & ~(raw == worse)).sum()),
-        "enough": min([one.k for one, _ in sides if one.trial.size], default=0) >= ENOUGH,
+        "enough": enough(sides),
         "mean_test_interval": inference.percentiles(
             mean_of([inference.mean(selected) for _, selected in sides]), confidence
         ),
@@ -97,7 +111,7 @@ def against(ones: list[Side], others: list[Side] | None, confidence: float, comp
     Args:
         ones, others: a cell and the baseline, seed by seed. A difference is the mean over the seeds.
         confidence: of each interval.
-        comparisons: of the task, which the corrected interval allows for.
+        comparisons: which the corrected interval allows for.
     """
     nothing = math.nan, math.nan
     pairs = shared(ones, others or []) if others else []

@@ -44,6 +44,7 @@ COLUMNS = {
     "mean_parameters": "mean number of parameters of the best 10 %",
     "epoch_cost": "processor time in s of an epoch's updates at one N, fitted over all the cell's trials",
     "epoch_cost_error": "standard error of the logarithm of that time",
+    "epoch_cost_freedom": "degrees of freedom of that standard error",
     "epoch_cost_residual": "standard deviation of log time about that fit",
 }
 

@@ -7,7 +7,7 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.reports import paper
-from lstm_odyssey.reports.contract.wording import estimated_share, listed, percent
+from lstm_odyssey.reports.contract.wording import at_most, estimated_share, listed, percent
 from lstm_odyssey.reports.page import importance
 from lstm_odyssey.reports.paper import best_score
 from lstm_odyssey.reports.paper.claims import CELLS, PAPER
@@ -148,7 +148,13 @@ def test_the_claims_are_those_of_the_record(found):
     assert "The three cells that are worse in the paper, `nfg`, `fgr` and `noaf`, are worse here." in flat
     assert (found.compare["verdict"] == "open").sum() == 5 and "For the five others no difference is shown" in flat
     bound = found.compare["difference_corrected_interval"].sel(variant="nig").values.max()
-    assert f"`nig` could still be up to {bound:.2f} worse" in flat
+    assert f"`nig` could still be up to {at_most(bound, '{:.2f}'.format)} worse" in flat
+    printed = paper.markdown(list(found.claims.values()))  # by the first command; the forest's mean stands on the page
+    every = span(found, "per_tree", "learning_rate", found.compare["variant"].values.tolist())
+    assert f"| {every} " in printed and span(found, "forest", "learning_rate", ["cifg", "nfg"]) not in printed
+    assert (
+        "shares tree by tree, as a span over all nine cells, and the best score to two digits after the point" in flat
+    )
     again = found.again.sel(variant="no_peepholes")
     away = abs(again["best_mean"].item() - 8.38)
     near, far = again["seed_deviation_interval"].values.tolist()

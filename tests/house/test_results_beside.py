@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import lstm_odyssey as lo
-from lstm_odyssey.reports.contract.wording import estimate, form_of, signed
+from lstm_odyssey.reports.contract.wording import at_most, estimate, form_of, signed
 from tests.conftest import ROOT
 from tests.house.pages import difference, section, table
 from tests.tools import result_table
@@ -74,11 +74,13 @@ def test_the_spread_of_the_initial_weights_makes_no_difference_that_is_seen(foun
         best = drawn["best_valid"].values.argsort()[:20]
         assert (study["learning_rate"].values == drawn["learning_rate"].values[best]).all()
         assert f"{scores[spread].mean():.3f} with {spread}" in text
-    form = form_of(found.compare)
+    form, ends = form_of(found.compare), []
     for spread in (0.05, 0.2):
         apart = scores[spread] - scores[0.1]
         low, high = stats.t.interval(0.95, apart.size - 1, apart.mean(), stats.sem(apart))
         assert low < 0 < high and estimate(apart.mean(), low, high, form) in text
+        ends += [-low, high]
+    assert f"none above {at_most(max(ends), '{:.3f}'.format)} nats is likely" in text
 
 
 def test_the_table_of_the_readme_is_the_records(found):

@@ -10,6 +10,7 @@ from lstm_odyssey.reports import page
 from lstm_odyssey.reports.page import words
 from lstm_odyssey.study.asked import spaces
 from lstm_odyssey.study.asked.config import read_config
+from lstm_odyssey.study.asked.described import task_facts
 from lstm_odyssey.study.asked.profiles import PROFILES
 from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.study.block import Block
@@ -18,7 +19,7 @@ from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.tasks.declare import PAPER_SPACE
 from lstm_odyssey.tasks.distributions import Choice, LogUniform, Uniform
 from lstm_odyssey.training.hyperparameters import HYPERPARAMETERS
-from tests.small import settings
+from tests.small import chorales, settings
 
 pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
 
@@ -197,3 +198,14 @@ def test_the_spread_of_the_initial_weights_is_an_option_of_a_study(tmp_path):
     assert (abs(scores[0.05] - uniform) < abs(scores[0.2] - uniform)).all() and len(ids) == 4
     with pytest.raises(StoreError, match="initial_std = 0.2, and 0.05 was asked for"):
         lo.run(tmp_path / "0.2", settings(tmp_path, variants=["vanilla"], epochs=1, protocol={"initial_std": 0.05}))
+
+
+def test_a_study_says_whether_its_corpus_is_the_packages(tmp_path, monkeypatch):
+    """A corpus of the user's own is not, given as a path or in $ODYSSEY_DATA, whatever the task is called."""
+    asked = {"profile": "smoke"}
+    assert task_facts("parity", None, asked)["embedded"] is True
+    assert task_facts("bach", str(chorales(tmp_path)), asked)["embedded"] is False
+    (tmp_path / "data").mkdir()
+    chorales(tmp_path).rename(tmp_path / "data" / "bach.json.gz")
+    monkeypatch.setenv("ODYSSEY_DATA", str(tmp_path / "data"))
+    assert task_facts("bach", None, asked)["embedded"] is False

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.reports.contract.validation import SchemaError
 from lstm_odyssey.study.sample import BITS, DIFFERS
 from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.study.stored.trials import comparable
@@ -76,8 +77,17 @@ def test_trials_of_a_version_without_views_stand(store):
 
 
 def test_a_forged_view_is_caught(store):
-    """A score of a part of the test set that its weights do not give differs."""
+    """One that is not its curve's is refused as the store is opened; one whose curve has it too, once it is run again."""
+
+    def ones(views):
+        return [None if score is None else 1.0 for score in views["40 frames"]["test"]]
+
     changed(store[0], views=lambda views: views | {"40 frames": views["40 frames"] | {"best_test": 1.0}})
+    with pytest.raises(
+        SchemaError, match="'best_test_view' at .*view '40 frames': found 1, expected .*its curve 'test_view'"
+    ):
+        lo.open_study(store[0].path)
+    changed(store[0], views=lambda views: views | {"40 frames": {"best_test": 1.0, "test": ones(views)}})
     found = [one for one in verify(store[0].path, 9, data=store[1].data) if one.verdict == DIFFERS]
     assert len(found) == 2 and all("test score of '40 frames'" in one.why for one in found)
 

@@ -12,6 +12,7 @@ from lstm_odyssey.study.asked import spaces
 from lstm_odyssey.study.asked.profiles import PROFILES
 from lstm_odyssey.study.asked.settings import SettingsError
 from lstm_odyssey.tasks import objectives, views
+from lstm_odyssey.tasks.files.locate import locate
 from lstm_odyssey.training.hyperparameters import missing
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def task_facts(name: str, path: str | None, study: Mapping[str, Any]) -> dict[st
         "input_size": corpus.input_size,
         "n_outputs": objective.n_outputs(corpus),
         "provenance": corpus.provenance,
+        "embedded": task.embedded and locate(name, path) is None,
         "warnings": list(corpus.warnings),
         "space": {key: distribution.as_dict() for key, distribution in space.items()},
         "task_space": {key: distribution.as_dict() for key, distribution in task.space.items()},

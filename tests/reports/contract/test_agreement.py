@@ -6,8 +6,10 @@ import numpy
 import pytest
 
 import lstm_odyssey as lo
+from lstm_odyssey.reports import paper
 from lstm_odyssey.reports.contract import netcdf, schema
 from lstm_odyssey.reports.contract.agreement import refuse_contradicting
+from lstm_odyssey.reports.contract.combine import combine
 from lstm_odyssey.reports.contract.validation import SchemaError
 from tests import made_studies as made
 
@@ -72,6 +74,98 @@ FORGED = {
         "epochs.*found 19, expected 20, the protocol's limit",
     ),
 }  # fmt: skip
+
+
+def viewed():
+    """The same with two parts of the test set scored beside it, of which the second has no number in some trials."""
+    study, kept = made.whole(
+        made.study({"songs": made.MUSIC | {"views": {"long": {}, "late": {}}}}, trials=4, epochs=20)
+    )
+    for place, one in enumerate(kept):
+        for name, more in (("long", 1.0), ("late", 2.0)):
+            of_epochs = [value if value is None else value + more for value in one["curves"]["test"]]
+            best = of_epochs[one["best_epoch"]]
+            one.setdefault("views", {})[name] = {"best_test": best, "test": of_epochs}
+        if place % 3 == 1:
+            del one["views"]["late"]
+    return schema.build(study, kept)
+
+
+def lost(study, **scores):
+    """The trial as one that diverged before it had a score, but for the scores that are given."""
+    bare = study.copy(deep=True)
+    for curve in ("valid", "test", *(["test_view"] if "test_view" in study else [])):
+        bare[curve][AT] = numpy.nan
+    gone = dict.fromkeys(("best_epoch", "best_valid", "best_test", "final_valid", "best_test_per_sequence"), numpy.nan)
+    if "best_test_view" in study:
+        bare["best_test_view"][AT] = numpy.nan
+    return put(**gone | {"epochs": 0, "status": "diverged", "diverged_epoch": 0} | scores)(bare)
+
+
+def test_a_score_of_a_view_is_that_of_its_curve():
+    """A view has scores of its own, which nothing else in the file tells; the view is named."""
+    study = viewed()
+    for one in (study, netcdf.record(study), lost(study), study.isel(view=[1]), study.isel(trial=[0, 3])):
+        refuse_contradicting(one, "study")
+    for rounded in (False, True):
+        forged = study.copy(deep=True)
+        forged["best_test_view"].loc[{"variant": "gated", "trial": 2, "view": "late"}] *= 0.9
+        with pytest.raises(
+            SchemaError, match=f"'best_test_view' at {PLACE}, view 'late': .*its curve 'test_view' has at epoch"
+        ):
+            refuse_contradicting(netcdf.record(forged) if rounded else forged, "theirs")
+    unscored = lost(study)
+    unscored["best_test_view"][AT | {"view": 0}] = 1.0
+    with pytest.raises(
+        SchemaError, match=f"'best_test_view' at {PLACE}, view 'long': found 1, expected none, since it has no"
+    ):
+        refuse_contradicting(unscored, "theirs")
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ({"best_test": 1.0}, "best_test.*found 1, expected none, since it has no best epoch"),
+        ({"best_valid": 1.0}, "best_valid.*found 1, expected none"),
+        ({"best_epoch": 99, "best_test": 1.0}, "best_epoch.*found 99, expected one of its 0 epochs"),
+        ({"final_valid": 1.0}, "final_valid.*found 1, expected nan, which"),
+        ({"epochs": 50, "best_test": 1.0}, "epochs.*found 50, expected one of the 20 epochs"),
+    ],
+)
+def test_a_trial_that_diverged_is_held_to_its_curves_too(scores, message):
+    """Without a best epoch it has no score, which else would be ranked first."""
+    refuse_contradicting(lost(honest()), "ours")
+    with pytest.raises(SchemaError, match=f"^theirs: variable '{message}"):
+        refuse_contradicting(lost(honest(), **scores), "theirs")
+
+
+DERIVED = {
+    "a task": lambda study: study.sel(task="songs"),
+    "cells": lambda study: study.sel(variant=["gated"]),
+    "trials": lambda study: study.isel(trial=[2, 1]),
+    "one trial": lambda study: study.isel(trial=2),
+    "turned": lambda study: study.transpose(),
+    "a record": netcdf.record,
+    "a record's trials": lambda study: netcdf.record(study).isel(trial=slice(1, 3)),
+    "several files": lambda study: combine(
+        {"one": study.sel(variant=["gated"]), "two": study.drop_sel(variant="gated")}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_whatever_is_made_of_a_study_is_held_to_its_curves_when_it_is_opened(name, tmp_path):
+    """Saved and opened again, as it was and with one test score changed."""
+    derived = DERIVED[name](viewed())
+    kept = netcdf.save(derived, tmp_path / "a.nc")
+    assert lo.open_study(kept)["best_test"].notnull().any() and paper.read(kept)["best_test"].notnull().any()
+    for score in ("best_test", "best_test_view"):
+        forged = derived.copy(deep=True)
+        forged[score] = forged[score] * 0.99
+        theirs = netcdf.save(forged, tmp_path / "b.nc")
+        for read in (lo.open_study, paper.read):
+            with pytest.raises(SchemaError, match=f"study {theirs}: variable '{score}' at "):
+                read(theirs)
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])

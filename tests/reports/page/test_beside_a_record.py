@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 
 import numpy
 import pytest
@@ -13,7 +14,7 @@ from lstm_odyssey.reports import page, paper
 from lstm_odyssey.reports.contract import schema
 from lstm_odyssey.reports.contract.combine import combine
 from lstm_odyssey.reports.contract.validation import SchemaError
-from lstm_odyssey.reports.page import words
+from lstm_odyssey.reports.page import provenance, words
 from lstm_odyssey.reports.page.uneven import uneven_text
 from lstm_odyssey.reports.stats.table import summary
 from tests import made_studies as made
@@ -65,8 +66,9 @@ def beside(record: xarray.Dataset) -> xarray.Dataset:
 def test_few_trials_are_set_beside_the_same_draws(beside: xarray.Dataset, record: xarray.Dataset) -> None:
     """The mean of the best two of four stands beside that of the others at those four draws, not beside their best tenth."""
     text = uneven_text(beside, summary(beside), "songs")
-    assert (
-        "mine has 4 finished trials: the mean of its best two is not to be set beside the best tenth of many." in text
+    assert text.startswith(
+        "mine has 4 finished trials: its best two are 50 % of them, so their mean is not to be set beside the best 10 % of a "
+        "cell with more."
     )
     shown = {}
     for name in ("mine", "vanilla", "gated"):
@@ -78,6 +80,22 @@ def test_few_trials_are_set_beside_the_same_draws(beside: xarray.Dataset, record
     assert not uneven_text(record, summary(record), "songs") and text in words.task_text(
         beside, summary(beside), "songs"
     )
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "warned"),
+    [(90, 100, ""), (20, 100, ""), (14, 100, ""), (13, 100, "15 % of them.* best 10 %"), (4, 8, "50 % of them.* best 25 %"),
+     (3, 3, ""), (2, 3, "")],
+)  # fmt: skip
+def test_the_warning_follows_the_share_of_the_trials_that_is_best(
+    record: xarray.Dataset, few: int, many: int, warned: str
+) -> None:
+    """The best nine of ninety stand beside the best ten of a hundred, though no verdict can be given; those of four beside
+    those of eight do not, though neither is a tenth.
+    """
+    both = combine({"mine": content("mine", trials=few), "record": record.isel(trial=slice(many))})
+    text = uneven_text(both, summary(both), "songs")
+    assert bool(text) == bool(warned) and re.search(warned, text)
 
 
 def test_other_draws_are_set_beside_nobody(record: xarray.Dataset) -> None:
@@ -100,6 +118,28 @@ def test_files_of_other_sources_are_told_apart(beside: xarray.Dataset, record: x
     assert "did not run with one version" not in words.summary_text(again, summary(again))[0]
 
 
+def test_a_trial_without_an_environment_ran_with_none_of_the_others(beside: xarray.Dataset) -> None:
+    """It is counted as not known, on the page too, where the index -1 would be the last of them."""
+    known = provenance.environments(beside)
+    places = beside["environment"].copy(deep=True)
+    places.loc[{"task": "songs", "variant": "gated", "trial": range(7)}] = -1
+    some = beside.assign(environment=places)
+    assert provenance.environments(some) != known
+    told = provenance.environments(some)
+    assert (
+        told["environment not stored"] == "7 trials"
+        and sum(map(int, re.findall(r"\((\d+) trial", told["source"]))) == 197
+    )
+    assert '<th scope="row">environment not stored</th><td>7 trials</td>' in page.render(some)
+    none = beside.assign(environment=places.where(beside["status"] == "missing", -1))
+    assert provenance.environments(none) == {"environment not stored": "204 trials"}
+    for place in (-2, 2):
+        with pytest.raises(
+            SchemaError, match=f"'environment': found {place}, expected the place of one of 2 environments"
+        ):
+            schema.validate(beside.assign(environment=places.where(places >= 0, place)))
+
+
 def test_constants_and_start_values_stand_with_the_equations(beside: xarray.Dataset) -> None:
     """A constant's value and range, which the equations do not give, and how parameters begin."""
     assert "k.lambda_ = 0.3 (0.01 to 1); at the start b.f = 1" in html.unescape(page.render(beside))
@@ -111,6 +151,26 @@ def test_the_commands_bring_the_cells_that_are_not_ours(beside: xarray.Dataset) 
     assert "--plugin 'my cells.py'" in runs[0] and "--plugin" not in runs[1]
     (first, *others) = words.commands(content("dusk", trials=2, origin=THEIRS))
     assert first == "pip install odyssey-dusk==0.3.0" and not any("--plugin" in line for line in others)
+
+
+def test_the_commands_name_a_corpus_that_the_package_does_not_carry(record: xarray.Dataset) -> None:
+    """Each file's command with the task's PATH, where one of the files says so; of a file that does not say, a sentence."""
+
+    def told(embedded: bool) -> xarray.Dataset:
+        mine, tasks = content("mine", trials=4), {"songs": {"embedded": embedded}}
+        facts = json.loads(mine.attrs["tasks"])
+        return mine.assign_attrs(tasks=json.dumps({name: facts[name] | more for name, more in tasks.items()}))
+
+    for files in ({"mine": told(False), "record": record}, {"record": record, "mine": told(False)}):
+        both = combine(files)
+        runs = [line for line in words.commands(both) if line.startswith("odyssey run")]
+        assert len(runs) == 2 and all(" --data songs=PATH --store STORE-" in line for line in runs)
+        assert "PATH is the file or folder of a corpus that the package does not carry: songs." in page.render(both)
+    assert not any("--data" in line for line in words.commands(told(True))) and not words.corpora_text(told(True))
+    assert not any("--data" in line for line in words.commands(record))
+    assert words.corpora_text(record).startswith(
+        "The file does not say whether the package carries the corpus of songs:"
+    )
 
 
 def test_a_refusal_names_both_studies(record: xarray.Dataset) -> None:

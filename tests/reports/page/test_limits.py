@@ -169,16 +169,23 @@ def test_advice_takes_the_cheapest() -> None:
         assert text.startswith(f"On talk take {cheap}: ") and "cheaper (0.500 s an epoch at N = " in text
 
 
-@pytest.mark.parametrize(("apart", "alike"), [(0.02, True), (0.03, False)])
-def test_advice_calls_no_cell_cheaper_within_the_error_of_the_fit(apart: float, alike: bool) -> None:
-    """Of two costs whose logarithms have a standard error of 0.01 each, 2 % apart is chance, 3 % is not."""
+@pytest.mark.parametrize(
+    ("apart", "freedom", "alike"), [(0.02, 117, True), (0.03, 117, False), (0.03, 2, True), (0.05, 2, False)]
+)
+def test_advice_calls_no_cell_cheaper_within_the_error_of_the_fit(apart: float, freedom: int, alike: bool) -> None:
+    """Of two costs whose logarithms have a standard error of 0.01 each, 2 % apart is chance, 3 % is not: from fits of 120
+    trials. From fits of five, two degrees of freedom each, 3 % is chance as well.
+    """
     study = schema.build(*made.searched({"vanilla": 0.0, "alike": 0.0}, 120))
     found = compare(study, replicates=99)
     found["epoch_cost"].loc[{"variant": "alike"}], found["epoch_cost"].loc[{"variant": "vanilla"}] = 1, math.exp(apart)
-    found["epoch_cost_error"][:] = 0.01
+    assert (found["epoch_cost_freedom"] == 117).all()
+    found["epoch_cost_error"][:], found["epoch_cost_freedom"][:] = 0.01, freedom
     text = advice.advice(study, found, "talk", ["vanilla", "alike"])
     assert text.startswith(f"On talk take alike{' or vanilla' if alike else ''}: ")
-    assert ("cheaper (1.00 to 1.02 s an epoch" in text and "alike within the error of the fit" in text) == alike
+    assert (
+        f"cheaper (1.00 to {1 + apart:.2f} s an epoch" in text and "alike within the error of the fit" in text
+    ) == alike
 
 
 def test_rows_of_the_best_trials_can_be_run(tmp_path: Path) -> None:

@@ -250,6 +250,25 @@ def test_the_verdict_is_the_corrected_interval_alone(study: xarray.Dataset, foun
     assert float(one["differs_by_less_than"]) == numpy.abs(one["difference_corrected_interval"].values).max()
 
 
+def test_a_cell_that_is_not_judged_widens_no_interval() -> None:
+    """Beside a cell of 40 trials, too few for a verdict, the others' corrected intervals stay bit for bit; beside one of 100
+    all are wider, as one more is tested. The interval of the cell that is not judged allows for all.
+    """
+    facts, trials = made.searched({"vanilla": 0, "bad": 2, "mine": 0}, 100, shared=0.5)
+    whole = schema.build(facts, trials)
+    few = schema.build(facts, [one for one in trials if one["variant"] != "mine" or one["trial"] < 40])
+    alone, beside, judged = (compare(one, **QUICK) for one in (whole.drop_sel(variant="mine"), few, whole))
+    ends = [
+        one["difference_corrected_interval"].sel(task="talk", variant="bad").values for one in (alone, beside, judged)
+    ]
+    assert ends[0].tolist() == ends[1].tolist() == alone["difference_interval"].values[0, 1].tolist()
+    assert numpy.ptp(ends[2]) > numpy.ptp(ends[1])
+    assert [one["comparisons"].item() for one in (alone, beside, judged)] == [1, 1, 2]
+    assert beside["verdict"].sel(variant="mine").item() == FEW
+    plain, corrected = (beside[f"difference{kind}_interval"].sel(variant="mine").values for kind in ("", "_corrected"))
+    assert numpy.ptp(corrected) > numpy.ptp(plain), "as if both were judged"
+
+
 def test_what_cannot_be_asked(study: xarray.Dataset) -> None:
     """An unknown baseline or task, and options out of range, are refused with what there is and what to do."""
     with pytest.raises(ValueError, match="baseline 'gru': not in the study; expected one of vanilla, alike, bad, good"):
@@ -324,6 +343,7 @@ def test_any_study_is_tabulated(odd: made.Made) -> None:
             "chosen_test",
             "epoch_cost",
             "epoch_cost_error",
+            "epoch_cost_freedom",
             "epoch_cost_residual",
             "n_parameters",
             "mean_parameters",

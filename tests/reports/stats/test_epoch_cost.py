@@ -6,11 +6,12 @@ import re
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy import stats
 
 from lstm_odyssey.commands.terminal.tables import results
 from lstm_odyssey.reports import page
 from lstm_odyssey.reports.contract import schema
-from lstm_odyssey.reports.stats.epoch_cost import epoch_costs, fitted, processors, said
+from lstm_odyssey.reports.stats.epoch_cost import epoch_costs, fitted, freedom, processors, said
 from tests import made_studies as made
 
 pytestmark = pytest.mark.usefixtures("short_analyses", "unpainted")
@@ -66,6 +67,28 @@ def test_the_error_is_how_far_the_cost_of_other_trials_is(slow):
         away.append(np.log(found["seconds"] / (truth * scale)))
         errors.append(found["error"])
     np.testing.assert_allclose(np.std(away), np.mean(errors), rtol=0.2)
+
+
+def test_the_error_of_few_trials_has_their_degrees_of_freedom():
+    """Of 400 pairs of equal cells with five trials each Student's quantile calls 5 % unequal, the normal one far more."""
+    logs, cell = np.log([0.5, 0.7, 1, 1.4, 2] * 800), np.repeat(np.arange(800), 5)
+    seconds = np.exp(0.1 * np.random.default_rng(2).standard_normal(cell.size) + logs)
+    found = fitted(seconds, 100 * np.exp(logs), cell, np.full(cell.size, "one"), at=100, count=800)
+    assert found["freedom"].tolist() == [2] * 800
+    (one, other), error = np.log(found["seconds"]).reshape(2, 400), found["error"].reshape(2, 400)
+    away = np.abs(one - other) / np.hypot(*error)
+    freedoms = freedom(error.T**2, [2, 2])
+    assert ((freedoms >= 2) & (freedoms <= 4)).all()
+    assert np.mean(away > stats.t.ppf(0.975, freedoms)) < 0.07 and np.mean(away > stats.norm.ppf(0.975)) > 0.1
+
+
+def test_of_several_processors_the_freedom_counts_the_trials_of_all_cells_that_tell_it():
+    """A cost on the processor that its cell ran little on rests on other cells' trials too."""
+    seconds, sizes, cell, machine, _ = planted(noise=0.1, slow=2.0)
+    machine = np.where(cell == 0, "fast", machine)
+    machine[np.flatnonzero(cell == 0)[:2]] = "slow"
+    found = fitted(seconds, sizes, cell, machine, at=100, count=3)
+    assert ((found["freedom"] > 5) & (found["freedom"] < 120)).all() and found["freedom"][0] != 37
 
 
 def test_the_median_of_drawn_sizes_would_order_equal_cells_otherwise():
