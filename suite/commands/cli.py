@@ -132,9 +132,9 @@ def _run(options: dict[str, Any]) -> None:
     from rich.console import Console
 
     from lstm_odyssey.study.asked.settings import Settings, SettingsError
-    from lstm_odyssey.study.engine import default_workers, engine
     from lstm_odyssey.study.progress import StudyProgress
     from lstm_odyssey.study.run import run as run_study
+    from lstm_odyssey.study.workers.engine import default_workers, engine
 
     place = Path(options.pop("store", "study"))
     count, address = options.pop("workers", None), options.pop("scheduler", None)
@@ -221,7 +221,7 @@ def _gpus(device: str) -> list[str]:
 
     import torch
 
-    from lstm_odyssey.study.gpus import VISIBLE, chosen
+    from lstm_odyssey.study.workers.gpus import VISIBLE, chosen
 
     found = chosen(device, torch.cuda.device_count())
     if len(found) == 1:

@@ -15,12 +15,12 @@ from lstm_odyssey.reports.contract.validation import SchemaError
 from lstm_odyssey.study.asked.settings import Settings
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.dispatch import Dispatch
-from lstm_odyssey.study.engine import InProcess, silent
 from lstm_odyssey.study.plan import Plan, make_plan, not_taken
 from lstm_odyssey.study.results import consolidate
 from lstm_odyssey.study.resume import Seed, read_seed
 from lstm_odyssey.study.stored.locking import alive, alone, clean, forget, study_locked
 from lstm_odyssey.study.stored.store import Store, StoreError
+from lstm_odyssey.study.workers.engine import InProcess, silent
 from lstm_odyssey.training.random_streams import canonical
 
 if TYPE_CHECKING:
