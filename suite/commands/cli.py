@@ -20,6 +20,7 @@ from lstm_odyssey.commands.report import refresher, report
 from lstm_odyssey.commands.terminal.blame import own_part
 from lstm_odyssey.commands.terminal.output import steady_output
 from lstm_odyssey.commands.terminal.stopping import stopping
+from lstm_odyssey.commands.terminal.told import blamed, mendable
 from lstm_odyssey.commands.verify import verify
 from lstm_odyssey.plugins.paths import USER_PATH
 
@@ -113,7 +114,7 @@ def run(
     plugin: Plugins = None,
 ) -> None:
     """Run a study, or go on with one: what is stored is never run again."""
-    from lstm_odyssey.study.asked.config import blamed, read_config
+    from lstm_odyssey.study.asked.config import read_config
 
     options = read_config(config) if config is not None else {}
     said: dict[str, Any] = {
@@ -263,9 +264,6 @@ def _fail(error: Exception) -> NoReturn:
     raise SystemExit(2)
 
 
-_MENDABLE = (ValueError, TypeError, LookupError, OSError, RuntimeError)
-
-
 def main() -> None:
     """The command's entry point: an error a user can mend is one line, a plugin's own is its part of the traceback.
 
@@ -281,7 +279,7 @@ def main() -> None:
                 raise SystemExit(signals.code) from None
             raise
         except Exception as error:
-            if isinstance(error, _MENDABLE) and type(error).__module__.startswith("lstm_odyssey."):
+            if mendable(error):
                 _fail(error)
             own = own_part(error)
             if not own:
