@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lstm_odyssey.backends.cuda.launch import Launch
+from lstm_odyssey.backends.cuda.running.launch import Launch
 
 N = 64
 LANES = 4

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lstm_odyssey.backends.cuda import emulation, nvrtc
-from lstm_odyssey.backends.cuda.launch import KernelError
+from lstm_odyssey.backends.cuda import emulation
+from lstm_odyssey.backends.cuda.running import nvrtc
+from lstm_odyssey.backends.cuda.running.launch import KernelError
 
 
 def need(there: bool, what: str) -> None:

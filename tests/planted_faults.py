@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from lstm_odyssey.backends.cuda.emulation import ORDERS, EmulatedDevice
-from lstm_odyssey.backends.cuda.launch import KernelError
+from lstm_odyssey.backends.cuda.running.launch import KernelError
 from tests.cells import ODD
 from tests.emulated_scans import BOUNDS, Case, answer, drawn, errors
 

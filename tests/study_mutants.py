@@ -673,7 +673,7 @@ STORE = {
 
 STUDY = {
     "ghosts are stored": Mutant(
-        "study.block:_store",
+        "study.workers.work:_store",
         """        if index in missing:
             record =""",
         """        if True:
@@ -715,31 +715,31 @@ STUDY = {
         {"status": "diverged", "again": False},
     ),
     "a finished block is run again": Mutant(
-        "study.block:_run_claimed",
+        "study.workers.work:_run_claimed",
         "if not missing:",
         "if False:",
         test_blocks.test_a_block_whose_trials_are_stored_is_not_run_again,
     ),
     "a neighbour that came out otherwise is passed over": Mutant(
-        "study.block:_store",
+        "study.workers.work:_store",
         "comparable(there, record) != comparable(record, there)",
         "False",
         test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
     ),
     "curves are not compared": Mutant(
-        "study.block:comparable",
+        "study.workers.work:comparable",
         '{key: value for key, value in record["curves"].items() if key not in MEASURED}',
         "{}",
         test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
     ),
     "times are compared": Mutant(
-        "study.block:comparable",
+        "study.workers.work:comparable",
         "for key, value in record.items() if key not in MEASURED",
         "for key, value in record.items()",
         test_blocks.test_a_neighbour_that_came_out_otherwise_is_noticed,
     ),
     "weights are another member's": Mutant(
-        "study.block:_store",
+        "study.workers.work:_store",
         "population.best_member_weights(member)",
         "population.best_member_weights(0)",
         test_blocks.test_best_weights_are_stored_where_they_were_asked_for,
@@ -757,7 +757,7 @@ STUDY = {
         test_blocks.test_a_worker_with_another_variant_stores_nothing,
     ),
     "the worker believes its store": Mutant(
-        "study.block:run_block",
+        "study.workers.work:run_block",
         'study is None or study["token"] != spec["token"]',
         "study is None",
         test_blocks.test_a_worker_at_another_study_stores_nothing,

@@ -20,6 +20,7 @@ from lstm_odyssey.commands.report import refresher, report
 from lstm_odyssey.commands.terminal.blame import own_part
 from lstm_odyssey.commands.terminal.output import steady_output
 from lstm_odyssey.commands.terminal.stopping import stopping
+from lstm_odyssey.commands.terminal.told import blamed, mendable
 from lstm_odyssey.commands.verify import verify
 from lstm_odyssey.plugins.paths import USER_PATH
 
@@ -113,7 +114,7 @@ def run(
     plugin: Plugins = None,
 ) -> None:
     """Run a study, or go on with one: what is stored is never run again."""
-    from lstm_odyssey.study.asked.config import blamed, read_config
+    from lstm_odyssey.study.asked.config import read_config
 
     options = read_config(config) if config is not None else {}
     said: dict[str, Any] = {
@@ -132,9 +133,9 @@ def _run(options: dict[str, Any]) -> None:
     from rich.console import Console
 
     from lstm_odyssey.study.asked.settings import Settings, SettingsError
-    from lstm_odyssey.study.engine import default_workers, engine
     from lstm_odyssey.study.progress import StudyProgress
     from lstm_odyssey.study.run import run as run_study
+    from lstm_odyssey.study.workers.engine import default_workers, engine
 
     place = Path(options.pop("store", "study"))
     count, address = options.pop("workers", None), options.pop("scheduler", None)
@@ -221,7 +222,7 @@ def _gpus(device: str) -> list[str]:
 
     import torch
 
-    from lstm_odyssey.study.gpus import VISIBLE, chosen
+    from lstm_odyssey.study.workers.gpus import VISIBLE, chosen
 
     found = chosen(device, torch.cuda.device_count())
     if len(found) == 1:
@@ -263,9 +264,6 @@ def _fail(error: Exception) -> NoReturn:
     raise SystemExit(2)
 
 
-_MENDABLE = (ValueError, TypeError, LookupError, OSError, RuntimeError)
-
-
 def main() -> None:
     """The command's entry point: an error a user can mend is one line, a plugin's own is its part of the traceback.
 
@@ -281,7 +279,7 @@ def main() -> None:
                 raise SystemExit(signals.code) from None
             raise
         except Exception as error:
-            if isinstance(error, _MENDABLE) and type(error).__module__.startswith("lstm_odyssey."):
+            if mendable(error):
                 _fail(error)
             own = own_part(error)
             if not own:

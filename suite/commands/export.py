@@ -126,7 +126,7 @@ def series(study: xarray.Dataset) -> tuple[list[Series], list[str]]:
     if missing:
         raise ExportError(
             f"study: got one with {missing} of {study['status'].size} trials not run yet; expected a finished one, as the best "
-            "tenth of fewer trials is another statistic. Go on with it: odyssey run --store STORE."
+            "tenth of fewer trials is another statistic. Go on with it: `odyssey run --store STORE`."
         )
     costs, own = epoch_costs(study), str(attribute(study, "environment").get("cpu", ""))
     kept: list[Series] = []

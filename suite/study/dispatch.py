@@ -8,11 +8,12 @@ from typing import Any
 
 from lstm_odyssey.plugins import registry
 from lstm_odyssey.reports.contract.wording import counted
-from lstm_odyssey.study.block import CLAIMED, Block, run_block
+from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.plan import Plan
 from lstm_odyssey.study.stored.locking import LEASE_SECONDS, claimed
 from lstm_odyssey.study.stored.store import Store
-from lstm_odyssey.study.watched import EngineError, LostResultError
+from lstm_odyssey.study.workers.watched import EngineError, LostResultError
+from lstm_odyssey.study.workers.work import CLAIMED, run_block
 from lstm_odyssey.training.environment import environment
 
 LOOK_SECONDS = 15.0

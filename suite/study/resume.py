@@ -115,7 +115,7 @@ def seed_of(source: Path, dataset: xarray.Dataset) -> Seed:
         checked = tuple(_checked(source, study, record) for record in trials)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as wrong:
         raise StoreError(
-            f"study {source}: damaged or newer: {wrong}. Write it again from its store: odyssey run --store STORE."
+            f"study {source}: damaged or newer: {wrong}. Write it again from its store: `odyssey run --store STORE`."
         ) from wrong
     refuse_contradicting(dataset, f"study {source}")
     return Seed(source, study, checked)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,12 @@ from lstm_odyssey.reports.contract.validation import SchemaError
 from lstm_odyssey.study.asked.settings import Settings
 from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.dispatch import Dispatch
-from lstm_odyssey.study.engine import InProcess, silent
 from lstm_odyssey.study.plan import Plan, make_plan, not_taken
 from lstm_odyssey.study.results import consolidate
-from lstm_odyssey.study.resume import read_seed
+from lstm_odyssey.study.resume import Seed, read_seed
 from lstm_odyssey.study.stored.locking import alive, alone, clean, forget, study_locked
 from lstm_odyssey.study.stored.store import Store, StoreError
+from lstm_odyssey.study.workers.engine import InProcess, silent
 from lstm_odyssey.training.random_streams import canonical
 
 if TYPE_CHECKING:
@@ -101,40 +101,44 @@ def run(
     """
     store, settings = Store(path), settings or Settings()
     seed = read_seed(resume_from) if resume_from is not None else None
-    make_plan(store, settings, seed.joined(store) if seed is not None else None)  # refuses before a folder is made
+    _planned(store, settings, seed)  # refuses before a folder is made
     with alive(store) as own:
-        with study_locked(store, say) as still_held:
-            # anew: another run may have begun or extended the study meanwhile
-            before = store.study()
-            plan = make_plan(store, settings, seed.joined(store) if seed is not None else None)
-            if say is not None and before is not None and (words := not_taken(before, settings)):
-                say(words)
-            if alone(store, own):
-                clean(store, own)
-            if plan.study != before:
-                still_held()
-                store.write_study(plan.study)
-        try:
-            with ExitStack() as held:
-                try:
-                    if seed is not None:
-                        seed.plant(store)
-                    todo = pending(store, plan)
-                    if on_start is not None:
-                        on_start(store, plan, todo)
-                    if todo.blocks:
-                        workers = engine(store, plan, todo) if engine is not None else nullcontext(InProcess())
-                        ended = _Ended(store, on_block, on_refresh)
-                        Dispatch(store, plan, held.enter_context(workers), ended, say or silent).run(todo.blocks)
-                except BaseException as error:
-                    if before is not None or _trained(store):
-                        _consolidate_after(error, store, say)
-                    raise
-                return consolidate(store, say)  # before the workers are sent home, which may take long or fail
-        except BaseException:
-            if before is None:
-                _take_back(store, own, plan.study)
-            raise
+        plan, new = _begun(store, own, settings, seed, say)
+        with _taken_back_if_in_vain(store, own, plan.study, new), ExitStack() as held:
+            with _consolidated_if_stopped(store, new, say):
+                if seed is not None:
+                    seed.plant(store)
+                todo = pending(store, plan)
+                if on_start is not None:
+                    on_start(store, plan, todo)
+                if todo.blocks:
+                    workers = engine(store, plan, todo) if engine is not None else nullcontext(InProcess())
+                    ended = _Ended(store, on_block, on_refresh)
+                    Dispatch(store, plan, held.enter_context(workers), ended, say or silent).run(todo.blocks)
+            return consolidate(store, say)  # before the workers are sent home, which may take long or fail
+
+
+def _planned(store: Store, settings: Settings, seed: Seed | None) -> Plan:
+    """What the study is to be, of what is asked, what is stored and what is taken over."""
+    return make_plan(store, settings, seed.joined(store) if seed is not None else None)
+
+
+def _begun(
+    store: Store, own: Path, settings: Settings, seed: Seed | None, say: Callable[[str], None] | None
+) -> tuple[Plan, bool]:
+    """Begin a study, or extend it, with what killed runs left cleaned away; its plan, and whether it is new."""
+    with study_locked(store, say) as still_held:
+        # anew: another run may have begun or extended the study meanwhile
+        before = store.study()
+        plan = _planned(store, settings, seed)
+        if say is not None and before is not None and (words := not_taken(before, settings)):
+            say(words)
+        if alone(store, own):
+            clean(store, own)
+        if plan.study != before:
+            still_held()
+            store.write_study(plan.study)
+    return plan, before is None
 
 
 class _Ended:
@@ -172,6 +176,17 @@ def _trained(store: Store) -> bool:
     return any(store.trials_folder.glob("[!.]*.json")) or store.checkpoints_folder.exists()
 
 
+@contextmanager
+def _consolidated_if_stopped(store: Store, new: bool, say: Callable[[str], None] | None) -> Iterator[None]:
+    """Consolidate what is stored when a run stops, unless nothing of a new study is."""
+    try:
+        yield
+    except BaseException as error:
+        if not new or _trained(store):
+            _consolidate_after(error, store, say)
+        raise
+
+
 def _consolidate_after(stopped: BaseException, store: Store, say: Callable[[str], None] | None) -> None:
     """Consolidate what is stored when a run stops; that this fails is worth less than why it stopped."""
     try:
@@ -179,6 +194,17 @@ def _consolidate_after(stopped: BaseException, store: Store, say: Callable[[str]
     except (StoreError, SchemaError) as error:
         if not isinstance(stopped, StoreError):  # which will say the same
             warnings.warn(f"store {store.path}: not consolidated ({error}); what is stored is kept.", stacklevel=2)
+
+
+@contextmanager
+def _taken_back_if_in_vain(store: Store, own: Path, begun: dict[str, Any], new: bool) -> Iterator[None]:
+    """Free the folder of a new study when its run stops before anything is stored."""
+    try:
+        yield
+    except BaseException:
+        if new:
+            _take_back(store, own, begun)
+        raise
 
 
 def _take_back(store: Store, own: Path, begun: dict[str, Any]) -> None:

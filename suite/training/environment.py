@@ -71,7 +71,7 @@ def of_device(device: Any) -> dict[str, str]:
         if version := re.search(r"\b\d{3,}\.[\d.]+\b", told):
             found["driver"] = version[0]
     with suppress(RuntimeError):  # there is none: torch's own kernels compute
-        from lstm_odyssey.backends.cuda import nvrtc
+        from lstm_odyssey.backends.cuda.running import nvrtc
 
         found["nvrtc"] = ".".join(map(str, nvrtc.version()))
     return found

@@ -15,9 +15,10 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
-from lstm_odyssey.backends.cuda import memory, nvrtc
+from lstm_odyssey.backends.cuda import memory
 from lstm_odyssey.backends.cuda.classes import WIDTHS
-from lstm_odyssey.backends.cuda.launch import Launch, Loop
+from lstm_odyssey.backends.cuda.running import nvrtc
+from lstm_odyssey.backends.cuda.running.launch import Launch, Loop
 from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.backends.cuda.training_step import PopulationStep
 from lstm_odyssey.bench import cuda_probe

@@ -13,7 +13,7 @@ from scipy import stats
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
-from lstm_odyssey.backends.cuda.launch import KernelError
+from lstm_odyssey.backends.cuda.running.launch import KernelError
 from lstm_odyssey.bench.region import MOST_CALLS, WINDOW, Region, measure
 from lstm_odyssey.bench.samples import Timing, outside
 from lstm_odyssey.training.clocks import Events, TimingError, check_device, clock_of, timer_of

@@ -21,7 +21,7 @@ import pytest
 
 from lstm_odyssey.backends.numba import cache
 from lstm_odyssey.plugins import registry
-from lstm_odyssey.study import engine
+from lstm_odyssey.study.workers import engine
 from tests.conftest import ROOT
 from tests.quick_pages import framed_figures
 

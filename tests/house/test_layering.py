@@ -26,8 +26,9 @@ INNER = {
     "suite/conformance": ("foreign", BESIDE),
     "suite/bench": ("gpu", "timed", BESIDE),
     "suite/bench/gpu": ("__main__", "prediction", "parts", BESIDE),
-    "suite/study": (BESIDE, "stored", "asked"),
+    "suite/study": (BESIDE, "workers", "block", "stored", "asked"),
     "suite/training": ("loop", "members", BESIDE),
+    "suite/backends/cuda": (BESIDE, "source", "classes", "running"),
     "suite/backends/numba": (BESIDE, "source", "vectors"),
     "tasks": ("bach", "jsb_chorales", "handwriting", "memory", "speech", "files", "objectives", BESIDE),
 }
@@ -236,20 +237,26 @@ def test_inner_rooms_are_there_and_their_arrows_are_held():
     for place, source in (
         ("suite/study/asked/settings.py", "import lstm_odyssey.study.stored.store"),
         ("suite/study/asked/settings.py", "from lstm_odyssey.study.block import Block"),
+        ("suite/study/block.py", "from lstm_odyssey.study.workers import beginning"),
+        ("suite/study/workers/engine.py", "from lstm_odyssey.study.plan import Plan"),
         ("suite/training/members/lockstep.py", "from lstm_odyssey.training.loop import train"),
         ("suite/training/protocol.py", "from lstm_odyssey.training.members import views"),
         ("suite/bench/region.py", "import lstm_odyssey.bench.timed.cell"),
         ("suite/bench/timed/cell.py", "from lstm_odyssey.bench.gpu.record import Row"),
         ("suite/bench/gpu/parts/cells.py", "from lstm_odyssey.bench.gpu.prediction import predicted"),
         ("suite/conformance/answers.py", "from lstm_odyssey.conformance.foreign.cases import Case"),
+        ("suite/backends/cuda/running/loops.py", "from lstm_odyssey.backends.cuda.kernels import Kernel"),
+        ("suite/backends/cuda/running/kept.py", "from lstm_odyssey.backends.cuda.classes import WIDTHS"),
         ("tasks/declare.py", "from lstm_odyssey.tasks.files.transfer import fetch"),
         ("tasks/files/cache.py", "from lstm_odyssey.tasks.speech import audio"),
     ):
         assert len(against_the_inner_order(place, source)) == 1, source
     for place, source in (
         ("suite/study/stored/store.py", "from lstm_odyssey.study.asked import points"),
+        ("suite/study/workers/work.py", "from lstm_odyssey.study.block import Block"),
         ("suite/bench/gpu/parts/cells.py", "from lstm_odyssey.bench.loop import Loop"),
         ("suite/training/members/lockstep.py", "from lstm_odyssey.training.network import Network"),
+        ("suite/backends/cuda/emulation.py", "from lstm_odyssey.backends.cuda.running import kept"),
         ("tasks/speech/timit.py", "from lstm_odyssey.tasks.files import cache, locate"),
     ):
         assert against_the_inner_order(place, source) == [], source

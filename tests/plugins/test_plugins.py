@@ -12,10 +12,10 @@ import lstm_odyssey as lo
 from lstm_odyssey.plugins import discovery, registry
 from lstm_odyssey.plugins.registry import PluginError, UnknownNameError
 from lstm_odyssey.reports.contract import schema
-from lstm_odyssey.study.block import run_block
-from lstm_odyssey.study.engine import engine
 from lstm_odyssey.study.plan import chosen_cells, default_tasks
 from lstm_odyssey.study.stored.store import Store
+from lstm_odyssey.study.workers.engine import engine
+from lstm_odyssey.study.workers.work import run_block
 from lstm_odyssey.training.environment import environment
 from tests.made_plugins import LIGHT, RISING, install, write
 from tests.small import settings
@@ -362,7 +362,7 @@ def test_a_worker_that_does_not_find_the_file_is_one_clear_error(tmp_path):
             file.write_text(LIGHT)
 
         def submit(self, function, spec):
-            from lstm_odyssey.study.engine import InProcess
+            from lstm_odyssey.study.workers.engine import InProcess
 
             file.unlink(missing_ok=True)
             return InProcess().submit(function, spec)

@@ -9,13 +9,14 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.reports.contract import netcdf
-from lstm_odyssey.study.block import Block, run_block
+from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.results import gather, open_study
 from lstm_odyssey.study.resume import read_seed
 from lstm_odyssey.study.stored.locking import alive
 from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.study.stored.trials import CURVES, NUMBERS
+from lstm_odyssey.study.workers.work import run_block
 from lstm_odyssey.tasks.declare import CorpusError
 from lstm_odyssey.training import loop
 from lstm_odyssey.training.environment import environment

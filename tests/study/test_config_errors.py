@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from lstm_odyssey.commands import cli
 from lstm_odyssey.plugins.discovery import forget_plugins
+from tests.conftest import ROOT
 
 WRONG = {
     "trials": ("trials = 0", "trials: got 0; expected a whole number"),
@@ -48,7 +49,7 @@ def run(tmp_path: Path, text: str, *more: str) -> str:
     keys = set(re.findall(r"^(\w+) =", text, re.MULTILINE))
     small = "".join(line + "\n" for line in small.splitlines() if line.split(" ")[0] not in keys)
     file.write_text(small + text + "\n")
-    store = () if "--store" in more else ("--store", str(tmp_path / "store"))
+    store = () if "--store" in more or "store" in keys else ("--store", str(tmp_path / "store"))
     result = CliRunner().invoke(cli.app, ["run", str(file), *store, *more])
     assert isinstance(result.exception, Exception), result.output
     return str(result.exception)
@@ -75,3 +76,30 @@ def test_the_file_and_its_key_are_named(tmp_path: Path, case: str) -> None:
 def test_the_command_line_is_blamed_for_what_it_says(tmp_path: Path) -> None:
     """A value that the command line gives beats the file's, and its option is named."""
     assert run(tmp_path, "trials = 3", "--trials", "0").startswith("--trials: got 0")
+
+
+def test_a_command_to_type_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a message tells to type keeps its options, also those whose values the file gives."""
+
+    def newer(study: object) -> None:
+        raise ValueError("seed is odd")
+
+    monkeypatch.setattr("lstm_odyssey.study.resume.check_study", newer)
+    begun = ROOT / "tests" / "study" / "old_study" / "study.nc"
+    message = run(tmp_path, f'store = "{tmp_path / "store"}"\nresume_from = "{begun}"')
+    assert "damaged or newer: seed is odd" in message
+    assert message.endswith("Write it again from its store: `odyssey run --store STORE`.")
+
+
+def test_every_command_to_type_is_between_backquotes() -> None:
+    """Where a study's messages tell a command with options, it can be told from what is said of an option."""
+    command = re.compile(r"odyssey \w+ -")
+    files = list((ROOT / "suite" / "study").rglob("*.py"))
+    said = [
+        (path.name, part.strip())
+        for path in files
+        for line in path.read_text(encoding="utf-8").splitlines()
+        for part in line.split("`")[::2]
+        if command.search(part)
+    ]
+    assert said == [] and any(command.search(path.read_text(encoding="utf-8")) for path in files)

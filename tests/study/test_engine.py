@@ -12,12 +12,14 @@ import pytest
 
 import lstm_odyssey as lo
 from lstm_odyssey.commands.terminal.tables import failures
-from lstm_odyssey.study import dispatch, watched
-from lstm_odyssey.study.block import Block, run_block
+from lstm_odyssey.study import dispatch
+from lstm_odyssey.study.block import Block
 from lstm_odyssey.study.dispatch import BLAMED
-from lstm_odyssey.study.engine import engine, silent
 from lstm_odyssey.study.stored.store import Store, StoreError
-from lstm_odyssey.study.watched import DaskExecutor, EngineError, LostResultError
+from lstm_odyssey.study.workers import watched
+from lstm_odyssey.study.workers.engine import engine, silent
+from lstm_odyssey.study.workers.watched import DaskExecutor, EngineError, LostResultError
+from lstm_odyssey.study.workers.work import run_block
 from lstm_odyssey.training.environment import environment
 from tests.made_plugins import LIGHT, write
 from tests.small import settings

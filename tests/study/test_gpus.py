@@ -7,11 +7,11 @@ import torch
 
 from lstm_odyssey.commands import cli
 from lstm_odyssey.study.asked.settings import Settings, SettingsError
-from lstm_odyssey.study.engine import engine
-from lstm_odyssey.study.gpus import VISIBLE, chosen
 from lstm_odyssey.study.plan import make_plan
 from lstm_odyssey.study.stored.store import Store
-from lstm_odyssey.study.watched import EngineError
+from lstm_odyssey.study.workers.engine import engine
+from lstm_odyssey.study.workers.gpus import VISIBLE, chosen
+from lstm_odyssey.study.workers.watched import EngineError
 
 
 def test_each_worker_sees_one_gpu_and_offers_it(tmp_path):
@@ -91,7 +91,7 @@ def two_gpus(monkeypatch):
     monkeypatch.delenv(VISIBLE, raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", count)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
-    monkeypatch.setattr("lstm_odyssey.study.engine.engine", enough)
+    monkeypatch.setattr("lstm_odyssey.study.workers.engine.engine", enough)
     return given
 
 

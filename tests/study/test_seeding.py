@@ -439,7 +439,7 @@ def test_a_worker_takes_up_blocks_as_they_were_submitted(tmp_path):
     """The order reaches the scheduler: one worker process begins each task after all that were submitted before."""
     from time import time
 
-    from lstm_odyssey.study.engine import engine
+    from lstm_odyssey.study.workers.engine import engine
 
     with engine(1, None, str(tmp_path), "token") as executor:
         futures = [executor.submit(time) for _ in range(40)]

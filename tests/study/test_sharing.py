@@ -21,7 +21,7 @@ from lstm_odyssey.study.results import consolidate, gather
 from lstm_odyssey.study.stored import locking
 from lstm_odyssey.study.stored.locking import alive, alone, claimed, clean, study_locked
 from lstm_odyssey.study.stored.store import Store, StoreError
-from lstm_odyssey.study.watched import EngineError
+from lstm_odyssey.study.workers.watched import EngineError
 from tests.conftest import ROOT
 from tests.small import chorales, settings
 

@@ -15,10 +15,10 @@ import xarray
 
 import lstm_odyssey as lo
 from lstm_odyssey.reports.contract import schema
-from lstm_odyssey.study import block as block_module
 from lstm_odyssey.study import run as study_module
 from lstm_odyssey.study.stored.store import Store, StoreError
 from lstm_odyssey.study.stored.trials import comparable
+from lstm_odyssey.study.workers import work
 from lstm_odyssey.training import loop
 from tests.small import chorales, settings
 
@@ -212,7 +212,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
 
 def test_a_study_that_did_not_begin_leaves_its_folder_free(tmp_path):
     """When the workers are not to be had, the store is not bound to what was asked that time."""
-    from lstm_odyssey.study.watched import EngineError
+    from lstm_odyssey.study.workers.watched import EngineError
 
     def engine(store, plan, todo):
         raise EngineError("none")
@@ -239,9 +239,9 @@ def test_a_worker_that_sees_another_store_says_so(tmp_path):
     lo.run(tmp_path / "store", settings(tmp_path, variants=["nog"], trials=1, epochs=1))
     spec = {"task": "bach", "variant": "nog", "number": 0, "data": None}
     with pytest.raises(StoreError, match="one path that all machines share"):
-        block_module.run_block({"store": str(tmp_path / "store"), "token": "other", **spec})
+        work.run_block({"store": str(tmp_path / "store"), "token": "other", **spec})
     with pytest.raises(StoreError, match="finds no study there"):
-        block_module.run_block({"store": str(tmp_path / "elsewhere"), "token": "other", **spec})
+        work.run_block({"store": str(tmp_path / "elsewhere"), "token": "other", **spec})
 
 
 LONG = {"trials": 4, "epochs": 25, "variants": ["nog", "cifg"], "profile": "smoke", "block_size": 2}
@@ -347,7 +347,7 @@ def test_the_workers_of_one_machine_listen_on_loopback_only(tmp_path):
     """Scheduler and workers open ports on 127.0.0.1 and nowhere else, and run what is submitted."""
     import psutil
 
-    from lstm_odyssey.study.engine import engine
+    from lstm_odyssey.study.workers.engine import engine
 
     with engine(2, None, str(tmp_path), "token") as executor:
         assert executor.submit(sum, (1, 2)).result(timeout=60) == 3
@@ -359,8 +359,8 @@ def test_the_workers_of_one_machine_listen_on_loopback_only(tmp_path):
 
 def test_a_scheduler_that_does_not_answer_is_one_clear_error(tmp_path):
     """No scheduler at the address: the error says how to start one."""
-    from lstm_odyssey.study.engine import engine
-    from lstm_odyssey.study.watched import EngineError
+    from lstm_odyssey.study.workers.engine import engine
+    from lstm_odyssey.study.workers.watched import EngineError
 
     with (
         pytest.raises(EngineError, match="no dask scheduler answers there .* Start one with `dask scheduler`"),
@@ -371,8 +371,8 @@ def test_a_scheduler_that_does_not_answer_is_one_clear_error(tmp_path):
 
 def test_a_scheduler_whose_workers_do_not_see_the_store_is_refused(tmp_path):
     """Every worker reads the study's token back before work begins."""
-    from lstm_odyssey.study.engine import engine
-    from lstm_odyssey.study.watched import EngineError
+    from lstm_odyssey.study.workers.engine import engine
+    from lstm_odyssey.study.workers.watched import EngineError
 
     with (
         cluster(tmp_path, workers=1) as (address, _),

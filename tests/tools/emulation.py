@@ -26,8 +26,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from lstm_odyssey.backends import BACKENDS
-from lstm_odyssey.backends.cuda import emulation, nvrtc
+from lstm_odyssey.backends.cuda import emulation
 from lstm_odyssey.backends.cuda.emulation import ORDERS
+from lstm_odyssey.backends.cuda.running import nvrtc
 from lstm_odyssey.plugins.registry import variant_names
 from lstm_odyssey.reports.contract.files import write_text
 from tests.emulated_scans import BOUNDS, CLASSES, FLOATS, Case

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from lstm_odyssey.backends.cuda import emulation, kept, nvrtc
+from lstm_odyssey.backends.cuda import emulation
 from lstm_odyssey.backends.cuda.classes import WIDTHS, rows_of
 from lstm_odyssey.backends.cuda.emulation import ORDERS, EmulatedDevice
 from lstm_odyssey.backends.cuda.kernels import Compiled, kernel
-from lstm_odyssey.backends.cuda.launch import KernelError
+from lstm_odyssey.backends.cuda.running import kept, nvrtc
+from lstm_odyssey.backends.cuda.running.launch import KernelError
 from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.plugins.registry import as_cell

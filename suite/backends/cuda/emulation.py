@@ -23,9 +23,9 @@ from typing import BinaryIO
 import numpy as np
 from torch import Tensor
 
-from lstm_odyssey.backends.cuda import kept
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Runs, Table, Work, about, unrolled
-from lstm_odyssey.backends.cuda.prepared import OneByOne
+from lstm_odyssey.backends.cuda.running import kept
+from lstm_odyssey.backends.cuda.running.launch import KernelError, Launch, Runs, Table, Work, about, unrolled
+from lstm_odyssey.backends.cuda.running.prepared import OneByOne
 from lstm_odyssey.tasks.nearest import nearest
 
 ORDERS = ("in order", "reversed", "shuffled 1", "shuffled 2", "greedy")

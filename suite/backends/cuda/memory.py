@@ -21,8 +21,8 @@ import numpy as np
 
 from lstm_odyssey.backends.cuda.classes import rows_of
 from lstm_odyssey.backends.cuda.kernels import Kernel
-from lstm_odyssey.backends.cuda.launch import Numbers
-from lstm_odyssey.backends.cuda.loops import NODES
+from lstm_odyssey.backends.cuda.running.launch import Numbers
+from lstm_odyssey.backends.cuda.running.loops import NODES
 from lstm_odyssey.backends.cuda.source import training
 from lstm_odyssey.backends.trainer import Load
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lstm_odyssey.backends.cuda.classes import SizeClass
 from lstm_odyssey.backends.cuda.kernels import Kernel
-from lstm_odyssey.backends.cuda.launch import MOST_PROGRAMS, Column, Launch, Loop, Numbers, Table, Value, Work
+from lstm_odyssey.backends.cuda.running.launch import MOST_PROGRAMS, Column, Launch, Loop, Numbers, Table, Value, Work
 from lstm_odyssey.backends.cuda.source import products, stepwise
 from lstm_odyssey.backends.plan import Run
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from lstm_odyssey.backends import eager, single
 from lstm_odyssey.backends.cuda import memory
 from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel, kernel, sources
-from lstm_odyssey.backends.cuda.launch import Column, Device, Work
 from lstm_odyssey.backends.cuda.programs import Programs
+from lstm_odyssey.backends.cuda.running.launch import Column, Device, Work
 from lstm_odyssey.backends.cuda.source import products
 from lstm_odyssey.backends.lowering import Lowered
 from lstm_odyssey.backends.tensors import dense, foreign, observed, plain, second_derivative, watched
@@ -51,7 +51,7 @@ def device_of(where: torch.device) -> Device:
     """
     found = _emulated.get()
     if where.type == "cuda":
-        from lstm_odyssey.backends.cuda.driver import CudaDevice
+        from lstm_odyssey.backends.cuda.running.driver import CudaDevice
 
         return CudaDevice.of(where)
     if where.type != "cpu" or found is None:
@@ -256,7 +256,7 @@ def missing() -> str:
         and min(torch.cuda.get_device_capability(k)[0] for k in range(torch.cuda.device_count())) < OLDEST
     ):
         return f"a GPU of compute capability {OLDEST}.0 or newer"
-    from lstm_odyssey.backends.cuda import nvrtc
+    from lstm_odyssey.backends.cuda.running import nvrtc
 
     try:
         bindings = importlib.util.find_spec("cuda.bindings") is not None

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lstm_odyssey.backends.cuda.kernels import LARGEST, Kernel
-from lstm_odyssey.backends.cuda.launch import Column, Launch, Numbers, Table, Value, Work
 from lstm_odyssey.backends.cuda.programs import Programs, Rounds, collect
+from lstm_odyssey.backends.cuda.running.launch import Column, Launch, Numbers, Table, Value, Work
 from lstm_odyssey.backends.cuda.source import products, training
 
 Columns = dict[str, Value]

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends.cuda.graphs import Sequences
 from lstm_odyssey.backends.cuda.kernels import kernel
-from lstm_odyssey.backends.cuda.launch import Column, Device, Numbers, Runs
+from lstm_odyssey.backends.cuda.running.graphs import Sequences
+from lstm_odyssey.backends.cuda.running.launch import Column, Device, Numbers, Runs
 from lstm_odyssey.backends.cuda.shape import Columns, Shape, Stage, Workspace, losses
 from lstm_odyssey.backends.cuda.source import training
 from lstm_odyssey.backends.lowering import lower

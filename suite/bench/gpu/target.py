@@ -15,7 +15,7 @@ import torch
 
 from lstm_odyssey.backends import BACKENDS, Backend
 from lstm_odyssey.backends.cuda.kernels import Kernel, kernel
-from lstm_odyssey.backends.cuda.launch import Device, Work, unrolled
+from lstm_odyssey.backends.cuda.running.launch import Device, Work, unrolled
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.bench.gpu.record import NotReachedError
 from lstm_odyssey.cell import Cell

@@ -19,10 +19,8 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -103,46 +101,3 @@ def _refuse_wrong(path: Path, content: Mapping[str, Any]) -> None:
 def _beside(path: Path, place: str) -> str:
     """A path that stands in a file, from the file's own folder."""
     return str(path.parent / of_file(place))
-
-
-@contextmanager
-def blamed(path: Path | None, names: Collection[str]) -> Iterator[None]:
-    """Errors within name a file and its key where they would name an option, if the file is where its value stands.
-
-    Args:
-        path: the study file; None: there is none.
-        names: the options that the file gives and the command line does not.
-    """
-    try:
-        yield
-    except Exception as error:
-        ours = type(error).__module__.startswith("lstm_odyssey.") and len(error.args) == 1
-        if path is not None and ours and isinstance(error.args[0], str):
-            error.args = (in_file(error.args[0], path, names),)
-        raise
-
-
-def in_file(text: str, path: Path, names: Collection[str]) -> str:
-    """A message whose options are keys of a file.
-
-    >>> in_file("--trials: got 0; expected at least 1.", Path("study.toml"), ["trials"])
-    'study.toml: trials: got 0; expected at least 1.'
-    >>> in_file("--device cuda: none is here. Leave --device out, or use --workers 0.", Path("s.toml"), ["device"])
-    's.toml: device = cuda: none is here. Leave device of s.toml out, or use --workers 0.'
-    """
-
-    def key(found: re.Match[str]) -> str:
-        name, value = found["name"].replace("-", "_"), found["value"]
-        if name not in names or "=" in (value or ""):
-            return found[0]
-        if found.start() == 0:
-            return f"{path}: {name} = {value}" if value else f"{path}: {name}"
-        return (
-            f"{name} = {value} in {path}"
-            if value and not value.isalpha()
-            else f"{name} of {path} {value or ''}".rstrip()
-        )
-
-    if re.match(rf"({'|'.join(['space', 'protocol', *names])})[ .:]", text):
-        text = f"{path}: {text}"
-    return re.sub(r"(?<![\w-])--(?P<name>[a-z][a-z-]*)(?: (?P<value>[\w:./=-]*[\w=]))?", key, text)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lstm_odyssey.backends.cuda import nvrtc
 from lstm_odyssey.backends.cuda.classes import ARCHITECTURES, WIDTHS, size_class
+from lstm_odyssey.backends.cuda.running import nvrtc
 from lstm_odyssey.plugins.registry import variant_names
 from tests import needed
 from tests.tools.emulation_rows import KINDS, cubin, numbers_of_rows

@@ -13,10 +13,10 @@ from functools import partial
 import pytest
 import torch
 
-from lstm_odyssey.backends.cuda import driver as ours
-from lstm_odyssey.backends.cuda import nvrtc
-from lstm_odyssey.backends.cuda.driver import CudaDevice
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Loop
+from lstm_odyssey.backends.cuda.running import driver as ours
+from lstm_odyssey.backends.cuda.running import nvrtc
+from lstm_odyssey.backends.cuda.running.driver import CudaDevice
+from lstm_odyssey.backends.cuda.running.launch import KernelError, Launch, Loop
 
 TEXT = "// cell x, class y\n"
 GRAPHS = ("cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate", "cuGraphLaunch", "cuGraphDestroy",

@@ -11,9 +11,10 @@ import pytest
 import torch
 from scipy.special import expit
 
-from lstm_odyssey.backends.cuda import emulation, kept
+from lstm_odyssey.backends.cuda import emulation
 from lstm_odyssey.backends.cuda.emulation import ORDERS, EmulatedDevice
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch
+from lstm_odyssey.backends.cuda.running import kept
+from lstm_odyssey.backends.cuda.running.launch import KernelError, Launch
 from tests import device_texts, needed
 from tests.device_texts import BLOCK_FAULTS, CLUSTER_FAULTS, DTYPES, FAULTY_TEXT, FUNCTIONS, REALS
 

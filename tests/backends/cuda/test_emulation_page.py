@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from lstm_odyssey.backends import BACKENDS
-from lstm_odyssey.backends.cuda import nvrtc
 from lstm_odyssey.backends.cuda.classes import ARCHITECTURES, REGISTERS, REGISTERS_OF_THREAD, WIDTHS
 from lstm_odyssey.backends.cuda.emulation import ORDERS
+from lstm_odyssey.backends.cuda.running import nvrtc
 from lstm_odyssey.plugins.registry import as_cell, variant_names
 from tests.emulated_scans import fits
 from tests.planted_faults import FAULTS

@@ -6,8 +6,8 @@ import torch
 
 from lstm_odyssey.backends.cuda import training_step
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
-from lstm_odyssey.backends.cuda.graphs import Sequences
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch
+from lstm_odyssey.backends.cuda.running.graphs import Sequences
+from lstm_odyssey.backends.cuda.running.launch import KernelError, Launch
 from lstm_odyssey.bench.gpu.parts.training import Made, mixed, population
 from lstm_odyssey.bench.gpu.target import Target
 from tests import needed

@@ -6,7 +6,7 @@ import torch
 import lstm_odyssey as lo
 from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
-from lstm_odyssey.backends.cuda.launch import unrolled
+from lstm_odyssey.backends.cuda.running.launch import unrolled
 from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.backends.lowering import lower
 from tests import needed

@@ -21,9 +21,9 @@ from lstm_odyssey.backends.cuda.classes import (
     rows_of,
     size_class,
 )
-from lstm_odyssey.backends.cuda.driver import CudaDevice
-from lstm_odyssey.backends.cuda.launch import MOST_PROGRAMS, Launch, Table
 from lstm_odyssey.backends.cuda.programs import Rounds, collect
+from lstm_odyssey.backends.cuda.running.driver import CudaDevice
+from lstm_odyssey.backends.cuda.running.launch import MOST_PROGRAMS, Launch, Table
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.training.members.lockstep import CompiledLockstep
 from lstm_odyssey.training.members.views import Views

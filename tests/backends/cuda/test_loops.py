@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import lstm_odyssey as lo
-from lstm_odyssey.backends.cuda import loops
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
 from lstm_odyssey.backends.cuda.kernels import Kernel
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Loop, unrolled
-from lstm_odyssey.backends.cuda.loops import KEPT, LONGEST, NODES, Loops, most_turns, powers
-from lstm_odyssey.backends.cuda.prepared import OneByOne
+from lstm_odyssey.backends.cuda.running import loops
+from lstm_odyssey.backends.cuda.running.launch import KernelError, Launch, Loop, unrolled
+from lstm_odyssey.backends.cuda.running.loops import KEPT, LONGEST, NODES, Loops, most_turns, powers
+from lstm_odyssey.backends.cuda.running.prepared import OneByOne
 from lstm_odyssey.backends.cuda.scan import emulated
 from lstm_odyssey.bench.gpu.parts.training import Made, mixed, population
 from lstm_odyssey.bench.gpu.target import Target

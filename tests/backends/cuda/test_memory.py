@@ -13,8 +13,8 @@ from lstm_odyssey.backends import BACKENDS
 from lstm_odyssey.backends.cuda import memory, shape
 from lstm_odyssey.backends.cuda.emulation import EmulatedDevice
 from lstm_odyssey.backends.cuda.kernels import kernel
-from lstm_odyssey.backends.cuda.launch import unrolled
-from lstm_odyssey.backends.cuda.loops import NODES
+from lstm_odyssey.backends.cuda.running.launch import unrolled
+from lstm_odyssey.backends.cuda.running.loops import NODES
 from lstm_odyssey.backends.cuda.shape import Shape
 from lstm_odyssey.backends.cuda.training_step import SHAPES
 from lstm_odyssey.backends.lowering import lower

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lstm_odyssey.backends.cuda import nvrtc
+from lstm_odyssey.backends.cuda.running import nvrtc
 from tests import needed
 
 

@@ -5,9 +5,9 @@ import stat
 
 import pytest
 
-from lstm_odyssey.backends.cuda import kept, nvrtc
-from lstm_odyssey.backends.cuda.launch import KernelError
-from lstm_odyssey.backends.cuda.nvrtc import ARCHITECTURES, Usage
+from lstm_odyssey.backends.cuda.running import kept, nvrtc
+from lstm_odyssey.backends.cuda.running.launch import KernelError
+from lstm_odyssey.backends.cuda.running.nvrtc import ARCHITECTURES, Usage
 from tests import needed
 from tests.device_texts import BLOCK_TEXT, CLUSTER_TEXT
 

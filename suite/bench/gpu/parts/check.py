@@ -60,8 +60,8 @@ def compiling(done: int, kernels: int) -> None:
 def build(target: Target, sources: Sequence[str]) -> Iterator[Row]:
     """Compile sources on all cores, ahead of what needs them; what ptxas says of registers and spills."""
     target.only_on_a_gpu("NVRTC's compilation ahead of the rest")
-    from lstm_odyssey.backends.cuda import nvrtc
-    from lstm_odyssey.backends.cuda.launch import about
+    from lstm_odyssey.backends.cuda.running import nvrtc
+    from lstm_odyssey.backends.cuda.running.launch import about
 
     begun = time.perf_counter()
     cubins = nvrtc.build_all(sources, target.runner.architecture, compiling)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends.cuda.launch import Launch
+from lstm_odyssey.backends.cuda.running.launch import Launch
 from lstm_odyssey.bench.gpu.target import Target
 
 THREADS, CHAINS = 256, 8

@@ -17,7 +17,7 @@ from typing import TypeVar
 from lstm_odyssey.backends.numba.cache import usable
 from lstm_odyssey.tasks.cores import cores
 
-TEXTS = Path(__file__).with_name("text")
+TEXTS = Path(__file__).parent.with_name("text")
 """The C++ that does not depend on a cell."""
 
 Made = TypeVar("Made")

@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from lstm_odyssey.study.gpus import VISIBLE
-from lstm_odyssey.study.watched import DaskExecutor, EngineError
+from lstm_odyssey.study.workers.gpus import VISIBLE
+from lstm_odyssey.study.workers.watched import DaskExecutor, EngineError
 from lstm_odyssey.tasks.cores import cores
 
 CLOSE_SECONDS = 20.0

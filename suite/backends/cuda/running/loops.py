@@ -13,9 +13,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from lstm_odyssey.backends.cuda.graphs import as_graph
-from lstm_odyssey.backends.cuda.launch import Device, Launch, Loop, Refilled, Runs, Work
-from lstm_odyssey.backends.cuda.prepared import OneByOne
+from lstm_odyssey.backends.cuda.running.graphs import as_graph
+from lstm_odyssey.backends.cuda.running.launch import Device, Launch, Loop, Refilled, Runs, Work
+from lstm_odyssey.backends.cuda.running.prepared import OneByOne
 
 LONGEST = 256
 """Turns of the longest graph."""

@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from lstm_odyssey.backends.cuda.launch import Device, KernelError, Runs
-from lstm_odyssey.backends.cuda.prepared import OneByOne
+from lstm_odyssey.backends.cuda.running.launch import Device, KernelError, Runs
+from lstm_odyssey.backends.cuda.running.prepared import OneByOne
 
 NAMED = 3
 """Texts of a graph that an error names."""

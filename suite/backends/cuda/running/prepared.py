@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends.cuda.launch import Launch, Runs, Table, about
+from lstm_odyssey.backends.cuda.running.launch import Launch, Runs, Table, about
 
 
 class Prepared:

@@ -15,11 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_odyssey.backends.cuda import nvrtc
-from lstm_odyssey.backends.cuda.graphs import Graph
-from lstm_odyssey.backends.cuda.launch import KernelError, Launch, Loop, Numbers, Runs, Table, Work, about, unrolled
-from lstm_odyssey.backends.cuda.loops import Loops
-from lstm_odyssey.backends.cuda.prepared import Prepared, Together
+from lstm_odyssey.backends.cuda.running import nvrtc
+from lstm_odyssey.backends.cuda.running.graphs import Graph
+from lstm_odyssey.backends.cuda.running.launch import (
+    KernelError,
+    Launch,
+    Loop,
+    Numbers,
+    Runs,
+    Table,
+    Work,
+    about,
+    unrolled,
+)
+from lstm_odyssey.backends.cuda.running.loops import Loops
+from lstm_odyssey.backends.cuda.running.prepared import Prepared, Together
 
 _WITHOUT_ASKING = 48 * 1024
 """Bytes of dynamic shared memory that every kernel may have."""

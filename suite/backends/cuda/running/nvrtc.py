@@ -17,8 +17,8 @@ from functools import cache as once
 from importlib import metadata
 from pathlib import Path
 
-from lstm_odyssey.backends.cuda import kept
-from lstm_odyssey.backends.cuda.launch import KernelError, about
+from lstm_odyssey.backends.cuda.running import kept
+from lstm_odyssey.backends.cuda.running.launch import KernelError, about
 
 ARCHITECTURES = ("sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
 """What a text is compiled for when the device is not at hand: A100, RTX 30, H100 and H200, B200, RTX 50."""
