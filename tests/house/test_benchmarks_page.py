@@ -75,7 +75,7 @@ def test_the_layers_ratios_are_those_of_the_record(ratios):
 
 def single():
     """Of the record of single sequences: N by N, of each cell the ratio to torch's layer and the part of the limit."""
-    rows = results("cell", "2026-11-29")
+    rows = results("cell", "2026-11-30")
     median = {(each["variant"], each["hidden_size"], each["way"]): each["seconds"]["median"] for each in rows}
     part = {
         (each["variant"], each["hidden_size"]): each["of_limit"]["all"] for each in rows if each["way"] == "odyssey"
