@@ -49,15 +49,19 @@ def spread_bytes() -> tuple[int, int] | None:
 
 
 @cache
-def turning_bytes() -> tuple[int, int]:
+def turning_bytes(trained: bool = False) -> tuple[int, int]:
     """Up to how many bytes, and from how many on, a matrix that is read again and again is better read to and fro.
 
     What was read last is still in the nearest cache when the walk turns. Measured on Zen 5, that pays where it is a fair part
     of the whole, or where the whole is more than the second cache holds; between, the processor's own prefetching of a forward
     walk wins. On Zen 4 it pays at any size: a scan with N = 100 is 4 % faster forward and 3 % backward, with N = 200 2 %.
+
+    Args:
+        trained: for a trial. The walk is the order in which numbers are added, and so part of a trial's bits: those of stored
+            studies were made before Zen 4 was measured, and are to be run again with the same.
     """
     near, far = cache_bytes()
-    return (far, far) if _name() == "znver4" else (4 * near, 9 * far // 10)
+    return (far, far) if _name() == "znver4" and not trained else (4 * near, 9 * far // 10)
 
 
 def _name() -> str:

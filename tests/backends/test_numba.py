@@ -22,10 +22,12 @@ from numba.core import caching, config
 import lstm_odyssey as lo
 from lstm_odyssey.backends.lowering import lower
 from lstm_odyssey.backends.numba import cache, memory
+from lstm_odyssey.backends.numba import member as numba_member
 from lstm_odyssey.backends.numba.member import kernel, member
 from lstm_odyssey.backends.numba.source import cell as cell_source
 from lstm_odyssey.backends.numba.source import losses, products, training
 from lstm_odyssey.backends.plan import plan
+from lstm_odyssey.backends.processor import cache_bytes, turning_bytes
 from lstm_odyssey.backends.processor import features as host_features
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.conformance import kit as testing
@@ -75,6 +77,23 @@ def test_copies_of_packed_matrices_change_no_number(name, monkeypatch):
     assert none == (1, 1) and min(few) > 1 and all(b > a for a, b in zip(few, many, strict=True))
     assert all(torch.equal(value, some[what]) for what, value in others.items())
     compare(some, one, About(cell, "numba", draw, "with copies"))
+
+
+@pytest.mark.parametrize("name", ["vanilla", "fgr", "gru", "late"])
+def test_a_walk_to_and_fro_adds_in_another_order(name, monkeypatch):
+    """Read forwards always, or to and fro: equal to rounding, not to the bit; a training's walk is the one of stored trials."""
+    cell, draw, found = lo.as_cell(CELLS[name]), Draw(7, 1, 3, 17, seed=6), []
+    problem = draw.problem(cell)
+    for small in (0, 2**40):
+        monkeypatch.setattr(numba_member, "turning_bytes", lambda trained, small=small: (small, 2**50))
+        memory.free_memory()
+        found.append(ask(make(cell, "numba", problem.parameters), problem)[0])
+    memory.free_memory()
+    always, turning = found
+    compare(turning, always, About(cell, "numba", draw, "to and fro"))
+    assert any(not torch.equal(value, turning[what]) for what, value in always.items())
+    near, far = cache_bytes()
+    assert turning_bytes(trained=True) == (4 * near, 9 * far // 10)
 
 
 @pytest.mark.parametrize("check", [

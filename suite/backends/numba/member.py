@@ -17,6 +17,7 @@ from lstm_odyssey.backends.numba.source import products
 from lstm_odyssey.backends.numba.source.blocks import CALL, PART
 from lstm_odyssey.backends.numba.source.cell import source
 from lstm_odyssey.backends.plan import Plan, plan
+from lstm_odyssey.backends.processor import turning_bytes
 from lstm_odyssey.cell.ops import OPS
 from lstm_odyssey.cell.symbols import VECTORS
 
@@ -113,18 +114,24 @@ def kernel(lowered: Lowered, dtype: torch.dtype) -> Kernel:
     return made
 
 
-def tails(made: Kernel, sizes: Sizes, base: int, alone: bool = True) -> tuple[list[int], list[int]]:
+def tails(
+    made: Kernel, sizes: Sizes, base: int, alone: bool = True, trained: bool = False
+) -> tuple[list[int], list[int]]:
     """What the tables of both passes end with, behind the addresses that a call brings; see ``source.blocks``.
 
     Args:
         made, sizes: of a member.
         base: the address of the memory that is its own while it runs.
         alone: whether a backward pass has its deltas there too, and shares none with other calls.
+        trained: whether they are a training's; see ``processor.turning_bytes``.
     """
     T, B, N, M = sizes
     areas, part = layout(made, T, B, N, M), whole_part(B).entries
     head = (T, B, N, M, made.product, made.pack_lines, made.pack_columns)
-    ahead, back = ((*head, copies, *areas.kept) for copies in areas.copies)
+    small, large = turning_bytes(trained)
+    streamed = sum(len(run.parameters) for run in made.plan.recurrent) * N * N * made.size
+    turns = streamed <= small or streamed > large
+    ahead, back = ((*head, copies, copies == 1 and turns, *areas.kept) for copies in areas.copies)
     own = areas.backward if alone else areas.part
     return [*ahead, *(base + at for at in areas.forward), *part], [*back, *(base + at for at in own), *part]
 

@@ -224,7 +224,7 @@ class TrainingStep:
 
         begin_at = [network.rnn.cell.initial.get(name, 0.0) for name in network.rnn.cell.states]
         begun = [torch.full((B * N,), value, dtype=self.workspace.dtype, device="cpu") for value in begin_at]
-        ends = tails(made, (T, B, N, M), at["scratch"])
+        ends = tails(made, (T, B, N, M), at["scratch"], trained=True)
         places = {name: (value, gradient) for name, value, gradient in network.slices()}
         scans: list[array[int]] = []
         histories, before = [], []

@@ -12,7 +12,6 @@ from lstm_odyssey.backends.numba.source.blocks import (
     indented,
     moved,
     rows_loop,
-    swinging,
     to_and_fro,
     word,
 )
@@ -44,8 +43,7 @@ class Backward(Pass):
                 *self.given_lines("d"), moved("dys", "shift"), *(moved(name, "shift", absent=True) for name in dfinal),
                 f"apart = begin // {SUMMED_ROWS} * gap", *(moved(f"d{name}", "apart") for name in self.fixed.values()),
                 f"count = {len(self.accumulators)}", "deltas = (shared if shared else deltas) + count * shift",
-                f"lambda_bytes = {len(self.states)} * row_line", "wipe(zeros, max(M, N))",
-                *swinging(plan.recurrent).splitlines()]  # fmt: skip
+                f"lambda_bytes = {len(self.states)} * row_line", "wipe(zeros, max(M, N))"]  # fmt: skip
         steps = []
         for k in states:
             steps += [f"if dfinal{k}:", f"    move(lambdas + {k} * row_line, dfinal{k}, rows * N)", "else:",

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lstm_odyssey.backends.generated import Parts, Values
-from lstm_odyssey.backends.plan import Run
-from lstm_odyssey.backends.processor import turning_bytes
 from lstm_odyssey.cell.graph import Node
 
 CALL = ("active", "kept")
 """The first entries of a scan's table: addresses that each call brings, before those of its tensors. ``kept`` is what a forward
 pass keeps."""
 ACTIVE = CALL.index("active")
-COMMON = ("T", "B", "N", "M", "product", "pack_lines", "pack_columns", "copies", "history", "slots", "operands")
-"""What is behind those of the tensors: sizes, functions, and where in ``kept`` what lies. Then come the addresses of memory
-that is a call's while it runs."""
+COMMON = ("T", "B", "N", "M", "product", "pack_lines", "pack_columns", "copies", "swing", "history", "slots",
+          "operands")  # fmt: skip
+"""What is behind those of the tensors: sizes, functions, how many copies of its packed matrices there are, whether they are
+read to and fro, and where in ``kept`` what lies. Then come the addresses of memory that is a call's while it runs."""
 PART = ("begin", "rows", "together", "does", "share", "shares", "most", "gap")
 """The last entries, what of a batch a call computes: see ``backends.numba.parts.Part``."""
 
@@ -82,17 +81,6 @@ def rows_loop(
 def indented(lines: Sequence[str], by: int) -> str:
     """Lines as one text, moved right."""
     return "\n".join(" " * by + line for line in lines)
-
-
-def swinging(runs: Sequence[Run]) -> str:
-    """A line that says whether the scan walks its packed matrices to and fro, ``swing`` being 1, or always forwards.
-
-    Of one copy of a matrix the sizes decide: see ``turning_bytes``.
-    """
-    small, large = turning_bytes()
-    rows = sum(len(run.parameters) for run in runs)
-    return (f"streamed = {rows} * N * N * SIZE\n"
-            f"swing = 1 if copies == 1 and (streamed <= {small} or streamed > {large}) else 0")  # fmt: skip
 
 
 def copied(lines: Sequence[str], columns: Sequence[str]) -> list[str]:

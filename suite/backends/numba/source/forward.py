@@ -9,7 +9,6 @@ from lstm_odyssey.backends.numba.source.blocks import (
     indented,
     moved,
     rows_loop,
-    swinging,
     to_and_fro,
     word,
 )
@@ -33,7 +32,6 @@ class Forward(Pass):
         final = [f"final{k}" for k in states]
         body = self.table_lines(("y", *final, *self.given()), ("zeros", "bias", *packs))
         body += [moved("y", "shift", absent=True), *(moved(name, "shift") for name in final)]
-        body += swinging(plan.recurrent).splitlines()
         body += ["wipe(zeros, max(M, N))", f"wipe(bias, {len(self.accumulators)} * N)"]
         body += [f"move(history + {k} * state_line, initial{k}, rows * N)" for k in states]
         body += self._biases()
