@@ -3,8 +3,8 @@
 The best epoch is the one with the least validation score, and its scores, those of the views among them, are those of the
 curves there; a trial that diverged before it had one has no score. A trial that ran to the end either reached the limit of
 epochs or was without a better score for as many epochs as the protocol's patience. All of it is in the file, so it is asked of
-every trial, and no training is needed. Whether the curves themselves are what the study gives
-only ``odyssey verify`` can tell.
+every trial, and no training is needed. Whether the curves themselves are what the study gives only ``odyssey verify`` can
+tell.
 """
 
 from __future__ import annotations

@@ -146,10 +146,10 @@ def probability(p: float) -> str:
 
 
 def at_most(bound: float, form: Callable[[float], str]) -> str:
-    """A bound with the digits that ``form`` gives it, rounded away from 0: what is within the bound is within its text.
+    """A finite bound with the decimals of ``form``, rounded away from 0: what is within the bound is within its text.
 
-    >>> at_most(0.1841, "{:.2f}".format), at_most(0.29, signed), at_most(-0.1201, signed), at_most(123.0, "{:.2g}".format)
-    ('0.19', '+0.29', '−0.13', '1.3e+02')
+    >>> at_most(0.1841, "{:.2f}".format), at_most(0.29, signed), at_most(-0.1201, signed), at_most(1.02, "{:.2f}".format)
+    ('0.19', '+0.29', '−0.13', '1.02')
     """
     digit = Decimal(1).scaleb(int(Decimal(form(abs(bound))).as_tuple().exponent))
     return form(float(Decimal(repr(float(bound))).quantize(digit, ROUND_UP)))

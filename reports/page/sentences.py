@@ -105,11 +105,17 @@ def _judged(part: xarray.Dataset, baseline: str) -> str:
             rest = "all " if len(still) > 3 and not clauses else "the other " if clauses and len(still) > 1 else ""
             who = f"{rest}{count(len(still))}" if rest else listed(still)
             least = part["differs_by_less_than"].sel(variant=still).values.tolist()
-            if all(map(math.isnan, least)):  # all at the chance level: drawn anew they stay there
-                room = f"how far {_verb(still, 'it is', 'they are')} from {baseline} cannot be told"
-            else:
+            known = [bound for bound in least if not math.isnan(bound)]
+            untold = [
+                name for name, bound in zip(still, least, strict=True) if math.isnan(bound)
+            ]  # all at the chance level
+            if known:
                 room = f"from {baseline} {_verb(still, 'it differs', 'they differ')} by "
-                room += f"{open_text(least, form_of(part))} {units}"
+                room += f"{open_text(known, form_of(part))} {units}"
+                if untold:
+                    room += f", but how far {listed(untold)} {_verb(untold, 'is', 'are')} from it cannot be told"
+            else:
+                room = f"how far {_verb(still, 'it is', 'they are')} from {baseline} cannot be told"
             clauses.append(f"{who} {_verb(still, 'is', 'are')} open: {room}")
         texts.append(f"On {task} {'; '.join(clauses)}.")
     if said[CHOSEN]:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy
@@ -99,18 +101,20 @@ def against(part: xarray.Dataset, name: str, reported: Reported) -> Row:
         return Row(task, claim, said, NOTHING, UNDECIDED, "", RECALLED)
     form = form_of(part)
     low, high = one["difference_corrected_interval"].values.tolist()
-    seen = f"{form(float(one['difference']))} {units} (corrected {interval(low, high, form)})"
+    seen = f"{form(float(one['difference']))} {units}"
+    if math.isfinite(low) and math.isfinite(high):
+        seen += f" (corrected {interval(low, high, form)})"
     if verdict == CHOSEN:
         return Row(task, claim, said, f"{CHOSEN}; seen {seen}", UNDECIDED, "they are no sample of a search", RECALLED)
     if verdict == FEW:
         few = f"best 10 %: {int(one['selected'])} trials, {int(part.attrs['enough'])} are needed"
         return Row(task, claim, said, f"{FEW}; seen {seen}", UNDECIDED, few, RECALLED)
     ours = f"{verdict}: {seen}; {welch} by Welch ({probability(float(one['welch_p']))})"
-    judgement, note = _decided(said, verdict, welch, one)
+    judgement, note = _decided(said, verdict, welch, one, form)
     return Row(task, claim, said, ours, judgement, note, RECALLED)
 
 
-def _decided(said: str, verdict: str, welch: str, one: xarray.Dataset) -> tuple[str, str]:
+def _decided(said: str, verdict: str, welch: str, one: xarray.Dataset, form: Callable[[float], str]) -> tuple[str, str]:
     """Whether a verdict agrees with the paper, and why not."""
     if verdict == said:
         return AGREES, ""
@@ -122,17 +126,19 @@ def _decided(said: str, verdict: str, welch: str, one: xarray.Dataset) -> tuple[
     if verdict == OPEN and welch == WORSE:
         return PARTLY, "the paper's test finds it here too; the corrected interval holds 0"
     if verdict == OPEN:
-        return UNDECIDED, f"open: {_at_worst(one)}"
+        return UNDECIDED, f"open: {_at_worst(one, form)}"
     return DIFFERS, f"open: {verdict}, where the paper found {'it worse' if said == WORSE else 'no difference'}"
 
 
-def _at_worst(one: xarray.Dataset) -> str:
+def _at_worst(one: xarray.Dataset, form: Callable[[float], str]) -> str:
     """The worse end of the corrected interval of the difference, in words."""
     lower, upper = one["difference_corrected_interval"].values.tolist()
     worst = -lower if str(one["direction"].item()) == "maximize" else upper
+    if not math.isfinite(worst):
+        return "how much worse it could be cannot be told"
     if worst <= 0:
         return "its interval holds nothing worse"
-    return f"it could still be up to {at_most(worst, '{:.2g}'.format)} {one['units'].item()} worse"
+    return f"it could still be up to {at_most(worst, form).removeprefix('+')} {one['units'].item()} worse"
 
 
 POOR = 0.5

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from lstm_odyssey.backends.lowering import Lowered, Sum, reduces
@@ -64,7 +64,7 @@ class Plan:
         """Of the lowered cell."""
         return self.lowered.graph
 
-    @property
+    @cached_property
     def spaces(self) -> tuple[str, ...]:
         """The packed spaces in the order in which a scan is given them: first those of vectors."""
         packed = self.graph.packed

@@ -251,7 +251,7 @@ CHANGED = {
     "infinite": (put("best_test", np.inf), "variable 'best_test' at .* found inf, expected a finite number"),
     "infinite curve": (put("valid", -np.inf, epoch=1), "variable 'valid' at .* found -inf"),
     "part of an epoch": (put("best_epoch", 0.5), "variable 'best_epoch' at .* found 0.5, expected a whole number"),
-    "environment": (put("environment", 9), "variable 'environment' at .* found 9, expected the place of one of"),
+    "environment": (put("environment", 9), "variable 'environment': found 9, expected the place of one of 1 environments"),
     "hole": (put("best_test", 1.0, variant=0, trial=2), "variable 'best_test' at .*'nog', trial '2'.*1.0.*expected .*nan"),
     "no score": (put("best_test", np.nan, trial=1), "status is ok and there is no score"),
     "corpus": (say("tasks", ("bach", "checksum"), "0"), "variable 'checksum' at task 'bach': found"),

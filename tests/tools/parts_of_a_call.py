@@ -2,7 +2,7 @@
 
 Run ``python -m tests.tools.parts_of_a_call no_peepholes`` on an idle machine. Milliseconds, medians, forward and backward at
 batch 1, T = 304, M = 39, one thread. The layer takes turns with a *bare* one: the same compiled passes, called with tables
-that are filled beforehand, in the shortest ``torch.autograd.Function`` there can be. No Python of ours is left in it.
+that are filled beforehand, in the shortest ``torch.autograd.Function`` there can be: it makes room for results and gradients.
 """
 
 import statistics
@@ -15,7 +15,7 @@ import torch
 
 import lstm_odyssey as lo
 from lstm_odyssey.backends.lowering import lower
-from lstm_odyssey.backends.numba import member
+from lstm_odyssey.backends.numba import function, member
 
 T, M, ROUNDS, WARM = 304, 39, 150, 20
 
@@ -43,23 +43,36 @@ class Passes:
     """The compiled passes of a layer, each with the table that its last call filled."""
 
     def __init__(self, layer, x, adjoint):
-        tables, fill = [], member._Table.fill
+        tables, held, fill = [], [layer, x, adjoint], member._Table.fill
+        begin, borrow = function._Backward.__init__, member.borrow
 
-        def kept(one, *given):
+        def filled(one, *given):
             address = fill(one, *given)
             tables.append(array("q", one.entries))  # as the next call would fill it anew
             return address
 
-        with mock.patch.object(member._Table, "fill", kept):
+        def begun(one, *given):
+            begin(one, *given)
+            held.append((one.gradients, one.held))
+
+        def borrowed(size):
+            held.append(borrow(size))
+            return held[-1]
+
+        with (
+            mock.patch.object(member._Table, "fill", filled),
+            mock.patch.object(function._Backward, "__init__", begun),
+            mock.patch.object(member, "borrow", borrowed),
+        ):
             y, state = layer(x)
             torch.autograd.backward(y, adjoint, retain_graph=True)
-        gradients = [value.grad for value in layer.parameters()]
-        self.held = y, state, gradients, tables  # their addresses are in the tables
+        self.made, self.held = (y, state), held  # whatever has its address in the tables
         made = member.kernel(lower(layer.cell.graph), x.dtype)
         self.calls = {
             name: (getattr(made, name), table.buffer_info()[0])
             for name, table in zip(("forward", "backward"), tables, strict=True)
         }
+        self.tables = tables
         self.seconds = {name: [] for name in self.calls}
 
     def run(self, name):
@@ -73,7 +86,7 @@ def parts(cell, size):
     """Milliseconds of a layer's call, of the bare one, of the compiled passes in that."""
     layer, x, adjoint = lo.RNN(cell, M, size), torch.randn(T, 1, M), torch.randn(T, 1, size)
     passes, own = Passes(layer, x, adjoint), list(layer.parameters())
-    y, state, *_ = passes.held
+    y, state = passes.made
     made = [value.detach() for value in (y, *state.values())]
     calls = {"whole": lambda: layer(x)[0], "bare": lambda: Bare.apply(passes, made, x, *own)[0]}
     seconds = {name: [] for name in calls}

@@ -162,7 +162,7 @@ def _brought_back(
         places = addresses(tensors) + places[len(tensors) :]
     assert kept is not None
     mask = None if active is None else _as_saved(active, (T, B), torch.uint8)
-    if kept.data_ptr() != memory:
+    if kept.data_ptr() != memory or kept.nbytes != one.kept_bytes:
         kept = _as_saved(kept, (one.kept_bytes,), torch.uint8)
     return tensors, places, mask, kept
 

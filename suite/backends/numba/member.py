@@ -58,7 +58,7 @@ class Kernel:
         """Where packed spaces and states begin in a list of all addresses."""
         return self.inputs, self.inputs + len(self.spaces)
 
-    @property
+    @cached_property
     def spaces(self) -> tuple[str, ...]:
         """The packed spaces in the order in which they are given: first those of vectors."""
         return self.plan.spaces
@@ -140,10 +140,9 @@ class _Table:
     """A pass's table for one block of memory: what a call brings is put in front of the tail, a part at its end."""
 
     def __init__(self, brought: int, tail: Sequence[int]) -> None:
-        self.entries = memoryview(
-            array("q", [*[0] * brought, *tail])
-        )  # of an array: one of its slices is never resized
-        self.brought, self.address = brought, self.entries.obj.buffer_info()[0]  # type: ignore[attr-defined]  # of the array
+        self.array = array("q", [*[0] * brought, *tail])
+        self.entries = memoryview(self.array)  # what is put into a slice of it has to be as long as that
+        self.brought, self.address = brought, self.array.buffer_info()[0]
 
     def fill(self, brought: Sequence[int], part: Part) -> int:
         """Its address, filled in."""

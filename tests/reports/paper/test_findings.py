@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -366,17 +367,20 @@ def decided(
 
 def test_how_much_worse_it_could_be() -> None:
     """Where a cell is open that the paper found worse, the bound is the worse end of its interval, by the direction."""
-    assert "it could still be up to 0.2 % worse" in decided(WORSE, SAME, OPEN).note
-    assert "it could still be up to 0.6 % worse" in decided(WORSE, SAME, OPEN, "maximize").note
+    assert "it could still be up to 0.200 % worse" in decided(WORSE, SAME, OPEN).note
+    assert "it could still be up to 0.600 % worse" in decided(WORSE, SAME, OPEN, "maximize").note
     for direction in ("minimize", "maximize"):  # never less than the bound
-        assert "it could still be up to 0.19 % worse" in decided(WORSE, SAME, OPEN, direction, (-0.1841, 0.1841)).note
+        assert "it could still be up to 0.185 % worse" in decided(WORSE, SAME, OPEN, direction, (-0.1841, 0.1841)).note
+        assert "it could still be up to 1.02 % worse" in decided(WORSE, SAME, OPEN, direction, (-1.02, 1.02)).note
+        nowhere = decided(WORSE, SAME, OPEN, direction, (math.nan, math.nan))  # all trials of both at the chance level
+        assert nowhere.note == "open: how much worse it could be cannot be told" and "nan" not in nowhere.ours
 
 
 @pytest.mark.parametrize(
     ("said", "welch", "verdict", "judgement", "note"),
     [
         (WORSE, WORSE, OPEN, PARTLY, "the paper's test finds it here too; the corrected interval holds 0"),
-        (WORSE, SAME, OPEN, UNDECIDED, "open: it could still be up to 0.2 % worse"),
+        (WORSE, SAME, OPEN, UNDECIDED, "open: it could still be up to 0.200 % worse"),
         (WORSE, SAME, WORSE, AGREES, ""),
         (WORSE, WORSE, BETTER, DIFFERS, "open: better, where the paper found it worse"),
         (SAME, WORSE, OPEN, AGREES, "the paper's test, uncorrected, calls it worse; the corrected interval holds 0"),
