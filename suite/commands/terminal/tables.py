@@ -24,7 +24,7 @@ COUNTED = ((88, 20), (88, 100), (88, 200))
 
 ELSEWHERE = (
     "Another kind of processor rounds otherwise, and training makes much of it: there scores may differ in the second digit "
-    "after the point, and cells that close may change places."
+    "after the point, now and then in the first, and cells that close may change places."
 )
 
 
