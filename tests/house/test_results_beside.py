@@ -98,28 +98,30 @@ def test_the_table_of_the_readme_is_the_records(found):
     chance = spoken["chance"].item()
     assert (result_table.compared(spoken)["mean_test"] < chance).all()
     assert (
-        f"column of speech has the {spoken.sizes['trial']} draws" in words
+        f"column of speech is a study of {spoken.sizes['trial']} draws" in words
         and f"no cell is worse than chance, {chance:.1f} %" in words
     )
     assert written.sizes["trial"] == 1 and "That of handwriting has one draw" in words
 
 
 def test_speech_is_what_its_record_gives():
-    """Means, differences and verdicts at the draws that all cells have, how many these are, and who stands apart."""
-    text, study = section(PAGE, "Speech, so far"), lo.open_study(RECORDS / f"{result_table.SPEECH}.nc")
+    """Means, differences and verdicts, how many draws there are, who is worse and how much others may be."""
+    text, study = section(PAGE, "Speech"), lo.open_study(RECORDS / f"{result_table.SPEECH}.nc")
     assert table(text) == table("\n".join(result_table.beside_vanilla(study)))
-    words, draws = " ".join(text.split()), result_table.of_all_cells(study)
-    found = result_table.compared(draws)
-    assert f"{draws.sizes['trial']} draws" in words and f"chance is {found['chance'].item():.1f} %" in words
-    (best,) = set(found["selected"].values.tolist())
-    assert (
-        f"these have {best:.0f}" in words
-        and "none has one yet" in words
-        and f"A best tenth of {found.attrs['enough']} trials" in words
-    )
-    apart = found["difference_corrected_interval"].drop_sel(variant="vanilla")
-    above = [str(name) for name in apart["variant"].values if apart.sel(variant=name)[0] > 0]
-    assert sorted(above) == ["fgr", "nfg", "noaf"] and "The intervals of `fgr`, `nfg` and `noaf` lie above 0" in words
+    words, found = " ".join(text.split()), result_table.compared(study)
+    assert result_table.stored(study) == (900, 900) and f"{study.sizes['trial']} draws" in words
+    assert f"chance is {found['chance'].item():.1f} %" in words
+    assert set(found["selected"].values.tolist()) == {found.attrs["enough"]} == {10}
+    cells, verdicts = found["variant"].values[found["mean_test"].values.argsort()], found["verdict"].to_series()
+    worse = [f"`{name}`" for name in cells if verdicts[name] == "worse"]
+    assert worse == ["`niaf`", "`nfg`", "`noaf`"] and (verdicts == "open").sum() == 5
+    assert "`niaf`, `nfg` and `noaf` are worse." in words
+    assert "`niaf`, `nfg` and `noaf` are worse than `vanilla`, the others open" in " ".join(README.split())
+    diverged = (study["status"] == "diverged").sum(["task", "trial"]).to_series()
+    assert diverged.sum() == diverged["noaf"] == 2 and "Two trials of `noaf` diverged" in words
+    ends = found["difference_corrected_interval"].sel(variant=["nig", "nog"])[:, 1].values
+    told = [at_most(end, "{:.1f}".format) for end in ends]
+    assert "`nig` could be up to {} worse, `nog` up to {}".format(*told) in words
 
 
 def test_the_one_picture_of_the_readme_says_what_its_table_says(found):
