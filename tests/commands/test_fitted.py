@@ -118,7 +118,9 @@ def test_the_terminals_table_has_one_rule_for_mean_and_best():
     assert wide <= usual + 1 <= 90, "11.00 has a digit more than the head of its column"
     flat = " ".join(text.split())
     assert "what is worse than chance counts as chance" in flat
-    assert "in the second digit after the point, now and then in the first, and cells that close may change places" in flat
+    assert (
+        "in the second digit after the point, now and then in the first, and cells that close may change places" in flat
+    )
 
 
 def test_a_score_has_one_width_whatever_it_is():
