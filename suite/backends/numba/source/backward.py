@@ -181,7 +181,7 @@ class Backward(Pass):
                 to = f"d{word(name)}"
                 start = f"{to} + low * {to}_line, {to}_line" if to in begun else "zeros, 0"
                 begun.add(to)
-                lines.append(f"if {to} and high > low:")
+                lines.append(f"if din_{name.partition('.')[0]} and high > low:")
                 lines.append(f"    call(product, ({start}, deltas + {run.first + row} * span + low * SIZE, SIZE, count * span, "
                              f"{vector}, {columns} * SIZE, {to} + low * {to}_line, {to}_line, high - low, frames, {columns}, "
                              "0))")  # fmt: skip

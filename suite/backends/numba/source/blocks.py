@@ -102,7 +102,12 @@ def to_and_fro(products: Sequence[str]) -> list[str]:
 
 def moved(name: str, by: str, absent: bool = False) -> str:
     """A line that moves an address; one that may be absent is 0, and stays so."""
-    return f"{name} = {name} + {by}" + (f" if {name} else 0" if absent else "")
+    return f"{name} = {name} + {by}" + (f" * ({name} != 0)" if absent else "")
+
+
+def _behind(count: int, each: str) -> str:
+    """So many of these further on."""
+    return f" + {count} * {each}" if count else ""
 
 
 class Pass(Parts):
@@ -150,19 +155,25 @@ class Pass(Parts):
         return lines + self.given_lines()
 
     def given_lines(self, before: str = "") -> list[str]:
-        """Lines that say where rows and parameters begin in what ``given`` names; of gradients some may be absent."""
+        """Lines that say where rows and parameters begin in what ``given`` names.
+
+        Of gradients some may be absent: those of a matrix are where their space's address, ``din_R``, is not 0.
+        """
         plan, packed, absent = self.plan, self.plan.graph.packed, bool(before)
         lines = [moved(f"{before}x{k}", "begin * M * SIZE", absent) for k in range(len(plan.inputs))]
         lines += [moved(f"{before}initial{k}", "shift", absent) for k in range(len(self.states))]
         for number, name in self.fixed.items():
             space, _, _ = self.nodes[number].name.partition(".")
-            lines.append(f"{before}{name} = {before}in_{space} + {packed[space].index(self.nodes[number].name)} * span")
+            lines.append(
+                f"{before}{name} = {before}in_{space}{_behind(packed[space].index(self.nodes[number].name), 'span')}"
+            )
         runs = (*plan.input_runs, *plan.recurrent)
         for name in dict.fromkeys(name for run in runs for name in run.parameters):
             space, _, _ = name.partition(".")
-            own, line, base = f"{before}{word(name)}", "M * SIZE" if space == "W" else "span", f"{before}in_{space}"
-            absence = f" if {base} else 0" if absent else ""
-            lines.append(f"{own}, {own}_line = {base} + {packed[space].index(name)} * N * {line}{absence}, {line}")
+            line = f"{before}{word(name)}_line"
+            lines.append(f"{line} = {'M * SIZE' if space == 'W' else 'span'}")
+            at = _behind(packed[space].index(name), f"N * {line}")
+            lines.append(f"{before}{word(name)} = {before}in_{space}{at}")
         return lines
 
 
