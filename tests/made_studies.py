@@ -215,10 +215,15 @@ def studies(draw: st.DrawFn) -> Made:
         scores["best_valid"] = draw(numbers if status == "ok" else maybe)
         curve = st.lists(maybe, max_size=4)
         curves = {name: draw(curve) for name in ("train_loss", "valid", "test", "epoch_seconds")}
+        ran = min(
+            one["epochs"], max([1, *map(len, curves.values())]) - 1
+        )  # a file holds all epochs that its trials ran
         reason = draw(st.text(max_size=5))
         view = st.fixed_dictionaries({"best_test": maybe, "test": curve})
         views = draw(st.dictionaries(st.sampled_from(["part", "<b>"]), view)) if status != "failed" else {}
-        kept.append(one | scores | {"curves": curves, "reason": reason} | ({"views": views} if views else {}))
+        kept.append(
+            one | scores | {"curves": curves, "reason": reason, "epochs": ran} | ({"views": views} if views else {})
+        )
     return made, kept
 
 
