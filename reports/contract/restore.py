@@ -106,11 +106,11 @@ def _trial(
         record[stored.name] = value
     count = len(environments) if isinstance(environments, list) else 0
     place = record["environment"]
-    if not -1 <= place < count or (place >= 0 and not isinstance(environments[place], dict)):
+    if not 0 <= place < count or not isinstance(environments[place], dict):
         raise error(
-            f"variable 'environment' {where}", str(place), f"the place of one of {count} environments, or -1", DISTRUST
+            f"variable 'environment' {where}", str(place), f"the place of one of {count} environments", DISTRUST
         )
-    record["environment"] = environments[place] if place >= 0 else {}  # -1: none is stored
+    record["environment"] = environments[place]
     draws = {name: values[name][cell].item() for name in drawn}
     record["hyperparameters"] = {
         name: _drawn(value, drawn[name])

@@ -106,9 +106,8 @@ def _judged(part: xarray.Dataset, baseline: str) -> str:
             who = f"{rest}{count(len(still))}" if rest else listed(still)
             least = part["differs_by_less_than"].sel(variant=still).values.tolist()
             known = [bound for bound in least if not math.isnan(bound)]
-            untold = [
-                name for name, bound in zip(still, least, strict=True) if math.isnan(bound)
-            ]  # all at the chance level
+            # all at the chance level: drawn anew they stay there
+            untold = [name for name, bound in zip(still, least, strict=True) if math.isnan(bound)]
             if known:
                 room = f"from {baseline} {_verb(still, 'it differs', 'they differ')} by "
                 room += f"{open_text(known, form_of(part))} {units}"

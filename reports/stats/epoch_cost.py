@@ -75,9 +75,8 @@ def fitted(
                 solution, *_ = numpy.linalg.lstsq(curve, logs[of == cell])
                 rest[of == cell], weight = logs[of == cell] - curve @ solution, numpy.linalg.pinv(curve)[0]
                 weights[0, cell, of == cell] = weight
-                if numpy.allclose(
-                    weight @ curve, numpy.eye(1, DEGREE + 1)
-                ):  # else the sizes do not tell the curve at this N
+                # else the sizes do not tell the curve at this N
+                if numpy.allclose(weight @ curve, numpy.eye(1, DEGREE + 1)):
                     costs[0, cell] = math.exp(solution[0])
         chosen = 0
     else:
@@ -89,9 +88,8 @@ def fitted(
     with numpy.errstate(invalid="ignore", divide="ignore"):
         residual = numpy.where(free > 0, numpy.sqrt(squares / free), math.nan)
     parts = numpy.stack([numpy.where(of == cell, weights[chosen] ** 2, 0).sum(axis=1) for cell in range(count)], axis=1)
-    parts = numpy.where(
-        parts > 0, parts * residual**2, 0
-    )  # [count, count]: what each cell's scatter adds to a variance
+    # [count, count]: what each cell's scatter adds to a variance
+    parts = numpy.where(parts > 0, parts * residual**2, 0)
     known = ~numpy.isnan(costs[chosen])
     return {
         "seconds": costs[chosen],
